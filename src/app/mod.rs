@@ -230,6 +230,14 @@ impl App {
         }
     }
 
+    /// Returns why the store has failed for good, when it has.
+    pub async fn store_failed(&self) -> String {
+        match self.late.running() {
+            Some(running) => running.store.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Returns `true` between the end of the start and the beginning of the stop.
     fn is_running(&self) -> bool {
         self.late.running().is_some() && !self.stopping.load(Ordering::Relaxed)

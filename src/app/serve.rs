@@ -34,8 +34,8 @@ const EXIT_CUT_SHORT: u8 = 1;
 pub const EXIT_LEASE_LOST: u8 = 75;
 /// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
 const EXIT_CONFIGURATION: u8 = 64;
-/// The program could not start (`EX_SOFTWARE` of sysexits).
-const EXIT_START_FAILED: u8 = 70;
+/// The program could not start, or its store has failed for good (`EX_SOFTWARE` of sysexits).
+const EXIT_FAILED: u8 = 70;
 
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -61,12 +61,12 @@ pub fn run(loaded: Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "start failed: no threads");
-            return ExitCode::from(EXIT_START_FAILED);
+            return ExitCode::from(EXIT_FAILED);
         }
     };
     let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
         tracing::error!("{error}");
-        if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_START_FAILED }
+        if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_FAILED }
     });
     if code == EXIT_LEASE_LOST {
         // At once: a signal that comes in between is lost.
@@ -253,6 +253,10 @@ async fn serve_until_end(
             let _ = stop_serving.send(());
             let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
             return Ok(EXIT_LEASE_LOST);
+        }
+        reason = app.store_failed() => {
+            tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
+            return Ok(EXIT_FAILED);
         }
     };
     let deadline = settings.bounds.graceful_stop;

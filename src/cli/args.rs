@@ -74,10 +74,6 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub data_dir: Option<String>,
 
-    /// Copy the snapshot to this directory if the data directory has no room [default: TMPDIR].
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
-    pub scratch: Option<String>,
-
     /// Print JSON: one object, or one a line for each item of a list. Not for serve itself.
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -172,7 +168,7 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
 impl Args {
     /// The command with its options, some of which may be written before its name, and where the settings are.
     pub fn into_parts(self) -> Result<(Command, Option<PathBuf>, Overrides), &'static str> {
-        let Self { config, data_dir, scratch, json: _, serve, command } = self;
+        let Self { config, data_dir, json: _, serve, command } = self;
         let command = match command {
             None => Command::Serve(serve),
             Some(Command::Serve(after)) => Command::Serve(after.or(serve)),
@@ -181,7 +177,7 @@ impl Args {
                 None => command,
             },
         };
-        let mut overrides = Overrides { data_dir, scratch, ..Overrides::default() };
+        let mut overrides = Overrides { data_dir, ..Overrides::default() };
         if let Command::Serve(ServeArgs { listen, log_level, log_format, strict, .. }) = &command {
             overrides.listen.clone_from(listen);
             overrides.log_level.clone_from(log_level);

@@ -1,7 +1,10 @@
 //! `onceward check-data`: checks every record of a data directory.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -16,7 +19,9 @@ use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
-use crate::store::{CopiedRecord, Examined, Finding, JournalSummary, RecordCounts};
+use crate::store::{
+    CopiedRecord, DataDirectory, JournalSummary, LiveRecords, RESTORE, RecordCounts, StoreError,
+};
 
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
                         start is refused\" in docs/operate/data-directory.md";
@@ -73,7 +78,10 @@ fn check_data(
     };
     if let Err(error) = looked {
         // The data directory cannot be opened, because a part of it is missing or newer.
-        findings.damage(error.damage().ok_or(error)?);
+        match error {
+            CommandError::Open(error) => report(error, findings)?,
+            error => return Err(error),
+        }
         check_key(settings, None, findings)?;
     }
     Ok(())
@@ -97,10 +105,9 @@ fn through_server(
          check a copy that a file system snapshot made",
     );
     check_key(settings, Some(&source.key), findings)?;
-    let (mut versions, kinds) = (BTreeMap::new(), for_tools());
-    let counts = source.each(progress, &mut |entry| {
-        let version = entry.record.first().copied().unwrap_or_default();
-        *versions.entry((entry.key.kind, version)).or_default() += 1;
+    let (mut counted, kinds) = (Counted::default(), for_tools());
+    source.each(progress, &mut |entry| {
+        counted.add(&entry);
         if let Err(what) = check_record(&entry, &kinds) {
             let advice =
                 "stop the server and check again: docs/operate/data-directory.md says what can be done";
@@ -108,28 +115,70 @@ fn through_server(
         }
         Ok(())
     })?;
-    show_records(findings, Some(&counts), &versions);
+    counted.show(true, findings);
     Ok(())
 }
 
 fn directory(settings: &StorageSettings, findings: &mut Findings) -> Result<(), CommandError> {
     let directory = source::open(settings)?;
-    let kinds = for_tools();
-    let examined =
-        directory.examine(&|entry: &CopiedRecord| check_record(entry, &kinds), &mut |found: Finding| {
-            findings.damage(found);
-        })?;
-    // Before it is complete, nothing in it was written with a key.
-    if matches!(directory.is_new(), Ok(false)) {
-        check_key(settings, Some(directory.key_fingerprint()), findings)?;
-    }
-    let Examined { format, alive, versions, snapshot_records, snapshot_bytes, .. } = &examined;
     findings.figure("through_server", false);
-    findings.figure("format", *format);
-    show_records(findings, alive.as_ref(), versions);
-    findings.figure("snapshot", json!({ "records": snapshot_records, "bytes": snapshot_bytes }));
-    findings.figure("journal", examined.journal.as_ref().map(|found| journal(found, &examined)));
-    if let Some((path, at, bytes)) = examined.journal.as_ref().and_then(|found| found.torn.as_ref()) {
+    let [journal, snapshot] = ["journal", "snapshot"].map(|name| settings.data_dir.join(name));
+    let mut counted = Counted::default();
+    let Examined { journal: summary, snapshot_records, is_whole } = match directory.key_and_format() {
+        Ok(Some((key, format))) => {
+            findings.figure("format", format);
+            let examined = examine(&directory, &journal, &mut counted, findings)?;
+            check_key(settings, Some(key), findings)?;
+            examined
+        }
+        // The first start was interrupted: the directory was never used.
+        Ok(None) => Examined { is_whole: true, ..Examined::default() },
+        Err(StoreError::ImportInterrupted { directory }) => {
+            let remedy = "run `onceward import` again";
+            findings.damaged(&directory, None, "an import into it was interrupted", remedy);
+            Examined::default()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    counted.show(is_whole, findings);
+    findings.figure("snapshot", json!({ "records": snapshot_records, "bytes": size_of(&snapshot) }));
+    findings.figure("journal", summary.map(|found| journal_figures(&found, size_of(&journal))));
+    Ok(())
+}
+
+/// What a start would read.
+#[derive(Default)]
+struct Examined {
+    journal: Option<JournalSummary>,
+    snapshot_records: Option<u64>,
+    /// Whether every record was read and can be decoded.
+    is_whole: bool,
+}
+
+/// Reports each defect of the files, and of the records if the files have none.
+fn examine(
+    directory: &DataDirectory,
+    journal: &Path,
+    counted: &mut Counted,
+    findings: &mut Findings,
+) -> Result<Examined, CommandError> {
+    let mut is_whole = true;
+    let found = directory.find(&mut |error| {
+        is_whole = false;
+        match error {
+            StoreError::Io { path, reason, .. } if path.starts_with(journal) => {
+                findings.damaged(&path, None, format!("it cannot be read: {reason}"), RESTORE);
+                Ok(())
+            }
+            error => report(error, findings),
+        }
+    });
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return Ok(report(error, findings).map(|()| Examined::default())?),
+    };
+    let (summary, snapshot_records) = (found.journal().clone(), found.snapshot_records());
+    if let Some((path, at, bytes)) = &summary.torn {
         let file = path.display();
         let detail = format!(
             "{bytes} bytes at byte {at} of {file} look like a write that was torn and never acknowledged: the next start \
@@ -137,30 +186,103 @@ fn directory(settings: &StorageSettings, findings: &mut Findings) -> Result<(), 
         );
         findings.ok("journal", detail);
     }
+    let is_whole = is_whole && examine_records(found, counted, findings)?;
+    Ok(Examined { journal: Some(summary), snapshot_records, is_whole })
+}
+
+/// Returns whether every record is well.
+fn examine_records(
+    found: LiveRecords,
+    counted: &mut Counted,
+    findings: &mut Findings,
+) -> Result<bool, CommandError> {
+    let (kinds, mut are_well) = (for_tools(), true);
+    let read = found.each_copied::<StoreError>(&mut |place, entry| {
+        counted.add(&entry);
+        if let Err(what) = check_record(&entry, &kinds) {
+            are_well = false;
+            let (at, what) = match place.frame {
+                Some((at, sequence)) => (Some(at), format!("in frame {sequence}, {what}")),
+                None => (None, what),
+            };
+            findings.damaged(place.path, at, what, RESTORE);
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        are_well = false;
+        report(error, findings)?;
+    }
+    Ok(are_well)
+}
+
+/// Adds what is damaged, missing or newer. Returns an error that says nothing about the data.
+fn report(error: StoreError, findings: &mut Findings) -> Result<(), StoreError> {
+    const UPGRADE: &str =
+        "install the version that wrote it or a later one; see \"Downgrade\" in docs/operate/deploy.md";
+    match error {
+        StoreError::Damaged(damage) => findings.damage(damage),
+        StoreError::FormatNewer { path, found, program, known } => {
+            let what = format!(
+                "the data has format {found}, written by onceward {program}, and this program reads formats up to {known}"
+            );
+            findings.damaged(&path, None, what, UPGRADE);
+        }
+        error => return Err(error),
+    }
     Ok(())
 }
 
-/// Adds the numbers of the records, if they were counted, by kind and version too.
-fn show_records(findings: &mut Findings, counts: Option<&RecordCounts>, versions: &BTreeMap<(u8, u8), u64>) {
-    let counts = counts.map(in_three);
-    findings.figure("numbers", counts.map(|(numbers, _, _)| numbers));
-    findings.figure("sends", counts.map(|(_, sends, _)| sends));
-    findings.figure("others", counts.map(|(_, _, others)| others));
-    let kinds = for_tools();
-    let named = versions.iter().map(|((kind, version), count)| {
-        let plural = kinds.get(*kind).map_or("unknown records", |kind| kind.plural);
-        (format!("{plural}, version {version}"), Value::from(*count))
-    });
-    findings.figure("versions", named.collect::<Map<_, _>>());
+/// The numbers of records, by kind, and by kind and version of their encoding.
+#[derive(Default)]
+struct Counted {
+    kinds: RecordCounts,
+    versions: BTreeMap<(u8, u8), u64>,
 }
 
-fn journal(found: &JournalSummary, examined: &Examined) -> Value {
+impl Counted {
+    fn add(&mut self, entry: &CopiedRecord) {
+        let version = entry.record.first().copied().unwrap_or_default();
+        *self.kinds.entry(entry.key.kind).or_default() += 1;
+        *self.versions.entry((entry.key.kind, version)).or_default() += 1;
+    }
+
+    /// Shows the numbers, unless some records could not be read.
+    fn show(&self, is_whole: bool, findings: &mut Findings) {
+        let counts = is_whole.then(|| in_three(&self.kinds));
+        findings.figure("numbers", counts.map(|(numbers, _, _)| numbers));
+        findings.figure("sends", counts.map(|(_, sends, _)| sends));
+        findings.figure("others", counts.map(|(_, _, others)| others));
+        let kinds = for_tools();
+        let named = self.versions.iter().map(|((kind, version), count)| {
+            let plural = kinds.get(*kind).map_or("unknown records", |kind| kind.plural);
+            (format!("{plural}, version {version}"), Value::from(*count))
+        });
+        findings.figure("versions", named.collect::<Map<_, _>>());
+    }
+}
+
+fn journal_figures(found: &JournalSummary, bytes: u64) -> Value {
     let JournalSummary { segments, frames, records, oldest, newest, closed, torn } = found;
     let torn = torn.as_ref().map(|(path, at, bytes)| json!({ "file": path, "at": at, "bytes": bytes }));
     json!({
         "segments": segments, "frames": frames, "records": records, "oldest": oldest, "newest": newest,
-        "closed_in_order": closed, "torn": torn, "bytes": examined.journal_bytes,
+        "closed_in_order": closed, "torn": torn, "bytes": bytes,
     })
+}
+
+/// The disk usage of what is below a directory, in bytes.
+fn size_of(path: &Path) -> u64 {
+    let sizes = || -> io::Result<u64> {
+        let entries = fs::read_dir(path)?.flatten().map(|entry| entry.path());
+        Ok(entries.map(|path| size_of(&path)).sum())
+    };
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => sizes().unwrap_or_default(),
+        // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    }
 }
 
 /// Checks the key. `written_with` is the fingerprint of the right key, if it is known. Fails if this user may not read the
@@ -197,7 +319,7 @@ fn check_key(
     if let Some(what) = what {
         let path = server_key::place(&settings.data_dir, file);
         let path = absolute(&path);
-        findings.damage(Finding { path, at: None, what: what.to_owned(), advice: PUT_BACK });
+        findings.damaged(&path, None, what, PUT_BACK);
     }
     Ok(())
 }

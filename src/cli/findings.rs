@@ -1,12 +1,13 @@
 //! What a command that examines found: `doctor` and `check-data`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{CommandOutput, json_line};
-use crate::store::Finding;
+use crate::store::Damage;
 
 /// The result of one check, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
@@ -72,14 +73,22 @@ impl Findings {
     }
 
     /// Adds damage of a data directory.
-    pub fn damage(&mut self, found: Finding) {
+    pub fn damage(&mut self, found: Damage) {
+        let Damage { path, at, what, advice } = found;
+        // Without a place, what is said about the file.
+        let detail = if at.is_some() { what } else { format!("it {what}") };
+        self.damaged(&path, at, detail, advice);
+    }
+
+    /// Adds damage of a file of a data directory.
+    pub fn damaged(&mut self, path: &Path, at: Option<u64>, detail: impl Into<String>, remedy: &str) {
         self.push(Outcome {
             check: "data".to_owned(),
             verdict: Verdict::Fail,
-            detail: found.what,
-            remedy: Some(found.advice.to_owned()),
-            file: Some(found.path.display().to_string()),
-            at: found.at,
+            detail: detail.into(),
+            remedy: Some(remedy.to_owned()),
+            file: Some(path.display().to_string()),
+            at,
         });
     }
 

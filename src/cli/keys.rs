@@ -193,7 +193,7 @@ fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<Value, Comman
         let answer = request.carry_out(&opened).await.map_err(CommandError::Failed);
         let closed = opened.close().await;
         let answer = answer?;
-        closed?;
+        closed.map_err(CommandError::Close)?;
         Ok(answer)
     })
 }

@@ -34,7 +34,7 @@ use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources, St
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
-use crate::store::{Finding, OpenError, RecordCounts, StoreError};
+use crate::store::{RecordCounts, StoreError};
 use crate::telemetry;
 use args::{Args, ExportArgs, ImportArgs, ServeArgs};
 use audit::AuditArgs;
@@ -152,7 +152,7 @@ enum CommandError {
     #[error("the server's answer cannot be read: {0}; is it of another version than this program?")]
     ExportLine(#[from] serde_json::Error),
     #[error("close the store: {0}")]
-    Close(#[from] StoreError),
+    Close(#[source] StoreError),
     #[error("a record was not written: {0}")]
     Write(#[source] StoreError),
     #[error(transparent)]
@@ -164,7 +164,7 @@ enum CommandError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] StoreError),
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error(transparent)]
@@ -185,9 +185,9 @@ impl CommandError {
         }
     }
 
-    /// The damage in the data, if that is the reason.
-    fn damage(&self) -> Option<Finding> {
-        if let Self::Open(error) = self { error.damage() } else { None }
+    /// Whether the data is damaged, or of a newer version.
+    const fn is_about_damage(&self) -> bool {
+        matches!(self, Self::Open(StoreError::Damaged(_) | StoreError::FormatNewer { .. }))
     }
 
     fn answer(&self) -> CommandOutput {

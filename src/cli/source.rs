@@ -11,7 +11,7 @@ use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::http::CopyNews;
 use crate::store::{
-    CopiedRecord, CopyReader, OfflineRecords, OpenError, ReadOnly, RecordCounts, key_fingerprint_in,
+    CopiedRecord, CopyReader, DataDirectory, LiveRecords, RecordCounts, StoreError, key_fingerprint_in,
 };
 
 /// Every record as of one moment.
@@ -25,7 +25,8 @@ pub struct Source {
 enum Records {
     /// A server's copy, which has so many records.
     Server(Box<CopyReader<BufReader<CopyStream>>>, u64),
-    Directory(Box<OfflineRecords>),
+    /// Those of a directory, under its lock.
+    Directory(Box<(DataDirectory, LiveRecords)>),
 }
 
 impl Source {
@@ -57,13 +58,12 @@ impl Source {
     /// Of a directory that no server uses. Nothing in it changes.
     fn of_directory(settings: &StorageSettings) -> Result<Self, CommandError> {
         let directory = open(settings)?;
-        if directory.is_new()? {
+        let Some((key, _)) = directory.key_and_format()? else {
             return Err(CommandError::NoData(settings.data_dir.display().to_string()));
-        }
-        let key = directory.key_fingerprint().to_owned();
-        let records = directory.records()?;
-        let at = records.at();
-        Ok(Self { records: Records::Directory(Box::new(records)), key, at, served: false })
+        };
+        let (key, records) = (key.to_owned(), directory.find(&mut Err)?);
+        let at = records.newest_time();
+        Ok(Self { records: Records::Directory(Box::new((directory, records))), key, at, served: false })
     }
 
     /// Passes every record to `visit`. Returns their numbers.
@@ -80,7 +80,10 @@ impl Source {
             visit(entry)
         };
         match self.records {
-            Records::Directory(records) => records.each(&mut |entry| take(entry, progress))?,
+            Records::Directory(directory) => {
+                let (_locked, records) = *directory;
+                records.each_copied(&mut |_, entry| take(entry, progress))?;
+            }
             Records::Server(mut records, total) => {
                 progress.expect(total);
                 let failed = |error| {
@@ -113,30 +116,18 @@ pub fn each_record(
 }
 
 /// A data directory that no server uses.
-pub fn open(settings: &StorageSettings) -> Result<ReadOnly, CommandError> {
-    let StorageSettings { data_dir, scratch, .. } = settings;
-    ReadOnly::open(data_dir, scratch.as_deref()).map_err(|error| explained(data_dir, error))
+pub fn open(settings: &StorageSettings) -> Result<DataDirectory, CommandError> {
+    let data_dir = &settings.data_dir;
+    DataDirectory::open(data_dir).map_err(|error| explained(data_dir, error))
 }
 
-fn explained(data_dir: &Path, error: OpenError) -> CommandError {
+fn explained(data_dir: &Path, error: StoreError) -> CommandError {
     let shown = || absolute(data_dir).display().to_string();
     match error {
-        OpenError::InUse { .. } => CommandError::NoSocket(shown()),
-        OpenError::Io { ref path, ref source, .. }
-            if source.kind() == std::io::ErrorKind::NotFound && !holds_data(data_dir, path) =>
-        {
-            CommandError::NoData(shown())
-        }
-        OpenError::Io { ref path, ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            CommandError::Open(OpenError::FormatMissing { path: path.clone() })
-        }
+        StoreError::InUse { .. } => CommandError::NoSocket(shown()),
+        error if error.is_not_found() => CommandError::NoData(shown()),
         error => CommandError::Open(error),
     }
-}
-
-/// Whether a journal or a snapshot exists beside the missing file.
-fn holds_data(data_dir: &Path, missing: &Path) -> bool {
-    missing.ends_with("FORMAT") && ["journal", "snapshot"].iter().any(|name| data_dir.join(name).exists())
 }
 
 /// The time between two lines.

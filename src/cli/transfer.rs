@@ -59,8 +59,11 @@ pub fn export(
         }
         Err(error) => {
             out.give_up();
-            let is_damaged = error.damage().is_some();
-            return Err(if is_damaged { CommandError::Damaged(error.to_string()) } else { error });
+            return Err(if error.is_about_damage() {
+                CommandError::Damaged(error.to_string())
+            } else {
+                error
+            });
         }
     };
     let (numbers, sends, others) = in_three(&counts);

@@ -206,13 +206,9 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;
     }
-    for (key, file, default) in [
-        ("key-file", &settings.storage.server_key_file, "server.key in data-dir, created at the first start"),
-        ("scratch", &settings.storage.scratch, "the directory that TMPDIR names"),
-    ] {
-        if file.is_none() {
-            c.row(key, Value::Null, &format!("the default: {default}"));
-        }
+    if settings.storage.server_key_file.is_none() {
+        let origin = "the default: server.key in data-dir, created at the first start";
+        c.row("key-file", Value::Null, origin);
     }
     settings.storage.below(directory);
     settings

@@ -291,9 +291,6 @@ settings! {
     pub struct StorageSettings {
         /// Directory of the embedded store.
         pub data_dir: PathBuf as "As::<FilePath>" = "data".into(),
-        /// Directory for a copy of the snapshot if the data directory has no room for it. By default the directory that
-        /// `TMPDIR` names.
-        pub scratch: Option<PathBuf> as "As::<Option<FilePath>>",
         /// File of the server key (`openssl rand -hex 32 > FILE`).
         ///
         /// Without it server.key in the data directory, created at the first start.
@@ -306,8 +303,7 @@ settings! {
 impl StorageSettings {
     /// Relative paths begin in `directory`.
     pub(super) fn below(&mut self, directory: &Path) {
-        let files = [&mut self.scratch, &mut self.server_key_file].into_iter().flatten();
-        for path in files.chain([&mut self.data_dir]) {
+        for path in self.server_key_file.iter_mut().chain([&mut self.data_dir]) {
             *path = directory.join(&path);
         }
     }

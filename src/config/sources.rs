@@ -60,7 +60,6 @@ const PROGRAM: &str = "the program";
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     pub data_dir: Option<String>,
-    pub scratch: Option<String>,
     pub listen: Option<String>,
     pub log_level: Option<String>,
     pub log_format: Option<String>,
@@ -121,10 +120,9 @@ impl RawValues {
         Source::new(PROGRAM, names, &mut report, &mut merged).add_object(members);
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
         merged.redis.extend(keys.into_iter().filter(|key| merged.values.contains_key(*key)));
-        let Overrides { data_dir, scratch, listen, log_level, log_format, .. } = &sources.overrides;
+        let Overrides { data_dir, listen, log_level, log_format, .. } = &sources.overrides;
         for (key, flag, value) in [
             ("data-dir", "--data-dir", data_dir),
-            ("scratch", "--scratch", scratch),
             (LISTEN_FLAG, LISTEN_FLAG, listen),
             ("log-level", "--log-level", log_level),
             ("log-format", "--log-format", log_format),

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
 use crate::gateway::GatewaySettingsError;
-use crate::store::OpenError;
+use crate::store::StoreError;
 
 pub use account::{AccountError, AccountFile};
 pub use gateways::{Gateways, build as build_gateways};
@@ -32,7 +32,7 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] StoreError),
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
     #[error(transparent)]
@@ -67,6 +67,6 @@ impl StartError {
 
     /// Returns `true` if another program has the data directory open.
     pub const fn is_in_use(&self) -> bool {
-        matches!(self, Self::Store(OpenError::InUse { .. }))
+        matches!(self, Self::Store(StoreError::InUse { .. }))
     }
 }

@@ -240,7 +240,7 @@ pub async fn open_store(
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
         let mut options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
-        (options.scratch, options.loading) = (storage.scratch, loading);
+        options.loading = loading;
         let store = EmbeddedStore::open(&options)?;
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
     });

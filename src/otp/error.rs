@@ -8,7 +8,7 @@ use crate::config::ConfigErrors;
 use crate::domain::{Channel, NumberError, seconds_up};
 use crate::gateway::GatewaySettingsError;
 use crate::numbers::Refusal;
-use crate::store::OpenError;
+use crate::store::StoreError;
 
 /// Why an engine did not start. Each text names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum StartError {
 impl From<EngineError> for StartError {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Store(OpenError::InUse { directory }) => Self::InUse { directory },
+            EngineError::Store(StoreError::InUse { directory }) => Self::InUse { directory },
             EngineError::Gateway(error) => Self::Gateway(error),
             error => Self::Engine(error),
         }

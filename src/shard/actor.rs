@@ -1,6 +1,6 @@
 //! The ractor actor of a shard: it passes messages to a [`Core`] and the core's commits to the store.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, MessagingErr};
@@ -13,7 +13,7 @@ use super::table::{Index, Tables};
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
 use crate::metrics::CommitFacts;
-use crate::store::{Owner, Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
+use crate::store::{Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
 
 /// Records of each kind that one step of the sweep looks at.
 const SWEEP_STEP: usize = 1_000;
@@ -190,23 +190,6 @@ impl Streaming {
     }
 }
 
-/// Handle through which a checkpoint requests the records of a shard.
-pub struct ShardOwner {
-    /// Where the shard lives now.
-    pub shared: Weak<Shared>,
-    pub index: usize,
-}
-
-impl Owner for ShardOwner {
-    fn stream(&self, to: RecordStream) {
-        // A shard that is restarting drops the stream, which aborts the checkpoint.
-        let shard = self.shared.upgrade().and_then(|shared| shared.router.shard(self.index));
-        if let Some(shard) = shard {
-            let _ = shard.cast(ShardMessage::Stream(to));
-        }
-    }
-}
-
 /// The actor.
 pub struct ShardActor;
 
@@ -306,11 +289,7 @@ impl Actor for ShardActor {
                 // A shard that has failed meanwhile is restored from the store, which this batch has reached.
                 let _ = shard.cast(ShardMessage::Committed(result, took));
             });
-            if core.commits_for_checkpoint() {
-                state.shared.store.commit_for_checkpoint(writes, done);
-            } else {
-                state.shared.store.commit(writes, done);
-            }
+            state.shared.store.commit(writes, done);
         }
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             // Without a ring the shard starts the next batch at once.

@@ -267,10 +267,7 @@ impl Core {
             }
         } else {
             let is_unknown = matches!(result, Ok(()) | Err(StoreError::Unknown(_)));
-            if self.lazy_commit == LazyCommit::InFlight {
-                self.lazy_commit = LazyCommit::Wanted;
-            }
-            if self.lazy_commit == LazyCommit::Wanted && commands.is_empty() {
+            if matches!(self.lazy_commit, LazyCommit::Wanted | LazyCommit::InFlight) {
                 self.lazy_commit = LazyCommit::Failed;
             }
             // What was certainly not applied changes nothing, unless its decision holds at once.
@@ -283,10 +280,6 @@ impl Core {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
             self.requeue_ready(now);
-            if self.lazy_commit == LazyCommit::Wanted && !self.lazy.is_empty() {
-                // Otherwise commands that the store refuses would keep these changes from being committed.
-                self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
-            }
         }
         self.begin_batch(now);
     }
@@ -394,12 +387,6 @@ impl Core {
     /// Returns `true` if the store did not commit the changes of [`Core::begin_lazy_commit`].
     pub fn has_lazy_commit_failed(&self) -> bool {
         self.lazy_commit == LazyCommit::Failed
-    }
-
-    /// Returns `true` if the commit in flight has only lazy changes that a checkpoint waits for.
-    pub fn commits_for_checkpoint(&self) -> bool {
-        matches!(self.lazy_commit, LazyCommit::Wanted | LazyCommit::InFlight)
-            && self.in_flight.as_ref().is_some_and(|batch| batch.commands.is_empty())
     }
 
     /// Whether the commit in flight has taken too long.
@@ -543,16 +530,11 @@ impl Core {
         let earlier: Vec<RecordKey> = lazy.drain(..drained).collect();
         let unchanged = earlier.iter().filter(|key| !changes.contains_key(*key));
         carried.extend(unchanged.map(|key| (*key, tables.stored(key))));
-        // A commit for a checkpoint does not wait for other records.
-        let is_for_checkpoint =
-            self.lazy_commit == LazyCommit::Wanted && commands.is_empty() && !carried.is_empty();
-        if !is_for_checkpoint {
-            let failed = uncertain
-                .iter()
-                .filter(|key| !changes.contains_key(*key))
-                .take(room(changes.len() + carried.len()));
-            carried.extend(failed.map(|key| (*key, tables.stored(key))));
-        }
+        let failed = uncertain
+            .iter()
+            .filter(|key| !changes.contains_key(*key))
+            .take(room(changes.len() + carried.len()));
+        carried.extend(failed.map(|key| (*key, tables.stored(key))));
         if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
             self.lazy_commit = LazyCommit::InFlight;
         }

@@ -119,9 +119,15 @@ impl Shards {
             SpawnErr::StartupFailed(why) => ShardStartError(why.to_string()),
             other => ShardStartError(other.to_string()),
         })?;
-        let owner = |index| {
+        let owner = |index| -> Owner {
             let shared = Arc::downgrade(&shared);
-            Arc::new(actor::ShardOwner { shared, index }) as Arc<dyn Owner>
+            Box::new(move |stream| {
+                // A shard that is restarting drops the stream, which aborts the checkpoint.
+                let shard = shared.upgrade().and_then(|shared| shared.router.shard(index));
+                if let Some(shard) = shard {
+                    let _ = shard.cast(ShardMessage::Stream(stream));
+                }
+            })
         };
         shared.store.attach((0..shared.router.shards()).map(owner).collect());
         Ok(Self { shared, supervisor })

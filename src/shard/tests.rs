@@ -426,25 +426,6 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
 }
 
-#[tokio::test]
-async fn a_full_stores_checkpoint_gets_lazy_changes_while_commands_are_refused() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.fill();
-    // Changes a count without a commit of its own.
-    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
-    let commands = async {
-        loop {
-            assert_eq!(world.reply_to(TWO, VoucherAction::Issue(1)).await, Err(Refusal::StoreUnavailable));
-        }
-    };
-    tokio::select! {
-        made = world.store.checkpoint() => made.expect("a checkpoint"),
-        () = commands => {}
-    }
-    assert_eq!(world.durable(ONE), (Some(10), Some(1)));
-}
-
 #[test]
 fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let key = |number: u64| {

@@ -206,7 +206,7 @@ impl Store for EtcdStore {
     }
 
     /// Nothing: etcd makes its own snapshots.
-    fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
+    fn attach(&self, _owners: Vec<Owner>) {}
 
     fn health(&self) -> Result<(), String> {
         if self.lease.has_ended() {

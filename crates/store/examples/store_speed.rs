@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
-use onceward_store::{EmbeddedStore, Key, OpenOptions, Owner, Pushed, RecordStream, Slots, Store, Write};
+use onceward_store::{EmbeddedStore, Key, OpenOptions, Owner, Pushed, Slots, Store, Write};
 
 const RECORD: [u8; 72] = [7; 72];
 const EXPIRES: Timestamp = Timestamp::from_millis(u64::MAX);
@@ -25,19 +25,16 @@ impl Clock for Wall {
     }
 }
 
-/// Streams this many generated records.
-struct Made(u64);
-
 fn key(n: u64) -> Key {
     let mut id = [0; 12];
     id[..8].copy_from_slice(&n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
     Key { slot: id[0], kind: 1, id }
 }
 
-impl Owner for Made {
-    fn stream(&self, mut to: RecordStream) {
-        let records = self.0;
-        std::thread::spawn(move || {
+/// Streams this many generated records.
+fn made(records: u64) -> Owner {
+    Box::new(move |mut to| {
+        let stream = move || {
             for first in (0..records).step_by(256) {
                 let slice: Vec<_> =
                     (first..records.min(first + 256)).map(|n| (key(n), RECORD, EXPIRES)).collect();
@@ -50,8 +47,9 @@ impl Owner for Made {
                 }
             }
             to.finish(Slots::all());
-        });
-    }
+        };
+        drop(std::thread::spawn(stream));
+    })
 }
 
 fn commit(store: &EmbeddedStore, n: u64) -> f64 {
@@ -80,7 +78,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let options = OpenOptions::new(&directory, [7; 16], Arc::new(Wall));
     let store = Arc::new(EmbeddedStore::open(&options).unwrap());
-    store.attach(vec![Arc::new(Made(records))]);
+    store.attach(vec![made(records)]);
     let mut alone: Vec<f64> = (0..500).map(|n| commit(&store, n)).collect();
     alone.sort_by(f64::total_cmp);
     println!("commits alone: p50 {:.2} ms, p99 {:.2} ms", alone[250], alone[495]);
@@ -109,6 +107,6 @@ fn main() {
         Ok(())
     });
     timed("restore", || runtime.block_on(store.restore(Slots::all(), visit)).unwrap());
-    timed("attach", || store.attach(vec![Arc::new(Made(records))]));
+    timed("attach", || store.attach(vec![made(records)]));
     println!("{} records", seen.load(Ordering::Relaxed));
 }

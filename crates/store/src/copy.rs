@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
-use crate::owner::{self, RECORD_HEAD};
+use crate::stream::{self, RECORD_HEAD};
 use crate::{Key, LONGEST_RECORD, Slots, Store, StoreError};
 
 const ENTRY: u8 = 1;
@@ -66,7 +66,7 @@ pub async fn copy(
         let (file, counts) = &mut *writer.lock().unwrap_or_else(PoisonError::into_inner);
         buffer.clear();
         buffer.push(ENTRY);
-        owner::encode(&mut buffer, key, expires, record);
+        stream::encode(&mut buffer, key, expires, record);
         file.write_all(&buffer).map_err(|error| not_written(&error))?;
         *counts.entry(key.kind).or_default() += 1;
         total += 1;
@@ -137,7 +137,7 @@ impl<R: Read> CopyReader<R> {
             }
             _ => return Err(damaged("the copy has an entry that this program does not know")),
         }
-        let (key, expires, length) = owner::decode_head(&self.array::<RECORD_HEAD>()?);
+        let (key, expires, length) = stream::decode_head(&self.array::<RECORD_HEAD>()?);
         if length > LONGEST_RECORD {
             return Err(damaged("the copy has a record that is longer than any can be"));
         }
@@ -176,7 +176,7 @@ mod tests {
 
     fn encode_entry(to: &mut Vec<u8>, entry: &CopiedRecord) {
         to.push(ENTRY);
-        owner::encode(to, entry.key, entry.expires, &entry.record);
+        stream::encode(to, entry.key, entry.expires, &entry.record);
     }
 
     fn encode_end(to: &mut Vec<u8>, entries: u64) {

@@ -8,11 +8,11 @@
 
 mod copy;
 mod embedded;
+mod error;
 mod memory;
-mod owner;
+mod stream;
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
@@ -21,12 +21,14 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
-    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, OfflineRecords,
-    OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_importable, create_durably,
-    key_fingerprint_in, reading,
+    DataDirectory, EmbeddedStore, FORMAT, JournalSummary, LiveRecords, Loading, OpenOptions, StoreSettings,
+    append_frame, check_importable, create_durably, key_fingerprint_in, reading,
 };
+pub use error::{Damage, RESTORE, StoreError, advice};
 pub use memory::MemoryStore;
-pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS, Sink, decode as decode_record};
+pub use stream::{
+    Collector, Owner, Pushed, RecordStream, SLICE_RECORDS, StreamPart, decode as decode_record,
+};
 
 /// The longest record, in bytes.
 pub const LONGEST_RECORD: usize = 1024 * 1024;
@@ -136,20 +138,6 @@ pub struct StoreLimits {
     pub keeps_expired: bool,
 }
 
-/// A store refused or lost an operation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No part of the batch was or will be applied.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// Some or all of the batch may have been applied, or may yet be.
-    #[error("the store did not say whether it applied the batch: {0}")]
-    Unknown(String),
-    /// The store was closed, or its thread has ended. No part of this or a later batch will be applied.
-    #[error("the store is closed")]
-    Closed,
-}
-
 /// Callback with the result of a batch.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -163,12 +151,6 @@ pub trait Store: Send + Sync + 'static {
     /// There is no time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
-    /// The same for lazy changes that a running checkpoint contains. A journal that is too long accepts them too, because
-    /// the checkpoint that shortens it waits for them.
-    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
-        self.commit(writes, done);
-    }
-
     /// Visits each live record in `slots` once, in a state that contains every batch that was acknowledged before the
     /// call, and of every other batch all or nothing. Used at start, for all slots at once, when an owner restarts, and
     /// for an export. Drops the visitor before it returns.
@@ -178,10 +160,15 @@ pub trait Store: Send + Sync + 'static {
     fn expected_records(&self) -> u64;
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
-    fn attach(&self, owners: Vec<Arc<dyn Owner>>);
+    fn attach(&self, owners: Vec<Owner>);
 
     /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;
+
+    /// Returns the reason when the store has failed for good: it refuses everything, and only a new process helps.
+    fn failed(&self) -> BoxFuture<'_, String> {
+        Box::pin(std::future::pending())
+    }
 
     /// Whether this process certainly owns the records now. While it does not, another process may have changed them:
     /// no answer may rest on memory alone, and no message may be sent. Reads a clock and waits for nothing.

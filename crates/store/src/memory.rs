@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
@@ -42,7 +42,7 @@ impl Store for MemoryStore {
         self.contents().len() as u64
     }
 
-    fn attach(&self, _: Vec<Arc<dyn Owner>>) {}
+    fn attach(&self, _: Vec<Owner>) {}
 
     fn health(&self) -> Result<(), String> {
         Ok(())

@@ -218,19 +218,19 @@ const NOT_READY: &str = "remove the cause: docs/operate/troubleshooting.md and t
 
 fn stopped(settings: &StorageSettings, findings: &mut Findings) {
     let verified = open(settings).and_then(|directory| {
-        let is_new = directory.is_new()?;
-        Ok((is_new, if is_new { None } else { directory.verify_journal()? }))
+        let records = directory.key_and_format()?.map(|_| directory.find(&mut Err)).transpose()?;
+        Ok(records.map(|records| records.unusable_snapshot().map(str::to_owned)))
     });
     match verified {
-        Ok((true, _)) | Err(CommandError::NoData(_)) => {
+        Ok(None) | Err(CommandError::NoData(_)) => {
             findings.ok("server", "none runs; the data directory is empty");
         }
-        Ok((false, None)) => {
-            let detail = "none runs on the data directory; the journal is whole, and the snapshot was not read: run \
+        Ok(Some(None)) => {
+            let detail = "none runs on the data directory; the journal is whole, and the records were not read: run \
                           onceward check-data";
             findings.ok("server", detail);
         }
-        Ok((false, Some(reason))) => {
+        Ok(Some(Some(reason))) => {
             let detail = format!(
                 "none runs on the data directory; the newest snapshot cannot be used ({reason}); a start uses the older \
                  one and the journal"

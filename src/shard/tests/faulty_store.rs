@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 use crate::store::{
-    BoxFuture, Done, Key, Owner, Pushed, RecordStream, Sink, Slots, Store, StoreError, StoreLimits, Visitor,
-    Write, decode_record,
+    BoxFuture, Collector, Done, Key, Owner, Pushed, Slots, Store, StoreError, StoreLimits, StreamPart,
+    Visitor, Write, decode_record,
 };
 
 /// The fault of one commit.
@@ -74,10 +74,9 @@ struct MemoryState {
     commits: u64,
     closed: bool,
     held: bool,
-    full: bool,
     limits: Option<StoreLimits>,
     waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
-    owners: Vec<Arc<dyn Owner>>,
+    owners: Vec<Owner>,
     checkpointed: Option<BTreeMap<Key, Kept>>,
 }
 
@@ -105,11 +104,6 @@ impl FaultyStore {
     /// The next commits meet these faults, one each, in this order.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
         self.state().faults.extend(faults);
-    }
-
-    /// From now on applies only commits for a checkpoint, like a journal that is too long.
-    pub fn fill(&self) {
-        self.state().full = true;
     }
 
     /// From now on asks this of the owners.
@@ -158,19 +152,31 @@ impl FaultyStore {
     /// Makes a checkpoint. See [`FaultyStore::checkpointed`].
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         drop(self.open()?);
-        let owners = self.state().owners.clone();
-        let sink = Arc::new(Collected::default());
-        let mut ended = sink.ended.subscribe();
-        for owner in &owners {
-            owner.stream(RecordStream::new(sink.clone()));
-        }
-        // The sender lives as long as `sink`.
-        let _ = ended.wait_for(|ended| ended.dropped || ended.owners == owners.len()).await;
-        if ended.borrow().dropped || ended.borrow().slots != Slots::all() {
-            return Err(unavailable("the owners did not give every slot to the checkpoint"));
-        }
-        let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
-        self.state().checkpointed = Some(records);
+        let collector = {
+            let state = self.state();
+            let (collector, streams) = Collector::new(state.owners.len());
+            state.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
+            collector
+        };
+        let collect = move || {
+            let (mut given, mut all) = (Slots::none(), BTreeMap::new());
+            while let Some(part) = collector.next_part() {
+                match part {
+                    StreamPart::Records(records) => {
+                        let mut rest = records.as_slice();
+                        while let Some((key, expires, record)) = decode_record(&mut rest) {
+                            all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
+                        }
+                    }
+                    StreamPart::Finished(slots) => given.extend(slots),
+                    StreamPart::Dropped => return None,
+                }
+            }
+            Some(all).filter(|_| given == Slots::all())
+        };
+        let all = tokio::task::spawn_blocking(collect).await.ok().flatten();
+        let all = all.ok_or_else(|| unavailable("the owners did not give every slot to the checkpoint"))?;
+        self.state().checkpointed = Some(all);
         Ok(())
     }
 
@@ -246,7 +252,7 @@ impl Store for FaultyStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let fault = {
             let mut state = self.state();
-            let fault = state.faults.pop_front().or(state.full.then_some(StoreFault::Unavailable));
+            let fault = state.faults.pop_front();
             if state.held || fault == Some(StoreFault::Hang) {
                 state.waiting.push_back((writes, fault, done));
                 drop(state);
@@ -255,10 +261,6 @@ impl Store for FaultyStore {
             fault
         };
         done(self.apply(&writes, fault));
-    }
-
-    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
-        done(self.apply(&writes, None));
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -275,7 +277,7 @@ impl Store for FaultyStore {
         self.contents().records.len() as u64
     }
 
-    fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
+    fn attach(&self, owners: Vec<Owner>) {
         self.state().owners = owners;
     }
 
@@ -304,48 +306,6 @@ impl Store for FaultyStore {
             self.state().owners.clear();
             Ok(())
         })
-    }
-}
-
-/// The records that the owners gave to a checkpoint.
-#[derive(Default)]
-struct Collected {
-    records: Mutex<BTreeMap<Key, Kept>>,
-    ended: watch::Sender<EndedOwners>,
-}
-
-/// The owners that have come to their end.
-#[derive(Default)]
-struct EndedOwners {
-    owners: usize,
-    /// The slots whose records were given.
-    slots: Slots,
-    /// Whether one went away before it had given its records.
-    dropped: bool,
-}
-
-impl Sink for Collected {
-    fn ready(&self) -> Pushed {
-        if self.ended.borrow().dropped { Pushed::Aborted } else { Pushed::Accepted }
-    }
-
-    fn push(&self, records: Vec<u8>) -> Pushed {
-        let mut kept = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = &records[..];
-        while let Some((key, expires, record)) = decode_record(&mut rest) {
-            kept.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
-        }
-        Pushed::Accepted
-    }
-
-    fn end(&self, finished: Option<Slots>) {
-        self.ended.send_modify(|ended| {
-            ended.owners += 1;
-            match finished {
-                Some(slots) => ended.slots.extend(slots),
-                None => ended.dropped = true,
-            }
-        });
     }
 }
 
@@ -433,20 +393,19 @@ async fn a_restore_visits_the_records_of_its_slots_only() {
 
 #[tokio::test]
 async fn a_checkpoint_has_what_the_owners_gave_and_needs_all_of_them() {
-    struct Gives(bool);
-    impl Owner for Gives {
-        fn stream(&self, mut to: RecordStream) {
+    let owner = |finishes: bool| -> Owner {
+        Box::new(move |mut to| {
             assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Accepted);
-            if self.0 {
+            if finishes {
                 to.finish(Slots::all());
             }
-        }
-    }
+        })
+    };
     let store = FaultyStore::new();
-    store.attach(vec![Arc::new(Gives(true))]);
+    store.attach(vec![owner(true)]);
     store.checkpoint().await.expect("it works");
     assert_eq!(store.checkpointed().expect("it works")[&key(1)].record, Bytes::from("one"));
-    store.attach(vec![Arc::new(Gives(true)), Arc::new(Gives(false))]);
+    store.attach(vec![owner(true), owner(false)]);
     assert!(store.checkpoint().await.is_err());
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use onceward::store::OpenError;
+use onceward::store::StoreError;
 use onceward::store::reading::{self, JournalReading};
 use tempfile::TempDir;
 
@@ -58,13 +58,13 @@ fn damaged(input: &[u8]) {
             assert_eq!(found.last_sequence, first as u64, "whole frames are kept");
             assert_eq!(found.latest, newest(&frames[..first]));
         }
-        Err(OpenError::JournalDamaged { .. } | OpenError::SegmentMissing { .. }) => {}
+        Err(StoreError::Damaged(_)) => {}
         Err(other) => panic!("{other}"),
     }
 }
 
 /// Reads what follows the segment and the sequence number that a snapshot covers.
-fn read(segments: &Segments, segment: u64, sequence: u64) -> Result<JournalReading, OpenError> {
+fn read(segments: &Segments, segment: u64, sequence: u64) -> Result<JournalReading, StoreError> {
     thread_local! {
         static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
     }

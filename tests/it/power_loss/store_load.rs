@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, OpenError, OpenOptions, Store as _, Write};
+use onceward::store::{EmbeddedStore, Key, OpenOptions, Store as _, StoreError, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
@@ -75,7 +75,7 @@ impl Load {
 }
 
 /// Opens the store with small segments and frequent checkpoints.
-pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
+pub fn open(data_dir: &Path) -> Result<EmbeddedStore, StoreError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
     options.settings.segment_bytes = 48 * 1024;
     options.settings.checkpoint_bytes = 1024 * 1024;

@@ -69,9 +69,13 @@ impl SmallDisk {
 
     /// Leaves no free room, unless room is being taken at this moment.
     pub fn fill(&self) {
+        self.leave_kib(0);
+    }
+
+    pub fn leave_kib(&self, kib: u64) {
         let disk = rustix::fs::statvfs(&self.0).expect("a file system");
         let used_kib = (disk.f_blocks - disk.f_bfree) * disk.f_frsize / 1024;
-        let _ = self.remounted(&format!("remount,size={used_kib}k")).output();
+        let _ = self.remounted(&format!("remount,size={}k", used_kib + kib)).output();
     }
 
     /// Makes writes fail. No file on it may be open for writing.

@@ -48,9 +48,11 @@ fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
 
 #[test]
 fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
-    for (calls, error) in [(&Call::CHANGES[..], Errno::NOSPC), (&[Call::Unlink], Errno::IO)] {
+    let troubles =
+        [(&Call::CHANGES[..], Errno::NOSPC, "/snapshot"), (&[Call::Unlink], Errno::IO, "/journal")];
+    for (calls, error, part) in troubles {
         let mut store = StoreClient::with_a_snapshot();
-        store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
+        store.shim.begin(&Trouble::of(calls, error).on(part));
         let what = format!("{calls:?} {error:?}");
         if calls == [Call::Unlink] {
             store.until(&what, |store| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use onceward::store::{EmbeddedStore, Key, Pushed, RecordStream, Slots, Store, StoreError, Write};
 use tokio::sync::oneshot;
 
 /// The restored records of a store, and the commits since.
@@ -17,7 +17,8 @@ impl HeldRecords {
     /// Like [`HeldRecords::restored_from`]; the store also takes its checkpoints from these records.
     pub async fn attached_to(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Self::restored_from(store).await?;
-        store.attach(vec![held.clone()]);
+        let owner = held.clone();
+        store.attach(vec![Box::new(move |to| owner.stream(to))]);
         Ok(held)
     }
 
@@ -48,7 +49,7 @@ impl HeldRecords {
     }
 }
 
-impl Owner for HeldRecords {
+impl HeldRecords {
     fn stream(&self, mut to: RecordStream) {
         let records = self.all();
         let give = move || {

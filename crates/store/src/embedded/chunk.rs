@@ -10,10 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use onceward_core::domain::Timestamp;
 
-use super::database::Database;
 use super::replay::Covered;
 use super::snapshot::Manifest;
-use crate::{Key, owner};
+use crate::{Key, StoreError, stream};
 
 /// A chunk is closed before it gets longer. A leaf of sled has up to 16 entries, and becomes a file of its own above
 /// 128 KiB.
@@ -24,8 +23,11 @@ const CHUNK_HEAD: usize = 8;
 /// The key behind those of all chunks.
 const LAST_KEY: [u8; 8] = [0xFF; 8];
 
+/// Puts an entry into a database.
+pub(super) type Insert<'a> = &'a mut dyn FnMut([u8; 8], Vec<u8>) -> Result<(), StoreError>;
+
 /// Receives the records of a snapshot. An error ends the reading.
-pub(super) type VisitRecord<'a> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), String>;
+pub(super) type VisitRecord<'a, E> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), E>;
 
 /// Puts records together to chunks, and chunks into a database.
 pub(super) struct ChunkWriter {
@@ -41,14 +43,15 @@ impl ChunkWriter {
     }
 
     /// Adds encoded records; answers how many bytes went into the database.
-    pub(super) fn add(&mut self, to: &mut dyn Database, mut records: &[u8]) -> Result<usize, String> {
+    pub(super) fn add(&mut self, insert: Insert<'_>, mut records: &[u8]) -> Result<usize, StoreError> {
         let mut written = 0;
         while !records.is_empty() {
             let all = records;
-            owner::decode(&mut records).ok_or("an owner gave a record that is cut")?;
+            let whole = stream::decode(&mut records);
+            whole.ok_or_else(|| StoreError::Checkpoint("an owner gave a record that is cut".into()))?;
             let record = &all[..all.len() - records.len()];
             if self.in_chunk > 0 && self.chunk.len() + record.len() > CHUNK_BYTES {
-                written += self.write(to)?;
+                written += self.write(insert)?;
             }
             self.chunk.extend_from_slice(record);
             self.in_chunk += 1;
@@ -56,7 +59,7 @@ impl ChunkWriter {
         Ok(written)
     }
 
-    fn write(&mut self, to: &mut dyn Database) -> Result<usize, String> {
+    fn write(&mut self, insert: Insert<'_>) -> Result<usize, StoreError> {
         if self.in_chunk == 0 {
             return Ok(0);
         }
@@ -66,58 +69,75 @@ impl ChunkWriter {
         self.chunk[..4].copy_from_slice(&checksum.to_be_bytes());
         self.manifest.add_chunk(self.in_chunk, checksum);
         let bytes = self.chunk.len();
-        to.insert(key, std::mem::replace(&mut self.chunk, vec![0; CHUNK_HEAD]))?;
+        insert(key, std::mem::replace(&mut self.chunk, vec![0; CHUNK_HEAD]))?;
         self.in_chunk = 0;
         Ok(bytes)
     }
 
     /// Writes the last chunk and the manifest behind it.
-    pub(super) fn finish(&mut self, to: &mut dyn Database) -> Result<Manifest, String> {
-        self.write(to)?;
-        to.insert(LAST_KEY, self.manifest.encode().into_bytes())?;
-        Ok(self.manifest.clone())
+    pub(super) fn finish(mut self, insert: Insert<'_>) -> Result<Manifest, StoreError> {
+        self.write(insert)?;
+        insert(LAST_KEY, self.manifest.encode().into_bytes())?;
+        Ok(self.manifest)
     }
 }
 
-/// Gives every record of a database to `visit`. An error if anything is not as the manifest says.
-pub(super) fn read(
-    database: &dyn Database,
+/// Gives every record of a database to `visit`. An error, made by `damaged`, if anything is not as the manifest says.
+pub(super) fn read<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<StoreError>>(
+    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
     manifest: &Manifest,
-    visit: VisitRecord<'_>,
-) -> Result<(), String> {
+    damaged: impl Fn(&str) -> StoreError,
+    visit: VisitRecord<'_, E>,
+) -> Result<(), E> {
     let mut found = Manifest::empty(manifest.covered, manifest.time);
     let mut last = None;
-    let mut entry = |key: &[u8], value: &[u8]| {
+    let mut read_one = |entry: Result<(K, V), StoreError>| {
+        let (key, value) = entry.map_err(|error| damaged(&error.reason()))?;
+        let (key, value) = (key.as_ref(), value.as_ref());
         if key == LAST_KEY {
             last = std::str::from_utf8(value).ok().and_then(Manifest::decode);
             return Ok(());
         }
         if key != found.chunks.to_be_bytes() {
-            return Err(format!("chunk {} is missing", found.chunks));
+            return Err(damaged(&format!("chunk {} is missing", found.chunks)).into());
         }
-        let damaged = || format!("chunk {} is damaged", found.chunks);
-        let (checksum, checked) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let checksum = u32::from_be_bytes(*checksum);
-        if crc32c::crc32c_append(crc32c::crc32c(key), checked) != checksum {
-            return Err(damaged());
-        }
-        let (records, mut rest) = checked.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let records = u32::from_be_bytes(*records);
-        for _ in 0..records {
-            let (key, expires, record) = owner::decode(&mut rest).ok_or_else(damaged)?;
+        let chunk = Chunk::decode(key, value);
+        let Chunk { checksum, records, mut rest } =
+            chunk.ok_or_else(|| damaged(&format!("chunk {} is damaged", found.chunks)))?;
+        found.add_chunk(records, checksum);
+        while let Some((key, expires, record)) = stream::decode(&mut rest) {
             visit(key, expires, record)?;
         }
-        if !rest.is_empty() {
-            return Err(damaged());
-        }
-        found.add_chunk(records, checksum);
-        Ok(())
+        Ok::<(), E>(())
     };
-    let all = catch_unwind(AssertUnwindSafe(|| database.each(&mut entry)));
-    all.map_err(|_| "sled panicked when it was read".to_owned())??;
+    let mut entries = entries;
+    let all = catch_unwind(AssertUnwindSafe(|| entries.try_for_each(&mut read_one)));
+    all.map_err(|_| damaged("sled panicked when it was read"))??;
     let expected = manifest.without_files();
     if found != expected || last.as_ref() != Some(&expected) {
-        return Err(format!("{} of {} records are there", found.records, expected.records));
+        return Err(damaged(&format!("{} of {} records are there", found.records, expected.records)).into());
     }
     Ok(())
+}
+
+/// An undamaged chunk.
+struct Chunk<'a> {
+    checksum: u32,
+    records: u32,
+    rest: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    fn decode(key: &[u8], value: &'a [u8]) -> Option<Self> {
+        let (checksum, checked) = value.split_first_chunk::<4>()?;
+        let checksum = u32::from_be_bytes(*checksum);
+        if crc32c::crc32c_append(crc32c::crc32c(key), checked) != checksum {
+            return None;
+        }
+        let (records, rest) = checked.split_first_chunk::<4>()?;
+        let records = u32::from_be_bytes(*records);
+        let mut left = rest;
+        let whole = (0..records).all(|_| stream::decode(&mut left).is_some());
+        (whole && left.is_empty()).then_some(Self { checksum, records, rest })
+    }
 }

@@ -1,7 +1,7 @@
 //! The data directory: its paths, its lock and the file `FORMAT`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use base16ct::lower::encode_string;
 
 use super::disk::Disk;
-use super::error::OpenError;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Listing, Manifest, Snapshot};
+use crate::StoreError;
 
 /// The format of data directories and exports that this program writes. It reads every format from 1 on. From the first
 /// release on it rises with each change of what is in them: a layout of the journal or the manifest, a line of an export,
@@ -22,7 +22,7 @@ pub const FORMAT: u32 = 1;
 const FIRST_LINE: &str = "onceward data directory";
 
 /// Waits of 10 ms until a lock counts as held by another process.
-const LOCK_WAITS: u32 = 20;
+const LOCK_WAITS: u32 = 200;
 
 /// Maximum length read of `FORMAT`, in bytes.
 const LONGEST_FORMAT_FILE: u64 = 4096;
@@ -43,7 +43,7 @@ pub(super) struct Directory {
 pub(super) struct Lock {
     // Dropped first: a process that finds the file free finds the directory free.
     _root: File,
-    _named: File,
+    _named: Option<File>,
 }
 
 /// The content of the file `FORMAT`.
@@ -70,10 +70,10 @@ onceward_core::named! {
 
 impl Directory {
     /// Creates the directory if it is missing, readable by its owner only.
-    pub(super) fn at(root: &Path) -> Result<Self, OpenError> {
+    pub(super) fn at(root: &Path) -> Result<Self, StoreError> {
         // The reader of a message does not know where the process was started.
         let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-        create_durably(root).map_err(OpenError::io("create the data directory", root))?;
+        create_durably(root).map_err(StoreError::io("create the data directory", root))?;
         let directory = Self::existing(root);
         directory.warn_of_other_users();
         Ok(directory)
@@ -86,73 +86,46 @@ impl Directory {
         Self { root, journal, snapshot, format, newest: FORMAT }
     }
 
-    /// Locks the directory for this process, until the lock is dropped or the process ends.
-    pub(super) fn lock(&self) -> Result<Lock, OpenError> {
+    /// Makes the file that processes lock. Only a process that writes to the directory needs it.
+    pub(super) fn make_lock_file(&self) -> Result<(), StoreError> {
         let path = self.root.join("lock");
-        let named = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let named = named.map_err(OpenError::io("open", &path))?;
-        self.take(&named, &path)?;
-        // An operator may take the file for a leftover and remove it under a server, but not the directory.
-        let root = File::open(&self.root).map_err(OpenError::io("open", &self.root))?;
-        self.take(&root, &self.root)?;
-        Ok(Lock { _root: root, _named: named })
+        let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        made.map(drop).map_err(StoreError::io("open", &path))
     }
 
-    fn take(&self, file: &File, path: &Path) -> Result<(), OpenError> {
+    /// Locks the directory for this process, until the lock is dropped or the process ends.
+    pub(super) fn lock(&self) -> Result<Lock, StoreError> {
+        let path = self.root.join("lock");
+        let named = match File::open(&path).map_err(StoreError::io("open", &path)) {
+            // A copy of a directory may lack it.
+            Err(error) if error.is_not_found() => None,
+            file => Some(self.locked(file?, &path)?),
+        };
+        // An operator may take the file for a leftover and remove it under a server, but not the directory.
+        let root = File::open(&self.root).map_err(StoreError::io("open", &self.root))?;
+        Ok(Lock { _root: self.locked(root, &self.root)?, _named: named })
+    }
+
+    fn locked(&self, file: File, path: &Path) -> Result<File, StoreError> {
         let mut waits = 0;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(()),
-                // An export that looks whether the directory is free holds the lock for a moment.
+                Ok(()) => return Ok(file),
+                // A command may be reading the directory.
                 Err(TryLockError::WouldBlock) if waits < LOCK_WAITS => {
                     waits += 1;
                     thread::sleep(Duration::from_millis(10));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(OpenError::InUse { directory: self.root.clone() });
+                    return Err(StoreError::InUse { directory: self.root.clone() });
                 }
-                Err(TryLockError::Error(source)) => {
-                    return Err(OpenError::Io { action: "lock", path: path.to_owned(), source });
-                }
+                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
             }
         }
-    }
-
-    /// Makes sure that no server uses it at this moment. A server may begin to use it at any time.
-    pub(super) fn is_free(&self) -> Result<(), OpenError> {
-        for path in [&self.root.join("lock"), &self.root] {
-            match File::open(path) {
-                // A copy of a directory that lacks the file is not in use.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                file => self.take(&file.map_err(OpenError::io("open", path))?, path)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads `FORMAT` and checks that the data was written with this key. Returns the format too.
-    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<(DirectoryState, u32), OpenError> {
-        let FormatFile { format, key, state } = match self.peek() {
-            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
-                let path = self.format.clone();
-                return if holds_data {
-                    Err(OpenError::FormatMissing { path })
-                } else {
-                    Ok((DirectoryState::Creating, self.newest))
-                };
-            }
-            found => found?,
-        };
-        // While it is being created nothing in it was ever used; therefore neither was a key.
-        if state == DirectoryState::Complete && key != encode_string(&key_fingerprint) {
-            return Err(OpenError::WrongKey { directory: self.root.clone() });
-        }
-        Ok((state, format))
     }
 
     /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
-    fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), OpenError> {
+    fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), StoreError> {
         let (says, used) = match state {
             DirectoryState::Complete => return Ok(()),
             DirectoryState::Creating => ("creating", self.has_checkpoint()? || self.has_journal()?),
@@ -163,11 +136,11 @@ impl Directory {
             return Ok(());
         }
         let detail = format!("it says \"{says}\", but the directory has data");
-        Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
+        Err(StoreError::format_damaged(&self.format, &detail))
     }
 
     /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
-    fn has_journal(&self) -> Result<bool, OpenError> {
+    fn has_journal(&self) -> Result<bool, StoreError> {
         let written = |(name, bytes): &(String, u64)| {
             *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
@@ -175,27 +148,31 @@ impl Directory {
     }
 
     /// Whether there is a snapshot of a journal: not the one that the making of a directory leaves.
-    fn has_checkpoint(&self) -> Result<bool, OpenError> {
+    fn has_checkpoint(&self) -> Result<bool, StoreError> {
         match Listing::of(&self.snapshot) {
-            Ok(listing) => Ok(listing.sealed.last().is_some_and(|covered| *covered > 0)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(OpenError::io("read", &self.snapshot)(error)),
+            Err(error) if error.is_not_found() => Ok(false),
+            listing => Ok(listing?.sealed.last().is_some_and(|covered| *covered > 0)),
         }
     }
 
-    /// Reads `FORMAT` without a check of the key.
-    pub(super) fn peek(&self) -> Result<FormatFile, OpenError> {
-        let file = self.read_format()?;
-        self.check_state_is_plausible(file.state)?;
-        Ok(file)
+    /// Reads `FORMAT`; `None` if nothing was ever written into the directory.
+    pub(super) fn format(&self) -> Result<Option<FormatFile>, StoreError> {
+        match self.read_format() {
+            Err(error) if error.is_not_found() => {
+                let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
+                if holds_data { Err(StoreError::format_missing(&self.format)) } else { Ok(None) }
+            }
+            Err(error) => Err(error),
+            Ok(file) => self.check_state_is_plausible(file.state).map(|()| Some(file)),
+        }
     }
 
-    fn read_format(&self) -> Result<FormatFile, OpenError> {
+    fn read_format(&self) -> Result<FormatFile, StoreError> {
         let (path, mut text) = (&self.format, Vec::new());
         let read = File::open(path).and_then(|file| file.take(LONGEST_FORMAT_FILE).read_to_end(&mut text));
-        read.map_err(OpenError::io("read", path))?;
+        read.map_err(StoreError::io("read", path))?;
         let text = String::from_utf8_lossy(&text);
-        let damaged = |detail: &str| OpenError::FormatDamaged { path: path.clone(), detail: detail.into() };
+        let damaged = |detail: &str| StoreError::format_damaged(path, detail);
         let mut lines = text.lines();
         if lines.next() != Some(FIRST_LINE) {
             return Err(damaged("its first line is not \"onceward data directory\""));
@@ -207,7 +184,7 @@ impl Directory {
         let program = field("program").ok_or_else(|| damaged("its third line is not \"program = ...\""))?;
         if format > self.newest {
             let (path, program) = (path.clone(), program.to_owned());
-            return Err(OpenError::FormatNewer { path, found: format, program, known: self.newest });
+            return Err(StoreError::FormatNewer { path, found: format, program, known: self.newest });
         }
         let key = field("key").ok_or_else(|| damaged("its fourth line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fifth line is not \"state = ...\""))?;
@@ -226,7 +203,7 @@ impl Directory {
         state: DirectoryState,
         key_fingerprint: [u8; 16],
         disk: &dyn Disk,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), StoreError> {
         let key = encode_string(&key_fingerprint);
         let (format, program, state) = (self.newest, env!("CARGO_PKG_VERSION"), state.as_str());
         let text =
@@ -240,29 +217,25 @@ impl Directory {
             fs::rename(&temporary, &self.format)?;
             disk.sync_dir(&self.root)
         };
-        write().map_err(OpenError::io("write", &self.format))
+        write().map_err(StoreError::io("write", &self.format))
     }
 
     /// Gives a directory that is being created an empty first segment and the first snapshot. They replace the remains of
     /// an interrupted attempt on the disk before `FORMAT` can say that they are complete.
-    pub(super) fn create_first_files(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
+    pub(super) fn create_first_files(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), StoreError> {
         for path in [&self.journal, &self.snapshot] {
-            match fs::remove_dir_all(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(OpenError::io("remove the remains of an interrupted start in", path)(error));
-                }
-                _ => create_private(path).map_err(OpenError::io("create", path))?,
+            let remains = "remove the remains of an interrupted start in";
+            match fs::remove_dir_all(path).map_err(StoreError::io(remains, path)) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => create_private(path).map_err(StoreError::io("create", path))?,
             }
         }
-        disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))?;
+        disk.sync_dir(&self.root).map_err(StoreError::io("sync", &self.root))?;
         let (new, _) = snapshot::attempt_paths(&self.snapshot, 0, 0);
-        let sealed = create_private(&new)
-            .and_then(|()| Snapshot::seal(disk, &self.snapshot, &new, manifest).map_err(io::Error::other));
-        sealed.map_err(OpenError::io("create the first snapshot in", &self.snapshot))?;
+        create_private(&new).map_err(StoreError::io("create", &new))?;
+        Snapshot::seal(disk, &self.snapshot, &new, manifest)?;
         // Every complete directory has a segment; therefore a journal without segments always means a loss.
-        Segment::create(disk, &self.journal, 1, 0)
-            .map(drop)
-            .map_err(OpenError::io("create the first segment in", &self.journal))
+        Segment::create(disk, &self.journal, 1, 0).map(drop)
     }
 
     fn warn_of_other_users(&self) {
@@ -292,30 +265,27 @@ const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
 /// interrupted import or first start. Changes nothing.
 ///
 /// # Errors
-/// [`OpenError::NotEmpty`], and those of reading.
-pub fn check_importable(dir: &Path) -> Result<(), OpenError> {
+/// [`StoreError::NotEmpty`], and those of reading.
+pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
     let directory = Directory::existing(dir);
-    let has_data = match directory.peek() {
-        Ok(file) => file.state == DirectoryState::Complete,
-        Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            files(&directory.root)?.iter().any(|(name, _)| !NOT_DATA.contains(&name.as_str()))
-        }
-        Err(error) => return Err(error),
+    let has_data = match directory.format()? {
+        Some(file) => file.state == DirectoryState::Complete,
+        None => files(&directory.root)?.iter().any(|(name, _)| !NOT_DATA.contains(&name.as_str())),
     };
-    if has_data { Err(OpenError::NotEmpty { directory: directory.root }) } else { Ok(()) }
+    if has_data { Err(StoreError::NotEmpty { directory: directory.root }) } else { Ok(()) }
 }
 
 /// The fingerprint of the server key of the data in `dir`, in 32 hex digits. Can be read while a server runs.
 ///
 /// # Errors
-/// [`OpenError`] if `dir` is not a data directory.
-pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
+/// [`StoreError`] if `dir` is not a data directory.
+pub fn key_fingerprint_in(dir: &Path) -> Result<String, StoreError> {
     Directory::existing(dir).read_format().map(|file| file.key)
 }
 
 /// Creates the directory and its missing parents, and syncs their entries: a synced file is lost with an unsynced
 /// directory.
-pub fn create_durably(path: &Path) -> io::Result<()> {
+pub fn create_durably(path: &Path) -> std::io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     create_private(&path)?;
@@ -326,22 +296,22 @@ pub fn create_durably(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a directory and its missing parents with mode 0700.
-pub(super) fn create_private(path: &Path) -> io::Result<()> {
+pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// The names and lengths of a directory's entries; empty if the directory does not exist.
-pub(super) fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
-    let failed = || OpenError::io("read", directory);
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed())?,
+pub(super) fn files(directory: &Path) -> Result<Vec<(String, u64)>, StoreError> {
+    let list = || {
+        let entry = |entry: std::io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let bytes = entry.metadata().map_or(0, |found| found.len());
+            Ok((entry.file_name().to_string_lossy().into_owned(), bytes))
+        };
+        fs::read_dir(directory)?.map(entry).collect::<std::io::Result<Vec<_>>>()
     };
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed())?;
-        let bytes = entry.metadata().map_err(failed())?.len();
-        files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
+    match list().map_err(StoreError::io("read", directory)) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
     }
-    Ok(files)
 }

@@ -1,14 +1,14 @@
-//! The present trouble of the store, for `/readyz` and the log.
+//! What is wrong with the store, for `/readyz` and the log.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
+use tokio::sync::watch;
 
-use super::error::in_words;
 use crate::StoreSizes;
+use crate::error::in_words;
 
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
@@ -17,44 +17,36 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 /// does not make the server unready.
 const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 
-/// Shared by the threads of a store, which report, and its handle.
+/// Shared by the journal's thread, which reports, and the store's handle.
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
-    journal: Mutex<Option<LastingCondition>>,
-    reserve: Mutex<Option<LastingCondition>>,
-    checkpoint: Mutex<Option<LastingCondition>>,
+    state: Mutex<State>,
+    /// Why the store has failed for good.
+    failed: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+struct State {
+    journal: Option<LastingCondition>,
+    reserve: Option<LastingCondition>,
+    checkpoint: Option<LastingCondition>,
+    hang: Option<LastingCondition>,
     /// The number of consecutive failed checkpoints.
-    failed_checkpoints: AtomicU32,
-    /// The thread that ended although the store is in use.
-    ended: OnceLock<&'static str>,
-    /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
-    writing_since: AtomicU64,
-    /// Since when batches wait for room in the journal, in the same way.
-    waiting_since: AtomicU64,
-    hang: Mutex<Option<LastingCondition>>,
-    pub(super) sizes: Mutex<StoreSizes>,
+    failed_checkpoints: u32,
+    /// When the write that is in progress began.
+    writing_since: Option<Timestamp>,
+    sizes: StoreSizes,
 }
 
 impl Health {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            journal: Mutex::default(),
-            reserve: Mutex::default(),
-            checkpoint: Mutex::default(),
-            failed_checkpoints: AtomicU32::default(),
-            ended: OnceLock::default(),
-            writing_since: AtomicU64::default(),
-            waiting_since: AtomicU64::default(),
-            hang: Mutex::default(),
-            sizes: Mutex::default(),
-        }
+        Self { clock, state: Mutex::default(), failed: watch::Sender::default() }
     }
 
     /// A batch could not be written, or can be again. Logged when that changes, and every 10 minutes
     /// while it lasts.
     pub(super) fn journal(&self, trouble: Option<&str>) {
-        match self.change(&self.journal, trouble) {
+        match changed(&mut self.state().journal, trouble, self.clock.now()) {
             Some(Err(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
             Some(Ok(())) => tracing::info!("journal available again"),
             None => {}
@@ -63,168 +55,136 @@ impl Health {
 
     /// The next segment could not be reserved, or could be again. Logged in the same way.
     pub(super) fn reserve(&self, trouble: Option<&str>) {
-        match self.change(&self.reserve, trouble) {
+        match changed(&mut self.state().reserve, trouble, self.clock.now()) {
             Some(Err(reason)) => tracing::warn!(reason, "journal segment not reserved"),
             Some(Ok(())) => tracing::info!("journal segment reserved again"),
             None => {}
         }
     }
 
-    /// Whether the last attempt to write to the journal failed.
-    pub(super) fn journal_in_trouble(&self) -> bool {
-        locked(&self.journal).is_some()
-    }
-
-    /// Whether the last attempt to reserve a segment failed.
-    pub(super) fn reserve_in_trouble(&self) -> bool {
-        self.reserve_trouble().is_some()
-    }
-
-    /// Why the last attempt to reserve a segment failed, if it did.
-    pub(super) fn reserve_trouble(&self) -> Option<String> {
-        locked(&self.reserve).as_ref().map(|trouble| trouble.reason.clone())
-    }
-
     /// A checkpoint ended. Logged in the same way.
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
-        match self.change(&self.checkpoint, trouble) {
+        let mut state = self.state();
+        match changed(&mut state.checkpoint, trouble, self.clock.now()) {
             Some(Err(reason)) => tracing::error!(reason, "checkpoint failed, will be repeated"),
             Some(Ok(())) => tracing::info!("checkpoint succeeded again"),
             None => {}
         }
-        match trouble {
-            Some(_) => drop(self.failed_checkpoints.fetch_add(1, Ordering::Relaxed)),
-            None => self.failed_checkpoints.store(0, Ordering::Relaxed),
-        }
+        state.failed_checkpoints = if trouble.is_some() { state.failed_checkpoints + 1 } else { 0 };
+    }
+
+    /// Whether the last attempt to write to the journal failed.
+    pub(super) fn is_journal_in_trouble(&self) -> bool {
+        self.state().journal.is_some()
+    }
+
+    /// Whether the last attempt to reserve a segment failed.
+    pub(super) fn is_reserve_in_trouble(&self) -> bool {
+        self.state().reserve.is_some()
     }
 
     /// Why the last checkpoint failed, if it did.
     pub(super) fn checkpoint_trouble(&self) -> Option<String> {
-        locked(&self.checkpoint).as_ref().map(|trouble| trouble.reason.clone())
+        self.state().checkpoint.as_ref().map(|trouble| trouble.reason.clone())
     }
 
-    /// A thread ended although the store is in use. Only a restart helps.
-    pub(super) fn thread_ended(&self, thread: &'static str) {
-        if self.ended.set(thread).is_ok() {
-            tracing::error!(thread, "store thread ended; restart the server");
+    /// The number of consecutive failed checkpoints.
+    pub(super) fn failed_checkpoints(&self) -> u32 {
+        self.state().failed_checkpoints
+    }
+
+    /// The store fails for good: only a new process helps.
+    pub(super) fn fail(&self, reason: &str) {
+        let is_first = self.failed.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            failed.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
+        if is_first {
+            tracing::error!(reason, "store failed, everything is refused until a restart");
         }
     }
 
+    /// Why the store has failed, if it has.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failed.borrow().clone()
+    }
+
+    /// Returns why the store has failed, when it has.
+    pub(super) async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        // The sender lives as long as `self`.
+        let reason = failed.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+    }
+
     /// A write begins.
-    pub(super) fn write_begins(&self, now: Timestamp) {
-        self.writing_since.store(now.as_millis().max(1), Ordering::Relaxed);
+    pub(super) fn write_begins(&self) {
+        self.state().writing_since = Some(self.clock.now());
     }
 
     /// The write has ended.
     pub(super) fn write_ended(&self) {
-        self.writing_since.store(0, Ordering::Relaxed);
-        self.hang(None);
+        let mut state = self.state();
+        state.writing_since = None;
+        if state.hang.take().is_some() {
+            tracing::info!("disk responding again");
+        }
     }
 
-    /// Records since when batches wait for room in the journal; `None` if none waits.
-    pub(super) fn waits(&self, now: Option<Timestamp>) {
-        match now {
-            Some(now) => {
-                let since = now.as_millis().max(1);
-                let _ = self.waiting_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+    pub(super) fn sizes(&self) -> StoreSizes {
+        self.state().sizes
+    }
+
+    pub(super) fn set_sizes(&self, sizes: StoreSizes) {
+        self.state().sizes = sizes;
+    }
+
+    /// `Ok` while writes can be expected to succeed. Logs a hang, which only a look from another thread notices.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(reason) = self.failure() {
+            return Err(format!("the store has failed: {reason}; restart the server"));
+        }
+        let (now, state) = (self.clock.now(), &mut *self.state());
+        let hangs = state.writing_since.map(|since| now.since(since)).filter(|lasts| *lasts > HANGS_AFTER);
+        if let Some(lasts) = hangs {
+            let seconds = lasts.as_secs();
+            let reason =
+                format!("the disk has not finished a write for {seconds} s, or what makes room for one");
+            if LastingCondition::report(&mut state.hang, &reason, now) {
+                tracing::error!(reason, "disk not responding, no write acknowledged");
             }
-            None if self.waiting_since.load(Ordering::Relaxed) != 0 => {
-                self.waiting_since.store(0, Ordering::Relaxed);
-                self.hang(None);
-            }
-            None => {}
+            return Err(reason);
         }
-    }
-
-    /// Logged like journal trouble, but noticed only by [`check`](Self::check).
-    fn hang(&self, trouble: Option<&str>) {
-        match self.change(&self.hang, trouble) {
-            Some(Err(reason)) => tracing::error!(reason, "disk not responding, no write acknowledged"),
-            Some(Ok(())) => tracing::info!("disk responding again"),
-            None => {}
-        }
-    }
-
-    fn hangs(&self, now: Timestamp) -> Option<String> {
-        let seconds = |since: &AtomicU64| {
-            let since = since.load(Ordering::Relaxed);
-            let lasts = now.since(Timestamp::from_millis(since));
-            (since != 0 && lasts > HANGS_AFTER).then_some(lasts.as_secs())
-        };
-        let write = seconds(&self.writing_since)
-            .map(|seconds| format!("the disk has not finished a write for {seconds} s"));
-        write.or_else(|| {
-            let seconds = seconds(&self.waiting_since)?;
-            Some(format!(
-                "the journal is full, and for {seconds} s the disk has not finished what makes room in it"
-            ))
-        })
-    }
-
-    /// `Ok` while writes can be expected to succeed.
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), String> {
-        if let Some(thread) = self.ended.get() {
-            return Err(format!("the {thread} thread has ended; restart the server"));
-        }
-        if let Some(trouble) = self.hangs(now) {
-            self.hang(Some(&trouble));
-            return Err(trouble);
-        }
-        if let Some(trouble) = &*locked(&self.journal) {
+        if let Some(trouble) = &state.journal {
             let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
             return Err(format!("the journal has not been writable for {seconds} s: {reason}"));
         }
-        let failed = self.failed_checkpoints.load(Ordering::Relaxed);
-        match &*locked(&self.checkpoint) {
-            Some(trouble) if failed >= REPORTED_AFTER_CHECKPOINTS => {
-                let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
+        match &state.checkpoint {
+            Some(trouble) if state.failed_checkpoints >= REPORTED_AFTER_CHECKPOINTS => {
+                let (failed, reason, seconds) =
+                    (state.failed_checkpoints, &trouble.reason, trouble.seconds(now));
                 Err(format!("the last {failed} checkpoints have failed, for {seconds} s: {reason}"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Stores `trouble` in words. Returns the change if it is to be logged: trouble that began or lasts
-    /// ([`LastingCondition::report`]), or its end.
-    fn change(
-        &self,
-        lasting: &Mutex<Option<LastingCondition>>,
-        trouble: Option<&str>,
-    ) -> Option<Result<(), String>> {
-        let mut lasting = locked(lasting);
-        let Some(trouble) = trouble else { return lasting.take().map(|_| Ok(())) };
-        let reason = in_words(trouble);
-        LastingCondition::report(&mut lasting, &reason, self.clock.now()).then_some(Err(reason))
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
     }
 }
 
-/// Held by a thread while it runs. Reports a panic of the thread when it is dropped. Without it the server would look
-/// ready.
-pub(super) struct ThreadWatch<F: FnOnce()> {
-    health: Arc<Health>,
-    thread: &'static str,
-    on_panic: Option<F>,
-}
-
-impl<F: FnOnce()> ThreadWatch<F> {
-    /// If the thread panics, `on_panic` is called, after health has changed.
-    pub(super) fn over(thread: &'static str, health: &Arc<Health>, on_panic: F) -> Self {
-        Self { health: health.clone(), thread, on_panic: Some(on_panic) }
-    }
-
-    /// The thread ends because the store does.
-    pub(super) fn ends_in_order(mut self) {
-        self.on_panic = None;
-    }
-}
-
-impl<F: FnOnce()> Drop for ThreadWatch<F> {
-    fn drop(&mut self) {
-        if let Some(on_panic) = self.on_panic.take() {
-            self.health.thread_ended(self.thread);
-            on_panic();
-        }
-    }
+/// Stores trouble in words. Returns it if it is to be logged, because it began or lasts ([`LastingCondition::report`]);
+/// `Ok` if it has ended.
+fn changed(
+    lasting: &mut Option<LastingCondition>,
+    trouble: Option<&str>,
+    now: Timestamp,
+) -> Option<Result<(), String>> {
+    let Some(trouble) = trouble else { return lasting.take().map(|_| Ok(())) };
+    let reason = in_words(trouble);
+    LastingCondition::report(lasting, &reason, now).then_some(Err(reason))
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -271,7 +231,7 @@ mod tests {
             }
         });
         assert_eq!(text.matches("journal unavailable").count(), 3, "{text}");
-        let shown = health.check(clock.now()).expect_err("trouble");
+        let shown = health.check().expect_err("trouble");
         let expected =
             "the journal has not been writable for 1501 s: cannot write a.seg: No space left on device";
         assert_eq!(shown, expected);

@@ -1,91 +1,60 @@
 //! The journal of its only writer: the current segment, the reserved segment after it, and the reaction to a refusing
 //! disk.
 
-use std::io;
-use std::path::Path;
-use std::sync::mpsc::Sender;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use onceward_core::domain::Timestamp;
 
-use super::frame::{self, FrameKind};
-use super::segment::Segment;
-use super::snapshot::failed;
-use crate::Write;
+use super::disk::Disk;
+use super::frame::{self, FRAME_OVERHEAD, FrameKind};
+use super::replay::Replayed;
+use super::segment::{HEADER_BYTES, Segment};
+use crate::{StoreError, Write};
 
 /// A buffer larger than this is given back after the frame that needed it.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// State of the journal for the next frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum AppendState {
-    /// The journal has room for the frame.
-    Ready,
-    /// The segment is full: [`Journal::switch`] to the next.
-    Full,
-    /// The journal waits for the next segment, which is being reserved.
-    Waiting,
-    /// The journal cannot write, for this reason.
-    Refused(String),
-}
-
-/// A frame that is not durable.
-#[derive(Debug)]
-pub(super) struct AppendError {
-    /// Whether it is certain that no part of the frame is, or will be, on the disk.
-    pub(super) rolled_back: bool,
-    /// The cause.
-    pub(super) reason: String,
-}
-
-/// The position at which an opened journal continues.
-pub(super) struct Start {
-    /// The segment to fill; `None` if the disk has no room for one.
-    pub(super) active: Option<Segment>,
-    /// The one behind it.
-    pub(super) spare: Option<Segment>,
-    /// The last segment that was used before.
-    pub(super) last_segment: u64,
-    /// The sequence of the next frame.
-    pub(super) next_sequence: u64,
-    /// The time of the last one.
-    pub(super) last_time: Timestamp,
-}
-
 /// The segments that are being written.
 pub(super) struct Journal {
-    active: Active,
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    segment_bytes: u64,
+    /// Takes frames. `None` if no segment could be reserved, or a write to the last one failed.
+    active: Option<Segment>,
+    /// A write to it failed. Its remainder must be cut off before the next write.
+    unclean: Option<Segment>,
+    /// Reserved in advance: a full disk cannot take it away.
+    spare: Option<Segment>,
     /// The number of the segment that is, or was last, being filled.
     newest: u64,
-    /// Reserved in advance: switching to it costs nothing, and a full disk cannot take it away.
-    spare: Option<Segment>,
-    /// Requests the spare with this number from the thread that reserves segments.
-    prepare: Sender<u64>,
-    preparing: bool,
     next_sequence: u64,
     last_time: Timestamp,
     buffer: Vec<u8>,
 }
 
-enum Active {
-    /// Takes frames.
-    Ready(Segment),
-    /// A write failed. Its remainder must be cut off before the next write.
-    Unclean(Segment),
-    /// The last segment is closed, and the next one is not reserved yet.
-    None,
-}
-
 impl Journal {
-    pub(super) fn new(start: Start, prepare: Sender<u64>) -> Self {
+    /// Goes on behind what was replayed, in a new segment: see [`Journal::advance`].
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        directory: PathBuf,
+        segment_bytes: u64,
+        replayed: &Replayed,
+        last_time: Timestamp,
+    ) -> Self {
+        let (newest, next_sequence) = (replayed.last_segment, replayed.last_sequence + 1);
+        let (active, unclean, spare, buffer) = (None, None, None, Vec::new());
         Self {
-            newest: start.active.as_ref().map_or(start.last_segment, |segment| segment.number),
-            active: start.active.map_or(Active::None, Active::Ready),
-            spare: start.spare,
-            prepare,
-            preparing: false,
-            next_sequence: start.next_sequence,
-            last_time: start.last_time,
-            buffer: Vec::new(),
+            disk,
+            directory,
+            segment_bytes,
+            active,
+            unclean,
+            spare,
+            newest,
+            next_sequence,
+            last_time,
+            buffer,
         }
     }
 
@@ -94,160 +63,125 @@ impl Journal {
         self.next_sequence - 1
     }
 
-    /// Whether frames were written to the newest segment.
-    pub(super) fn newest_is_used(&self) -> bool {
-        !matches!(&self.active, Active::Ready(segment) if segment.is_unused())
+    /// The time of the last frame.
+    pub(super) fn last_time(&self) -> Timestamp {
+        self.last_time
     }
 
-    /// Makes room for a frame of `bytes` without waiting. After a failed write, cuts off its remainder first.
-    pub(super) fn append_state(&mut self, bytes: usize) -> AppendState {
-        if let Err(reason) = self.clean() {
-            return AppendState::Refused(reason);
-        }
-        if matches!(self.active, Active::None) && !self.switch() {
-            return self.no_segment_yet();
-        }
-        match &self.active {
-            Active::Ready(segment) if segment.fits(bytes) => AppendState::Ready,
-            _ => AppendState::Full,
-        }
-    }
-
-    /// The state when no reserved segment is available.
-    pub(super) fn no_segment_yet(&self) -> AppendState {
-        if self.preparing {
-            return AppendState::Waiting;
-        }
-        AppendState::Refused("the thread that reserves journal segments has ended; restart the server".into())
-    }
-
-    fn clean(&mut self) -> Result<(), String> {
-        if let Active::Unclean(segment) = &mut self.active {
-            let cut = segment.cut_back();
-            cut.map_err(failed("take back a failed write to", &segment.path))?;
-            self.active = Active::None;
-        }
+    /// Goes on in the next segment. The disk may refuse one that was not reserved in advance; then no frame is taken
+    /// until it succeeds, also not a small one that the last segment had room for.
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
+        self.active = None;
+        self.reserve()?;
+        self.active = self.spare.take();
+        self.newest += 1;
         Ok(())
     }
 
-    /// Continues in the reserved segment and requests the next one. Returns `false` if none was reserved. Must not be
-    /// called before the remainder of a failed write is cut off.
-    pub(super) fn switch(&mut self) -> bool {
-        let switched = self.use_spare();
-        self.ask_for_spare();
-        switched
-    }
-
-    fn use_spare(&mut self) -> bool {
-        let Some(spare) = self.spare.take() else { return false };
-        self.newest = spare.number;
-        self.active = Active::Ready(spare);
-        true
-    }
-
-    /// Whether the journal will soon continue in the next segment.
-    pub(super) fn is_half_full(&self) -> bool {
-        !matches!(&self.active, Active::Ready(segment) if !segment.is_half_full())
+    /// Reserves the segment after the newest.
+    pub(super) fn reserve(&mut self) -> Result<(), StoreError> {
+        if self.spare.is_none() {
+            let next = Segment::create(&*self.disk, &self.directory, self.newest + 1, self.segment_bytes)?;
+            self.spare = Some(next);
+        }
+        Ok(())
     }
 
     pub(super) const fn has_spare(&self) -> bool {
         self.spare.is_some()
     }
 
-    /// Requests the segment after the newest one, unless it is reserved or requested already.
-    pub(super) fn ask_for_spare(&mut self) {
-        if self.spare.is_none() && !self.preparing {
-            self.preparing = self.prepare.send(self.newest + 1).is_ok();
+    /// Whether it has a segment.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Whether the journal will soon continue in the next segment.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.active.as_ref().is_none_or(Segment::is_half_full)
+    }
+
+    /// Closes the segments with frames and returns the number of the last of them. The journal goes on behind them.
+    pub(super) fn begin_segment(&mut self) -> Result<u64, StoreError> {
+        self.clean()?;
+        if !self.active.as_ref().is_some_and(Segment::is_unused) {
+            // A disk that is too full for it leaves the journal the room that it has.
+            self.reserve()?;
+            if let Some(closed) = &mut self.active {
+                // The checkpoint may need the reserved space. If it fails, the segment's removal frees it.
+                let _ = closed.cut_back();
+            }
+            self.advance()?;
         }
+        Ok(self.newest - 1)
     }
 
-    /// Whether a segment has been requested and has not arrived.
-    pub(super) fn is_preparing(&self) -> bool {
-        self.preparing
-    }
-
-    /// Accepts the requested segment.
-    pub(super) fn prepared(&mut self, segment: io::Result<Segment>) -> io::Result<()> {
-        self.preparing = false;
-        self.spare = Some(segment?);
-        Ok(())
-    }
-
-    /// The time of the last frame.
-    pub(super) fn last_time(&self) -> Timestamp {
-        self.last_time
-    }
-
-    /// Closes the segments with frames and returns the last of them. `None` if no reserved segment is available. Does
-    /// not request the next one, whose space the checkpoint may need.
-    pub(super) fn begin_segment(&mut self) -> Option<u64> {
-        self.clean().ok()?;
-        if self.newest_is_used() && !self.use_spare() {
-            return None;
-        }
-        Some(self.newest - 1)
-    }
-
-    /// Makes `writes` durable as one frame, in one write and one sync. Returns the length of the frame in bytes.
-    /// The state must be [`AppendState::Ready`].
+    /// Makes `writes`, which have `bytes` bytes, durable as one frame, in one write and one sync. Returns the length of
+    /// the frame.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk.
     pub(super) fn append<'a>(
         &mut self,
         kind: FrameKind,
         now: Timestamp,
         writes: impl Iterator<Item = &'a Write>,
-    ) -> Result<usize, AppendError> {
-        let Active::Ready(segment) = &mut self.active else {
-            return Err(AppendError { rolled_back: true, reason: "no segment is ready".into() });
+        bytes: usize,
+    ) -> Result<usize, StoreError> {
+        let room = self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes);
+        room.map_err(|error| StoreError::Unavailable(error.reason()))?;
+        let Some(segment) = &mut self.active else {
+            return Err(StoreError::Unavailable("no segment is ready".into()));
         };
-        let sequence = self.next_sequence;
         let time = self.last_time.max(now);
         self.buffer.clear();
-        if let Some(header) = segment.header_due(sequence) {
+        if let Some(header) = segment.header_due(self.next_sequence) {
             self.buffer.extend_from_slice(&header);
         }
-        frame::encode(&mut self.buffer, kind, sequence, time, writes);
-        let appended = segment.append(&self.buffer, now);
-        let bytes = self.buffer.len();
+        frame::encode(&mut self.buffer, kind, self.next_sequence, time, writes);
+        let appended = segment.append(&self.buffer).map_err(StoreError::io("write to", &segment.path));
+        let written = self.buffer.len();
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
         }
-        match appended {
-            Ok(()) => {
-                self.next_sequence += 1;
-                self.last_time = time;
-                Ok(bytes)
-            }
-            Err(error) => Err(self.roll_back(error)),
+        if let Err(error) = appended {
+            // The page cache of a file whose sync failed cannot be trusted: the next frame goes into another file.
+            self.unclean = self.active.take();
+            let is_undone = self.clean().is_ok();
+            let reason = error.reason();
+            return Err(if is_undone {
+                StoreError::Unavailable(reason)
+            } else {
+                StoreError::Unknown(reason)
+            });
         }
+        self.next_sequence += 1;
+        self.last_time = time;
+        Ok(written)
     }
 
-    /// Ends the journal with a [`FrameKind::Closed`] frame and frees the reserved space. The state must be
-    /// [`AppendState::Ready`].
-    pub(super) fn close(&mut self, now: Timestamp) -> Result<(), AppendError> {
-        self.append(FrameKind::Closed, now, std::iter::empty())?;
-        let active = match &mut self.active {
-            Active::Ready(segment) => Some(segment),
-            Active::Unclean(_) | Active::None => None,
-        };
-        for segment in active.into_iter().chain(&mut self.spare) {
+    fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.clean()?;
+        if self.active.as_ref().is_some_and(|segment| segment.fits(bytes)) { Ok(()) } else { self.advance() }
+    }
+
+    /// Cuts off what a failed write left, after which no part of it can reappear.
+    fn clean(&mut self) -> Result<(), StoreError> {
+        if let Some(segment) = &mut self.unclean {
+            let cut = segment.cut_back();
+            cut.map_err(StoreError::io("take back a failed write to", &segment.path))?;
+            self.unclean = None;
+        }
+        Ok(())
+    }
+
+    /// Ends the journal with a [`FrameKind::Closed`] frame and frees the reserved space.
+    pub(super) fn close(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.append(FrameKind::Closed, now, std::iter::empty(), 0)?;
+        for segment in self.active.iter_mut().chain(&mut self.spare) {
             // If it fails the next start has more zeros to read.
             let _ = segment.cut_back();
         }
         Ok(())
     }
-
-    /// Truncates the segment after its last whole frame. After a failed sync the page cache cannot be trusted.
-    fn roll_back(&mut self, error: io::Error) -> AppendError {
-        let mut reason = String::new();
-        if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
-            reason = failed("write to", &segment.path)(error);
-            self.active = Active::Unclean(segment);
-        }
-        AppendError { rolled_back: self.clean().is_ok(), reason }
-    }
-}
-
-/// The health report about a segment that could not be reserved.
-pub(super) fn not_reserved(bytes: u64, journal: &Path, error: &io::Error) -> String {
-    format!("cannot reserve a journal segment of {bytes} bytes in {}: {error}", journal.display())
 }

@@ -3,54 +3,111 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
+use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
-use super::error::OpenError;
 use super::frame::RecordRef;
 use super::health::locked;
-use super::open::Copies;
-use super::replay::{self, OnDamage, Place, Replayed};
-use super::snapshot::OpenCopy;
-use super::writer::Pinned;
-use crate::{Key, Slots};
+use super::replay::{self, JournalSummary, OnDamage, Place, Replayed};
+use super::snapshot::{Listing, OpenCopy, Snapshot};
+use crate::{CopiedRecord, Key, Slots, StoreError};
 
 /// Where the records of a data directory are.
 #[derive(Clone)]
 pub(super) struct Files {
-    pub(super) copies: Copies,
     pub(super) journal: PathBuf,
+    pub(super) snapshot: PathBuf,
+    /// The time limit for sled to open a copy.
+    pub(super) deadline: Duration,
     pub(super) loading: Arc<Loading>,
+    /// Held by readers, until which a checkpoint removes nothing.
+    pub(super) in_use: Arc<RwLock<()>>,
+}
+
+impl Files {
+    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. Opens an older one only if the
+    /// journal has every segment after it; then also returns why the newest cannot be used.
+    fn open_newest(&self) -> Result<(OpenCopy, Option<String>), StoreError> {
+        let missing = |detail| StoreError::snapshot_damaged(&self.snapshot, detail);
+        let listing = Listing::of(&self.snapshot)
+            .map_err(|error| if error.is_not_found() { missing("it is missing") } else { error })?;
+        let newest = listing.sealed.last().ok_or_else(|| missing("there is no snapshot in it"))?;
+        let open = |segment| Arc::new(Snapshot::load(&self.snapshot, segment)?).open_copy(self.deadline);
+        let error = match open(*newest).or_else(|_| open(*newest)) {
+            Ok(copy) => return Ok((copy, None)),
+            Err(error) => error,
+        };
+        let segments = replay::numbers(&self.journal).unwrap_or_default();
+        for segment in listing.sealed.iter().rev().skip(1) {
+            let is_whole = (segment + 1..=*newest).all(|number| segments.binary_search(&number).is_ok());
+            if let Some(copy) = is_whole.then(|| open(*segment).ok()).flatten() {
+                return Ok((copy, Some(error.to_string())));
+            }
+        }
+        Err(error)
+    }
+
+    /// Reads the snapshot and verifies the journal. After damage that `on_damage` ignores, reads on as well as possible.
+    pub(super) fn find(&self, on_damage: OnDamage<'_>) -> Result<LiveRecords, StoreError> {
+        self.loading.begin("verifying the snapshot", 0);
+        let (copy, unusable) = match self.open_newest() {
+            Ok((copy, unusable)) => (Some(copy), unusable),
+            // The journal may have all remaining data.
+            Err(error) => on_damage(error).map(|()| (None, None))?,
+        };
+        LiveRecords::find(self, copy, unusable, Slots::all(), None, on_damage)
+    }
+
+    /// The records of some slots in a state of the store that a reader has kept from changes.
+    pub(super) fn find_pinned(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        until: u64,
+        slots: Slots,
+    ) -> Result<LiveRecords, StoreError> {
+        let copy = snapshot.open_copy(self.deadline)?;
+        LiveRecords::find(self, Some(copy), None, slots, Some(until), &mut Err)
+    }
 }
 
 /// Receives live records. An error ends the reading.
-pub(super) type VisitLive<'a, E> = &'a mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>;
+pub type VisitLive<'a, E> = &'a mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>;
 
 /// The live records of some slots in a directory whose journal was verified. Keeps the keys of the journal in memory,
 /// not the records.
-pub(super) struct LiveRecords {
+pub struct LiveRecords {
     files: Files,
     /// `None` if there is no snapshot that can be read.
     copy: Option<OpenCopy>,
+    /// Why the newest snapshot cannot be used, if an older one is.
+    unusable: Option<String>,
     slots: Slots,
     /// Which record of the journal, counted from the first, is the latest of its key.
     latest: HashMap<Key, u64>,
     pub(super) replayed: Replayed,
 }
 
+impl fmt::Debug for LiveRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveRecords").field("replayed", &self.replayed).finish_non_exhaustive()
+    }
+}
+
 impl LiveRecords {
     /// Reads the journal up to the sequence `until`, or all of it.
-    pub(super) fn find(
-        files: Files,
+    fn find(
+        files: &Files,
         copy: Option<OpenCopy>,
+        unusable: Option<String>,
         slots: Slots,
         until: Option<u64>,
         on_damage: OnDamage<'_>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, StoreError> {
         files.loading.begin("reading the journal", 0);
         let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
         let (mut latest, mut count) = (HashMap::new(), 0);
@@ -60,104 +117,89 @@ impl LiveRecords {
             if slots.contains(record.key.slot) {
                 latest.insert(record.key, count);
             }
-            Ok(())
+            Ok::<_, StoreError>(())
         };
         let replayed = replay::read(&files.journal, covered, until, &mut note, on_damage)?;
-        Ok(Self { files, copy, slots, latest, replayed })
+        Ok(Self { files: files.clone(), copy, unusable, slots, latest, replayed })
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.copy.as_ref().map(|copy| &copy.snapshot)
+    }
+
+    /// Records in the snapshot; `None` if it cannot be read.
+    pub fn snapshot_records(&self) -> Option<u64> {
+        self.snapshot().map(|snapshot| snapshot.manifest.records)
+    }
+
+    /// Why the newest snapshot cannot be used, if an older one is.
+    pub fn unusable_snapshot(&self) -> Option<&str> {
+        self.unusable.as_deref()
+    }
+
+    /// The part of the journal that was read.
+    pub fn journal(&self) -> &JournalSummary {
+        &self.replayed.summary
     }
 
     /// The number of records, of which some may have expired or been replaced.
     pub(super) fn max_records(&self) -> u64 {
-        let in_snapshot = self.copy.as_ref().map_or(0, |copy| copy.snapshot.manifest.records);
-        in_snapshot + self.latest.len() as u64
+        self.snapshot_records().unwrap_or_default() + self.latest.len() as u64
     }
 
     /// The newest time in the snapshot and the journal.
-    pub(super) fn newest_time(&self) -> Timestamp {
-        let of_snapshot = self.copy.as_ref().map(|copy| copy.snapshot.manifest.time);
+    pub fn newest_time(&self) -> Timestamp {
+        let of_snapshot = self.snapshot().map(|snapshot| snapshot.manifest.time);
         of_snapshot.max(self.replayed.summary.newest).unwrap_or_default()
     }
 
     /// Whether these are the records of a state of the store.
-    pub(super) fn is_of(&self, state: &Pinned, slots: Slots) -> bool {
-        let has_snapshot = |copy: &OpenCopy| Arc::ptr_eq(&copy.snapshot, &state.snapshot);
-        self.copy.as_ref().is_some_and(has_snapshot)
-            && (self.replayed.last_sequence, self.slots) == (state.until, slots)
+    pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>, until: u64, slots: Slots) -> bool {
+        self.snapshot().is_some_and(|own| Arc::ptr_eq(own, snapshot))
+            && (self.replayed.last_sequence, self.slots) == (until, slots)
     }
 
     /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
-    /// that is behind does not revive expired records.
-    pub(super) fn each<E: From<OpenError>>(
-        mut self,
-        now: Timestamp,
-        visit: VisitLive<'_, E>,
-    ) -> Result<(), E> {
+    /// that is behind does not revive expired records. An error of the visitor ends the reading.
+    pub fn each<E: From<StoreError>>(self, now: Timestamp, visit: VisitLive<'_, E>) -> Result<(), E> {
         let now = now.max(self.newest_time());
-        self.each_of_snapshot(now, visit)?;
-        let covered = self.copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
-        let (mut count, mut refused) = (0, None);
-        let mut visit_latest = |place: Place<'_>, RecordRef { key, expires, put }: RecordRef<'_>| {
-            count += 1;
-            let is_latest = self.latest.get(&key) == Some(&count);
-            let Some(record) = put.filter(|_| is_latest && now < expires) else { return Ok(()) };
-            visit(place, key, expires, record).map_err(|error| {
-                refused = Some(error);
-                OpenError::io("read", place.path)(io::Error::other(STOPPED))
-            })
-        };
-        let until = Some(self.replayed.last_sequence);
-        let read = replay::read(&self.files.journal, covered, until, &mut visit_latest, &mut Err);
-        refused.map_or(Ok(()), Err)?;
-        Ok(read.map(drop)?)
-    }
-
-    /// Reads a copy that fails a second time, and goes on from the record at which it failed.
-    fn each_of_snapshot<E: From<OpenError>>(
-        &mut self,
-        now: Timestamp,
-        visit: VisitLive<'_, E>,
-    ) -> Result<(), E> {
-        let Files { copies, loading, .. } = &self.files;
-        let unreadable = |error| OpenError::snapshot(&copies.directory, error);
-        let (mut visited, mut refused, mut has_failed) = (0, None, false);
-        while let Some(copy) = &self.copy {
+        let Self { files: Files { journal, loading, .. }, copy, slots, latest, replayed, .. } = &self;
+        if let Some(copy) = copy {
+            let place = Place { path: &copy.snapshot.path, frame: None };
             loading.begin("loading", copy.snapshot.manifest.records);
             let mut count = 0;
-            let read = copy.read(&mut |key, expires, record| {
+            copy.read(&mut |key, expires, record| {
                 count += 1;
-                if count <= visited {
-                    return Ok(());
-                }
-                visited = count;
                 loading.at(count);
-                if now >= expires || !self.slots.contains(key.slot) || self.latest.contains_key(&key) {
+                let is_replaced = latest.contains_key(&key);
+                if now >= expires || !slots.contains(key.slot) || is_replaced {
                     return Ok(());
                 }
-                let place = Place { path: &copy.snapshot.path, frame: None };
-                visit(place, key, expires, record).map_err(|error| {
-                    refused = Some(error);
-                    STOPPED.to_owned()
-                })
-            });
-            match (read, refused.take()) {
-                (_, Some(error)) => return Err(error),
-                (Ok(()), None) => break,
-                (Err(error), None) if has_failed => return Err(unreadable(error).into()),
-                (Err(error), None) => {
-                    tracing::warn!(reason = ?error, "snapshot unreadable, reading it again");
-                    has_failed = true;
-                    let snapshot = copy.snapshot.clone();
-                    self.copy = None;
-                    self.copy = Some(copies.open(&snapshot).map_err(unreadable)?);
-                }
-            }
+                visit(place, key, expires, record)
+            })?;
         }
-        Ok(())
+        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+        let mut count = 0;
+        let mut visit_latest = |place: Place<'_>, RecordRef { key, expires, put }: RecordRef<'_>| {
+            count += 1;
+            let is_latest = latest.get(&key) == Some(&count);
+            put.filter(|_| is_latest && now < expires)
+                .map_or(Ok(()), |record| visit(place, key, expires, record))
+        };
+        let until = Some(replayed.last_sequence);
+        replay::read(journal, covered, until, &mut visit_latest, &mut Err).map(drop)
+    }
+
+    /// The same with the records in a form of their own, at the newest time in the directory.
+    pub fn each_copied<E: From<StoreError>>(
+        self,
+        visit: &mut dyn FnMut(Place<'_>, CopiedRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each(Timestamp::EPOCH, &mut |place, key, expires, record| {
+            visit(place, CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) })
+        })
     }
 }
-
-/// Ends a reading whose visitor has failed. The visitor's error is returned in its place.
-const STOPPED: &str = "the reading was stopped";
 
 /// The progress of reading a data directory, as text for people.
 #[derive(Debug, Default)]

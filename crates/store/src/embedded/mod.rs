@@ -10,10 +10,8 @@ mod chunk;
 mod database;
 mod directory;
 mod disk;
-mod error;
 mod frame;
 mod health;
-mod inspect;
 mod journal;
 mod live;
 mod open;
@@ -25,24 +23,21 @@ mod snapshot;
 mod tests;
 mod writer;
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::{OnceCell, oneshot};
 
 use self::health::{Health, locked};
-use self::live::{Files, LiveRecords};
-use self::writer::{Batch, Pinned, WriterMessage};
+use self::live::Files;
+use self::writer::{Batch, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
 pub use self::directory::{FORMAT, check_importable, create_durably, key_fingerprint_in};
-pub use self::error::{OpenError, advice};
-pub use self::inspect::{CheckRecord, Examined, Finding, OfflineRecords, ReadOnly};
-pub use self::live::Loading;
-pub use self::open::{OpenOptions, StoreSettings};
+pub use self::live::{LiveRecords, Loading};
+pub use self::open::{DataDirectory, OpenOptions, StoreSettings};
 pub use self::replay::JournalSummary;
 
 /// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
@@ -56,7 +51,6 @@ pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes
 /// journal.
 pub struct EmbeddedStore {
     reader: StoreReader,
-    in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
     /// What the start has found, for the first restore.
     found_at_start: Mutex<Option<LiveRecords>>,
@@ -73,20 +67,12 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Makes a checkpoint now, or repeats one that failed, and waits for its end. Without a change since the last one
-    /// there is nothing to do. For tests.
+    /// Makes a checkpoint now and waits for its end. Without a change since the last one there is little to do. For
+    /// tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
         self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
-        ended.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::Unavailable)
-    }
-
-    fn submit(&self, batch: Batch) {
-        if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
-            self.reader.writer.send(WriterMessage::Commit(batch))
-        {
-            batch.answer(Err(StoreError::Closed));
-        }
+        ended.await.map_err(|_| StoreError::Closed)?
     }
 
     fn take_found_at_start(&self) -> Option<LiveRecords> {
@@ -96,11 +82,12 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        self.submit(Batch::new(writes, done, &self.in_flight));
-    }
-
-    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
-        self.submit(Batch::new(writes, done, &self.in_flight).for_checkpoint());
+        let batch = Batch::new(writes, done);
+        if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
+            self.reader.writer.send(WriterMessage::Commit(batch))
+        {
+            batch.answer(Err(StoreError::Closed));
+        }
     }
 
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -115,16 +102,20 @@ impl Store for EmbeddedStore {
         self.records_at_start
     }
 
-    fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
+    fn attach(&self, owners: Vec<Owner>) {
         let _ = self.reader.writer.send(WriterMessage::Attach(owners));
     }
 
     fn health(&self) -> Result<(), String> {
-        self.health.check(self.reader.clock.now())
+        self.health.check()
+    }
+
+    fn failed(&self) -> BoxFuture<'_, String> {
+        Box::pin(self.health.failed())
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
-        Some(*locked(&self.health.sizes))
+        Some(self.health.sizes())
     }
 
     fn newest_time(&self) -> Timestamp {
@@ -159,12 +150,6 @@ struct StoreReader {
 }
 
 impl StoreReader {
-    fn pin(&self) -> Result<Pinned, StoreError> {
-        let (reply, pinned) = mpsc::sync_channel(1);
-        self.writer.send(WriterMessage::Pin(reply)).map_err(|_| StoreError::Closed)?;
-        pinned.recv().map_err(|_| StoreError::Closed)
-    }
-
     /// `found` is what the start has found.
     fn restore(
         &self,
@@ -172,13 +157,14 @@ impl StoreReader {
         slots: Slots,
         mut visit: Visitor,
     ) -> Result<(), StoreError> {
-        let pinned = self.pin()?;
-        let found = if let Some(found) = found.filter(|found| found.is_of(&pinned, slots)) {
-            found
-        } else {
-            let unreadable = |error| OpenError::snapshot(&self.files.copies.directory, error);
-            let copy = self.files.copies.open(&pinned.snapshot).map_err(unreadable)?;
-            LiveRecords::find(self.files.clone(), Some(copy), slots, Some(pinned.until), &mut Err)?
+        // Taken before the state is asked for: no checkpoint removes any of it.
+        let _in_use = self.files.in_use.read().unwrap_or_else(PoisonError::into_inner);
+        let (reply, state) = mpsc::sync_channel(1);
+        self.writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
+        let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
+        let found = match found.filter(|found| found.is_of(&snapshot, until, slots)) {
+            Some(found) => found,
+            None => self.files.find_pinned(&snapshot, until, slots)?,
         };
         found.each(self.clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
     }

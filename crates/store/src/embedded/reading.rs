@@ -1,6 +1,4 @@
-//! Reads the files of a data directory without opening the store, for fuzzing and tests.
-//!
-//! The same code reads them as at a start. Nothing is written.
+//! Reads parts of a data directory without opening it, for fuzzing. The same code reads them as at a start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,13 +7,11 @@ use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
 use super::chunk::{self, ChunkWriter};
-use super::database::{Database, VisitEntry};
-use super::error::OpenError;
 use super::frame;
 use super::replay::{self, Covered, JournalSummary, Place};
 use super::segment::LAST_NUMBER;
 use super::snapshot::Manifest;
-use crate::{CopiedRecord, Key};
+use crate::{CopiedRecord, Key, StoreError, stream};
 
 /// The contents of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,22 +27,20 @@ pub struct JournalReading {
 /// `covered_segment`, whose last frame was `covered_sequence`.
 ///
 /// # Errors
-/// As at a start: damage, a missing segment, a snapshot behind which nothing can follow, or what the file
-/// system says.
+/// As at a start, which takes no snapshot behind which nothing can follow.
 pub fn journal(
     journal: &Path,
     covered_segment: u64,
     covered_sequence: u64,
-) -> Result<JournalReading, OpenError> {
+) -> Result<JournalReading, StoreError> {
     if covered_segment.max(covered_sequence) >= LAST_NUMBER {
-        let detail = "it covers all that can be counted, so nothing can follow it".to_owned();
-        return Err(OpenError::SnapshotDamaged { path: journal.to_owned(), detail });
+        return Err(StoreError::snapshot_damaged(journal, "nothing can follow it"));
     }
     let covered = Covered { segment: covered_segment, sequence: covered_sequence };
     let mut latest = BTreeMap::new();
     let mut see = |_: Place<'_>, record: frame::RecordRef<'_>| {
         latest.insert(record.key, record.put.map(Bytes::copy_from_slice));
-        Ok(())
+        Ok::<_, StoreError>(())
     };
     let replayed = replay::read(journal, Some(covered), None, &mut see, &mut Err)?;
     Ok(JournalReading { latest, last_sequence: replayed.last_sequence, summary: replayed.summary })
@@ -67,12 +61,13 @@ pub type DatabaseEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 ///
 /// # Errors
 /// The problem.
-pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<CopiedRecord>, String> {
-    let manifest = Manifest::decode(manifest).ok_or("it is not a manifest, or not as it was written")?;
+pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<CopiedRecord>, StoreError> {
+    let damaged = |detail: &str| StoreError::Checkpoint(detail.to_owned());
+    let manifest = Manifest::decode(manifest).ok_or_else(|| damaged("it is not a manifest"))?;
     let mut records = Vec::new();
-    chunk::read(&Entries(entries.clone()), &manifest, &mut |key, expires, record| {
+    chunk::read(entries.iter().map(Ok), &manifest, damaged, &mut |key, expires, record| {
         records.push(CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) });
-        Ok(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(records)
 }
@@ -81,31 +76,17 @@ pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<CopiedR
 ///
 /// # Errors
 /// None for records that the store takes.
-pub fn write_snapshot(records: &[CopiedRecord]) -> Result<(String, DatabaseEntries), String> {
+pub fn write_snapshot(records: &[CopiedRecord]) -> Result<(String, DatabaseEntries), StoreError> {
     let mut writer = ChunkWriter::new(Covered::default(), Timestamp::EPOCH);
-    let (mut entries, mut encoded) = (Entries(BTreeMap::new()), Vec::new());
+    let (mut entries, mut encoded) = (DatabaseEntries::new(), Vec::new());
+    let mut insert = |key: [u8; 8], value| {
+        entries.insert(key.to_vec(), value);
+        Ok(())
+    };
     for entry in records {
-        crate::owner::encode(&mut encoded, entry.key, entry.expires, &entry.record);
+        stream::encode(&mut encoded, entry.key, entry.expires, &entry.record);
     }
-    writer.add(&mut entries, &encoded)?;
-    let manifest = writer.finish(&mut entries)?;
-    Ok((manifest.encode(), entries.0))
-}
-
-/// A database in memory.
-struct Entries(DatabaseEntries);
-
-impl Database for Entries {
-    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
-        self.0.insert(key.to_vec(), value);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
-        self.0.iter().try_for_each(|(key, value)| visit(key, value))
-    }
+    writer.add(&mut insert, &encoded)?;
+    let manifest = writer.finish(&mut insert)?;
+    Ok((manifest.encode(), entries))
 }

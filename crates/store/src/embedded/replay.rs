@@ -10,16 +10,13 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use onceward_core::domain::Timestamp;
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
 
-use super::error::OpenError;
 use super::frame::{self, Frame, FrameKind, RECORD_OVERHEAD, RecordRef};
 use super::segment::{self, HEADER_BYTES, Header};
-use crate::LONGEST_RECORD;
+use crate::{LONGEST_RECORD, StoreError};
 
 /// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
-pub(super) const MOST_ZEROS: u64 = (RECORD_OVERHEAD + LONGEST_RECORD) as u64;
+pub(super) const MOST_ZEROS: usize = RECORD_OVERHEAD + LONGEST_RECORD;
 
 /// The part of the journal that a snapshot replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,19 +28,19 @@ pub(super) struct Covered {
 }
 
 /// Where a record is.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
     /// The snapshot or the segment that has it.
-    pub(super) path: &'a Path,
+    pub path: &'a Path,
     /// In a segment, the byte at which its frame begins, and the sequence of the frame.
-    pub(super) frame: Option<(usize, u64)>,
+    pub frame: Option<(u64, u64)>,
 }
 
 /// Receives the records of a journal. An error ends the reading.
-pub(super) type VisitRecord<'a> = &'a mut dyn FnMut(Place<'_>, RecordRef<'_>) -> Result<(), OpenError>;
+pub(super) type VisitRecord<'a, E> = &'a mut dyn FnMut(Place<'_>, RecordRef<'_>) -> Result<(), E>;
 
 /// Receives damage and missing files. An error ends the reading; else the reader continues as well as possible.
-pub(super) type OnDamage<'a> = &'a mut dyn FnMut(OpenError) -> Result<(), OpenError>;
+pub type OnDamage<'a> = &'a mut dyn FnMut(StoreError) -> Result<(), StoreError>;
 
 /// Counts and times of the segments that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,13 +79,13 @@ pub(super) struct Replayed {
 
 /// Reads the segments in `journal` after the `covered` ones; all segments for `None`. Stops after the frame with the
 /// sequence `until`, because later frames may be half written.
-pub(super) fn read(
+pub(super) fn read<E: From<StoreError>>(
     journal: &Path,
     covered: Option<Covered>,
     until: Option<u64>,
-    visit: VisitRecord<'_>,
+    visit: VisitRecord<'_, E>,
     on_damage: OnDamage<'_>,
-) -> Result<Replayed, OpenError> {
+) -> Result<Replayed, E> {
     let mut numbers = numbers(journal)?;
     numbers.retain(|number| covered.is_none_or(|covered| *number > covered.segment));
     let start = covered.unwrap_or_default();
@@ -111,19 +108,19 @@ pub(super) fn read(
     let first = numbers.first().copied().unwrap_or(1);
     let mut next = covered.map_or(first, |covered| covered.segment + 1);
     if numbers.is_empty() {
-        (reader.on_damage)(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+        (reader.on_damage)(StoreError::segment_missing(&segment::path(journal, next)))?;
     }
     let mut bytes = Vec::new();
     for number in numbers {
         if number > next {
-            (reader.on_damage)(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+            (reader.on_damage)(StoreError::segment_missing(&segment::path(journal, next)))?;
         }
         next = number + 1;
         let path = segment::path(journal, number);
         bytes.clear();
         match File::open(&path).and_then(|mut file| read_written_part(&mut file, &mut bytes)) {
             Ok(()) => reader.segment(&path, number, &bytes)?,
-            Err(error) => (reader.on_damage)(OpenError::io("read", &path)(error))?,
+            Err(error) => (reader.on_damage)(StoreError::io("read", &path)(error))?,
         }
         if reader.is_done() {
             break;
@@ -136,38 +133,39 @@ pub(super) fn read(
 }
 
 /// The numbers of the segments in `journal`, in order.
-pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, OpenError> {
-    let failed = || OpenError::io("read", journal);
-    let mut numbers = Vec::new();
-    let entries = fs::read_dir(journal).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => OpenError::JournalMissing { path: journal.to_owned() },
-        _ => failed()(source),
+pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
+    let list = || -> io::Result<Vec<u64>> {
+        let number = |entry: io::Result<fs::DirEntry>| match entry {
+            Ok(entry) => entry.file_name().to_str().and_then(segment::number_in).map(Ok),
+            Err(error) => Some(Err(error)),
+        };
+        fs::read_dir(journal)?.filter_map(number).collect()
+    };
+    let mut numbers = list().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::journal_missing(journal),
+        _ => StoreError::io("read", journal)(error),
     })?;
-    for entry in entries {
-        let name = entry.map_err(failed())?.file_name();
-        numbers.extend(name.to_str().and_then(segment::number_in));
-    }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-struct SegmentReplay<'a> {
+struct SegmentReplay<'a, E> {
     replayed: Replayed,
     /// The sequence that comes next; `None` before the first if that is not known.
     expected: Option<u64>,
     until: Option<u64>,
     /// Path and length of a segment whose content is invalid. This is damage if a later segment was used.
     unused: Option<(PathBuf, u64)>,
-    visit: VisitRecord<'a>,
+    visit: VisitRecord<'a, E>,
     on_damage: OnDamage<'a>,
 }
 
-impl SegmentReplay<'_> {
+impl<E: From<StoreError>> SegmentReplay<'_, E> {
     fn is_done(&self) -> bool {
         self.until.is_some_and(|until| self.replayed.last_sequence >= until)
     }
 
-    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<(), OpenError> {
+    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<(), E> {
         let Some(header) = Header::decode(bytes) else { return self.without_header(path, bytes) };
         self.nothing_torn_before()?;
         if header.number != number {
@@ -188,7 +186,7 @@ impl SegmentReplay<'_> {
     }
 
     /// A segment is written to beginning with its header; therefore this one never was; or the header is damaged.
-    fn without_header(&mut self, path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    fn without_header(&mut self, path: &Path, bytes: &[u8]) -> Result<(), E> {
         let Some((offset, frame)) = frame::find(bytes, 0, 0) else {
             // An empty file is what remains of a first write that failed and was taken back.
             if self.unused.is_none() && !bytes.is_empty() {
@@ -202,7 +200,7 @@ impl SegmentReplay<'_> {
         self.frames(path, bytes, offset)
     }
 
-    fn nothing_torn_before(&mut self) -> Result<(), OpenError> {
+    fn nothing_torn_before(&mut self) -> Result<(), E> {
         if let Some((path, at, _)) = self.replayed.summary.torn.take() {
             let detail = "a frame cannot be read, and a later segment goes on behind it";
             self.damaged(&path, at, detail.into())?;
@@ -213,7 +211,7 @@ impl SegmentReplay<'_> {
         Ok(())
     }
 
-    fn frames(&mut self, path: &Path, bytes: &[u8], mut at: usize) -> Result<(), OpenError> {
+    fn frames(&mut self, path: &Path, bytes: &[u8], mut at: usize) -> Result<(), E> {
         loop {
             let expected = self.expected.unwrap_or_default();
             match frame::decode(&bytes[at..]).filter(|frame| frame.sequence == expected) {
@@ -247,10 +245,10 @@ impl SegmentReplay<'_> {
         Ok(())
     }
 
-    fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), OpenError> {
+    fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), E> {
         if let Some(records) = frame.records() {
             self.replayed.summary.records += records.len() as u64;
-            let place = Place { path, frame: Some((at, frame.sequence)) };
+            let place = Place { path, frame: Some((at as u64, frame.sequence)) };
             records.into_iter().try_for_each(|record| (self.visit)(place, record))?;
         } else {
             let detail = format!("frame {} has records that this program cannot read", frame.sequence);
@@ -266,8 +264,8 @@ impl SegmentReplay<'_> {
         Ok(())
     }
 
-    fn damaged(&mut self, path: &Path, offset: u64, detail: String) -> Result<(), OpenError> {
-        (self.on_damage)(OpenError::JournalDamaged { path: path.to_owned(), offset, detail })
+    fn damaged(&mut self, path: &Path, offset: u64, detail: String) -> Result<(), E> {
+        Ok((self.on_damage)(StoreError::journal_damaged(path, offset, detail))?)
     }
 }
 
@@ -276,19 +274,14 @@ fn without_zeros_behind(bytes: &[u8]) -> u64 {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
-/// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved:
-/// they take no memory, and where the file system tells holes from data they are not read.
-///
-/// Written zeros may look like reserved space, because some file systems and sparse copies store them as holes.
-/// Therefore the result has up to as many zeros after the last other byte as a frame can end with.
+/// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved: they
+/// take no memory, except for as many as a frame can end with.
 pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Result<()> {
     const CHUNK_BYTES: usize = 256 * 1024;
-    let end = end_of_data(file)?.saturating_add(MOST_ZEROS);
-    file.rewind()?;
-    let mut rest = file.take(end);
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     let mut zeros = 0;
-    while rest.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
+    file.rewind()?;
+    while file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
         let used = chunk.len() - chunk.iter().rev().take_while(|byte| **byte == 0).count();
         if used > 0 {
             into.resize(into.len() + zeros, 0);
@@ -298,24 +291,6 @@ pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Resu
         zeros += chunk.len() - used;
         chunk.clear();
     }
-    into.resize(into.len() + zeros.min(RECORD_OVERHEAD + LONGEST_RECORD), 0);
+    into.resize(into.len() + zeros.min(MOST_ZEROS), 0);
     Ok(())
-}
-
-/// The end of the last data; the whole length if the file system does not distinguish data from holes.
-fn end_of_data(file: &File) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let mut end = 0;
-    while end < length {
-        let data = match seek(file, SeekFrom::Data(end)) {
-            Ok(data) => data,
-            // No data follows.
-            Err(Errno::NXIO) => return Ok(end),
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(length),
-            Err(error) => return Err(error.into()),
-        };
-        // The end of the file counts as a hole; therefore there is always one.
-        end = seek(file, SeekFrom::Hole(data))?;
-    }
-    Ok(length)
 }

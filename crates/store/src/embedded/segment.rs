@@ -8,11 +8,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use onceward_core::domain::Timestamp;
 
 use super::disk::{Disk, DiskFile};
+use crate::StoreError;
 
 /// Bytes of a segment before its first frame.
 pub(super) const HEADER_BYTES: usize = 32;
@@ -23,14 +21,6 @@ pub(super) const LAST_NUMBER: u64 = 1 << 62;
 
 const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 2;
-
-/// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
-const WRITTEN_AHEAD: usize = 256 * 1024;
-
-static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
-
-/// Time between two checks that the file still has its name. Each takes a system call.
-const CHECK_NAME_EVERY: Duration = Duration::from_secs(1);
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,19 +78,25 @@ pub(super) struct Segment {
     capacity: u64,
     /// The offset of the next frame. 0 until the header is written.
     end: u64,
-    /// The end of the written part, zeros included.
-    written_to: u64,
-    /// When the file was last found to have its name.
-    name_checked: Timestamp,
 }
 
 impl Segment {
     /// An empty segment, reserved, with its entry in the directory on the disk.
-    pub(super) fn create(disk: &dyn Disk, journal: &Path, number: u64, capacity: u64) -> io::Result<Self> {
+    pub(super) fn create(
+        disk: &dyn Disk,
+        journal: &Path,
+        number: u64,
+        capacity: u64,
+    ) -> Result<Self, StoreError> {
         let path = path(journal, number);
-        let file = disk.create(&path, capacity)?;
-        disk.sync_dir(journal)?;
-        Ok(Self { number, path, file, capacity, end: 0, written_to: 0, name_checked: Timestamp::EPOCH })
+        let create = || {
+            let file = disk.create(&path, capacity)?;
+            disk.sync_dir(journal)?;
+            Ok(file)
+        };
+        let action = format!("reserve a journal segment of {capacity} bytes in");
+        let file = create().map_err(StoreError::io(action, journal))?;
+        Ok(Self { number, path, file, capacity, end: 0 })
     }
 
     /// Whether nothing was written to it yet.
@@ -123,33 +119,13 @@ impl Segment {
         self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())
     }
 
-    /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. Within a second
-    /// it fails if the file was removed. After an error, [`Segment::cut_back`] must succeed before any other call.
-    pub(super) fn append(&mut self, frame: &[u8], now: Timestamp) -> io::Result<()> {
+    /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. After an error,
+    /// [`Segment::cut_back`] must succeed before any other call.
+    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
-        self.write_ahead(end)?;
         self.file.sync()?;
-        if now.since(self.name_checked) >= CHECK_NAME_EVERY {
-            self.file.check_name()?;
-            self.name_checked = now;
-        }
         self.end = end;
-        Ok(())
-    }
-
-    /// If a frame ends after the pre-written zeros, writes more zeros after it.
-    ///
-    /// A write to reserved space makes the file system record that the space is written, and a sync waits for that
-    /// record too. A write to pre-written space needs only its own bytes.
-    fn write_ahead(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.written_to {
-            return Ok(());
-        }
-        let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
-        let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
-        self.file.write_at(zeros, end)?;
-        self.written_to = end + zeros.len() as u64;
         Ok(())
     }
 

@@ -11,8 +11,8 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,10 +23,12 @@ use std::time::Duration;
 use onceward_core::domain::Timestamp;
 
 use super::chunk;
-use super::database::{Database, SledBackend};
-use super::disk::Disk;
+use super::database::Database;
+use super::directory::create_private;
+use super::disk::{CheckpointStep, Disk};
 use super::replay::Covered;
 use super::segment::{self, LAST_NUMBER};
+use crate::StoreError;
 
 pub(super) const MANIFEST: &str = "MANIFEST";
 const DATABASE: &str = "db";
@@ -35,26 +37,6 @@ const COPY: &str = "copy";
 
 /// Copies are written, and databases synced, in pieces of this many bytes.
 pub(super) const SYNC_BYTES: usize = 256 * 1024;
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SnapshotError {
-    /// The content differs from what was written.
-    #[error("{}: {detail}", path.display())]
-    Damaged { path: PathBuf, detail: String },
-    /// The system refused something; the snapshot may be undamaged.
-    #[error("{0}")]
-    Failed(String),
-    /// No directory has room for the copy, which takes `bytes` bytes. `refused` has each directory with the reason.
-    #[error("no room for a copy of {bytes} bytes")]
-    NoRoom { bytes: u64, refused: Vec<(PathBuf, String)> },
-}
-
-/// For `map_err`: the attempted action with a file of the snapshot.
-pub(super) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
-    let what = format!("cannot {what} {}", path.display());
-    move |error| format!("{what}: {error}")
-}
 
 /// The layout of the manifest that is written. [`Manifest::decode`] has a branch for each one from 1 on.
 const VERSION: u64 = 1;
@@ -175,10 +157,11 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn of(directory: &Path) -> io::Result<Self> {
+    pub(super) fn of(directory: &Path) -> Result<Self, StoreError> {
+        let failed = || StoreError::io("read", directory);
         let mut listing = Self::default();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
+        for entry in fs::read_dir(directory).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
             match path.file_name().and_then(OsStr::to_str).and_then(segment::parse_number) {
                 Some(number) => listing.sealed.push(number),
                 None if path.extension().is_some_and(|ending| ending == NEW || ending == COPY) => {
@@ -210,15 +193,14 @@ pub(super) fn database_in(snapshot: &Path) -> PathBuf {
 
 impl Snapshot {
     /// Reads the manifest of a sealed snapshot.
-    pub(super) fn load(directory: &Path, segment: u64) -> Result<Self, SnapshotError> {
+    pub(super) fn load(directory: &Path, segment: u64) -> Result<Self, StoreError> {
         let path = sealed_path(directory, segment);
         let file = path.join(MANIFEST);
-        let damaged = |detail: &str| SnapshotError::Damaged { path: file.clone(), detail: detail.into() };
-        let text = match fs::read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("it is missing")),
-            Err(error) => return Err(SnapshotError::Failed(failed("read", &file)(error))),
-        };
+        let damaged = |detail: &str| StoreError::snapshot_damaged(&file, detail);
+        let text = fs::read(&file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged("it is missing"),
+            _ => StoreError::io("read", &file)(error),
+        })?;
         let manifest = std::str::from_utf8(&text).ok().and_then(Manifest::decode);
         let manifest = manifest.ok_or_else(|| damaged("it is not a manifest, or not as it was written"))?;
         if manifest.covered.segment != segment {
@@ -233,81 +215,63 @@ impl Snapshot {
         directory: &Path,
         attempt: &Path,
         manifest: Manifest,
-    ) -> Result<Self, String> {
-        use super::disk::CheckpointStep;
+    ) -> Result<Self, StoreError> {
         let file = attempt.join(MANIFEST);
         let write = || {
             let mut to = disk.create(&file, 0)?;
             to.write_at(manifest.encode().as_bytes(), 0)?;
             to.sync()?;
-            disk.sync_dir(attempt)
+            disk.sync_dir(attempt)?;
+            disk.reached(CheckpointStep::ManifestSynced)
         };
-        write().map_err(failed("write", &file))?;
-        disk.reached(CheckpointStep::ManifestSynced);
+        write().map_err(StoreError::io("write", &file))?;
         let path = sealed_path(directory, manifest.covered.segment);
-        if path.exists() {
-            // An earlier attempt completed the rename, although the system reported an error.
-            disk.remove_dir(&path).map_err(failed("remove", &path))?;
-            disk.sync_dir(directory).map_err(failed("sync", directory))?;
-        }
-        disk.rename(attempt, &path).map_err(failed("name", &path))?;
-        disk.reached(CheckpointStep::Named);
-        disk.sync_dir(directory).map_err(failed("sync", directory))?;
-        disk.reached(CheckpointStep::Sealed);
+        let name = || {
+            if path.exists() {
+                // An earlier attempt completed the rename, although the system reported an error. The journal still
+                // has what it replaces.
+                disk.remove_dir(&path)?;
+                disk.sync_dir(directory)?;
+            }
+            disk.rename(attempt, &path)?;
+            disk.reached(CheckpointStep::Named)?;
+            disk.sync_dir(directory)?;
+            disk.reached(CheckpointStep::Sealed)
+        };
+        name().map_err(StoreError::io("name", &path))?;
         Ok(Self { path, manifest })
     }
 
-    /// Copies the database to the first of these directories that has room, verifies each file on the way, and opens
-    /// the copy. `places` are paths that do not exist yet.
-    pub(super) fn open_copy(
-        self: &Arc<Self>,
-        backend: &Arc<dyn SledBackend>,
-        places: &[PathBuf],
-        deadline: Duration,
-    ) -> Result<OpenCopy, SnapshotError> {
-        let mut refused = Vec::new();
-        for place in places {
-            let copy = |database| OpenCopy { snapshot: self.clone(), database, directory: place.clone() };
-            if self.manifest.files.is_empty() {
-                return Ok(copy(None));
-            }
-            if let Err(error) = create_private(place) {
-                refused.push((place.clone(), error.to_string()));
-                continue;
-            }
-            let mut copy = copy(None);
-            match self.copy_to(&database_in(place)) {
-                Ok(()) => {}
-                Err(CopyError::Write(error)) => {
-                    refused.push((place.clone(), error.to_string()));
-                    continue;
-                }
-                Err(CopyError::Snapshot(error)) => return Err(error),
-            }
-            let opened = open_in_time(backend, place, deadline);
-            copy.database = Some(opened.map_err(|detail| self.damaged(detail))?);
+    /// Copies the database, verifies each file on the way, and opens the copy.
+    pub(super) fn open_copy(self: &Arc<Self>, deadline: Duration) -> Result<OpenCopy, StoreError> {
+        static COPIES: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{}-{}.{COPY}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+        let directory = self.path.with_file_name(name);
+        let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory };
+        if self.manifest.files.is_empty() {
             return Ok(copy);
         }
-        Err(SnapshotError::NoRoom { bytes: self.manifest.bytes(), refused })
-    }
-
-    fn copy_to(&self, directory: &Path) -> Result<(), CopyError> {
+        let database = database_in(&copy.directory);
+        let action = format!("write a copy of the snapshot, which takes {} bytes, to", self.manifest.bytes());
         for file in &self.manifest.files {
             let from = database_in(&self.path).join(&file.name);
-            let (bytes, checksum) = copy_file(&from, &directory.join(&file.name), &mut |_| Ok(()))?;
+            let to = database.join(&file.name);
+            let (bytes, checksum) = copy_file(&from, &to, &action, &mut |_| Ok(()))?;
             if (bytes, checksum) != (file.bytes, file.checksum) {
                 let detail = format!(
                     "it has {bytes} bytes with the checksum {checksum:08x}, and was written with {} and {:08x}",
                     file.bytes, file.checksum
                 );
-                return Err(CopyError::Snapshot(SnapshotError::Damaged { path: from, detail }));
+                return Err(StoreError::snapshot_damaged(&from, &detail));
             }
         }
-        Ok(())
+        let opened = open_in_time(&copy.directory, deadline);
+        copy.database = Some(opened.map_err(|error| self.damaged(&error.reason()))?);
+        Ok(copy)
     }
 
-    fn damaged(&self, detail: String) -> SnapshotError {
-        SnapshotError::Damaged { path: database_in(&self.path), detail }
+    fn damaged(&self, detail: &str) -> StoreError {
+        StoreError::snapshot_damaged(&database_in(&self.path), detail)
     }
 }
 
@@ -315,95 +279,67 @@ impl Snapshot {
 pub(super) struct OpenCopy {
     pub(super) snapshot: Arc<Snapshot>,
     /// None for a snapshot without a database, which has no records.
-    database: Option<Box<dyn Database>>,
+    database: Option<Database>,
     directory: PathBuf,
 }
 
 impl OpenCopy {
     /// Gives every record to `visit`.
-    pub(super) fn read(&self, visit: chunk::VisitRecord<'_>) -> Result<(), SnapshotError> {
+    pub(super) fn read<E: From<StoreError>>(&self, visit: chunk::VisitRecord<'_, E>) -> Result<(), E> {
         let Some(database) = &self.database else { return Ok(()) };
-        chunk::read(&**database, &self.snapshot.manifest, visit)
-            .map_err(|detail| self.snapshot.damaged(detail))
+        let damaged = |detail: &str| self.snapshot.damaged(detail);
+        chunk::read(database.entries(), &self.snapshot.manifest, damaged, visit)
     }
 }
 
 impl Drop for OpenCopy {
     fn drop(&mut self) {
-        drop(self.database.take());
+        // sled panics if it cannot sync what it closes.
+        let database = self.database.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Makes a directory for a copy. It must not exist: in a shared scratch directory another user may have made it, or a
-/// link to elsewhere.
-fn create_private(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(directory).map_err(|error| {
-        match (error.kind(), directory.parent()) {
-            (io::ErrorKind::NotFound, Some(parent)) => {
-                io::Error::new(error.kind(), format!("there is no directory {}", parent.display()))
-            }
-            _ => error,
-        }
-    })
-}
-
-/// A new path for a copy in the directory of snapshots, and one in the scratch directory, where copies of this data
-/// directory have names with this prefix.
-pub(super) fn copy_places(directory: &Path, scratch: Option<&Path>, prefix: &str) -> Vec<PathBuf> {
-    static COPIES: AtomicU64 = AtomicU64::new(0);
-    let name = format!("{}-{}.{COPY}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-    let elsewhere = scratch.map(|scratch| scratch.join(format!("{prefix}{name}")));
-    [directory.join(name)].into_iter().chain(elsewhere).collect()
-}
-
 /// Opens the database of a copy on a thread that is abandoned after `deadline`.
-fn open_in_time(
-    backend: &Arc<dyn SledBackend>,
-    directory: &Path,
-    deadline: Duration,
-) -> Result<Box<dyn Database>, String> {
+fn open_in_time(directory: &Path, deadline: Duration) -> Result<Database, StoreError> {
     let (to, opened) = mpsc::sync_channel(0);
-    let (backend, directory) = (backend.clone(), directory.to_owned());
+    let directory = directory.to_owned();
     let open = move || {
-        if to.send(backend.open(&database_in(&directory))).is_err() {
+        if to.send(Database::open(&database_in(&directory))).is_err() {
             // The time limit has passed. Removes the files that sled created.
             let _ = fs::remove_dir_all(&directory);
         }
     };
-    thread::Builder::new().name("snapshot-open".into()).spawn(open).map_err(|error| error.to_string())?;
+    let failed = |why: String| Err(StoreError::Checkpoint(why));
+    if let Err(error) = thread::Builder::new().name("snapshot-open".into()).spawn(open) {
+        return failed(format!("cannot start a thread: {error}"));
+    }
     match opened.recv_timeout(deadline) {
         Ok(opened) => opened,
-        Err(RecvTimeoutError::Timeout) => Err(format!("sled did not open it within {deadline:?}")),
-        Err(RecvTimeoutError::Disconnected) => Err("sled panicked when it opened it".into()),
+        Err(RecvTimeoutError::Timeout) => failed(format!("sled did not open it within {deadline:?}")),
+        Err(RecvTimeoutError::Disconnected) => failed("sled panicked when it opened it".into()),
     }
 }
 
-/// Why a file was not copied.
-pub(super) enum CopyError {
-    /// The source cannot be read, or is not what it was.
-    Snapshot(SnapshotError),
-    /// The target cannot be written.
-    Write(io::Error),
-}
-
 /// Copies a file, in pieces, into directories that are made if they are not there; answers its length and its
-/// checksum. `piece` is called with the target after each piece.
+/// checksum. `piece` is called with the target after each piece, and `action` names the writing in an error.
 pub(super) fn copy_file(
     from: &Path,
     to: &Path,
-    piece: &mut dyn FnMut(&File) -> io::Result<()>,
-) -> Result<(u64, u32), CopyError> {
-    let mut source = File::open(from).map_err(|error| {
-        CopyError::Snapshot(match error.kind() {
-            io::ErrorKind::NotFound => {
-                SnapshotError::Damaged { path: from.to_owned(), detail: "it is missing".into() }
-            }
-            _ => SnapshotError::Failed(failed("read", from)(error)),
-        })
+    action: &str,
+    piece: &mut dyn FnMut(&File) -> Result<(), StoreError>,
+) -> Result<(u64, u32), StoreError> {
+    let mut source = File::open(from).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::snapshot_damaged(from, "it is missing"),
+        _ => StoreError::io("read", from)(error),
     })?;
-    let mut target = create(to).map_err(CopyError::Write)?;
+    let create = || {
+        to.parent().map_or(Ok(()), create_private)?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)
+    };
+    let mut target = create().map_err(StoreError::io(action, to))?;
     let (mut bytes, mut checksum) = (0, 0);
     let mut buffer = vec![0; SYNC_BYTES];
     loop {
@@ -411,21 +347,13 @@ pub(super) fn copy_file(
             Ok(0) => return Ok((bytes, checksum)),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                return Err(CopyError::Snapshot(SnapshotError::Failed(failed("read", from)(error))));
-            }
+            Err(error) => return Err(StoreError::io("read", from)(error)),
         };
         checksum = crc32c::crc32c_append(checksum, &buffer[..read]);
         bytes += read as u64;
-        target.write_all(&buffer[..read]).and_then(|()| piece(&target)).map_err(CopyError::Write)?;
+        target.write_all(&buffer[..read]).map_err(StoreError::io(action, to))?;
+        piece(&target)?;
     }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        super::directory::create_private(directory)?;
-    }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The files of a database and the directories they are in, the deepest first; names are within it.

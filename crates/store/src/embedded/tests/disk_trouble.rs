@@ -201,6 +201,10 @@ fn health_recovers_with_the_disk_without_a_write() {
     ];
     for operations in everything {
         let mut world = World::new();
+        world.close().unwrap();
+        let mut options = world.options(&world.dir());
+        options.settings.retry_every = Duration::from_millis(5);
+        world.open_with(&options).unwrap();
         world.put(1, "before");
         for operation in operations {
             world.disk.fail(*operation, Errno::IO);
@@ -208,11 +212,11 @@ fn health_recovers_with_the_disk_without_a_write() {
         for _ in 0..3 {
             assert!(world.batch(&[(1, Some("lost"))]).is_err());
         }
-        let _ = world.checkpoint();
-        assert!(world.store().health().is_err(), "{operations:?}: a checkpoint alone heals nothing");
+        assert!(world.store().health().is_err(), "{operations:?}");
         world.disk.heal();
-        world.checkpoint().unwrap();
-        assert_eq!(world.store().health(), Ok(()), "{operations:?}");
+        while world.store().health().is_err() {
+            thread::yield_now();
+        }
         world.put(2, "after");
         world.expected.insert(1, world.contents()[&1].clone());
         world.crash_and_open();
@@ -221,25 +225,11 @@ fn health_recovers_with_the_disk_without_a_write() {
 }
 
 #[test]
-fn health_recovers_with_free_space_without_a_write() {
-    let mut world = World::with_segments_of(4096);
-    let text = "x".repeat(1000);
-    world.disk.fail(Operation::Create, Errno::NOSPC);
-    while world.batch(&[(1, Some(&text))]).is_ok() {}
-    assert!(world.store().health().is_err());
-    world.disk.heal();
-    world.checkpoint().unwrap();
-    assert_eq!(world.store().health(), Ok(()));
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn while_the_journal_is_in_trouble_it_is_tried_without_a_request() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.probe_every = Duration::from_millis(5);
+    options.settings.retry_every = Duration::from_millis(5);
     world.open_with(&options).unwrap();
     world.disk.fail(Operation::Write, Errno::IO);
     assert_unavailable(&world.batch(&[(1, Some("lost"))]));
@@ -261,38 +251,8 @@ fn health_reports_a_dead_journal_thread() {
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
     // The thread releases the lock as its last action.
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
-    assert_thread_is_missed(&world, "journal");
-    assert_eq!(world.batch(&[(2, Some("lost"))]), Err(StoreError::Closed));
-}
-
-#[test]
-fn a_dead_snapshot_thread_does_not_prevent_closing() {
-    let mut world = World::new();
-    world.put(1, "one");
-    world.disk.panic_at(Operation::Remove);
-    assert!(world.checkpoint().unwrap_err().to_string().contains("has ended"));
-    assert_thread_is_missed(&world, "snapshot");
-    world.put(2, "two");
-    assert!(world.checkpoint().is_err());
-    let closed = world.close().unwrap_err();
-    assert!(closed.to_string().contains("is in the journal"), "{closed}");
-    world.open();
-    world.assert_as_expected();
-}
-
-#[test]
-fn health_reports_a_dead_reserve_thread() {
-    let mut world = World::with_segments_of(4096);
-    let text = "x".repeat(1000);
-    world.disk.panic_at(Operation::Create);
-    while world.batch(&[(1, Some(&text))]).is_ok() {}
-    assert_thread_is_missed(&world, "journal-reserve");
-    assert_unavailable(&world.batch(&[(1, Some(&text))]));
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-fn assert_thread_is_missed(world: &World, name: &str) {
     let trouble = world.store().health().unwrap_err();
-    assert_eq!(trouble, format!("the {name} thread has ended; restart the server"));
+    assert_eq!(trouble, "the store has failed: the journal thread has ended; restart the server");
+    assert_eq!(world.runtime.block_on(world.store().failed()), "the journal thread has ended");
+    assert_eq!(world.batch(&[(2, Some("lost"))]), Err(StoreError::Closed));
 }

@@ -1,4 +1,5 @@
-//! The machine's disk, and sled, with faults on request. Only the faults are simulated: all files are real.
+//! The machine's disk, and the steps of checkpoints, with faults on request. Only the faults are simulated: all files are
+//! real.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::embedded::database::{Database, Sled, SledBackend, VisitEntry};
 use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
 
 /// The directory of the snapshots.
@@ -28,7 +28,6 @@ pub(super) enum Operation {
     SyncFile,
     SyncDir,
     Rename,
-    CheckName,
 }
 
 #[derive(Clone, Default)]
@@ -55,6 +54,15 @@ pub(super) enum Event {
     Reached(CheckpointStep),
 }
 
+/// What sled, or the disk, does at a step of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepFault {
+    Fail,
+    Panic,
+    /// Until [`FaultyDisk::release`].
+    Hang,
+}
+
 struct StoreFault {
     operation: Operation,
     /// On a file or directory whose path contains this.
@@ -72,6 +80,9 @@ struct Script {
     syncs_held: bool,
     renamed_although_failing: bool,
     panicking: Option<Operation>,
+    at_step: Option<(CheckpointStep, StepFault)>,
+    /// Counts the releases of hanging steps.
+    released: u64,
     events: Vec<Event>,
 }
 
@@ -99,6 +110,17 @@ impl FaultyDisk {
     /// The next operation of this kind panics.
     pub(super) fn panic_at(&self, operation: Operation) {
         self.script().panicking = Some(operation);
+    }
+
+    /// From now on each checkpoint meets this fault at this step; `None` for no fault.
+    pub(super) fn fail_step(&self, fault: Option<(CheckpointStep, StepFault)>) {
+        self.script().at_step = fault;
+    }
+
+    /// Ends all hangs of steps.
+    pub(super) fn release(&self) {
+        self.script().released += 1;
+        self.shared.changed.notify_all();
     }
 
     /// Failing renames take effect anyway.
@@ -239,10 +261,26 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn reached(&self, step: CheckpointStep) {
+    fn reached(&self, step: CheckpointStep) -> io::Result<()> {
         self.script().events.push(Event::Reached(step));
         if let Some(action) = &mut *self.shared.on_step.lock().unwrap() {
             action(step);
+        }
+        let mut script = self.script();
+        match script.at_step.filter(|(at, _)| *at == step) {
+            None => Ok(()),
+            Some((_, StepFault::Fail)) => Err(io::Error::other("failed on request")),
+            Some((_, StepFault::Panic)) => {
+                drop(script);
+                panic!("{step:?} panics on request")
+            }
+            Some((_, StepFault::Hang)) => {
+                let before = script.released;
+                while script.released == before {
+                    script = self.shared.changed.wait(script).unwrap();
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -272,159 +310,10 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
-    fn check_name(&self) -> io::Result<()> {
-        self.disk.attempt(Operation::CheckName, &self.path)?;
-        self.file.check_name()
-    }
-
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.disk.attempt(Operation::Cut, &self.path)?;
         self.file.cut(length)?;
         self.disk.did(Operation::Cut, &self.path);
         Ok(())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SledFault {
-    FailCreate,
-    FailInsert,
-    /// One of the entries is missing when it is read.
-    LoseEntry,
-    FailFlush,
-    /// Closing it hangs too.
-    FailFlushAndHangInDrop,
-    PanicInFlush,
-    HangInFlush,
-    FailOpen,
-    PanicInOpen,
-    HangInOpen,
-    /// Reading fails in the middle.
-    FailRead,
-}
-
-/// sled, with a fault on request.
-#[derive(Clone, Default)]
-pub(super) struct FaultySled {
-    shared: Arc<(Mutex<SledScript>, Condvar)>,
-}
-
-#[derive(Default)]
-struct SledScript {
-    fault: Option<SledFault>,
-    /// Counts the releases of hanging operations.
-    released: u64,
-    /// The nice value of the thread of each database that was created.
-    priorities: Vec<i32>,
-}
-
-impl FaultySled {
-    /// Sets sled's fault from now on; `None` for no fault.
-    pub(super) fn set(&self, fault: Option<SledFault>) {
-        self.script().fault = fault;
-    }
-
-    pub(super) fn is_well(&self) -> bool {
-        self.script().fault.is_none()
-    }
-
-    pub(super) fn priorities(&self) -> Vec<i32> {
-        self.script().priorities.clone()
-    }
-
-    pub(super) fn release(&self) {
-        self.script().released += 1;
-        self.shared.1.notify_all();
-    }
-
-    fn script(&self) -> MutexGuard<'_, SledScript> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn meets(&self, fault: SledFault) -> bool {
-        self.script().fault == Some(fault)
-    }
-
-    fn hang(&self) {
-        let mut script = self.script();
-        let before = script.released;
-        while script.released == before {
-            script = self.shared.1.wait(script).unwrap();
-        }
-    }
-
-    fn wrap(&self, database: Box<dyn Database>) -> Box<dyn Database> {
-        Box::new(FaultyDatabase { database, sled: self.clone() })
-    }
-}
-
-impl SledBackend for FaultySled {
-    fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
-        if self.meets(SledFault::FailCreate) {
-            return Err("no database on request".into());
-        }
-        self.script().priorities.extend(rustix::process::getpriority_process(None));
-        Sled.create(directory).map(|database| self.wrap(database))
-    }
-
-    fn open(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
-        if self.meets(SledFault::FailOpen) {
-            return Err("not opened on request".into());
-        }
-        assert!(!self.meets(SledFault::PanicInOpen), "sled panics on request");
-        if self.meets(SledFault::HangInOpen) {
-            self.hang();
-        }
-        Sled.open(directory).map(|database| self.wrap(database))
-    }
-}
-
-struct FaultyDatabase {
-    database: Box<dyn Database>,
-    sled: FaultySled,
-}
-
-impl Drop for FaultyDatabase {
-    fn drop(&mut self) {
-        if self.sled.meets(SledFault::FailFlushAndHangInDrop) {
-            self.sled.hang();
-        }
-    }
-}
-
-impl Database for FaultyDatabase {
-    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
-        if self.sled.meets(SledFault::FailInsert) {
-            return Err("no insert on request".into());
-        }
-        if key == [0; 8] && self.sled.meets(SledFault::LoseEntry) {
-            return Ok(());
-        }
-        self.database.insert(key, value)
-    }
-
-    fn flush(&mut self) -> Result<(), String> {
-        if self.sled.meets(SledFault::FailFlush) || self.sled.meets(SledFault::FailFlushAndHangInDrop) {
-            return Err("no flush on request".into());
-        }
-        assert!(!self.sled.meets(SledFault::PanicInFlush), "sled panics on request");
-        if self.sled.meets(SledFault::HangInFlush) {
-            self.sled.hang();
-        }
-        self.database.flush()
-    }
-
-    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
-        if self.sled.meets(SledFault::FailRead) {
-            let mut left = 1;
-            return self.database.each(&mut |key, value| {
-                if left == 0 {
-                    return Err("no reading on request".into());
-                }
-                left -= 1;
-                visit(key, value)
-            });
-        }
-        self.database.each(visit)
     }
 }

@@ -29,9 +29,9 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::snapshot::Snapshot;
-use super::{EmbeddedStore, OpenError, OpenOptions};
-use crate::{Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, Write};
-use faulty::{FaultyDisk, FaultySled, HANGS_AFTER, Operation, SledFault};
+use super::{EmbeddedStore, OpenOptions};
+use crate::{Damage, Key, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
 
 /// Longer than any test waits, unless something hangs.
 const LONG: Duration = Duration::from_secs(600);
@@ -46,7 +46,6 @@ struct World {
     runtime: Runtime,
     clock: Arc<ManualClock>,
     disk: FaultyDisk,
-    sled: FaultySled,
     segment_bytes: u64,
     checkpoint_bytes: u64,
     home: TempDir,
@@ -70,7 +69,6 @@ impl World {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             clock: Arc::new(ManualClock::starting_at(START)),
             disk: FaultyDisk::default(),
-            sled: FaultySled::default(),
             segment_bytes,
             checkpoint_bytes,
             home: TempDir::new().unwrap(),
@@ -92,7 +90,7 @@ impl World {
         options.settings.checkpoint_bytes = self.checkpoint_bytes;
         options.settings.pause = Duration::ZERO;
         options.settings.repeat_checkpoint_after = LONG;
-        options.settings.probe_every = LONG;
+        options.settings.retry_every = LONG;
         options
     }
 
@@ -102,11 +100,11 @@ impl World {
     }
 
     /// Opens the store, restores the owner, and attaches it.
-    fn open_with(&mut self, options: &OpenOptions) -> Result<(), OpenError> {
-        let (disk, sled) = (Arc::new(self.disk.clone()), Arc::new(self.sled.clone()));
-        let store = EmbeddedStore::open_on(options, disk, sled)?;
+    fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
+        let store = EmbeddedStore::open_on(options, Arc::new(self.disk.clone()))?;
         self.owner.set(&self.contents_of(&store));
-        store.attach(vec![self.owner.clone()]);
+        let owner = self.owner.clone();
+        store.attach(vec![Box::new(move |to| owner.stream(to))]);
         self.store = Some(store);
         Ok(())
     }
@@ -213,7 +211,7 @@ impl World {
     }
 
     /// The content that a start with a copy of the data directory finds.
-    fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, OpenError> {
+    fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, StoreError> {
         let store = EmbeddedStore::open(&self.options(&copy.path().join("data")))?;
         let contents = self.contents_of(&store);
         self.runtime.block_on(store.close()).unwrap();
@@ -221,7 +219,7 @@ impl World {
     }
 
     /// Fills a new directory, except for the last step.
-    fn import(&self, dir: &Path, contents: &Contents) -> Result<EmbeddedStore, OpenError> {
+    fn import(&self, dir: &Path, contents: &Contents) -> Result<EmbeddedStore, StoreError> {
         let store = EmbeddedStore::open(&OpenOptions { importing: true, ..self.options(dir) })?;
         for (number, text) in contents {
             let (to, done) = mpsc::channel();
@@ -275,7 +273,7 @@ impl TestOwner {
     }
 }
 
-impl Owner for TestOwner {
+impl TestOwner {
     fn stream(&self, mut to: RecordStream) {
         if self.is_silent.load(Ordering::Relaxed) {
             return self.kept.lock().unwrap().push(to);
@@ -362,6 +360,14 @@ fn sorted(dir: &Path) -> Vec<PathBuf> {
 fn snapshot_of(world: &World) -> Snapshot {
     let newest = snapshots(&world.dir()).pop().unwrap().parse().unwrap();
     Snapshot::load(&world.dir().join("snapshot"), newest).unwrap()
+}
+
+/// The damage that refused a start.
+fn damage<T: std::fmt::Debug>(refused: Result<T, StoreError>) -> Damage {
+    match refused {
+        Err(StoreError::Damaged(damage)) => damage,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn assert_unavailable(result: &Result<(), StoreError>) {

@@ -3,8 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::embedded::database::SledBackend;
-use crate::embedded::snapshot::SnapshotError;
 
 #[test]
 fn a_new_directory_is_readable_by_its_owner_only() {
@@ -23,7 +21,7 @@ fn a_new_directory_is_readable_by_its_owner_only() {
 fn a_directory_in_use_by_another_process_refuses_the_start() {
     let mut world = World::new();
     let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
-    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
     world.put(1, "the first one goes on");
     world.assert_as_expected();
@@ -37,7 +35,7 @@ fn another_server_key_refuses_the_start() {
     let mut options = world.options(&copy.path().join("data"));
     options.key_fingerprint = [8; 16];
     let error = EmbeddedStore::open(&options).unwrap_err();
-    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+    assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
     assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected, "the right key still opens it");
 }
 
@@ -52,7 +50,7 @@ fn a_newer_program_raises_the_format_and_an_older_one_is_refused_then() {
     drop(newer);
     fs::File::open(copy.path().join("data/lock")).unwrap().lock().unwrap();
     let refused = world.contents_after_crash(&copy);
-    assert!(matches!(refused, Err(OpenError::FormatNewer { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::FormatNewer { .. })), "{refused:?}");
     EmbeddedStore::open(&options).expect("it reads its own");
 }
 
@@ -67,7 +65,7 @@ fn data_without_format_refuses_the_start() {
             fs::remove_dir_all(dir.join(also_missing)).unwrap();
         }
         let found = world.contents_after_crash(&copy);
-        assert!(matches!(found, Err(OpenError::FormatMissing { .. })), "{found:?}");
+        is_refused(found, "FORMAT is missing, but there is data beside it");
     }
 }
 
@@ -81,19 +79,22 @@ fn a_damaged_or_newer_format_refuses_the_start() {
         right.replace("format = 1", "format = 2").replace("program = ", "program = 9.1.") + "more = 1\n";
     fs::write(&path, newer).unwrap();
     let refused = world.contents_after_crash(&copy).unwrap_err();
-    assert!(matches!(refused, OpenError::FormatNewer { found: 2, known: 1, .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::FormatNewer { found: 2, known: 1, .. }), "{refused:?}");
     assert!(refused.to_string().contains("install onceward 9.1."), "{refused}");
     fs::write(&path, right.replace("format = 1", "format = 0")).unwrap();
-    assert!(matches!(world.contents_after_crash(&copy), Err(OpenError::FormatDamaged { .. })));
+    is_refused(world.contents_after_crash(&copy), "FORMAT is damaged (");
     for more in ["\n", "x", "more = 1\n", "\0"] {
         fs::write(&path, format!("{right}{more}")).unwrap();
         let found = world.contents_after_crash(&copy);
-        assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{more:?}: {found:?}");
+        is_refused(found, "FORMAT is damaged (");
     }
     for length in 0..right.len() - 1 {
         fs::write(&path, &right[..length]).unwrap();
         let found = world.contents_after_crash(&copy);
-        let refused = matches!(found, Err(OpenError::FormatDamaged { .. } | OpenError::WrongKey { .. }));
+        let refused = match &found {
+            Err(StoreError::Damaged(damage)) => damage.what.starts_with("is damaged ("),
+            other => matches!(other, Err(StoreError::WrongKey { .. })),
+        };
         assert!(refused, "cut at {length}: {found:?}");
     }
     // The version that wrote it is for people.
@@ -146,10 +147,10 @@ fn a_format_file_of_the_first_start_removes_no_data() {
         for older in ["state = importing", "state = creating"].into_iter().skip(usize::from(!closed)) {
             fs::write(&path, right.replace("state = complete", older)).unwrap();
             let found = world.contents_after_crash(&copy);
-            assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{older}: {found:?}");
+            is_refused(found, "FORMAT is damaged (");
             let importing = OpenOptions { importing: true, ..world.options(&copy.path().join("data")) };
             let filled = EmbeddedStore::open(&importing);
-            assert!(matches!(filled, Err(OpenError::FormatDamaged { .. })), "{older}: {filled:?}");
+            is_refused(filled, "FORMAT is damaged (");
         }
         fs::write(&path, right).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
@@ -165,8 +166,7 @@ fn a_format_file_of_the_first_start_removes_no_import() {
     let path = dir.join("FORMAT");
     let right = fs::read_to_string(&path).unwrap();
     fs::write(&path, right.replace("state = complete", "state = creating")).unwrap();
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, OpenError::FormatDamaged { .. }), "{refused}");
+    is_refused(EmbeddedStore::open(&world.options(&dir)), "FORMAT is damaged (");
     fs::write(&path, right).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(world.contents_of(&store), Contents::from([(1, "one".to_owned())]));
@@ -178,10 +178,10 @@ fn a_removed_lock_file_admits_no_second_server() {
     fs::remove_file(world.dir().join("lock")).unwrap();
     for _ in 0..2 {
         let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
-        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     }
-    let read = crate::ReadOnly::open(&world.dir(), None).unwrap_err();
-    assert!(matches!(read, OpenError::InUse { .. }), "{read}");
+    let read = crate::DataDirectory::open(&world.dir()).unwrap_err();
+    assert!(matches!(read, StoreError::InUse { .. }), "{read}");
     world.put(1, "the first one goes on");
     world.close().unwrap();
     world.open();
@@ -204,11 +204,11 @@ fn a_missing_journal_or_snapshot_refuses_the_start() {
             fs::remove_file(path).unwrap();
         }
         let found = world.contents_after_crash(&copy);
-        assert!(matches!(found, Err(OpenError::SegmentMissing { .. })), "{found:?}");
+        is_refused(found, "the snapshot beside it is older than it should be");
         let copy = world.copy();
         fs::remove_dir_all(copy.path().join("data/snapshot")).unwrap();
         let found = world.contents_after_crash(&copy);
-        assert!(matches!(found, Err(OpenError::SnapshotDamaged { .. })), "{found:?}");
+        is_refused(found, "snapshot cannot be used: ");
     }
 }
 
@@ -224,7 +224,7 @@ fn an_older_snapshot_in_place_of_the_newest_refuses_the_start() {
     fs::remove_dir_all(&dir).unwrap();
     copy_into(&older.path().join("data/snapshot"), &dir);
     let found = world.contents_after_crash(&copy);
-    assert!(matches!(found, Err(OpenError::SegmentMissing { .. })), "{found:?}");
+    is_refused(found, "the snapshot beside it is older than it should be");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn an_error_of_the_system_names_the_path() {
     let file = world.home.path().join("a file");
     fs::write(&file, "").unwrap();
     let error = EmbeddedStore::open(&world.options(&file.join("data"))).unwrap_err();
-    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
     assert!(error.to_string().contains("a file/data"), "{error}");
 }
 
@@ -245,8 +245,7 @@ fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
         let open_copy = |copy: &TempDir, operation| {
             let disk = FaultyDisk::default();
             disk.fail(operation, errno);
-            let (disk, sled) = (Arc::new(disk), Arc::new(world.sled.clone()));
-            EmbeddedStore::open_on(&world.options(&copy.path().join("data")), disk, sled).unwrap_err()
+            EmbeddedStore::open_on(&world.options(&copy.path().join("data")), Arc::new(disk)).unwrap_err()
         };
         let copy = world.copy();
         if errno != Errno::NOSPC {
@@ -299,7 +298,7 @@ fn messages_name_the_whole_path_of_a_relative_data_directory() {
     let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
     let relative = up.join(world.dir().strip_prefix("/").unwrap());
     let error = EmbeddedStore::open(&world.options(&relative)).unwrap_err();
-    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(&format!("directory {}", here.display())), "{error}");
 }
 
@@ -346,14 +345,11 @@ fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
             let mut flipped = right.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            match world.contents_after_crash(&copy) {
-                Err(OpenError::SnapshotDamaged { path: named, .. }) => assert_eq!(named, path),
-                other => panic!("byte {at} of {file}: {other:?}"),
-            }
+            assert_eq!(damage(world.contents_after_crash(&copy)).path, path, "byte {at}");
         }
         fs::remove_file(&path).unwrap();
         let refused = world.contents_after_crash(&copy);
-        assert!(matches!(refused, Err(OpenError::SnapshotDamaged { .. })), "{file}: {refused:?}");
+        is_refused(refused, "cannot be used: ");
         fs::write(&path, right).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
     }
@@ -370,27 +366,27 @@ fn an_older_snapshot_is_used_only_with_all_later_segments() {
     assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected);
     fs::remove_file(&segments(&without_segment.path().join("data"))[0]).unwrap();
     let refused = world.contents_after_crash(&without_segment);
-    let Err(OpenError::SnapshotDamaged { path, .. }) = refused else { panic!("{refused:?}") };
+    let path = damage(refused).path;
     assert!(path.ends_with(format!("{}/db/db", both[1])), "{}", path.display());
 }
 
 #[test]
-fn the_journal_is_verified_after_the_snapshot_that_a_start_uses() {
-    let (_world, crash) = crashed_with_two_snapshots();
+fn a_reading_says_why_the_newest_snapshot_is_not_used() {
+    let (world, crash) = crashed_with_two_snapshots();
     let dir = crash.path().join("data");
-    let verified = || crate::ReadOnly::open(&dir, None).unwrap().verify_journal();
-    assert_eq!(verified().unwrap(), None);
+    let find = || crate::DataDirectory::open(&dir).unwrap().find(&mut Err);
+    assert_eq!(find().unwrap().unusable_snapshot(), None);
     let manifest = dir.join("snapshot").join(&snapshots(&dir)[1]).join("MANIFEST");
     fs::write(&manifest, "damaged").unwrap();
-    let reason = verified().unwrap().unwrap();
-    assert!(reason.starts_with(manifest.to_str().unwrap()), "{reason}");
+    let found = find().unwrap();
+    assert!(found.unusable_snapshot().unwrap().starts_with(manifest.to_str().unwrap()));
+    drop(found);
+    assert_eq!(world.contents_after_crash(&copy_of(&dir)).unwrap(), world.expected);
     fs::remove_file(&segments(&dir)[0]).unwrap();
-    let refused = verified();
-    assert!(matches!(refused, Err(OpenError::SnapshotDamaged { .. })), "{refused:?}");
+    is_refused(find(), "cannot be used: ");
     fs::remove_dir_all(dir.join("snapshot")).unwrap();
     fs::write(dir.join("snapshot"), "a file").unwrap();
-    let refused = verified();
-    assert!(matches!(refused, Err(OpenError::Io { action: "read", .. })), "{refused:?}");
+    assert!(find().unwrap_err().to_string().starts_with("cannot read "));
 }
 
 /// A copy of the directory between the sealing of the second snapshot and the removal of the first.
@@ -412,61 +408,6 @@ fn crashed_with_two_snapshots() -> (World, TempDir) {
 }
 
 #[test]
-fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
-    let world = with_one_record();
-    world.checkpoint().unwrap();
-    let snapshot = Arc::new(snapshot_of(&world));
-    let (home, backend) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn SledBackend>);
-    // A file in place of the directory stands for a disk that refuses.
-    let full = home.path().join("full");
-    fs::write(&full, "").unwrap();
-    let places = [full.join("copy"), home.path().join("scratch")];
-    let copy = snapshot.open_copy(&backend, &places, LONG).unwrap();
-    let mut records = 0;
-    copy.read(&mut |_, _, _| {
-        records += 1;
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!(records, 1);
-    drop(copy);
-    assert!(!places[1].exists(), "the copy was not removed");
-    let refused = snapshot.open_copy(&backend, &places[..1], LONG).err().unwrap();
-    assert!(matches!(&refused, SnapshotError::NoRoom { refused, .. } if refused.len() == 1), "{refused:?}");
-    let missing = home.path().join("missing");
-    let refused = snapshot.open_copy(&backend, &[missing.join("copy")], LONG).err().unwrap();
-    let SnapshotError::NoRoom { refused, .. } = refused else { panic!("{refused:?}") };
-    assert_eq!(refused[0].1, format!("there is no directory {}", missing.display()));
-    assert!(!missing.exists(), "a directory was made");
-}
-
-#[test]
-fn a_link_of_another_user_in_the_scratch_directory_is_not_followed() {
-    let world = with_one_record();
-    world.checkpoint().unwrap();
-    let snapshot = Arc::new(snapshot_of(&world));
-    let (home, backend) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn SledBackend>);
-    let (theirs, link) = (home.path().join("theirs"), home.path().join("scratch"));
-    fs::create_dir(&theirs).unwrap();
-    std::os::unix::fs::symlink(&theirs, &link).unwrap();
-    for place in [&link, &theirs] {
-        let refused = snapshot.open_copy(&backend, std::slice::from_ref(place), LONG).err().unwrap();
-        assert!(matches!(refused, SnapshotError::NoRoom { .. }), "{refused:?}");
-    }
-    assert!(link.is_symlink() && fs::read_dir(&theirs).unwrap().next().is_none());
-}
-
-#[test]
-fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
-    let refused = vec![(PathBuf::from("data"), "No space left on device (os error 28)".to_owned())];
-    let error = OpenError::snapshot(Path::new("data"), SnapshotError::NoRoom { bytes: 1234, refused });
-    let text = error.to_string();
-    assert!(text.contains("takes 1234 bytes: data (No space left on device"), "{text}");
-    assert!(text.contains("free 1234 bytes there, or name a directory"), "{text}");
-    assert!(text.contains("--scratch (or set the environment variable TMPDIR to it)"), "{text}");
-}
-
-#[test]
 fn a_first_start_without_space_for_the_journal_says_how_much_it_needs() {
     let (home, disk) = (TempDir::new().unwrap(), FaultyDisk::default());
     let full = disk.clone();
@@ -476,9 +417,8 @@ fn a_first_start_without_space_for_the_journal_says_how_much_it_needs() {
         }
     });
     let world = with_one_record();
-    let sled = Arc::new(world.sled.clone());
     let options = world.options(&home.path().join("data"));
-    let refused = EmbeddedStore::open_on(&options, Arc::new(disk), sled).unwrap_err().to_string();
+    let refused = EmbeddedStore::open_on(&options, Arc::new(disk)).unwrap_err().to_string();
     assert!(refused.contains("the journal (a first start needs 128 MiB) in"), "{refused}");
     assert!(refused.contains("No space left on device; free space"), "{refused}");
 }
@@ -491,6 +431,11 @@ fn fail_after_the_next_segment(disk: &FaultyDisk) {
             full.fail(Operation::Create, Errno::NOSPC);
         }
     });
+}
+
+fn is_refused<T: std::fmt::Debug>(refused: Result<T, StoreError>, says: &str) {
+    let text = damage(refused).to_string();
+    assert!(text.contains(says), "{says}: {text}");
 }
 
 fn with_one_record() -> World {

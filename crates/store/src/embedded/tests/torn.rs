@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::*;
+use crate::embedded::disk::CheckpointStep;
 use crate::embedded::frame;
 use crate::embedded::frame::RecordRef;
 use crate::embedded::replay::{self, Covered, MOST_ZEROS, Place, read_written_part};
@@ -87,7 +88,7 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
                 assert!(bit / 8 >= last, "bit {bit} flipped and was not noticed");
                 assert_eq!(found, history.states[5], "bit {bit}");
             }
-            Err(OpenError::JournalDamaged { offset, .. }) => {
+            Err(StoreError::Damaged(Damage { at: Some(offset), .. })) => {
                 assert!(bit / 8 < last);
                 assert!(offset <= bit as u64 / 8, "bit {bit} reported at {offset}");
             }
@@ -144,7 +145,8 @@ fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
 fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
     // The last checkpoint fails: the commits stay in the journal.
-    history.world.sled.set(Some(SledFault::FailFlush));
+    let fault = (CheckpointStep::Written, StepFault::Fail);
+    history.world.disk.fail_step(Some(fault));
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
     let dir = history.world.dir();
@@ -156,7 +158,7 @@ fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
         flipped[at] ^= 0x10;
         fs::write(&segments(&copy.path().join("data"))[0], flipped).unwrap();
         let found = replayed(&copy);
-        assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "byte {at}: {found:?}");
+        assert!(is_journal_damaged(&found), "byte {at}: {found:?}");
     }
 }
 
@@ -174,7 +176,7 @@ fn after_an_orderly_end_no_flipped_byte_of_the_journal_changes_anything() {
             fs::write(&segments(&copy.path().join("data"))[index], flipped).unwrap();
             match history.world.contents_after_crash(&copy) {
                 Ok(found) => assert_eq!(found, history.states[6], "byte {at} of {}", path.display()),
-                Err(OpenError::JournalDamaged { .. }) => {}
+                Err(StoreError::Damaged(Damage { at: Some(_), .. })) => {}
                 Err(other) => panic!("byte {at} of {}: {other}", path.display()),
             }
         }
@@ -189,7 +191,7 @@ fn a_damaged_end_of_an_older_segment_refuses_the_start() {
     let assert_refused = |segment: &[u8], what: &str| {
         fs::write(&segments(&copy.path().join("data"))[0], segment).unwrap();
         let found = replayed(&copy);
-        assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{what}: {found:?}");
+        assert!(is_journal_damaged(&found), "{what}: {found:?}");
     };
     for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
         for cut in HEADER_BYTES..end {
@@ -212,7 +214,7 @@ fn missing_commits_before_a_torn_segment_refuse_the_start() {
     let torn = cut_at(&fs::read(&second).unwrap(), HEADER_BYTES + 5, Tail::Zeros);
     fs::write(&second, torn).unwrap();
     let found = replayed(&copy);
-    assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{found:?}");
+    assert!(is_journal_damaged(&found), "{found:?}");
 }
 
 #[test]
@@ -222,10 +224,8 @@ fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
     let mut flipped = history.segment.clone();
     flipped[history.ends[3] + 10] ^= 0x10;
     let copy = history.with_segment(&flipped);
-    let Err(OpenError::JournalDamaged { path, offset, .. }) = history.world.contents_after_crash(&copy)
-    else {
-        panic!("the damage was not noticed");
-    };
+    let Damage { path, at, .. } = damage(history.world.contents_after_crash(&copy));
+    let offset = at.unwrap();
     assert_eq!(offset, history.ends[3] as u64);
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(offset).unwrap();
     segments(&dir(&copy))[1..].iter().for_each(|later| fs::remove_file(later).unwrap());
@@ -251,7 +251,7 @@ fn exchanged_segments_refuse_the_start() {
     fs::write(&paths[1], &history.segment).unwrap();
     fs::write(&paths[0], second).unwrap();
     let found = history.world.contents_after_crash(&copy);
-    assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{found:?}");
+    assert!(is_journal_damaged(&found), "{found:?}");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_missing_segment_refuses_the_start() {
         let path = segments(&copy.path().join("data"))[index].clone();
         fs::remove_file(&path).unwrap();
         let found = history.world.contents_after_crash(&copy);
-        let Err(OpenError::SegmentMissing { path: named }) = found else { panic!("{found:?}") };
+        let Damage { path: named, at: None, .. } = damage(found) else { panic!("it is not missing") };
         assert_eq!(named, path);
     }
 }
@@ -286,7 +286,7 @@ fn the_reader_reads_the_zeros_of_a_hole_that_a_frame_can_end_with() {
     file.write_all_at(b"the front of a frame", 4076).expect("written");
     let mut bytes = Vec::new();
     read_written_part(&mut file, &mut bytes).expect("read");
-    assert!(bytes.len() as u64 >= 4096 + MOST_ZEROS, "{} bytes", bytes.len());
+    assert!(bytes.len() >= 4096 + MOST_ZEROS, "{} bytes", bytes.len());
     assert!(bytes[4096..].iter().all(|byte| *byte == 0));
     file.set_len(5000).expect("a length");
     bytes.clear();
@@ -301,7 +301,7 @@ fn zeros_that_fill_a_segment_take_no_memory() {
     file.write_all_at(b"data", 3 * 1024 * 1024).expect("written");
     let mut bytes = Vec::new();
     read_written_part(&mut file, &mut bytes).expect("read");
-    assert_eq!(bytes.len() as u64, 3 * 1024 * 1024 + 4 + MOST_ZEROS);
+    assert_eq!(bytes.len(), 3 * 1024 * 1024 + 4 + MOST_ZEROS);
 }
 
 #[test]
@@ -384,15 +384,19 @@ impl History {
     }
 }
 
+fn is_journal_damaged(found: &Result<Contents, StoreError>) -> bool {
+    matches!(found, Err(StoreError::Damaged(Damage { at: Some(_), .. })))
+}
+
 /// Replays the journal of a copy, without a checkpoint.
-fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
+fn replayed(copy: &TempDir) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
     let mut see = |_: Place<'_>, record: RecordRef<'_>| {
         match record.put {
             Some(put) => drop(contents.insert(number(record.key), String::from_utf8(put.to_vec()).unwrap())),
             None => drop(contents.remove(&number(record.key))),
         }
-        Ok(())
+        Ok::<_, StoreError>(())
     };
     replay::read(&copy.path().join("data/journal"), Some(Covered::default()), None, &mut see, &mut Err)?;
     Ok(contents)
