@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use onceward_core::budget::{Budget, BudgetState, Period, Share};
-use onceward_core::guard::replay::money;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -129,6 +128,11 @@ impl fmt::Display for BudgetView {
             None => write!(f, "{spent} of {limit}"),
         }
     }
+}
+
+/// An amount of millionths: `9.30`.
+fn money(micros: u64) -> String {
+    format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
 }
 
 /// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.

@@ -110,13 +110,6 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
 }
 
-/// Reads the prices of messages and the guard's rules, for a replay.
-pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
-    let (c, Keys { settings, inputs }, _) = read(sources, false)?;
-    c.report.finish()?;
-    Ok((settings.history, inputs.guard))
-}
-
 /// Reads where the server listens, for a command that asks it.
 pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
     let (mut c, Keys { settings, inputs }, _) = read(sources, false)?;

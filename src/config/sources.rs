@@ -13,6 +13,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::context::Report;
+use super::guard::FORMER_FLOORS;
 use super::kind::{ACCEPTED, quoted, shown_json, text_of};
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, member, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
@@ -274,6 +275,8 @@ impl<'a> Source<'a> {
             let hint =
                 "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true";
             self.report.unknown(origin, hint);
+        } else if path.rsplit_once("guard.").is_some_and(|(_, name)| FORMER_FLOORS.contains(&name)) {
+            self.report.unknown(origin, "; the floors of the guard became constants (docs/concepts/guard.md)");
         } else {
             // An object that should be the first word of a key: {"breaker": {"failures": 3}}.
             let inner = value.as_object().and_then(|members| members.keys().next());

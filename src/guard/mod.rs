@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Author, Change};
 use crate::budgets::Budgets;
 pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
+use crate::audit::{Author, Change};
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
@@ -31,15 +31,15 @@ use crate::metrics::{
     VerificationFacts, VerificationStep,
 };
 use crate::registry::Registry;
-use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
+use crate::shard::{Durability, Id, OlderLayout, Record, Refusal, Router, Shards, Subject};
 
 use self::findings::Findings;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
-    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, replay,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries,
 };
-use onceward_core::guard::{Guard, GuardRow, MOST_ALLOWANCES, RowName, VerifiedNumber};
+use onceward_core::guard::{FirstGuardRow, Guard, GuardRow, MOST_ALLOWANCES, VerifiedNumber};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -60,9 +60,20 @@ const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardRecord(pub GuardRow);
 
+/// With more allowances, and announced messages.
+#[derive(Deserialize)]
+struct FirstGuardRecord(FirstGuardRow);
+
+impl From<FirstGuardRecord> for GuardRecord {
+    fn from(FirstGuardRecord(row): FirstGuardRecord) -> Self {
+        Self(row.into())
+    }
+}
+
 impl Record for GuardRecord {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRecord>()];
 
     fn expires(&self) -> Timestamp {
         self.0.expires()
@@ -98,9 +109,6 @@ impl ClientSignals {
 pub enum EntryError {
     #[error(transparent)]
     TooMany(#[from] TooManyEntries),
-    /// Only a country can be announced.
-    #[error("only messages to a country can be announced")]
-    NotACountry,
     /// The setting `numbers` permits none such.
     #[error("no numbering plan has this number; for a prefix, write '{}****'", .0.e164())]
     InNoPlan(PhoneNumber),
@@ -222,7 +230,7 @@ impl PumpingGuard {
             refusals: Default::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), Effect::Refused.as_str());
+        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), REFUSED);
         metrics.pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
@@ -233,7 +241,7 @@ impl PumpingGuard {
         let Signals { service, country, number_type, channel, exemption, .. } = *signals;
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
         exemption != Exemption::AllowancesAndTypes
-            && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+            && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
     }
 
     /// Whether the lists of countries permit messages of the service to this country.
@@ -243,7 +251,7 @@ impl PumpingGuard {
 
     /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.
     pub fn is_off(&self, service: ServiceId) -> bool {
-        self.inner.rules(service).are_off() && !self.inner.guard().has_entries()
+        self.inner.rules(service).are_off() && self.inner.guard().entries.is_empty()
     }
 
     /// Refuses a message whose budget is spent.
@@ -315,10 +323,14 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
-        let inner = &self.inner;
-        let is_known = inner.guard().forget(service, number, inner.clock.now());
-        inner.write(Durability::Durable).await?;
+        let (inner, key) = (&self.inner, Key::new(service, Dimension::Number(number)));
+        let mut is_known = inner.guard().entries.get(&key, inner.clock.now()).is_some();
+        if is_known {
+            inner.store_entry(key, None, Durability::Durable, None).await?;
+        }
         let Some(service) = service else { return Ok(is_known) };
+        is_known |= inner.guard().unlock(service, number);
+        inner.write(Durability::Durable).await?;
         let is_listed = inner.findings().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -373,9 +385,6 @@ async fn run(inner: Weak<Inner>) {
     }
 }
 
-/// Records of one slot that are written together, and the line of the audit log about them.
-type SlotWrites = (Vec<(RowName, Id, Option<GuardRecord>)>, Option<(Author, Change)>);
-
 impl Inner {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -403,52 +412,37 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
+    /// Writes the changed allowances. After a refusal, what was not written waits for the next time.
     async fn write(&self, durability: Durability) -> Result<(), Refusal> {
         let _writing = self.writing.lock().await;
-        self.write_locked(durability, None).await
-    }
-
-    /// Writes the changes, with `writing` held. `audited` goes with the first of them, which is that of an entry. After a
-    /// refusal, what was not written waits for the next time.
-    async fn write_locked(
-        &self,
-        durability: Durability,
-        mut audited: Option<(Author, Change)>,
-    ) -> Result<(), Refusal> {
         let mut result = Ok(());
         while result.is_ok() {
-            let changed = self.guard().take_changed(AT_ONCE);
-            let mut slots = BTreeMap::<u8, SlotWrites>::new();
+            let changed = self.guard().rows.take_changed(AT_ONCE);
+            // By slot: a decision is about one.
+            let mut slots = BTreeMap::<u8, Vec<_>>::new();
             for (name, row) in changed {
-                let Subject { slot, id } = Subject::of_name(&name, &self.slots);
-                let (rows, line) = slots.entry(slot).or_default();
-                rows.push((name, id, row.map(GuardRecord)));
-                *line = line.take().or_else(|| audited.take());
+                let (service, dimension) = name;
+                let of_name = (Key::new(Some(service), dimension), false);
+                let Subject { slot, id } = Subject::of_name(&of_name, &self.slots);
+                let record = row.map(|row| GuardRecord(GuardRow::Allowance(service, dimension, row)));
+                slots.entry(slot).or_default().push((name, id, record));
             }
             if slots.is_empty() {
                 break;
             }
-            let writes = slots.into_iter().filter_map(|(slot, (rows, line))| {
-                let names: Vec<_> = rows.iter().map(|(name, ..)| *name).collect();
-                let subject = Subject { slot, id: rows.first()?.1 };
+            let writes = slots.into_iter().map(|(slot, rows)| {
+                let (names, subject) = (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
                 let written = self.router.decide(subject, move |view| {
-                    for (_, id, row) in &rows {
-                        view.put(*id, row.as_ref(), durability);
-                    }
-                    if let Some((author, change)) = line {
-                        author.record(change, view);
-                    }
+                    rows.iter().for_each(|(_, id, record)| view.put(*id, record.as_ref(), durability));
                     Ok(())
                 });
-                Some((names, written))
+                (names, written)
             });
-            for (names, written) in writes.collect::<Vec<_>>() {
+            for (names, written) in writes.collect::<Vec<(Vec<_>, _)>>() {
                 let written = written.await.unwrap_or(Err(Refusal::Stopping));
                 if written.is_err() {
                     let mut guard = self.guard();
-                    for name in names {
-                        guard.mark_changed(name);
-                    }
+                    names.into_iter().for_each(|name| guard.rows.mark_changed(name));
                 }
                 result = result.and(written);
             }
@@ -456,18 +450,40 @@ impl Inner {
         result
     }
 
+    /// Writes a manual entry, or removes its record, with a line of the audit log; then it holds.
+    async fn store_entry(
+        &self,
+        key: Key,
+        entry: Option<Entry>,
+        durability: Durability,
+        audited: Option<(Author, Change)>,
+    ) -> Result<(), Refusal> {
+        let subject = Subject::of_name(&(key, true), &self.slots);
+        let record = entry.map(|entry| GuardRecord(GuardRow::Entry(key, entry)));
+        let written = self.router.decide(subject, move |view| {
+            view.put(subject.id, record.as_ref(), durability);
+            if let Some((author, change)) = audited {
+                author.record(change, view);
+            }
+            Ok(())
+        });
+        written.await.unwrap_or(Err(Refusal::Stopping))?;
+        self.guard().set_entry(key, entry);
+        Ok(())
+    }
+
     /// Reports that a budget has nothing left for a message.
     fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
         let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
-        let (effect, until) = (Effect::Refused, Some(spent.until));
-        self.count(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
+        let (is_refused, until) = (true, Some(spent.until));
+        self.count(message, &Finding { rule, key, is_refused, figures: None, until }, spent.newly_spent);
     }
 
     /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
     fn count(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
         let Message { service, number, request_id, .. } = message;
         let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
-        let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
+        let (rule, effect) = (finding.rule.as_str(), effect(finding.is_refused));
         self.metrics.guard_finding(rule, effect);
         let is_first = self.findings().count(service, finding, self.clock.now()) && figures.is_some();
         let names = self.metrics.service_names();
@@ -484,7 +500,7 @@ impl Inner {
                 rule, effect, %subject, service = name, until = shown, level, most, usual, "guard allowance empty"
             );
         }
-        if finding.effect != Effect::Refused {
+        if !finding.is_refused {
             return;
         }
         if (is_first || newly_spent.is_some())
@@ -513,6 +529,13 @@ impl Inner {
             );
         });
     }
+}
+
+const REFUSED: &str = "refused";
+
+/// What follows from a broken rule, as metrics and lists name it.
+const fn effect(is_refused: bool) -> &'static str {
+    if is_refused { REFUSED } else { "recorded" }
 }
 
 /// Receives the ends of sends and verifications.

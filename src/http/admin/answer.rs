@@ -218,7 +218,6 @@ const fn after_refusal(rule: Rule) -> &'static str {
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
         Rule::Number
         | Rule::Prefix
-        | Rule::Address
         | Rule::Network
         | Rule::Country
         | Rule::Unproven
