@@ -180,9 +180,12 @@ fn set(
 fn explained(subject: &str, explanation: &Value) -> String {
     let all = |field: &str| explanation[field].as_array().cloned().unwrap_or_default();
     let does = if explanation["refused"] == true { "refused by the guard" } else { "pass the guard" };
-    let mut lines =
-        vec![format!("{subject} in the service {}", text(explanation, "service")), format!("messages: {does}")];
-    lines.extend(explanation["client"].as_str().map(|client| format!("client of the last message: {client}")));
+    let mut lines = vec![
+        format!("{subject} in the service {}", text(explanation, "service")),
+        format!("messages: {does}"),
+    ];
+    lines
+        .extend(explanation["client"].as_str().map(|client| format!("client of the last message: {client}")));
     lines.extend(all("reasons").iter().filter_map(Value::as_str).map(str::to_owned));
     let mut allowances = all("allowances");
     for allowance in allowances.iter_mut().filter(|allowance| allowance["date_until"].is_null()) {

@@ -10,12 +10,10 @@ use super::checks;
 use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective};
 use super::gateways::{self, Variables};
-use super::guard::GuardSettings;
 use super::kind::{Kind, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Pricing, Settings, StorageSettings,
-    TlsFiles,
+    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::Sources;
 use super::values::Brand;

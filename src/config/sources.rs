@@ -276,7 +276,8 @@ impl<'a> Source<'a> {
                 "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true";
             self.report.unknown(origin, hint);
         } else if path.rsplit_once("guard.").is_some_and(|(_, name)| FORMER_FLOORS.contains(&name)) {
-            self.report.unknown(origin, "; the floors of the guard became constants (docs/concepts/guard.md)");
+            self.report
+                .unknown(origin, "; the floors of the guard became constants (docs/concepts/guard.md)");
         } else {
             // An object that should be the first word of a key: {"breaker": {"failures": 3}}.
             let inner = value.as_object().and_then(|members| members.keys().next());

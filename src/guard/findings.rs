@@ -76,8 +76,7 @@ mod tests {
     fn a_finding_is_first_once_an_hour_and_listed_for_two() {
         let number = PhoneNumber::parse("+992900000123", None).expect("a number");
         let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Number(number));
-        let finding =
-            Finding { rule: Rule::Number, key, is_refused: true, figures: None, until: None };
+        let finding = Finding { rule: Rule::Number, key, is_refused: true, figures: None, until: None };
         let (mut findings, start) = (Findings::default(), Timestamp::from_millis(1_699_999_200_000));
         let after = |minutes: u64| start.plus(Duration::from_secs(60 * minutes));
         let mut count = |minutes| findings.count(ServiceId::DEFAULT, &finding, after(minutes));

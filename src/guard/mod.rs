@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Author, Change};
 use crate::budgets::Budgets;
 pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
-use crate::audit::{Author, Change};
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
@@ -31,7 +31,7 @@ use crate::metrics::{
     VerificationFacts, VerificationStep,
 };
 use crate::registry::Registry;
-use crate::shard::{Durability, Id, OlderLayout, Record, Refusal, Router, Shards, Subject};
+use crate::shard::{Durability, OlderLayout, Record, Refusal, Router, Shards, Subject};
 
 use self::findings::Findings;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
@@ -281,7 +281,8 @@ impl PumpingGuard {
 
     /// Decides about a further message of a verification, from the client address of the number's last message.
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let address = self.inner.guard().last_message_client(signals.service, signals.number);
+        let known = self.inner.guard().number(signals.service, signals.number).copied();
+        let address = known.and_then(|known| known.address);
         self.assess(&Signals { address, ..signals }, request_id)
     }
 
@@ -314,7 +315,7 @@ impl PumpingGuard {
 
     /// Whether [`unlock`](Self::unlock) has something to end.
     pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.inner.guard().counts(service, number)
+        self.inner.guard().number(service, number).is_some()
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
@@ -431,7 +432,8 @@ impl Inner {
                 break;
             }
             let writes = slots.into_iter().map(|(slot, rows)| {
-                let (names, subject) = (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
+                let (names, subject) =
+                    (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
                 let written = self.router.decide(subject, move |view| {
                     rows.iter().for_each(|(_, id, record)| view.put(*id, record.as_ref(), durability));
                     Ok(())

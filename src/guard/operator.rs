@@ -159,16 +159,22 @@ fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Fin
     let of = exact(key.dimension);
     match (rule, until) {
         (Rule::CountryList, _) => {
-            format!("The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard.")
+            format!(
+                "The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard."
+            )
         }
         (_, Some(until)) => {
             let allow = if *rule == Rule::Unproven { exact(subject) } else { of.clone() };
             let until = shown(*until);
-            format!("The allowance of {of} is used up until {until}; onceward guard allow '{allow}' lets messages pass.")
+            format!(
+                "The allowance of {of} is used up until {until}; onceward guard allow '{allow}' lets messages pass."
+            )
         }
         (_, None) => {
             let does = if *is_refused { "refuses" } else { "only records" };
-            format!("The rule {rule} {does} the type of {of}: see number-types and landlines of the key guard.")
+            format!(
+                "The rule {rule} {does} the type of {of}: see number-types and landlines of the key guard."
+            )
         }
     }
 }
@@ -193,9 +199,11 @@ impl PumpingGuard {
         explained.sort_by_key(|(rank, ..)| *rank);
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
-        let of_service =
-            |((.., service), is_known, explained)| self.of_service(service, dimension, is_known, explained);
-        let mut services: Vec<_> = explained.into_iter().map(of_service).collect();
+        let explained = explained.into_iter();
+        let services = explained.map(|((.., service), is_known, explained)| {
+            self.of_service(service, dimension, is_known, explained)
+        });
+        let mut services: Vec<_> = services.collect();
         // A budget may refuse messages, too.
         services.sort_by_key(|explanation| !explanation.refused);
         Explanation { subject: exact(dimension), services, services_left_out }
@@ -231,7 +239,9 @@ impl PumpingGuard {
         }));
         reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
             let (of, until) = (exact(key.dimension), shown(until));
-            format!("A manual entry says {action} for {of} until {until}; onceward guard remove '{of}' ends it.")
+            format!(
+                "A manual entry says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
+            )
         }));
         let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);
         reasons.extend(broken.map(|finding| reason(dimension, finding)));
@@ -241,7 +251,9 @@ impl PumpingGuard {
             reasons.push(format!("The mode of the guard is {mode}: an empty allowance refuses nothing."));
         }
         if is_known {
-            reasons.push("It was verified in the last 30 days: most messages take only its own allowance.".to_owned());
+            reasons.push(
+                "It was verified in the last 30 days: most messages take only its own allowance.".to_owned(),
+            );
         }
         reasons.extend(refusals.map(refusals_in_words));
         // The compatible routes, which use the default service, accept such a number.
@@ -259,7 +271,7 @@ impl PumpingGuard {
 
     /// The refusals of a number in a service on the day of the last one.
     pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
-        self.inner.guard().refusals(service, number)
+        self.inner.guard().number(service, number)?.refused
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -280,7 +292,8 @@ impl PumpingGuard {
 
     /// `named` is [`masked`] or [`exact`], here and below.
     fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
-        let AllowanceNow { service, dimension, figures: Figures { level, most, usual }, next_pass_at } = allowance;
+        let AllowanceNow { service, dimension, figures: Figures { level, most, usual }, next_pass_at } =
+            allowance;
         let left = format!("{level} of {most} messages left, usually {usual} verified a day");
         let (messages, most) = (Some(level.into()), Some(most.into()));
         let item = self.item("allowance", Some(service), named(dimension), left);

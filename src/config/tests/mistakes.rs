@@ -155,7 +155,10 @@ fn floors_of_an_older_guard_get_a_warning() {
     );
     let warnings = world.warnings();
     assert_eq!(warnings.len(), 2, "{warnings:#?}");
-    says(&warnings[0], &["\"guard.prefix\" is unknown and ignored; the floors of the guard became constants"]);
+    says(
+        &warnings[0],
+        &["\"guard.prefix\" is unknown and ignored; the floors of the guard became constants"],
+    );
 }
 
 #[test]

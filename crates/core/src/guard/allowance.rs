@@ -15,6 +15,9 @@ const USUAL_DAYS: f64 = 7.0;
 /// countries would pay for those, too.
 const STORED: f64 = 1.0 / 3.0;
 
+/// The last part of a full allowance, which is kept for clients with users.
+const KEPT: f64 = 0.2;
+
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
@@ -59,7 +62,7 @@ pub(super) struct Limit {
     pub(super) pays_back: f64,
     /// What that of a new number pays beyond it. The unverified messages of its neighbours need it.
     pub(super) pays_more: f64,
-    /// The last part of a full allowance, for clients with users.
+    /// [`KEPT`], or nothing.
     kept: f64,
 }
 
@@ -72,14 +75,14 @@ impl Limit {
         // any number of messages.
         let (rule, floor, refill, users, [pays_back, pays_more], kept) = match dimension {
             Dimension::Number(_) | Dimension::Total => {
-                (Rule::Number, number, 1.0, 0.0, [f64::INFINITY, 0.0], 0.25)
+                (Rule::Number, number, 1.0, 0.0, [f64::INFINITY, 0.0], KEPT)
             }
             Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) => {
                 (Rule::Network, floors.network, 1.0, 1.0, [1.0, 2.0], 0.0)
             }
-            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.7, 0.0], 0.25),
-            Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], 0.25),
-            Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], 0.25),
+            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.6, 0.0], KEPT),
+            Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], KEPT),
+            Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], KEPT),
             Dimension::Proof => (Rule::Proof, unproven, 1.0, 0.0, [1.0, 0.5], 0.0),
         };
         let tolerance = f64::from(rules.tolerance);
@@ -188,12 +191,12 @@ pub struct NumberState {
     /// Messages since its last verification, on the day of the allowance's time.
     pub(super) unverified: u8,
     /// Of the last message.
-    pub(super) address: Option<ClientNet>,
+    pub address: Option<ClientNet>,
     pub(super) country: Option<Region>,
     pub(super) has_proof: bool,
     /// A crash forgets them.
     #[serde(skip)]
-    pub(super) refused: Option<Refusals>,
+    pub refused: Option<Refusals>,
 }
 
 /// Refusals of messages to one number in a day.

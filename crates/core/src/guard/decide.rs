@@ -291,7 +291,8 @@ impl Guard {
         }
         let is_counted = is_counted && verified.is_some();
         let known = self.number(service, number).copied();
-        let state = known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
+        let state =
+            known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
         let subjects = subjects(number, state.address, state.country, state.has_proof);
         let context = Context::new(service, subjects, rules, now);
         let mut allowances = Allowances::default();
@@ -382,22 +383,9 @@ impl Guard {
         }
     }
 
-    fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
+    /// What is known of a number with messages or refusals.
+    pub fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
         self.rows.find(&(service, Dimension::Number(number)))?.1.number.as_deref()
-    }
-
-    /// Whether messages to a number are counted, or were refused.
-    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.number(service, number).is_some()
-    }
-
-    pub fn last_message_client(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
-        self.number(service, number)?.address
-    }
-
-    /// The refusals of a number on the day of the last one.
-    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
-        self.number(service, number)?.refused
     }
 
     /// Takes a stored record, before the first send.
@@ -455,8 +443,7 @@ impl Guard {
     fn entries_about(&self, context: &Context<'_>) -> impl Iterator<Item = (Key, Entry)> {
         let (scopes, now) = ([Some(context.service), None], context.now);
         let subjects = if self.entries.is_empty() { Subjects::default() } else { context.subjects };
-        let keys =
-            subjects.into_iter().flatten().flat_map(move |of| scopes.map(|scope| Key::new(scope, of)));
+        let keys = subjects.into_iter().flatten().flat_map(move |of| scopes.map(|scope| Key::new(scope, of)));
         keys.filter_map(move |key| Some((key, self.entries.get(&key, now)?)))
     }
 

@@ -64,9 +64,8 @@ impl Entries {
             return Ok(());
         }
         let alike = self.0.keys().filter(|of| of.service.is_some() == key.service.is_some());
-        let (all, own) = alike.fold((0, 0), |(all, own), other| {
-            (all + 1, own + usize::from(other.service == key.service))
-        });
+        let (all, own) = alike
+            .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
         // No service holds more than half of them.
         let most = if key.service.is_some() { MOST_ENTRIES / 2 } else { MOST_ENTRIES };
         if own >= most || all >= MOST_ENTRIES { Err(TooManyEntries(own)) } else { Ok(()) }

@@ -76,7 +76,7 @@ pub struct Floors {
 
 impl Default for Floors {
     fn default() -> Self {
-        Self { prefix: 10.0, network: 30.0, country: 30.0 }
+        Self { prefix: 10.0, network: 20.0, country: 30.0 }
     }
 }
 

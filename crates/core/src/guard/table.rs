@@ -75,7 +75,8 @@ impl Table {
     /// Changes a row, a new one if there is none. `index` is that of [`find`](Self::find).
     pub(super) fn change(&mut self, index: Option<usize>, name: Name, change: impl FnOnce(&mut Row)) {
         // Another change may have moved the row: check the name.
-        let found = index.and_then(|index| self.rows.get_index_mut(index)).filter(|(found, _)| **found == name);
+        let found =
+            index.and_then(|index| self.rows.get_index_mut(index)).filter(|(found, _)| **found == name);
         if let Some((_, row)) = found {
             change(row);
         } else {

@@ -46,7 +46,7 @@ fn a_network_has_an_allowance_of_its_own() {
     let mut world = World::new();
     world.rules = roomy();
     let of_network = (0..60).map(|n| world.send_from(elsewhere(n), &format!("192.0.2.{n}")));
-    assert_eq!(of_network.take_while(|sent| *sent == Ok(())).count(), 30);
+    assert_eq!(of_network.take_while(|sent| *sent == Ok(())).count(), 20);
     assert_eq!(world.send_from(elsewhere(60), "192.0.2.7"), Err(Rule::Network));
     assert_eq!(world.send_from(US, "192.0.3.1"), Ok(()));
 }
@@ -64,11 +64,8 @@ fn a_proof_takes_the_place_of_the_allowances_of_countries() {
     let mut world = World::new();
     assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
     assert!(world.assess(&World::signals(elsewhere(30))).is_err_and(|rule| rule == Rule::Country));
-    let proven = |n: u64| Signals {
-        has_proof: true,
-        address: Some(net(&fresh(n))),
-        ..World::signals(elsewhere(n))
-    };
+    let proven =
+        |n: u64| Signals { has_proof: true, address: Some(net(&fresh(n))), ..World::signals(elsewhere(n)) };
     assert_eq!((100..160).map(|n| world.assess(&proven(n))).find(Result::is_err), None);
     assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty");
     world.verify(elsewhere(100));
@@ -97,12 +94,12 @@ fn the_last_messages_of_all_of_them_are_for_known_networks() {
 }
 
 #[test]
-fn the_last_three_of_a_prefix_are_for_known_networks() {
+fn the_last_two_of_a_prefix_are_for_known_networks() {
     let mut world = World::new();
     world.send_from(DE, "192.0.2.7").expect("sent");
     world.verify(DE);
     let sent = (0..20).take_while(|n| world.send_from(TJ + n, &fresh(*n)) == Ok(())).count();
-    assert_eq!(sent, 7);
+    assert_eq!(sent, 8);
     assert_eq!(world.send_from(TJ + 50, "192.0.2.200"), Ok(()), "of the network of a verified number");
 }
 
@@ -132,7 +129,7 @@ fn a_new_number_pays_its_places_more_than_it_took_and_its_prefix_less() {
 
 #[test]
 fn a_prefix_serves_some_twenty_new_numbers_at_once() {
-    for (prefix, most) in [(10.0, 25), (100.0, 250)] {
+    for (prefix, most) in [(10.0, 20), (100.0, 200)] {
         let mut world = World::new();
         world.rules.floors.prefix = prefix;
         let sends = |n: &u64| world.send_from(TJ + n, &fresh(*n)) == Ok(()) && (world.verify(TJ + n), true).1;
@@ -177,7 +174,7 @@ fn an_explanation_is_the_decision_about_the_next_message() {
         world.guard.explain(service, of, country, &world.rules, known, world.now).assessment
     };
     assert_eq!(explained(&world, TJ + 7_000).verdict, Ok(()), "a known number needs no allowance");
-    // The last quarter is kept for clients of a verified number's network.
+    // The last fifth is kept for clients of a verified number's network.
     world.pass(DAY / 4);
     assert!(world.send_from(TJ + 1, "203.0.113.1").is_err());
     assert_eq!(explained(&world, TJ + 2).verdict, Ok(()), "its last message had no address");
@@ -188,7 +185,7 @@ fn an_explanation_is_the_decision_about_the_next_message() {
 #[test]
 fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
     let mut world = World::new();
-    for n in 0..7 {
+    for n in 0..8 {
         world.send_from(TJ + n, &fresh(n)).expect("sent");
     }
     for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
@@ -215,7 +212,7 @@ fn a_client_sends_each_known_number_one_message_beyond_its_allowance() {
         assert_eq!(world.send_from(known(n), "192.0.2.7"), Ok(()), "the first one of a day");
     }
     let further = (0..150).filter(|n| world.send_from(known(n % 50), "192.0.2.7") == Ok(())).count();
-    assert_eq!(further, 30, "the allowance of the network");
+    assert_eq!(further, 20, "the allowance of the network");
     assert_eq!(world.send_from(known(1), &fresh(1)), Ok(()));
     let country = country("TJ").dimension;
     let full = world.figures(country);
@@ -227,8 +224,7 @@ fn a_dropped_message_of_a_known_number_gives_back_what_it_took() {
     let mut world = World::new();
     world.send_from(TJ, "192.0.2.7").expect("sent");
     world.verify(TJ);
-    let places =
-        [Dimension::Number(number(TJ)), network("192.0.2.7"), country("TJ").dimension];
+    let places = [Dimension::Number(number(TJ)), network("192.0.2.7"), country("TJ").dimension];
     let levels = |world: &World| places.map(|place| world.level(place));
     // One that needs no allowance, one of its address, and one that needs all.
     for earlier in [0, 1, 4] {
@@ -394,10 +390,10 @@ fn the_verification_of_an_exempt_message_pays_no_earlier_client() {
     let mut own = world.clone();
     world.assess(&other).expect("sent");
     world.verify(TJ);
-    assert_eq!(level(&world, "192.0.2.7"), 29);
+    assert_eq!(level(&world, "192.0.2.7"), 19);
     own.assess(&same).expect("sent");
     own.verify(TJ);
-    assert_eq!(level(&own, "192.0.2.7"), 30);
+    assert_eq!(level(&own, "192.0.2.7"), 20);
 }
 
 #[test]
@@ -475,7 +471,7 @@ fn a_message_of_a_forgotten_number_is_given_back() {
     world.guard.unlock(ServiceId::DEFAULT, number(TJ));
     world.give_back(TJ);
     assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10);
-    assert_eq!(world.level(network("192.0.2.7")), 30);
+    assert_eq!(world.level(network("192.0.2.7")), 20);
     assert!(!world.guard.unlock(ServiceId::DEFAULT, number(TJ)), "nothing is kept of it");
 }
 
@@ -503,10 +499,10 @@ fn refusals_of_a_number_are_counted_for_a_day() {
     let mut world = World::new();
     world.send_while(|_| TJ);
     assert!(world.send(TJ).is_err());
-    let refusals = world.guard.refusals(ServiceId::DEFAULT, number(TJ)).expect("refused");
+    let refusals = world.refusals(TJ).expect("refused");
     assert_eq!((refusals.messages, refusals.last, refusals.rule), (2, world.now, Rule::Prefix));
     world.guard.unlock(ServiceId::DEFAULT, number(TJ));
-    assert_eq!(world.guard.refusals(ServiceId::DEFAULT, number(TJ)), None);
+    assert_eq!(world.refusals(TJ), None);
 }
 
 #[test]
@@ -663,6 +659,10 @@ impl World {
         let (limit, now) = (Limit::of(dimension, &self.rules), seconds(self.now));
         let row = self.guard.rows.find(&(ServiceId::DEFAULT, dimension));
         row.map_or_else(|| Allowance::new(&limit, now), |(_, row)| row.allowance.at(&limit, now))
+    }
+
+    fn refusals(&self, of: u64) -> Option<Refusals> {
+        self.guard.number(ServiceId::DEFAULT, number(of))?.refused
     }
 
     fn set(&mut self, key: Key, action: EntryAction, time: Duration) {

@@ -166,7 +166,7 @@ async fn messages_without_an_address_need_no_allowance_of_a_network() {
         },
         ..asking(phone(to))
     };
-    let (germany, america) = (|n| DE + 50_000_000 + 10_000 * n, |n| US + 10_000 * n);
+    let (germany, america) = (|n: u64| DE + 50_000_000 + 10_000 * n, |n: u64| US + 10_000 * n);
     let one_network = (0..30).map(|n| from(Some("192.0.2.7"), germany(n)));
     assert_eq!(passed(&world, one_network).await, 22, "the rest of the country is kept");
     assert_eq!(passed(&world, (0..20).map(|n| from(Some("192.0.2.8"), america(n)))).await, 8);

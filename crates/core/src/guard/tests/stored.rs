@@ -249,7 +249,7 @@ fn the_first_layout_is_read() {
     }
     let prefix = world.figures(Dimension::Prefix(TJ / 10_000));
     assert_eq!((prefix.level, world.level(Dimension::Number(number(TJ)))), (4, 7));
-    assert_eq!(world.guard.last_message_client(service, number(TJ)), client);
+    assert_eq!(world.guard.number(service, number(TJ)).and_then(|known| known.address), client);
     let entry = world.guard.entries.get(&country("DE"), world.now).expect("an entry");
     assert_eq!((entry.action, world.guard.rows.held()), (EntryAction::Allow, 2));
 }

@@ -74,7 +74,7 @@ proptest! {
             let (number, known) = (number(to), world.known.get(&number(to)).copied());
             let (service, of) = (ServiceId::DEFAULT, (number.region(), NumberType::Other));
             // An explanation assumes the client of the last message.
-            if first.is_err() || !world.guard.counts(service, number) {
+            if first.is_err() || !world.guard.number(service, number).is_some() {
                 continue;
             }
             let explained =
