@@ -193,7 +193,7 @@ fn explained(subject: &str, explanation: &Value) -> String {
     }
     let allowances = table(&ALLOWANCES, &allowances);
     format!(
-        "{}\n\n{allowances}The last quarter is for networks with verified numbers; NEXT-MESSAGE is of other clients.\n",
+        "{}\n\n{allowances}The last fifth is for networks with verified numbers; NEXT-MESSAGE is of other clients.\n",
         lines.join("\n")
     )
 }

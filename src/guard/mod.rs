@@ -435,7 +435,9 @@ impl Inner {
                 let (names, subject) =
                     (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
                 let written = self.router.decide(subject, move |view| {
-                    rows.iter().for_each(|(_, id, record)| view.put(*id, record.as_ref(), durability));
+                    for (_, id, record) in &rows {
+                        view.put(*id, record.as_ref(), durability);
+                    }
                     Ok(())
                 });
                 (names, written)
@@ -444,7 +446,9 @@ impl Inner {
                 let written = written.await.unwrap_or(Err(Refusal::Stopping));
                 if written.is_err() {
                     let mut guard = self.guard();
-                    names.into_iter().for_each(|name| guard.rows.mark_changed(name));
+                    for name in names {
+                        guard.rows.mark_changed(name);
+                    }
                 }
                 result = result.and(written);
             }

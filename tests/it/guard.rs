@@ -102,13 +102,13 @@ async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
 #[tokio::test]
 async fn a_new_network_is_refused_the_last_messages_of_a_prefix() {
     let (world, v2, service) = World::with_service(Setup::new().config("guard", json!({}))).await;
-    for (n, status) in (0..8).map(|n| (n, if n < 7 { 201 } else { 403 })) {
+    for (n, status) in (0..9).map(|n| (n, if n < 8 { 201 } else { 403 })) {
         let (to, address) = (format!("+99290000010{n}"), format!("198.51.{n}.7"));
         v2.begins_with(&service, &to, &[("DeviceIp", &address)]).await.expects_status(status);
     }
-    guard(&world, &["list"]).await.says(["3 of 10 messages left"]);
-    let explained = guard(&world, &["explain", "+992900000107"]).await;
-    explained.says(["messages: refused", "The last quarter is for networks with verified numbers"]);
+    guard(&world, &["list"]).await.says(["2 of 10 messages left"]);
+    let explained = guard(&world, &["explain", "+992900000108"]).await;
+    explained.says(["messages: refused", "The last fifth is for networks with verified numbers"]);
 }
 
 #[tokio::test]

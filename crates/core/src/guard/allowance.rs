@@ -21,9 +21,6 @@ const KEPT: f64 = 0.2;
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// What a message to a known number takes of those that one number gets.
-pub(super) const KNOWN_COST: f64 = 2.0;
-
 /// Messages in a day to a known number since its last verification that take no allowance of its prefix and country.
 const KNOWN_UNVERIFIED: u8 = 4;
 
@@ -80,7 +77,7 @@ impl Limit {
             Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) => {
                 (Rule::Network, floors.network, 1.0, 1.0, [1.0, 2.0], 0.0)
             }
-            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.6, 0.0], KEPT),
+            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.5, 0.0], KEPT),
             Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], KEPT),
             Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], KEPT),
             Dimension::Proof => (Rule::Proof, unproven, 1.0, 0.0, [1.0, 0.5], 0.0),
@@ -136,10 +133,10 @@ impl Allowance {
         limit.floor + STORED * limit.of_users * self.usual
     }
 
-    /// The part of the full allowance that is kept for clients with users, if a message takes `cost`.
-    pub(super) fn reserve(&self, limit: &Limit, cost: f64) -> f64 {
+    /// The part of the full allowance that is kept for clients with users. A full one still gives a message.
+    pub(super) fn reserve(&self, limit: &Limit) -> f64 {
         let most = self.most(limit);
-        (limit.kept * most).min(most - cost)
+        (limit.kept * most).min(most - 1.0)
     }
 
     /// When it has so many messages; `None` for now.
@@ -180,8 +177,8 @@ pub struct Ticket {
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; slot::ALL],
+    /// Only earlier versions need these two, which other records contain.
     pub(super) is_known: bool,
-    /// Earlier versions had announcements, and a ticket is a part of other records.
     pub(super) announced: Option<Key>,
 }
 

@@ -5,8 +5,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, KNOWN_COST, Limit, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds,
-    slot, whole,
+    Allowance, Limit, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, slot, whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
 use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
@@ -94,8 +93,6 @@ struct Current {
     allowance: Allowance,
     /// The last part of it, which the message may not use.
     reserve: f64,
-    /// What the message takes.
-    cost: f64,
 }
 
 impl Current {
@@ -105,16 +102,16 @@ impl Current {
             Some((index, allowance)) => (Some(index), allowance.at(&limit, now)),
             None => (None, Allowance::new(&limit, now)),
         };
-        Self { dimension: of, row_index, limit, allowance, reserve: 0.0, cost: 1.0 }
+        Self { dimension: of, row_index, limit, allowance, reserve: 0.0 }
     }
 
     fn keep_reserve(&mut self) {
-        self.reserve = self.allowance.reserve(&self.limit, self.cost);
+        self.reserve = self.allowance.reserve(&self.limit);
     }
 
     /// When a message passes it; `None` for now.
     fn next_pass_at(&self) -> Option<Timestamp> {
-        self.allowance.has(&self.limit, self.reserve + self.cost)
+        self.allowance.has(&self.limit, self.reserve + 1.0)
     }
 
     fn figures(&self) -> Figures {
@@ -222,7 +219,7 @@ impl Guard {
         let state = NumberState { unverified, address, country, has_proof, ..*state };
         for (at, current) in slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
-            current.allowance.take(&current.limit, current.cost);
+            current.allowance.take(&current.limit, 1.0);
             self.write(service, current, (at == slot::NUMBER).then_some(state), true);
         }
         let at = seconds(now);
@@ -256,9 +253,9 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) {
-        let Ticket { address, country, is_known, takes, .. } = *ticket;
+        let Ticket { address, country, takes, .. } = *ticket;
         let subjects = subjects(number, address, country, takes[slot::PROOF]);
-        let context = Context { is_known, ..Context::new(service, subjects, rules, now) };
+        let context = Context::new(service, subjects, rules, now);
         for (of, _) in subjects.into_iter().zip(takes).filter(|(_, takes)| *takes) {
             let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
             // One without a row is full.
@@ -267,7 +264,7 @@ impl Guard {
             if let Some(state) = &mut state {
                 state.give_back(ticket, seconds(now));
             }
-            current.allowance.take(&current.limit, -current.cost);
+            current.allowance.take(&current.limit, -1.0);
             self.write(service, &current, state, true);
         }
     }
@@ -482,11 +479,7 @@ impl Guard {
     fn current(&self, context: &Context<'_>, of: Dimension) -> (Current, Option<&Row>) {
         let found = self.rows.find(&(context.service, of));
         let row = found.map(|(at, row)| (at, row.allowance));
-        let mut current = Current::new(of, row, context.rules, context.now);
-        if context.is_known && matches!(of, Dimension::Number(_)) {
-            current.cost = KNOWN_COST.min(f64::from(context.rules.sends_per_number));
-        }
-        (current, found.map(|(_, row)| row))
+        (Current::new(of, row, context.rules, context.now), found.map(|(_, row)| row))
     }
 
     /// Writes what has changed of an allowance, and of its number.
