@@ -327,6 +327,7 @@ impl PumpingGuard {
         let (inner, key) = (&self.inner, Key::new(service, Dimension::Number(number)));
         let mut is_known = inner.guard().entries.get(&key, inner.clock.now()).is_some();
         if is_known {
+            let _writing = inner.writing.lock().await;
             inner.store_entry(key, None, Durability::Durable, None).await?;
         }
         let Some(service) = service else { return Ok(is_known) };

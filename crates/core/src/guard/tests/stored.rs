@@ -147,7 +147,9 @@ fn a_record_that_was_not_stored_is_taken_again() {
     let first = rows(&mut world);
     assert!(rows(&mut world).is_empty());
     for _ in 0..2 {
-        first.iter().for_each(|(name, _)| world.guard.rows.mark_changed(*name));
+        for (name, _) in &first {
+            world.guard.rows.mark_changed(*name);
+        }
     }
     assert!(first.iter().any(|(_, row)| row.is_none()));
     assert_eq!(rows(&mut world), first);
