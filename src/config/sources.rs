@@ -275,9 +275,6 @@ impl<'a> Source<'a> {
             let hint =
                 "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true";
             self.report.unknown(origin, hint);
-        } else if path.rsplit_once("guard.").is_some_and(|(_, name)| FORMER_FLOORS.contains(&name)) {
-            self.report
-                .unknown(origin, "; the floors of the guard became constants (docs/concepts/guard.md)");
         } else {
             // An object that should be the first word of a key: {"breaker": {"failures": 3}}.
             let inner = value.as_object().and_then(|members| members.keys().next());
@@ -378,7 +375,13 @@ impl<'a> Source<'a> {
                     }
                     let path = format!("{path}.{name}");
                     let Some(schema) = member(schema, &name) else {
-                        let hint = suggestion(self.names.meant(&path));
+                        let hint = if path.ends_with(&format!("guard.{name}"))
+                            && FORMER_FLOORS.contains(&name.as_str())
+                        {
+                            "; the floors of the guard became constants (docs/concepts/guard.md)".to_owned()
+                        } else {
+                            suggestion(self.names.meant(&path))
+                        };
                         self.report.unknown(format!("{origin}: {path:?}"), &hint);
                         continue;
                     };
