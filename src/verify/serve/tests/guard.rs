@@ -14,12 +14,12 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timesta
 use crate::gateway::ErrorClass;
 use crate::guard::operator::{Item, ServiceExplanation, exact};
 use crate::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, Key, Mode, PumpingGuard,
-    Signals,
+    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRecord, GuardRefusal, Key, Mode,
+    PumpingGuard, Signals,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
-use crate::shard::Subject;
 use crate::shard::tests::StoreFault;
+use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
@@ -377,6 +377,8 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     });
     set.expect("stored").expect("an entry");
     assert_eq!(guard(&world).entries(None, exact).len(), 1);
+    let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRecord::KIND);
+    assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
 }
 
 #[tokio::test]
