@@ -66,6 +66,7 @@ crate::named! {
         GuardAllowed = "guard.entry_allowed",
         GuardBlocked = "guard.entry_blocked",
         GuardEntryRemoved = "guard.entry_removed",
+        /// Of earlier versions.
         GuardExpected = "guard.entry_expected",
     }
 }

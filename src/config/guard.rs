@@ -20,16 +20,6 @@ settings! {
         /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
         /// then costs twice as much.
         pub tolerance: Option<u32> as "As::<Option<Whole<0, 10, u32>>>",
-        /// Floor of the allowance of a prefix.
-        ///
-        /// A prefix is a number without its last four digits.
-        pub prefix: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Floor of the allowance of a client address.
-        pub address: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Floor of the allowance of a client's network: an IPv4 /24 or IPv6 /48.
-        pub network: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Floor of a country's allowance.
-        pub country: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
         /// Floor of the allowance of all unproven countries together.
         ///
         /// They verify fewer than 10 numbers a day.
@@ -55,18 +45,22 @@ settings! {
     }
 }
 
+/// Settings of earlier versions, which have become constants.
+pub(super) const FORMER_FLOORS: [&str; 4] = ["prefix", "address", "network", "country"];
+
 impl GuardSettings {
     /// These rules, with what is given here.
     pub fn rules(&self, base: &GuardRules) -> GuardRules {
         macro_rules! rules {
             ($($key:ident)*) => {
                 GuardRules {
+                    floors: base.floors,
                     allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
                     $($key: self.$key.clone().unwrap_or_else(|| base.$key.clone())),*
                 }
             };
         }
-        rules!(mode number_types landlines blocked_countries sends_per_number tolerance prefix address network country unproven)
+        rules!(mode number_types landlines blocked_countries sends_per_number tolerance unproven)
     }
 
     /// What the guard refuses and the Redis version sent, for an operator who comes from there.

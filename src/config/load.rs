@@ -10,12 +10,10 @@ use super::checks;
 use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective};
 use super::gateways::{self, Variables};
-use super::guard::GuardSettings;
 use super::kind::{Kind, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Pricing, Settings, StorageSettings,
-    TlsFiles,
+    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::Sources;
 use super::values::Brand;
@@ -108,13 +106,6 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
-}
-
-/// Reads the prices of messages and the guard's rules, for a replay.
-pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
-    let (c, Keys { settings, inputs }, _) = read(sources, false)?;
-    c.report.finish()?;
-    Ok((settings.history, inputs.guard))
 }
 
 /// Reads where the server listens, for a command that asks it.

@@ -32,8 +32,7 @@ pub use dotenv::is_denied as env_file_is_denied;
 pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
 pub use load::{
-    KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records,
-    load_storage,
+    KeysSettings, Loaded, default_shards, load, load_keys, load_listen, load_records, load_storage,
 };
 #[cfg(test)]
 pub use named_gateways::unknown_members;

@@ -13,6 +13,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::context::Report;
+use super::guard::FORMER_FLOORS;
 use super::kind::{ACCEPTED, quoted, shown_json, text_of};
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, member, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
@@ -372,7 +373,13 @@ impl<'a> Source<'a> {
                     }
                     let path = format!("{path}.{name}");
                     let Some(schema) = member(schema, &name) else {
-                        let hint = suggestion(self.names.meant(&path));
+                        let hint = if path.ends_with(&format!("guard.{name}"))
+                            && FORMER_FLOORS.contains(&name.as_str())
+                        {
+                            "; the floors of the guard became constants (docs/concepts/guard.md)".to_owned()
+                        } else {
+                            suggestion(self.names.meant(&path))
+                        };
                         self.report.unknown(format!("{origin}: {path:?}"), &hint);
                         continue;
                     };

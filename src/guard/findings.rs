@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Dimension, Effect, Finding, Key, Rule};
+use super::{Dimension, Finding, Key, Rule};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 
 /// Subjects of a service that are counted apart in an hour, for each rule. The others are counted together: a flood that
@@ -10,7 +10,7 @@ use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 const MOST_SUBJECTS: usize = 32;
 
 /// The messages that broke a rule, and the last finding about them.
-type Rows = BTreeMap<(ServiceId, Rule, Effect, Key), (u64, Finding)>;
+type Rows = BTreeMap<(ServiceId, Rule, bool, Key), (u64, Finding)>;
 
 #[derive(Default)]
 pub struct Findings {
@@ -33,12 +33,12 @@ impl Findings {
     /// Counts a message. Returns whether it is the first one about its subject in the hour.
     pub fn count(&mut self, service: ServiceId, finding: &Finding, now: Timestamp) -> bool {
         self.start_hour(now);
-        let Finding { rule, key, effect, .. } = *finding;
-        let mut name = (service, rule, effect, key);
+        let Finding { rule, key, is_refused, .. } = *finding;
+        let mut name = (service, rule, is_refused, key);
         let is_new = !self.rows.contains_key(&name);
-        let lowest = (service, rule, effect, Key::new(None, Dimension::Total));
+        let lowest = (service, rule, is_refused, Key::new(None, Dimension::Total));
         let alike =
-            self.rows.range(lowest..).take_while(|(of, _)| (of.0, of.1, of.2) == (service, rule, effect));
+            self.rows.range(lowest..).take_while(|(of, _)| (of.0, of.1, of.2) == (service, rule, is_refused));
         let has_room = !is_new || alike.take(MOST_SUBJECTS).count() < MOST_SUBJECTS;
         if !has_room {
             name.3.dimension = Dimension::Total;
@@ -82,8 +82,7 @@ mod tests {
     fn a_finding_is_first_once_an_hour_and_listed_for_two() {
         let number = PhoneNumber::parse("+992900000123", None).expect("a number");
         let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Number(number));
-        let finding =
-            Finding { rule: Rule::Number, key, effect: Effect::Refused, figures: None, until: None };
+        let finding = Finding { rule: Rule::Number, key, is_refused: true, figures: None, until: None };
         let (mut findings, start) = (Findings::default(), Timestamp::from_millis(1_699_999_200_000));
         let after = |minutes: u64| start.plus(Duration::from_secs(60 * minutes));
         let mut count = |minutes| findings.count(ServiceId::DEFAULT, &finding, after(minutes));

@@ -28,15 +28,15 @@ use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
-use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
+use crate::shard::{Durability, OlderLayout, Record, Refusal, Router, Shards, Subject};
 
 use self::findings::Findings;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
-    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, replay,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries,
 };
-use onceward_core::guard::{Guard, GuardRow, MOST_ALLOWANCES, RowName, VerifiedNumber};
+use onceward_core::guard::{FirstGuardRow, Guard, GuardRow, MOST_ALLOWANCES, VerifiedNumber};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -57,9 +57,20 @@ const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardRecord(pub GuardRow);
 
+/// With more allowances, and announced messages.
+#[derive(Deserialize)]
+struct FirstGuardRecord(FirstGuardRow);
+
+impl From<FirstGuardRecord> for GuardRecord {
+    fn from(FirstGuardRecord(row): FirstGuardRecord) -> Self {
+        Self(row.into())
+    }
+}
+
 impl Record for GuardRecord {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRecord>()];
 
     fn expires(&self) -> Timestamp {
         self.0.expires()
@@ -104,9 +115,6 @@ impl ClientSignals {
 pub enum EntryError {
     #[error(transparent)]
     TooMany(#[from] TooManyEntries),
-    /// Only a country can be announced.
-    #[error("only messages to a country can be announced")]
-    NotACountry,
     /// The setting `numbers` permits none such.
     #[error("no numbering plan has this number; for a prefix, write '{}****'", .0.e164())]
     InNoPlan(PhoneNumber),
@@ -228,7 +236,7 @@ impl PumpingGuard {
             refusals: Default::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), Effect::Refused.as_str());
+        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), REFUSED);
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
@@ -238,7 +246,7 @@ impl PumpingGuard {
         let Signals { service, country, number_type, channel, exemption, .. } = *signals;
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
         exemption != Exemption::AllowancesAndTypes
-            && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+            && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
     }
 
     /// Whether the lists of countries permit messages of the service to this country.
@@ -248,7 +256,7 @@ impl PumpingGuard {
 
     /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.
     pub fn is_off(&self, service: ServiceId) -> bool {
-        self.inner.rules(service).are_off() && !self.inner.guard().has_entries()
+        self.inner.rules(service).are_off() && self.inner.guard().entries.is_empty()
     }
 
     /// Refuses a message whose budget is spent.
@@ -279,7 +287,8 @@ impl PumpingGuard {
 
     /// Decides about a further message of a verification, from the client address of the number's last message.
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let address = self.inner.guard().last_message_client(signals.service, signals.number);
+        let known = self.inner.guard().number(signals.service, signals.number).copied();
+        let address = known.and_then(|known| known.address);
         self.assess(&Signals { address, ..signals }, request_id)
     }
 
@@ -335,13 +344,13 @@ impl PumpingGuard {
 
     /// Whether [`unlock`](Self::unlock) has something to end.
     pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.inner.guard().counts(service, number)
+        self.inner.guard().number(service, number).is_some()
     }
 
     /// Whether [`erase`](Self::erase) has something to forget in this service.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let inner = &self.inner;
-        inner.guard().has_row_of(service, number)
+        inner.guard().knows(service, number, inner.clock.now())
             || inner.known(service, number, inner.clock.now()).is_some()
             || inner.findings().names(service, number)
     }
@@ -352,10 +361,15 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
-        let inner = &self.inner;
-        let is_known = inner.guard().forget(service, number, inner.clock.now());
-        inner.write(Durability::Durable).await?;
+        let (inner, key) = (&self.inner, Key::new(service, Dimension::Number(number)));
+        let mut is_known = inner.guard().entries.get(&key, inner.clock.now()).is_some();
+        if is_known {
+            let _writing = inner.writing.lock().await;
+            inner.store_entry(key, None, Durability::Durable, None).await?;
+        }
         let Some(service) = service else { return Ok(is_known) };
+        is_known |= inner.guard().unlock(service, number);
+        inner.write(Durability::Durable).await?;
         let is_listed = inner.findings().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -410,9 +424,6 @@ async fn run(inner: Weak<Inner>) {
     }
 }
 
-/// Records of one slot that are written together, and the line of the audit log about them.
-type SlotWrites = (Vec<(RowName, Id, Option<GuardRecord>)>, Option<(Author, Change)>);
-
 impl Inner {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -440,51 +451,41 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
+    /// Writes the changed allowances. After a refusal, what was not written waits for the next time.
     async fn write(&self, durability: Durability) -> Result<(), Refusal> {
         let _writing = self.writing.lock().await;
-        self.write_locked(durability, None).await
-    }
-
-    /// Writes the changes, with `writing` held. `audited` goes with the first of them, which is that of an entry. After a
-    /// refusal, what was not written waits for the next time.
-    async fn write_locked(
-        &self,
-        durability: Durability,
-        mut audited: Option<(Author, Change)>,
-    ) -> Result<(), Refusal> {
         let mut result = Ok(());
         while result.is_ok() {
-            let changed = self.guard().take_changed(AT_ONCE);
-            let mut slots = BTreeMap::<u8, SlotWrites>::new();
+            let changed = self.guard().rows.take_changed(AT_ONCE);
+            // By slot: a decision is about one.
+            let mut slots = BTreeMap::<u8, Vec<_>>::new();
             for (name, row) in changed {
-                let Subject { slot, id } = Subject::of_name(&name, &self.slots);
-                let (rows, line) = slots.entry(slot).or_default();
-                rows.push((name, id, row.map(GuardRecord)));
-                *line = line.take().or_else(|| audited.take());
+                let (service, dimension) = name;
+                let of_name = (Key::new(Some(service), dimension), false);
+                let Subject { slot, id } = Subject::of_name(&of_name, &self.slots);
+                let record = row.map(|row| GuardRecord(GuardRow::Allowance(service, dimension, row)));
+                slots.entry(slot).or_default().push((name, id, record));
             }
             if slots.is_empty() {
                 break;
             }
-            let writes = slots.into_iter().filter_map(|(slot, (rows, line))| {
-                let names: Vec<_> = rows.iter().map(|(name, ..)| *name).collect();
-                let subject = Subject { slot, id: rows.first()?.1 };
+            let writes = slots.into_iter().map(|(slot, rows)| {
+                let (names, subject) =
+                    (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
                 let written = self.router.decide(subject, move |view| {
-                    for (_, id, row) in &rows {
-                        view.put(*id, row.as_ref(), durability);
-                    }
-                    if let Some((author, change)) = &line {
-                        author.record(change.clone(), view);
+                    for (_, id, record) in &rows {
+                        view.put(*id, record.as_ref(), durability);
                     }
                     Ok(())
                 });
-                Some((names, written))
+                (names, written)
             });
-            for (names, written) in writes.collect::<Vec<_>>() {
+            for (names, written) in writes.collect::<Vec<(Vec<_>, _)>>() {
                 let written = written.await.unwrap_or(Err(Refusal::Stopping));
                 if written.is_err() {
                     let mut guard = self.guard();
                     for name in names {
-                        guard.mark_changed(name);
+                        guard.rows.mark_changed(name);
                     }
                 }
                 result = result.and(written);
@@ -493,18 +494,40 @@ impl Inner {
         result
     }
 
+    /// Writes a manual entry, or removes its record, with a line of the audit log; then it holds.
+    async fn store_entry(
+        &self,
+        key: Key,
+        entry: Option<Entry>,
+        durability: Durability,
+        audited: Option<(Author, Change)>,
+    ) -> Result<(), Refusal> {
+        let subject = Subject::of_name(&(key, true), &self.slots);
+        let record = entry.map(|entry| GuardRecord(GuardRow::Entry(key, entry)));
+        let written = self.router.decide(subject, move |view| {
+            view.put(subject.id, record.as_ref(), durability);
+            if let Some((author, change)) = &audited {
+                author.record(change.clone(), view);
+            }
+            Ok(())
+        });
+        written.await.unwrap_or(Err(Refusal::Stopping))?;
+        self.guard().set_entry(key, entry);
+        Ok(())
+    }
+
     /// Reports that a budget has nothing left for a message.
     fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
         let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
-        let (effect, until) = (Effect::Refused, Some(spent.until));
-        self.count(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
+        let (is_refused, until) = (true, Some(spent.until));
+        self.count(message, &Finding { rule, key, is_refused, figures: None, until }, spent.newly_spent);
     }
 
     /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
     fn count(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
         let Message { service, number, request_id, .. } = message;
         let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
-        let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
+        let (rule, effect) = (finding.rule.as_str(), effect(finding.is_refused));
         self.metrics.guard_finding(rule, effect);
         let is_first = self.findings().count(service, finding, self.clock.now()) && figures.is_some();
         let names = self.metrics.service_names();
@@ -521,7 +544,7 @@ impl Inner {
                 rule, effect, %subject, service = name, until = shown, level, most, usual, "guard allowance empty"
             );
         }
-        if finding.effect != Effect::Refused {
+        if !finding.is_refused {
             return;
         }
         if (is_first || newly_spent.is_some())
@@ -550,4 +573,11 @@ impl Inner {
             );
         });
     }
+}
+
+const REFUSED: &str = "refused";
+
+/// What follows from a broken rule, as metrics and lists name it.
+const fn effect(is_refused: bool) -> &'static str {
+    if is_refused { REFUSED } else { "recorded" }
 }

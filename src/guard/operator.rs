@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use onceward_core::guard::Refusals;
-use onceward_core::guard::{AllowanceNow, AssumedClient, Explained};
+use onceward_core::guard::{AllowanceNow, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
-    Rule,
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard, Rule,
+    effect,
 };
 use crate::audit::{Action, Author, Change};
 use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
@@ -27,9 +27,6 @@ const EXPLAINED_SERVICES: usize = 10;
 /// The length of an entry in minutes unless the operator says another, and that of the longest one.
 pub const USUAL_MINUTES: u32 = 12 * 60;
 pub const MOST_MINUTES: u32 = 365 * 24 * 60;
-
-/// The most messages that one entry announces.
-pub const MOST_MESSAGES: u32 = 1_000_000;
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
@@ -90,18 +87,18 @@ pub struct Item {
     /// key of a budget.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
-    /// `allow`, `block` or `expect`, of an entry. Else null.
+    /// `allow` or `block`, of an entry. Else null.
     pub action: Option<String>,
     /// What it does, in words.
     pub details: String,
-    /// Messages that an allowance, a budget or an announcement still has, of money millionths of the currency; or that broke
-    /// the rule. Null for other entries.
+    /// Messages that an allowance or a budget still has, of money millionths of the currency; or that broke the rule. Null
+    /// for entries.
     pub messages: Option<u64>,
     /// The messages of a full allowance or of the whole budget. Else null.
     pub most: Option<u64>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
-    /// When the next message from a client that has verified nothing passes, or when an entry ends; null for now.
+    /// When the next message from a network without verified numbers passes, or when an entry ends; null for now.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: Option<String>,
 }
@@ -114,14 +111,15 @@ pub struct ServiceExplanation {
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
-    /// Whether a text message from the assumed client is refused now. In the service `default` a number of no numbering plan is
-    /// not: the compatible routes accept it.
+    /// Whether a text message is refused now. In the service `default` a number of no numbering plan is not: the compatible
+    /// routes accept it.
     pub refused: bool,
-    /// The client that the message is assumed to come from, in words. Null for an address or a network.
+    /// The client of the number's last message, which the next one is assumed to come from. Null for one without verified
+    /// numbers.
     pub client: Option<String>,
-    /// The reasons, and what lets messages pass.
+    /// Why messages are refused or pass, each in a sentence.
     pub reasons: Vec<String>,
-    /// The subject itself first, then what contains it.
+    /// The narrowest first.
     pub allowances: Vec<Item>,
 }
 
@@ -139,42 +137,6 @@ pub struct Explanation {
     pub services_left_out: usize,
 }
 
-const fn whose(service: Option<ServiceId>) -> &'static str {
-    if service.is_some() { "this service" } else { "all services" }
-}
-
-/// What permits messages that a list or a type refuses.
-const fn permitting(rule: Rule) -> &'static str {
-    match rule {
-        Rule::CountryList => " To permit them, change allowed-countries or blocked-countries in config.json.",
-        Rule::NumberType => {
-            " To permit them, add the number to the safe list, send with RiskCheck=disable, or set number-types of the key \
-             guard to record or off."
-        }
-        Rule::Landline => " To permit them, set landlines of the key guard to record or off.",
-        _ => "",
-    }
-}
-
-/// `lacks` says that the next message waits: then what is left is the reserve.
-fn left(of: Dimension, Figures { level, most, usual }: Figures, lacks: bool) -> String {
-    let with_users = match of {
-        Dimension::Prefix(_) => "addresses and networks",
-        Dimension::Country(_) => "prefixes, addresses and networks",
-        Dimension::Unproven => "countries, addresses and networks",
-        Dimension::Number(_)
-        | Dimension::Address(_)
-        | Dimension::Network(_)
-        | Dimension::Proof
-        | Dimension::ProofsOf(_)
-        | Dimension::Total => "",
-    };
-    let is_reserve = lacks && level > 0 && !with_users.is_empty();
-    let kept =
-        if is_reserve { format!(", kept for {with_users} with verified numbers") } else { String::new() };
-    format!("{level} of {most} messages left{kept}, usually {usual} verified a day")
-}
-
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
@@ -188,12 +150,32 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
             (number.and_then(PhoneNumber::region), NumberType::Other)
         }
         Dimension::Country(country) => (country, NumberType::Other),
-        Dimension::Address(_)
-        | Dimension::Network(_)
-        | Dimension::Unproven
-        | Dimension::Proof
-        | Dimension::ProofsOf(_)
-        | Dimension::Total => (None, NumberType::Other),
+        _ => (None, NumberType::Other),
+    }
+}
+
+/// Why messages to or from a subject break a rule.
+fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Finding) -> String {
+    let of = exact(key.dimension);
+    match (rule, until) {
+        (Rule::CountryList, _) => {
+            format!(
+                "The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard."
+            )
+        }
+        (_, Some(until)) => {
+            let allow = if *rule == Rule::Unproven { exact(subject) } else { of.clone() };
+            let until = shown(*until);
+            format!(
+                "The allowance of {of} is used up until {until}; onceward guard allow '{allow}' lets messages pass."
+            )
+        }
+        (_, None) => {
+            let does = if *is_refused { "refuses" } else { "only records" };
+            format!(
+                "The rule {rule} {does} the type of {of}: see number-types and landlines of the key guard."
+            )
+        }
     }
 }
 
@@ -217,12 +199,11 @@ impl PumpingGuard {
         explained.sort_by_key(|(rank, ..)| *rank);
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
-        let mut services: Vec<_> = explained
-            .into_iter()
-            .map(|((.., service), is_known, explained)| {
-                self.in_words(service, dimension, is_known, explained)
-            })
-            .collect();
+        let explained = explained.into_iter();
+        let services = explained.map(|((.., service), is_known, explained)| {
+            self.of_service(service, dimension, is_known, explained)
+        });
+        let mut services: Vec<_> = services.collect();
         // A budget may refuse messages, too.
         services.sort_by_key(|explanation| !explanation.refused);
         Explanation { subject: exact(dimension), services, services_left_out }
@@ -231,103 +212,66 @@ impl PumpingGuard {
     /// The services that have allowances, entries or rules of their own, and the default one.
     fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
         let guard = self.inner.guard();
-        let of_entries = guard.entries(now).filter_map(|(key, _)| key.service);
+        let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
         let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
         all.chain([ServiceId::DEFAULT]).collect()
     }
 
-    fn in_words(
+    fn of_service(
         &self,
         service: ServiceId,
         dimension: Dimension,
         is_known: bool,
         Explained { assessment, entries, allowances, client, refusals }: Explained,
     ) -> ServiceExplanation {
-        let mode = self.inner.rules(service).mode;
-        let (service_sid, name) = self.named(Some(service), "default");
-        let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
+        let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
+        let in_no_plan = matches!(dimension, Dimension::Number(number)
+            if inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number)));
+        let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
         let mut reasons = Vec::new();
-        let registry = self.inner.registry.as_ref();
-        let is_in_no_plan = matches!(dimension, Dimension::Number(number)
-            if registry.is_some_and(|registry| !registry.accepts(number)));
-        if is_in_no_plan {
-            let no_plan = "No numbering plan has this number, therefore /v2 refuses it (60200). To permit it, set numbers to possible in \
-                 config.json.";
-            reasons.push(no_plan.to_owned());
+        if in_no_plan {
+            reasons.push("No numbering plan has this number, therefore /v2 refuses it (60200).".to_owned());
         }
-        let spent = self.inner.budgets.used_up(service, country_and_type(dimension).0);
-        if let Some((budget, until)) = &spent {
-            let (name, whose, until) = (&budget.name, whose(budget.service_id), shown(*until));
-            reasons.push(format!(
-                "The budget {name} of {whose} has too little left for a text message until {until}: {budget} spent. A larger \
-                 {name} in config.json permits more."
-            ));
-        }
-        for Finding { rule, key, effect, figures, until } in &assessment.findings {
-            reasons.push(match (rule, figures, until) {
-                // Below, with the other entries.
-                (Rule::Entry, ..) => continue,
-                (_, Some(figures), Some(until)) => {
-                    let of = key.dimension;
-                    let allow = exact(if of == Dimension::Unproven { dimension } else { of });
-                    let (of, left, until) = (exact(of), left(of, *figures, true), shown(*until));
-                    format!(
-                        "The allowance of {of} lacks messages: {left}. The next message passes at {until}. If these are your \
-                         users, onceward guard allow '{allow}'{option} --for 12h lets them pass."
-                    )
-                }
-                _ => {
-                    let is_refused = *effect == Effect::Refused;
-                    let does = if is_refused { "refuses" } else { "only records" };
-                    let helps = if is_refused { permitting(*rule) } else { "" };
-                    format!("The rule {} {does} text messages to it.{helps}", rule.as_str())
-                }
-            });
-        }
-        for (key, entry) in entries {
-            let (whose, subject, until) = (whose(key.service), exact(key.dimension), shown(entry.until));
-            let option = if key.service.is_some() { option.as_str() } else { "" };
-            let (does, how) = match entry.action {
-                EntryAction::Allow => ("lets".to_owned(), " pass without an allowance"),
-                EntryAction::Block => ("refuses".to_owned(), ""),
-                EntryAction::Expect(left) => (format!("announces {left}"), ""),
-            };
-            reasons.push(format!(
-                "A manual entry for {whose} {does} messages to or from {subject}{how} until {until}. To end it: onceward \
-                 guard remove '{subject}'{option}"
-            ));
-        }
-        if self.inner.is_free {
-            let off = "The simulator is the only gateway: allowances are off (number types still apply).";
-            reasons.push(off.to_owned());
+        reasons.extend(spent.as_ref().map(|(budget, until)| {
+            let (name, until) = (&budget.name, shown(*until));
+            let of = if budget.service_id.is_some() { "the service" } else { "all services" };
+            format!("The budget {name} of {of} has too little left for a text message until {until}: {budget} spent.")
+        }));
+        reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
+            let (of, until) = (exact(key.dimension), shown(until));
+            format!(
+                "A manual entry says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
+            )
+        }));
+        let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);
+        reasons.extend(broken.map(|finding| reason(dimension, finding)));
+        if inner.is_free {
+            reasons.push("The simulator is the only gateway: allowances are off.".to_owned());
         } else if mode != Mode::Block {
-            let what = "no message is refused for want of an allowance";
-            reasons.push(format!("The mode of the guard is {mode}: {what}."));
+            reasons.push(format!("The mode of the guard is {mode}: an empty allowance refuses nothing."));
         }
         if is_known {
-            let known = "It was verified in the last 30 days: its next message of a day passes, and up to ten, four of them \
-                 unverified, need only allowances of its client.";
-            reasons.push(known.to_owned());
+            reasons.push(
+                "It was verified in the last 30 days: most messages take only its own allowance.".to_owned(),
+            );
         }
         reasons.extend(refusals.map(refusals_in_words));
-        let allowances = allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect();
         // The compatible routes, which use the default service, accept such a number.
-        let is_no_plan_refused = is_in_no_plan && service != ServiceId::DEFAULT;
-        let refused = is_no_plan_refused || spent.is_some() || assessment.verdict.is_err();
-        let client = match (dimension, client) {
-            (Dimension::Address(_) | Dimension::Network(_), _) => None,
-            (_, AssumedClient::Last(client)) => Some(format!("{client}, as in the last request")),
-            (_, AssumedClient::WithoutAddress) => {
-                Some("one without an address, as in the last request".to_owned())
-            }
-            (_, AssumedClient::New) => Some("one that has verified nothing".to_owned()),
-        };
-        ServiceExplanation { service_sid, service: name, refused, client, reasons, allowances }
+        let is_no_plan_refused = in_no_plan && service != ServiceId::DEFAULT;
+        let (service_sid, name) = self.named(Some(service), "default");
+        ServiceExplanation {
+            service_sid,
+            service: name,
+            refused: is_no_plan_refused || spent.is_some() || assessment.verdict.is_err(),
+            client: client.map(|client| client.to_string()),
+            reasons,
+            allowances: allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect(),
+        }
     }
 
     /// The refusals of a number in a service on the day of the last one.
     pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
-        self.inner.guard().refusals(service, number)
+        self.inner.guard().number(service, number)?.refused
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -348,29 +292,22 @@ impl PumpingGuard {
 
     /// `named` is [`masked`] or [`exact`], here and below.
     fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
-        let AllowanceNow { service, dimension, figures, next_pass_at } = allowance;
-        let Figures { level, most, usual, .. } = figures;
+        let AllowanceNow { service, dimension, figures: Figures { level, most, usual }, next_pass_at } =
+            allowance;
+        let left = format!("{level} of {most} messages left, usually {usual} verified a day");
         let (messages, most) = (Some(level.into()), Some(most.into()));
-        let left = left(dimension, figures, next_pass_at.is_some());
         let item = self.item("allowance", Some(service), named(dimension), left);
         Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
     }
 
-    fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
-        let (action, details, messages) = match entry.action {
-            EntryAction::Allow => ("allow", "messages need no allowance".to_owned(), None),
-            EntryAction::Block => ("block", "messages are refused".to_owned(), None),
-            EntryAction::Expect(left) => {
-                ("expect", format!("{left} messages are announced"), Some(left.into()))
-            }
+    fn entry(&self, key: Key, Entry { action, until }: Entry, named: fn(Dimension) -> String) -> Item {
+        let details = match action {
+            EntryAction::Allow => "messages need no allowance",
+            EntryAction::Block => "messages are refused",
         };
-        let (action, date_until) = (Some(action.to_owned()), Some(shown(entry.until)));
-        Item {
-            action,
-            messages,
-            date_until,
-            ..self.item("entry", key.service, named(key.dimension), details)
-        }
+        let (action, date_until) = (Some(action.to_string()), Some(shown(until)));
+        let item = self.item("entry", key.service, named(key.dimension), details.to_owned());
+        Item { action, date_until, ..item }
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
@@ -384,36 +321,37 @@ impl PumpingGuard {
         minutes: u32,
         by: Author,
     ) -> Result<Option<Item>, EntryError> {
-        let is_country = matches!(key.dimension, Dimension::Country(_));
-        let audited = match action {
-            Some(EntryAction::Expect(_)) if !is_country => return Err(EntryError::NotACountry),
-            None => Action::GuardEntryRemoved,
-            Some(EntryAction::Allow) => Action::GuardAllowed,
-            Some(EntryAction::Block) => Action::GuardBlocked,
-            Some(EntryAction::Expect(_)) => Action::GuardExpected,
-        };
         let (inner, now) = (&self.inner, self.now());
         if let (Some(_), Dimension::Number(number)) = (action, key.dimension)
             && inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number))
         {
             return Err(EntryError::InNoPlan(number));
         }
-        // A write in between would take the entry without its line of the audit log, and not durably.
-        let _writing = inner.writing.lock().await;
-        let before = inner.guard().entry(&key, now);
+        let audited = match action {
+            Some(EntryAction::Allow) => Action::GuardAllowed,
+            Some(EntryAction::Block) => Action::GuardBlocked,
+            None => Action::GuardEntryRemoved,
+        };
         let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
-        let Some(entry) = inner.guard().set_entry(key, action, until, now)? else { return Ok(None) };
+        let entry = action.map(|action| Entry { action, until });
+        // Keeps the order of the writes of an entry.
+        let _writing = inner.writing.lock().await;
+        let before = inner.guard().entries.get(&key, now);
+        let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
+            return Ok(None);
+        };
+        inner.guard().entries.make_room(&key, now)?;
         let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
         let change = Change::of(audited).in_service(service.map(|service| service.sid));
         let change = Change { number: Some(masked(key.dimension)), ..change };
-        if let Err(refusal) = inner.write_locked(Durability::Durable, Some((by, change))).await {
-            inner.guard().reset_entry(key, before);
+        if let Err(refusal) = inner.store_entry(key, entry, Durability::Durable, Some((by, change))).await {
+            // The shard may have kept it.
+            let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
             return Err(refusal.into());
         }
-        let mut item = self.entry(key, entry, exact);
+        let mut item = self.entry(key, changed, exact);
         if let Some(before) = before.filter(|_| action.is_some()) {
-            let action = self.entry(key, before, exact).action.unwrap_or_default();
-            item.details = format!("{} (in place of {action})", item.details);
+            item.details = format!("{} (in place of {})", item.details, before.action);
         }
         Ok(Some(item))
     }
@@ -429,7 +367,7 @@ impl PumpingGuard {
 
     /// The manual entries of a service or of all: those that end last first.
     pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        let mut entries: Vec<_> = self.inner.guard().entries(self.now()).collect();
+        let mut entries: Vec<_> = self.inner.guard().entries.list(self.now()).collect();
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
         entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
@@ -443,12 +381,13 @@ impl PumpingGuard {
         limit: usize,
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
-        let (now, mut low, mut next) = (self.now(), Vec::new(), Some((0, 0)));
-        while let Some(start) = next {
-            let page;
-            (page, next) = self.inner.guard().rows.page(service, start, ALLOWANCES_AT_ONCE);
+        let (now, mut low) = (self.now(), Vec::new());
+        let held = self.inner.guard().rows.held();
+        for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
+            let page: Vec<_> = self.inner.guard().rows.page(start, ALLOWANCES_AT_ONCE).collect();
             // No send waits for this: the lock is free.
-            low.extend(page.into_iter().filter_map(|(service, dimension, allowance)| {
+            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
+            low.extend(page.filter_map(|(service, dimension, allowance)| {
                 let rules = self.inner.rules(service);
                 let allowance = AllowanceNow::new(service, dimension, allowance, rules, now);
                 (rules.mode != Mode::Off && allowance.is_low()).then_some(allowance)
@@ -464,10 +403,10 @@ impl PumpingGuard {
         let mut found: Vec<_> = self.inner.findings().list(self.now()).collect();
         found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
         found.sort_by_key(|(_, messages, _)| Reverse(*messages));
-        let item = |(service, messages, Finding { rule, key, effect, figures, until })| {
+        let item = |(service, messages, Finding { rule, key, is_refused, figures, until })| {
             let noun = if messages == 1 { "message" } else { "messages" };
-            let details = format!("{messages} {noun} by the rule {}", rule.as_str());
-            let item = self.item(effect.as_str(), Some(service), named(key.dimension), details);
+            let details = format!("{messages} {noun} by the rule {rule}");
+            let item = self.item(effect(is_refused), Some(service), named(key.dimension), details);
             let (usual, date_until) = (figures.map(|figures: Figures| figures.usual), until.map(shown));
             Item { messages: Some(messages), usual, date_until, ..item }
         };
@@ -501,7 +440,7 @@ impl PumpingGuard {
 }
 
 /// The refusals of a number in a sentence.
-pub fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
+pub fn refusals_in_words(Refusals { messages, last, rule }: Refusals) -> String {
     let last = shown(last);
     let (day, time) = last.split_once('T').unwrap_or_default();
     let were = if messages == 1 { "message was" } else { "messages were" };

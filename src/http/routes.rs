@@ -282,7 +282,7 @@ static GUARD: ApiGroup = twilio(
         Route::new(Get, "/v2/Guard/Explanations/{Subject}", ("FetchGuardExplanation", "Explain what the guard does"),
             v2!(guard::explain, guard::OfService), one::<Explanation>())
             .long().about("Without ServiceSid of the ten services that refuse it or have the least left.").others(&[404, 429]),
-        Route::new(Post, "/v2/Guard/Entries", ("CreateGuardEntry", "Allow, block or announce messages"),
+        Route::new(Post, "/v2/Guard/Entries", ("CreateGuardEntry", "Allow or block messages"),
             v2!(guard::create_entry, guard::NewEntry), made::<Item>())
             .about("Replaces the entry of the same subject.").others(&[404, 409]),
         Route::new(Get, "/v2/Guard/Entries", ("ListGuardEntry", "List manual entries"),

@@ -59,10 +59,8 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("guard explain", vec!["guard", "explain", &number], Some("service, refused, reasons")),
         ("guard allow", vec!["guard", "allow", &number], Some(ITEM)),
         ("guard block", vec!["guard", "block", "TJ"], Some(ITEM)),
-        ("guard expect", vec!["guard", "expect", "DE", "10"], Some(ITEM)),
         ("guard list", vec!["guard", "list"], Some(ITEM)),
         ("guard remove", vec!["guard", "remove", "TJ"], None),
-        ("guard replay", vec!["guard", "replay", "sent.jsonl"], None),
         ("erase", vec!["erase", &number], None),
     ];
     let mut shown = BTreeSet::new();

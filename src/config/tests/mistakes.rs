@@ -73,9 +73,9 @@ fn every_member_that_is_missing_is_reported() {
 
 #[test]
 fn a_dot_leads_into_an_object_at_every_depth() {
-    let world = World::with_config(r#"{"services": {"shop": {"guard.mode": "off", "guard.prefix": 7}}}"#);
+    let world = World::with_config(r#"{"services": {"shop": {"guard.mode": "off", "guard.unproven": 7}}}"#);
     let guard = world.settings().registry.services[0].guard.clone();
-    assert_eq!((guard.mode, guard.prefix), (Some(onceward_core::guard::Mode::Off), Some(7)));
+    assert_eq!((guard.mode, guard.unproven), (Some(onceward_core::guard::Mode::Off), Some(7)));
     let warnings = World::with_config(r#"{"breaker.failures": 3}"#).warnings().concat();
     says(&warnings, &["\"breaker.failures\" is unknown", "did you mean \"breaker-failures\"?"]);
     let warnings = World::with_config(r#"{"breaker": {"failures": 3}}"#).warnings().concat();
@@ -146,6 +146,19 @@ fn unknown_names_get_a_warning_with_the_nearest_known_one() {
     says(&all, &[".env, ONCEWARD_OTP_LENGHT", "did you mean \"ONCEWARD_OTP_LENGTH\"?"]);
     assert!(all.ends_with("the environment, ONCEWARD_X is unknown and ignored"), "{all}");
     says(&all, &["the environment, ONCEWARD_LOGLEVEL", "did you mean \"ONCEWARD_LOG_LEVEL\"?"]);
+}
+
+#[test]
+fn floors_of_an_older_guard_get_a_warning() {
+    let world = World::with_config(
+        r#"{"guard": {"prefix": 7, "unproven": 9}, "services": {"shop": {"guard": {"country": 3}}}}"#,
+    );
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    says(
+        &warnings[0],
+        &["\"guard.prefix\" is unknown and ignored; the floors of the guard became constants"],
+    );
 }
 
 #[test]

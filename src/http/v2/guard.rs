@@ -6,7 +6,7 @@ use super::context::Request;
 use super::error::Error;
 use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
 use crate::domain::{ServiceId, Sid};
-use crate::guard::operator::{Item, MOST_MESSAGES, MOST_MINUTES, USUAL_MINUTES, masked, subject};
+use crate::guard::operator::{Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
 use crate::registry::Service;
@@ -22,10 +22,8 @@ parameters! {
     pub struct NewEntry {
         /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network.
         "Subject" = "+99290000****" => subject: GuardSubject,
-        /// Whether messages need no allowance, are refused, or are announced for a country.
+        /// Whether messages need no allowance, or are refused.
         "Action" = "allow" => action: EntryAction,
-        /// The messages that expect announces.
-        "Messages" = "20000" => messages: Option<Whole<1, MOST_MESSAGES>>,
         /// The length; the default is 720.
         "Minutes" = "90" => minutes: Option<Whole<1, MOST_MINUTES>>,
         /// For this service. Without it for all services, or for the service of the key.
@@ -61,15 +59,7 @@ fn list(
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Response, Error> {
-    let NewEntry { subject, action, messages, minutes, service } = params;
-    let action = match (action, messages) {
-        (EntryAction::Expect(_), Some(messages)) => EntryAction::Expect(messages),
-        (EntryAction::Expect(_), None) => return Err(Error::missing("Messages")),
-        (EntryAction::Allow | EntryAction::Block, Some(_)) => {
-            return Err(Error::parameter("Messages", "only Action=expect announces messages"));
-        }
-        (action, None) => action,
-    };
+    let NewEntry { subject, action, minutes, service } = params;
     let key = Key::new(scope(request, service)?.map(|service| service.id), subject);
     let minutes = minutes.unwrap_or(USUAL_MINUTES);
     Ok(Response::created(&set(request, key, Some(action), minutes).await?))
@@ -92,7 +82,7 @@ async fn set(
     let set = guard(request)?.set_entry(key, action, minutes, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::NotACountry | EntryError::InNoPlan(_) => Error::parameter("Subject", error),
+        EntryError::InNoPlan(_) => Error::parameter("Subject", error),
         EntryError::Refused(refusal) => refusal.into(),
     });
     set?.ok_or(Error::NotFound)

@@ -1,11 +1,9 @@
 //! A row: an allowance of unverified messages, and what is known of a number. How they fill and empty.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Limit, Rule};
-use super::signals::{ClientNet, Key};
+use super::rules::{GuardRules, Rule};
+use super::signals::{ClientNet, Dimension, Key};
 use crate::domain::{Region, Timestamp};
 
 const DAY: f64 = 86_400.0;
@@ -13,24 +11,18 @@ const DAY: f64 = 86_400.0;
 /// The mean of verifications decays over this time.
 const USUAL_DAYS: f64 = 7.0;
 
+/// The part of a day's usual messages that a full allowance has beside its floor. Numbers of an attacker's own in many small
+/// countries would pay for those, too.
+const STORED: f64 = 1.0 / 3.0;
+
+/// The last part of a full allowance, which is kept for clients with users.
+const KEPT: f64 = 0.2;
+
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// Messages of one series that a verification pays back.
-const SERIES_MESSAGES: u8 = 4;
-
-/// The longest series: messages to one number from one client.
-const SERIES_SECONDS: u32 = 3_600;
-
-/// Messages in a day that a number needs no allowance for, if it was verified in the last 30 days.
-const KNOWN_MESSAGES: u8 = 10;
-
-/// The same of messages since its last verification in a day. The first needs none at all, the others one of the client.
+/// Messages in a day to a known number since its last verification that take no allowance of its prefix and country.
 const KNOWN_UNVERIFIED: u8 = 4;
-
-/// What each further message takes of those that one number gets. Its verification does not pay it back: otherwise the
-/// owner would get all that the users of its prefix pay for.
-pub(super) const KNOWN_COST: f64 = 2.5;
 
 /// Whole seconds since the epoch; the last one is in 2106.
 pub(super) fn seconds(at: Timestamp) -> u32 {
@@ -55,22 +47,68 @@ fn after(at: u32, days: f64) -> Timestamp {
     Timestamp::from_millis(u64::from(at).saturating_add(seconds).saturating_mul(1_000))
 }
 
+/// How an allowance fills, in messages and messages a day.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub(super) rule: Rule,
+    floor: f64,
+    refill: f64,
+    /// What its usual numbers refill in a day, each.
+    of_users: f64,
+    /// What the verification of a number pays back.
+    pub(super) pays_back: f64,
+    /// What that of a new number pays beyond it. The unverified messages of its neighbours need it.
+    pub(super) pays_more: f64,
+    /// [`KEPT`], or nothing.
+    kept: f64,
+}
+
+impl Limit {
+    /// The table in `docs/concepts/guard.md`, `How it decides`.
+    pub(super) fn of(dimension: Dimension, rules: &GuardRules) -> Self {
+        let (floors, [unproven, number]) =
+            (rules.floors, [rules.unproven, rules.sends_per_number].map(f64::from));
+        // A verification pays a prefix less than its message took: else the owner of a range who reads the codes would get
+        // any number of messages.
+        let (rule, floor, refill, users, [pays_back, pays_more], kept) = match dimension {
+            Dimension::Number(_) | Dimension::Total => {
+                (Rule::Number, number, 1.0, 0.0, [f64::INFINITY, 0.0], KEPT)
+            }
+            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) => {
+                (Rule::Network, floors.network, 1.0, 1.0, [1.0, 2.0], 0.0)
+            }
+            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.5, 0.0], KEPT),
+            Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], KEPT),
+            Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], KEPT),
+            Dimension::Proof => (Rule::Proof, unproven, 1.0, 0.0, [1.0, 0.5], 0.0),
+        };
+        let tolerance = f64::from(rules.tolerance);
+        Self {
+            rule,
+            floor,
+            refill: refill * floor,
+            of_users: users * tolerance,
+            pays_back,
+            pays_more: pays_more * tolerance,
+            kept,
+        }
+    }
+}
+
 /// Messages that a place or a number may still get before one is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Allowance {
     pub(super) level: f64,
     /// Numbers that are verified in a day, a mean that decays over 7 days.
     pub(super) usual: f64,
-    /// Messages that were paid back; they are forgotten over a day.
-    paid: f64,
     /// Seconds since the epoch.
-    at: u32,
+    pub(super) at: u32,
 }
 
 impl Allowance {
     /// A full one.
     pub(super) const fn new(limit: &Limit, at: u32) -> Self {
-        Self { level: limit.floor, usual: 0.0, paid: 0.0, at }
+        Self { level: limit.floor, usual: 0.0, at }
     }
 
     /// The state at `now`. With a clock that was set back nothing changes.
@@ -79,7 +117,6 @@ impl Allowance {
         if days > 0.0 {
             self.level += days * self.refill(limit);
             self.usual *= (-days / USUAL_DAYS).exp();
-            self.paid = (self.paid - days * self.most_paid(limit)).max(0.0);
             self.at = now;
         }
         self.level = self.level.min(self.most(limit));
@@ -88,17 +125,18 @@ impl Allowance {
 
     /// Messages that come back in a day.
     fn refill(&self, limit: &Limit) -> f64 {
-        limit.refill + limit.tolerance * self.usual
-    }
-
-    /// The most that verifications pay back in a day.
-    fn most_paid(&self, limit: &Limit) -> f64 {
-        limit.paid + self.usual
+        limit.refill + limit.of_users * self.usual
     }
 
     /// The level of the full allowance.
     pub(super) fn most(&self, limit: &Limit) -> f64 {
-        limit.floor + limit.stored * limit.tolerance * self.usual
+        limit.floor + STORED * limit.of_users * self.usual
+    }
+
+    /// The part of the full allowance that is kept for clients with users. A full one still gives a message.
+    pub(super) fn reserve(&self, limit: &Limit) -> f64 {
+        let most = self.most(limit);
+        (limit.kept * most).min(most - 1.0)
     }
 
     /// When it has so many messages; `None` for now.
@@ -112,19 +150,13 @@ impl Allowance {
         self.level = (self.level - messages).clamp(0.0, self.most(limit));
     }
 
-    /// Pays back messages of a number that was verified. `is_counted` adds it to the usual ones.
-    pub(super) fn pay(&mut self, limit: &Limit, messages: f64, is_counted: bool) {
-        if is_counted {
-            self.usual += 1.0 / USUAL_DAYS;
-        }
-        let before = self.level;
-        self.take(limit, -messages.min(self.most_paid(limit) - self.paid).max(0.0));
-        // What a full allowance does not take is not paid.
-        self.paid += (self.level - before).max(0.0);
+    /// Counts a verified number as a usual one.
+    pub(super) fn count_user(&mut self) {
+        self.usual += 1.0 / USUAL_DAYS;
     }
 }
 
-/// Positions of the allowances of a message.
+/// Positions of what a message is to and from, in [`Ticket::takes`]. Each but the address has an allowance.
 pub(super) mod slot {
     pub const NUMBER: usize = 0;
     pub const PREFIX: usize = 1;
@@ -139,41 +171,32 @@ pub(super) mod slot {
 /// What one message took. [`Guard::give_back`](super::Guard::give_back) undoes exactly that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Seconds since the epoch; 0 for a message that took nothing and does not count.
+    /// Seconds since the epoch.
     pub(super) at: u32,
     pub(super) address: Option<ClientNet>,
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; slot::ALL],
+    /// Only earlier versions need these two, which other records contain.
     pub(super) is_known: bool,
-    /// The entry that announced it.
     pub(super) announced: Option<Key>,
 }
 
 /// What is known of a number that got a message, or was refused one, in the last days.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct NumberState {
-    /// Messages on the day of the allowance's time.
-    messages: u8,
-    /// Those since its last verification.
-    unverified: u8,
-    /// Messages of the present series that took allowances, as in [`Ticket::takes`].
-    pub(super) took: [u8; slot::ALL],
-    /// When the series began.
-    began: u32,
-    /// When a verification last paid back what its series took.
-    paid: u32,
-    /// The client of the series, and of the last message.
-    pub(super) address: Option<ClientNet>,
+    /// Messages since its last verification, on the day of the allowance's time.
+    pub(super) unverified: u8,
+    /// Of the last message.
+    pub address: Option<ClientNet>,
     pub(super) country: Option<Region>,
-    /// Also of a refused request. A crash forgets it.
+    pub(super) has_proof: bool,
+    /// A crash forgets them.
     #[serde(skip)]
-    pub(super) last_request_client: Option<ClientNet>,
-    #[serde(skip)]
-    pub(super) refused: Option<Refusals>,
+    pub refused: Option<Refusals>,
 }
 
-/// Refusals of messages to one number in a day. A crash forgets them.
+/// Refusals of messages to one number in a day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Refusals {
     pub messages: u32,
@@ -182,56 +205,26 @@ pub struct Refusals {
 }
 
 impl NumberState {
-    /// The allowances that the next message to a known number needs, as positions of [`Ticket::takes`].
-    pub(super) const fn needs(&self) -> Range<usize> {
-        match (self.messages, self.unverified) {
-            (0..KNOWN_MESSAGES, 0) => 0..0,
-            (0..KNOWN_MESSAGES, 1..KNOWN_UNVERIFIED) => slot::ADDRESS..slot::UNPROVEN,
-            _ => 0..slot::PROOF,
+    /// Whether the next message to a known number needs the allowance at this [`slot`].
+    pub(super) const fn needs(&self, slot: usize) -> bool {
+        match self.unverified {
+            0 => slot == slot::NUMBER,
+            1..KNOWN_UNVERIFIED => matches!(slot, slot::NUMBER | slot::NETWORK),
+            _ => true,
         }
     }
 
-    /// The next verification pays back this client. Another client, or an hour, begins a series.
-    pub(super) fn credit_client(&mut self, ticket: &Ticket) {
-        let is_same = self.address == ticket.address && ticket.at.saturating_sub(self.began) < SERIES_SECONDS;
-        if !is_same {
-            (self.began, self.took) = (ticket.at, [0; slot::ALL]);
-        }
-        (self.address, self.last_request_client, self.country) =
-            (ticket.address, ticket.address, ticket.country);
-    }
-
-    pub(super) fn send(&mut self, ticket: &Ticket) {
-        self.credit_client(ticket);
-        for (took, takes) in self.took.iter_mut().zip(ticket.takes) {
-            *took = took.saturating_add(u8::from(takes));
-        }
-        self.messages = self.messages.saturating_add(1);
-        self.unverified = self.unverified.saturating_add(1);
-    }
-
-    /// A message was not sent. Returns whether a verification has paid it meanwhile.
-    pub(super) fn give_back(&mut self, ticket: &Ticket, now: u32) -> bool {
-        if day(ticket.at) == day(now) {
-            self.messages = self.messages.saturating_sub(1);
-            self.unverified = self.unverified.saturating_sub(1);
-        }
-        for (took, takes) in self.took.iter_mut().zip(ticket.takes) {
-            *took = took.saturating_sub(u8::from(takes));
-        }
-        self.paid >= ticket.at
-    }
-
-    /// The number was verified. Returns the messages that its series took.
-    pub(super) fn verify(&mut self, now: u32) -> [u8; slot::ALL] {
-        (self.unverified, self.paid) = (0, now);
-        std::mem::take(&mut self.took).map(|took| took.min(SERIES_MESSAGES))
-    }
-
-    pub(super) fn refuse(&mut self, rule: Rule, address: Option<ClientNet>, now: Timestamp) {
+    pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {
         let today = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
         let messages = today.map_or(0, |today| today.messages).saturating_add(1);
-        (self.last_request_client, self.refused) = (address, Some(Refusals { messages, last: now, rule }));
+        self.refused = Some(Refusals { messages, last: now, rule });
+    }
+
+    /// A message was not sent.
+    pub(super) const fn give_back(&mut self, ticket: &Ticket, now: u32) {
+        if day(ticket.at) == day(now) {
+            self.unverified = self.unverified.saturating_sub(1);
+        }
     }
 }
 
@@ -247,7 +240,7 @@ impl Row {
     pub(super) fn number_at(&self, now: u32) -> Option<NumberState> {
         let mut state = **self.number.as_ref()?;
         if day(now) > day(self.allowance.at) {
-            (state.messages, state.unverified) = (0, 0);
+            state.unverified = 0;
         }
         Some(state)
     }
@@ -262,8 +255,7 @@ impl Row {
     pub(super) fn worth(&self) -> (u32, u32) {
         let Allowance { level, usual, at, .. } = self.allowance;
         let users = if usual >= NO_USERS { 1e6 + usual } else { 0.0 };
-        let messages = self.number.as_ref().map_or(0, |number| number.messages);
-        (whole((1e6 + users + f64::from(messages) - level) * 100.0), at)
+        (whole((1e6 + users - level) * 100.0), at)
     }
 }
 

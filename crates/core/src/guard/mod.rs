@@ -9,18 +9,18 @@
 
 mod allowance;
 mod decide;
-pub mod replay;
+mod entries;
+mod older;
 mod rules;
 mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use allowance::{Allowance, Refusals, Ticket, VerifiedNumber};
-pub use decide::{
-    AllowanceNow, AssumedClient, Entry, EntryAction, Explained, Guard, GuardRow, MOST_ALLOWANCES, RowName,
-    TooManyEntries,
-};
-pub use rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
+pub use allowance::{Allowance, NumberState, Refusals, Row, Ticket, VerifiedNumber};
+pub use decide::{AllowanceNow, Explained, Guard, GuardRow, MOST_ALLOWANCES};
+pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
+pub use older::FirstGuardRow;
+pub use rules::{Assessment, Figures, Finding, Floors, GuardRules, Mode, Refused, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
-pub use table::{Page, PageStart, Table};
+pub use table::Table;

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use super::allowance::Ticket;
-use super::signals::{Dimension, Key};
+use super::signals::Key;
 use crate::domain::{Channel, NumberType, Region, Timestamp};
 use crate::named;
 
@@ -22,8 +20,8 @@ named! {
 }
 
 named! {
-    /// Names a rule in findings. Records contain the position of the variant.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    /// Names a rule in findings.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Rule {
         /// A manual entry of the operator.
         Entry = "entry",
@@ -37,7 +35,6 @@ named! {
         Number = "number",
         /// The allowances.
         Prefix = "prefix",
-        Address = "address",
         Network = "network",
         Country = "country",
         Unproven = "unproven",
@@ -49,7 +46,7 @@ named! {
 }
 
 /// The rules of one service. The default is meant for every service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GuardRules {
     /// What happens to a message without an allowance, and to one above `sends_per_number`.
     pub mode: Mode,
@@ -64,12 +61,23 @@ pub struct GuardRules {
     pub sends_per_number: u32,
     /// Unverified messages in a day for each one that is usually verified.
     pub tolerance: u32,
-    /// The floors of the allowances.
-    pub prefix: u32,
-    pub address: u32,
-    pub network: u32,
-    pub country: u32,
+    /// The floor of the allowance of all unproven countries together, which a new installation's users need first.
     pub unproven: u32,
+    pub floors: Floors,
+}
+
+/// Messages of the full allowances of places without users. Only tests replace them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floors {
+    pub prefix: f64,
+    pub network: f64,
+    pub country: f64,
+}
+
+impl Default for Floors {
+    fn default() -> Self {
+        Self { prefix: 10.0, network: 20.0, country: 30.0 }
+    }
 }
 
 impl Default for GuardRules {
@@ -82,47 +90,13 @@ impl Default for GuardRules {
             blocked_countries: BTreeSet::new(),
             sends_per_number: 20,
             tolerance: 1,
-            prefix: 10,
-            address: 10,
-            network: 30,
-            country: 30,
             unproven: 60,
+            floors: Floors::default(),
         }
     }
 }
 
 impl GuardRules {
-    /// How an allowance fills, and the rule about it.
-    pub(super) fn limit(&self, of: Dimension) -> Limit {
-        // Parts of the floor that refill in a day, and of the reserve. With this refill, a prefix with one known number gives
-        // less than 20 messages a day, with the ten that the number needs no allowance for. Then parts of the usual messages:
-        // refilled in a day, stored and reserved. Numbers of an attacker's own in many small countries would pay for those, too.
-        let (rule, floor, [refill, reserve], [usual, stored, reserve_of_usual], bonus) = match of {
-            Dimension::Prefix(_) => (Rule::Prefix, self.prefix, [0.9, 0.3], [1.0, 1.0, 0.0], 2.0),
-            Dimension::Address(_) => (Rule::Address, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
-            Dimension::Network(_) => (Rule::Network, self.network, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
-            Dimension::Unproven => (Rule::Unproven, self.unproven, [1.0, 0.25], [0.0, 0.0, 0.0], 0.5),
-            Dimension::Proof => (Rule::Proof, self.unproven, [1.0, 0.0], [0.0, 0.0, 0.0], 0.5),
-            Dimension::ProofsOf(_) => (Rule::Proof, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
-            Dimension::Country(_) => (Rule::Country, self.country, [0.7, 0.0], [1.0, 0.33, 0.25], 2.0),
-            Dimension::Number(_) | Dimension::Total => {
-                (Rule::Number, self.sends_per_number, [1.0, 0.0], [0.0, 0.0, 0.0], f64::INFINITY)
-            }
-        };
-        let (floor, tolerance) = (f64::from(floor), f64::from(self.tolerance));
-        Limit {
-            rule,
-            floor,
-            refill: refill * floor,
-            tolerance: usual * tolerance,
-            stored,
-            reserve: reserve * floor,
-            reserve_of_usual: reserve_of_usual * tolerance,
-            bonus: bonus * tolerance,
-            paid: if rule == Rule::Prefix { 2.0 * floor } else { f64::INFINITY },
-        }
-    }
-
     /// Whether everything is off: then no message is refused or counted, but by a manual entry.
     pub fn are_off(&self) -> bool {
         let modes = [self.mode, self.number_types, self.landlines];
@@ -136,13 +110,13 @@ impl GuardRules {
         !is_in(&self.blocked_countries) && self.allowed_countries.as_ref().is_none_or(is_in)
     }
 
-    /// The lists and types that a message breaks.
+    /// The lists and types that a message breaks, and what follows.
     pub fn fixed(
         &self,
         country: Option<Region>,
         number_type: NumberType,
         channel: Channel,
-    ) -> impl Iterator<Item = (Rule, Effect)> {
+    ) -> impl Iterator<Item = (Rule, Mode)> {
         let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
         let rules = [
             (Rule::CountryList, Mode::Block, !self.permits(country)),
@@ -150,28 +124,8 @@ impl GuardRules {
             (Rule::Landline, self.landlines, is_text_to_landline),
         ];
         let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);
-        broken.map(|(rule, mode, _)| (rule, Effect::of(mode)))
+        broken.map(|(rule, mode, _)| (rule, mode))
     }
-}
-
-/// How an allowance fills, in messages and messages a day.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limit {
-    pub(super) rule: Rule,
-    pub(super) floor: f64,
-    pub(super) refill: f64,
-    /// Messages for each usual one.
-    pub(super) tolerance: f64,
-    /// Days of its usual messages that a full allowance has.
-    pub(super) stored: f64,
-    /// The last messages, for prefixes, clients and countries with users; and that for each usual one.
-    pub(super) reserve: f64,
-    pub(super) reserve_of_usual: f64,
-    /// What the verification of a new number pays beside what its series took.
-    pub(super) bonus: f64,
-    /// The most that verifications pay in a day, beside the usual ones. A user who verifies and the owner of a range who reads
-    /// the codes look alike.
-    pub(super) paid: f64,
 }
 
 /// The decision about a send and its reasons.
@@ -198,7 +152,8 @@ pub struct Refused {
 pub struct Finding {
     pub rule: Rule,
     pub key: Key,
-    pub effect: Effect,
+    /// Or only records it.
+    pub is_refused: bool,
     /// `None` for lists and types.
     pub figures: Option<Figures>,
     /// When a message passes the rule; `None` for lists and types.
@@ -207,7 +162,7 @@ pub struct Finding {
 
 impl Assessment {
     pub(super) fn of(findings: Vec<Finding>) -> Self {
-        let refused = || findings.iter().filter(|finding| finding.effect == Effect::Refused);
+        let refused = || findings.iter().filter(|finding| finding.is_refused);
         let until = refused().map(|finding| finding.until.ok_or(())).collect::<Result<Vec<_>, ()>>();
         let until = until.ok().and_then(|times| times.into_iter().max());
         let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
@@ -218,34 +173,18 @@ impl Assessment {
 impl Refused {
     /// Whether a message with a proof of work needs no allowance that this one lacks, but that of proofs.
     pub const fn gives_way_to_proof(self) -> bool {
-        matches!(self.rule, Rule::Address | Rule::Network | Rule::Country | Rule::Unproven)
+        matches!(self.rule, Rule::Country | Rule::Unproven)
     }
 }
 
 impl Finding {
-    pub(super) const fn new(rule: Rule, key: Key, effect: Effect) -> Self {
-        Self { rule, key, effect, figures: None, until: None }
-    }
-}
-
-named! {
-    /// The consequence of a finding. Records contain the position of the variant.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-    pub enum Effect {
-        Refused = "refused",
-        /// The rule only records.
-        Recorded = "recorded",
-    }
-}
-
-impl Effect {
-    pub(super) const fn of(mode: Mode) -> Self {
-        if matches!(mode, Mode::Block) { Self::Refused } else { Self::Recorded }
+    pub(super) fn new(rule: Rule, key: Key, mode: Mode) -> Self {
+        Self { rule, key, is_refused: mode == Mode::Block, figures: None, until: None }
     }
 }
 
 /// The figures of an allowance, in whole messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
     /// Messages that it still has.
     pub level: u32,

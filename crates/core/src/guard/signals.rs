@@ -21,8 +21,8 @@ pub struct Signals {
     pub exemption: Exemption,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
-    /// The client did a proof of work: the message takes the allowances of proofs in place of those of the client and the
-    /// country.
+    /// The client did a proof of work: the message takes the allowance of proofs in place of those of the country and of
+    /// unproven countries.
     pub has_proof: bool,
 }
 
@@ -94,6 +94,7 @@ pub enum Dimension {
     Country(Option<Region>),
     /// A number without its last four digits.
     Prefix(u64),
+    /// Of manual entries.
     Address(ClientNet),
     /// A [`ClientNet::network`].
     Network(ClientNet),
@@ -102,7 +103,7 @@ pub enum Dimension {
     Number(PhoneNumber),
     /// Messages that a proof of work let pass.
     Proof,
-    /// Those of one client.
+    /// In records of earlier versions.
     ProofsOf(ClientNet),
 }
 
@@ -120,12 +121,11 @@ impl fmt::Display for Dimension {
             Self::Country(Some(country)) => write!(f, "{country}"),
             Self::Country(None) => f.write_str("no country"),
             Self::Prefix(digits) => write!(f, "+{digits}****"),
-            Self::Address(net) => write!(f, "{net}"),
+            Self::Address(net) | Self::ProofsOf(net) => write!(f, "{net}"),
             Self::Network(net) => f.write_str(&net.named("/24", "/48")),
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Proof => f.write_str("proofs"),
-            Self::ProofsOf(net) => write!(f, "proofs of {net}"),
         }
     }
 }

@@ -1,225 +1,160 @@
 //! A bounded table of rows that several services share.
 
+use std::collections::HashMap;
+
 use foldhash::fast::FixedState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::allowance::{Allowance, Row};
 use super::signals::Dimension;
 use crate::domain::{ServiceId, Timestamp};
 
-/// Rows that are compared when one is dropped.
+/// Rows that are compared when one is dropped. Each is a miss of the processor's cache.
 const COMPARED: usize = 16;
 
-/// Rows that a service has in any case, unless its share of a full table is smaller.
-const GUARANTEED: usize = 1_000;
+type Name = (ServiceId, Dimension);
 
-/// Services that are compared then, beside the one that got a row and the fullest one that was found so far. Each is a
-/// miss of the processor's cache.
-const COMPARED_SERVICES: usize = 4;
-
-/// Where a page begins: indexes of a service and of a row. A row that moves meanwhile may be missed.
-pub type PageStart = (usize, usize);
-
-/// Allowances of places, and where the next page begins.
-pub type Page = (Vec<(ServiceId, Dimension, Allowance)>, Option<PageStart>);
-
-/// Rows of a service, and whether they have changed since they were last taken.
-type Rows = IndexMap<Dimension, (Row, bool), FixedState>;
-
-/// Rows of each service. A full table drops a row of a service that has more than its equal share.
+/// A full table drops a row of the service with the most rows, as far as some rows show.
 #[derive(Debug, Clone)]
 pub struct Table {
-    services: IndexMap<ServiceId, Rows, FixedState>,
-    /// Rows that have changed since they were last taken, and removed ones: at most twice the rows of a full table, or the
+    rows: IndexMap<Name, Row, FixedState>,
+    /// Rows of each service.
+    services: HashMap<ServiceId, usize, FixedState>,
+    /// Rows that have changed or were removed since they were last taken: at most twice the rows of a full table, or the
     /// removed ones are forgotten. Their records then stay until they expire.
-    changed: Vec<(ServiceId, Dimension)>,
-    len: usize,
+    changed: IndexSet<Name, FixedState>,
     most: usize,
     /// Rows that were dropped because the table was full.
     pub dropped: u64,
-    hasher: FixedState,
-    /// The index of the service with the most rows, as far as it was found.
-    fullest: usize,
-    /// The index at which the next look for it, and for a row to drop, begins.
+    /// The index at which the next look for a row to drop begins.
     hand: usize,
     /// The row that a sweep looks at next.
-    swept: PageStart,
+    swept: usize,
 }
 
 impl Table {
     /// `seed` is secret: it decides which keys collide.
     pub(super) fn new(most: usize, seed: u64) -> Self {
-        let (hasher, most) = (FixedState::with_seed(seed), most.max(1));
-        let services = IndexMap::with_hasher(hasher.clone());
-        let (changed, swept) = (Vec::new(), (0, 0));
-        Self { services, changed, len: 0, most, dropped: 0, hasher, fullest: 0, hand: 0, swept }
+        let hasher = FixedState::with_seed(seed);
+        Self {
+            rows: IndexMap::with_hasher(hasher.clone()),
+            services: HashMap::with_hasher(hasher.clone()),
+            changed: IndexSet::with_hasher(hasher),
+            most: most.max(1),
+            dropped: 0,
+            hand: 0,
+            swept: 0,
+        }
     }
 
-    /// The index of a service until the next sweep.
-    pub(super) fn service_index(&self, service: ServiceId) -> Option<usize> {
-        self.services.get_index_of(&service)
+    /// A row, and its index as long as no row is removed.
+    pub(super) fn find(&self, name: &Name) -> Option<(usize, &Row)> {
+        self.rows.get_full(name).map(|(index, _, row)| (index, row))
     }
 
-    /// A row of the service at this index, and its own index as long as no row of the service is removed.
-    pub(super) fn find(&self, service_index: Option<usize>, key: Dimension) -> Option<(usize, &Row)> {
-        let (_, rows) = self.services.get_index(service_index?)?;
-        let (row_index, _, (row, _)) = rows.get_full(&key)?;
-        Some((row_index, row))
-    }
-
-    pub const fn held(&self) -> usize {
-        self.len
+    pub fn held(&self) -> usize {
+        self.rows.len()
     }
 
     /// Whether half of the table is free.
-    pub(super) const fn has_room(&self) -> bool {
-        self.len < self.most / 2
+    pub(super) fn has_room(&self) -> bool {
+        self.rows.len() < self.most / 2
     }
 
-    /// The services that have rows, or had some until lately.
+    /// The services that have rows.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.services.keys().copied()
     }
 
-    /// The places among at most `most` rows of one service or of all, and where the next page begins.
-    pub fn page(&self, of: Option<ServiceId>, (service, row): PageStart, most: usize) -> Page {
-        let service = of.map_or(Some(service), |of| self.services.get_index_of(&of));
-        let found = service.and_then(|service| Some((service, self.services.get_index(service)?)));
-        let Some((service, (id, rows))) = found else { return (Vec::new(), None) };
-        let found = rows.iter().skip(row).take(most).filter(|(_, (row, _))| row.number.is_none());
-        let page = found.map(|(key, (row, _))| (*id, *key, row.allowance));
-        let next = row.saturating_add(most);
-        let next = if next < rows.len() { Some((service, next)) } else { Some((service + 1, 0)) };
-        (page.collect(), next.filter(|next| next.0 == service || of.is_none()))
+    /// The places among `most` rows from the index `start` on. A row that moves meanwhile may be missed.
+    pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (ServiceId, Dimension, Allowance)> {
+        let rows = self.rows.iter().skip(start).take(most).filter(|(_, row)| row.number.is_none());
+        rows.map(|((service, of), row)| (*service, *of, row.allowance))
     }
 
-    /// Changes a row, a new one if there is none. The indexes are those of [`service_index`](Self::service_index) and
-    /// [`find`](Self::find).
-    pub(super) fn change(
-        &mut self,
-        (service_index, row_index): (Option<usize>, Option<usize>),
-        (service, key): (ServiceId, Dimension),
-        stores: bool,
-        change: impl FnOnce(&mut Row),
-    ) {
-        let service_index = service_index.unwrap_or_else(|| {
-            let entry = self.services.entry(service);
-            let index = entry.index();
-            entry.or_insert_with(|| Rows::with_hasher(self.hasher.clone()));
-            index
-        });
-        let rows = &mut self.services[service_index];
-        // `drop_one` may have moved the row: check the key.
-        let found = row_index.and_then(|index| rows.get_index_mut(index)).filter(|(found, _)| **found == key);
-        let (row, was_changed) = if let Some((_, row)) = found {
-            row
+    /// Changes a row, a new one if there is none. `index` is that of [`find`](Self::find).
+    pub(super) fn change(&mut self, index: Option<usize>, name: Name, change: impl FnOnce(&mut Row)) {
+        // Another change may have moved the row: check the name.
+        let found =
+            index.and_then(|index| self.rows.get_index_mut(index)).filter(|(found, _)| **found == name);
+        if let Some((_, row)) = found {
+            change(row);
         } else {
-            if self.len >= self.most && !rows.contains_key(&key) {
-                self.drop_one(service_index);
+            if self.rows.len() >= self.most && !self.rows.contains_key(&name) {
+                self.drop_one();
             }
-            let rows = &mut self.services[service_index];
-            let before = rows.len();
-            let entry = rows.entry(key);
-            let index = entry.index();
-            entry.or_default();
-            self.len += rows.len() - before;
-            &mut rows[index]
-        };
-        change(row);
-        if stores && !std::mem::replace(was_changed, true) {
-            self.note_changed(service, key);
+            let before = self.rows.len();
+            change(self.rows.entry(name).or_default());
+            if self.rows.len() > before {
+                *self.services.entry(name.0).or_default() += 1;
+            }
         }
     }
 
-    fn note_changed(&mut self, service: ServiceId, key: Dimension) {
+    /// The row is to be stored, or the record of one that is gone to be removed.
+    pub fn mark_changed(&mut self, name: Name) {
         if self.changed.len() >= self.most.saturating_mul(2) {
-            // A row that was removed and came back is there twice.
-            self.changed.sort_unstable();
-            self.changed.dedup();
-            self.changed.retain(|(service, key)| {
-                self.services.get(service).is_some_and(|rows| rows.contains_key(key))
-            });
+            self.changed.retain(|name| self.rows.contains_key(name));
         }
-        self.changed.push((service, key));
+        self.changed.insert(name);
     }
 
-    /// A row that was taken could not be stored.
-    pub(super) fn mark_changed(&mut self, service: ServiceId, key: Dimension) {
-        let row = self.services.get_mut(&service).and_then(|rows| rows.get_mut(&key));
-        if !row.is_some_and(|(_, is_changed)| std::mem::replace(is_changed, true)) {
-            self.note_changed(service, key);
-        }
-    }
-
-    /// The next changed row, `None` in it if the row is gone; `None` without one.
-    pub(super) fn take_changed(&mut self) -> Option<(ServiceId, Dimension, Option<Row>)> {
-        let (service, key) = self.changed.pop()?;
-        let row = self.services.get_mut(&service).and_then(|rows| rows.get_mut(&key));
-        let row = row.map(|(row, is_changed)| {
-            *is_changed = false;
-            row.clone()
-        });
-        Some((service, key, row))
+    /// At most `most` changed rows, whole, to store; `None` removes one.
+    pub fn take_changed(&mut self, most: usize) -> Vec<(Name, Option<Row>)> {
+        let taken = std::iter::from_fn(|| self.changed.pop()).take(most);
+        taken.map(|name| (name, self.rows.get(&name).cloned())).collect()
     }
 
     /// Removes a row, also from the store.
-    pub(super) fn remove(&mut self, service: ServiceId, key: Dimension) -> bool {
-        let found = self.services.get_mut(&service).and_then(|rows| rows.swap_remove(&key));
-        let Some((_, was_changed)) = found else { return false };
-        if !was_changed {
-            self.note_changed(service, key);
+    pub(super) fn remove(&mut self, name: Name) -> bool {
+        let index = self.rows.get_index_of(&name);
+        if let Some(index) = index {
+            self.remove_at(index);
+            self.mark_changed(name);
         }
-        self.len -= 1;
-        true
+        index.is_some()
     }
 
-    /// Drops the expired ones among the next `looks` rows.
-    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
-        for _ in 0..looks {
-            let (service, row) = self.swept;
-            let Some((_, rows)) = self.services.get_index_mut(service) else {
-                self.swept = (0, 0);
-                return;
-            };
-            match rows.get_index(row) {
-                Some((_, (found, false))) if found.expires() <= now => {
-                    rows.swap_remove_index(row);
-                    self.len -= 1;
-                }
-                Some(_) => self.swept.1 += 1,
-                None if rows.is_empty() => {
-                    self.services.swap_remove_index(service);
-                    self.swept.1 = 0;
-                }
-                None => self.swept = (service + 1, 0),
+    fn remove_at(&mut self, index: usize) {
+        if let Some(((service, _), _)) = self.rows.swap_remove_index(index)
+            && let Some(held) = self.services.get_mut(&service)
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.services.remove(&service);
             }
         }
     }
 
-    /// Drops the row that is worth least of those that are compared, before the service at `own` gets one. A service with its
-    /// share or more loses its own row; otherwise the fullest service loses one.
-    fn drop_one(&mut self, own: usize) {
-        let (services, hand) = (self.services.len(), self.hand);
-        let len = |index: &usize| self.services.get_index(*index).map_or(0, |(_, rows)| rows.len());
-        let next = (0..COMPARED_SERVICES).map(|step| (hand + step) % services);
-        let fullest = next.chain([self.fullest, own]).max_by_key(len).unwrap_or(own);
-        let (of_own, share) = (len(&own), self.most / services);
-        let of = if own == fullest || of_own >= share {
-            [None, Some(own)]
-        } else {
-            [Some(fullest), (of_own >= GUARANTEED.min(share)).then_some(own)]
-        };
-        let least = of.into_iter().flatten().filter_map(|index| {
-            let (service, rows) = self.services.get_index(index)?;
-            let len = rows.len();
-            let compared = (0..COMPARED.min(len)).filter_map(|step| rows.get_index((hand + step) % len));
-            compared.map(|(key, (row, _))| (row.worth(), *service, *key)).min()
+    /// Drops the expired ones among the next `looks` rows. Their records expire by themselves.
+    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
+        for _ in 0..looks {
+            match self.rows.get_index(self.swept) {
+                Some((name, row)) if row.expires() <= now && !self.changed.contains(name) => {
+                    self.remove_at(self.swept);
+                }
+                Some(_) => self.swept += 1,
+                None => {
+                    self.swept = 0;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Of rows from all over the table, drops the one of the largest service that is worth least.
+    fn drop_one(&mut self) {
+        let len = self.rows.len();
+        let places = (0..COMPARED).map(|step| (self.hand + step * len / COMPARED) % len);
+        let compared = places.filter_map(|at| {
+            let (name, row) = self.rows.get_index(at)?;
+            let held = self.services.get(&name.0).copied().unwrap_or(0);
+            Some((std::cmp::Reverse(held), row.worth(), *name))
         });
-        let least = least.min();
-        (self.fullest, self.hand) = (fullest, hand.wrapping_add(COMPARED));
-        if let Some((_, service, key)) = least {
-            self.remove(service, key);
+        if let Some((.., name)) = compared.min() {
+            self.remove(name);
             self.dropped += 1;
         }
+        self.hand = (self.hand + 1) % len;
     }
 }

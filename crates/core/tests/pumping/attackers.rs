@@ -85,7 +85,7 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
     let mut sent_of = Vec::new();
     for _ in 0..days {
         let mut sent = 0;
-        let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 10)).collect();
+        let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 20)).collect();
         for _ in 0..96 {
             world.pass(QUARTER);
             while next < 9_000 {
@@ -94,7 +94,7 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
                     break;
                 }
                 world.verifies(&new);
-                left.insert(new.number, 9);
+                left.insert(new.number, 19);
                 known.push(new);
                 next += 1;
                 sent += 1;

@@ -82,32 +82,32 @@ fn a_new_installation_refuses_no_user_on_its_first_day() {
 }
 
 #[test]
-fn an_advert_passes_if_it_is_announced_and_else_for_the_most_part() {
+fn an_advert_passes_if_its_country_is_allowed_and_else_for_the_most_part() {
     let lines = [
-        Line("advert with 20 users a second, announced", 0.05, RefusedPerCent),
-        Line("advert, not announced", 17.0, RefusedPerCent),
-        Line("advert, not announced, new installation", 94.0, RefusedPerCent),
-        Line("advert, announced, new installation", 2.0, RefusedPerCent),
+        Line("advert with 20 users a second, in an allowed country", 0.0, RefusedPerCent),
+        Line("advert, not allowed", 17.0, RefusedPerCent),
+        Line("advert, not allowed, new installation", 94.0, RefusedPerCent),
+        Line("advert, in an allowed country, new installation", 0.0, RefusedPerCent),
     ];
     hold(lines, |seed| {
-        let advert = |mut world: World, announced| {
+        let advert = |mut world: World, is_allowed| {
             world.pass(10 * HOUR);
-            if announced > 0 {
-                world.expect(DE, announced);
+            if is_allowed {
+                world.allow(DE);
             }
             world.advert(DE, 9_000, 20).per_cent()
         };
         let new = || World::new(seed, Honest::of(0));
-        [advert(old(seed), 12_000), advert(old(seed), 0), advert(new(), 0), advert(new(), 12_000)]
+        [advert(old(seed), true), advert(old(seed), false), advert(new(), false), advert(new(), true)]
     });
 }
 
 #[test]
-fn a_number_of_the_attacker_gets_at_most_20_messages_a_day() {
+fn a_number_of_the_attacker_gets_some_twenty_messages_a_day() {
     let lines = [
-        Line("one own number for 30 days: messages a day", 20.0, Messages),
-        Line("one own number: the first 24 hours, with both sides of midnight", 36.0, Messages),
-        Line("one own number in a prefix of 20 users a day: messages a day", 20.0, Messages),
+        Line("one own number for 30 days: messages a day", 21.0, Messages),
+        Line("one own number: the first 24 hours, with both sides of midnight", 40.0, Messages),
+        Line("one own number in a prefix of 20 users a day: messages a day", 21.0, Messages),
     ];
     hold(lines, |seed| {
         let verifies_each = [0, 1, 2, 3, 4, 5, 10, 19];
@@ -137,7 +137,7 @@ fn a_prefix_whose_codes_are_not_submitted_gets_few_messages() {
     let lines = [
         Line("3,000 requests to one prefix in three hours", 11.0, Messages),
         Line("3,000 requests to one prefix in three hours, without addresses", 11.0, Messages),
-        Line("3,000 requests to one prefix in a day", 15.0, Messages),
+        Line("3,000 requests to one prefix in a day", 18.0, Messages),
         Line("3,000 requests to one prefix in a day, without addresses", 18.0, Messages),
         Line("3,000 requests to one prefix in a day, up to ten own numbers in it", 21.0, Messages),
     ];
@@ -164,7 +164,7 @@ fn a_prefix_whose_codes_are_not_submitted_gets_few_messages() {
 fn the_owner_of_a_range_gets_messages_as_it_verifies_numbers() {
     let lines = [
         Line("owner of a range who reads the codes: first day", 693.0, Messages),
-        Line("owner of a range: growth from day to day", 2.5, Times),
+        Line("owner of a range: growth from day to day", 2.1, Times),
     ];
     hold(lines, |seed| {
         let days = [FOREIGN, US]
@@ -199,8 +199,8 @@ fn verified_numbers_in_200_countries_earn_an_attacker_few_messages() {
 #[test]
 fn an_attack_drains_countries_slowly_and_they_recover_in_an_hour() {
     let lines = [
-        Line("20 countries with users, drained every 15 minutes for a day", 13_065.0, Messages),
-        Line("20 countries with users: new users refused meanwhile", 20.0, RefusedPerCent),
+        Line("20 countries with users, drained every 15 minutes for a day", 14_000.0, Messages),
+        Line("20 countries with users: new users refused meanwhile", 15.7, RefusedPerCent),
         Line("20 countries with users: refused an hour later", 0.0, RefusedUsers),
     ];
     hold(lines, |seed| {
@@ -214,8 +214,8 @@ fn an_attack_drains_countries_slowly_and_they_recover_in_an_hour() {
 #[test]
 fn a_new_installation_gives_an_attacker_few_messages() {
     let lines = [
-        Line("new installation without users, one request in 5 s", 176.0, Messages),
-        Line("new installation with 200 users a day", 176.0, Messages),
+        Line("new installation without users, one request in 5 s", 125.0, Messages),
+        Line("new installation with 200 users a day", 125.0, Messages),
         Line(
             "new installation with 200 users a day, attacked from the first hour: users refused",
             100.0,
@@ -233,8 +233,8 @@ fn a_new_installation_gives_an_attacker_few_messages() {
             RefusedPerCent,
         ),
         Line(
-            "new installation with 1,800 users a day in an announced country: users refused",
-            5.0,
+            "new installation with 1,800 users a day in an allowed country: users refused",
+            0.0,
             RefusedPerCent,
         ),
         Line("new installation, only one country is attacked", 51.0, Messages),
@@ -252,11 +252,11 @@ fn a_new_installation_gives_an_attacker_few_messages() {
         let [_, large_refused_at_once] = attacked(1_800, 0, EVERYWHERE);
         let [large, large_refused] = attacked(1_800, 10, EVERYWHERE);
         let [one, _] = attacked(200, 0, FOREIGN..FOREIGN + 1);
-        let mut announced = World::new(seed, Honest { country: Some(DE), ..Honest::of(1_800) });
-        announced.expect(DE, 1_800);
-        attackers::one_in_5_s(&mut announced, EVERYWHERE);
-        let announced = announced.all_users().per_cent();
-        [empty, small.max(later), small_refused, large, large_refused_at_once, large_refused, announced, one]
+        let mut allowed = World::new(seed, Honest { country: Some(DE), ..Honest::of(1_800) });
+        allowed.allow(DE);
+        attackers::one_in_5_s(&mut allowed, EVERYWHERE);
+        let allowed = allowed.all_users().per_cent();
+        [empty, small.max(later), small_refused, large, large_refused_at_once, large_refused, allowed, one]
     });
 }
 
@@ -268,7 +268,7 @@ fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
             92.0,
             RefusedPerCent,
         ),
-        Line("US: new US users refused, half of them in known networks", 34.0, RefusedPerCent),
+        Line("US: new US users refused, half of them in known networks", 36.0, RefusedPerCent),
         Line("US: new US users refused, the bot in one /48", 0.0, RefusedPerCent),
         Line("US: refused an hour later", 0.0, RefusedUsers),
     ];
@@ -318,10 +318,10 @@ fn a_cheap_bot_gets_users_of_small_services_and_countries_refused() {
     let lines = [
         Line(
             "old service with 200 users a day, a bot in three networks, one request in 10 min: new users refused",
-            35.0,
+            5.0,
             RefusedPerCent,
         ),
-        Line("the same with 20 users a day", 75.0, RefusedPerCent),
+        Line("the same with 20 users a day", 15.0, RefusedPerCent),
         Line(
             "country with 33 prefixes and 500 users a day, half of them in known networks, a bot in these prefixes: \
              new users refused",
@@ -389,14 +389,14 @@ fn an_attack_on_one_service_changes_nothing_for_another() {
                 honest.pass(15 * MINUTE);
                 if is_attacked {
                     attacker.now = honest.now;
-                    std::mem::swap(&mut honest.replay, &mut attacker.replay);
+                    std::mem::swap(&mut honest.guarded, &mut attacker.guarded);
                     for country in EVERYWHERE {
                         let bot = attacker.stranger(country);
                         while attacker.asks(&bot) {
                             attacker.verifies(&bot);
                         }
                     }
-                    std::mem::swap(&mut honest.replay, &mut attacker.replay);
+                    std::mem::swap(&mut honest.guarded, &mut attacker.guarded);
                 }
             }
             (honest.refused_numbers(), honest.all_users().asked)
@@ -412,7 +412,7 @@ fn invented_addresses_push_out_no_allowance_of_another_service() {
     for seed in lines::SEEDS {
         let mut world = World::bounded(seed, Honest::of(1_000), 20_000);
         world.pass(2 * DAY);
-        while !world.replay.guard.take_changed(1_000).is_empty() {}
+        while !world.guarded.guard.rows.take_changed(1_000).is_empty() {}
         let honest = world.service;
         world.service = ServiceId::new(7);
         for country in (0..countries::ALL).cycle().take(10_000) {
@@ -421,10 +421,10 @@ fn invented_addresses_push_out_no_allowance_of_another_service() {
                 world.verifies(&own);
             }
         }
-        let guard = &mut world.replay.guard;
+        let guard = &mut world.guarded.guard;
         assert!(guard.rows.dropped > 5_000, "{}", guard.rows.dropped);
-        let changed = guard.take_changed(usize::MAX);
-        let lost = changed.iter().filter(|(name, row)| name.0.service == Some(honest) && row.is_none());
+        let changed = guard.rows.take_changed(usize::MAX);
+        let lost = changed.iter().filter(|((service, _), row)| *service == honest && row.is_none());
         assert_eq!(lost.count(), 0);
     }
 }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
-use onceward_core::guard::replay::Replay;
 use onceward_core::guard::{
-    ClientNet, Dimension, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused, Signals,
-    Ticket,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused,
+    Signals, Ticket, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -118,10 +117,37 @@ impl Count {
     }
 }
 
+/// A guard, and the numbers that were verified.
+#[derive(Clone)]
+pub struct Guarded {
+    pub guard: Guard,
+    rules: GuardRules,
+    verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
+}
+
+impl Guarded {
+    fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
+        self.guard.rows.sweep(2, at);
+        let verified = self.known(signals.service, signals.number, at);
+        let assessment = self.guard.assess(signals, &self.rules, verified, at);
+        assessment.verdict.map(|()| assessment.ticket)
+    }
+
+    fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
+        let earlier = self.known(service, number, at);
+        let verified = self.guard.verified(service, number, &self.rules, earlier, true, at);
+        self.verified.extend(verified.map(|verified| ((service, number), verified)));
+    }
+
+    fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {
+        self.verified.get(&(service, number)).copied().filter(|verified| at < verified.expires())
+    }
+}
+
 /// The guard of one service with its users, and the clock.
 #[derive(Clone)]
 pub struct World {
-    pub replay: Replay,
+    pub guarded: Guarded,
     pub service: ServiceId,
     pub now: Timestamp,
     pub honest: Honest,
@@ -146,7 +172,7 @@ impl World {
     pub fn bounded(seed: u64, honest: Honest, allowances: usize) -> Self {
         let (guard, rules) = (Guard::new(allowances, seed), GuardRules::default());
         Self {
-            replay: Replay { guard, rules, verified: HashMap::new() },
+            guarded: Guarded { guard, rules, verified: HashMap::new() },
             service: ServiceId::DEFAULT,
             now: START,
             honest,
@@ -183,7 +209,7 @@ impl World {
 
     /// Asks for a message, as an attacker does.
     pub fn asks(&mut self, person: &Person) -> bool {
-        self.replay.send(&self.signals(person), self.now).is_ok()
+        self.guarded.send(&self.signals(person), self.now).is_ok()
     }
 
     /// The same on the hosted page: does a proof of work where it asks for one.
@@ -193,16 +219,16 @@ impl World {
 
     fn send(&mut self, person: &Person, proves: bool, at: Timestamp) -> Result<Ticket, Refused> {
         let signals = self.signals(person);
-        let sent = self.replay.send(&signals, at);
+        let sent = self.guarded.send(&signals, at);
         if proves && sent.is_err_and(Refused::gives_way_to_proof) {
-            return self.replay.send(&Signals { has_proof: true, ..signals }, at);
+            return self.guarded.send(&Signals { has_proof: true, ..signals }, at);
         }
         sent
     }
 
     /// The person submits the right code.
     pub fn verifies(&mut self, person: &Person) {
-        self.replay.verify(self.service, person.number, self.now);
+        self.guarded.verify(self.service, person.number, self.now);
     }
 
     /// New and returning users of a country, or of all, since the outcome was forgotten.
@@ -238,11 +264,11 @@ impl World {
         count
     }
 
-    /// The operator announces messages to a country.
-    pub fn expect(&mut self, country: usize, messages: u32) {
+    /// The operator allows messages to a country for a day.
+    pub fn allow(&mut self, country: usize) {
         let key = Key::new(Some(self.service), Dimension::Country(letters(country)));
-        let (action, until) = (Some(EntryAction::Expect(messages)), self.now.plus(DAY));
-        self.replay.guard.set_entry(key, action, until, self.now).expect("room");
+        let entry = Entry { action: EntryAction::Allow, until: self.now.plus(DAY) };
+        self.guarded.guard.set_entry(key, Some(entry));
     }
 
     /// A person with any number of a country, from a fresh network.
@@ -306,7 +332,7 @@ impl World {
         let number = match action {
             Action::Verify => {
                 if std::mem::take(&mut self.users[user].has_code) {
-                    self.replay.verify(self.service, person.number, at);
+                    self.guarded.verify(self.service, person.number, at);
                 }
                 return;
             }
@@ -316,7 +342,7 @@ impl World {
         let sent = self.send(&Person { number, ..person }, self.honest.proves, at);
         let passes = sent.is_ok();
         if let (Ok(ticket), true) = (sent, self.is_out) {
-            let Replay { guard, rules, .. } = &mut self.replay;
+            let Guarded { guard, rules, .. } = &mut self.guarded;
             guard.give_back(self.service, number, &ticket, rules, at);
         }
         let user = &mut self.users[user];

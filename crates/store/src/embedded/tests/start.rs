@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::embedded::FORMAT;
 
 #[test]
 fn a_new_directory_is_readable_by_its_owner_only() {
@@ -75,13 +76,15 @@ fn a_damaged_or_newer_format_refuses_the_start() {
     let copy = world.copy();
     let path = copy.path().join("data/FORMAT");
     let right = fs::read_to_string(&path).unwrap();
-    let newer =
-        right.replace("format = 1", "format = 2").replace("program = ", "program = 9.1.") + "more = 1\n";
+    let (own, next) = (format!("format = {FORMAT}"), format!("format = {}", FORMAT + 1));
+    let newer = right.replace(&own, &next).replace("program = ", "program = 9.1.") + "more = 1\n";
     fs::write(&path, newer).unwrap();
     let refused = world.contents_after_crash(&copy).unwrap_err();
-    assert!(matches!(refused, StoreError::FormatNewer { found: 2, known: 1, .. }), "{refused:?}");
+    let is_newer =
+        matches!(refused, StoreError::FormatNewer { found, known: FORMAT, .. } if found == FORMAT + 1);
+    assert!(is_newer, "{refused:?}");
     assert!(refused.to_string().contains("install onceward 9.1."), "{refused}");
-    fs::write(&path, right.replace("format = 1", "format = 0")).unwrap();
+    fs::write(&path, right.replace(&own, "format = 0")).unwrap();
     is_refused(world.contents_after_crash(&copy), "FORMAT is damaged (");
     for more in ["\n", "x", "more = 1\n", "\0"] {
         fs::write(&path, format!("{right}{more}")).unwrap();

@@ -1,0 +1,73 @@
+//! Manual entries of the operator: messages to or from a subject need no allowance, or are refused, for a time.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::signals::Key;
+use crate::domain::Timestamp;
+use crate::named;
+
+/// Entries of all services, and as many of those for all services.
+const MOST_ENTRIES: usize = 10_000;
+
+named! {
+    /// What a manual entry does. Records contain the position of the variant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum EntryAction {
+        /// Messages need no allowance.
+        Allow = "allow",
+        Block = "block",
+    }
+}
+
+/// A manual entry of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub action: EntryAction,
+    pub until: Timestamp,
+}
+
+/// There is no room for a further manual entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are {0} manual entries of the guard already; remove some")]
+pub struct TooManyEntries(pub usize);
+
+/// All manual entries, perhaps some that have ended.
+#[derive(Debug, Clone, Default)]
+pub struct Entries(BTreeMap<Key, Entry>);
+
+impl Entries {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn get(&self, key: &Key, now: Timestamp) -> Option<Entry> {
+        self.0.get(key).copied().filter(|entry| now < entry.until)
+    }
+
+    pub fn list(&self, now: Timestamp) -> impl Iterator<Item = (Key, Entry)> {
+        self.0.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)
+    }
+
+    pub(super) fn set(&mut self, key: Key, entry: Option<Entry>) {
+        match entry {
+            Some(entry) => drop(self.0.insert(key, entry)),
+            None => drop(self.0.remove(&key)),
+        }
+    }
+
+    /// Drops those that have ended, and says whether there is room for one under this key.
+    pub fn make_room(&mut self, key: &Key, now: Timestamp) -> Result<(), TooManyEntries> {
+        self.0.retain(|_, old| now < old.until);
+        if self.0.contains_key(key) {
+            return Ok(());
+        }
+        let alike = self.0.keys().filter(|of| of.service.is_some() == key.service.is_some());
+        let (all, own) = alike
+            .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
+        // No service holds more than half of them.
+        let most = if key.service.is_some() { MOST_ENTRIES / 2 } else { MOST_ENTRIES };
+        if own >= most || all >= MOST_ENTRIES { Err(TooManyEntries(own)) } else { Ok(()) }
+    }
+}
