@@ -230,12 +230,11 @@ impl App {
         }
     }
 
-    /// Returns why the store has failed for good, when it has.
-    pub async fn store_failed(&self) -> String {
-        match self.late.running() {
-            Some(running) => running.store.failed().await,
-            None => std::future::pending().await,
-        }
+    /// Returns when the store has failed for good, and logs it.
+    pub async fn store_failed(&self) {
+        let Some(running) = self.late.running() else { return std::future::pending().await };
+        let reason = running.store.failed().await;
+        tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
     }
 
     /// Returns `true` between the end of the start and the beginning of the stop.

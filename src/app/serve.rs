@@ -254,10 +254,7 @@ async fn serve_until_end(
             let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
             return Ok(EXIT_LEASE_LOST);
         }
-        reason = app.store_failed() => {
-            tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
-            return Ok(EXIT_FAILED);
-        }
+        () = app.store_failed() => return Ok(EXIT_FAILED),
     };
     let deadline = settings.bounds.graceful_stop;
     let hands_over = settings.cluster.is_some();

@@ -137,6 +137,10 @@ pub struct Explanation {
     pub services_left_out: usize,
 }
 
+const fn whose(service: Option<ServiceId>) -> &'static str {
+    if service.is_some() { "this service" } else { "all services" }
+}
+
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
@@ -234,13 +238,13 @@ impl PumpingGuard {
         }
         reasons.extend(spent.as_ref().map(|(budget, until)| {
             let (name, until) = (&budget.name, shown(*until));
-            let of = if budget.service_id.is_some() { "the service" } else { "all services" };
+            let of = whose(budget.service_id);
             format!("The budget {name} of {of} has too little left for a text message until {until}: {budget} spent.")
         }));
         reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
-            let (of, until) = (exact(key.dimension), shown(until));
+            let (whose, of, until) = (whose(key.service), exact(key.dimension), shown(until));
             format!(
-                "A manual entry says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
+                "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
             )
         }));
         let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);

@@ -123,9 +123,9 @@ impl Shards {
             let shared = Arc::downgrade(&shared);
             Box::new(move |stream| {
                 // A shard that is restarting drops the stream, which aborts the checkpoint.
-                let shard = shared.upgrade().and_then(|shared| shared.router.shard(index));
-                if let Some(shard) = shard {
-                    let _ = shard.cast(ShardMessage::Stream(stream));
+                let mailbox = shared.upgrade().and_then(|shared| shared.router.shard(index));
+                if let Some(mailbox) = mailbox {
+                    let _ = mailbox.cast(ShardMessage::Stream(stream));
                 }
             })
         };

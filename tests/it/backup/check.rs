@@ -88,8 +88,8 @@ async fn a_newer_format_names_the_version_that_it_needs() {
     let path = setup.data_dir().join("FORMAT");
     let right = fs::read_to_string(&path).expect("FORMAT");
     let program = format!("program = {}\n", env!("CARGO_PKG_VERSION"));
-    assert!(right.contains("format = 1\n") && right.contains(&program), "{right}");
-    fs::write(&path, right.replace("format = 1", "format = 2").replace(&program, "program = 9.1.0\n"))
+    assert!(right.contains("format = 2\n") && right.contains(&program), "{right}");
+    fs::write(&path, right.replace("format = 2", "format = 3").replace(&program, "program = 9.1.0\n"))
         .expect("edited");
     let before = files(&setup.data_dir());
     let started = setup.run().await.exits(70);
@@ -97,7 +97,7 @@ async fn a_newer_format_names_the_version_that_it_needs() {
     for finished in [started, exported] {
         // The log quotes the quotation marks.
         finished.output.replace("\\\"", "\"").says([
-            "has format 2, written by onceward 9.1.0, and this program",
+            "has format 3, written by onceward 9.1.0, and this program",
             "install onceward 9.1.0 or a later version",
             "\"Downgrade\" in docs/operate/deploy.md",
         ]);

@@ -36,7 +36,7 @@ const WAKEUPS_PER_TIME_FRAME: u32 = 6;
 /// A checkpoint that fails again and again is repeated after up to this many times the usual wait.
 const LONGEST_WAIT: u32 = 30;
 
-/// Attempts that hang in sled until the store has failed. Each keeps a thread for ever.
+/// Attempts in a row that hang until the store has failed. Each keeps a thread for ever.
 const MOST_HANGS: u32 = 3;
 
 /// Receives the result of a checkpoint.
@@ -149,8 +149,9 @@ pub(super) struct Writer {
     deps: WriterDeps,
     owners: Vec<Owner>,
     running: Option<Running>,
-    /// The number of checkpoints that began, and of those that hang.
+    /// The number of checkpoints that began.
     checkpoints: u64,
+    /// The number of those in a row that hang.
     hangs: u32,
     /// Callers that wait for the next checkpoint to begin.
     wanted: Vec<CheckpointReply>,
@@ -460,6 +461,7 @@ impl Writer {
             // There may be room again.
             let _ = self.append(&[], 0);
         }
+        self.hangs = if result.is_ok() { 0 } else { self.hangs };
         answer_each(running.replies, result);
         if result.is_err() {
             // No other checkpoint begins before the next attempt.
@@ -489,7 +491,7 @@ impl Writer {
         self.hangs += 1;
         let reason = format!("neither sled nor an owner of records did anything for {deadline:?}");
         if self.hangs >= MOST_HANGS {
-            self.deps.health.fail(&format!("{reason}, {} times", self.hangs));
+            self.deps.health.fail(&format!("{reason}, {} times in a row", self.hangs));
         }
         self.checkpoint_ended(&Err(StoreError::Checkpoint(reason)));
     }

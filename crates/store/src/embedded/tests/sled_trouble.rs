@@ -112,7 +112,7 @@ fn the_third_attempt_that_hangs_fails_the_store() {
     }
     assert!(world.checkpoint_that_hangs().is_err());
     let reason = world.runtime.block_on(world.store().failed());
-    assert!(reason.contains("3 times"), "{reason}");
+    assert!(reason.contains("3 times in a row"), "{reason}");
     assert_unavailable(&world.batch(&[(3, Some("refused"))]));
     assert!(world.store().health().unwrap_err().contains(&reason));
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
