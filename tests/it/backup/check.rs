@@ -103,7 +103,7 @@ async fn a_newer_format_names_the_version_that_it_needs() {
         ]);
     }
     assert!(!setup.home().join("no.jsonl").exists());
-    setup.command(["check-data"]).await.exits(65).says(["format 2, written by onceward 9.1.0"]);
+    setup.command(["check-data"]).await.exits(65).says(["format 3, written by onceward 9.1.0"]);
     assert_eq!(files(&setup.data_dir()), before, "a refusal changes nothing");
 
     fs::write(&path, format!("{right}x")).expect("edited");
