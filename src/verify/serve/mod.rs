@@ -167,11 +167,11 @@ impl Verifying {
     ) -> Result<(usize, Erasure), RegistryError> {
         let (mut services, mut all) = (0, Erasure::default());
         let present = self.0.registry.services(0, usize::MAX);
-        let known = self.0.verifier.services_of(number, present.iter().map(|service| service.id)).await?;
+        let recorded = self.0.verifier.services_of(number, present.iter().map(|service| service.id)).await?;
         let guard = self.0.verifier.guard();
         // To erase the number in each service would read all attempts and events as often.
         let knows = |service: &Arc<Service>| {
-            known.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
+            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
         };
         for service in present.into_iter().filter(knows) {
             let erasure = self.erase(service.id, number, by.clone()).await?;
