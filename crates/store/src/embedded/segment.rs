@@ -69,6 +69,11 @@ pub(super) fn parse_number(digits: &str) -> Option<u64> {
     (format!("{number:010}") == digits).then_some(number)
 }
 
+/// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
+const WRITTEN_AHEAD: usize = 256 * 1024;
+
+static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
+
 /// A segment that is being written, or is ready to be.
 pub(super) struct Segment {
     pub(super) number: u64,
@@ -78,6 +83,8 @@ pub(super) struct Segment {
     capacity: u64,
     /// The offset of the next frame. 0 until the header is written.
     end: u64,
+    /// The end of the written part, zeros included.
+    written_to: u64,
 }
 
 impl Segment {
@@ -96,7 +103,7 @@ impl Segment {
         };
         let action = format!("reserve a journal segment of {capacity} bytes in");
         let file = create().map_err(StoreError::io(action, journal))?;
-        Ok(Self { number, path, file, capacity, end: 0 })
+        Ok(Self { number, path, file, capacity, end: 0, written_to: 0 })
     }
 
     /// Whether nothing was written to it yet.
@@ -124,8 +131,20 @@ impl Segment {
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
+        self.write_ahead(end)?;
         self.file.sync()?;
         self.end = end;
+        Ok(())
+    }
+
+    /// If a frame ends after the zeros that are written already, writes more after it.
+    fn write_ahead(&mut self, end: u64) -> io::Result<()> {
+        if end > self.written_to {
+            let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
+            let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
+            self.file.write_at(zeros, end)?;
+            self.written_to = end + zeros.len() as u64;
+        }
         Ok(())
     }
 
