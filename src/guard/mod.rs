@@ -188,7 +188,7 @@ struct Inner {
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
     /// Held while records are written, which keeps their order.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl PumpingGuard {
@@ -234,7 +234,7 @@ impl PumpingGuard {
             findings: Mutex::default(),
             on_alert: OnceLock::new(),
             refusals: Default::default(),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
         });
         metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), REFUSED);
         tokio::spawn(run(Arc::downgrade(&inner)));
@@ -350,8 +350,10 @@ impl PumpingGuard {
     /// Whether [`erase`](Self::erase) has something to forget in this service.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let inner = &self.inner;
+        let slot = inner.verified_subject(service, number).slot;
+        // In any mode: the guard may have been on when the number was verified.
         inner.guard().knows(service, number, inner.clock.now())
-            || inner.known(service, number, inner.clock.now()).is_some()
+            || inner.verified.get(slot, service, number).is_some()
             || inner.findings().names(service, number)
     }
 

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use onceward_core::guard::Refusals;
@@ -19,7 +20,7 @@ use crate::audit::{Action, Author, Change};
 use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::metrics::BudgetView;
 use crate::registry::Service;
-use crate::shard::Durability;
+use crate::shard::{Durability, Refusal};
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -339,7 +340,7 @@ impl PumpingGuard {
         let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
         let entry = action.map(|action| Entry { action, until });
         // Keeps the order of the writes of an entry.
-        let _writing = inner.writing.lock().await;
+        let writing = Arc::clone(&inner.writing).lock_owned().await;
         let before = inner.guard().entries.get(&key, now);
         let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
             return Ok(None);
@@ -348,11 +349,18 @@ impl PumpingGuard {
         let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
         let change = Change::of(audited).in_service(service.map(|service| service.sid));
         let change = Change { number: Some(masked(key.dimension)), ..change };
-        if let Err(refusal) = inner.store_entry(key, entry, Durability::Durable, Some((by, change))).await {
-            // The shard may have kept it.
-            let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
-            return Err(refusal.into());
-        }
+        // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
+        let inner = Arc::clone(inner);
+        let stored = tokio::spawn(async move {
+            let _writing = writing;
+            let stored = inner.store_entry(key, entry, Durability::Durable, Some((by, change))).await;
+            if stored.is_err() {
+                // The shard may have kept it.
+                let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
+            }
+            stored
+        });
+        stored.await.unwrap_or(Err(Refusal::Stopping))?;
         let mut item = self.entry(key, changed, exact);
         if let Some(before) = before.filter(|_| action.is_some()) {
             item.details = format!("{} (in place of {})", item.details, before.action);

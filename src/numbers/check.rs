@@ -7,8 +7,8 @@ use crate::audit::Audited;
 use crate::delivery::Check;
 use crate::domain::{Channel, NumberKey};
 use crate::engine::{
-    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Submitted,
-    Verification, VerificationName,
+    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt,
+    Submitted, Verification, VerificationName,
 };
 use crate::gateway::CodeEnd;
 use crate::guard::GuardNews;
@@ -57,7 +57,8 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Option<()
         | CheckOutcome::NotFound
         | CheckOutcome::GatewayFailed => None,
     };
-    decided(decision, outcome, &next, decision.before.zip(status), Ok(()));
+    let looked_at = decision.before.map(|v| v.salt).zip(status);
+    decided(decision, outcome, &next, looked_at, Ok(()));
     Some(())
 }
 
@@ -86,8 +87,7 @@ pub(super) fn settle(
             VerifyStatus::GatewayError
         }
     };
-    let asked = decision.before.filter(|v| v.salt == permit.salt);
-    decided(decision, outcome, &next, asked.map(|v| (v, status)), result.map(drop));
+    decided(decision, outcome, &next, Some((permit.salt, status)), result.map(drop));
 }
 
 /// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
@@ -96,7 +96,7 @@ fn decided(
     decision: &mut Decision<'_, '_>,
     outcome: CheckOutcome,
     next: &NumberState,
-    looked_at: Option<(Verification, VerifyStatus)>,
+    looked_at: Option<(Salt, VerifyStatus)>,
     may_reply: Result<(), Refusal>,
 ) {
     let about = match outcome {
@@ -106,8 +106,9 @@ fn decided(
         | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    let recorded = looked_at.and_then(|(verification, status)| decision.log_of(&verification).check(status));
-    if let Some((verification, _)) = &looked_at {
+    let recorded = looked_at.and_then(|(salt, status)| decision.log_of(&salt).check(status));
+    let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
+    if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
         decision.emit(&NumberEvent::Checked { verification, outcome, is_spent });
     }
@@ -143,8 +144,7 @@ fn decided(
 
 /// Counts a step of a verification. The guard learns of verified numbers.
 fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: Checked) {
-    let gateway = checked.accepted_by.filter(|_| step != VerificationStep::Canceled);
-    let recipient = decision.key;
+    let (recipient, gateway) = (decision.key, checked.accepted_by);
     decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
     if step == VerificationStep::Approved {
         decision.effect(Effect::Allow(GuardNews::Verified));
@@ -165,7 +165,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Option<()> {
     let mut log = None;
     let mut checked = Checked::default();
     if let (Ending::Approved, Some(verification)) = (ending, &ended) {
-        let recorded = decision.log_of(verification).check(VerifyStatus::Success);
+        let recorded = decision.log_of(&verification.salt).check(VerifyStatus::Success);
         (log, checked) = recorded.map_or((None, checked), |(log, checked)| (Some(log), checked));
     }
     let log: Option<AttemptLog> = log.or_else(|| ended.as_ref().and_then(|v| decision.attempts_of(v)));

@@ -20,7 +20,7 @@ use crate::config::AttemptLogSettings;
 use crate::delivery::{Check, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
 use crate::engine::{
-    CheckPermit, CheckResult, NumberState, OpenNumber, Policy, Rules, SendResult, SlotHash, Verification,
+    CheckPermit, CheckResult, NumberState, Policy, Rules, Salt, SendResult, SlotHash, Verification,
 };
 use crate::gateway::CodeEnd;
 use crate::guard::GuardNews;
@@ -398,6 +398,8 @@ impl Command for NumberCommand {
         match request {
             Request::Send(outgoing, responder) => {
                 outgoing.allowance.refundable().into_iter().for_each(not_sent);
+                // The caller may repeat the request with its key at once.
+                drop(outgoing);
                 responder.send(Err(refusal));
             }
             Request::Resume(_, responder) => responder.send(Err(refusal)),
@@ -410,6 +412,7 @@ impl Command for NumberCommand {
                 send::facts(&outgoing, permitted.begins, &delivered)
                     .for_each(|fact| deps.metrics.count(&fact));
                 delivered.certainly_not_sent().into_iter().for_each(not_sent);
+                drop(outgoing);
                 caller.reply(Err(refusal));
             }
         }
@@ -419,8 +422,15 @@ impl Command for NumberCommand {
 impl NumberCommand {
     fn reply(self, answer: Answer) {
         match (self.request, answer) {
-            (Request::Send(_, responder), Answer::Send(reply)) => responder.send(reply),
-            (Request::Settle(sending, _), Answer::Send(reply)) => sending.caller.reply(reply),
+            // The caller may repeat the request with its key at once.
+            (Request::Send(outgoing, responder), Answer::Send(reply)) => {
+                drop(outgoing);
+                responder.send(reply);
+            }
+            (Request::Settle(Sending { outgoing, caller, .. }, _), Answer::Send(reply)) => {
+                drop(outgoing);
+                caller.reply(reply);
+            }
             (
                 Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
                 Answer::Check(reply),
@@ -504,8 +514,8 @@ impl<'a, 'b> Decision<'a, 'b> {
     }
 
     /// The record of the attempts of a verification, which is in the slot of its number.
-    pub(super) fn log_of(&mut self, verification: &Verification) -> AttemptLogWriter<'_, 'b> {
-        let key = AttemptLogKey::new(self.key.service, verification.salt.id(), self.view.slot());
+    pub(super) fn log_of(&mut self, salt: &Salt) -> AttemptLogWriter<'_, 'b> {
+        let key = AttemptLogKey::new(self.key.service, salt.id(), self.view.slot());
         AttemptLogWriter::new(self.view, key, self.deps.attempt_log)
     }
 
@@ -526,10 +536,7 @@ impl<'a, 'b> Decision<'a, 'b> {
         else {
             return;
         };
-        let verification = match self.state {
-            NumberState::Open(OpenNumber { verification, .. }) => verification,
-            NumberState::Fresh | NumberState::Locked { .. } => None,
-        };
+        let verification = self.state.verification();
         self.emit(&NumberEvent::Locked { verification: verification.as_ref(), until });
     }
 

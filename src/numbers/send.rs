@@ -62,7 +62,7 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
         keyed.permit(verification.salt.id(), channel, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
-    let first_attempt = if is_test { 0 } else { decision.log_of(&verification).permit(number) };
+    let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number) };
     if let Some(verification) = next.verification() {
         let tags = outgoing.is_named.then_some(&outgoing.tags);
         decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });
@@ -152,7 +152,7 @@ pub(super) fn settle(
     {
         keyed.withdraw(decision.view);
     }
-    let (number, mut log) = (decision.key.number, decision.log_of(&permit.verification));
+    let (number, mut log) = (decision.key.number, decision.log_of(&permit.verification.salt));
     let (log, replaced_plan) = log.settle(number, &outgoing.style, permitted, delivered);
     let verification = next.verification().filter(|v| permit.is_for(v));
     decision.emit(&NumberEvent::Settled {

@@ -26,7 +26,7 @@ use crate::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard
 use crate::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
 use crate::shard::{
-    Capacity, Record as _, RecordKey, Refusal, Shards, Subject, Tables, Transaction, service_of,
+    Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Tables, Transaction, service_of,
 };
 use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
 
@@ -297,9 +297,16 @@ impl Verifier {
         number: PhoneNumber,
         services: impl Iterator<Item = ServiceId>,
     ) -> Result<BTreeSet<ServiceId>, Refusal> {
-        let mut found = self.attempts.services_of(number).await?;
         let router = self.shards.router();
-        let keys = services.flat_map(|service| {
+        let services: Vec<ServiceId> = services.collect();
+        let slot_of = |service: &ServiceId| self.deps.slots.of_number(*service, number);
+        // A command that changes nothing is answered behind the batch in flight, which may bring the first record.
+        for slot in services.iter().map(slot_of).collect::<BTreeSet<_>>() {
+            let behind = router.decide(Subject { slot, id: Id::default() }, |_| Ok::<_, Refusal>(()));
+            behind.await.unwrap_or(Err(Refusal::Stopping))?;
+        }
+        let mut found = self.attempts.services_of(number).await?;
+        let keys = services.into_iter().flat_map(|service| {
             [false, true].map(|is_test| {
                 let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
                 RecordKey { slot, kind: NumberState::KIND, id }
@@ -387,8 +394,7 @@ impl Verifier {
         self.limit.stop().await;
     }
 
-    /// Submits a command to the number's shard and waits for the reply. `cause` is the client's request, if it is
-    /// traced, with the name of the decision's span.
+    /// Submits a command to the number's shard and waits for the reply.
     async fn decide<T>(
         &self,
         key: NumberKey,

@@ -212,12 +212,16 @@ where
     }
 
     fn perform(self, made: Result<T, E>, _: &mut After<'_>) {
-        // The caller may be gone.
-        let _ = self.reply.send(made);
+        let Self { decide, reply, .. } = self;
+        // The caller finds free what the change held. It may be gone.
+        drop(decide);
+        let _ = reply.send(made);
     }
 
     fn refuse(self, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal.into()));
+        let Self { decide, reply, .. } = self;
+        drop(decide);
+        let _ = reply.send(Err(refusal.into()));
     }
 }
 

@@ -283,8 +283,12 @@ impl VerifyingInner {
 }
 
 impl Verifications for Verifying {
+    /// One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
-        Box::pin(self.0.begin(service, begin))
+        if begin.rate_limits.is_empty() {
+            return Box::pin(self.0.begin(service, begin));
+        }
+        self.carried_out(|this| async move { this.0.begin(service, begin).await })
     }
 
     fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
