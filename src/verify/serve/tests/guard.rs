@@ -536,6 +536,23 @@ async fn an_erased_number_is_forgotten() {
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
 }
 
+#[tokio::test]
+async fn a_number_that_was_verified_before_the_guard_was_off_is_erased_everywhere() {
+    let world = paid(GuardSettings::default()).await;
+    verified(&world, US).await;
+    // Its commit has the lazy record of the first verification.
+    verified(&world, DE).await;
+    // The messages are forgotten by then, and the verification is not.
+    world.advance(8 * 24 * HOUR);
+    let off = GuardSettings { mode: Some(Mode::Off), ..GuardSettings::default() };
+    let world = world.crashes_with(off).await;
+    let by = || world.registry.author(Actor::Account, None);
+    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("erased");
+    assert_eq!((services, erased.has_erased), (1, true));
+    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("nothing");
+    assert_eq!((services, erased.has_erased), (0, false));
+}
+
 /// A message as the compatible routes ask for it.
 fn plain(number: PhoneNumber) -> Box<Outgoing> {
     Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))

@@ -80,3 +80,25 @@ async fn what_a_provider_surely_refused_is_given_back() {
     assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
     world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");
 }
+
+#[tokio::test]
+async fn what_a_client_has_taken_that_went_away_is_given_back() {
+    let world = limited(json!({})).await;
+    world.provider.hangs(true);
+    world.provider.fails_with(ErrorClass::Refused);
+    {
+        let going = world.begins(from_device(number(1), "a"));
+        tokio::select! {
+            begun = going => panic!("{begun:?}"),
+            () = world.provider.arrived(1) => {}
+        }
+    }
+    world.provider.hangs(false);
+    for _ in 0..10_000 {
+        if world.begins(from_device(number(2), "a")).await.is_ok() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the limit of the device stays reached");
+}
