@@ -31,7 +31,7 @@ pub struct Outgoing {
     /// The verification has limits and an id. By the compatible routes it has neither: each of their messages replaces the
     /// code.
     pub is_named: bool,
-    /// The code that the caller makes: of the verification, or of another system's.
+    /// The code of the verification, where the caller makes it.
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
-//! Tasks that durable decisions leave: messages for gateways, and submitted codes for the gateways that hold the code. Each
-//! result comes back as a command.
+//! Tasks that durable decisions leave: messages for gateways, and submitted codes for the gateways that hold the code,
+//! whose results come back as commands; and what gateways and the guard are told.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::domain::NumberKey;
 use crate::engine::{CheckResult, Salt};
 use crate::shard::{Refusal, Shards};
 
-/// Carries out tasks with the gateways. Each runs in a task of its own: a disconnected caller cannot interrupt a send, and
-/// no shard waits for a gateway.
+/// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
+/// send, and no shard waits for a gateway.
 pub fn with_gateways(
     delivery: Arc<Delivery>,
     shards: Shards,

@@ -62,9 +62,9 @@ struct VerifyingInner {
     early_receipts: Arc<Semaphore>,
 }
 
-/// Tries to record a receipt that comes before its gateway has answered, and the wait between them. A send takes hardly
-/// longer.
+/// Tries to record a receipt that comes before its gateway has answered. A send takes hardly longer than all of them.
 const EARLY_TRIES: u32 = 60;
+/// The wait between two tries.
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
 /// The provider waits so long for the answer. After that the report may be lost in a crash.
 const EARLY_ANSWER: Duration = Duration::from_secs(3);
