@@ -29,32 +29,23 @@
 //!
 //! # Layout
 //!
-//! Dependencies point down only; `tests/tidy.rs` enforces it. [`cli`], [`app`], [`http`] and the logs need the feature `server`.
+//! Dependencies point down only; `tests/tidy.rs` enforces it. [`cli`], [`server`], [`http`] and the logs need the
+//! feature `server`.
 //!
-//! * [`cli`], [`app`]: the program: arguments, exports and imports; composition, start and stop, the control socket.
+//! * [`cli`]: the program's arguments, exports and imports.
+//! * [`server`]: composition, start and stop, TLS, the control socket.
 //! * [`http`]: the hyper front end with its table of routes, and the pages it serves.
 //! * [`otp`]: the library's handle: the program without its front end.
-//! * [`node`]: the services of one process, as the server and the library start them.
-//! * [`hosted`]: sessions of the hosted page.
-//! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
+//! * [`node`]: the services of one process, as the server and the library start them, and their history.
+//! * [`verification`]: codes, verifications as Twilio Verify's API knows them, sessions of the hosted page.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
-//! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
-//! * [`attempts`]: what became of each message, and what is still to be sent.
-//! * [`delivery`]: hands a message to a gateway within a time budget.
-//! * [`guard`]: refuses messages that cost money and lead to no verification; [`guard::PumpingGuard`] is the front door.
-//! * [`budgets`]: the most messages or money of an hour or a day, if the operator sets it.
-//! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
-//! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
-//! * [`audit`]: who changed what.
-//! * [`history`]: sends and verifications over time, for the dashboard.
+//! * [`delivery`]: hands a message to a gateway within a time budget, and keeps what became of it.
+//! * [`limits`]: what may be sent: the guard, budgets, and the counts behind rate limits.
+//! * [`registry`]: services and what belongs to them (rules, limits, webhooks, keys), and who changed what.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
-//! * [`metrics`]: counts what happens, for Prometheus.
-//! * [`telemetry`]: logs, and spans on their way to a collector.
-//! * [`config`]: settings with their origin.
+//! * [`observe`]: metrics, logs and spans.
+//! * [`config`]: settings with their origin; `setting`: kinds of values.
 //! * [`gateway`]: one file per provider behind one trait.
-//! * `setting`: kinds of values.
-//! * [`trace`]: the spans of requests.
-//! * [`log_limit`]: log lines that a client can cause in any number.
 //! * [`net`], [`clock`]: host names, real time.
 //!
 //! The other crates are below all of these:
@@ -64,35 +55,24 @@
 //!   them speak; no I/O, clock or randomness.
 
 #[cfg(feature = "server")]
-pub mod app;
-pub mod attempts;
-pub mod audit;
-pub mod budgets;
-#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod gateway;
-pub mod guard;
-pub mod history;
-pub mod hosted;
 #[cfg(feature = "server")]
 pub mod http;
-pub mod limit;
-pub mod log_limit;
-pub mod metrics;
+pub mod limits;
 pub mod net;
 pub mod node;
-pub mod numbers;
+pub mod observe;
 pub mod otp;
 pub mod registry;
+#[cfg(feature = "server")]
+pub mod server;
 mod setting;
 pub mod shard;
-#[cfg(feature = "server")]
-pub mod telemetry;
-pub mod trace;
-pub mod verify;
+pub mod verification;
 pub mod webhook;
 
 pub use onceward_core::named;

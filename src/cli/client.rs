@@ -18,9 +18,9 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{CommandError, absolute};
-use crate::app::control::{ControlError, socket_in};
 use crate::domain::{Sid, SidKind};
 use crate::http::CopyNews;
+use crate::server::control::{ControlError, socket_in};
 
 /// The longest wait for an answer or for more of it: the server reads every record before it answers.
 const SILENCE: Duration = Duration::from_secs(60);

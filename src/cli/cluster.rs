@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::answer::one;
 use super::{CommandError, CommandOutput};
-use crate::app::{self, ReleasedLease};
 use crate::config::{ClusterSettings, StorageSettings};
+use crate::server::{self, ReleasedLease};
 
 #[derive(Debug, Clone, Copy, clap::Subcommand)]
 pub enum ClusterCommand {
@@ -22,7 +22,7 @@ pub fn run(
     storage: &StorageSettings,
     cluster: Option<&ClusterSettings>,
 ) -> Result<CommandOutput, CommandError> {
-    let found = cluster.map(|cluster| app::release_lease(storage, cluster)).transpose()?;
+    let found = cluster.map(|cluster| server::release_lease(storage, cluster)).transpose()?;
     let (result, words) = match found {
         None => ("no_cluster", "this server is not in a cluster; nothing to release"),
         Some(ReleasedLease::Released) => ("released", "lease released; another node can own the records now"),

@@ -14,9 +14,9 @@ use std::process::Command;
 use super::client::Client;
 use super::findings::Findings;
 use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
-use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Settings, Sources};
+use crate::server;
 
 pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
@@ -83,7 +83,7 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
     for warning in &loaded.warnings {
         findings.warn("configuration", warning, CONFIGURATION);
     }
-    match app::check(&loaded.settings) {
+    match server::check(&loaded.settings) {
         Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", valid(sources)),
         Ok(_) => {}
         Err(error) => findings.fail("configuration", error.to_string(), CONFIGURATION),
@@ -97,7 +97,7 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
             "run `onceward keys list`, and create a key with `onceward keys create` if there is none",
         );
     }
-    match app::check_certificate(&loaded.settings, clock) {
+    match server::check_certificate(&loaded.settings, clock) {
         None => findings
             .ok("certificate", "none is configured: the server speaks cleartext, for loopback or a proxy"),
         // The configuration has said why.

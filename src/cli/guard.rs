@@ -8,8 +8,8 @@ use super::args::at_least_one;
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput};
 use crate::config::{self, Sources};
-use crate::guard::EntryAction;
-use crate::guard::operator::{MOST_MINUTES, SUBJECTS, exact, subject};
+use crate::limits::guard::EntryAction;
+use crate::limits::guard::operator::{MOST_MINUTES, SUBJECTS, exact, subject};
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {

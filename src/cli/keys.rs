@@ -8,10 +8,10 @@ use super::answer::{list, one, text};
 use super::client::{Client, runtime, segment};
 use super::source::each_record;
 use super::{CommandError, CommandOutput, absolute, refuse_root};
-use crate::audit::Actor;
 use crate::config::KeysSettings;
 use crate::http::Keys;
 use crate::node::Offline;
+use crate::registry::audit::Actor;
 use crate::registry::{self, Scope};
 use crate::store::{CopiedRecord, Write};
 

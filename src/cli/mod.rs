@@ -28,14 +28,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::app;
-use crate::attempts::AttemptLog;
 use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources, StorageSettings};
+use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
+use crate::observe::telemetry;
+use crate::server;
 use crate::shard::{Record, RecordError};
 use crate::store::{RecordCounts, StoreError};
-use crate::telemetry;
 use args::{Args, ExportArgs, ImportArgs, ServeArgs};
 use audit::AuditArgs;
 use backup::{ExportError, ImportError};
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
         colors: telemetry::wants_colors(&io::stdout()),
     };
     match run(std::env::args_os(), process) {
-        CommandOutcome::Serve(loaded) => app::run(*loaded),
+        CommandOutcome::Serve(loaded) => server::run(*loaded),
         CommandOutcome::Output(CommandOutput { code, out, err, if_lost }) => {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
@@ -128,7 +128,7 @@ enum CommandError {
     #[error("{0}")]
     Usage(String),
     #[error("the configuration is not valid: {error}")]
-    NotValid { error: Box<app::AppStartError>, warnings: Vec<String> },
+    NotValid { error: Box<server::AppStartError>, warnings: Vec<String> },
     #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
     NoData(String),
     #[error(
@@ -170,7 +170,7 @@ enum CommandError {
     #[error(transparent)]
     Start(#[from] node::StartError),
     #[error(transparent)]
-    Cluster(#[from] app::ClusterError),
+    Cluster(#[from] server::ClusterError),
 }
 
 impl CommandError {
@@ -403,7 +403,7 @@ fn serve(args: &ServeArgs, json: bool, sources: &Sources) -> Result<CommandOutco
         return Err(CommandError::Usage(why.to_owned()));
     }
     let loaded = config::load(sources)?;
-    let of_certificate = match app::check(&loaded.settings) {
+    let of_certificate = match server::check(&loaded.settings) {
         Ok(warnings) => warnings,
         Err(error) => {
             return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });

@@ -125,7 +125,7 @@ fn the_help_lists_every_exit_code() {
     let (section, _) = section.split_once("\n\n").expect("a further section");
     let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
     let listed: Vec<u8> = section.lines().filter_map(number).collect();
-    assert_eq!(listed, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::app::EXIT_LEASE_LOST]);
+    assert_eq!(listed, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::server::EXIT_LEASE_LOST]);
 }
 
 #[test]

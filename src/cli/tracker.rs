@@ -4,8 +4,8 @@ use super::answer::list;
 use super::args::{at_least_one, parse_time};
 use super::client::Client;
 use super::{CommandError, CommandOutput};
-use crate::attempts::StatusFilter;
 use crate::config::StorageSettings;
+use crate::delivery::attempts::StatusFilter;
 use crate::domain::{PhoneNumber, Timestamp};
 
 #[derive(Debug, clap::Args)]

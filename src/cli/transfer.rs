@@ -17,13 +17,13 @@ use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
-use crate::app::{ClusterError, begin_import};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
+use crate::server::{ClusterError, begin_import};
 use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
 
 /// Bytes read or written at once.

@@ -13,8 +13,8 @@ use super::run::half_until;
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
 use crate::engine::VerificationName;
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
-use crate::metrics::GatewayOperation;
-use crate::trace::RequestId;
+use crate::observe::metrics::GatewayOperation;
+use crate::observe::trace::RequestId;
 
 /// The gateway that holds a code did not say whether a submitted one is right. Logged already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -16,8 +16,8 @@ use crate::clock::{Clock, LastingCondition, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
-use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
-use crate::trace::{SpanContext, SpanKind};
+use crate::observe::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
+use crate::observe::trace::{SpanContext, SpanKind};
 
 /// One gateway.
 pub(super) struct GuardedGateway {
@@ -127,7 +127,7 @@ impl GuardedGateway {
         answer
     }
 
-    /// The latency and the last error of a [`GatewayReading`](crate::metrics::GatewayReading).
+    /// The latency and the last error of a [`GatewayReading`](crate::observe::metrics::GatewayReading).
     pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, String)>) {
         let recent = self.recent_requests();
         let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error.clone());

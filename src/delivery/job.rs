@@ -11,10 +11,10 @@ use super::Failure;
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timestamp};
 use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
-use crate::guard::{ClientSignals, Ticket};
-use crate::limit::{RequestKey, RunningRequest};
+use crate::limits::guard::{ClientSignals, Ticket};
+use crate::limits::rate::{RequestKey, RunningRequest};
+use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
-use crate::trace::RequestId;
 
 /// One message, from the parsed request to its settlement. The stations on its way add to it.
 #[derive(Debug)]

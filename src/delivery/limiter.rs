@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::error::Failure;
 use crate::domain::{GatewayName, ServiceId};
-use crate::metrics::ServiceNames;
+use crate::observe::metrics::ServiceNames;
 use crate::shard::Shares;
 
 /// The permits of one gateway, first come, first served. A fiftieth more is for services without a message at the gateway:

@@ -10,6 +10,7 @@
 //! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `retry`, `workflow`,
 //! `breaker`.
 
+pub mod attempts;
 mod breaker;
 mod budget;
 mod checks;
@@ -33,9 +34,9 @@ use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::{CodeEnd, Gateway};
-use crate::guard::PumpingGuard;
-use crate::log_limit::OncePerSecond;
-use crate::metrics::{GatewayReading, Metrics};
+use crate::limits::guard::PumpingGuard;
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::{GatewayReading, Metrics};
 use crate::registry::Registry;
 use crate::template::Templates;
 

@@ -30,10 +30,10 @@ use crate::config::{OnAmbiguous, RetrySettings};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::guard::{Charge, ChargeError, ClientSignals, Message};
-use crate::metrics::GatewayOperation;
+use crate::limits::guard::{Charge, ChargeError, ClientSignals, Message};
+use crate::observe::metrics::GatewayOperation;
+use crate::observe::trace::RequestId;
 use crate::template::Rendered;
-use crate::trace::RequestId;
 
 impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the

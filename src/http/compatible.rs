@@ -23,11 +23,11 @@ use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
 };
-use crate::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
-use crate::numbers::{
+use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
+use crate::template::{AppHash, MessageStyle, Wording};
+use crate::verification::numbers::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome,
 };
-use crate::template::{AppHash, MessageStyle, Wording};
 
 /// The body of `POST /api/send-otp` and of `POST /send-code`. Go programs that marshal a struct without tags spell its
 /// fields with capitals, and the Redis version, which reads names in any case, understood them.

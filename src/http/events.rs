@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::response::{Problem, Response};
-use crate::numbers::Refusal;
+use crate::verification::numbers::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
 const STREAMS: usize = 64;

@@ -25,9 +25,9 @@ use super::proof::{CLIENT, OWNER, PROOF, Proofs, Sender};
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
 use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
-use crate::log_limit::OncePerSecond;
-use crate::metrics::{ForwardEnd, NodeState};
-use crate::numbers::Refusal;
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::{ForwardEnd, NodeState};
+use crate::verification::numbers::Refusal;
 
 /// The owner of the records, to which requests go, as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

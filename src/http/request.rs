@@ -28,7 +28,7 @@ use super::proof::BodyDigest;
 use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
-use crate::numbers::Refusal;
+use crate::verification::numbers::Refusal;
 
 /// The address of the person behind a request: in the configured header the last one that is not a trusted proxy's. `None`
 /// if the request does not come from a trusted proxy, or the header does not name an address.

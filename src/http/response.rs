@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::events::Events;
 use super::local::Copying;
 use crate::domain::NumberError;
-use crate::numbers::{LimitedTable, Refusal};
+use crate::verification::numbers::{LimitedTable, Refusal};
 
 /// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
 /// restart) ends within a second or lasts much longer.

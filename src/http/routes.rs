@@ -23,8 +23,8 @@ use super::v2;
 use super::v2::{
     account, attempts, audit, guard, limits, lockouts, lookup, messages, services, verifications, webhooks,
 };
-use crate::guard::operator::{Explanation, Item};
-use crate::metrics::TextFormat;
+use crate::limits::guard::operator::{Explanation, Item};
+use crate::observe::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 

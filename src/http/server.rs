@@ -27,10 +27,12 @@ use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
 use crate::gateway::Simulator;
-use crate::metrics::{Metrics, Reading};
 pub use crate::node::{CallbackAnswer, CallbackRequest};
-use crate::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Usage};
-use crate::trace::Tracer;
+use crate::observe::metrics::{Metrics, Reading};
+use crate::observe::trace::Tracer;
+use crate::verification::numbers::{
+    Check, CheckOutcome, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Usage,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServedRoutes {

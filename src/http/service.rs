@@ -45,11 +45,11 @@ use super::server::{
 use super::{cors, openapi, pages, v2};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::log_limit::OncePerSecond;
-use crate::metrics::{ForwardEnd, TextFormat};
-use crate::numbers::{Refusal, Usage};
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::{ForwardEnd, TextFormat};
+use crate::observe::trace::{RequestId, Span, SpanContext};
 use crate::registry::Scope;
-use crate::trace::{RequestId, Span, SpanContext};
+use crate::verification::numbers::{Refusal, Usage};
 
 /// Answers one request. Every failure becomes an answer.
 pub async fn respond(

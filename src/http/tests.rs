@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::guard::{GuardRefusal, Rule};
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2::{self, Cause};
-use crate::numbers::{CheckOutcome, LimitedTable, Refusal, Reply, SendLimit, SendOutcome};
+use crate::limits::guard::{GuardRefusal, Rule};
 use crate::registry::{Item, RegistryError, TextError};
-use crate::verify::Refused;
+use crate::verification::numbers::{CheckOutcome, LimitedTable, Refusal, Reply, SendLimit, SendOutcome};
+use crate::verification::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
 const MAX_ATTEMPTS: u8 = 5;

@@ -1,18 +1,18 @@
 //! The kinds of record that the shards keep.
 
-use crate::attempts::AttemptLog;
-use crate::audit::AuditEntry;
-use crate::budgets::BudgetRecord;
 use crate::config::Bounds;
+use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
-use crate::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
-use crate::history;
-use crate::hosted::HostedSession;
-use crate::limit::{Counter, KeyedRequest};
-use crate::numbers::CarryUse;
-use crate::numbers::table::{NumberCapacity, NumberTable};
+use crate::limits::budgets::BudgetRecord;
+use crate::limits::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
+use crate::limits::rate::{Counter, KeyedRequest};
+use crate::node::history;
+use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
+use crate::verification::hosted::HostedSession;
+use crate::verification::numbers::CarryUse;
+use crate::verification::numbers::table::{NumberCapacity, NumberTable};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::cli::backup::without_codes).

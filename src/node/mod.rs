@@ -5,6 +5,7 @@
 
 mod account;
 mod gateways;
+pub mod history;
 pub mod kinds;
 mod offline;
 pub mod process;
@@ -36,7 +37,7 @@ pub enum StartError {
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
     #[error(transparent)]
-    Shards(#[from] crate::numbers::ShardStartError),
+    Shards(#[from] crate::verification::numbers::ShardStartError),
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
     /// The account's credentials could not be read or kept.

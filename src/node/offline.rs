@@ -7,12 +7,12 @@ use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::domain::Timestamp;
-use crate::guard::VerifiedNumbers;
-use crate::numbers::NumberCapacity;
+use crate::limits::guard::VerifiedNumbers;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{MemoryStore, Store, StoreError, Write};
 use crate::template::Templates;
+use crate::verification::numbers::NumberCapacity;
 
 /// A registry with the directory's lock.
 pub struct Offline {

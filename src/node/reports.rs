@@ -16,7 +16,7 @@ use crate::gateway::{
     CallbackError, CallbackKind, ProviderSettings, Receipt, ReceiptStatus, RecipeCallbacks, TwilioCallbacks,
     TwilioReport, twiml,
 };
-use crate::log_limit::OncePerSecond;
+use crate::observe::log_limit::OncePerSecond;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio, and of the providers of gateways with a recipe.

@@ -11,23 +11,23 @@ use rand::rngs::{StdRng, SysRng};
 use super::kinds;
 use super::registry;
 use super::{AccountFile, StartError, load_or_create, server_key};
-use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
+use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
-use crate::history::History;
-use crate::hosted::HostedSessions;
-use crate::limit::{self, IdempotencyKeys, Limits};
-use crate::metrics::{Metrics, Reading, TableReading};
-use crate::numbers::{NumberCapacity, Usage, Verifier, VerifierDeps};
+use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
+use crate::limits::rate::{self, IdempotencyKeys, Limits};
+use crate::node::history::History;
+use crate::observe::metrics::{Metrics, Reading, TableReading};
+use crate::observe::trace::Tracer;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
-use crate::trace::Tracer;
-use crate::verify::Verifying;
+use crate::verification::hosted::HostedSessions;
+use crate::verification::numbers::{NumberCapacity, Usage, Verifier, VerifierDeps};
+use crate::verification::verify::Verifying;
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -217,7 +217,7 @@ impl Running {
 }
 
 fn limits_and_keys(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, IdempotencyKeys) {
-    let bounds = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+    let bounds = rate::Bounds { queue: bounds.commands, ..rate::Bounds::default() };
     (Limits::new(shards, server_key, bounds), IdempotencyKeys::new(shards, server_key, bounds))
 }
 

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::Otp;
 use crate::gateway::{CallbackKind, Receipt};
 use crate::node::{CallbackAnswer, CallbackRequest};
-use crate::numbers::Refusal;
+use crate::verification::numbers::Refusal;
 
 /// The answer to a provider's request.
 #[derive(Debug, Clone, PartialEq, Eq)]

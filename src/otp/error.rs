@@ -7,8 +7,8 @@ use super::EngineError;
 use crate::config::ConfigErrors;
 use crate::domain::{Channel, NumberError, seconds_up};
 use crate::gateway::GatewaySettingsError;
-use crate::numbers::Refusal;
 use crate::store::StoreError;
+use crate::verification::numbers::Refusal;
 
 /// Why an engine did not start. Each text names the remedy.
 #[derive(Debug, thiserror::Error)]

@@ -8,15 +8,15 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, Verified};
-use crate::attempts::{ListedAttempt, SendQuery};
 use crate::delivery::GatewayState;
+use crate::delivery::attempts::{ListedAttempt, SendQuery};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::guard::Rule;
+use crate::limits::guard::Rule;
 use crate::node::{ReportReceiver, Running};
-use crate::numbers::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
+use crate::verification::numbers::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
 
 /// A handle on a running engine. Cheap to clone; all clones are one engine.
 ///

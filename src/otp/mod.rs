@@ -107,10 +107,10 @@ mod handle;
 mod tests;
 mod verified;
 
-pub use crate::attempts::{ListedAttempt, SendQuery, StatusFilter, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{ConfigError, ConfigErrors};
 pub use crate::delivery::SendStatus;
+pub use crate::delivery::attempts::{ListedAttempt, SendQuery, StatusFilter, VerifyStatus};
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, PhoneNumber,
@@ -121,9 +121,9 @@ pub use crate::gateway::{
     OutgoingMessage, Receipt, ReceiptStatus, Verdict,
 };
 pub use crate::node::StartError as EngineError;
-pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
+pub use crate::verification::numbers::Refusal;
 pub use builder::OtpBuilder;
 pub use callback::CallbackReply;
 pub use error::{OtpError, StartError};

@@ -2,7 +2,7 @@
 
 use super::OtpError;
 use crate::domain::Timestamp;
-use crate::numbers::{CheckOutcome, Refusal, Reply};
+use crate::verification::numbers::{CheckOutcome, Refusal, Reply};
 
 /// A message that a provider has taken, or that will be tried again in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]

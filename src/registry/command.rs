@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Item, Registry, RegistryError, Service};
-use crate::audit::{Action, Author, Change as Audited};
 use crate::domain::{Sid, SidKind, Timestamp};
+use crate::registry::audit::{Action, Author, Change as Audited};
 use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
 
 /// Time, ids and secrets for new records.

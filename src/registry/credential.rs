@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Registry;
-use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
+use crate::registry::audit::Actor;
 
 crate::named! {
     /// A group of routes that a key may be used for.

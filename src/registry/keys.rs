@@ -8,9 +8,9 @@ use super::credential::{LiveKey, hash};
 use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
 use super::{AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scopes};
-use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
+use crate::registry::audit::{Action, Change};
 use crate::shard::{Durability, Refusal, Transaction};
 
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.

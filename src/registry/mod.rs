@@ -5,6 +5,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 
+pub mod audit;
 mod belongings;
 mod command;
 mod credential;
@@ -26,17 +27,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::audit::{Actor, AuditLog, Author};
 use self::command::NEW;
 use self::credential::hash;
 use self::services::{checked_services, sync_with_configuration, unnamed_default};
 use self::snapshot::Published;
 use self::template::TemplateCatalog;
-use crate::audit::{self, Actor, AuditLog, Author};
 use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::engine::Policy;
-use crate::metrics::ServiceNames;
+use crate::observe::metrics::ServiceNames;
 use crate::shard::Shards;
 use crate::template::Templates;
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::command::{NewIds, record};
 use super::service::safe_number_id;
 use super::{Item, Registry, RegistryError};
-use crate::audit::{Action, Change};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
+use crate::registry::audit::{Action, Change};
 use crate::shard::Durability;
 
 const MOST: usize = 100_000;

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use super::command::{NEW, NewIds, record as record_change};
 use super::service::{ServiceRecord, service_id};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
-use crate::audit::{Action, Change};
 use crate::config::services::{ConfiguredService, SettingError, TestNumber};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
+use crate::registry::audit::{Action, Change};
 use crate::shard::{Durability, RecordKey, Transaction};
 
 /// Services of one installation.

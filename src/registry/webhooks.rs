@@ -7,9 +7,9 @@ use url::Url;
 
 use super::error::check_room;
 use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
-use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
+use crate::registry::audit::{Action, Change};
 
 /// Webhooks of a service: each event is sent to each.
 const MOST: usize = 10;

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::table::{Index, Tables};
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
-use crate::metrics::CommitFacts;
+use crate::observe::metrics::CommitFacts;
 use crate::store::{Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
 
 /// Records of each kind that one step of the sweep looks at.

@@ -11,7 +11,7 @@ use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::stored::Stored;
 use super::table::Index;
 use crate::domain::ServiceId;
-use crate::metrics::ServiceNames;
+use crate::observe::metrics::ServiceNames;
 
 /// The places of a bounded table by service. Two rules: no service gets a place beyond half of the table, and the last
 /// fiftieth is for services that hold nothing. Alone, a service may fill the limit.

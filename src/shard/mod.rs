@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use self::actor::ShardMessage;
 use self::supervisor::Supervisor;
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage, room};

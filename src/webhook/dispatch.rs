@@ -10,10 +10,10 @@ use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth};
 use super::request;
 use super::transport::{AttemptError, Post, Posted};
 use crate::domain::Timestamp;
-use crate::metrics::WebhookEnd;
+use crate::observe::metrics::WebhookEnd;
+use crate::observe::trace::Span;
 use crate::registry::WebhookStatus;
 use crate::shard::Id;
-use crate::trace::Span;
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);

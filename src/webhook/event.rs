@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::guard::GuardAbout;
+use crate::limits::guard::GuardAbout;
 use crate::registry::EventType;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

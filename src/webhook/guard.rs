@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{About, Detail, Event, EventType, Outbox};
-use crate::guard::PumpingGuard;
+use crate::limits::guard::PumpingGuard;
 
 impl Outbox {
     /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them, from now on.

@@ -29,9 +29,9 @@ use self::recorder::Sequences;
 use crate::clock::Clock;
 use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::Sealer;
-use crate::log_limit::OncePerSecond;
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::trace::Tracer;
 use crate::shard::{RecordLog, Refusal, Shards, Usage};
-use crate::trace::Tracer;
 
 pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};

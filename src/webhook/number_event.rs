@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::attempts::VerifyStatus;
+use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered};
 use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
@@ -55,7 +55,7 @@ pub enum NumberEvent<'a> {
     },
     /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
     Receipt {
-        /// The record of the verification's attempts; [`AttemptLog`](crate::attempts::AttemptLog) has it as it is now.
+        /// The record of the verification's attempts; [`AttemptLog`](crate::delivery::attempts::AttemptLog) has it as it is now.
         log: AttemptLogKey,
         /// The attempt as it is now.
         row: &'a Attempt,

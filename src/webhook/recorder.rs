@@ -10,16 +10,16 @@ use super::number_event::NumberEvent;
 use super::queues::Queues;
 use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
 use super::{Detail, Event, EventId, EventType, MessageAbout, Subscribers};
-use crate::attempts::VerifyStatus;
+use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, NumberKey, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
 };
 use crate::gateway::ReceiptStatus;
-use crate::metrics::{Metrics, WebhookEnd};
+use crate::observe::metrics::{Metrics, WebhookEnd};
+use crate::observe::trace::SpanContext;
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
-use crate::trace::SpanContext;
 
 /// Writes event records within decisions about numbers.
 pub struct EventRecorder {

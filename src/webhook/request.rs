@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use super::{Detail, Event, EventId, MessageAbout};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::guard::GuardAbout;
+use crate::limits::guard::GuardAbout;
 
 #[derive(Serialize)]
 struct Payload<'a> {

@@ -1,6 +1,6 @@
 //! Accepted and refused bodies.
 
-use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Call, NUMBER, Reply, Script, World, send_body, sms_code_body, verify_body};
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;

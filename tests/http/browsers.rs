@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{Gateway as _, Simulator};
-use onceward::numbers::CheckOutcome;
+use onceward::verification::numbers::CheckOutcome;
 use onceward_testkit::{
     Memory, NUMBER, Script, Setup, World, get, send_body, sent, sms_code_body, verify_body,
 };

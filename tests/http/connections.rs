@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Client, Gate, Script, Setup, World, get, post, send_body, verify_body};
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use onceward::config::AnswerSet;
 use onceward::domain::Timestamp;
 use onceward::gateway::Simulator;
 use onceward::http::GatewayHealth;
-use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::template::{MessageStyle, Wording};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{
     Call, NUMBER, Reply, Script, Setup, World, get, send_body, sent, sms_code_body, tutorial_code, until,
     verify_body,

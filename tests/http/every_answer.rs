@@ -1,6 +1,6 @@
 //! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
-use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
 use onceward_testkit::{Script, Setup, World, get, post, send_body, sms_code_body, verify_body};
 
 const GETS: [&str; 4] = ["/", "/hello-world", "/healthz", "/readyz"];

@@ -15,7 +15,7 @@ use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{HttpClient, PeerAuthorities};
 use onceward::http::{Forwarder, Proofs, RequestTarget, ServedRoutes};
-use onceward::numbers::SendOutcome;
+use onceward::verification::numbers::SendOutcome;
 use onceward_testkit::{Reply, Script, Setup, V2World, World, post, root, send_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

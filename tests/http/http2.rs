@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Gate, Memory, Script, Setup, send_body, verify_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use onceward::http::openapi_json;
-use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Script, World, json, send_body, sms_code_body, verify_body};
 use serde_json::Value;
 

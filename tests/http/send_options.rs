@@ -1,8 +1,8 @@
 //! The options of a send.
 
 use onceward::domain::{Channel, Locale};
-use onceward::numbers::SendOutcome;
 use onceward::template::{AppHash, MessageStyle, Wording};
+use onceward::verification::numbers::SendOutcome;
 use onceward_testkit::{Call, NUMBER, Script, World, tutorial_code};
 
 const BAD_BODY: &str = r#""message":"Invalid request body"}"#;

@@ -1,6 +1,6 @@
 //! The soft stop and the hard stop.
 
-use onceward::numbers::SendOutcome;
+use onceward::verification::numbers::SendOutcome;
 use onceward_testkit::{Gate, Script, World, get, post, send_body};
 use tokio::net::TcpStream;
 

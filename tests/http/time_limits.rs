@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use onceward::numbers::SendOutcome;
+use onceward::verification::numbers::SendOutcome;
 use onceward_testkit::{Client, Gate, Memory, Script, get, post, send_body};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::time::Instant;

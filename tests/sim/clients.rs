@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use onceward::attempts::AttemptLog;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
-use onceward::numbers::command::{NumberCommand, Request, Responder};
-use onceward::numbers::in_flight::CommandPermit;
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
+use onceward::verification::numbers::command::{NumberCommand, Request, Responder};
+use onceward::verification::numbers::in_flight::CommandPermit;
 use rand::RngExt;
 
 use crate::facts::{Checked, CommandId, Intent, Outcome, Stage, What};

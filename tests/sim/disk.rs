@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onceward::attempts::AttemptLog;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};

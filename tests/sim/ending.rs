@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use onceward::attempts::AttemptLog;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::engine::NumberState;
-use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 
 use crate::facts::{Checked, Fact, Outcome, What};
 use crate::setup::millis;

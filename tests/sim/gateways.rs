@@ -3,9 +3,9 @@
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, PossiblySent, SendResult};
-use onceward::guard::Ticket;
-use onceward::numbers::Refusal;
-use onceward::numbers::command::Request;
+use onceward::limits::guard::Ticket;
+use onceward::verification::numbers::Refusal;
+use onceward::verification::numbers::command::Request;
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
-use onceward::attempts::{AttemptLog, VerifyStatus};
+use onceward::delivery::attempts::{AttemptLog, VerifyStatus};
 use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::engine::{NumberState, Salt, derive_code};
-use onceward::numbers::command::{Asking, Sending};
-use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
+use onceward::verification::numbers::command::{Asking, Sending};
+use onceward::verification::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 
 use crate::clients::command_of;
 use crate::disk::log_of;

@@ -1,7 +1,7 @@
 //! The memories of one number after each fact.
 
 use onceward::engine::CheckResult;
-use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
 use crate::count::{self, Decision, Memories};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use onceward::config::AttemptLogSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use onceward::numbers::{NumberKey, Policies};
 use onceward::shard::Slots;
+use onceward::verification::numbers::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -4,18 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use onceward::attempts::AttemptLog;
 use onceward::config::AttemptLogSettings;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, Policy, SlotHash};
-use onceward::limit::KeyedRequest;
-use onceward::metrics::ServiceNames;
-use onceward::numbers::command::{Asking, NumberDeps, Sending, Task};
-use onceward::numbers::table::NumberTable;
-use onceward::numbers::{NumberCapacity, Policies};
+use onceward::limits::rate::KeyedRequest;
+use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{
     Capacity, Core, Kinds, LimitedTable, RecordKey, Records, ShardSettings, Tables, Write,
 };
+use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
+use onceward::verification::numbers::table::NumberTable;
+use onceward::verification::numbers::{NumberCapacity, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -1,6 +1,6 @@
 //! Crashes, panics, the clock, and the sweep.
 
-use onceward::numbers::in_flight::CommandLimit;
+use onceward::verification::numbers::in_flight::CommandLimit;
 use rand::RngExt;
 
 use crate::disk::MOST_DELAYED;

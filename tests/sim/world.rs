@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use onceward::attempts::AttemptLog;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
-use onceward::numbers::command::{Asking, NumberDeps, PendingReply, Sending};
-use onceward::numbers::in_flight::CommandLimit;
-use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 use onceward::shard::{Record as _, RecordKey};
+use onceward::verification::numbers::command::{Asking, NumberDeps, PendingReply, Sending};
+use onceward::verification::numbers::in_flight::CommandLimit;
+use onceward::verification::numbers::{CheckOutcome, Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 

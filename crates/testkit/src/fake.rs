@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use onceward::attempts::{ListedAttempt, VerifyStatus};
-use onceward::audit::Author;
+use onceward::delivery::attempts::{ListedAttempt, VerifyStatus};
 use onceward::delivery::{Attempt, SendStatus};
 use onceward::domain::{
     AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
 };
 use onceward::engine::LockoutState;
 use onceward::gateway::{BoxFuture, ReceiptStatus};
-use onceward::verify::{
+use onceward::registry::audit::Author;
+use onceward::verification::verify::{
     AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };

@@ -4,7 +4,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! use onceward::numbers::CheckOutcome;
+//! use onceward::verification::numbers::CheckOutcome;
 //! use onceward_testkit::{Script, World, verify_body};
 //!
 //! let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;

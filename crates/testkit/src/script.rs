@@ -7,8 +7,8 @@ use onceward::domain::{Channel, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::gateway::BoxFuture;
 use onceward::http::Verify;
-use onceward::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use onceward::template::MessageStyle;
+use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use tokio::sync::Semaphore;
 
 /// A call of the script, with readable secrets.

@@ -11,16 +11,16 @@ use onceward::config::services::AccountSettings;
 use onceward::domain::{ApiSecret, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules, SlotHash};
 use onceward::gateway::BoxFuture;
-use onceward::guard::VerifiedNumbers;
 use onceward::http::{Base, V2};
+use onceward::limits::guard::VerifiedNumbers;
 use onceward::node::kinds;
-use onceward::numbers::NumberCapacity;
 use onceward::registry::{
     Registry, RegistryDeps, RegistrySettings, Scope, Service, ServiceSettings, gateway_sid,
 };
 use onceward::shard::{ShardDeps, Shards};
 use onceward::store::MemoryStore;
 use onceward::template::Templates;
+use onceward::verification::numbers::NumberCapacity;
 use onceward::webhook::{Event, Outbox, OutboxBounds, Post, Posted, Transport};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;

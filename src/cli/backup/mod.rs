@@ -11,19 +11,19 @@ mod tests;
 
 pub use file::{ExportError, Header, ImportError, Reader, Writer};
 
-use crate::attempts::AttemptLog;
-use crate::audit::AuditEntry;
-use crate::budgets::BudgetRecord;
+use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::guard::{GuardRecord, VerifiedRecord};
-use crate::history;
-use crate::hosted::HostedSession;
-use crate::limit::{Counter, KeyedRequest};
-use crate::numbers::{CarryUse, NumberKey};
+use crate::limits::budgets::BudgetRecord;
+use crate::limits::guard::{GuardRecord, VerifiedRecord};
+use crate::limits::rate::{Counter, KeyedRequest};
+use crate::node::history;
 use crate::registry;
+use crate::registry::audit::AuditEntry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
+use crate::verification::hosted::HostedSession;
+use crate::verification::numbers::{CarryUse, NumberKey};
 use crate::webhook::EventRecord;
 
 /// Marks the record of a test number in a line.

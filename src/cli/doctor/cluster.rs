@@ -5,8 +5,8 @@ use onceward_cluster::{ClusterView, FULL_REMEDY, MemberStatus};
 use super::super::CommandError;
 use super::super::client::runtime;
 use super::Findings;
-use crate::app::{self, ClusterReport};
 use crate::config::Settings;
+use crate::server::{self, ClusterReport};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -19,7 +19,7 @@ const NODE: &str = "compare the node's \"advertise\" with where it listens, and 
 pub(super) fn examine(settings: &Settings, findings: &mut Findings) -> Result<(), CommandError> {
     let Some(cluster) = &settings.cluster else { return Ok(()) };
     // The configuration has said which file cannot be used.
-    let Ok(report) = runtime()?.block_on(app::ask_all(settings, cluster)) else { return Ok(()) };
+    let Ok(report) = runtime()?.block_on(server::ask_all(settings, cluster)) else { return Ok(()) };
     let ClusterReport { members, view, is_other_key, nodes } = report;
     let mut is_full = false;
     for (url, status) in members {

@@ -9,7 +9,7 @@ use crate::delivery::{SendStatus, TakenAllowance};
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
-use crate::guard::Ticket;
+use crate::limits::guard::Ticket;
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()

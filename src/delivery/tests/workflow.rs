@@ -11,7 +11,7 @@ use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice
 use crate::domain::Held;
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
-use crate::guard::Ticket;
+use crate::limits::guard::Ticket;
 
 const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
 

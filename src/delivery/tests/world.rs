@@ -9,11 +9,11 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::AttemptLog;
 use crate::clock::Clock as _;
 use crate::config::{
     AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, RetrySettings, WorkflowStep,
 };
+use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
     Attempt, Check, CodeLiveness, CodeState, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing,
@@ -24,7 +24,7 @@ use crate::domain::{
 };
 use crate::engine::{PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
-use crate::guard::Ticket;
+use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub fn number() -> PhoneNumber {

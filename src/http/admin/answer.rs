@@ -1,13 +1,13 @@
 //! The answer to "why did I get no code?": what became of the last message to a number, and what support can do.
 
 use super::moment;
-use crate::attempts::{ListedAttempt, VerifyStatus};
+use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
-use crate::guard::Rule;
-use crate::guard::operator::Refusals;
-use crate::verify::{NumberStatus, Status};
+use crate::limits::guard::Rule;
+use crate::limits::guard::operator::Refusals;
+use crate::verification::verify::{NumberStatus, Status};
 
 pub struct Answer {
     /// When the last message was sent or refused.
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::domain::{AttemptId, AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, SidKind};
     use crate::engine::LockoutState;
-    use crate::verify::VerificationStatus;
+    use crate::verification::verify::VerificationStatus;
 
     const NOON: Timestamp = Timestamp::from_millis(1_800_014_400_000);
 

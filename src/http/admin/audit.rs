@@ -4,13 +4,13 @@ use askama::Template;
 
 use super::list::{self, List};
 use super::{AdminRequest, PageHeader, moment};
-use crate::audit::{Action, AuditQuery};
 use crate::domain::Timestamp;
 use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::{ServiceSid, Text, UtcTime, parameters};
 use crate::http::v2::{self, audit::AuditEntryView};
-use crate::numbers::Refusal;
+use crate::registry::audit::{Action, AuditQuery};
+use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/audit";
 

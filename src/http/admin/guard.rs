@@ -6,14 +6,14 @@ use super::overview::grouped;
 use super::session::Notice;
 use super::{AdminRequest, PageHeader, bad_request, readable, refused};
 use crate::domain::{Region, ServiceId, Sid, SidKind};
-use crate::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
-};
-use crate::guard::{Dimension, EntryAction, EntryError, Key, PumpingGuard};
-use crate::history::{Resolution, totals};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::numbers::Refusal;
+use crate::limits::guard::operator::{
+    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
+};
+use crate::limits::guard::{Dimension, EntryAction, EntryError, Key, PumpingGuard};
+use crate::node::history::{Resolution, totals};
+use crate::verification::numbers::Refusal;
 
 /// Items of each type.
 const MOST_ITEMS: usize = 100;

@@ -10,8 +10,8 @@ use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::{Fields, IsLive, ServiceSid, parameters};
-use crate::numbers::Refusal;
 use crate::registry::{ApiKey, Scope, Scopes};
+use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/keys";
 

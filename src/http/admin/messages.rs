@@ -7,15 +7,15 @@ use super::list::{self, List};
 use super::overview::money;
 use super::session::Notice;
 use super::{AdminRequest, PageHeader, moment};
-use crate::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::delivery::SendStatus;
+use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, Sid, SidKind};
 use crate::http::pages::{Frame, redirect};
 use crate::http::response::Response;
 use crate::http::v2::attempts::message_status;
 use crate::http::v2::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
-use crate::numbers::Refusal;
-use crate::verify::{AttemptQuery, Refused, SealedAttempt};
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{AttemptQuery, Refused, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
 

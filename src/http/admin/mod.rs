@@ -48,14 +48,14 @@ use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
 use super::service::Call;
 use super::v2::params::Fields;
 use super::v2::{self, V2, masked_user};
-use crate::audit::Author;
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
-use crate::history::History;
-use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
-use crate::numbers::Refusal;
+use crate::node::history::History;
+use crate::observe::log_limit::OncePerSecond;
+use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
-use crate::verify::Verifying;
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::Verifying;
 
 /// The pages that each page leads to, and their names.
 const PAGES: [(&str, &str); 7] = [

@@ -6,16 +6,16 @@ use super::answer::Answer;
 use super::overview::time_left;
 use super::session::Notice;
 use super::{AdminRequest, PageHeader, moment};
-use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
+use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::guard::operator::{Refusals, refusals_in_words};
 use crate::http::pages::{Frame, redirect, words_for_number};
 use crate::http::response::Response;
-use crate::numbers::Refusal;
+use crate::limits::guard::operator::{Refusals, refusals_in_words};
 use crate::registry::Service;
-use crate::verify::{
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
 use crate::webhook::{Delivery, DeliveryState, EventId};

@@ -14,15 +14,15 @@ use super::{AdminRequest, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
-use crate::guard::operator::BudgetView;
-use crate::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::http::pages::{self, Frame};
 use crate::http::response::Response;
 use crate::http::server::GatewayHealth;
 use crate::http::v2::params::{RangeName, ServiceSid, parameters};
-use crate::metrics::GatewayReading;
-use crate::numbers::{LockedNumber, Refusal};
-use crate::verify::Verifying;
+use crate::limits::guard::operator::BudgetView;
+use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
+use crate::observe::metrics::GatewayReading;
+use crate::verification::numbers::{LockedNumber, Refusal};
+use crate::verification::verify::Verifying;
 
 /// Lockouts that are listed.
 const LOCKOUTS: usize = 20;

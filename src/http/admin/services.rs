@@ -13,8 +13,8 @@ use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::{Fields, Parameters as _};
 use crate::http::v2::services::{Changed, New, ServiceFields};
-use crate::numbers::Refusal;
 use crate::registry::{Origin, Service};
+use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/services";
 

@@ -15,8 +15,8 @@ use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::v2::webhooks::{Changed, New};
-use crate::numbers::Refusal;
 use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::verification::numbers::Refusal;
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError, WebhookLoad,
 };

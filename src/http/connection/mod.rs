@@ -29,8 +29,8 @@ use super::places::BodyPlaces;
 use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
 use super::server::{Deps, ServedRoutes};
-use crate::log_limit::OncePerSecond;
-use crate::numbers::Refusal;
+use crate::observe::log_limit::OncePerSecond;
+use crate::verification::numbers::Refusal;
 
 pub use self::activity::GivesWay;
 pub use self::serve::{serve, serve_http2, with_write_timeout};

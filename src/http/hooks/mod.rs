@@ -26,11 +26,11 @@ use super::service::Call;
 use super::v2::{Error, V2};
 use crate::config::HookKey;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Timestamp};
-use crate::guard::ClientSignals;
-use crate::log_limit::OncePerSecond;
-use crate::numbers::Refusal;
+use crate::limits::guard::ClientSignals;
+use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Scope, Service, TextError};
-use crate::verify::{self, CarriedMessage, CarryCode};
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{self, CarriedMessage, CarryCode};
 
 /// The largest difference between the time of a signature and the clock, either way.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);

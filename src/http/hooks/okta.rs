@@ -9,7 +9,7 @@ use super::{Message, Refused, body, carry, keyed, read_payload};
 use crate::domain::Channel;
 use crate::http::response::{Problem, Response};
 use crate::http::service::Call;
-use crate::verify::CarriedMessage;
+use crate::verification::verify::CarriedMessage;
 
 const WITHIN: Duration = Duration::from_millis(2_500);
 

@@ -24,14 +24,14 @@ use super::service::Call;
 use super::v2::verifications::log_check;
 use super::v2::{Error, V2};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, seconds_up};
-use crate::guard::ClientSignals;
-use crate::hosted::{
+use crate::limits::guard::ClientSignals;
+use crate::registry::Service;
+use crate::verification::hosted::{
     Challenge, Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest,
     SessionSecret,
 };
-use crate::numbers::Refusal;
-use crate::registry::Service;
-use crate::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
 
 const STYLE: &str = include_str!("hosted.css");
 const SCRIPT: &str = include_str!("hosted.js");

@@ -15,8 +15,8 @@ use crate::http::request;
 use crate::http::response::{ErrorFormat, Problem, Response};
 use crate::http::service::Call;
 use crate::http::v2::params::{Param, Text};
-use crate::numbers::{Check, NumberKey, Refusal};
 use crate::registry::{Registry, Scope};
+use crate::verification::numbers::{Check, NumberKey, Refusal};
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 pub const SHOWN: usize = 100;

@@ -6,12 +6,12 @@ use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
     ServiceSid, Url, VerificationSid, nulls, parameters, view,
 };
-use crate::attempts::ListedAttempt;
 use crate::delivery::SendStatus;
+use crate::delivery::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::http::response::Response;
-use crate::verify::{AttemptQuery, SealedAttempt, Summary};
+use crate::verification::verify::{AttemptQuery, SealedAttempt, Summary};
 
 parameters! {
     pub struct Filters {

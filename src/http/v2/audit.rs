@@ -3,9 +3,9 @@
 use super::context::Request;
 use super::error::Error;
 use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
-use crate::audit::{Actor, AuditEntry, AuditQuery};
 use crate::domain::Timestamp;
 use crate::http::response::Response;
+use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
 
 parameters! {
     pub struct Filters {

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::V2;
 use super::error::Error;
 use super::params::{Fields, PageToken, Parameter, Parameters, Url, Whole, is_digits, parameters};
-use crate::audit::Author;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::request;
 use crate::http::response::Response;
 use crate::http::service::Call;
+use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 
 /// A request whose sender is known.

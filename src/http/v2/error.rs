@@ -10,9 +10,9 @@ use tracing::{debug, error, info};
 use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, NotServed, Response};
-use crate::numbers::Refusal;
 use crate::registry::{Item, RegistryError, TextError};
-use crate::verify::Refused;
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::Refused;
 
 /// Features of Twilio's that are not served here, by the beginnings of their parameters.
 const NOT_SERVED: [(&str, &str); 9] = [

@@ -6,9 +6,9 @@ use super::context::Request;
 use super::error::Error;
 use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
 use crate::domain::{ServiceId, Sid};
-use crate::guard::operator::{Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
-use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
+use crate::limits::guard::operator::{Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
+use crate::limits::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::registry::Service;
 
 parameters! {

@@ -6,9 +6,9 @@ use super::params::{
     AccountSid, ChannelList, ChannelName, Date, HostedSessionSid, Id, Note, ServiceSid, Url, parameters, view,
 };
 use crate::domain::{Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
 use crate::http::response::Response;
-use crate::numbers::Refusal;
+use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
+use crate::verification::numbers::Refusal;
 
 parameters! {
     pub struct NewSession {

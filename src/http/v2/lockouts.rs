@@ -7,7 +7,7 @@ use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
 use crate::domain::{PhoneNumber, Sid};
 use crate::engine::LockoutState;
 use crate::http::response::Response;
-use crate::verify::Erasure;
+use crate::verification::verify::Erasure;
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.

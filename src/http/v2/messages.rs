@@ -13,9 +13,9 @@ use super::params::{
     Whole, parameters, view,
 };
 use crate::domain::{Code, CodeLength, Locale, PhoneNumber, Sid};
-use crate::guard::ClientSignals;
 use crate::http::response::Response;
-use crate::verify::{CarriedMessage, CarryCode};
+use crate::limits::guard::ClientSignals;
+use crate::verification::verify::{CarriedMessage, CarryCode};
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);

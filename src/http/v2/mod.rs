@@ -41,11 +41,11 @@ use super::route::{Access, Found};
 use super::service::Call;
 use crate::config::HookSettings;
 use crate::domain::{ServiceId, Timestamp};
-use crate::hosted::HostedSessions;
-use crate::log_limit::OncePerSecond;
-use crate::numbers::Refusal;
+use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Caller, Registry, Scope};
-use crate::verify::{Refused, Verifications};
+use crate::verification::hosted::HostedSessions;
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{Refused, Verifications};
 use crate::webhook::Outbox;
 
 pub use context::{Base, Frame, Meta, Paging, Request};

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::error::{Cause, Error};
 use super::params::{Fields, JSON, Parameter};
-use crate::attempts::StatusFilter;
-use crate::audit::Action;
+use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
     Channel, Code, CodeLength, DateTime, GatewayName, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
 };
-use crate::guard::operator;
-use crate::guard::{Dimension, EntryAction};
+use crate::limits::guard::operator;
+use crate::limits::guard::{Dimension, EntryAction};
 use crate::registry::WebhookStatus;
+use crate::registry::audit::Action;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::{Ending, VerificationTarget};
+use crate::verification::verify::{Ending, VerificationTarget};
 use crate::webhook::{DeliveryState, EventId, EventType};
 
 pub(super) fn matching(pattern: impl Into<String>) -> Value {

@@ -15,12 +15,12 @@ use super::params::{
     VerificationSid, matching, parameters, view, word_views,
 };
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
-use crate::guard::{ClientSignals, Exemption};
 use crate::http::response::Response;
 use crate::http::service::Call;
+use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::{
+use crate::verification::verify::{
     self, CheckCode, Ending, Refused, SealedAttempt, Status, Verification, VerificationTarget,
 };
 

@@ -14,8 +14,8 @@ use super::params::{
 };
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::response::Response;
-use crate::numbers::Refusal;
 use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
+use crate::verification::numbers::Refusal;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 parameters! {

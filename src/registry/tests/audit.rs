@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, named, number};
-use crate::audit::{Actor, AuditLog, AuditQuery};
+use crate::registry::audit::{Actor, AuditLog, AuditQuery};
 use crate::shard::LogPart;
 
 #[tokio::test]

@@ -13,7 +13,6 @@ use crate::config::{Bounds, GuardSettings};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
-use crate::numbers::{NumberCapacity, ShardStartError};
 use crate::registry::{
     OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
     Translation,
@@ -21,6 +20,7 @@ use crate::registry::{
 use crate::shard::tests::FaultyStore;
 use crate::shard::{ShardDeps, Shards};
 use crate::template::Templates;
+use crate::verification::numbers::{NumberCapacity, ShardStartError};
 
 pub(crate) use crate::registry::services::blank;
 
@@ -117,7 +117,10 @@ pub(crate) async fn start(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &crate::guard::VerifiedNumbers::new(1_000)),
+        kinds: kinds::all(
+            &NumberCapacity::new(bounds.numbers),
+            &crate::limits::guard::VerifiedNumbers::new(1_000),
+        ),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),

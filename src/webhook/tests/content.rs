@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::EngineClock;
-use crate::guard::GuardAbout;
+use crate::limits::guard::GuardAbout;
 
 #[tokio::test(start_paused = true)]
 async fn events_describe_the_verification_and_never_the_code() {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::config::GuardSettings;
-use crate::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers};
+use crate::limits::guard::{
+    ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers,
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {

@@ -8,7 +8,7 @@ use onceward::clock::ManualClock;
 use onceward::domain::PhoneNumber;
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks};
-use onceward::numbers::CheckOutcome;
+use onceward::verification::numbers::CheckOutcome;
 use onceward_testkit::{Call, Client, Reply, Script, Setup, THEN, World, sent};
 use secrecy::SecretString;
 use serde_json::Value;

@@ -1,12 +1,12 @@
 //! Records of numbers and of sends.
 
 use bytes::Bytes;
-use onceward::attempts::AttemptLog;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::{PhoneNumber, ServiceId};
 use onceward::engine::NumberState;
-use onceward::numbers::table::NumberTable;
-use onceward::numbers::{NumberCapacity, NumberKey};
 use onceward::shard::{Record as _, RecordError, RecordKey, Stored, Table as _, decode, encode};
+use onceward::verification::numbers::table::NumberTable;
+use onceward::verification::numbers::{NumberCapacity, NumberKey};
 
 /// The largest record of a number, in bytes.
 const LARGEST_STATE: usize = 118;

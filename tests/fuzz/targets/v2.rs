@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use onceward::domain::PhoneNumber;
-use onceward::verify::VerificationTarget;
+use onceward::verification::verify::VerificationTarget;
 use onceward_testkit::{Reply, V2Call, V2World, basic, given, root};
 use serde_json::{Value, json};
 

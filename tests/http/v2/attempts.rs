@@ -2,7 +2,7 @@
 
 use onceward::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use onceward::registry::Scope;
-use onceward::verify::{AttemptQuery, SealedAttempt};
+use onceward::verification::verify::{AttemptQuery, SealedAttempt};
 use onceward_testkit::{THEN, V2Call as Call, V2World, is_error, json, root, ve, vl};
 use serde_json::json;
 

@@ -1,9 +1,9 @@
 //! The limit on long answers.
 
-use onceward::attempts::MOST_ROWS;
+use onceward::delivery::attempts::MOST_ROWS;
 use onceward::domain::{Channel, ServiceId};
 use onceward::registry::EventType;
-use onceward::verify::SealedAttempt;
+use onceward::verification::verify::SealedAttempt;
 use onceward_testkit::{Script, Setup, V2World, attempt, basic, is_error, root};
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use onceward::numbers::Refusal;
 use onceward::registry::TextError;
-use onceward::verify::Refused;
+use onceward::verification::numbers::Refusal;
+use onceward::verification::verify::Refused;
 use onceward_testkit::{THEN, V2World, is_error, json};
 
 #[tokio::test]

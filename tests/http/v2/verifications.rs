@@ -1,7 +1,7 @@
 //! `Verifications`: the parameters and the answers.
 
 use onceward::domain::{Channel, Sid, SidKind};
-use onceward::verify::{Ending, Status, VerificationTarget};
+use onceward::verification::verify::{Ending, Status, VerificationTarget};
 use onceward_testkit::{Begun, V2Call as Call, V2World, account, given, is_error, json, number, root, ve};
 use serde_json::json;
 

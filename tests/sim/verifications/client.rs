@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use onceward::numbers::command::PendingReply;
-use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
+use onceward::verification::numbers::command::PendingReply;
+use onceward::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 /// A command without an answer.
 pub struct Open {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
-use onceward::numbers::command::Sending;
+use onceward::verification::numbers::command::Sending;
 
 use super::World;
 use super::belief::{Belief, Over};

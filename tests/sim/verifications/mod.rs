@@ -19,12 +19,12 @@ use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, SendOptions, SendResult, SendRules,
     VerificationName,
 };
-use onceward::numbers::check;
-use onceward::numbers::command::{NumberCommand, NumberDeps, Request, Responder, Sending};
-use onceward::numbers::in_flight::{CommandLimit, CommandPermit};
-use onceward::numbers::{Check, NumberKey, Outgoing, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::MessageStyle;
+use onceward::verification::numbers::check;
+use onceward::verification::numbers::command::{NumberCommand, NumberDeps, Request, Responder, Sending};
+use onceward::verification::numbers::in_flight::{CommandLimit, CommandPermit};
+use onceward::verification::numbers::{Check, NumberKey, Outgoing, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

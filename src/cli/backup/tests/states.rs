@@ -12,23 +12,25 @@ use rand::rngs::StdRng;
 
 use super::super::*;
 use super::{AT, MINUTE, key};
-use crate::attempts::{PlannedSend, VerifyStatus};
-use crate::audit::Actor;
 use crate::config::GuardSettings;
+use crate::delivery::attempts::{PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::guard::{ClientSignals, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers};
-use crate::history::{Counts, Group, Resolution, Series};
-use crate::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
-use crate::numbers::table::tests::{kept_state, moment};
-use crate::numbers::{CarryUse, NumberKey};
+use crate::limits::guard::{
+    ClientSignals, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
+};
+use crate::limits::rate::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
+use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
+use crate::registry::audit::Actor;
 use crate::registry::tests::world::{World, named, number};
 use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
+use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
+use crate::verification::numbers::table::tests::{kept_state, moment};
+use crate::verification::numbers::{CarryUse, NumberKey};
 use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.

@@ -376,6 +376,6 @@ fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
 
 #[test]
 fn the_state_of_a_number_stays_small() {
-    // The table in memory packs it further: src/numbers/table/packed.rs.
+    // The table in memory packs it further: src/verification/numbers/table/packed.rs.
     assert!(size_of::<NumberState>() <= 120, "{}", size_of::<NumberState>());
 }

@@ -1,0 +1,279 @@
+//! Records over shards on a store in memory.
+
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::config::Bounds;
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
+use crate::engine::Salt;
+use crate::limits::guard::Ticket;
+use crate::node::kinds;
+use crate::shard::tests::FaultyStore;
+use crate::shard::{After, Command, Decided, Durability, ShardDeps, Subject, Transaction};
+use crate::store::Store;
+use crate::template::MessageStyle;
+use crate::verification::numbers::NumberCapacity;
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Shards over a store, and the handle of their attempts.
+pub(crate) struct World {
+    pub(crate) shards: Shards,
+    pub(crate) attempts: Attempts,
+}
+
+impl World {
+    pub(crate) async fn over(store: Arc<dyn Store>, settings: AttemptLogSettings) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let capacity = NumberCapacity::new(100);
+        let shards = Shards::start(ShardDeps {
+            store,
+            clock,
+            kinds: kinds::all(&capacity, &crate::limits::guard::VerifiedNumbers::new(1_000)),
+            shards: 3,
+            settings: kinds::shard_settings(&Bounds::default()),
+            rng: StdRng::seed_from_u64(1),
+            metrics: Arc::default(),
+        })
+        .await
+        .expect("shards");
+        let attempts = Attempts::new(&shards, settings);
+        Self { shards, attempts }
+    }
+
+    async fn new() -> Self {
+        Self::over(Arc::new(FaultyStore::new()), AttemptLogSettings::default()).await
+    }
+
+    /// Keeps a record, as a decision about its number would.
+    pub(crate) async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
+        let (done, kept) = oneshot::channel();
+        self.shards.submit(Keep { key, log, done });
+        kept.await.expect("kept");
+    }
+
+    async fn listed(&self, limit: usize) -> Vec<u64> {
+        let query = SendQuery::newest(limit);
+        let rows = self.attempts.list(&query).await.expect("a list");
+        rows.iter().map(|row| row.id.key.verification).collect()
+    }
+}
+
+struct Keep {
+    key: AttemptLogKey,
+    log: AttemptLog,
+    done: oneshot::Sender<()>,
+}
+
+impl Command for Keep {
+    type Made = ();
+
+    fn subject(&self) -> Subject {
+        Subject { slot: self.key.slot(), id: self.key.id() }
+    }
+
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
+        view.put(self.key.id(), Some(&self.log), Durability::Durable);
+        Decided::Made(())
+    }
+
+    fn perform(self, (): (), _: &mut After<'_>) {
+        let _ = self.done.send(());
+    }
+
+    fn refuse(self, _: Refusal) {}
+}
+
+pub(crate) fn key(verification: u64) -> AttemptLogKey {
+    AttemptLogKey { service: ServiceId::DEFAULT, verification }
+}
+
+/// One message to a number with these last digits, which a gateway accepted at `at`.
+pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
+    let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
+    let row = Attempt {
+        priority: 1,
+        message_id: Some(format!("SM\u{1b}{last_digits}")),
+        ..Attempt::new(0, Channel::Sms, GatewayName::Http, SendStatus::Sent, at)
+    };
+    AttemptLog {
+        rows: vec![row],
+        next_attempt: 1,
+        ..AttemptLog::new(number, at, AttemptLogSettings::default())
+    }
+}
+
+fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
+    let follow_up = FollowUp {
+        due,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: TakenAllowance::Refundable(Ticket::default()),
+    };
+    let expires = due.plus(Duration::from_secs(600));
+    let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
+    AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
+}
+
+#[tokio::test]
+async fn a_list_has_the_newest_attempts_of_all_shards_first() {
+    let world = World::new().await;
+    for id in 1..=2_000 {
+        let at = START.plus(Duration::from_millis(id * 10));
+        world.keeps(key(id), sent(id % 90, at)).await;
+    }
+    assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
+    assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
+    let number = sent(7, START).number;
+    let query = SendQuery { number: Some(number), ..SendQuery::newest(2) };
+    let rows = world.attempts.list(&query).await.expect("a list");
+    let ids: Vec<_> = rows.iter().map(|row| row.id.key.verification).collect();
+    assert_eq!(ids, [1_987, 1_897]);
+}
+
+#[tokio::test]
+async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
+    let world = World::new().await;
+    let of = |service| ServiceId::new(service);
+    for id in 1..=1_500 {
+        // Several at each moment, so that the order of services matters.
+        let at = START.plus(Duration::from_millis(id / 5));
+        let key = AttemptLogKey { service: of(u32::try_from(id % 4).expect("small")), verification: id };
+        world.keeps(key, sent(id % 90, at)).await;
+    }
+    for services in [vec![0], vec![3, 1], vec![0, 1, 2, 3], vec![9], vec![]] {
+        let mut expected: Vec<_> = (1..=1_500)
+            .map(|id| (id / 5, of(u32::try_from(id % 4).expect("small")), id))
+            .filter(|(_, service, _)| services.contains(&service.get()))
+            .collect();
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        let scope = AttemptScope::Services(services.iter().copied().map(of).collect());
+        let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 2_000).await.expect("a list");
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|listed| (listed.attempt.at.since(START), listed.id.key))
+            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.verification))
+            .collect();
+        assert_eq!(listed, expected, "{services:?}");
+    }
+    let page = async |until: Option<Timestamp>, most, read| {
+        let (all, time) = (AttemptScope::All, (Timestamp::EPOCH, until));
+        world.attempts.newest_read(&all, time, |row| row.id.key.verification == 2, most, read).await
+    };
+    let found = page(None, 10, 600).await.expect("a list");
+    let stopped = found.stopped.expect("too many for one page");
+    assert!(found.records.is_empty() && stopped < START.plus(Duration::from_millis(150)), "{stopped:?}");
+    let rest = page(Some(START.plus(Duration::from_millis(1))), 10, usize::MAX).await.expect("a list");
+    assert_eq!((rest.records.len(), rest.stopped), (1, None));
+    let mut count = 0;
+    world
+        .attempts
+        .each(&AttemptScope::All, START.plus(Duration::from_millis(250)), |_| count += 1)
+        .await
+        .expect("all");
+    assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
+}
+
+#[tokio::test]
+async fn a_verification_is_found_in_every_slot() {
+    let world = World::new().await;
+    let name = VerificationName::from_bits(0x2a_bcde);
+    for id in name.ids().filter(|id| id % 300 == 0) {
+        world.keeps(key(id), sent(1, START)).await;
+    }
+    world.keeps(key(1), sent(1, START)).await;
+    let scope = AttemptScope::Verification(ServiceId::DEFAULT, name);
+    let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 10).await.expect("a list");
+    assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
+}
+
+#[tokio::test]
+async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
+    let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
+    let store = FaultyStore::new();
+    let world = World::over(Arc::new(store.clone()), settings).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
+    for id in 2..=8 {
+        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
+    }
+    for _ in 0..1_000 {
+        if world.listed(10).await == [8, 7, 6, 1] {
+            world.shards.flush().await;
+            assert_eq!(store.snapshot().len(), 4, "the others are gone from the disk");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", world.listed(10).await);
+}
+
+#[tokio::test]
+async fn a_flood_of_one_service_removes_no_record_of_another() {
+    let settings = AttemptLogSettings { keep_at_most: 10, ..AttemptLogSettings::default() };
+    let world = World::over(Arc::new(FaultyStore::new()), settings).await;
+    let of_another = AttemptLogKey { service: ServiceId::new(2), ..key(1) };
+    world.keeps(of_another, sent(1, START)).await;
+    for id in 2..=40 {
+        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
+    }
+    for _ in 0..1_000 {
+        let listed = world.listed(50).await;
+        if listed.len() == 10 {
+            assert_eq!(listed.last(), Some(&1), "{listed:?}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", world.listed(50).await);
+}
+
+#[tokio::test]
+async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
+    let world = World::new().await;
+    let after = |seconds| START.plus(Duration::from_secs(seconds));
+    for (id, seconds) in [(1, 3), (2, 1), (3, 9)] {
+        world.keeps(key(id), planned(id, after(seconds))).await;
+    }
+    let due = |seconds| -> Vec<u64> {
+        let mut due: Vec<_> =
+            world.attempts.take_due(after(seconds), 10).iter().map(|due| due.key.verification).collect();
+        due.sort_unstable();
+        due
+    };
+    assert_eq!(due(0), [0; 0]);
+    assert_eq!(due(3), [1, 2]);
+    assert_eq!(due(3), [0; 0]);
+    let tried = Due { key: key(1), number: planned(1, START).number };
+    world.attempts.put_back(tried, after(4));
+    world.keeps(key(2), sent(2, START)).await;
+    world.attempts.put_back(Due { key: key(2), ..tried }, after(4));
+    assert_eq!(due(4), [1], "what is not planned any more is not due");
+    assert!(!world.attempts.has_no_plans());
+}
+
+#[tokio::test]
+async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
+    let store = FaultyStore::new();
+    let world = World::over(Arc::new(store.clone()), AttemptLogSettings::default()).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
+    world.keeps(key(2), sent(2, START)).await;
+    let again = World::over(Arc::new(store.reopen()), AttemptLogSettings::default()).await;
+    let mut listed = again.listed(10).await;
+    listed.sort_unstable();
+    assert_eq!(listed, [1, 2]);
+    let due = again.attempts.take_due(START.plus(Duration::from_secs(1)), 10);
+    assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
+    let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
+    assert_eq!(log, planned(1, START.plus(Duration::from_secs(1))));
+}

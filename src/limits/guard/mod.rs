@@ -1,0 +1,585 @@
+//! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
+//! stores their records.
+//!
+//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: with the
+//! shard's next commit. A crash may give back what the last half second took. Manual entries are durable before they are
+//! answered.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+mod findings;
+pub mod operator;
+mod verified;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::{GuardSettings, Pricing};
+use crate::domain::{Channel, NumberKey, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
+use crate::engine::{SlotHash, hash_seed};
+use crate::limits::budgets::Budgets;
+pub use crate::limits::budgets::{Charge, ChargeError, SpentBudget};
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
+use crate::registry::Registry;
+use crate::registry::audit::{Author, Change};
+use crate::shard::{Durability, OlderLayout, Record, Refusal, Router, Shards, Subject};
+
+use self::findings::Findings;
+pub use self::verified::{VerifiedNumbers, VerifiedRecord};
+pub use onceward_core::guard::{
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries,
+};
+use onceward_core::guard::{FirstGuardRow, Guard, GuardRow, MOST_ALLOWANCES, VerifiedNumber};
+
+/// Interval between writes of the changes.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Rows that are looked at in each interval, to free those that say nothing.
+const LOOKS: usize = 64;
+
+/// Records that are taken under one lock: some 100 us.
+const AT_ONCE: usize = 512;
+
+/// Records per page of the start. Reading one blocks a shard for some 50 us.
+const PAGE: usize = 64;
+
+/// Rows that were dropped are logged once in this time.
+const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
+
+/// A row of the guard: an allowance, a number with messages, or a manual entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardRecord(pub GuardRow);
+
+/// With more allowances, and announced messages.
+#[derive(Deserialize)]
+struct FirstGuardRecord(FirstGuardRow);
+
+impl From<FirstGuardRecord> for GuardRecord {
+    fn from(FirstGuardRecord(row): FirstGuardRecord) -> Self {
+        Self(row.into())
+    }
+}
+
+impl Record for GuardRecord {
+    const KIND: u8 = 11;
+    const PLURAL: &'static str = "guard records";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRecord>()];
+
+    fn expires(&self) -> Timestamp {
+        self.0.expires()
+    }
+}
+
+/// What a decision about a number says to the guard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GuardNews {
+    /// The number was verified.
+    Verified,
+    /// A message that the guard let pass was certainly not sent: it gets back what it took.
+    NotSent(Ticket),
+}
+
+/// What a request says to the guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientSignals {
+    /// The address of the person's device; `None` if it is not known.
+    pub address: Option<IpAddr>,
+    pub exemption: Exemption,
+    /// The service has text messages to landlines refused, whatever the rule says.
+    pub refuses_landlines: bool,
+    /// [`Signals::only_number`].
+    pub only_number: bool,
+    /// [`Signals::has_proof`].
+    pub has_proof: bool,
+}
+
+impl ClientSignals {
+    /// With the country and the type of the number, which cost some microseconds.
+    pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
+        let (country, number_type) = number.region_and_type();
+        let Self { exemption, only_number, has_proof, .. } = self;
+        let address = self.address.map(ClientNet::from);
+        Signals { service, number, country, number_type, channel, address, exemption, only_number, has_proof }
+    }
+}
+
+/// Why a manual entry was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    #[error(transparent)]
+    TooMany(#[from] TooManyEntries),
+    /// The setting `numbers` permits none such.
+    #[error("no numbering plan has this number; for a prefix, write '{}****'", .0.e164())]
+    InNoPlan(PhoneNumber),
+    /// After `StoreUnavailable` or `Stopping` the entry may be stored.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What the operator configured.
+#[derive(Default)]
+pub struct GuardConfig {
+    /// Rules and budgets of the server.
+    pub settings: GuardSettings,
+    /// What services change of them.
+    pub services: HashMap<ServiceId, GuardSettings>,
+    pub pricing: Pricing,
+    /// Whether no message costs money, because the simulator is the only gateway: then there are no allowances.
+    pub is_free: bool,
+}
+
+/// An empty allowance or a spent budget. Events of webhooks contain it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardAbout {
+    /// The rule, or the key of the budget.
+    pub rule: String,
+    /// `service` or `all_services`.
+    pub scope: String,
+    /// The number (masked), prefix, country, address or network, or `unproven`. `None` for a budget.
+    pub subject: Option<String>,
+    pub until: Timestamp,
+    /// Messages, or millionths of the currency.
+    pub limit: u64,
+    /// Numbers that the subject usually verifies in a day. `None` for a budget.
+    pub usual: Option<u32>,
+}
+
+/// A message that is to be sent.
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
+    pub service: ServiceId,
+    pub number: PhoneNumber,
+    pub channel: Channel,
+    pub request_id: Option<&'a str>,
+}
+
+type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct PumpingGuard {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    guard: Mutex<Guard>,
+    /// [`GuardConfig::is_free`].
+    is_free: bool,
+    verified: VerifiedNumbers,
+    default_rules: GuardRules,
+    /// Rules of services with their own.
+    rules: HashMap<ServiceId, GuardRules>,
+    budgets: Budgets,
+    /// Names the services in lists; `None` for no names.
+    registry: Option<Registry>,
+    router: Arc<Router>,
+    clock: Arc<dyn Clock>,
+    slots: SlotHash,
+    metrics: Arc<Metrics>,
+    findings: Mutex<Findings>,
+    on_alert: OnceLock<AlertConsumer>,
+    /// One log limiter per rule.
+    refusals: [OncePerSecond; Rule::ALL.len()],
+    /// Held while records are written, which keeps their order.
+    writing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl PumpingGuard {
+    /// Reads the records, and writes changes from now on. `verified` is the table that the shards keep
+    /// [`VerifiedRecord`]s in. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] if a shard failed meanwhile.
+    pub async fn start(
+        shards: &Shards,
+        server_key: &ServerKey,
+        verified: VerifiedNumbers,
+        registry: Option<Registry>,
+        GuardConfig { settings, services, pricing, is_free }: GuardConfig,
+    ) -> Result<Self, Refusal> {
+        let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let (metrics, slots) = (Arc::clone(shards.metrics()), SlotHash::new(server_key));
+        let rules_of = |own: &GuardSettings, base: &GuardRules| {
+            let rules = own.rules(base);
+            GuardRules { mode: if is_free { Mode::Off } else { rules.mode }, ..rules }
+        };
+        let default_rules = rules_of(&settings, &GuardRules::default());
+        let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
+        let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
+        router.for_each(PAGE, |GuardRecord(row)| guard.restore(row)).await?;
+        let limits =
+            services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
+        let names = metrics.service_names().clone();
+        let budgets =
+            Budgets::start(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, names, limits);
+        let inner = Arc::new(Inner {
+            guard: Mutex::new(guard),
+            is_free,
+            verified,
+            default_rules,
+            rules,
+            budgets: budgets.await?,
+            registry,
+            router,
+            clock,
+            slots,
+            metrics: Arc::clone(&metrics),
+            findings: Mutex::default(),
+            on_alert: OnceLock::new(),
+            refusals: Default::default(),
+            writing: Arc::default(),
+        });
+        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), REFUSED);
+        tokio::spawn(run(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
+    pub fn refuses_landline(&self, signals: &Signals) -> bool {
+        let Signals { service, country, number_type, channel, exemption, .. } = *signals;
+        let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
+        exemption != Exemption::AllowancesAndTypes
+            && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
+    }
+
+    /// Whether the lists of countries permit messages of the service to this country.
+    pub fn permits(&self, service: ServiceId, country: Region) -> bool {
+        self.inner.rules(service).permits(Some(country))
+    }
+
+    /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.
+    pub fn is_off(&self, service: ServiceId) -> bool {
+        self.inner.rules(service).are_off() && self.inner.guard().entries.is_empty()
+    }
+
+    /// Refuses a message whose budget is spent.
+    pub fn require_budget(&self, message: Message<'_>) -> Result<(), GuardRefusal> {
+        let Some(spent) = self.inner.budgets.spent(message.service) else { return Ok(()) };
+        self.inner.report_spent_budget(message, &spent);
+        Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) })
+    }
+
+    /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
+    pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
+        let Signals { service, number, channel, .. } = *signals;
+        let (inner, now) = (&self.inner, self.inner.clock.now());
+        let message = Message { service, number, channel, request_id };
+        self.require_budget(message)?;
+        let verified = inner.known(service, number, now);
+        let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
+        for finding in &assessment.findings {
+            inner.count(message, finding, None);
+        }
+        assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
+            if refused.rule != Rule::Landline {
+                let refused = Fact::RefusedByGuard(NumberKey::new(service, number), channel);
+                inner.metrics.count(&refused);
+            }
+        })
+    }
+
+    /// Decides about a further message of a verification, from the client address of the number's last message.
+    pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
+        let known = self.inner.guard().number(signals.service, signals.number).copied();
+        let address = known.and_then(|known| known.address);
+        self.assess(&Signals { address, ..signals }, request_id)
+    }
+
+    /// Learns what became of a message that it let pass.
+    pub fn learn(&self, NumberKey { service, number, is_test }: NumberKey, news: GuardNews) {
+        let inner = &self.inner;
+        let (rules, now) = (inner.rules(service), inner.clock.now());
+        if let GuardNews::NotSent(ticket) = &news {
+            return inner.guard().give_back(service, number, ticket, rules, now);
+        }
+        if is_test || rules.mode == Mode::Off {
+            return;
+        }
+        let earlier = inner.known(service, number, now);
+        let has_room = earlier.is_some() || inner.verified.has_room(service);
+        let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
+        if let Some(verified) = verified.filter(|verified| earlier != Some(*verified)) {
+            let subject = inner.verified_subject(service, number);
+            // The shard decides it before the number's next command.
+            drop(inner.router.decide_unbounded(subject, move |view| {
+                view.put(subject.id, Some(&VerifiedRecord(verified)), Durability::Lazy);
+                Ok::<_, Refusal>(())
+            }));
+        }
+    }
+
+    /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
+    pub async fn charge(&self, message: Message<'_>, is_free: bool) -> Result<Charge, ChargeError> {
+        let Message { service, number, channel, .. } = message;
+        let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
+        charged.inspect_err(|error| {
+            if let ChargeError::Spent(spent) = error {
+                self.inner.report_spent_budget(message, spent);
+            }
+        })
+    }
+
+    /// The slots of numbers.
+    pub fn slots(&self) -> &SlotHash {
+        &self.inner.slots
+    }
+
+    /// Calls `alert` for each empty allowance, once an hour, and for each spent budget from now on, with the message that
+    /// led to it. Only the first call has an effect.
+    pub fn on_alert(&self, alert: impl Fn(Message<'_>, GuardAbout) + Send + Sync + 'static) {
+        let _ = self.inner.on_alert.set(Box::new(alert));
+    }
+
+    /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
+    pub fn unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        self.inner.guard().unlock(service, number)
+    }
+
+    /// Whether [`unlock`](Self::unlock) has something to end.
+    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        self.inner.guard().number(service, number).is_some()
+    }
+
+    /// Whether [`erase`](Self::erase) has something to forget in this service.
+    pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        let inner = &self.inner;
+        let slot = inner.verified_subject(service, number).slot;
+        // In any mode: the guard may have been on when the number was verified.
+        inner.guard().knows(service, number, inner.clock.now())
+            || inner.verified.get(slot, service, number).is_some()
+            || inner.findings().names(service, number)
+    }
+
+    /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
+    /// manual entry. Returns whether the guard knew it.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After an error a record may be left.
+    pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
+        let (inner, key) = (&self.inner, Key::new(service, Dimension::Number(number)));
+        let mut is_known = inner.guard().entries.get(&key, inner.clock.now()).is_some();
+        if is_known {
+            let _writing = inner.writing.lock().await;
+            inner.store_entry(key, None, Durability::Durable, None).await?;
+        }
+        let Some(service) = service else { return Ok(is_known) };
+        is_known |= inner.guard().unlock(service, number);
+        inner.write(Durability::Durable).await?;
+        let is_listed = inner.findings().forget(service, number);
+        let subject = inner.verified_subject(service, number);
+        // Behind a verification that the shard has not decided yet.
+        let removed = inner.router.decide(subject, move |view| {
+            let is_verified = view.get::<VerifiedRecord>(subject.id).is_some();
+            view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
+            Ok::<_, Refusal>(is_verified)
+        });
+        Ok(removed.await.unwrap_or(Err(Refusal::Stopping))? || is_known || is_listed)
+    }
+
+    /// Hands all changes to the shards. Those that a shard refuses are handed again later.
+    pub async fn flush(&self) {
+        // The shard logs why it refuses.
+        let _ = self.inner.write(Durability::Lazy).await;
+    }
+
+    /// The state for metrics: the tables, the rows that were dropped, and the budgets.
+    pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
+        let Inner { verified, budgets, .. } = &*self.inner;
+        let guard = self.inner.guard();
+        let (allowances, dropped) = (guard.rows.held(), guard.rows.dropped);
+        drop(guard);
+        let tables = [
+            ("guard allowances", allowances, MOST_ALLOWANCES),
+            ("verified numbers", verified.held(), verified.limit()),
+        ];
+        let tables = tables.map(|(name, held, limit)| TableReading { name, held, limit });
+        (tables.into(), dropped, budgets.list(None))
+    }
+}
+
+/// Writes the changes until the last handle is gone.
+async fn run(inner: Weak<Inner>) {
+    let (mut logged, mut next_log) = (0, Timestamp::EPOCH);
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let _ = inner.write(Durability::Lazy).await;
+        let (now, mut guard) = (inner.clock.now(), inner.guard());
+        guard.rows.sweep(LOOKS, now);
+        let dropped = guard.rows.dropped;
+        drop(guard);
+        if dropped > logged && now >= next_log {
+            tracing::warn!(
+                dropped = dropped - logged,
+                limit = MOST_ALLOWANCES,
+                "guard table full, allowances dropped"
+            );
+            (logged, next_log) = (dropped, now.plus(DROPS_LOGGED));
+        }
+    }
+}
+
+impl Inner {
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rules(&self, service: ServiceId) -> &GuardRules {
+        self.rules.get(&service).unwrap_or(&self.default_rules)
+    }
+
+    /// A number that was verified in the last 30 days.
+    fn known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> Option<VerifiedNumber> {
+        if self.rules(service).mode == Mode::Off {
+            return None;
+        }
+        let verified = self.verified.get(self.verified_subject(service, number).slot, service, number);
+        verified.filter(|verified| now < verified.expires())
+    }
+
+    fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
+        let id = record_id(service, number.as_u64());
+        Subject { slot: self.slots.of(id), id }
+    }
+
+    /// Writes the changed allowances. After a refusal, what was not written waits for the next time.
+    async fn write(&self, durability: Durability) -> Result<(), Refusal> {
+        let _writing = self.writing.lock().await;
+        let mut result = Ok(());
+        while result.is_ok() {
+            let changed = self.guard().rows.take_changed(AT_ONCE);
+            // By slot: a decision is about one.
+            let mut slots = BTreeMap::<u8, Vec<_>>::new();
+            for (name, row) in changed {
+                let (service, dimension) = name;
+                let of_name = (Key::new(Some(service), dimension), false);
+                let Subject { slot, id } = Subject::of_name(&of_name, &self.slots);
+                let record = row.map(|row| GuardRecord(GuardRow::Allowance(service, dimension, row)));
+                slots.entry(slot).or_default().push((name, id, record));
+            }
+            if slots.is_empty() {
+                break;
+            }
+            let writes = slots.into_iter().map(|(slot, rows)| {
+                let (names, subject) =
+                    (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
+                let written = self.router.decide(subject, move |view| {
+                    for (_, id, record) in &rows {
+                        view.put(*id, record.as_ref(), durability);
+                    }
+                    Ok(())
+                });
+                (names, written)
+            });
+            for (names, written) in writes.collect::<Vec<(Vec<_>, _)>>() {
+                let written = written.await.unwrap_or(Err(Refusal::Stopping));
+                if written.is_err() {
+                    let mut guard = self.guard();
+                    for name in names {
+                        guard.rows.mark_changed(name);
+                    }
+                }
+                result = result.and(written);
+            }
+        }
+        result
+    }
+
+    /// Writes a manual entry, or removes its record, with a line of the audit log; then it holds.
+    async fn store_entry(
+        &self,
+        key: Key,
+        entry: Option<Entry>,
+        durability: Durability,
+        audited: Option<(Author, Change)>,
+    ) -> Result<(), Refusal> {
+        let subject = Subject::of_name(&(key, true), &self.slots);
+        let record = entry.map(|entry| GuardRecord(GuardRow::Entry(key, entry)));
+        let written = self.router.decide(subject, move |view| {
+            view.put(subject.id, record.as_ref(), durability);
+            if let Some((author, change)) = &audited {
+                author.record(change.clone(), view);
+            }
+            Ok(())
+        });
+        written.await.unwrap_or(Err(Refusal::Stopping))?;
+        self.guard().set_entry(key, entry);
+        Ok(())
+    }
+
+    /// Reports that a budget has nothing left for a message.
+    fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
+        let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
+        let (is_refused, until) = (true, Some(spent.until));
+        self.count(message, &Finding { rule, key, is_refused, figures: None, until }, spent.newly_spent);
+    }
+
+    /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
+    fn count(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
+        let Message { service, number, request_id, .. } = message;
+        let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
+        let (rule, effect) = (finding.rule.as_str(), effect(finding.is_refused));
+        self.metrics.guard_finding(rule, effect);
+        let is_first = self.findings().count(service, finding, self.clock.now()) && figures.is_some();
+        let names = self.metrics.service_names();
+        let name = names.of(service);
+        let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));
+        let usual = figures.map(|figures| figures.usual);
+        let shown = until.map(|until| until.rfc3339_seconds().to_string());
+        if let Some((budget, limit)) = newly_spent {
+            let service = scope.and_then(|scope| names.of(scope));
+            tracing::warn!(budget, limit, service, until = shown, "budget spent");
+        }
+        if is_first {
+            tracing::warn!(
+                rule, effect, %subject, service = name, until = shown, level, most, usual, "guard allowance empty"
+            );
+        }
+        if !finding.is_refused {
+            return;
+        }
+        if (is_first || newly_spent.is_some())
+            && let Some(alert) = self.on_alert.get()
+        {
+            let about = GuardAbout {
+                rule: newly_spent.map_or(rule, |(budget, _)| budget).to_owned(),
+                scope: if scope.is_some() { "service" } else { "all_services" }.to_owned(),
+                subject: newly_spent.is_none().then(|| subject.to_string()),
+                until: until.unwrap_or(Timestamp::EPOCH),
+                limit: newly_spent.map_or(most.unwrap_or(0).into(), |(_, limit)| limit),
+                usual,
+            };
+            alert(message, about);
+        }
+        let first = Mutex::new(Some((request_id.map(str::to_owned), number)));
+        self.refusals[finding.rule as usize].note(move |count| {
+            // Later lines cover several numbers and name none.
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((request_id, number)) = first.filter(|_| count == 1) else {
+                return tracing::info!(rule, count, "send refused by guard");
+            };
+            tracing::info!(
+                request_id, %number, rule, %subject, service = name, until = shown, level, most, usual, count,
+                "send refused by guard"
+            );
+        });
+    }
+}
+
+const REFUSED: &str = "refused";
+
+/// What follows from a broken rule, as metrics and lists name it.
+const fn effect(is_refused: bool) -> &'static str {
+    if is_refused { REFUSED } else { "recorded" }
+}

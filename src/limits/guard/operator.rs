@@ -1,0 +1,544 @@
+//! The guard for its operator: explanations, lists and changes. The command line, the API and the dashboard show the same
+//! items.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use onceward_core::guard::Refusals;
+use onceward_core::guard::{AllowanceNow, Explained};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard, Rule,
+    effect,
+};
+use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+pub use crate::observe::metrics::BudgetView;
+use crate::registry::Service;
+use crate::registry::audit::{Action, Author, Change};
+use crate::shard::{Durability, Refusal};
+
+/// Services of an explanation that is about all of them.
+const EXPLAINED_SERVICES: usize = 10;
+
+/// The length of an entry in minutes unless the operator says another, and that of the longest one.
+pub const USUAL_MINUTES: u32 = 12 * 60;
+pub const MOST_MINUTES: u32 = 365 * 24 * 60;
+
+/// What [`subject`] reads, for error messages.
+pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
+     digits), a country (TJ), a client address (192.0.2.7) or a network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48)";
+
+/// Allowances that are read under one lock: some 5 us.
+const ALLOWANCES_AT_ONCE: usize = 256;
+
+/// Reads a number, prefix, country, client address or network.
+pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
+    let text = text.trim();
+    if let Some(digits) = text.strip_suffix("****") {
+        let digits = digits.strip_prefix('+')?;
+        // No message has a prefix of another length than a number's.
+        let number = PhoneNumber::from_e164(&format!("+{digits}0000"))?;
+        return number.has_possible_length().then(|| Dimension::prefix_of(number));
+    }
+    if text.len() == 2 {
+        return Region::parse(text).map(|country| Dimension::Country(Some(country)));
+    }
+    if let Some(network) = text.strip_suffix("/24").or_else(|| text.strip_suffix("/48")) {
+        let network = network.parse::<IpAddr>().ok().map(|address| ClientNet::from(address).network());
+        return network.map(Dimension::Network).filter(|network| network.to_string() == text);
+    }
+    if let Ok(address) = text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>() {
+        return Some(Dimension::Address(ClientNet::from(address)));
+    }
+    PhoneNumber::parse(text, region).ok().map(Dimension::Number)
+}
+
+/// A subject with a masked number.
+pub fn masked(dimension: Dimension) -> String {
+    dimension.to_string()
+}
+
+/// A subject as [`subject`] reads it, with the whole number.
+pub fn exact(dimension: Dimension) -> String {
+    match dimension {
+        Dimension::Number(number) => number.e164(),
+        other => masked(other),
+    }
+}
+
+/// Something that the guard has, or did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardItem")]
+pub struct Item {
+    /// `budget`, `allowance`, `entry`; messages of an hour that broke a rule: `refused`, or `recorded` by one that only
+    /// records.
+    #[serde(rename = "type")]
+    #[schemars(regex(pattern = "^(budget|allowance|entry|refused|recorded)$"), example = &"allowance")]
+    pub kind: String,
+    /// The service; null for all services.
+    pub service_sid: Option<String>,
+    /// The name of the service, or `all`.
+    pub service: String,
+    /// The number (masked in lists), prefix, country, address or network; `unproven`: all unproven countries; `all`; or the
+    /// key of a budget.
+    #[schemars(example = &"+99290000****")]
+    pub subject: String,
+    /// `allow` or `block`, of an entry. Else null.
+    pub action: Option<String>,
+    /// What it does, in words.
+    pub details: String,
+    /// Messages that an allowance or a budget still has, of money millionths of the currency; or that broke the rule. Null
+    /// for entries.
+    pub messages: Option<u64>,
+    /// The messages of a full allowance or of the whole budget. Else null.
+    pub most: Option<u64>,
+    /// Numbers that are usually verified in a day. Null for what has no allowance.
+    pub usual: Option<u32>,
+    /// When the next message from a network without verified numbers passes, or when an entry ends; null for now.
+    #[schemars(extend("format" = "date-time"))]
+    pub date_until: Option<String>,
+}
+
+/// What the guard knows of a subject in one service, and why it refuses messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "GuardServiceExplanation")]
+pub struct ServiceExplanation {
+    /// The service; null for a deleted one.
+    pub service_sid: Option<String>,
+    /// The name of the service.
+    pub service: String,
+    /// Whether a text message is refused now. In the service `default` a number of no numbering plan is not: the compatible
+    /// routes accept it.
+    pub refused: bool,
+    /// The client of the number's last message, which the next one is assumed to come from. Null for one without verified
+    /// numbers.
+    pub client: Option<String>,
+    /// Why messages are refused or pass, each in a sentence.
+    pub reasons: Vec<String>,
+    /// The narrowest first.
+    pub allowances: Vec<Item>,
+}
+
+/// What the guard does with messages to or from a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "GuardExplanation")]
+pub struct Explanation {
+    /// The number, prefix, country, address or network.
+    #[schemars(example = &"+992900000123")]
+    pub subject: String,
+    /// The service that was asked for, or the ten that refuse it or have the least left.
+    pub services: Vec<ServiceExplanation>,
+    /// The number of further services, which have rules, entries or allowances and are not shown.
+    #[schemars(example = 0)]
+    pub services_left_out: usize,
+}
+
+const fn whose(service: Option<ServiceId>) -> &'static str {
+    if service.is_some() { "this service" } else { "all services" }
+}
+
+fn shown(at: Timestamp) -> String {
+    at.rfc3339_seconds().to_string()
+}
+
+/// The country and the type of a subject's numbers.
+fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
+    match dimension {
+        Dimension::Number(number) => number.region_and_type(),
+        Dimension::Prefix(digits) => {
+            let number = PhoneNumber::from_u64(digits.saturating_mul(10_000));
+            (number.and_then(PhoneNumber::region), NumberType::Other)
+        }
+        Dimension::Country(country) => (country, NumberType::Other),
+        _ => (None, NumberType::Other),
+    }
+}
+
+/// Why messages to or from a subject break a rule.
+fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Finding) -> String {
+    let of = exact(key.dimension);
+    match (rule, until) {
+        (Rule::CountryList, _) => {
+            format!(
+                "The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard."
+            )
+        }
+        (_, Some(until)) => {
+            let allow = if *rule == Rule::Unproven { exact(subject) } else { of.clone() };
+            let until = shown(*until);
+            format!(
+                "The allowance of {of} is used up until {until}; onceward guard allow '{allow}' lets messages pass."
+            )
+        }
+        (_, None) => {
+            let does = if *is_refused { "refuses" } else { "only records" };
+            format!(
+                "The rule {rule} {does} the type of {of}: see number-types and landlines of the key guard."
+            )
+        }
+    }
+}
+
+impl PumpingGuard {
+    /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
+    /// an allowance of the subject lacks most.
+    pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
+        let (inner, now) = (&self.inner, self.now());
+        let services = service.map_or_else(|| self.services(now), |service| [service.id].into());
+        let explained = services.into_iter().map(|service| {
+            let verified = match dimension {
+                Dimension::Number(number) => inner.known(service, number, now),
+                _ => None,
+            };
+            let (of, rules) = (country_and_type(dimension), inner.rules(service));
+            let explained = inner.guard().explain(service, dimension, of, rules, verified, now);
+            let least = explained.allowances.iter().map(AllowanceNow::rank).min();
+            ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
+        });
+        let mut explained: Vec<_> = explained.collect();
+        explained.sort_by_key(|(rank, ..)| *rank);
+        let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
+        explained.truncate(EXPLAINED_SERVICES);
+        let explained = explained.into_iter();
+        let services = explained.map(|((.., service), is_known, explained)| {
+            self.of_service(service, dimension, is_known, explained)
+        });
+        let mut services: Vec<_> = services.collect();
+        // A budget may refuse messages, too.
+        services.sort_by_key(|explanation| !explanation.refused);
+        Explanation { subject: exact(dimension), services, services_left_out }
+    }
+
+    /// The services that have allowances, entries or rules of their own, and the default one.
+    fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
+        let guard = self.inner.guard();
+        let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
+        let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
+        all.chain([ServiceId::DEFAULT]).collect()
+    }
+
+    fn of_service(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+        is_known: bool,
+        Explained { assessment, entries, allowances, client, refusals }: Explained,
+    ) -> ServiceExplanation {
+        let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
+        let in_no_plan = matches!(dimension, Dimension::Number(number)
+            if inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number)));
+        let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
+        let mut reasons = Vec::new();
+        if in_no_plan {
+            reasons.push("No numbering plan has this number, therefore /v2 refuses it (60200).".to_owned());
+        }
+        reasons.extend(spent.as_ref().map(|(budget, until)| {
+            let (name, until) = (&budget.name, shown(*until));
+            let of = whose(budget.service_id);
+            format!("The budget {name} of {of} has too little left for a text message until {until}: {budget} spent.")
+        }));
+        reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
+            let (whose, of, until) = (whose(key.service), exact(key.dimension), shown(until));
+            format!(
+                "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
+            )
+        }));
+        let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);
+        reasons.extend(broken.map(|finding| reason(dimension, finding)));
+        if inner.is_free {
+            reasons.push("The simulator is the only gateway: allowances are off.".to_owned());
+        } else if mode != Mode::Block {
+            reasons.push(format!("The mode of the guard is {mode}: an empty allowance refuses nothing."));
+        }
+        if is_known {
+            reasons.push(
+                "It was verified in the last 30 days: most messages take only its own allowance.".to_owned(),
+            );
+        }
+        reasons.extend(refusals.map(refusals_in_words));
+        // The compatible routes, which use the default service, accept such a number.
+        let is_no_plan_refused = in_no_plan && service != ServiceId::DEFAULT;
+        let (service_sid, name) = self.named(Some(service), "default");
+        ServiceExplanation {
+            service_sid,
+            service: name,
+            refused: is_no_plan_refused || spent.is_some() || assessment.verdict.is_err(),
+            client: client.map(|client| client.to_string()),
+            reasons,
+            allowances: allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect(),
+        }
+    }
+
+    /// The refusals of a number in a service on the day of the last one.
+    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
+        self.inner.guard().number(service, number)?.refused
+    }
+
+    /// The sid and the name of a service; `none` for no service.
+    fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
+        match service.zip(self.inner.registry.as_ref()) {
+            None => (None, none.to_owned()),
+            Some((id, registry)) => {
+                let (sid, title) = registry.named_by_id(id);
+                (sid.map(|sid| sid.to_string()), title)
+            }
+        }
+    }
+
+    fn item(&self, kind: &str, service: Option<ServiceId>, subject: String, details: String) -> Item {
+        let (service_sid, service) = self.named(service, "all");
+        Item { kind: kind.to_owned(), service_sid, service, subject, details, ..Item::default() }
+    }
+
+    /// `named` is [`masked`] or [`exact`], here and below.
+    fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
+        let AllowanceNow { service, dimension, figures: Figures { level, most, usual }, next_pass_at } =
+            allowance;
+        let left = format!("{level} of {most} messages left, usually {usual} verified a day");
+        let (messages, most) = (Some(level.into()), Some(most.into()));
+        let item = self.item("allowance", Some(service), named(dimension), left);
+        Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
+    }
+
+    fn entry(&self, key: Key, Entry { action, until }: Entry, named: fn(Dimension) -> String) -> Item {
+        let details = match action {
+            EntryAction::Allow => "messages need no allowance",
+            EntryAction::Block => "messages are refused",
+        };
+        let (action, date_until) = (Some(action.to_string()), Some(shown(until)));
+        let item = self.item("entry", key.service, named(key.dimension), details.to_owned());
+        Item { action, date_until, ..item }
+    }
+
+    /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub async fn set_entry(
+        &self,
+        key: Key,
+        action: Option<EntryAction>,
+        minutes: u32,
+        by: Author,
+    ) -> Result<Option<Item>, EntryError> {
+        let (inner, now) = (&self.inner, self.now());
+        if let (Some(_), Dimension::Number(number)) = (action, key.dimension)
+            && inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number))
+        {
+            return Err(EntryError::InNoPlan(number));
+        }
+        let audited = match action {
+            Some(EntryAction::Allow) => Action::GuardAllowed,
+            Some(EntryAction::Block) => Action::GuardBlocked,
+            None => Action::GuardEntryRemoved,
+        };
+        let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
+        let entry = action.map(|action| Entry { action, until });
+        // Keeps the order of the writes of an entry.
+        let writing = Arc::clone(&inner.writing).lock_owned().await;
+        let before = inner.guard().entries.get(&key, now);
+        let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
+            return Ok(None);
+        };
+        inner.guard().entries.make_room(&key, now)?;
+        let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
+        let change = Change::of(audited).in_service(service.map(|service| service.sid));
+        let change = Change { number: Some(masked(key.dimension)), ..change };
+        // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
+        let inner = Arc::clone(inner);
+        let stored = tokio::spawn(async move {
+            let _writing = writing;
+            let stored = inner.store_entry(key, entry, Durability::Durable, Some((by, change))).await;
+            if stored.is_err() {
+                // The shard may have kept it.
+                let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
+            }
+            stored
+        });
+        stored.await.unwrap_or(Err(Refusal::Stopping))?;
+        let mut item = self.entry(key, changed, exact);
+        if let Some(before) = before.filter(|_| action.is_some()) {
+            item.details = format!("{} (in place of {})", item.details, before.action);
+        }
+        Ok(Some(item))
+    }
+
+    /// The budgets of a service, or of all.
+    pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
+        let mut budgets = self.inner.budgets.list(service);
+        for budget in &mut budgets {
+            (budget.service_sid, budget.service) = self.named(budget.service_id, "all");
+        }
+        budgets
+    }
+
+    /// The manual entries of a service or of all: those that end last first.
+    pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
+        let mut entries: Vec<_> = self.inner.guard().entries.list(self.now()).collect();
+        entries.retain(|(key, _)| service.is_none() || key.service == service);
+        entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
+        entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
+    }
+
+    /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
+    /// left.
+    pub fn low_allowances(
+        &self,
+        service: Option<ServiceId>,
+        limit: usize,
+        named: fn(Dimension) -> String,
+    ) -> Vec<Item> {
+        let (now, mut low) = (self.now(), Vec::new());
+        let held = self.inner.guard().rows.held();
+        for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
+            let page: Vec<_> = self.inner.guard().rows.page(start, ALLOWANCES_AT_ONCE).collect();
+            // No send waits for this: the lock is free.
+            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
+            low.extend(page.filter_map(|(service, dimension, allowance)| {
+                let rules = self.inner.rules(service);
+                let allowance = AllowanceNow::new(service, dimension, allowance, rules, now);
+                (rules.mode != Mode::Off && allowance.is_low()).then_some(allowance)
+            }));
+        }
+        low.sort_by_cached_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
+        low.truncate(limit);
+        low.into_iter().map(|allowance| self.allowance(allowance, named)).collect()
+    }
+
+    /// The rules that messages of a service, or of all, broke in this hour and the one before, those with most messages first.
+    pub fn broken_rules(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
+        let mut found: Vec<_> = self.inner.findings().list(self.now()).collect();
+        found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
+        found.sort_by_key(|(_, messages, _)| Reverse(*messages));
+        let item = |(service, messages, Finding { rule, key, is_refused, figures, until })| {
+            let noun = if messages == 1 { "message" } else { "messages" };
+            let details = format!("{messages} {noun} by the rule {rule}");
+            let item = self.item(effect(is_refused), Some(service), named(key.dimension), details);
+            let (usual, date_until) = (figures.map(|figures: Figures| figures.usual), until.map(shown));
+            Item { messages: Some(messages), usual, date_until, ..item }
+        };
+        found.into_iter().map(item).collect()
+    }
+
+    /// Budgets, low allowances, entries and broken rules of a service or of all, at most `limit` of each.
+    pub fn overview(
+        &self,
+        service: Option<ServiceId>,
+        limit: usize,
+        named: fn(Dimension) -> String,
+    ) -> Vec<Item> {
+        let budgets = self.budgets(service).into_iter().map(|budget| {
+            let details = format!("{budget} spent");
+            let BudgetView { service_sid, service, name, spent, limit, .. } = budget;
+            let (kind, messages, most) =
+                ("budget".to_owned(), Some(limit.saturating_sub(spent)), Some(limit));
+            Item { kind, service_sid, service, subject: name, details, messages, most, ..Item::default() }
+        });
+        let mut items: Vec<_> = budgets.take(limit).collect();
+        items.extend(self.low_allowances(service, limit, named));
+        items.extend(self.entries(service, named).into_iter().take(limit));
+        items.extend(self.broken_rules(service, named).into_iter().take(limit));
+        items
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+}
+
+/// The refusals of a number in a sentence.
+pub fn refusals_in_words(Refusals { messages, last, rule }: Refusals) -> String {
+    let last = shown(last);
+    let (day, time) = last.split_once('T').unwrap_or_default();
+    let were = if messages == 1 { "message was" } else { "messages were" };
+    format!(
+        "{messages} {were} refused on {day} (UTC), the last one at {time} by the rule {rule} of the guard."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::GuardSettings;
+    use crate::domain::{Channel, ServerKey};
+    use crate::limits::guard::{ClientSignals, GuardConfig, Signals, VerifiedNumbers};
+    use crate::registry::tests::world::start;
+    use crate::shard::tests::FaultyStore;
+
+    #[tokio::test]
+    async fn ten_thousand_services_are_listed() {
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let shards = start(&FaultyStore::new(), &clock, 1).await.expect("shards");
+        let budget = GuardSettings { messages_per_day: Some(1_000), ..GuardSettings::default() };
+        let services = (0..10_000).map(|n| (ServiceId::new(n), budget.clone())).collect();
+        let key = ServerKey::from_bytes([7; 32]);
+        let config = GuardConfig { services, ..GuardConfig::default() };
+        let guard = PumpingGuard::start(&shards, &key, VerifiedNumbers::new(10), None, config);
+        let guard = guard.await.expect("a guard");
+        let number = PhoneNumber::parse("+992900000123", None).expect("a number");
+        let signals = ClientSignals::default().about(ServiceId::DEFAULT, number, Channel::Sms);
+        for service in (0..10_000).map(ServiceId::new) {
+            for _ in 0..6 {
+                guard.assess(&Signals { service, ..signals }, None).expect("sent");
+            }
+        }
+        let items = guard.overview(None, 20_000, masked);
+        let of = |kind| items.iter().filter(|item| item.kind == kind).count();
+        assert_eq!((of("budget"), of("allowance")), (10_000, 10_000));
+        let lowest = guard.low_allowances(None, 5, masked);
+        assert_eq!((lowest.len(), lowest[0].subject.as_str()), (5, "+99290000****"));
+        let explained = guard.explain(None, Dimension::Number(number));
+        assert_eq!((explained.services.len(), explained.services_left_out), (10, 9_990));
+    }
+
+    #[test]
+    fn a_subject_is_read_as_it_is_shown() {
+        for text in [
+            "+992900000123",
+            "+99290000****",
+            "TJ",
+            "192.0.2.7",
+            "2001:db8::/64",
+            "192.0.2.0/24",
+            "2001:db8:1::/48",
+        ] {
+            assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
+        }
+        assert_eq!(subject("2001:db8::1", None).map(exact).as_deref(), Some("2001:db8::/64"));
+        for text in [
+            "",
+            "XX",
+            "****",
+            "+****",
+            "99290000****",
+            "+992a****",
+            "12",
+            "192.0.2",
+            "192.0.2.7/24",
+            "2001:db8::/24",
+        ] {
+            assert_eq!(subject(text, None), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_all_digits_of_a_number_but_four() {
+        for text in ["+1415555****", "+4917112345****", "+3906123****"] {
+            assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
+        }
+        for text in
+            ["+1****", "+1415****", "+14155558****", "+99290****", "+0415555****", "+999999999999****"]
+        {
+            assert_eq!(subject(text, None), None, "{text}");
+        }
+    }
+}

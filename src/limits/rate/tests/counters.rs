@@ -1,0 +1,282 @@
+//! Counters through their handle.
+
+use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
+use crate::domain::ServiceId;
+use crate::limits::rate::{Charge, Charged, Counter, LimitRefusal};
+use crate::shard::{LimitedTable, Record as _, Refusal};
+use crate::store::{Store as _, Write};
+
+#[tokio::test]
+async fn a_value_passes_as_often_as_its_bucket_allows_regardless_of_others() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 2, 60)];
+    for _ in 0..2 {
+        limits.take(vec![charge("a", &rule)]).await.expect("room");
+    }
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    limits.take(vec![charge("b", &rule)]).await.expect("another value");
+    limits.take(vec![charge_of(2, "a", &rule)]).await.expect("another limit");
+    world.advance(60);
+    limits.take(vec![charge("a", &rule)]).await.expect("the window has gone on");
+}
+
+#[tokio::test]
+async fn a_request_is_counted_under_every_charge_or_under_none() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let (narrow, wide) = ([bucket(1, 1, 60)], [bucket(2, 2, 3600)]);
+    let both = || vec![charge_of(2, "b", &wide), charge("a", &narrow)];
+    limits.take(both()).await.expect("room");
+    for _ in 0..5 {
+        assert_eq!(limits.take(both()).await, reached(START.plus(secs(60))));
+    }
+    limits.take(vec![charge_of(2, "b", &wide)]).await.expect("only one was counted before");
+    let until = START.plus(secs(3600));
+    assert_eq!(
+        limits.take(both()).await,
+        Err(LimitRefusal::Reached { limit: limit(2), until }),
+        "the one that lasts longest is told"
+    );
+}
+
+#[tokio::test]
+async fn the_same_limit_and_value_twice_in_one_request_counts_once() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 2, 60)];
+    for _ in 0..2 {
+        limits.take(vec![charge("a", &rule), charge("a", &rule)]).await.expect("room");
+    }
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+}
+
+#[tokio::test]
+async fn what_has_no_bucket_has_no_limit_and_costs_no_commit() {
+    let world = World::new();
+    let limits = world.limits().await;
+    assert_eq!(limits.take(vec![charge("a", &[])]).await, Ok(Charged::default()));
+    assert_eq!(limits.take(Vec::new()).await, Ok(Charged::default()));
+    assert_eq!(world.store.commits(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_costs_no_commit() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 1, 60)];
+    limits.take(vec![charge("a", &rule)]).await.expect("room");
+    for _ in 0..100 {
+        assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    }
+    assert_eq!(world.store.commits(), 1);
+}
+
+#[tokio::test]
+async fn what_was_given_back_is_free_again_also_after_a_restart() {
+    let mut world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 2, 60)];
+    limits.take(vec![charge("a", &rule)]).await.expect("room");
+    let taken = limits.take(vec![charge("a", &rule)]).await.expect("room");
+    limits.give_back(taken);
+    limits.take(vec![charge("a", &rule)]).await.expect("room again");
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    world.crashes();
+    let limits = world.limits().await;
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+}
+
+#[tokio::test]
+async fn when_all_of_a_value_was_given_back_its_record_goes() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let taken = limits.take(vec![charge("a", &[bucket(1, 2, 60)])]).await.expect("room");
+    limits.give_back(taken);
+    limits.shards.flush().await;
+    assert_eq!(world.store.snapshot().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn when_many_come_at_once_exactly_as_many_pass_as_may() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 37, 60)];
+    let tasks = (0..200).map(|number| {
+        let limits = limits.clone();
+        let own = format!("device {number}");
+        tokio::spawn(async move {
+            limits.take(vec![charge("all", &rule), charge_of(2, &own, &rule)]).await.is_ok()
+        })
+    });
+    let mut passed = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        passed += usize::from(task.await.expect("no panic"));
+    }
+    assert_eq!(passed, 37);
+    limits.shards.flush().await;
+    assert_eq!(world.store.snapshot().len(), 38, "the refused ones left nothing");
+}
+
+#[tokio::test]
+async fn requests_that_collect_during_a_commit_share_the_next_one() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 50, 60)];
+    world.store.hold();
+    let first = spawn(&limits, charge("a", &rule));
+    world.store.waiting(1).await;
+    let more: Vec<_> = (0..40).map(|_| spawn(&limits, charge("a", &rule))).collect();
+    tokio::task::yield_now().await;
+    world.store.release();
+    first.await.expect("no panic").expect("room");
+    for one in more {
+        one.await.expect("no panic").expect("room");
+    }
+    assert_eq!(world.store.commits(), 2);
+}
+
+#[tokio::test]
+async fn what_was_told_is_still_counted_after_a_crash() {
+    let mut world = World::new();
+    let rule = [bucket(1, 5, 60), bucket(2, 100, 3600)];
+    for _ in 0..5 {
+        world.limits().await.take(vec![charge("a", &rule)]).await.expect("room");
+        world.crashes();
+    }
+    assert_eq!(world.limits().await.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+}
+
+#[tokio::test]
+async fn while_a_commit_is_under_way_nothing_is_told_that_rests_on_it() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let (one, two) = ([bucket(1, 1, 60)], [bucket(2, 2, 60)]);
+    limits.take(vec![charge("full", &one)]).await.expect("room");
+    world.store.hold();
+    let first = spawn(&limits, charge("a", &two));
+    world.store.waiting(1).await;
+    let second = spawn(&limits, charge("a", &two));
+    let third = spawn(&limits, charge("a", &two));
+    assert_eq!(
+        limits.take(vec![charge("full", &one)]).await,
+        reached(START.plus(secs(60))),
+        "a refusal that rests on what is durable does not wait"
+    );
+    assert!(!first.is_finished() && !second.is_finished() && !third.is_finished());
+    world.store.release();
+    let passed = [first.await, second.await, third.await];
+    assert_eq!(passed.into_iter().filter(|result| matches!(result, Ok(Ok(_)))).count(), 2);
+}
+
+fn spawn(
+    limits: &crate::limits::rate::Limits,
+    charge: Charge,
+) -> tokio::task::JoinHandle<Result<Charged, LimitRefusal>> {
+    let limits = limits.clone();
+    tokio::spawn(async move { limits.take(vec![charge]).await })
+}
+
+#[tokio::test]
+async fn a_full_table_refuses_new_values_and_counts_known_ones() {
+    let world = World::with_records(3);
+    let limits = world.limits().await;
+    let rule = [bucket(1, 5, 60)];
+    for value in ["a", "b", "c"] {
+        limits.take(vec![charge(value, &rule)]).await.expect("room");
+    }
+    world.advance(20);
+    let full = Refusal::TableFull { table: LimitedTable::Counters };
+    assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::Refused(full)));
+    let mixed = vec![charge("a", &rule), charge_of(2, "d", &rule)];
+    assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::Refused(Refusal::TableFull { .. }))));
+    limits.take(vec![charge("a", &rule)]).await.expect("it is known");
+    world.advance(60);
+    limits.take(vec![charge("d", &rule)]).await.expect("what has ended makes room");
+}
+
+#[tokio::test]
+async fn the_values_of_one_service_leave_room_for_those_of_another() {
+    let world = World::with_records(8);
+    let limits = world.limits().await;
+    let rule = [bucket(1, 5, 60)];
+    for value in 0..8 {
+        limits.take(vec![charge(&value.to_string(), &rule)]).await.expect("room");
+    }
+    assert!(matches!(
+        limits.take(vec![charge("8", &rule)]).await,
+        Err(LimitRefusal::Refused(Refusal::TableFull { .. }))
+    ));
+    let of_another = Charge { service: ServiceId::new(4), ..charge("8", &rule) };
+    limits.take(vec![of_another]).await.expect("room for another service");
+}
+
+/// `docs/operate/sizing.md` has these figures.
+#[tokio::test]
+async fn a_value_takes_as_many_bytes_as_the_documents_say() {
+    for (buckets, requests, bytes) in [(1, 1, 40..=60), (10, 100, 360..=400)] {
+        let world = World::new();
+        let limits = world.limits().await;
+        let rules: Vec<_> = (0..buckets).map(|number| bucket(number, 1_000_000, 1_600)).collect();
+        for _ in 0..requests {
+            limits.take(vec![charge("a", &rules)]).await.expect("room");
+            world.advance(16);
+        }
+        let kept: Vec<usize> = world.store.snapshot().values().map(|kept| kept.record.len()).collect();
+        assert!(matches!(kept[..], [length] if bytes.contains(&length)), "{kept:?}, not {bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_or_too_much_is_refused_by_name_and_not_counted() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 5, 60)];
+    limits.take(vec![charge(&"ä".repeat(255), &rule)]).await.expect("the longest value");
+    let long = vec![charge(&"x".repeat(256), &rule)];
+    assert_eq!(limits.take(long).await, Err(LimitRefusal::ValueTooLong));
+    let many = |count: u8| (0..count).map(|number| charge_of(number, "a", &rule)).collect::<Vec<_>>();
+    assert_eq!(limits.take(many(11)).await, Err(LimitRefusal::TooManyCharges));
+    limits.take(many(10)).await.expect("as many as may be");
+}
+
+#[tokio::test]
+async fn when_the_queue_is_full_the_next_request_is_refused_by_name() {
+    let mut world = World::new();
+    world.bounds.queue = 1;
+    let limits = world.limits().await;
+    let rule = [bucket(1, 5, 60)];
+    world.store.hold();
+    let first = spawn(&limits, charge("a", &rule));
+    world.store.waiting(1).await;
+    assert_eq!(limits.take(vec![charge("b", &rule)]).await, Err(LimitRefusal::Refused(Refusal::Overloaded)));
+    world.store.release();
+    first.await.expect("no panic").expect("room");
+    limits.take(vec![charge("b", &rule)]).await.expect("there is a place again");
+}
+
+#[tokio::test]
+async fn neither_a_record_nor_what_is_printed_shows_a_value() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let address = "203.0.113.77";
+    let shown = charge(address, &[bucket(1, 5, 60)]);
+    assert!(!format!("{shown:?}").contains(address));
+    limits.take(vec![shown]).await.expect("room");
+    let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
+    assert!(!String::from_utf8_lossy(&kept.record).contains(address));
+    assert_eq!((key.kind, kept.expires), (Counter::KIND, START.plus(secs(60))));
+}
+
+#[tokio::test]
+async fn a_counter_of_a_newer_version_is_no_empty_start() {
+    let world = World::new();
+    let limits = world.limits().await;
+    limits.take(vec![charge("a", &[bucket(1, 5, 60)])]).await.expect("room");
+    let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
+    let put = Some(bytes::Bytes::from_static(&[9]));
+    let write = Write { key, put, expires: kept.expires };
+    world.store.commit(vec![write], Box::new(|written| written.expect("written")));
+    let error = world.start().await.err().expect("no start").to_string();
+    assert!(error.contains("rate limit counters") && error.contains("version 9"), "{error}");
+}

@@ -1,0 +1,170 @@
+//! Facts that are not in the records yet.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::record::{Counts, Delays, Failures, Group, Resolution, Series};
+use crate::clock::Clock;
+use crate::config::Prices;
+use crate::domain::{Channel, GatewayName, NumberKey, ServiceId, Timestamp};
+use crate::gateway::ErrorClass;
+use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+
+/// Series that wait. Facts of further ones are not counted.
+const MOST: usize = 65_536;
+
+/// Groups of one service that one bucket tells apart. Further ones are counted together for each channel. A restart
+/// begins anew.
+pub(super) const MOST_GROUPS: usize = 300;
+
+/// Counts facts by minute until they are added to the records.
+pub(super) struct Accumulator {
+    clock: Arc<dyn Clock>,
+    minutes: Mutex<Minutes>,
+    /// The number of facts since the start.
+    facts: AtomicU64,
+    uncounted: OncePerSecond,
+}
+
+/// Counts of minutes.
+pub(super) type Minutes = hashbrown::HashMap<Series, Counts>;
+
+impl Accumulator {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            minutes: Mutex::default(),
+            facts: AtomicU64::new(0),
+            uncounted: OncePerSecond::default(),
+        }
+    }
+
+    fn add(&self, recipient: NumberKey, channel: Channel, gateway: Option<GatewayName>, counts: Counts) {
+        if recipient.is_test {
+            return;
+        }
+        self.facts.fetch_add(1, Ordering::Relaxed);
+        let group = Group { country: recipient.number.region(), channel, gateway };
+        let (resolution, service) = (Resolution::Minute, recipient.service);
+        let series = Series { resolution, start: resolution.bucket(self.clock.now()), service, group };
+        let mut minutes = self.minutes();
+        if minutes.len() < MOST || minutes.contains_key(&series) {
+            *minutes.entry(series).or_default() += counts;
+        } else {
+            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
+        }
+    }
+
+    pub(super) fn count(&self, fact: &Fact) {
+        match fact {
+            Fact::Verification(VerificationFacts { recipient, channel, gateway, step }) => {
+                if let Some(counts) = counts_of_step(*step) {
+                    self.add(*recipient, *channel, *gateway, counts);
+                }
+            }
+            Fact::Send(facts) => {
+                if let Some(counts) = counts_of_send(facts) {
+                    self.add(facts.recipient, facts.channel, facts.gateway, counts);
+                }
+            }
+            Fact::RefusedByGuard(recipient, channel) => {
+                self.add(*recipient, *channel, None, Counts { guarded: 1, ..Counts::default() });
+            }
+            Fact::Delivered(facts) => {
+                let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
+                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
+            }
+            Fact::FailedAttempt(facts) => {
+                let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
+                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
+            }
+            Fact::Check(_) => {}
+        }
+    }
+
+    pub(super) fn facts(&self) -> u64 {
+        self.facts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take(&self) -> Minutes {
+        std::mem::take(&mut self.minutes())
+    }
+
+    fn minutes(&self) -> MutexGuard<'_, Minutes> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a step of a verification counts, if it counts.
+fn counts_of_step(step: VerificationStep) -> Option<Counts> {
+    match step {
+        VerificationStep::Begun => Some(Counts { begun: 1, ..Counts::default() }),
+        VerificationStep::Tried => Some(Counts { tried: 1, ..Counts::default() }),
+        VerificationStep::Approved => Some(Counts { verified: 1, ..Counts::default() }),
+        VerificationStep::Canceled => None,
+    }
+}
+
+fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
+    let failed = |failed| Some(Counts { failed, ..Counts::default() });
+    match facts.outcome {
+        SendEnd::Accepted => Some(Counts { accepted: 1, ..Counts::default() }),
+        SendEnd::NumberRefused => failed(Failures { number: 1, ..Failures::default() }),
+        SendEnd::Unknown => failed(Failures { unknown: 1, ..Failures::default() }),
+        SendEnd::Failed => failed(failure(facts.error)),
+        SendEnd::Overloaded => failed(failure(None)),
+        // A retry follows, or no gateway was asked.
+        SendEnd::Postponed | SendEnd::Obsolete | SendEnd::Test | SendEnd::Locked | SendEnd::Limited => None,
+    }
+}
+
+fn failure(error: Option<ErrorClass>) -> Failures {
+    let none = Failures::default();
+    match error {
+        Some(ErrorClass::BadNumber | ErrorClass::NotReachableHere | ErrorClass::OptedOut) => {
+            Failures { number: 1, ..none }
+        }
+        Some(ErrorClass::Configuration) => Failures { configuration: 1, ..none },
+        Some(ErrorClass::Fraud | ErrorClass::Refused) => Failures { refused: 1, ..none },
+        Some(ErrorClass::Retry { .. }) | None => Failures { unavailable: 1, ..none },
+        Some(ErrorClass::Ambiguous) => Failures { unknown: 1, ..none },
+    }
+}
+
+/// Counts on their way to the records.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) counts: HashMap<Series, Counts>,
+    /// The groups of each bucket that has not ended.
+    groups: HashMap<(Resolution, Timestamp, ServiceId), HashSet<Group>>,
+}
+
+impl Pending {
+    /// Adds the counts of a minute to its bucket of each resolution, with their cost.
+    pub(super) fn add(&mut self, minute: Series, mut counts: Counts, prices: &Prices) {
+        let Series { service, group: Group { country, channel, gateway }, .. } = minute;
+        if gateway != Some(GatewayName::Simulator) {
+            counts.cost_micros = prices.of(country, channel).saturating_mul(counts.accepted);
+            counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
+        }
+        for resolution in Resolution::ALL {
+            let start = resolution.bucket(minute.start);
+            let groups = self.groups.entry((resolution, start, service)).or_default();
+            let is_told_apart = groups.len() < MOST_GROUPS || groups.contains(&minute.group);
+            let group = if is_told_apart {
+                groups.insert(minute.group);
+                minute.group
+            } else {
+                Group { country: None, channel, gateway: None }
+            };
+            *self.counts.entry(Series { resolution, start, service, group }).or_default() += counts;
+        }
+    }
+
+    /// Forgets the groups of buckets that have ended.
+    pub(super) fn forget_ended(&mut self, now: Timestamp) {
+        self.groups.retain(|(resolution, start, _), _| now < start.plus(resolution.length()));
+    }
+}

@@ -1,0 +1,213 @@
+//! Counters over time: sends, verifications and estimated cost by service, country, channel and gateway, in buckets of a
+//! minute, an hour and a day.
+//!
+//! [`History`] receives the facts that [`crate::observe::metrics`] counts. Every ten seconds it adds them to records of the shards,
+//! lazily: a crash loses the last ten seconds. No record contains a number.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+mod accumulator;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot, watch};
+
+use self::accumulator::{Accumulator, Pending};
+use crate::clock::Clock;
+use crate::config::{Prices, Pricing};
+use crate::domain::{Channel, Region, ServerKey, Timestamp};
+use crate::engine::SlotHash;
+use crate::observe::log_limit::OncePerSecond;
+use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
+
+pub use self::record::{Counts, Delays, Failures, Group, Resolution, Row, Series};
+
+/// Interval between additions to the records. A crash loses at most this.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Series that are added at once, and records that are changed at once: less than half a millisecond of work.
+const AT_ONCE: usize = 128;
+
+/// Records per page. Reading one blocks a shard for some 50 us.
+const PAGE: usize = 512;
+
+/// Records of all shards.
+const MOST_RECORDS: usize = 200_000;
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct History {
+    inner: Arc<Inner>,
+    /// Ends the task that adds to the records, together with the last handle.
+    _alive: Arc<watch::Sender<()>>,
+}
+
+struct Inner {
+    router: Arc<Router>,
+    clock: Arc<dyn Clock>,
+    slots: SlotHash,
+    /// The built-in ones are made when a message is counted: their countries need the numbering metadata, 7.5 MB.
+    prices: OnceLock<Prices>,
+    currency: String,
+    most_records: usize,
+    accumulator: Arc<Accumulator>,
+    pending: Mutex<Pending>,
+    refused: Arc<OncePerSecond>,
+}
+
+impl History {
+    /// Counts what happens in these shards from now on. Needs a tokio runtime.
+    pub fn start(shards: &Shards, server_key: &ServerKey, pricing: Pricing) -> Self {
+        let (this, alive) = Self::of(shards, server_key, pricing, MOST_RECORDS);
+        tokio::spawn(run(Arc::downgrade(&this.inner), alive));
+        this
+    }
+
+    /// The same without the task, which ends with the receiver.
+    fn of(
+        shards: &Shards,
+        server_key: &ServerKey,
+        pricing: Pricing,
+        most_records: usize,
+    ) -> (Self, watch::Receiver<()>) {
+        let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
+        let counts = Arc::clone(&accumulator);
+        shards.metrics().pass_on_to(move |fact| counts.count(fact));
+        let Pricing { prices, currency } = pricing;
+        let inner = Inner {
+            most_records: most_records.div_ceil(router.shards()),
+            router,
+            clock,
+            slots: SlotHash::new(server_key),
+            prices: prices.map(OnceLock::from).unwrap_or_default(),
+            currency,
+            accumulator,
+            pending: Mutex::default(),
+            refused: Arc::default(),
+        };
+        let (alive, ended) = watch::channel(());
+        (Self { inner: Arc::new(inner), _alive: Arc::new(alive) }, ended)
+    }
+
+    /// The currency of the estimated cost, by its three letters.
+    pub fn currency(&self) -> &str {
+        &self.inner.currency
+    }
+
+    /// The estimated price of a message, in millionths of the currency.
+    pub fn price(&self, country: Option<Region>, channel: Channel) -> u64 {
+        self.inner.prices.get_or_init(Prices::default).of(country, channel)
+    }
+
+    /// The number of facts since the start.
+    pub fn facts(&self) -> u64 {
+        self.inner.accumulator.facts()
+    }
+
+    /// Adds all facts to the records. A shard that does not run gets its part later.
+    pub async fn flush(&self) {
+        self.inner.flush().await;
+    }
+
+    /// The series of the buckets that start at or after `from` and before `to`, by time. Every fact until now is in them.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn between(
+        &self,
+        resolution: Resolution,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Row>, Refusal> {
+        self.flush().await;
+        // A record may come twice.
+        let mut found = HashMap::new();
+        let visit = |row: Row| {
+            let Series { resolution: known, start, .. } = row.series;
+            if known == resolution && from <= start && start < to {
+                found.insert(row.series, row);
+            }
+        };
+        self.inner.router.for_each(PAGE, visit).await?;
+        let mut rows: Vec<Row> = found.into_values().collect();
+        rows.sort_unstable_by_key(|row| row.series);
+        Ok(rows)
+    }
+}
+
+/// Sums rows by any part of their series.
+pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Counts> {
+    let mut totals = BTreeMap::<K, Counts>::new();
+    for Row { series, counts } in rows {
+        *totals.entry(by(series)).or_default() += *counts;
+    }
+    totals
+}
+
+async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
+    while inner.strong_count() > 0 {
+        tokio::select! {
+            _ = alive.changed() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Some(inner) = inner.upgrade() {
+            inner.flush().await;
+        }
+    }
+}
+
+impl Inner {
+    async fn flush(&self) {
+        let mut pending = self.pending.lock().await;
+        for (count, (minute, counts)) in self.accumulator.take().into_iter().enumerate() {
+            pending.add(minute, counts, self.prices.get_or_init(Prices::default));
+            if count % AT_ONCE == AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        pending.forget_ended(self.clock.now());
+        let mut refused = Vec::new();
+        while !pending.counts.is_empty() {
+            let some: Vec<Series> = pending.counts.keys().take(AT_ONCE).copied().collect();
+            let added = some.into_iter().filter_map(|series| {
+                let row = Row { series, counts: pending.counts.remove(&series)? };
+                Some((row, self.add(row)))
+            });
+            for (row, added) in added.collect::<Vec<_>>() {
+                // Without an answer the shard has failed, and the row may be counted.
+                if let Ok(Err(_)) = added.await {
+                    refused.push(row);
+                }
+            }
+        }
+        pending.counts.extend(refused.into_iter().map(|row| (row.series, row.counts)));
+    }
+
+    /// Adds counts to the record of their series. After a refusal they are not counted, unless the outcome of a commit is
+    /// unknown.
+    fn add(&self, row: Row) -> oneshot::Receiver<Result<(), Refusal>> {
+        let id = row.series.id();
+        let (most_records, refused) = (self.most_records, Arc::clone(&self.refused));
+        let add = move |view: &mut Transaction<'_>| {
+            if view.now() >= row.expires() {
+                return Ok(());
+            }
+            if let Some(mut known) = view.get::<Row>(id) {
+                known.counts += row.counts;
+                view.put(id, Some(&known), Durability::Lazy);
+            } else if view.has_room::<Row>(most_records) {
+                view.put(id, Some(&row), Durability::Lazy);
+            } else {
+                refused.note(|count| tracing::warn!(count, "history incomplete; too many records"));
+            }
+            Ok(())
+        };
+        self.router.decide_unbounded(Subject { slot: self.slots.of(id), id }, add)
+    }
+}

@@ -1,0 +1,11 @@
+//! What an operator sees of a running server.
+//!
+//! * [`metrics`] counts what happens, for Prometheus.
+//! * [`trace`] has the spans of requests, and `telemetry` takes them and the log to their readers.
+//! * [`log_limit`] bounds the log lines that a client can cause.
+
+pub mod log_limit;
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod telemetry;
+pub mod trace;

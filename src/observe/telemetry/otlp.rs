@@ -1,0 +1,212 @@
+//! Sends spans to a collector: OTLP over HTTP, as protobuf. No request waits for it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::global::{BoxedTracer, ObjectSafeTracerProvider as _};
+use opentelemetry::trace::{Link, SpanKind, TraceId};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingResult, SdkTracerProvider, ShouldSample,
+    SpanData, SpanExporter, TracerProviderBuilder,
+};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::clock::{Clock, LastingCondition};
+use crate::config::TraceSettings;
+use crate::gateway::{ClientError, HttpClient};
+use crate::observe::trace::Tracer;
+
+/// Spans that wait for the exporter. Beyond it they are dropped.
+const MAX_QUEUE: usize = 4_096;
+
+/// Spans of one request to the collector.
+const BATCH: usize = 512;
+
+/// The longest wait of a finished span for others.
+const DELAY: Duration = Duration::from_secs(5);
+
+/// The time for one request to the collector.
+const EXPORT_TIME: Duration = Duration::from_secs(10);
+
+/// The time of a stop for the last spans.
+const LAST_EXPORT: Duration = Duration::from_secs(2);
+
+/// Why spans cannot be exported.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each says what it is")]
+pub enum ExporterError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Setup(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// Sends finished spans until it is stopped.
+pub struct Exporter(SdkTracerProvider);
+
+impl Exporter {
+    /// Begins to export. Needs a runtime.
+    pub fn start(
+        settings: &TraceSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Tracer>, Self), ExporterError> {
+        let headers = settings.headers.iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let otlp = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_http_client(HttpClient::for_target(&settings.endpoint)?.into_inner())
+            .with_endpoint(settings.endpoint.as_str())
+            .with_headers(headers.collect())
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(EXPORT_TIME)
+            .build()?;
+        let exporter = BoundedExporter {
+            otlp: Arc::new(otlp),
+            runtime: Handle::current(),
+            clock,
+            trouble: Mutex::default(),
+        };
+        let batches = BatchConfigBuilder::default()
+            .with_max_queue_size(MAX_QUEUE)
+            .with_max_export_batch_size(BATCH)
+            .with_scheduled_delay(DELAY)
+            .build();
+        let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+        let resource = Resource::builder_empty()
+            .with_service_name(settings.service_name.clone())
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let provider =
+            SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource.build());
+        let (tracer, provider) = tracer(provider, settings.follows_caller, settings.ratio);
+        Ok((tracer, Self(provider)))
+    }
+
+    /// Sends the spans that have ended, for up to two seconds.
+    pub async fn stop(self) {
+        let stop = move || self.0.shutdown_with_timeout(LAST_EXPORT);
+        // The exporter has said what went wrong.
+        let _ = tokio::task::spawn_blocking(stop).await;
+    }
+}
+
+/// The share `ratio` of requests is traced; those whose caller names a trace, as the caller says if `follows_caller`.
+pub(crate) fn tracer(
+    provider: TracerProviderBuilder,
+    follows_caller: bool,
+    ratio: f64,
+) -> (Arc<Tracer>, SdkTracerProvider) {
+    let share = Sampler::TraceIdRatioBased(ratio);
+    let requests = if follows_caller { Sampler::ParentBased(Box::new(share)) } else { share };
+    let provider = provider.with_sampler(CauseSampler(requests)).build();
+    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
+    let tracer = BoxedTracer::new(provider.boxed_tracer(scope.build()));
+    (Arc::new(Tracer::new(tracer, Box::new(TraceContextPropagator::new()))), provider)
+}
+
+/// Traces what a traced request caused, and a share of requests.
+#[derive(Debug, Clone)]
+struct CauseSampler(Sampler);
+
+impl ShouldSample for CauseSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let requests = if links.is_empty() { &self.0 } else { &Sampler::AlwaysOn };
+        requests.should_sample(parent, id, name, kind, attributes, links)
+    }
+}
+
+/// Bounds the time of an export, runs it where the HTTP client can, and logs that it fails.
+struct BoundedExporter {
+    otlp: Arc<opentelemetry_otlp::SpanExporter>,
+    runtime: Handle,
+    clock: Arc<dyn Clock>,
+    /// Why spans are being dropped, and how many no line in the log has counted.
+    trouble: Mutex<(Option<LastingCondition>, usize)>,
+}
+
+impl SpanExporter for BoundedExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (otlp, count) = (Arc::clone(&self.otlp), batch.len());
+        let export = async move { timeout(EXPORT_TIME, otlp.export(batch)).await };
+        let outcome = match self.runtime.spawn(export).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(OTelSdkError::Timeout(EXPORT_TIME)),
+            // The program ends, and its runtime with it.
+            Err(error) => return Err(OTelSdkError::InternalFailure(error.to_string())),
+        };
+        let (trouble, dropped) = &mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &outcome {
+            Ok(()) if trouble.take().is_some() => {
+                info!(count = std::mem::take(dropped), "spans exported again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                *dropped += count;
+                if LastingCondition::report(trouble, &reason, self.clock.now()) {
+                    warn!(reason, count = std::mem::take(dropped), "spans dropped");
+                }
+            }
+        }
+        outcome
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        // Nothing else has it before the first export.
+        if let Some(otlp) = Arc::get_mut(&mut self.otlp) {
+            otlp.set_resource(resource);
+        }
+    }
+}
+
+impl fmt::Debug for BoundedExporter {
+    /// Without the headers, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoundedExporter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::trace::InMemorySpanExporter;
+
+    use super::*;
+    use crate::observe::trace::MAX_CAUSES;
+
+    #[test]
+    fn a_delivery_is_linked_to_its_cause_while_that_is_remembered() {
+        let ended = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(ended.clone());
+        let tracer = tracer(provider, true, 0.0).0;
+        assert!(tracer.request("POST /", None).is_none(), "not sampled");
+        let caller = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let request = tracer.request("POST /", caller).expect("the caller samples it");
+        for event in 0..=MAX_CAUSES as u128 {
+            request.context().note_cause_of(event.to_be_bytes());
+        }
+        assert!(tracer.delivery(0_u128.to_be_bytes()).is_none(), "the oldest is forgotten");
+        drop(tracer.delivery((MAX_CAUSES as u128).to_be_bytes()).expect("as sampled as its cause"));
+        drop(request);
+        let ended = ended.get_finished_spans().expect("spans");
+        let [delivery, cause] = &ended[..] else { panic!("{} spans", ended.len()) };
+        let links: Vec<_> = delivery.links.iter().map(|link| link.span_context.clone()).collect();
+        assert_eq!(links, std::slice::from_ref(&cause.span_context));
+        assert_ne!(delivery.span_context.trace_id(), cause.span_context.trace_id());
+    }
+}

@@ -1,0 +1,327 @@
+//! The composition root: builds every layer from the settings and ties them together.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+mod announce;
+mod bind;
+mod cluster;
+pub mod control;
+mod front_end;
+mod serve;
+mod service_manager;
+mod tls;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use onceward_cluster::JoinError;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::config::{ClusterSettings, Settings};
+use crate::delivery::Routed;
+use crate::domain::ServerKey;
+use crate::gateway::Receipt;
+use crate::http::{self, Deps, ServedRoutes};
+use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
+use crate::observe::telemetry::{Exporter, ExporterError};
+use crate::registry::check_test_numbers;
+use crate::store::{Store, StoreError};
+use crate::verification::verify::Verifying;
+use cluster::Member;
+use control::Control;
+
+pub use bind::bind;
+pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
+pub use front_end::LateBoundVerifier;
+pub use serve::{EXIT_LEASE_LOST, run};
+pub use tls::{Certificates, TlsError};
+
+/// Why the program did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AppStartError {
+    #[error("the system refused to deliver stop signals: {0}")]
+    Signals(io::Error),
+    /// The address is in use or belongs to another machine.
+    #[error("cannot listen on {address}: {source}; {}, such as {example}", bind::advice(source))]
+    Bind { address: String, source: io::Error, example: &'static str },
+    #[error("cannot read the address of the listening socket: {0}")]
+    Address(io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(#[from] ExporterError),
+    #[error("the system gave no random bytes: {0}")]
+    NoRandomness(rand::rngs::SysError),
+    #[error(transparent)]
+    Services(#[from] node::StartError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl AppStartError {
+    /// Returns `true` if the operator must change the configuration.
+    pub const fn is_about_the_configuration(&self) -> bool {
+        match self {
+            Self::Services(error) => error.is_about_the_configuration(),
+            Self::Cluster(error) => error.is_about_the_configuration(),
+            _ => false,
+        }
+    }
+}
+
+/// The running program: cheap to clone, shared by the front end and the life cycle.
+#[derive(Clone)]
+pub struct App {
+    clock: Arc<EngineClock>,
+    gateways: Vec<Routed>,
+    certificates: Option<Certificates>,
+    late: LateBoundVerifier,
+    control: Arc<Mutex<Option<Control>>>,
+    stopping: Arc<AtomicBool>,
+    deps: Arc<Deps>,
+    exporter: Arc<Mutex<Option<Exporter>>>,
+    /// Whether this node answers requests itself while it owns the records.
+    is_serving: Arc<watch::Sender<bool>>,
+    /// Where requests go in a cluster.
+    request_target: Arc<watch::Sender<http::RequestTarget>>,
+    /// The node of a cluster, once it has joined.
+    member: Arc<OnceLock<Arc<Member>>>,
+}
+
+/// Wait before etcd is asked again.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest time for which a node that has handed over waits for the next owner.
+const REPLACED_WITHIN: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
+    pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
+        let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
+        let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
+        let (late, stopping) = (LateBoundVerifier::default(), Arc::new(AtomicBool::new(false)));
+        let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
+        let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
+        deps.tls = certificates.as_ref().map(Certificates::tls);
+        let begun = settings
+            .traces
+            .as_ref()
+            .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
+            .transpose()?;
+        let exporter;
+        (deps.tracer, exporter) = begun.unzip();
+        let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
+        if let Some(cluster) = &settings.cluster {
+            let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
+            let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
+            deps.forwarder = Some(Arc::new(forwarder));
+        }
+        let (control, deps) = (Arc::default(), Arc::new(deps));
+        let exporter = Arc::new(Mutex::new(exporter));
+        Ok(Self {
+            clock,
+            gateways: routed,
+            certificates,
+            late,
+            control,
+            stopping,
+            deps,
+            exporter,
+            is_serving: Arc::default(),
+            request_target,
+            member: Arc::default(),
+        })
+    }
+
+    /// Joins the cluster, once etcd answers. Until the start, `/readyz` says that this node stands by.
+    pub async fn join(
+        &self,
+        settings: &Settings,
+        cluster: &ClusterSettings,
+    ) -> Result<&Member, AppStartError> {
+        let owner = watch::Sender::default();
+        self.late.follow(owner.subscribe());
+        let data_dir = &settings.storage.data_dir;
+        cluster::create_data_dir(data_dir)?;
+        self.open_control(data_dir);
+        let mut is_reported = false;
+        let member = loop {
+            match Member::join(settings, cluster, &self.clock, owner.clone()).await {
+                Err(ClusterError::Join(error @ JoinError::Etcd(_))) => {
+                    if !std::mem::replace(&mut is_reported, true) {
+                        tracing::warn!(%error, "etcd unavailable, retrying");
+                    }
+                    tokio::time::sleep(JOIN_AGAIN_AFTER).await;
+                }
+                joined => break joined?,
+            }
+        };
+        let member = Arc::new(member);
+        member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.request_target));
+        Ok(self.member.get_or_init(|| member).as_ref())
+    }
+
+    /// Releases this node's address in its cluster.
+    pub async fn release_reservation(&self) {
+        if let Some(member) = self.member.get() {
+            member.release_reservation().await;
+        }
+    }
+
+    /// Opens the store, loads every number and starts the shards. From then on requests are
+    /// decided. `records` are those of a cluster, which this node owns.
+    pub async fn start(
+        &self,
+        settings: &Settings,
+        records: Option<(ServerKey, Arc<dyn Store>)>,
+    ) -> Result<(), AppStartError> {
+        let running = Running::start(StartOptions {
+            settings: settings.clone(),
+            records,
+            clock: Arc::clone(&self.clock),
+            gateways: self.gateways.clone(),
+            serves: true,
+            loading: self.late.loading(),
+            metrics: Arc::clone(&self.deps.metrics),
+            tracer: self.deps.tracer.clone(),
+        })
+        .await?;
+        // Before the first decision: the routes require a key from the first request on.
+        let _ = self.deps.admin.set(front_end::admin(&running)?);
+        let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
+        if let Some(receipts) = self.deps.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
+            tokio::spawn(record(receipts, running.verifying.clone()));
+        }
+        self.late.set(running);
+        self.open_control(&settings.storage.data_dir);
+        self.is_serving.send_replace(true);
+        Ok(())
+    }
+
+    /// The front end's dependencies.
+    pub fn front_end(&self) -> Arc<Deps> {
+        Arc::clone(&self.deps)
+    }
+
+    /// The dependencies of the listener that serves only `/metrics`.
+    pub fn metrics_deps(&self) -> Arc<Deps> {
+        Arc::new(Deps { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.deps).clone() })
+    }
+
+    /// The certificate that is served; `None` for cleartext.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
+    /// A node that stands by is alive.
+    pub async fn is_alive(&self) -> bool {
+        match self.late.running() {
+            Some(running) => running.shards.ping().await.is_ok(),
+            None => self.late.owner().is_some(),
+        }
+    }
+
+    /// Returns when the store has failed for good, and logs it.
+    pub async fn store_failed(&self) {
+        let Some(running) = self.late.running() else { return std::future::pending().await };
+        let reason = running.store.failed().await;
+        tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
+    }
+
+    /// Returns `true` between the end of the start and the beginning of the stop.
+    fn is_running(&self) -> bool {
+        self.late.running().is_some() && !self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Makes `/readyz` say that the server is stopping.
+    pub fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.is_serving.send_replace(false);
+    }
+
+    /// Sends the last spans to the collector, for up to two seconds.
+    pub async fn finish_traces(&self) {
+        let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(exporter) = exporter {
+            exporter.stop().await;
+        }
+    }
+
+    /// Waits for the requests that this node of a cluster answers itself.
+    pub async fn finish_requests(&self) {
+        if let Some(forwarder) = &self.deps.forwarder {
+            forwarder.idle().await;
+        }
+    }
+
+    /// Returns when another node of the cluster owns the records, or after two seconds.
+    pub async fn is_replaced(&self) {
+        let mut target = self.request_target.subscribe();
+        let replaced = target.wait_for(|target| matches!(target, http::RequestTarget::Peer { .. }));
+        let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
+    }
+
+    /// Opens the control socket, unless it is open.
+    fn open_control(&self, data_dir: &Path) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if control.is_none() {
+            // Ids of requests differ from those of the HTTP port.
+            let request_id_prefix = !self.deps.request_id_prefix;
+            let deps = Arc::new(Deps { request_id_prefix, ..(*self.deps).clone() });
+            *control = Control::start(data_dir, deps);
+        }
+    }
+
+    /// Waits for every command in flight, then closes the store.
+    pub async fn finish(&self) -> Result<(), StoreError> {
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(control) = control {
+            control.stop().await;
+        }
+        match self.late.running() {
+            Some(running) => running.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Records what the simulator reports about its messages.
+async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifying) {
+    while let Some(receipt) = receipts.recv().await {
+        // A report that comes while the number's shard restarts is lost, as a provider's may be.
+        let _ = verifying.receive(receipt).await;
+    }
+}
+
+/// Whether a server could be made of these settings; what an operator should know then, one sentence each. Builds the
+/// gateways and reads the files of keys and certificates that are named; sends nothing and writes nothing.
+pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    build_gateways(&settings.gateways, &clock)?;
+    cluster::check(settings)?;
+    for service in &settings.registry.services {
+        check_test_numbers(service, clock.now()).map_err(node::StartError::from)?;
+    }
+    if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {
+        load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
+    }
+    let certificate = check_certificate(settings, &*clock).transpose()?;
+    Ok(certificate.map(|(_, warnings)| warnings).unwrap_or_default())
+}
+
+/// When the certificate expires, and what an operator should know of it; `None` for cleartext.
+pub fn check_certificate(
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Option<Result<(String, Vec<String>), TlsError>> {
+    settings.tls.as_ref().map(|files| tls::check(files, clock))
+}

@@ -1,0 +1,363 @@
+//! Start and stop: signals, the two steps of a stop, exit codes.
+//!
+//! The first signal begins the soft stop: no new connections, what was begun is finished, the
+//! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
+//! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again. A node of a cluster
+//! that loses the records starts again in the same process.
+
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_cluster::EtcdStore;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::cluster::hold_lease;
+use super::{App, AppStartError, bind, service_manager};
+use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
+use crate::http::Deps;
+use crate::node::{process, server_key};
+use crate::observe::telemetry;
+use crate::store::{Store as _, StoreError};
+
+/// Everything in progress was finished.
+const EXIT_OK: u8 = 0;
+/// The stop was cut short.
+const EXIT_CUT_SHORT: u8 = 1;
+/// The node has lost the ownership of the records of the cluster, and could not start again (`EX_TEMPFAIL` of sysexits).
+pub const EXIT_LEASE_LOST: u8 = 75;
+/// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
+const EXIT_CONFIGURATION: u8 = 64;
+/// The program could not start, or its store has failed for good (`EX_SOFTWARE` of sysexits).
+const EXIT_FAILED: u8 = 70;
+
+/// Time for threads that do not notice the end by themselves.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// Time for requests in progress to get their 503 when the lease is lost.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Serves until a signal says stop.
+pub fn run(loaded: Loaded) -> ExitCode {
+    let Loaded { settings, warnings, .. } = loaded;
+    let last_lines = telemetry::init(settings.log);
+    telemetry::log_panics();
+    for warning in warnings {
+        tracing::warn!(detail = %warning, "configuration warning");
+    }
+    let threads = process::serving_threads();
+    // With one thread, tasks run in the order in which they were woken: what a batch has in common is in the processor's
+    // caches. The scheduler for several threads runs the last woken task first.
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let runtime = match builder.worker_threads(threads).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "start failed: no threads");
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_FAILED }
+    });
+    if code == EXIT_LEASE_LOST {
+        // At once: a signal that comes in between is lost.
+        drop(last_lines);
+        let error = start_again();
+        let _ = writeln!(io::stderr(), "restart failed, the service manager must start the node: {error}");
+    }
+    runtime.shutdown_timeout(LAST_BREATH);
+    ExitCode::from(code)
+}
+
+/// Restarts the program in this process (`execve`): its memory may be out of date. Returns only on failure.
+fn start_again() -> io::Error {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "onceward".into());
+    Command::new(program).args(arguments).exec()
+}
+
+/// SIGTERM and SIGINT, from before the first thing that a stop would have to undo.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self, AppStartError> {
+        let install = |kind| signal(kind).map_err(AppStartError::Signals);
+        Ok(Self {
+            terminate: install(SignalKind::terminate())?,
+            interrupt: install(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// A signal that has come and was not taken yet.
+    async fn pending(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            biased;
+            signal = self.next() => Some(signal),
+            () = std::future::ready(()) => None,
+        }
+    }
+}
+
+/// Reads the certificate again at SIGHUP, which would otherwise end the program. Checks it once a day, and at once when
+/// called: the log then warns before it expires.
+async fn look_after_certificate(mut hangup: Signal, app: App) {
+    let certificates = app.certificates().cloned();
+    let mut days = tokio::time::interval(DAY);
+    loop {
+        tokio::select! {
+            heard = hangup.recv() => {
+                if heard.is_none() {
+                    return;
+                }
+                let (certificates, is_running) = (certificates.clone(), app.is_running());
+                let reload = move || {
+                    if let Some(certificates) = certificates {
+                        certificates.reload();
+                    } else {
+                        tracing::info!("SIGHUP ignored, no tls-cert is configured");
+                    }
+                };
+                let read = tokio::task::spawn_blocking(move || {
+                    if is_running { service_manager::around_reload(reload) } else { reload() }
+                });
+                if let Err(error) = read.await {
+                    tracing::error!(%error, "certificate not reloaded, the previous one stays");
+                }
+            }
+            _ = days.tick() => {
+                if let Some(certificates) = &certificates {
+                    certificates.warn_if_it_ends();
+                }
+            }
+        }
+    }
+}
+
+/// Logs the loss of the server key while it can still be put back, and its return.
+fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use<> {
+    let file = server_key::place(&storage.data_dir, storage.server_key_file.as_deref());
+    let shown = file.display().to_string();
+    server_key::watch(file, move |is_missing| {
+        if is_missing {
+            tracing::error!(file = shown, "server key missing; put it back, or the next start is refused");
+        } else {
+            tracing::info!(file = shown, "server key back");
+        }
+    })
+}
+
+async fn serve(settings: Settings) -> Result<u8, AppStartError> {
+    let mut signals = StopSignals::install()?;
+    let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
+    let app = App::new(&settings)?;
+    let code = serve_until_end(settings, &app, &mut signals, hangup).await;
+    app.release_reservation().await;
+    if matches!(code, Ok(EXIT_LEASE_LOST))
+        && let Some(signal) = signals.pending().await
+    {
+        tracing::info!(signal, "stopped after the loss of the lease");
+        return Ok(EXIT_OK);
+    }
+    code
+}
+
+/// Serves until a signal or the loss of the lease ends it.
+async fn serve_until_end(
+    settings: Settings,
+    app: &App,
+    signals: &mut StopSignals,
+    hangup: Signal,
+) -> Result<u8, AppStartError> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(look_after_certificate(hangup, app.clone()));
+    tasks.spawn(service_manager::report_status(app.clone()));
+    let listener = bind(&settings.listen, "--listen localhost:3001").await?;
+    let address = listener.local_addr().map_err(AppStartError::Address)?;
+    let (stop_serving, stopped) = oneshot::channel::<()>();
+    // From here on /healthz answers; everything else says 503 until the store is loaded.
+    let mut serving = tokio::spawn(accept(app.front_end(), listener, stopped));
+    let _metrics = match &settings.metrics_listen {
+        Some(address) => Some(serve_metrics(app, address).await?),
+        None => None,
+    };
+
+    let (mut store, mut lease) = (None, None);
+    let starting = async {
+        if let Some(cluster) = &settings.cluster {
+            tracing::info!(node = cluster.node, %address, "standing by");
+            // A standby may wait for weeks.
+            service_manager::ready().await;
+            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            let (key, owned) = app.join(&settings, cluster).await?.campaign().await?;
+            store = Some(Arc::clone(&owned));
+            lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
+                .inspect_err(
+                    |error| tracing::warn!(%error, "lease file not written; after a crash nodes wait until the lease ends"),
+                )
+                .ok();
+            app.start(&settings, Some((key, owned))).await
+        } else {
+            app.start(&settings, None).await?;
+            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            Ok(())
+        }
+    };
+    tokio::select! {
+        started = starting => match (started, store.as_ref().and_then(|owned| owned.health().err())) {
+            (Err(error), Some(reason)) => {
+                tracing::error!(%reason, %error, "start as the owner failed; this node starts again as a standby");
+                let _ = tokio::time::timeout(LAST_ANSWERS, stop_standby(app, store, stop_serving, serving)).await;
+                return Ok(EXIT_LEASE_LOST);
+            }
+            (started, _) => started?,
+        },
+        signal = signals.next() => {
+            let stands_by = settings.cluster.is_some() && store.is_none();
+            let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
+            tracing::info!(signal, "{stopped}");
+            if settings.cluster.is_some() {
+                let stopped = stop_standby(app, store, stop_serving, serving);
+                let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
+            }
+            return Ok(EXIT_OK);
+        }
+    }
+    app.announce(&settings, address);
+    service_manager::ready().await;
+    tasks.spawn(watch_server_key(&settings.storage));
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        () = lease_ended(store.as_deref()) => {
+            let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
+            tracing::error!(node, "lease in etcd lost; this node drops its records and starts again as a standby");
+            app.begin_stop();
+            let _ = stop_serving.send(());
+            let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+            return Ok(EXIT_LEASE_LOST);
+        }
+        () = app.store_failed() => return Ok(EXIT_FAILED),
+    };
+    let deadline = settings.bounds.graceful_stop;
+    let hands_over = settings.cluster.is_some();
+    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
+    app.begin_stop();
+    tasks.shutdown().await;
+    service_manager::stopping().await;
+    let soft = async {
+        let mut finished = Ok(());
+        if hands_over {
+            // Requests that arrive meanwhile wait for the next owner.
+            app.finish_requests().await;
+            finished = app.finish().await;
+            // Until then other nodes pass requests on to this one.
+            app.is_replaced().await;
+        }
+        let _ = stop_serving.send(());
+        if let Err(error) = (&mut serving).await {
+            tracing::error!(%error, "front end failed at shutdown");
+        }
+        if hands_over { finished } else { app.finish().await }
+    };
+    let code = tokio::select! {
+        finished = tokio::time::timeout(deadline, soft) => {
+            finished.map_or_else(|_| log_cut_short(), |closed| log_stop(closed, hands_over))
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "stopped at once; requests in progress were cut off");
+            EXIT_CUT_SHORT
+        }
+    };
+    serving.abort();
+    app.finish_traces().await;
+    // Until here a command must not end the lease.
+    drop(lease);
+    Ok(code)
+}
+
+fn log_cut_short() -> u8 {
+    tracing::warn!("stopped at the deadline; requests in progress were cut off");
+    EXIT_CUT_SHORT
+}
+
+/// Logs the end of a stop in which the store was closed. Returns the exit code.
+fn log_stop(closed: Result<(), StoreError>, is_clustered: bool) -> u8 {
+    match (closed, is_clustered) {
+        (Ok(()), false) => tracing::info!("stopped; every request is finished and on disk"),
+        (Ok(()), true) => tracing::info!("stopped; every request is finished and in etcd"),
+        (Err(error), false) => {
+            tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
+            return EXIT_CUT_SHORT;
+        }
+        (Err(error), true) => {
+            tracing::error!(
+                %error,
+                "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
+                 node's lease ends"
+            );
+            return EXIT_CUT_SHORT;
+        }
+    }
+    EXIT_OK
+}
+
+/// Returns when the lease of a cluster's owner has ended.
+async fn lease_ended(store: Option<&EtcdStore>) {
+    match store {
+        Some(store) => store.wait_until_lease_ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stops a node of a cluster that stands by, or loads the records as their new owner.
+async fn stop_standby(
+    app: &App,
+    store: Option<Arc<EtcdStore>>,
+    stop_serving: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+) {
+    app.begin_stop();
+    if let Some(store) = store {
+        let _ = store.close().await;
+    }
+    // Finishes the requests that other nodes are answering.
+    let _ = stop_serving.send(());
+    let _ = serving.await;
+    // Removes the control socket: no store is open.
+    let _ = app.finish().await;
+}
+
+/// Serves `/metrics`, also during a stop, until the returned sender is dropped.
+async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Sender<()>, AppStartError> {
+    let listener = bind(address, "\"metrics-listen\": \"localhost:9465\"").await?;
+    let bound = listener.local_addr().map_err(AppStartError::Address)?;
+    tracing::info!(address = %bound, "metrics served without credentials");
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(accept(app.metrics_deps(), listener, stopped));
+    Ok(stop)
+}
+
+async fn accept(deps: Arc<Deps>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+    let until = async {
+        let _ = stopped.await;
+    };
+    crate::http::serve(listener, until, deps).await;
+}

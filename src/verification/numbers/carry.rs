@@ -1,0 +1,276 @@
+//! Carried codes: messages with a code that another system made and checks. They have no verification, and their code is
+//! in memory only. Delivery plans nothing for them: a caller repeats what failed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+use super::reply::{Reply, SendOutcome};
+use super::send;
+use super::verifier::Verifier;
+use crate::delivery::attempts::{AttemptLogWriter, VerifyStatus};
+use crate::delivery::{Carried, CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
+use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
+use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::limits::guard::{GuardNews, Ticket};
+use crate::limits::rate::RequestKey;
+use crate::observe::metrics::{Fact, VerificationFacts, VerificationStep};
+use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
+
+/// The guard expects outcomes of a service for this time after the last one.
+const OUTCOMES_EXPECTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A service that carries no code for this time is forgotten.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The outcome of a message counts within this time.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a use is written.
+const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Records read at a time.
+const PAGE: usize = 64;
+
+/// When a service last carried a code, and when it last reported an outcome. Without outcomes the guard cannot learn from
+/// its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarryUse {
+    /// The service.
+    pub service: ServiceId,
+    /// The last message; up to an hour too early.
+    pub carried: Timestamp,
+    /// The last outcome; up to an hour too early.
+    pub outcome: Option<Timestamp>,
+}
+
+impl Record for CarryUse {
+    const KIND: u8 = 17;
+    const PLURAL: &'static str = "services that carry codes";
+
+    fn expires(&self) -> Timestamp {
+        self.carried.plus(KEPT_FOR)
+    }
+}
+
+impl CarryUse {
+    /// Whether the service reports outcomes.
+    pub fn has_outcomes(&self, now: Timestamp) -> bool {
+        self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_EXPECTED_FOR))
+    }
+}
+
+/// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
+#[derive(Clone, Default)]
+pub(super) struct InProgress(Arc<Mutex<HashMap<NumberKey, u64>>>);
+
+impl InProgress {
+    fn messages(&self) -> MutexGuard<'_, HashMap<NumberKey, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message that is being carried, until it is dropped.
+struct Carrying<'a> {
+    messages: &'a InProgress,
+    shards: &'a Shards,
+    key: NumberKey,
+    id: u64,
+}
+
+impl CodeLiveness for Carrying<'_> {
+    async fn code_state(&self) -> CodeState {
+        let is_newest = self.messages.messages().get(&self.key) == Some(&self.id);
+        if is_newest { CodeState::Live } else { CodeState::Ended }
+    }
+
+    fn may_send(&self) -> bool {
+        self.shards.owns_records()
+    }
+}
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        let mut messages = self.messages.messages();
+        if messages.get(&self.key) == Some(&self.id) {
+            messages.remove(&self.key);
+        }
+    }
+}
+
+impl Verifier {
+    /// Carries a code and waits until a gateway has accepted the message. Also returns the last attempt. The caller must not
+    /// carry the same code to a number twice at a time, and must not drop the future: the message may have left.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn carry(
+        &self,
+        mut outgoing: Outgoing,
+        code: Code,
+        carried: Carried,
+    ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
+        let (key, options) = (outgoing.key, SendOptions { life: carried.life, length: code.length() });
+        let _permit = self.limit.acquire(key.service, true)?;
+        if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
+            return Err(Refusal::SendsOverloaded);
+        }
+        let reserve =
+            || self.deps.keys.reserve(key.service).map_err(|full| Refusal::TableFull { table: full.table });
+        let _places = (reserve()?, reserve()?);
+        outgoing.client.only_number = !self.has_outcomes(key.service).await?;
+        if let Err(refusal) = self.assess(&mut outgoing) {
+            let outcome = SendOutcome::GuardRefused(refusal);
+            return Ok((Reply::new(outcome, self.now(), None), None));
+        }
+        let begun = self.begin_carry(key, options).await;
+        let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
+        let (of_number, remembered_for) = (carried.of_number, carried.remembered_for);
+        outgoing.carried = Some(carried);
+        let id = permitted.permit.verification.salt.id();
+        let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
+        carrying.messages.messages().insert(key, carrying.id);
+        let delivered = self.delivery.deliver(&outgoing, &permitted, &code, &carrying).await;
+        drop(carrying);
+        send::facts(&outgoing, true, &delivered).for_each(|fact| self.deps.metrics.count(&fact));
+        self.not_sent(key, delivered.certainly_not_sent());
+        self.end_carry(outgoing, permitted, delivered, (of_number, remembered_for)).await
+    }
+
+    /// Reserves the log of the attempts, in which receipts find them.
+    async fn begin_carry(&self, key: NumberKey, options: SendOptions) -> Result<Permitted, Refusal> {
+        let settings = self.deps.attempt_log;
+        let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
+            let mut salt = Salt([0; 16]);
+            view.rng().fill_bytes(&mut salt.0);
+            let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
+            let first_attempt = AttemptLogWriter::new(view, log, settings).permit(key.number);
+            let verification = Verification::beginning(salt, &options, view.now());
+            let permit = SendPermit { verification, replaced: None };
+            Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None })
+        });
+        begun.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Records the attempts, and remembers a message that a gateway accepted.
+    async fn end_carry(
+        &self,
+        outgoing: Outgoing,
+        permitted: Permitted,
+        delivered: Delivered,
+        (of_number, remembered_for): (RequestKey, Duration),
+    ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
+        let (settings, now, key) = (self.deps.attempt_log, self.now(), outgoing.key);
+        let outcome = match &delivered.result {
+            SendResult::Accepted { message_id, .. } => {
+                Ok(SendOutcome::Sent { attempts_left: 0, message_id: message_id.clone(), postponed: false })
+            }
+            _ if delivered.reason == Some(Failure::StateUnknown) => Err(Refusal::StoreUnavailable),
+            SendResult::NumberRefused => Ok(SendOutcome::NumberRefused),
+            SendResult::Overloaded => Err(Refusal::SendsOverloaded),
+            SendResult::Postponed { .. } | SendResult::Failed { .. } | SendResult::NoLongerUsable => {
+                Ok(SendOutcome::GatewayFailed)
+            }
+        };
+        let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
+        let last = delivered.attempts.last().map(|attempt| attempt.number);
+        let last = last.map(|attempt| AttemptId { key: permitted.log, attempt });
+        let is_trial = outgoing.carried.as_ref().is_some_and(|carried| carried.trial.is_some());
+        let is_sent = matches!(outcome, Ok(SendOutcome::Sent { .. }));
+        // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
+        let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
+            let mut log = AttemptLogWriter::new(view, permitted.log, settings);
+            log.settle(key.number, &outgoing.style, &permitted, &delivered);
+            if is_sent {
+                let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
+                let life = permitted.expires().since(view.now());
+                if let Some(of_code) = outgoing.request_key() {
+                    of_code.remember(id, channel, life.max(remembered_for), view);
+                }
+                of_number.remember(id, channel, OUTCOME_WITHIN, view);
+            }
+            Ok::<_, Refusal>(())
+        });
+        decided.await.unwrap_or(Err(Refusal::Stopping))?;
+        if is_sent && !is_trial {
+            self.note_use(key.service, move |known| {
+                known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
+            });
+        }
+        Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome?, now, None) }, last))
+    }
+
+    fn not_sent(&self, key: NumberKey, ticket: Option<Ticket>) {
+        if let Some((guard, ticket)) = self.delivery.guard().zip(ticket) {
+            guard.learn(key, GuardNews::NotSent(ticket));
+        }
+    }
+
+    /// Notes that the number was verified by the code of its last carried message. Returns `false` if there was no message
+    /// within a day, or if its outcome is known.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
+    pub async fn carried_outcome(&self, key: NumberKey, of_number: RequestKey) -> Result<bool, Refusal> {
+        let settings = self.deps.attempt_log;
+        let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
+            let Some(sent) = of_number.take(view) else { return Ok(None) };
+            let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
+            let checked = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
+            let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
+            Ok::<_, Refusal>(Some((sent.channel, checked)))
+        });
+        let Some((channel, checked)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
+            return Ok(false);
+        };
+        let (recipient, gateway) = (key, checked.accepted_by);
+        let tried = checked.is_first.then_some(VerificationStep::Tried);
+        for step in tried.into_iter().chain([VerificationStep::Approved]) {
+            let facts = VerificationFacts { recipient, channel, gateway, step };
+            self.deps.metrics.count(&Fact::Verification(facts));
+        }
+        if let Some(guard) = self.delivery.guard() {
+            guard.learn(key, GuardNews::Verified);
+        }
+        let now = self.now();
+        self.note_use(key.service, move |known| {
+            known.outcome = known.outcome.filter(|at| now.since(*at) <= WRITTEN_EVERY).or(Some(now));
+        });
+        Ok(true)
+    }
+
+    /// The services that carried a code in the last 30 days.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run.
+    pub async fn carry_uses(&self) -> Result<Vec<CarryUse>, Refusal> {
+        let mut uses = Vec::new();
+        self.shards.router().for_each(PAGE, |found: CarryUse| uses.push(found)).await?;
+        uses.sort_by_key(|found| found.service);
+        Ok(uses)
+    }
+
+    async fn has_outcomes(&self, service: ServiceId) -> Result<bool, Refusal> {
+        let Subject { slot, id } = self.use_subject(service);
+        let key = RecordKey { slot, kind: CarryUse::KIND, id };
+        let known: Option<CarryUse> = self.shards.router().get(key).await?;
+        Ok(known.is_some_and(|of| of.has_outcomes(self.now())))
+    }
+
+    /// Changes what is known of a service; without a record it has carried a code now.
+    fn note_use(&self, service: ServiceId, note: impl Fn(&mut CarryUse) + Send + 'static) {
+        let (subject, now) = (self.use_subject(service), self.now());
+        // If the shard does not run, a later message writes the use.
+        drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {
+            let known = view.get::<CarryUse>(subject.id);
+            let mut changed = known.unwrap_or(CarryUse { service, carried: now, outcome: None });
+            note(&mut changed);
+            view.put(subject.id, Some(&changed), Durability::Lazy);
+            Ok::<_, Refusal>(())
+        }));
+    }
+
+    fn use_subject(&self, service: ServiceId) -> Subject {
+        let id = record_id(service, 0);
+        Subject { slot: self.deps.slots.of(id), id }
+    }
+}

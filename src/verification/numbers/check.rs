@@ -1,0 +1,217 @@
+//! Decisions about submitted codes, and about ends that callers decide.
+
+use super::command::{Answer, Decision, Effect};
+use super::reply::{Reply, VerificationSummary};
+use crate::delivery::Check;
+use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, Checked, VerifyStatus};
+use crate::domain::{Channel, NumberKey};
+use crate::engine::{
+    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt,
+    Submitted, Verification, VerificationName,
+};
+use crate::gateway::CodeEnd;
+use crate::limits::guard::GuardNews;
+use crate::observe::metrics::{CheckFacts, Fact, VerificationFacts, VerificationStep};
+use crate::registry::audit::Audited;
+use crate::shard::{Durability, Refusal};
+use crate::webhook::NumberEvent;
+
+/// A request to end a verification, or to clear the counts of a number.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// The number under verification.
+    pub key: NumberKey,
+    /// The result.
+    pub ending: Ending,
+    /// The verification; `None` for the one that is under way.
+    pub named: Option<VerificationName>,
+    /// The entry of the audit log, if the request has an effect.
+    pub audited: Option<Audited>,
+    /// Something of the number was erased before. Then an erasure has an effect in any case.
+    pub was_erased: bool,
+}
+
+/// Decides a submitted code. `None` while a gateway is being asked about another one.
+pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Option<()> {
+    let NumberKey { service, number, .. } = decision.key;
+    let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
+    let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
+    let outcome = match step {
+        CheckStep::Busy { .. } => return None,
+        CheckStep::AskGateway(permit) => {
+            decision.put(next, Durability::Durable);
+            decision.emit_lockout(&next);
+            decision.effect(Effect::Ask(permit));
+            return Some(());
+        }
+        CheckStep::Decided(outcome) => outcome,
+    };
+    decision.put(next, Durability::Durable);
+    let status = match outcome {
+        CheckOutcome::Approved => Some(VerifyStatus::Success),
+        CheckOutcome::Wrong { live, .. } | CheckOutcome::LockedNow { live, .. } => {
+            Some(if live { VerifyStatus::InvalidCode } else { VerifyStatus::Expired })
+        }
+        CheckOutcome::Locked { .. }
+        | CheckOutcome::NoChecksLeft { .. }
+        | CheckOutcome::NotFound
+        | CheckOutcome::GatewayFailed => None,
+    };
+    let looked_at = decision.before.map(|v| v.salt).zip(status);
+    decided(decision, outcome, &next, looked_at, Ok(()));
+    Some(())
+}
+
+/// Settles a check with the answer of the gateway that holds the code.
+pub(super) fn settle(
+    decision: &mut Decision<'_, '_>,
+    permit: &CheckPermit,
+    result: Result<CheckResult, Refusal>,
+) {
+    let answer = result.unwrap_or(CheckResult::NotAsked);
+    let (next, outcome) = engine::settle_check(decision.state, &decision.rules, permit, answer, decision.now);
+    // The attempt was durably counted before the gateway was asked. If a crash loses the result, the check expires at its
+    // deadline.
+    let durability = match outcome {
+        CheckOutcome::Wrong { .. } => Durability::Lazy,
+        CheckOutcome::GatewayFailed if answer == CheckResult::Unknown => Durability::Lazy,
+        _ => Durability::Durable,
+    };
+    decision.put(next, durability);
+    let status = match (answer, outcome) {
+        (CheckResult::Approved, CheckOutcome::Approved) => VerifyStatus::Success,
+        (CheckResult::Wrong, _) => VerifyStatus::InvalidCode,
+        (CheckResult::NotLive, _) => VerifyStatus::Expired,
+        // An approval that came too late counts as no answer.
+        (CheckResult::Approved | CheckResult::NotAsked | CheckResult::Unknown, _) => {
+            VerifyStatus::GatewayError
+        }
+    };
+    decided(decision, outcome, &next, Some((permit.salt, status)), result.map(drop));
+}
+
+/// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
+/// describes the verification as it is after the check, or was before one that ended it.
+fn decided(
+    decision: &mut Decision<'_, '_>,
+    outcome: CheckOutcome,
+    next: &NumberState,
+    looked_at: Option<(Salt, VerifyStatus)>,
+    may_reply: Result<(), Refusal>,
+) {
+    let about = match outcome {
+        CheckOutcome::Approved
+        | CheckOutcome::Wrong { .. }
+        | CheckOutcome::LockedNow { .. }
+        | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
+        CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
+    };
+    let recorded = looked_at.and_then(|(salt, status)| decision.log_of(&salt).check(status));
+    let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
+    if let Some(verification) = &asked {
+        let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
+        decision.emit(&NumberEvent::Checked { verification, outcome, is_spent });
+    }
+    decision.emit_lockout(next);
+    let (log, checked) = match recorded {
+        Some((log, checked)) => (Some(log), checked),
+        None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
+    };
+    let policy = decision.rules.policy;
+    let summary = about.map(|v| VerificationSummary::from_verification(&v, &policy));
+    let channel = summary.as_ref().map(|summary| summary.channel);
+    decision.count(Fact::Check(CheckFacts { recipient: decision.key, channel, outcome }));
+    if let Some(channel) = channel {
+        if checked.is_first {
+            step(decision, VerificationStep::Tried, channel, checked);
+        }
+        if outcome == CheckOutcome::Approved {
+            step(decision, VerificationStep::Approved, channel, checked);
+        }
+    }
+    let end = match (outcome, &summary) {
+        (CheckOutcome::Approved, Some(_)) => Some(CodeEnd::Used),
+        (CheckOutcome::LockedNow { .. }, Some(_)) => Some(CodeEnd::LockedOut),
+        (_, Some(summary)) if summary.spent => Some(CodeEnd::LockedOut),
+        _ => None,
+    };
+    if let Some(end) = end {
+        decision.tell(end, log.as_ref());
+    }
+    let reply = Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) };
+    decision.effect(Effect::Reply(Answer::Check(may_reply.map(|()| reply))));
+}
+
+/// Counts a step of a verification. The guard learns of verified numbers.
+fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: Checked) {
+    let (recipient, gateway) = (decision.key, checked.accepted_by);
+    decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
+    if step == VerificationStep::Approved {
+        decision.effect(Effect::Allow(GuardNews::Verified));
+    }
+}
+
+/// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
+/// `None` while a gateway is being asked about a code.
+pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Option<()> {
+    let End { ending, named, audited, was_erased, .. } = end;
+    let (next, outcome) = engine::end(decision.state, &decision.rules, *ending, *named, decision.now);
+    let ended = match outcome {
+        EndOutcome::Busy { .. } => return None,
+        EndOutcome::Ended(verification) => verification,
+        EndOutcome::NotFound => None,
+    };
+    decision.put(next, Durability::Durable);
+    let mut log = None;
+    let mut checked = Checked::default();
+    if let (Ending::Approved, Some(verification)) = (ending, &ended) {
+        let recorded = decision.log_of(&verification.salt).check(VerifyStatus::Success);
+        (log, checked) = recorded.map_or((None, checked), |(log, checked)| (Some(log), checked));
+    }
+    let log: Option<AttemptLog> = log.or_else(|| ended.as_ref().and_then(|v| decision.attempts_of(v)));
+    // An event would name the erased number again.
+    if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
+        decision.emit(&NumberEvent::Ended { verification, ending: *ending });
+    }
+    decision.emit_lockout(&next);
+    let has_changed = next != decision.state;
+    let has_effect = match ending {
+        Ending::Approved | Ending::Canceled => ended.is_some(),
+        Ending::Cleared => has_changed,
+        Ending::Erased => {
+            let NumberKey { service, number, .. } = decision.key;
+            let attempts = AttemptLogWriter::erase(service, number, decision.view);
+            let events = decision.deps.events.as_ref();
+            let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
+            let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
+            for ticket in attempts.into_iter().flatten() {
+                decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+            }
+            has_effect
+        }
+    };
+    if let Some(Audited { author, change }) = audited.as_ref().filter(|_| has_effect) {
+        author.record(change.clone(), decision.view);
+    }
+    let policy = decision.rules.policy;
+    let summary = ended.map(|v| VerificationSummary::from_verification(&v, &policy));
+    if let Some(VerificationSummary { channel, .. }) = summary {
+        match ending {
+            Ending::Approved => {
+                if checked.is_first {
+                    step(decision, VerificationStep::Tried, channel, checked);
+                }
+                step(decision, VerificationStep::Approved, channel, checked);
+                decision.tell(CodeEnd::Used, log.as_ref());
+            }
+            Ending::Canceled => {
+                step(decision, VerificationStep::Canceled, channel, checked);
+                decision.tell(CodeEnd::Canceled, log.as_ref());
+            }
+            Ending::Cleared | Ending::Erased => decision.tell(CodeEnd::Canceled, log.as_ref()),
+        }
+    }
+    let reply = Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) };
+    decision.effect(Effect::Reply(Answer::End(reply)));
+    Some(())
+}

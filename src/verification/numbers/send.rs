@@ -1,0 +1,301 @@
+//! Decisions about a message: may it be sent, what came of it, and what that counts.
+
+use rand::Rng as _;
+
+use super::command::{Answer, Decision, Effect};
+use super::reply::{Reply, SendOutcome, VerificationSummary};
+use crate::delivery::attempts::AttemptLogWriter;
+use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
+use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
+use crate::engine::{
+    self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendPermit,
+    SendResult, SettleOutcome, Verification, VerificationOptions,
+};
+use crate::limits::guard::{GuardNews, GuardRefusal, Rule};
+use crate::observe::metrics::{
+    Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+};
+use crate::shard::{Durability, Refusal};
+use crate::template::MessageStyle;
+use crate::webhook::NumberEvent;
+
+/// Decides a message that a client asks for. `None` while a gateway is being asked about a code of the number.
+pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Option<()> {
+    let (NumberKey { service, number, is_test }, channel, now) =
+        (decision.key, outgoing.channel(), decision.now);
+    let mut salt = Salt([0; 16]);
+    decision.view.rng().fill_bytes(&mut salt.0);
+    let policy = decision.rules.policy;
+    let supplied_code = outgoing.supplied_code.as_ref();
+    let request = Begin {
+        service,
+        number,
+        options: outgoing.options.unwrap_or(policy.code),
+        channel,
+        verification: outgoing.is_named.then_some(VerificationOptions { supplied_code, is_test }),
+    };
+    let (next, outcome) = engine::begin(decision.state, &decision.rules, request, salt, now);
+    let permit = match outcome {
+        BeginOutcome::Busy { .. } => return None,
+        BeginOutcome::Permitted(permit) => Ok(permit),
+        BeginOutcome::Locked { until } => Err((SendOutcome::Locked { until }, SendEnd::Locked)),
+        BeginOutcome::Limited(limit) => Err((SendOutcome::Limited(limit), SendEnd::Limited)),
+    };
+    decision.put(next, Durability::Durable);
+    match permit {
+        Ok(permit) => permitted(decision, outgoing, permit, next),
+        Err((outcome, end)) => {
+            decision.emit_lockout(&next);
+            decision.count(Fact::Send(unsent(decision.key, channel, end)));
+            if let Some(ticket) = outgoing.allowance.refundable() {
+                decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+            }
+            decision.effect(Effect::Reply(Answer::Send(Ok(Reply::new(outcome, now, None)))));
+        }
+    }
+    Some(())
+}
+
+fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendPermit, next: NumberState) {
+    let NumberKey { service, number, is_test } = decision.key;
+    let (channel, now) = (outgoing.channel(), decision.now);
+    let verification = permit.verification;
+    if let Some(keyed) = outgoing.request_key() {
+        keyed.permit(verification.salt.id(), channel, decision.view);
+    }
+    // A test number is sent no message: the caller knows the code.
+    let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number) };
+    if let Some(verification) = next.verification() {
+        let tags = outgoing.is_named.then_some(&outgoing.tags);
+        decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });
+    }
+    decision.emit_lockout(&next);
+    if is_test {
+        let policy = decision.rules.policy;
+        let outcome = SendOutcome::Sent {
+            attempts_left: attempts_left(&next, &policy),
+            message_id: format!("test-{:016x}", verification.salt.id()),
+            postponed: false,
+        };
+        let summary = VerificationSummary::from_verification(&verification, &policy);
+        decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
+        decision.effect(Effect::Reply(Answer::Send(Ok(Reply::new(outcome, now, Some(summary))))));
+    } else {
+        let log = AttemptLogKey::new(service, verification.salt.id(), decision.view.slot());
+        let begins = begins(&permit, now);
+        let permitted = Permitted { permit, begins, log, first_attempt, follow_up: None };
+        decision.effect(Effect::Deliver(permitted, None));
+    }
+}
+
+/// Decides a planned message that is due. `None` while a gateway is being asked about a code of the number.
+pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Option<()> {
+    let settings = decision.deps.attempt_log;
+    let nothing_due = Effect::Reply(Answer::NothingDue);
+    // The plan began, was put off or was dropped since it was due.
+    let Some(plan) = AttemptLogWriter::new(decision.view, log, settings).due() else {
+        decision.effect(nothing_due);
+        return Some(());
+    };
+    let outcome = if decision.deps.policies.serves(decision.key.service) {
+        let (next, outcome) = engine::resume(decision.state, &decision.rules, plan.salt, decision.now);
+        let durability = match outcome {
+            ResumeOutcome::Busy { .. } => return None,
+            // The results of earlier sends may not be durable yet. If a crash lost them, a failure of this send would
+            // withdraw a code that a recipient already has.
+            ResumeOutcome::Permitted(_) => Durability::Durable,
+            ResumeOutcome::NotUsable => Durability::Lazy,
+        };
+        decision.put(next, durability);
+        decision.emit_lockout(&next);
+        outcome
+    } else {
+        ResumeOutcome::NotUsable
+    };
+    let mut writer = AttemptLogWriter::new(decision.view, log, settings);
+    if let ResumeOutcome::Permitted(permit) = outcome {
+        let first_attempt = writer.begin_follow_up();
+        let follow_up = Some(plan.follow_up);
+        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up };
+        decision.effect(Effect::Deliver(permitted, Some(plan.style)));
+    } else {
+        writer.drop_follow_up(Failure::NoLongerUsable);
+        if let Some(ticket) = plan.follow_up.allowance.refundable() {
+            decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+        }
+        decision.effect(nothing_due);
+    }
+    Some(())
+}
+
+/// The message of a plan.
+pub(super) fn planned(key: NumberKey, permitted: &Permitted, style: Option<MessageStyle>) -> Outgoing {
+    let mut outgoing = Outgoing::new(key);
+    if let Some(follow_up) = &permitted.follow_up {
+        (outgoing.channel, outgoing.allowance) = (Some(follow_up.channel), follow_up.allowance);
+    }
+    outgoing.style = style.unwrap_or_default();
+    outgoing
+}
+
+/// Settles a send with its result.
+pub(super) fn settle(
+    decision: &mut Decision<'_, '_>,
+    outgoing: &Outgoing,
+    permitted: &Permitted,
+    delivered: &Delivered,
+) {
+    let (permit, now) = (&permitted.permit, decision.now);
+    let Delivered { result, reason, .. } = delivered;
+    let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
+    decision.put(next, durability_of(result, &decision.state, &next));
+    if !result.may_still_arrive()
+        && let Some(keyed) = outgoing.request_key()
+    {
+        keyed.withdraw(decision.view);
+    }
+    let (number, mut log) = (decision.key.number, decision.log_of(&permit.verification.salt));
+    let (log, replaced_plan) = log.settle(number, &outgoing.style, permitted, delivered);
+    let verification = next.verification().filter(|v| permit.is_for(v));
+    decision.emit(&NumberEvent::Settled {
+        permit,
+        verification: verification.as_ref(),
+        delivered,
+        is_follow_up: permitted.follow_up.is_some(),
+    });
+    decision.emit_lockout(&next);
+    // No message has left for the plan that this send takes the place of.
+    for ticket in replaced_plan.into_iter().chain(delivered.certainly_not_sent()) {
+        decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+    }
+    for fact in facts(outgoing, permitted.begins, delivered) {
+        decision.count(fact);
+    }
+    // The permit describes a send whose code was replaced or withdrawn meanwhile.
+    let summary = VerificationSummary::from_verification(
+        &verification.unwrap_or(permit.verification),
+        &decision.rules.policy,
+    );
+    let (reason, may_have_been_sent) = (*reason, result.may_still_arrive());
+    let reply = |outcome| Reply {
+        reason,
+        may_have_been_sent,
+        attempts: log,
+        ..Reply::new(outcome, now, Some(summary))
+    };
+    decision.effect(Effect::Reply(Answer::Send(send_outcome(delivered, outcome).map(reply))));
+}
+
+fn durability_of(result: &SendResult, before: &NumberState, next: &NumberState) -> Durability {
+    let holder = |state: &NumberState| state.verification().and_then(|v| v.held);
+    match result {
+        // A code that stays needs no second record: a crash loses only that its message was accepted, and a send that was
+        // not settled is treated as one that may have been.
+        SendResult::Accepted { held: None, .. }
+        | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) }
+        | SendResult::Postponed { may_have_been_sent: None | Some(PossiblySent { held: None }), .. }
+            if holder(before) == holder(next) =>
+        {
+            Durability::Lazy
+        }
+        // A withdrawn code must stay withdrawn after a crash. If a crash lost which gateway holds the code, or that ours
+        // replaced it, the person's code would be wrong.
+        _ => Durability::Durable,
+    }
+}
+
+/// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
+/// live code belongs to the verification of that code.
+fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) -> bool {
+    let follows = |earlier: &Verification| now < earlier.expires;
+    match verification.counted {
+        Some(counted) => counted.sends == 1,
+        None => verification.sending <= 1 && !replaced.as_ref().is_some_and(follows),
+    }
+}
+
+/// The wrong codes that a number is still allowed.
+const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
+    match state {
+        NumberState::Open(open) => policy.attempts_left(open.failures.in_a_row),
+        NumberState::Fresh | NumberState::Locked { .. } => policy.max_attempts,
+    }
+}
+
+const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
+    SendFacts { recipient, channel, gateway: None, outcome, error: None }
+}
+
+/// What the end of a send counts, with the verification that it began.
+pub(super) fn facts<'a>(
+    outgoing: &Outgoing,
+    begins: bool,
+    delivered: &'a Delivered,
+) -> impl Iterator<Item = Fact> + use<'a> {
+    let (recipient, channel) = (outgoing.key, outgoing.channel());
+    let failed = delivered.attempts.iter().filter_map(move |&Attempt { channel, gateway, class, .. }| {
+        Some(Fact::FailedAttempt(FailedAttemptFacts { recipient, channel, gateway, error: class? }))
+    });
+    // The last attempt is the one that decided.
+    let last = delivered.attempts.last();
+    let asked = last.filter(|attempt| attempt.class.is_some() || attempt.status == SendStatus::Sent);
+    let outcome = match &delivered.result {
+        SendResult::Accepted { .. } => SendEnd::Accepted,
+        SendResult::Postponed { .. } => SendEnd::Postponed,
+        SendResult::NumberRefused => SendEnd::NumberRefused,
+        SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
+        SendResult::Failed { may_have_been_sent: None }
+            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard)) =>
+        {
+            SendEnd::Limited
+        }
+        SendResult::Failed { may_have_been_sent: None } => SendEnd::Failed,
+        SendResult::NoLongerUsable => SendEnd::Obsolete,
+        SendResult::Overloaded => SendEnd::Overloaded,
+    };
+    let begun = (begins && outcome != SendEnd::Limited).then_some(Fact::Verification(VerificationFacts {
+        recipient,
+        channel,
+        gateway: None,
+        step: VerificationStep::Begun,
+    }));
+    let ended = Fact::Send(SendFacts {
+        recipient,
+        channel: last.map_or(channel, |attempt| attempt.channel),
+        gateway: asked.map(|attempt| attempt.gateway),
+        outcome,
+        error: asked.and_then(|attempt| attempt.class),
+    });
+    failed.chain(begun).chain([ended])
+}
+
+fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+    let Delivered { result, reason, .. } = delivered;
+    let postponed = matches!(result, SendResult::Postponed { .. });
+    match (result, outcome) {
+        (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
+        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
+        (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
+        (
+            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
+            SettleOutcome::Open { attempts_left },
+        ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
+        (SendResult::Failed { .. }, SettleOutcome::Open { .. }) if *reason == Some(Failure::StateUnknown) => {
+            Err(Refusal::StoreUnavailable)
+        }
+        // Another gateway may have sent the message before; its code stays good.
+        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
+            if let Some(Failure::BudgetSpent { until }) = reason =>
+        {
+            Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Budget, until: Some(*until) }))
+        }
+        (SendResult::Failed { .. }, SettleOutcome::Open { .. })
+            if reason.is_some_and(Failure::is_about_the_number) =>
+        {
+            Ok(SendOutcome::NumberRefused)
+        }
+        (SendResult::Failed { .. } | SendResult::NoLongerUsable, SettleOutcome::Open { .. }) => {
+            Ok(SendOutcome::GatewayFailed)
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Codes that a gateway holds: the behaviour of a shard, one test each.
+
+use std::time::Duration;
+
+use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
+use crate::engine::CheckResult;
+use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
+
+#[test]
+fn no_gateway_is_asked_before_the_attempt_is_durable() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let mut answer = world.checks_held(number(1));
+    let writes = world.takes_commit();
+    assert!(world.asks_no_gateway());
+    world.applied(&writes);
+    let ask = world.asked();
+    assert!(answer.is_unanswered());
+    world.check_reported(ask, CheckResult::Wrong);
+    assert!(world.wants_no_commit(), "the attempt was counted before");
+    assert_eq!(answer.answer(), Ok(wrong(4)));
+}
+
+#[test]
+fn an_approval_is_answered_when_it_is_durable() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let mut answer = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    world.check_reported(ask, CheckResult::Approved);
+    let writes = world.takes_commit();
+    assert!(answer.is_unanswered());
+    world.applied(&writes);
+    assert!(writes[0].put.is_none(), "a verified number leaves no record");
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
+}
+
+#[test]
+fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
+    let mut world = World::new();
+    let mut answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    world.settles(dispatch, held());
+    let writes = world.takes_commit();
+    assert!(answer.is_unanswered());
+    world.applied(&writes);
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
+    world.crashes();
+    let _answer = world.checks_held(number(1));
+    world.commits();
+    assert_eq!(world.asked().check.key, number(1));
+}
+
+#[test]
+fn the_gateways_verdict_decides_the_answer() {
+    for (result, answer) in [
+        (CheckResult::Approved, CheckOutcome::Approved),
+        (CheckResult::Wrong, wrong(4)),
+        (CheckResult::NotLive, CheckOutcome::Wrong { attempts_left: 4, live: false }),
+        (CheckResult::NotAsked, CheckOutcome::GatewayFailed),
+        (CheckResult::Unknown, CheckOutcome::GatewayFailed),
+    ] {
+        let mut world = World::new();
+        world.has_held_code(number(1));
+        assert_eq!(world.checks_and_hears(number(1), result), Ok(answer), "{result:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_no_gateway_compared_is_uncounted_durably() {
+    for (result, left) in [(CheckResult::NotAsked, 4), (CheckResult::Unknown, 3)] {
+        let mut world = World::new();
+        world.has_held_code(number(1));
+        world.checks_and_hears(number(1), result).expect("an answer");
+        world.crashes();
+        world.now = world.now.plus(CHECK_BUDGET);
+        assert_eq!(world.checks_and_hears(number(1), CheckResult::Wrong), Ok(wrong(left)), "{result:?}");
+    }
+}
+
+#[test]
+fn a_check_without_a_valid_lease_gets_503_and_does_not_count() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let answer = world.checks_held(number(1));
+    world.commits();
+    let check = world.asked();
+    world.settles_without_lease(check);
+    world.commits();
+    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    assert_eq!(world.checks_and_hears(number(1), CheckResult::Wrong), Ok(wrong(4)));
+}
+
+#[test]
+fn an_unknown_result_of_the_last_attempt_locks_the_number() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    for _ in 0..4 {
+        world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
+    }
+    let last = world.checks_and_hears(number(1), CheckResult::Unknown);
+    assert!(matches!(last, Ok(CheckOutcome::LockedNow { live: true, .. })));
+    world.crashes();
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
+}
+
+#[test]
+fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
+    let mut world = World::new();
+    let first = world.has_held_code(number(1));
+    world.has_code(number(2));
+    let one = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    let mut two = world.checks_wrong(number(1));
+    let mut send = world.sends(number(1));
+    let mut resume = world.resumes(number(1), first.verification.salt);
+    assert!(world.wants_no_commit());
+    let other = world.checks_wrong(number(2));
+    world.commits();
+    assert_eq!(other.answer(), Ok(wrong(4)));
+    assert!(two.is_unanswered() && send.is_unanswered() && resume.is_unanswered());
+    world.check_reported(ask, CheckResult::Wrong);
+    assert_eq!(world.commits().len(), 2, "the number, and the plan that is dropped, in one commit");
+    assert_eq!(one.answer(), Ok(wrong(4)));
+    assert_eq!(two.answer(), Ok(wrong(3)));
+    assert_eq!(resume.reply(), Ok(()), "the send before it replaced the code");
+    assert_ne!(world.dispatched().permitted.permit.verification.salt, first.verification.salt);
+}
+
+#[test]
+fn checks_that_waited_are_asked_about_one_after_the_other() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let mut answers: Vec<Awaited<Reply<CheckOutcome>>> =
+        (0..5).map(|_| world.checks_held(number(1))).collect();
+    let after = world.checks_held(number(1));
+    world.commits();
+    for left in [4, 3, 2, 1] {
+        let ask = world.asked();
+        world.check_reported(ask, CheckResult::Wrong);
+        // The next attempt's count is written together with this one's result.
+        world.commits();
+        assert_eq!(answers.remove(0).answer(), Ok(wrong(left)));
+    }
+    let ask = world.asked();
+    world.check_reported(ask, CheckResult::Wrong);
+    world.commits();
+    assert!(matches!(answers.remove(0).answer(), Ok(CheckOutcome::LockedNow { .. })));
+    assert!(matches!(after.answer(), Ok(CheckOutcome::Locked { .. })));
+    assert!(world.asks_no_gateway());
+}
+
+#[test]
+fn a_command_that_comes_with_the_answer_does_not_overtake_waiting_ones() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    let waited = world.checks_wrong(number(1));
+    let _other = world.sends(number(2));
+    let writes = world.takes_commit();
+    world.check_reported(ask, CheckResult::Wrong);
+    let late = world.checks_wrong(number(1));
+    world.applied(&writes);
+    world.commits();
+    assert_eq!(waited.answer(), Ok(wrong(3)));
+    assert_eq!(late.answer(), Ok(wrong(2)));
+}
+
+#[test]
+fn commands_that_wait_are_bounded() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    let _ask = world.asked();
+    let mut waiting: Vec<_> = (0..COMMANDS_PER_NUMBER).map(|_| world.checks_wrong(number(1))).collect();
+    assert_eq!(world.checks_wrong(number(1)).answer(), Err(Refusal::NumberBusy));
+    assert_eq!(world.sends(number(1)).answer(), Err(Refusal::NumberBusy));
+    assert!(waiting.iter_mut().all(Awaited::is_unanswered));
+}
+
+#[test]
+fn when_the_answer_never_comes_the_wait_ends_by_itself() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    let lost = world.asked();
+    let mut waiting = world.checks_wrong(number(1));
+    let now = world.now;
+    world.core.sweep(10, now);
+    assert!(waiting.is_unanswered() && world.wants_no_commit());
+    world.now = world.now.plus(CHECK_BUDGET);
+    let now = world.now;
+    world.core.sweep(10, now);
+    world.commits();
+    assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
+    world.check_reported(lost, CheckResult::Approved);
+}
+
+#[test]
+fn a_crash_while_asking_counts_the_attempt_and_others_wait_for_its_time() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    world.crashes();
+    let mut waiting = world.checks_wrong(number(1));
+    assert!(waiting.is_unanswered());
+    world.now = world.now.plus(CHECK_BUDGET);
+    let now = world.now;
+    world.core.sweep(10, now);
+    world.commits();
+    assert_eq!(waiting.answer(), Ok(wrong(3)));
+    drop(ask);
+}
+
+#[test]
+fn after_a_crash_while_asking_the_last_time_the_number_is_locked() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    for _ in 0..4 {
+        world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
+    }
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    world.crashes();
+    world.now = world.now.plus(CHECK_BUDGET);
+    let mut refused = world.sends(number(1));
+    let writes = world.takes_commit();
+    assert!(refused.is_unanswered(), "the lockout is made durable first");
+    world.applied(&writes);
+    assert!(matches!(refused.answer(), Ok(SendOutcome::Locked { .. })));
+}
+
+#[test]
+fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let answer = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    world.crashes();
+    world.check_reported(ask, CheckResult::Approved);
+    world.commits();
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
+    assert_eq!(world.numbers(), 0);
+}
+
+/// Two checks of one number that are decided in one batch, so that the second waits for the first.
+fn two_in_one_batch(world: &mut World) -> (Awaited<Reply<CheckOutcome>>, Awaited<Reply<CheckOutcome>>) {
+    world.has_held_code(number(1));
+    let _other = world.sends(number(2));
+    let writes = world.takes_commit();
+    let checks = (world.checks_held(number(1)), world.checks_wrong(number(1)));
+    world.applied(&writes);
+    world.dispatched();
+    checks
+}
+
+#[test]
+fn a_check_whose_commit_failed_asks_no_gateway_and_blocks_no_command() {
+    let mut world = World::new();
+    let (first, behind) = two_in_one_batch(&mut world);
+    world.fails_to_commit();
+    assert_eq!(first.answer(), Err(Refusal::StoreUnavailable));
+    assert!(world.asks_no_gateway());
+    world.commits();
+    assert_eq!(behind.answer(), Ok(wrong(3)));
+}
+
+#[test]
+fn a_command_that_comes_after_the_wait_does_not_overtake_waiting_ones() {
+    let mut world = World::new();
+    let (_asking, waited) = two_in_one_batch(&mut world);
+    world.commits();
+    world.now = world.now.plus(CHECK_BUDGET);
+    let late = world.checks_wrong(number(1));
+    world.commits();
+    assert_eq!(waited.answer(), Ok(wrong(3)));
+    assert_eq!(late.answer(), Ok(wrong(2)));
+}
+
+#[test]
+fn an_approval_whose_commit_failed_gets_503_and_voids_the_code() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let answer = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    let behind = world.checks_held(number(1));
+    world.check_reported(ask, CheckResult::Approved);
+    world.fails_to_commit();
+    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    assert_eq!(behind.answer(), Err(Refusal::StoreUnavailable), "it was decided with the approval");
+    let again = world.checks_held(number(1));
+    world.commits();
+    assert!(world.asks_no_gateway());
+    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 3, live: false }));
+}
+
+#[test]
+fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let answer = world.checks_held(number(1));
+    world.now = world.now.plus(CHECK_BUDGET);
+    world.commits();
+    assert!(world.asks_no_gateway());
+    if let Some(writes) = world.core.take_commit() {
+        world.applied(&writes);
+    }
+    assert_eq!(answer.answer(), Ok(CheckOutcome::GatewayFailed));
+}
+
+#[test]
+fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
+    let mut world = World::new();
+    let first = world.sends(number(1));
+    world.commits();
+    let (one, mut second) = (world.dispatched(), world.sends(number(1)));
+    world.commits();
+    let two = world.dispatched();
+    world.settles(one, held());
+    world.commits();
+    assert!(first.answer().is_ok());
+    let check = world.checks_held(number(1));
+    world.commits();
+    let ask = world.asked();
+    world.settles(two, accepted());
+    assert!(second.is_unanswered(), "a crash must not bring the held code back");
+    world.commits();
+    assert!(matches!(second.answer(), Ok(SendOutcome::Sent { attempts_left: 4, .. })));
+    world.check_reported(ask, CheckResult::Approved);
+    world.commits();
+    assert_eq!(check.answer(), Ok(CheckOutcome::Approved));
+}
+
+#[test]
+fn a_check_of_our_own_code_is_recorded_only_with_a_verification() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let _wrong = world.checks_wrong(number(1));
+    world.commits();
+    let _right = world.checks(number(1), Some(code));
+    world.commits();
+    let _unknown = world.checks_wrong(number(1));
+    world.has_code(number(1));
+    world.now = world.now.plus(Duration::from_secs(30));
+    let _late = world.checks_wrong(number(1));
+    world.commits();
+    let _refused = world.checks_wrong(number(1));
+    world.fails_to_commit();
+}

@@ -1,0 +1,171 @@
+//! Planned sends: the behaviour of a shard, one test each.
+
+use super::world::{World, accepted, held, number};
+use crate::delivery::Failure;
+use crate::domain::{Channel, GatewayName, Held};
+use crate::engine::{Ending, PossiblySent, Salt, SendResult};
+use crate::verification::numbers::{CheckOutcome, SendOutcome};
+
+#[test]
+fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
+    let mut world = World::new();
+    let answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let salt = dispatch.permitted.permit.verification.salt;
+    world.settles(
+        dispatch,
+        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None },
+    );
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
+    assert_eq!(answer.answer(), Ok(sent));
+    let mut followed = world.resumes(number(1), salt);
+    let writes = world.takes_commit();
+    assert!(world.dispatches_nothing());
+    world.applied(&writes);
+    assert!(!world.has_plan(number(1), salt), "after a crash it is not made again");
+    let again = world.dispatched();
+    assert_eq!(again.permitted.permit.verification.salt, salt);
+    assert!(again.permitted.follow_up.is_some());
+    assert!(followed.is_unanswered(), "it keeps its place until it is settled");
+    world.settles(again, accepted());
+    assert!(world.wants_no_commit());
+    assert_eq!(followed.reply(), Ok(()));
+}
+
+#[test]
+fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
+    let mut world = World::new();
+    let _answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let verification = dispatch.permitted.permit.verification;
+    let postponed = SendResult::Postponed {
+        message_id: "later".to_owned(),
+        may_have_been_sent: Some(PossiblySent { held: None }),
+    };
+    world.settles(dispatch, postponed);
+    let _followed = world.resumes(number(1), verification.salt);
+    world.commits();
+    let again = world.dispatched();
+    world.settles(again, SendResult::Failed { may_have_been_sent: None });
+    world.commits();
+    assert_eq!(world.live_salt(number(1)), Some(verification.salt));
+}
+
+#[test]
+fn a_code_its_holder_may_have_sent_is_checked_there_until_a_retry_works() {
+    let mut world = World::new();
+    let mut answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let holder = Held { by: GatewayName::Sinch, channel: Channel::Sms };
+    let (message_id, held) = ("later".to_owned(), Some(holder));
+    world.settles(
+        dispatch,
+        SendResult::Postponed { message_id, may_have_been_sent: Some(PossiblySent { held }) },
+    );
+    assert!(answer.is_unanswered(), "the name of the holder must survive a crash");
+    world.commits();
+    let _checked = world.checks_held(number(1));
+    world.commits();
+    assert_eq!(world.asked().permit.held, holder);
+}
+
+#[test]
+fn a_number_that_a_second_gateway_refuses_is_refused_and_keeps_its_code() {
+    let mut world = World::new();
+    let answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+    world.settles_with(dispatch, result, Some(Failure::BadNumber));
+    assert_eq!(answer.answer(), Ok(SendOutcome::NumberRefused));
+    assert!(world.live_salt(number(1)).is_some());
+}
+
+#[test]
+fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _right = world.checks(number(1), Some(code));
+    world.commits();
+    for salt in [salt, Salt([0; 16])] {
+        let followed = world.resumes(number(1), salt);
+        world.commits();
+        assert_eq!(followed.reply(), Ok(()));
+        assert!(!world.has_plan(number(1), salt), "dropped");
+    }
+    assert!(world.dispatches_nothing() && world.wants_no_commit());
+    assert_eq!(world.not_sent(), 2, "the guard gets back what it has taken");
+}
+
+#[test]
+fn the_planned_sends_of_an_erased_number_give_back_what_they_took() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let salts = [Salt([1; 16]), Salt([2; 16])];
+    for salt in salts {
+        world.plans(number(1), salt);
+    }
+    world.commits_if_any();
+    let erased = world.ends(number(1), Ending::Erased);
+    world.commits();
+    assert!(erased.reply().expect("erased").outcome);
+    assert!(salts.iter().all(|salt| !world.has_plan(number(1), *salt)));
+    assert_eq!(world.not_sent(), 2);
+}
+
+#[test]
+fn a_planned_send_whose_beginning_is_not_durable_is_still_planned() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let refused = world.resumes(number(1), salt);
+    world.fails_to_commit();
+    assert!(refused.reply().is_err());
+    assert!(world.dispatches_nothing() && world.has_plan(number(1), salt));
+}
+
+#[test]
+fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
+    for end in [
+        SendResult::NoLongerUsable,
+        SendResult::NumberRefused,
+        SendResult::Failed { may_have_been_sent: None },
+        held(),
+    ] {
+        for store_fails in [false, true] {
+            let mut world = World::new();
+            world.has_code(number(1));
+            let salt = world.live_salt(number(1)).expect("a live code");
+            let followed = world.resumes(number(1), salt);
+            world.commits();
+            let dispatch = world.dispatched();
+            world.settles(dispatch, end.clone());
+            if store_fails {
+                world.fails_to_commit();
+            } else {
+                world.commits();
+            }
+            assert_eq!(followed.reply(), Ok(()), "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_planned_send_that_fails_after_a_restart_keeps_a_sent_code() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _followed = world.resumes(number(1), salt);
+    world.commits();
+    let again = world.dispatched();
+    world.crashes();
+    world.settles(again, SendResult::Failed { may_have_been_sent: None });
+    world.commits();
+    let right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
+}

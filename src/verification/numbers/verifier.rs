@@ -1,0 +1,434 @@
+//! The handle through which HTTP routes and library users submit commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::carry::InProgress;
+use super::check::End;
+use super::command::{NumberCommand, NumberDeps, Request, Responder};
+use super::deliver::with_gateways;
+use super::follow_up::{self, FollowUps};
+use super::in_flight::{CommandLimit, CommandPermit};
+use super::reply::{Reply, SendOutcome, VerificationSummary};
+use super::table::NumberCapacity;
+use crate::config::Bounds;
+use crate::delivery::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
+use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
+use crate::domain::{
+    AttemptLogKey, Channel, Code, NumberKey, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp,
+};
+use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
+use crate::gateway::{CodeEnd, Receipt};
+use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
+use crate::observe::metrics::{DeliveredFacts, Fact};
+use crate::registry::Policies;
+use crate::shard::{
+    Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Tables, Transaction, service_of,
+};
+use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
+
+/// A number that is locked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockedNumber {
+    /// Where it is locked out.
+    pub service: ServiceId,
+    /// The number.
+    pub number: PhoneNumber,
+    /// Until when.
+    pub until: Timestamp,
+    /// Consecutive wrong codes.
+    pub wrong_codes: u8,
+}
+
+/// Numbers that are locked out: of more than `most`, those whose lockouts end last.
+#[derive(Default)]
+struct Lockouts {
+    most: usize,
+    found: BTreeMap<(Timestamp, ServiceId, PhoneNumber), LockedNumber>,
+    count: usize,
+}
+
+impl Lockouts {
+    fn add(&mut self, locked: LockedNumber) {
+        self.count += 1;
+        self.found.insert((locked.until, locked.service, locked.number), locked);
+        if self.found.len() > self.most {
+            self.found.pop_first();
+        }
+    }
+}
+
+/// Numbers that are read at once.
+const PAGE: usize = 512;
+
+/// The dependencies of a [`Verifier`].
+pub struct VerifierDeps {
+    /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
+    pub shards: Shards,
+    /// The limit on stored numbers; the number tables count in it.
+    pub capacity: NumberCapacity,
+    /// The limit on idempotency keys.
+    pub keys: Arc<Capacity>,
+    /// The delivery attempts that the shards keep.
+    pub attempts: Attempts,
+    /// Sends messages.
+    pub delivery: Arc<Delivery>,
+    /// The rules of every service.
+    pub policies: Policies,
+    /// The key from which codes are derived.
+    pub server_key: ServerKey,
+    /// Commands, sends and times.
+    pub bounds: Bounds,
+    /// Writes event records in the commit of each decision.
+    pub events: Option<Arc<EventRecorder>>,
+}
+
+/// A cheap handle on all shards.
+#[derive(Clone)]
+pub struct Verifier {
+    pub(super) shards: Shards,
+    pub(super) deps: Arc<NumberDeps>,
+    attempts: Attempts,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) limit: Arc<CommandLimit>,
+    /// The codes that are being carried.
+    pub(super) carried: InProgress,
+    /// Stops the scheduler of planned sends, as does the drop of the last handle.
+    stop: watch::Sender<bool>,
+}
+
+impl Verifier {
+    /// Starts the scheduler of planned sends. Needs a tokio runtime.
+    pub fn new(deps: VerifierDeps) -> Self {
+        let VerifierDeps { shards, capacity, keys, attempts, delivery, policies, server_key, bounds, events } =
+            deps;
+        // Delivery's own budget begins when the decision is durable.
+        let send_budget = bounds.send_budget + bounds.commit_timeout;
+        let deps = Arc::new(NumberDeps {
+            policies,
+            slots: SlotHash::new(&server_key),
+            key: server_key,
+            capacity,
+            keys,
+            send_budget,
+            // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
+            check_budget: send_budget + bounds.commit_timeout,
+            attempt_log: attempts.settings(),
+            told_ends: CodeEnd::ALL.into_iter().filter(|end| delivery.wants_code_end(*end)).collect(),
+            events,
+            metrics: Arc::clone(shards.metrics()),
+            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
+        });
+        let limit = CommandLimit::new(bounds.commands);
+        let stop = watch::Sender::new(false);
+        let verifier = Self { shards, deps, attempts, delivery, limit, carried: InProgress::default(), stop };
+        let follow_ups = FollowUps {
+            attempts: verifier.attempts.clone(),
+            shards: verifier.shards.clone(),
+            deps: Arc::clone(&verifier.deps),
+            limit: Arc::clone(&verifier.limit),
+            at_once: bounds.sends,
+        };
+        tokio::spawn(follow_up::run(follow_ups, verifier.stop.subscribe()));
+        verifier
+    }
+
+    /// The delivery attempts.
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    /// Sends the messages.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Refuses messages that would be wasted; `None` if all are sent.
+    pub fn guard(&self) -> Option<&PumpingGuard> {
+        self.delivery.guard()
+    }
+
+    /// The key from which codes are derived.
+    pub fn server_key(&self) -> &ServerKey {
+        &self.deps.key
+    }
+
+    /// The time of decisions.
+    pub fn now(&self) -> Timestamp {
+        self.shards.clock().now()
+    }
+
+    /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
+        let key = outgoing.key;
+        let permit = self.limit.acquire(key.service, true)?;
+        let channel = outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, *channel) {
+            return Err(Refusal::SendsOverloaded);
+        }
+        if let Err(refusal) = self.assess(&mut outgoing) {
+            return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None));
+        }
+        self.decide(key, permit, |responder| Request::Send(outgoing, responder)).await
+    }
+
+    /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
+    pub(super) fn assess(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
+        let (key, client, mut channel) = (outgoing.key, outgoing.client, outgoing.channel());
+        let ticket = self.take_allowance(key, client, &mut channel, outgoing.request_id.as_deref())?;
+        outgoing.channel = Some(channel);
+        outgoing.allowance = match client.exemption {
+            Exemption::None => TakenAllowance::Refundable(ticket),
+            Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
+        };
+        Ok(())
+    }
+
+    fn take_allowance(
+        &self,
+        NumberKey { service, number, is_test }: NumberKey,
+        client: ClientSignals,
+        channel: &mut Channel,
+        request_id: Option<&str>,
+    ) -> Result<Ticket, GuardRefusal> {
+        let Some(guard) = self.delivery.guard().filter(|_| !is_test) else {
+            return Ok(Ticket::default());
+        };
+        // Otherwise each send would pay for the country and the type of its number.
+        if guard.is_off(service) && !client.refuses_landlines {
+            guard.require_budget(Message { service, number, channel: *channel, request_id })?;
+            return Ok(Ticket::default());
+        }
+        let mut signals = client.about(service, number, *channel);
+        let is_landline = signals.number_type == NumberType::Landline;
+        if is_landline && client.refuses_landlines && *channel == Channel::Sms {
+            return Err(GuardRefusal { rule: Rule::Landline, until: None });
+        }
+        if guard.refuses_landline(&signals) && self.delivery.calls_instead(service, number) {
+            *channel = Channel::Call;
+            signals.channel = *channel;
+        }
+        guard.assess(&signals, request_id)
+    }
+
+    /// Checks a submitted code. The command is carried out even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn check(&self, check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
+        let key = check.key;
+        let permit = self.limit.acquire(key.service, false)?;
+        self.decide(key, permit, |responder| Request::Check(check, responder)).await
+    }
+
+    /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
+    /// whether the request had an effect.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn end(&self, end: End) -> Result<Reply<bool>, Refusal> {
+        let key = end.key;
+        let permit = self.limit.acquire(key.service, false)?;
+        self.decide(key, permit, |responder| Request::End(end, responder)).await
+    }
+
+    /// Records a provider's report about a message. A repeated report changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
+    pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
+        let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
+        let record = move |view: &mut Transaction<'_>| {
+            let (outcome, log) = AttemptLogWriter::new(view, key, deps.attempt_log).receive(&receipt);
+            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
+                let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
+                let (number, now) = (NumberKey::new(key.service, log.number), view.now());
+                if let Some(events) = &deps.events {
+                    events.record(number, &event, now, None, view);
+                }
+            }
+            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
+        };
+        let subject = Subject { slot: key.slot(), id: key.id() };
+        let recorded = self.shards.router().decide_unbounded(subject, record);
+        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
+        if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
+            let recipient = NumberKey::new(key.service, number);
+            let took = row.receipt_at.unwrap_or(row.at).since(row.at);
+            let (channel, gateway) = (row.channel, row.gateway);
+            self.deps.metrics.count(&Fact::Delivered(DeliveredFacts { recipient, channel, gateway, took }));
+        }
+        Ok(outcome)
+    }
+
+    /// The latest verification of a number until it expires, also a canceled one.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the number's shard restarts.
+    pub async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
+        let policy = self.deps.policies.of(key.service);
+        let verification = self.deps.verification(&self.shards, key).await?;
+        Ok(verification.map(|v| VerificationSummary::from_verification(&v, &policy)))
+    }
+
+    /// The lockout and the counts of a number; `None` without a record.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the number's shard restarts.
+    pub async fn lockout(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
+        let policy = self.deps.policies.of(key.service);
+        let read =
+            move |state: NumberState, now| (state != NumberState::Fresh).then(|| state.lockout(&policy, now));
+        self.deps.read(&self.shards, key, read).await
+    }
+
+    /// Those of `services` that have a record of the number, in one pass over the attempts and the events of all.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn services_of(
+        &self,
+        number: PhoneNumber,
+        services: impl Iterator<Item = ServiceId>,
+    ) -> Result<BTreeSet<ServiceId>, Refusal> {
+        let router = self.shards.router();
+        let services: Vec<ServiceId> = services.collect();
+        let slot_of = |service: &ServiceId| self.deps.slots.of_number(*service, number);
+        // A command that changes nothing is answered behind the batch in flight, which may bring the first record.
+        for slot in services.iter().map(slot_of).collect::<BTreeSet<_>>() {
+            let behind = router.decide(Subject { slot, id: Id::default() }, |_| Ok::<_, Refusal>(()));
+            behind.await.unwrap_or(Err(Refusal::Stopping))?;
+        }
+        let mut found = self.attempts.services_of(number).await?;
+        let keys = services.into_iter().flat_map(|service| {
+            [false, true].map(|is_test| {
+                let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
+                RecordKey { slot, kind: NumberState::KIND, id }
+            })
+        });
+        found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
+        router.for_each(PAGE, |event: EventRecord| found.extend(event.service_about(number))).await?;
+        Ok(found)
+    }
+
+    /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads
+    /// every number, page by page; the count may have a number twice that another one's removal has moved meanwhile.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
+        let router = self.shards.router();
+        let mut lockouts = Lockouts { most, ..Lockouts::default() };
+        for shard in 0..router.shards() {
+            let mut end = usize::MAX;
+            while end > 0 {
+                let _turn = router.page_turn().await;
+                let policies = self.deps.policies.clone();
+                let read = move |tables: &Tables, now| {
+                    let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
+                    let locked = page.into_iter().filter_map(|(key, stored)| {
+                        let NumberKey { service, number, .. } = NumberKey::from_id(&key.id)?;
+                        let state: NumberState = stored.record()?;
+                        let LockoutState { until, wrong_codes, .. } =
+                            state.lockout(&policies.of(service), now);
+                        Some(LockedNumber { service, number, until: until?, wrong_codes })
+                    });
+                    (locked.collect::<Vec<_>>(), end)
+                };
+                let page;
+                (page, end) = router.read_shard(shard, read).await?;
+                for locked in page {
+                    lockouts.add(locked);
+                }
+            }
+        }
+        Ok((lockouts.found.into_values().rev().collect(), lockouts.count))
+    }
+
+    /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
+    /// answered.
+    /// `log` is the record of the verification's attempts.
+    pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
+        let service = log.service;
+        let key = NumberKey::new(service, number);
+        let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
+        let now = self.shards.clock().now();
+        let slot = self.deps.subject(&key).slot;
+        if AttemptLogKey::new(service, verification.salt.id(), slot) != log || !verification.is_live(now) {
+            return None;
+        }
+        let code = verification.code_seed(service, number).code(&self.deps.key);
+        Some((code, verification.expires.since(now)))
+    }
+
+    /// The limits on stored numbers and on test numbers.
+    pub fn capacities(&self) -> [&Capacity; 2] {
+        [self.deps.capacity.of(false), self.deps.capacity.of(true)]
+    }
+
+    /// The limit on stored numbers, without test numbers.
+    pub fn capacity(&self) -> &Capacity {
+        self.deps.capacity.of(false)
+    }
+
+    /// Commands that have no reply yet.
+    pub fn commands(&self) -> usize {
+        self.limit.in_flight()
+    }
+
+    /// Returns `true` if every shard is running, for `/readyz`.
+    pub fn is_ready(&self) -> bool {
+        self.shards.router().is_complete()
+    }
+
+    /// Refuses new commands and waits until those in flight have their replies. Planned sends that have not begun wait
+    /// for the next start.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        self.limit.stop().await;
+    }
+
+    /// Submits a command to the number's shard and waits for the reply.
+    async fn decide<T>(
+        &self,
+        key: NumberKey,
+        permit: CommandPermit,
+        request: impl FnOnce(Responder<T>) -> Request,
+    ) -> Result<T, Refusal> {
+        let (responder, pending) = Responder::new(permit);
+        self.shards.submit(NumberCommand::new(key, request(responder), Arc::clone(&self.deps)));
+        pending.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lockouts_the_last_to_end_are_kept_and_all_counted() {
+        let mut lockouts = Lockouts { most: 3, ..Lockouts::default() };
+        let locked = |n: u64| LockedNumber {
+            service: ServiceId::DEFAULT,
+            number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
+            until: Timestamp::from_millis(n * 7 % 101),
+            wrong_codes: 5,
+        };
+        for n in 0..100 {
+            lockouts.add(locked(n));
+            assert!(lockouts.found.len() <= 3);
+        }
+        // A removal has moved it to a page that is read later.
+        lockouts.add(locked(43));
+        let ends =
+            |found: BTreeMap<_, LockedNumber>| found.into_values().map(|l| l.until.as_millis()).collect();
+        let ends: Vec<u64> = ends(lockouts.found);
+        assert_eq!((ends, lockouts.count), (vec![98, 99, 100], 101));
+    }
+}

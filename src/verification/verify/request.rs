@@ -1,0 +1,164 @@
+//! Parsed requests about verifications.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::delivery::Trial;
+use crate::delivery::attempts::StatusFilter;
+use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::limits::guard::ClientSignals;
+use crate::observe::trace::RequestId;
+use crate::template::{AppHash, SendDigits};
+
+/// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
+pub struct BeginRequest {
+    pub to: PhoneNumber,
+    /// How; `None` for `auto`, the way that the service begins with.
+    pub channel: Option<Channel>,
+    pub locale: Option<Locale>,
+    /// The sender's name in the message; `None` for the service's.
+    pub friendly_name: Option<String>,
+    /// The code, where the caller makes it.
+    pub code: Option<Code>,
+    /// The Android app that is to read the message.
+    pub app_hash: Option<AppHash>,
+    /// The host of the page that asks for the code: the last line of a text message names it for browsers, unless the
+    /// text has such a line.
+    pub web_host: Option<String>,
+    /// Which template (`HJ`); `None` for the service's.
+    pub template: Option<Sid>,
+    pub substitutions: BTreeMap<String, String>,
+    /// Values for rate limits, by their unique names.
+    pub rate_limits: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
+    /// Keys that a call presses when it is answered.
+    pub send_digits: Option<SendDigits>,
+    pub idempotency_key: Option<String>,
+    /// Equal for equal requests: a SHA-256 over the fields as they were sent.
+    pub fingerprint: [u8; 32],
+    /// The device's address, and whether to check for fraud.
+    pub client: ClientSignals,
+    pub request_id: Option<RequestId>,
+}
+
+/// Carry a code that another system made. Has no `Debug`: it contains a code.
+pub struct CarryCode {
+    pub to: PhoneNumber,
+    pub code: Code,
+    /// How; `None` for the way that the service begins with.
+    pub channel: Option<Channel>,
+    /// A trial of one gateway, the only one that is asked; `None` for those of the routing.
+    pub trial: Option<Trial>,
+    pub locale: Option<Locale>,
+    /// Which template (`HJ`); `None` for the service's.
+    pub template: Option<Sid>,
+    pub substitutions: BTreeMap<String, String>,
+    /// How long the code can be used; `None` for the life of the service's own codes.
+    pub life: Option<Duration>,
+    /// How long a repetition sends nothing, if this is longer than the life.
+    pub remembered_for: Duration,
+    /// How long the caller waits; `None` for as long as the server takes.
+    pub within: Option<Duration>,
+    /// The device's address.
+    pub client: ClientSignals,
+    pub request_id: Option<RequestId>,
+}
+
+impl BeginRequest {
+    /// A request without options.
+    pub fn new(to: PhoneNumber) -> Self {
+        Self {
+            to,
+            channel: None,
+            locale: None,
+            friendly_name: None,
+            code: None,
+            app_hash: None,
+            web_host: None,
+            template: None,
+            substitutions: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            send_digits: None,
+            idempotency_key: None,
+            fingerprint: [0; 32],
+            client: ClientSignals::default(),
+            request_id: None,
+        }
+    }
+}
+
+impl CarryCode {
+    /// A request without options.
+    pub fn new(to: PhoneNumber, code: Code) -> Self {
+        Self {
+            to,
+            code,
+            channel: None,
+            trial: None,
+            locale: None,
+            template: None,
+            substitutions: BTreeMap::new(),
+            life: None,
+            remembered_for: Duration::ZERO,
+            within: None,
+            client: ClientSignals::default(),
+            request_id: None,
+        }
+    }
+}
+
+pub struct CheckCode {
+    pub target: VerificationTarget,
+    /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
+    pub code: Option<Code>,
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerificationTarget {
+    Number(PhoneNumber),
+    /// This one (`VE`).
+    Sid(Sid),
+}
+
+/// A caller's way to end a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Canceled,
+    /// The caller has checked the code, or the person, in another way.
+    Approved,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptQuery {
+    /// Of one of these services; `None` for all.
+    pub services: Option<Vec<ServiceId>>,
+    /// Made at or after this moment.
+    pub after: Option<Timestamp>,
+    /// Made before this moment.
+    pub before: Option<Timestamp>,
+    pub to: Option<PhoneNumber>,
+    pub country: Option<Region>,
+    /// To numbers that begin with these digits, without a `+`.
+    pub prefix: Option<String>,
+    pub channel: Option<Channel>,
+    /// Of this verification (`VE`).
+    pub verification: Option<Sid>,
+    /// That led to a verified number, or did not.
+    pub converted: Option<bool>,
+    /// By this gateway.
+    pub gateway: Option<GatewayName>,
+    /// With this status.
+    pub status: Option<StatusFilter>,
+    /// With this error code of the provider.
+    pub error: Option<u32>,
+    /// To numbers that end with these digits.
+    pub ending: Option<String>,
+    /// With this id of the provider's.
+    pub message: Option<String>,
+    /// The most verifications that are read; `None` for all.
+    pub read: Option<usize>,
+    pub skip: usize,
+    pub limit: usize,
+}

@@ -1,0 +1,299 @@
+//! Beginnings of verifications, and their further messages.
+
+use std::sync::Arc;
+
+use super::VerifyingInner;
+use crate::delivery::attempts::VerifyStatus;
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
+use crate::engine::fingerprint_with_code;
+use crate::limits::guard::{ClientSignals, Exemption, Rule};
+use crate::limits::rate::{
+    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RunningRequest,
+};
+use crate::registry::{Service, TextOptions};
+use crate::template::{MessageStyle, Wording};
+use crate::verification::numbers::{
+    Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome, VerificationSummary,
+};
+use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
+
+impl VerifyingInner {
+    pub(super) async fn begin(
+        &self,
+        service: ServiceId,
+        begin: BeginRequest,
+    ) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let Some(key) = &begin.idempotency_key else { return self.start(&service, begin, None).await };
+        let fingerprint = self.fingerprint(&begin);
+        match self.keys.begin(service.id, begin.to, key, fingerprint).await.map_err(key_refused)? {
+            KeyDecision::First(running) => self.start(&service, begin, Some(running)).await,
+            KeyDecision::Again(request) => self.begun_before(&service, begin.to, &request).await,
+            KeyDecision::OtherRequest => Err(Refused::OtherRequest),
+            KeyDecision::StillAnswering => Err(Refused::StillAnswering),
+        }
+    }
+
+    async fn start(
+        &self,
+        service: &Arc<Service>,
+        begin: BeginRequest,
+        keyed: Option<RunningRequest>,
+    ) -> Result<Verification, Refused> {
+        let number = begin.to;
+        let channel = begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id));
+        let charges = charges(service, &begin)?;
+        let brings_a_code = begin.code.is_some();
+        let test = self.test(service, number);
+        let is_test = test.is_some();
+        if !is_test && !self.registry.accepts(number) {
+            return Err(unknown_number());
+        }
+        let supplied_code = match test {
+            Some(test) => Code::parse(&test.code),
+            None => Self::supplied_code(service, &begin)?,
+        };
+        let outgoing = Outgoing {
+            options: test.map(|test| self.options_of_test(service, test)),
+            channel: Some(channel),
+            style: self.style(service, &begin, channel)?,
+            is_named: true,
+            supplied_code,
+            keyed,
+            client: ClientSignals {
+                refuses_landlines: service.settings.skip_sms_to_landlines,
+                ..self.with_safe_list(number, begin.client)
+            },
+            tags: begin.tags,
+            request_id: begin.request_id,
+            ..Outgoing::new(NumberKey { service: service.id, number, is_test })
+        };
+        let taken = if is_test { Charged::default() } else { self.take(charges).await? };
+        let reply = self.verifier.send(Box::new(outgoing)).await;
+        let may_have_been_sent = match &reply {
+            Ok(reply) => reply.may_have_been_sent,
+            Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
+        };
+        let shown = reply.map_err(Refused::from).and_then(|mut reply| {
+            let attempts = reply.attempts.take();
+            let summary = begun(reply, brings_a_code)?;
+            Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
+        });
+        match shown {
+            Ok(shown) => Ok(shown),
+            Err(refused) => {
+                if !may_have_been_sent {
+                    self.limits.give_back(taken);
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
+    ///
+    /// # Errors
+    /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
+    async fn begun_before(
+        &self,
+        service: &Service,
+        to: PhoneNumber,
+        request: &KeyedRequest,
+    ) -> Result<Verification, Refused> {
+        let KeyedRequest { verification, channel, at, .. } = *request;
+        let sid = self.sid_of(service.id, to, verification);
+        match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
+            Err(Refused::NotFound) => {}
+            found => return found,
+        }
+        let log = AttemptLogKey::new(service.id, verification, self.slots.of_number(service.id, to));
+        let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
+        if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
+            let summary = VerificationSummary {
+                id: verification,
+                begun: log.created,
+                last_send: at,
+                channel,
+                expires: log.verify_at,
+                sends: 1,
+                wrong_codes: 0,
+                spent: false,
+                canceled: false,
+            };
+            return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));
+        }
+        let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
+        let until = lockout.and_then(|lockout| lockout.until);
+        Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
+    }
+
+    /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
+    /// find it.
+    fn fingerprint(&self, begin: &BeginRequest) -> [u8; 32] {
+        match &begin.code {
+            None => begin.fingerprint,
+            Some(code) => fingerprint_with_code(self.verifier.server_key(), &begin.fingerprint, code),
+        }
+    }
+
+    /// Marks a number of the safe list.
+    pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
+        let is_safe = self.registry.safe_number(number).is_ok();
+        let exemption = if is_safe { Exemption::AllowancesAndTypes } else { client.exemption };
+        ClientSignals { exemption, ..client }
+    }
+
+    /// The code that the caller supplies, if the service accepts it.
+    fn supplied_code(service: &Service, begin: &BeginRequest) -> Result<Option<Code>, Refused> {
+        if begin.code.is_some() && !service.settings.custom_code {
+            return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
+        }
+        Ok(begin.code.clone())
+    }
+
+    fn style(
+        &self,
+        service: &Service,
+        begin: &BeginRequest,
+        channel: Channel,
+    ) -> Result<MessageStyle, Refused> {
+        let options = TextOptions {
+            template: begin.template.as_ref(),
+            substitutions: &begin.substitutions,
+            friendly_name: begin.friendly_name.as_deref(),
+            locale: begin.locale,
+            channel,
+            to: begin.to,
+            app_hash: begin.app_hash,
+            code_length: begin.code.as_ref().map(|code| code.expose().len()),
+        };
+        let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
+        let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
+        let wording = match (wording, &begin.web_host) {
+            (Wording::Custom(text), Some(host)) if channel == Channel::Sms && !has_line(&text) => {
+                Wording::Custom(format!("{text}\n\n@{host} #{{code}}").into())
+            }
+            (wording, _) => wording,
+        };
+        Ok(MessageStyle {
+            wording,
+            locale,
+            app_hash: begin.app_hash,
+            send_digits: begin.send_digits.clone(),
+            sender_name: begin.friendly_name.as_deref().map(Box::from),
+        })
+    }
+
+    async fn take(&self, charges: Vec<Charge>) -> Result<Charged, Refused> {
+        if charges.is_empty() {
+            return Ok(Charged::default());
+        }
+        self.limits.take(charges).await.map_err(|refusal| match refusal {
+            LimitRefusal::Reached { until, .. } => Refused::TooMany { until },
+            LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
+                Refused::Invalid(format!("RateLimits: {refusal}"))
+            }
+            LimitRefusal::Refused(refusal) => Refused::Unavailable(refusal),
+        })
+    }
+}
+
+/// A number that the key `numbers` excludes.
+pub(super) fn unknown_number() -> Refused {
+    let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
+    Refused::Invalid(why.to_owned())
+}
+
+fn key_refused(refusal: KeyRefusal) -> Refused {
+    match refusal {
+        KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
+        KeyRefusal::Refused(refusal) => Refused::Unavailable(refusal),
+    }
+}
+
+/// The verification that began, or the API's refusal.
+pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
+    let Reply { outcome, verification, reason, .. } = reply;
+    Err(match outcome {
+        SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
+        SendOutcome::Locked { until } => Refused::NoChecksLeft { until },
+        SendOutcome::Limited(limit) => match limit {
+            SendLimit::NoChecksLeft { until } => Refused::NoChecksLeft { until },
+            SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },
+            SendLimit::AtOnce => Refused::Concurrent,
+            SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
+                Refused::TooSoon { until }
+            }
+        },
+        SendOutcome::GuardRefused(refusal) => match refusal.rule {
+            Rule::CountryList => Refused::Country,
+            Rule::Landline => Refused::Landline,
+            Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
+            _ => Refused::ByGuard { asks_proof: refusal.gives_way_to_proof() },
+        },
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
+    })
+}
+
+/// The API's refusal for the reason that a gateway gave.
+fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
+    match reason {
+        Some(failure @ (Failure::BadNumber | Failure::OptedOut)) => {
+            Refused::Invalid(format!("To: {failure}"))
+        }
+        Some(Failure::NotReachable) => Refused::Landline,
+        Some(Failure::Blocked) => Refused::Blocked,
+        Some(Failure::Country) => Refused::Country,
+        Some(Failure::NotServed) if brings_a_code => {
+            Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
+        }
+        Some(Failure::NotServed) => Refused::ChannelOff,
+        Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
+        Some(Failure::RefusedByGuard) => Refused::ByGuard { asks_proof: false },
+        Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
+        Some(
+            // Refused before, as a store that is not available.
+            Failure::StateUnknown
+            | Failure::Gateway
+            | Failure::NoAnswerInTime
+            | Failure::TimedOutWaiting
+            | Failure::NoLongerUsable
+            | Failure::Overloaded
+            | Failure::BudgetUnknown
+            | Failure::TooManyMessages
+            | Failure::RetriesUsedUp,
+        )
+        | None => Refused::GatewayFailed,
+    }
+}
+
+/// The counters of rate limits that the request is charged to.
+fn charges(service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refused> {
+    let charge = |(name, value): (&String, &String)| {
+        let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
+        let limit = limit.ok_or_else(|| {
+            Refused::Invalid(format!("RateLimits: this service has no rate limit {:?}", mask_number(name)))
+        })?;
+        let rule = |bucket: &crate::registry::Bucket| BucketRule {
+            sid: bucket.sid,
+            max: bucket.max,
+            interval: bucket.interval,
+        };
+        Ok(Charge {
+            service: service.id,
+            limit: limit.sid,
+            value: value.clone(),
+            buckets: limit.buckets.iter().map(rule).collect(),
+        })
+    };
+    begin.rate_limits.iter().map(charge).collect()
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NumberBusy => Self::Concurrent,
+            other => Self::Unavailable(other),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Checks, and ends that callers decide.
+
+use super::VerifyingInner;
+use super::found::ResolvedTarget;
+use crate::domain::ServiceId;
+use crate::engine;
+use crate::registry::audit::{Action, Author};
+use crate::verification::numbers::{Check, CheckOutcome, End};
+use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
+
+impl VerifyingInner {
+    pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let CheckCode { target, code, request_id } = check;
+        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
+        let check = Check { key: self.key(&service, number), code, named, request_id };
+        let reply = self.verifier.check(check).await.map_err(Refused::from)?;
+        let status = status_after(reply.outcome)?;
+        // An outcome with a status is about a verification.
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        let ended = (status != Status::Pending).then_some(reply.at);
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, ended))
+    }
+
+    pub(super) async fn end(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+        ending: Ending,
+        by: Option<Author>,
+    ) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
+        let (decided, status, action) = match ending {
+            Ending::Canceled => (engine::Ending::Canceled, Status::Canceled, Action::VerificationCanceled),
+            Ending::Approved => (engine::Ending::Approved, Status::Approved, Action::VerificationApproved),
+        };
+        let audited = by.map(|author| author.audited(action, service.sid, number));
+        let key = self.key(&service, number);
+        let end = End { key, ending: decided, named, audited, was_erased: false };
+        let reply = self.verifier.end(end).await?;
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
+    }
+}
+
+/// The verification's status after a check, or the API's refusal.
+fn status_after(outcome: CheckOutcome) -> Result<Status, Refused> {
+    match outcome {
+        CheckOutcome::Approved => Ok(Status::Approved),
+        CheckOutcome::Wrong { live: false, .. }
+        | CheckOutcome::LockedNow { live: false, .. }
+        | CheckOutcome::NotFound => Err(Refused::NotFound),
+        CheckOutcome::LockedNow { live: true, .. } | CheckOutcome::Wrong { live: true, attempts_left: 0 } => {
+            Ok(Status::MaxAttemptsReached)
+        }
+        CheckOutcome::Wrong { live: true, .. } => Ok(Status::Pending),
+        CheckOutcome::Locked { until } | CheckOutcome::NoChecksLeft { until } => {
+            Err(Refused::NoChecksLeft { until })
+        }
+        CheckOutcome::GatewayFailed => Err(Refused::GatewayFailed),
+    }
+}

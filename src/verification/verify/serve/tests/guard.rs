@@ -1,0 +1,559 @@
+//! The pumping guard as verifications meet it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::world::{START, World, asking, number};
+use crate::config::GuardSettings;
+use crate::delivery::tests::log_capture::LogCapture;
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::gateway::ErrorClass;
+use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
+use crate::limits::guard::{
+    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRecord, GuardRefusal, Key, Mode,
+    PumpingGuard, Signals,
+};
+use crate::registry::audit::Actor;
+use crate::shard::tests::StoreFault;
+use crate::shard::{Record as _, Subject};
+use crate::store::StoreLimits;
+use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
+use crate::verification::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Users in Germany and in the United States, and a prefix in Tajikistan.
+const DE: u64 = 4_917_112_300_000;
+const US: u64 = 14_155_000_000;
+const TJ: u64 = 992_900_000_000;
+
+const PREMIUM: u64 = 19_002_341_234;
+
+fn phone(digits: u64) -> PhoneNumber {
+    PhoneNumber::from_u64(digits).expect("a number")
+}
+
+fn guard(world: &World) -> &PumpingGuard {
+    world.verifying.guard().expect("a guard")
+}
+
+async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
+    world.begins(asking(phone(to))).await
+}
+
+/// How many of these messages pass.
+async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> usize {
+    let mut passed = 0;
+    for request in requests {
+        match world.begins(request).await {
+            Ok(_) => passed += 1,
+            Err(refused) => assert!(matches!(refused, Refused::ByGuard { .. }), "{refused:?}"),
+        }
+    }
+    passed
+}
+
+/// A gateway that costs money.
+async fn paid(settings: GuardSettings) -> World {
+    World::guarded(settings, "Mada", json!({})).await
+}
+
+async fn verified(world: &World, to: u64) {
+    sends(world, to).await.expect("sent");
+    world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
+}
+
+fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
+    let explanation = guard(world).explain(Some(&world.service), subject);
+    explanation.services.into_iter().next().expect("the service")
+}
+
+/// What the guard refused or would have refused, of all services.
+fn broken_rules(world: &World) -> Vec<Item> {
+    guard(world).broken_rules(None, exact)
+}
+
+#[tokio::test]
+async fn a_prefix_gets_ten_messages_also_across_a_crash() {
+    let world = paid(GuardSettings::default()).await;
+    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 10);
+    sends(&world, DE).await.expect("users of other prefixes are served");
+    guard(&world).flush().await;
+    let refused = broken_rules(&world);
+    assert_eq!((refused.len(), refused[0].details.as_str()), (1, "20 messages by the rule prefix"));
+    sends(&world, US).await.expect("the changes are written with the next commit");
+
+    let world = world.crashes().await;
+    assert_eq!(passed(&world, (40..50).map(|n| asking(phone(TJ + n)))).await, 0);
+    let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+    assert!(prefix.refused && prefix.allowances[0].messages == Some(0), "{prefix:?}");
+    world.advance(3 * HOUR);
+    sends(&world, TJ + 60).await.expect("one message is back");
+}
+
+#[tokio::test]
+async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
+    let mut world = paid(GuardSettings::default()).await;
+    for user in 0..80 {
+        if user == 40 {
+            guard(&world).flush().await;
+            sends(&world, US).await.expect("the changes are written with the next commit");
+            world = world.crashes().await;
+        }
+        verified(&world, TJ + 10_001 * user).await;
+    }
+}
+
+#[tokio::test]
+async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
+    let world = paid(GuardSettings::default()).await;
+    passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await;
+    let prefix = Dimension::prefix_of(phone(TJ));
+    let lacking = explained(&world, prefix);
+    let lacks = |reason: &String| reason.starts_with("The allowance of +99290000**** is used up");
+    assert!(lacking.refused && lacking.reasons.iter().any(lacks), "{lacking:?}");
+
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    let by = world.registry.author(Actor::Account, None);
+    let entry = guard(&world).set_entry(country, Some(EntryAction::Allow), 60, by).await;
+    assert_eq!(entry.expect("room").and_then(|entry| entry.action).as_deref(), Some("allow"));
+    sends(&world, TJ + 50).await.expect("sent");
+}
+
+#[tokio::test]
+async fn a_guard_that_records_lets_messages_pass() {
+    let world = paid(GuardSettings { mode: Some(Mode::Record), ..GuardSettings::default() }).await;
+    assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
+    let broken = broken_rules(&world);
+    assert!(!broken.is_empty() && broken.iter().all(|item| item.kind == "recorded"), "{broken:?}");
+}
+
+#[tokio::test]
+async fn with_every_rule_off_manual_entries_and_budgets_hold() {
+    let off = Some(Mode::Off);
+    let budget = Some(35);
+    let settings = GuardSettings { mode: off, number_types: off, landlines: off, ..GuardSettings::default() };
+    let world = paid(GuardSettings { messages_per_hour: budget, ..settings }).await;
+    sends(&world, PREMIUM).await.expect("sent");
+    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 30);
+
+    let by = || world.registry.author(Actor::Account, None);
+    let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
+    guard(&world).set_entry(prefix, Some(EntryAction::Block), 60, by()).await.expect("room");
+    assert_eq!(passed(&world, (30..33).map(|n| asking(phone(TJ + n)))).await, 0);
+    guard(&world).set_entry(prefix, None, 60, by()).await.expect("removed");
+    assert_eq!(passed(&world, (30..34).map(|n| asking(phone(TJ + n)))).await, 4);
+    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
+}
+
+#[tokio::test]
+async fn with_the_simulator_alone_there_are_no_allowances() {
+    let world = World::guarded(GuardSettings::default(), "Simulator", json!({})).await;
+    assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
+}
+
+#[tokio::test]
+async fn messages_without_an_address_need_no_allowance_of_a_network() {
+    let world = paid(GuardSettings::default()).await;
+    let from = |address: Option<&str>, to: u64| BeginRequest {
+        client: ClientSignals {
+            address: address.map(|address| address.parse::<IpAddr>().expect("an address")),
+            ..ClientSignals::default()
+        },
+        ..asking(phone(to))
+    };
+    let (germany, america) = (|n: u64| DE + 50_000_000 + 10_000 * n, |n: u64| US + 10_000 * n);
+    let one_network = (0..30).map(|n| from(Some("192.0.2.7"), germany(n)));
+    assert_eq!(passed(&world, one_network).await, 20);
+    assert_eq!(passed(&world, (0..5).map(|n| from(Some("192.0.2.8"), america(n)))).await, 0);
+    assert_eq!(passed(&world, (40..45).map(|n| from(None, america(n)))).await, 5);
+    assert_eq!(passed(&world, (60..65).map(|n| from(Some("192.0.3.8"), america(n)))).await, 5);
+}
+
+#[tokio::test]
+async fn a_list_and_an_explanation_tell_one_time_and_the_assumed_client() {
+    let world = paid(GuardSettings::default()).await;
+    let client = |address: Option<[u8; 4]>| ClientSignals {
+        address: address.map(IpAddr::from),
+        ..ClientSignals::default()
+    };
+    let from = |address, n: u64| BeginRequest { client: client(address), ..asking(phone(TJ + n)) };
+    assert_eq!(passed(&world, (0..10).map(|n| from(None, n))).await, 10);
+    world.advance(6 * HOUR);
+    assert_eq!(passed(&world, [from(Some([192, 0, 2, 7]), 11)].into_iter()).await, 0);
+    let prefix = Dimension::prefix_of(phone(TJ));
+    let listed = guard(&world).low_allowances(None, 100, exact);
+    let listed = listed.into_iter().find(|item| item.subject == exact(prefix)).expect("the prefix");
+    assert!(listed.date_until.is_some());
+    for (subject, client, refused) in [
+        (prefix, None, true),
+        (Dimension::Number(phone(TJ + 7_000)), None, true),
+        (Dimension::Number(phone(TJ + 1)), None, false),
+        (Dimension::Number(phone(TJ + 11)), Some("192.0.2.7"), true),
+    ] {
+        let explained = explained(&world, subject);
+        assert_eq!((explained.client.as_deref(), explained.refused), (client, refused), "{subject}");
+        assert!(explained.allowances.contains(&listed), "{subject}: {:?}", explained.allowances);
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_no_plan_is_explained_as_refused() {
+    let world = paid(GuardSettings::default()).await;
+    let no_plan = phone(10_115_550_000);
+    assert!(matches!(world.begins(asking(no_plan)).await, Err(Refused::Invalid(_))));
+    let explained = explained(&world, Dimension::Number(no_plan));
+    assert!(explained.refused && explained.reasons[0].contains("60200"), "{explained:?}");
+    let default = world.registry.service_by_id(ServiceId::DEFAULT).expect("the default service");
+    let explained = guard(&world).explain(Some(&default), Dimension::Number(no_plan));
+    assert!(!explained.services[0].refused, "compatible routes accept it: {explained:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_second_are_logged_for_each_rule_without_a_number() {
+    let log = LogCapture::default();
+    let scenario = async || {
+        let world = paid(GuardSettings::default()).await;
+        let assess = |to, number_type| {
+            let signals = ClientSignals::default().about(world.service.id, phone(to), Channel::Sms);
+            guard(&world).assess(&Signals { number_type, ..signals }, None).is_err()
+        };
+        (100..110).for_each(|n| assert!(!assess(TJ + n, NumberType::Other)));
+        for n in 1..=20 {
+            assert!(assess(TJ + n, NumberType::Other));
+            assert!(assess(US + n, NumberType::Special));
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    let _capturing = log.start(&scenario).await;
+    scenario().await;
+    let text = log.take();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("send refused by guard")).collect();
+    for rule in ["prefix", "number_type"] {
+        let of_rule: Vec<_> =
+            lines.iter().filter(|line| line.contains(&format!("rule=\"{rule}\""))).collect();
+        assert_eq!(of_rule.len(), 2, "{lines:?}");
+        assert!(of_rule[0].contains("count=1") && of_rule[0].contains("number="), "{lines:?}");
+        assert!(of_rule[1].contains("count=19") && !of_rule[1].contains("number="), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_takes_no_allowance() {
+    let world = paid(GuardSettings::default()).await;
+    sends(&world, DE).await.expect("sent");
+    for n in 0..50 {
+        // A write of the guard may meet one of them.
+        world.store.fail_next([StoreFault::Unavailable; 3]);
+        assert!(matches!(sends(&world, TJ + n).await, Err(Refused::Unavailable(_))));
+    }
+    while sends(&world, US).await.is_err() {}
+    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+}
+
+#[tokio::test]
+async fn what_no_gateway_accepts_takes_no_allowance() {
+    let world = paid(GuardSettings::default()).await;
+    for n in 0..50 {
+        world.provider.fails_with(ErrorClass::Refused);
+        assert_eq!(sends(&world, TJ + n).await, Err(Refused::GatewayFailed));
+    }
+    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+}
+
+#[tokio::test]
+async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
+    let world = paid(GuardSettings::default()).await;
+    for round in 0..4 {
+        (0..7).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
+        let answers = join_all((0..7).map(|n| {
+            let address = Some(IpAddr::from([0x2001, 0xdb8, round, n, 0, 0, 0, 1]));
+            let client = ClientSignals { address, ..ClientSignals::default() };
+            world.begins(BeginRequest { client, ..asking(phone(TJ)) })
+        }));
+        assert!(answers.await.into_iter().all(|answer| answer.is_err()));
+        let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+        assert_eq!(prefix.allowances[0].messages, Some(10), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..6).map(|n| asking(phone(TJ + n)))).await, 6);
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(10).await;
+    // The prefix has no message left for the last two calls.
+    sends(&world, US).await.expect("sent");
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(12).await;
+    let calls = world.provider.handed().into_iter().filter(|handed| handed.channel == Channel::Call);
+    let calls: Vec<_> = calls.map(|handed| handed.to.as_u64()).collect();
+    assert_eq!((calls.len(), calls[4]), (5, US));
+    assert_eq!(passed(&world, (20..30).map(|n| asking(phone(TJ + n)))).await, 0);
+}
+
+#[tokio::test]
+async fn a_step_after_a_request_without_a_check_needs_no_allowance() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..10).map(|n| asking(phone(TJ + n)))).await, 10);
+    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
+    world.begins(BeginRequest { client, ..asking(phone(TJ + 50)) }).await.expect("sent");
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(12).await;
+    assert_eq!(world.provider.handed()[11].to, phone(TJ + 50));
+}
+
+#[tokio::test]
+async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..4).map(|n| asking(phone(TJ + n)))).await, 4);
+    (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(8).await;
+    let left = || explained(&world, Dimension::prefix_of(phone(TJ))).allowances[0].messages;
+    while left() != Some(6) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_the_store_refuses_is_repeated() {
+    let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
+    let (service, to) = (world.service.id, phone(TJ));
+    sends(&world, TJ).await.expect("sent");
+    guard(&world).flush().await;
+    sends(&world, US).await.expect("the changes are written with the next commit");
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert!(guard(&world).erase(Some(service), to).await.is_err());
+    world.advance(Duration::from_secs(60));
+    while sends(&world, DE).await.is_err() {}
+    guard(&world).flush().await;
+    sends(&world, DE + 10_000).await.expect("the changes are written with the next commit");
+    let world = world.crashes().await;
+    sends(&world, TJ).await.expect("the number is forgotten");
+}
+
+#[tokio::test]
+async fn an_entry_that_the_store_refuses_has_no_effect() {
+    let world = paid(GuardSettings::default()).await;
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    world.store.fail_next([StoreFault::Unavailable]);
+    let by = world.registry.author(Actor::Account, None);
+    let refused = guard(&world).set_entry(country, Some(EntryAction::Block), 60, by).await;
+    assert!(matches!(refused, Err(EntryError::Refused(_))), "{refused:?}");
+    assert_eq!(guard(&world).entries(None, exact), []);
+    world.advance(Duration::from_secs(60));
+    while sends(&world, US).await.is_err() {}
+    sends(&world, TJ).await.expect("sent");
+}
+
+/// The write of the entry comes first, and another one, if it were a part of the same change, second.
+#[tokio::test]
+async fn an_entry_does_not_fail_with_changes_of_other_records() {
+    let world = paid(GuardSettings::default()).await;
+    world.store.limit(StoreLimits { owners: usize::MAX, records_per_batch: 1, keeps_expired: false });
+    let slot_of = |key: &Key| Subject::of_name(&(*key, true), guard(&world).slots()).slot;
+    let countries = ["DE", "FR", "IT", "ES", "GB", "US", "CA", "BR"].into_iter().filter_map(Region::parse);
+    let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));
+    let key = keys.min_by_key(slot_of).expect("a country");
+    for n in 0..5 {
+        let signals = ClientSignals::default().about(world.service.id, phone(TJ + 10_000 * n), Channel::Sms);
+        guard(&world).assess(&signals, None).expect("sent");
+    }
+    world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
+    let by = world.registry.author(Actor::Account, None);
+    let set = guard(&world).set_entry(key, Some(EntryAction::Block), 60, by);
+    let (set, ()) = tokio::join!(set, async {
+        world.store.waiting(1).await;
+        world.store.release();
+    });
+    set.expect("stored").expect("an entry");
+    assert_eq!(guard(&world).entries(None, exact).len(), 1);
+    let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRecord::KIND);
+    assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
+}
+
+#[tokio::test]
+async fn a_new_entry_says_what_it_replaces() {
+    let world = paid(GuardSettings::default()).await;
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    for (action, details) in [
+        (EntryAction::Allow, "messages need no allowance"),
+        (EntryAction::Allow, "messages need no allowance (in place of allow)"),
+        (EntryAction::Block, "messages are refused (in place of allow)"),
+    ] {
+        let by = world.registry.author(Actor::Account, None);
+        let entry = guard(&world).set_entry(country, Some(action), 60, by).await.expect("room");
+        assert_eq!(entry.expect("an entry").details, details);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_in_one_service_hides_nothing_of_another() {
+    let world = paid(GuardSettings::default()).await;
+    let other = ServiceId::new(77);
+    let assess = |service, to| {
+        let signals = ClientSignals::default().about(service, phone(to), Channel::Sms);
+        guard(&world).assess(&Signals { number_type: NumberType::Special, ..signals }, None).is_err()
+    };
+    (0..500).for_each(|n| assert!(assess(world.service.id, TJ + 10_000 * n)));
+    assert!(assess(other, DE));
+    let flooded = guard(&world).broken_rules(Some(world.service.id), exact);
+    let messages: u64 = flooded.iter().filter_map(|item| item.messages).sum();
+    assert_eq!((flooded.len(), messages), (33, 500), "32 subjects, and the others together");
+    let quiet = guard(&world).broken_rules(Some(other), exact);
+    assert_eq!(quiet[0].subject, exact(Dimension::Number(phone(DE))));
+}
+
+#[tokio::test]
+async fn an_unlocked_number_gets_messages_again() {
+    let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
+    let world = paid(settings).await;
+    let send = async || world.verifying.send_for_default_service(plain(number(1))).await.expect("an answer");
+    for _ in 0..2 {
+        assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
+    }
+    let refused = send().await;
+    let until = Some(refused.at.plus(12 * HOUR));
+    let SendOutcome::GuardRefused(GuardRefusal { until: told, .. }) = refused.outcome else {
+        panic!("{refused:?}")
+    };
+    assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");
+    let by = world.registry.author(Actor::Account, None);
+    world.verifying.clear(ServiceId::DEFAULT, number(1), by).await.expect("cleared");
+    assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
+}
+
+#[tokio::test]
+async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
+    let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Simulator", json!({})).await;
+    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
+    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
+    let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
+    assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { asks_proof: false }));
+    world.begins(trusting(TJ)).await.expect("sent");
+    world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");
+    world.begins(asking(phone(PREMIUM))).await.expect("sent");
+    sends(&world, US).await.expect("sent");
+    let until = Timestamp::from_millis(START.as_millis() / 3_600_000 * 3_600_000).plus(HOUR);
+    for to in [PREMIUM, US, DE] {
+        assert_eq!(world.begins(trusting(to)).await, Err(Refused::BudgetSpent { until }));
+    }
+    world.advance(until.since(START));
+    sends(&world, DE).await.expect("a new hour");
+}
+
+#[tokio::test]
+async fn a_message_that_no_gateway_took_costs_nothing() {
+    let settings = GuardSettings {
+        messages_per_hour: Some(2),
+        money_per_day: Some(20_000),
+        sends_per_number: Some(2),
+        ..GuardSettings::default()
+    };
+    let world = World::guarded(settings, "Mada", json!({})).await;
+    for _ in 0..5 {
+        world.provider.fails_with(ErrorClass::Refused);
+        assert_eq!(sends(&world, US).await, Err(Refused::GatewayFailed));
+    }
+    sends(&world, US).await.expect("sent");
+    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })), "0.10 dollars are too much");
+    sends(&world, US + 1).await.expect("sent");
+    assert!(matches!(sends(&world, US + 2).await, Err(Refused::BudgetSpent { .. })));
+}
+
+#[tokio::test]
+async fn a_budget_that_was_off_or_larger_is_not_spent_by_crashes() {
+    let budgets = |messages: u64, money| GuardSettings {
+        messages_per_hour: Some(messages),
+        messages_per_day: Some(messages),
+        money_per_day: Some(money),
+        ..GuardSettings::default()
+    };
+    for large in [u64::MAX, 1_000_000_000] {
+        let mut world = World::guarded(budgets(large, large), "Mada", json!({})).await;
+        for n in 0..5 {
+            sends(&world, US + 10_001 * n).await.expect("sent");
+            world = world.crashes().await;
+        }
+        let world = world.crashes_with(budgets(501, 5_010_000)).await;
+        sends(&world, US + 70_000).await.expect("each message counts once");
+        let listed = guard(&world).budgets(None);
+        let sent = if large == u64::MAX { 1 } else { 6 };
+        let messages: Vec<_> = listed.iter().take(2).map(|budget| budget.spent).collect();
+        assert_eq!(messages, [sent; 2], "{listed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_with_too_little_money_for_a_message_is_explained() {
+    let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Mada", json!({})).await;
+    sends(&world, US).await.expect("sent");
+    let explain = |to| explained(&world, Dimension::Number(phone(to)));
+    let germany = explain(DE);
+    assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
+    assert!(germany.reasons[0].contains(": 0.0090 of 0.04 USD spent."), "{germany:?}");
+    assert!(!explain(US).refused, "0.03 dollars are enough");
+}
+
+#[tokio::test]
+async fn a_budget_of_money_refuses_no_message_of_the_simulator() {
+    let settings = GuardSettings { money_per_day: Some(1), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Simulator", json!({})).await;
+    sends(&world, DE).await.expect("sent");
+}
+
+#[tokio::test]
+async fn countries_outside_the_list_get_no_message() {
+    let countries = ["DE"].into_iter().filter_map(Region::parse).collect();
+    let settings = GuardSettings { allowed_countries: Some(countries), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Simulator", json!({})).await;
+    assert_eq!(sends(&world, US).await, Err(Refused::Country));
+    sends(&world, DE).await.expect("sent");
+}
+
+#[tokio::test]
+async fn an_erased_number_is_forgotten() {
+    let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
+    let world = paid(settings).await;
+    let request = || plain(number(1));
+    world.verifying.send_for_default_service(request()).await.expect("sent");
+    let refused = world.verifying.send_for_default_service(request()).await.expect("an answer");
+    assert_eq!(broken_rules(&world).len(), 1, "{refused:?}");
+    let by = world.registry.author(Actor::Account, None);
+    world.verifying.erase(ServiceId::DEFAULT, number(1), by).await.expect("erased");
+    assert_eq!(broken_rules(&world), []);
+    let sent = world.verifying.send_for_default_service(request()).await.expect("an answer");
+    assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_number_that_was_verified_before_the_guard_was_off_is_erased_everywhere() {
+    let world = paid(GuardSettings::default()).await;
+    verified(&world, US).await;
+    // Its commit has the lazy record of the first verification.
+    verified(&world, DE).await;
+    // The messages are forgotten by then, and the verification is not.
+    world.advance(8 * 24 * HOUR);
+    let off = GuardSettings { mode: Some(Mode::Off), ..GuardSettings::default() };
+    let world = world.crashes_with(off).await;
+    let by = || world.registry.author(Actor::Account, None);
+    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("erased");
+    assert_eq!((services, erased.has_erased), (1, true));
+    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("nothing");
+    assert_eq!((services, erased.has_erased), (0, false));
+}
+
+/// A message as the compatible routes ask for it.
+fn plain(number: PhoneNumber) -> Box<Outgoing> {
+    Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))
+}

@@ -1,0 +1,312 @@
+//! Repetitions of requests with an idempotency key.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::world::{START, World, asking, asking_once, number};
+use crate::domain::{Channel, Code};
+use crate::gateway::ErrorClass;
+use crate::limits::rate::KeyedRequest;
+use crate::registry::TestNumber;
+use crate::shard::tests::StoreFault;
+use crate::shard::{LimitedTable, Record as _, Refusal};
+use crate::verification::verify::{
+    BeginRequest, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
+};
+
+#[tokio::test]
+async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification() {
+    let world = World::new().await;
+    let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
+    // As it is after the code was right, and after a crash.
+    let code = world.provider.code_for(number(1));
+    let approved = world.checks(VerificationTarget::Sid(first.sid), Some(code)).await.expect("checked");
+    assert_eq!(approved.status, Status::Approved);
+    let (world, again) = repeated(world).await;
+    let again = again.expect("the verification");
+    assert_eq!((again.sid, again.status), (first.sid, Status::Approved));
+    assert_eq!(world.provider.handed().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_key_or_with_another_one_a_request_is_a_request() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    world.begins(asking_once(number(1), "a")).await.expect("begun");
+    world.begins(asking_once(number(1), "bb")).await.expect("begun");
+    assert_eq!(world.provider.handed().len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_one_request_of_one_number() {
+    let world = World::new().await;
+    world.begins(asking_once(number(1), "a")).await.expect("begun");
+    let other = |to| BeginRequest { fingerprint: [9; 32], ..asking_once(to, "a") };
+    assert_eq!(world.begins(other(number(1))).await, Err(Refused::OtherRequest));
+    assert_eq!(world.provider.handed().len(), 1);
+    world.begins(other(number(2))).await.expect("another number");
+    assert_eq!(world.provider.handed().len(), 2);
+}
+
+#[tokio::test]
+async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
+    let world = World::with_room_for_keys(1).await;
+    let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
+    let refused = world.begins(asking_once(number(2), "a")).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Refused::Unavailable(Refusal::TableFull { table: LimitedTable::IdempotencyKeys, .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first));
+    world.begins(asking(number(2))).await.expect("begun without a key");
+    assert_eq!(world.provider.handed().len(), 2);
+}
+
+#[tokio::test]
+async fn two_at_the_same_time_are_one_message() {
+    let world = World::new().await;
+    let (one, two) =
+        tokio::join!(world.begins(asking_once(number(1), "a")), world.begins(asking_once(number(1), "a")));
+    let answers = [one, two];
+    assert!(answers.iter().any(Result::is_ok));
+    for answer in &answers {
+        let is_waiting = matches!(answer, Err(Refused::StillAnswering));
+        assert!(is_waiting || *answer == answers[usize::from(answers[0].is_err())], "{answer:?}");
+    }
+    assert_eq!(world.provider.handed().len(), 1);
+}
+
+/// Begins with the key `a`, in a task.
+fn beginning(world: &World) -> JoinHandle<Result<Verification, Refused>> {
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    tokio::spawn(async move { verifying.begin(service, asking_once(number(1), "a")).await })
+}
+
+/// The program dies while the gateway has the message of the key `a`.
+async fn cut_off(world: World) -> World {
+    let messages = world.provider.handed().len() + 1;
+    world.provider.hangs(true);
+    let cut_off = beginning(&world);
+    world.provider.arrived(messages).await;
+    let world = world.crashes().await;
+    cut_off.abort();
+    world.provider.hangs(false);
+    world
+}
+
+/// Repeats the request with the key `a`, twice, with and without a crash between. All answers must be about the same
+/// verification, and no message may follow.
+async fn repeated(world: World) -> (World, Result<Verification, Refused>) {
+    let messages = world.provider.handed().len();
+    let first = world.begins(asking_once(number(1), "a")).await;
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, first);
+    let world = world.crashes().await;
+    let again = world.begins(asking_once(number(1), "a")).await;
+    // A crash may lose that a message was accepted, and with it its attempt.
+    let lasting = |shown: &Verification| (shown.sid, shown.to, shown.channel, shown.status, shown.created);
+    assert_eq!(again.as_ref().map(lasting), first.as_ref().map(lasting));
+    assert_eq!(world.provider.handed().len(), messages, "no second message");
+    (world, first)
+}
+
+/// The idempotency keys on the disk.
+fn keys_kept(world: &World) -> usize {
+    world.store.snapshot().keys().filter(|key| key.kind == KeyedRequest::KIND).count()
+}
+
+async fn checks_by_number(world: &World, code: Option<Code>) -> Result<Status, Refused> {
+    let checked = world.checks(VerificationTarget::Number(number(1)), code).await;
+    checked.map(|verification| verification.status)
+}
+
+#[tokio::test]
+async fn a_cut_off_request_is_answered_as_approved_after_its_code_was_right() {
+    let world = cut_off(World::new().await).await;
+    let code = world.provider.code_for(number(1));
+    assert_eq!(checks_by_number(&world, Some(code)).await, Ok(Status::Approved));
+    let (world, found) = repeated(world).await;
+    let found = found.expect("the earlier request's answer");
+    assert_eq!((found.to, found.channel, found.status), (number(1), Channel::Sms, Status::Approved));
+    // A later verification of the number is another one.
+    let later = world.begun(number(1)).await;
+    assert_ne!(later.sid, found.sid);
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found));
+}
+
+#[tokio::test]
+async fn a_later_verification_is_no_answer_to_a_cut_off_request() {
+    let world = cut_off(World::new().await).await;
+    let code = world.provider.code_for(number(1));
+    checks_by_number(&world, Some(code)).await.expect("checked");
+    let later = world.begun(number(1)).await;
+    let (_, found) = repeated(world).await;
+    let found = found.expect("the earlier request's answer");
+    assert_eq!(found.status, Status::Approved);
+    assert_ne!(found.sid, later.sid);
+}
+
+#[tokio::test]
+async fn a_cut_off_further_message_is_found_after_the_code_was_right() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    let world = cut_off(world).await;
+    let code = world.provider.code_for(number(1));
+    checks_by_number(&world, Some(code)).await.expect("checked");
+    let (_, found) = repeated(world).await;
+    let found = found.expect("the earlier request's answer");
+    assert_eq!((found.sid, found.status), (begun.sid, Status::Approved));
+}
+
+#[tokio::test]
+async fn a_repetition_reports_a_canceled_verification() {
+    let world = cut_off(World::new().await).await;
+    let number = VerificationTarget::Number(number(1));
+    world.ends(number, Ending::Canceled).await.expect("canceled");
+    let (_, found) = repeated(world).await;
+    assert_eq!(found.expect("the earlier request's answer").status, Status::Canceled);
+}
+
+#[tokio::test]
+async fn a_cut_off_request_is_answered_as_used_up_after_too_many_codes() {
+    let world = cut_off(World::with(json!({ "lockout": "verification" })).await).await;
+    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
+    let (_, found) = repeated(world).await;
+    assert_eq!(found.expect("the earlier request's answer").status, Status::MaxAttemptsReached);
+}
+
+#[tokio::test]
+async fn a_cut_off_request_whose_code_expired_is_refused_and_sends_nothing() {
+    let world = cut_off(World::new().await).await;
+    world.advance(Duration::from_secs(3_600));
+    let (world, found) = repeated(world).await;
+    assert_eq!(found, Err(Refused::Ended));
+    assert_eq!(keys_kept(&world), 1);
+    world.begins(asking_once(number(1), "bb")).await.expect("another key begins");
+    world.advance(Duration::from_secs(86_400));
+    world.begins(asking_once(number(1), "a")).await.expect("a key lasts a day");
+}
+
+#[tokio::test]
+async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
+    let world = cut_off(World::with(json!({ "lockout": "30m" })).await).await;
+    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
+    let (world, found) = repeated(world).await;
+    assert!(matches!(found, Err(Refused::NoChecksLeft { .. })), "{found:?}");
+    world.advance(Duration::from_secs(1_800));
+    let (_, found) = repeated(world).await;
+    assert_eq!(found, Err(Refused::Ended));
+}
+
+#[tokio::test]
+async fn a_message_sent_while_its_number_was_locked_is_not_sent_again() {
+    let world = World::with(json!({ "lockout": "30m" })).await;
+    world.provider.hangs(true);
+    let begun = beginning(&world);
+    world.provider.arrived(1).await;
+    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
+    world.provider.hangs(false);
+    let refused = begun.await.expect("no panic");
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+    world.advance(Duration::from_secs(1_800));
+    let (_, found) = repeated(world).await;
+    assert_eq!(found, Err(Refused::Ended));
+}
+
+#[tokio::test]
+async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
+    for fault in [StoreFault::Unavailable, StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
+        for crashes in [false, true] {
+            let mut world = World::new().await;
+            world.store.fail_next([fault]);
+            let refused = world.begins(asking_once(number(1), "a")).await;
+            assert!(matches!(refused, Err(Refused::Unavailable(_))), "{fault:?}: {refused:?}");
+            assert_eq!(world.provider.handed().len(), 0);
+            // The disk of a crash may have the key of a message that never left.
+            if crashes && fault != StoreFault::UnknownApplied {
+                world = world.crashes().await;
+            }
+            world.begins(asking_once(number(1), "a")).await.expect("carried out");
+            assert_eq!(world.provider.handed().len(), 1);
+            let (_, again) = repeated(world).await;
+            again.expect("the same answer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_about_a_test_number_is_carried_out_once() {
+    let world = World::new().await;
+    let pattern = number(100).e164();
+    let expires = START.plus(Duration::from_secs(3_600));
+    let test = TestNumber { pattern, code: "445566".to_owned(), expires, force: false };
+    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
+    let first = world.begins(asking_once(number(100), "a")).await.expect("begun");
+    assert_eq!(world.begins(asking_once(number(100), "a")).await, Ok(first));
+    assert_eq!((keys_kept(&world), world.provider.handed().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_key_is_durable_before_its_message_leaves_and_forgotten_if_none_does() {
+    let world = World::new().await;
+    world.provider.hangs(true);
+    let begun = beginning(&world);
+    world.provider.arrived(1).await;
+    assert_eq!(keys_kept(&world), 1);
+    world.provider.hangs(false);
+    begun.await.expect("no panic").expect("begun");
+    world.provider.fails_with(ErrorClass::BadNumber);
+    assert!(world.begins(asking_once(number(2), "bb")).await.is_err());
+    assert_eq!(keys_kept(&world), 1);
+}
+
+#[tokio::test]
+async fn a_repetition_after_a_crash_finds_the_sent_message_and_sends_nothing() {
+    let world = cut_off(World::new().await).await;
+    let found = world.begins(asking_once(number(1), "a")).await.expect("the earlier request's answer");
+    assert_eq!((found.to, found.status), (number(1), Status::Pending));
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found.clone()));
+    assert_eq!(world.provider.handed().len(), 1);
+    // The code of the message that left is valid.
+    let code = world.provider.code_for(number(1));
+    let checked = world.checks(VerificationTarget::Sid(found.sid), Some(code)).await.expect("checked");
+    assert_eq!(checked.status, Status::Approved);
+}
+
+#[tokio::test]
+async fn a_request_that_came_to_nothing_keeps_no_answer() {
+    let world = World::new().await;
+    world.provider.fails_with(ErrorClass::BadNumber);
+    assert!(matches!(world.begins(asking_once(number(1), "a")).await, Err(Refused::Invalid(_))));
+    world.begins(asking_once(number(1), "a")).await.expect("begun");
+    world.provider.fails_with(ErrorClass::Configuration);
+    assert_eq!(world.begins(asking_once(number(2), "bb")).await, Err(Refused::GatewayFailed));
+    world.begins(asking_once(number(2), "bb")).await.expect("begun");
+    world.begins(asking(number(3))).await.expect("begun");
+    assert_eq!(world.provider.handed().len(), 5);
+}
+
+#[tokio::test]
+async fn an_unsent_message_is_not_answered_as_sent_because_of_an_earlier_one() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    world.provider.fails_with(ErrorClass::Configuration);
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Err(Refused::GatewayFailed));
+    world.begins(asking_once(number(1), "a")).await.expect("begun");
+    assert_eq!(world.provider.handed().len(), 3, "it was carried out");
+}
+
+#[tokio::test]
+async fn a_key_with_another_code_of_the_caller_is_another_request() {
+    let fields = json!({ "custom-code": true });
+    let world = World::with(fields).await;
+    let bringing = |code| BeginRequest { code: Code::parse(code), ..asking_once(number(1), "a") };
+    let first = world.begins(bringing("111111")).await.expect("begun");
+    assert_eq!(world.begins(bringing("111111")).await, Ok(first));
+    assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));
+}

@@ -1,0 +1,104 @@
+//! Rate limits: the requests that count, and those that are given back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{World, asking, number};
+use crate::domain::PhoneNumber;
+use crate::gateway::ErrorClass;
+use crate::verification::verify::{BeginRequest, Refused};
+
+async fn limited(settings: Value) -> World {
+    let world = World::with(settings).await;
+    let service = world.service.sid;
+    let limit = world.registry.create_rate_limit(service, "device".to_owned(), None).await.expect("a limit");
+    world.registry.create_bucket(service, limit.sid, 1, 3_600).await.expect("a bucket");
+    world
+}
+
+fn from_device(to: PhoneNumber, value: &str) -> BeginRequest {
+    let rate_limits = BTreeMap::from([("device".to_owned(), value.to_owned())]);
+    BeginRequest { rate_limits, ..asking(to) }
+}
+
+#[tokio::test]
+async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
+    let world = limited(json!({})).await;
+    world.begins(from_device(number(1), "a")).await.expect("begun");
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
+    world.begins(from_device(number(2), "b")).await.expect("begun");
+    let world = world.crashes().await;
+    assert!(matches!(world.begins(from_device(number(3), "a")).await, Err(Refused::TooMany { .. })));
+    world.advance(Duration::from_secs(3_600));
+    world.begins(from_device(number(3), "a")).await.expect("begun");
+    assert_eq!(world.provider.handed().len(), 3);
+}
+
+#[tokio::test]
+async fn a_send_that_reached_no_recipient_is_given_back() {
+    let world = limited(json!({ "max-sends": 1 })).await;
+    world.begun(number(1)).await;
+    assert!(matches!(world.begins(from_device(number(1), "a")).await, Err(Refused::NoSendsLeft { .. })));
+    world.provider.fails_with(ErrorClass::BadNumber);
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
+    let unknown =
+        BeginRequest { rate_limits: BTreeMap::from([("x".to_owned(), "a".to_owned())]), ..asking(number(3)) };
+    assert!(matches!(world.begins(unknown).await, Err(Refused::Invalid(_))));
+    world.begins(from_device(number(3), "a")).await.expect("it was not counted so far");
+    assert!(matches!(world.begins(from_device(number(4), "a")).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn an_unknown_rate_limit_is_named_unless_its_name_may_be_a_number() {
+    let world = limited(json!({})).await;
+    for (name, told) in [("session", "session"), ("+14155552671", "+1415*****71"), ("u4155552671", "***")] {
+        let rate_limits = BTreeMap::from([(name.to_owned(), "a".to_owned())]);
+        let Err(Refused::Invalid(words)) =
+            world.begins(BeginRequest { rate_limits, ..asking(number(1)) }).await
+        else {
+            panic!("not refused");
+        };
+        assert_eq!(words, format!("RateLimits: this service has no rate limit {told:?}"));
+    }
+}
+
+#[tokio::test]
+async fn of_a_message_that_may_have_left_it_stays_counted() {
+    let world = limited(json!({})).await;
+    world.provider.fails_with(ErrorClass::Ambiguous);
+    world.provider.fails_with(ErrorClass::Ambiguous);
+    let _ = world.begins(from_device(number(1), "a")).await;
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn what_a_provider_surely_refused_is_given_back() {
+    let world = limited(json!({})).await;
+    world.provider.fails_with(ErrorClass::Configuration);
+    assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
+    world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");
+}
+
+#[tokio::test]
+async fn what_a_client_has_taken_that_went_away_is_given_back() {
+    let world = limited(json!({})).await;
+    world.provider.hangs(true);
+    world.provider.fails_with(ErrorClass::Refused);
+    {
+        let going = world.begins(from_device(number(1), "a"));
+        tokio::select! {
+            begun = going => panic!("{begun:?}"),
+            () = world.provider.arrived(1) => {}
+        }
+    }
+    world.provider.hangs(false);
+    for _ in 0..10_000 {
+        if world.begins(from_device(number(2), "a")).await.is_ok() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the limit of the device stays reached");
+}

@@ -1,0 +1,101 @@
+//! Services that change or are deleted during a verification.
+
+use serde_json::{Value, json};
+
+use super::world::{START, World, asking, number};
+use crate::registry::tests::world::given;
+use crate::verification::verify::{
+    BeginRequest, CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
+};
+
+async fn change(world: &World, members: Value) {
+    world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    world.registry.delete_service(world.service.sid).await.expect("deleted");
+    let target = VerificationTarget::Sid(begun.sid);
+    assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
+    assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
+    assert_eq!(world.provider.handed().len(), 1);
+}
+
+#[tokio::test]
+async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() {
+    let world = World::new().await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..2 {
+        assert_eq!(world.checks(target, None).await.expect("checked").status, Status::Pending);
+    }
+    change(&world, json!({ "max-checks": 3 })).await;
+    assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
+    change(&world, json!({ "max-checks": 10 })).await;
+    let code = world.provider.code_for(number(1));
+    let refused = world.checks(target, Some(code)).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
+    let world = World::new().await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..4 {
+        world.checks(target, None).await.expect("checked");
+    }
+    change(&world, json!({ "max-checks": 2 })).await;
+    let refused = world.checks(target, None).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_new_length_or_life_holds_for_the_next_code_and_not_the_current_one() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    change(&world, json!({ "code-length": 8 })).await;
+    world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    assert_eq!(code.expose().len(), 6, "the same code again");
+    let new = json!({ "resend": "new" });
+    change(&world, new).await;
+    let again = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
+    assert_eq!((again.sid, again.created), (begun.sid, begun.created));
+    assert_eq!(world.provider.code_for(number(1)).expose().len(), 8);
+    let old = world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.expect("checked");
+    assert_eq!(old.status, Status::Pending);
+}
+
+#[tokio::test]
+async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
+    let world = World::new().await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..4 {
+        world.checks(VerificationTarget::Number(number(1)), None).await.expect("checked");
+    }
+    change(&world, json!({ "lockout": "30m" })).await;
+    assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
+    let code = world.provider.code_for(number(1));
+    let refused = world.checks(target, Some(code)).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_approval_is_dated_by_its_decision() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    world.store.hold();
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    let target = VerificationTarget::Number(number(1));
+    let check = CheckCode { target, code: Some(code), request_id: None };
+    let checking = tokio::spawn(async move { verifying.check(service, check).await });
+    world.store.waiting(1).await;
+    world.advance(std::time::Duration::from_secs(2));
+    world.store.release();
+    let approved = checking.await.expect("a check").expect("approved");
+    assert_eq!((approved.status, approved.updated), (Status::Approved, START));
+}

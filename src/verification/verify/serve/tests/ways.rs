@@ -1,0 +1,124 @@
+//! The choice of the gateway, and numbers that get no message.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{START, World, asking, number};
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
+use crate::registry::{TestNumber, gateway_sid};
+use crate::verification::verify::{BeginRequest, Refused, Status, VerificationTarget};
+
+fn brings_codes() -> Value {
+    json!({ "custom-code": true })
+}
+
+fn bringing(to: PhoneNumber, code: &str) -> BeginRequest {
+    BeginRequest { code: Code::parse(code), ..asking(to) }
+}
+
+#[tokio::test]
+async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
+    let world = World::new().await;
+    let test = TestNumber {
+        pattern: number(100).e164(),
+        code: "445566".to_owned(),
+        expires: START.plus(Duration::from_secs(3_600)),
+        force: false,
+    };
+    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
+    let begun = world.begun(number(100)).await;
+    for status in [Status::Pending; 4].into_iter().chain([Status::MaxAttemptsReached]) {
+        let checked = world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");
+        assert_eq!(checked.status, status);
+    }
+    let refused = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+    world.advance(Duration::from_secs(600));
+    let begun = world.begun(number(100)).await;
+    let checked = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
+    assert_eq!(checked.expect("checked").status, Status::Approved);
+    assert_eq!(world.provider.handed().len(), 0);
+    // After its end it is an ordinary number.
+    world.advance(Duration::from_secs(3_600));
+    world.begun(number(100)).await;
+    assert_eq!(world.provider.handed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
+    let world = World::routing("TwilioVerify;Mada", brings_codes()).await;
+    let begun = world.begins(bringing(number(1), "70707070")).await.expect("begun");
+    let handed = world.provider.handed();
+    assert!(
+        handed.iter().all(|handed| handed.by == GatewayName::Mada && handed.code == "70707070"),
+        "{handed:?}"
+    );
+    assert_eq!(handed.len(), 1);
+    let checked =
+        world.checks(VerificationTarget::Sid(begun.sid), Code::parse("70707070")).await.expect("checked");
+    assert_eq!(checked.status, Status::Approved);
+}
+
+#[tokio::test]
+async fn where_only_such_a_gateway_is_there_a_code_of_the_caller_is_refused() {
+    let world = World::routing("TwilioVerify", brings_codes()).await;
+    let refused = world.begins(bringing(number(1), "707070")).await;
+    assert!(matches!(refused, Err(Refused::FeatureOff(_) | Refused::GatewayFailed)), "{refused:?}");
+    assert_eq!(world.provider.handed().len(), 0);
+}
+
+#[tokio::test]
+async fn a_service_that_takes_no_codes_sends_none() {
+    let world = World::new().await;
+    assert!(matches!(world.begins(bringing(number(1), "707070")).await, Err(Refused::FeatureOff(_))));
+    assert_eq!(world.provider.handed().len(), 0);
+}
+
+#[tokio::test]
+async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
+    let world = World::routing("Simulator;Mada", json!({})).await;
+    let mada = gateway_sid(GatewayName::Mada);
+    world.registry.create_messaging(world.service.sid, "DE".to_owned(), mada).await.expect("configured");
+    let german = PhoneNumber::from_u64(4_915_112_345_678).expect("a mobile number");
+    world.begun(number(1)).await;
+    world.begun(german).await;
+    let by: Vec<_> = world.provider.handed().iter().map(|handed| (handed.to, handed.by)).collect();
+    assert_eq!(by, [(number(1), GatewayName::Simulator), (german, GatewayName::Mada)]);
+}
+
+#[tokio::test]
+async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
+    let fields = json!({ "workflow": "whatsapp:30s,sms" });
+    let world = World::with(fields).await;
+    let begun = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
+    assert_eq!(begun.channel, Channel::WhatsApp);
+    assert_eq!(world.provider.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
+}
+
+#[tokio::test]
+async fn a_landline_gets_no_text_where_the_service_says_so() {
+    let fields = json!({ "skip-sms-to-landlines": true });
+    let world = World::with(fields).await;
+    let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
+    assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline));
+    assert_eq!(world.provider.handed().len(), 0);
+    let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
+    world.begins(call).await.expect("a call is possible");
+}
+
+#[tokio::test]
+async fn the_code_of_a_test_number_ends_with_the_test_number() {
+    let world = World::new().await;
+    let test = TestNumber {
+        pattern: number(100).e164(),
+        code: "445566".to_owned(),
+        expires: START.plus(Duration::from_secs(60)),
+        force: false,
+    };
+    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
+    let begun = world.begun(number(100)).await;
+    world.advance(Duration::from_secs(60));
+    let late = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
+    assert_eq!(late, Err(Refused::NotFound));
+}
