@@ -1,72 +1,16 @@
-//! A circuit breaker: decides when a gateway is out of service and when to probe it. It contains neither clock nor
-//! lock.
+//! The circuit breaker of a gateway. One rule: a gateway that fails again and again rests for a span; then one message in
+//! each span asks it, until it answers.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tracing::{debug, info, warn};
+
+use super::error::NO_ANSWER;
+use crate::clock::LastingCondition;
 use crate::config::BreakerSettings;
-use crate::domain::Timestamp;
+use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, GatewayError};
-
-/// The state of one gateway.
-#[derive(Debug)]
-pub(super) struct Breaker {
-    settings: BreakerSettings,
-    state: BreakerState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BreakerState {
-    /// Every message is let through.
-    Closed {
-        /// Failures in a row.
-        failures: u32,
-    },
-    /// No message is let through.
-    Open {
-        /// The end of the present span.
-        until: Timestamp,
-        /// The present span without the pause that the provider asked for, doubled if the next probe fails.
-        span: Duration,
-    },
-    /// One message is let through.
-    HalfOpen {
-        /// Whether that message is at the gateway.
-        probing: bool,
-        /// The open span that preceded this probe.
-        span: Duration,
-    },
-}
-
-/// The right to ask the gateway, and what its answer decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BreakerPermit {
-    /// One message of many.
-    Regular,
-    /// The only message: its answer decides whether the circuit closes.
-    Probe,
-}
-
-/// The state of the whole gateway, as an answer shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Health {
-    /// It works, also when it refused one message.
-    Lives,
-    /// The gateway is out of service: any message would have failed.
-    Failed,
-    /// The gateway is out of service and names the pause, which is not longer than [`Breaker::longest`].
-    OutFor(Duration),
-}
-
-/// A change for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CircuitChange {
-    /// The gateway works again.
-    Closed,
-    /// The gateway is out of service for this long.
-    Opened(Duration),
-    /// The gateway is still out of service.
-    StillOpen(Duration),
-}
 
 crate::named! {
     /// The shown state of a circuit.
@@ -81,120 +25,125 @@ crate::named! {
     }
 }
 
-impl Health {
-    /// The state that an error shows. A provider that asks for a pause of at least `open_for` gets it at once.
-    pub fn of(error: &GatewayError, open_for: Duration) -> Self {
-        match error.class {
-            _ if !error.whole_gateway => Self::Lives,
-            ErrorClass::Retry { after: Some(after) } if after >= open_for => Self::OutFor(after),
-            _ => Self::Failed,
-        }
-    }
+/// The breaker of a gateway, shared. Logs its changes.
+pub(super) struct CircuitBreaker {
+    gateway: GatewayName,
+    settings: BreakerSettings,
+    state: Mutex<CircuitState>,
 }
 
-impl Breaker {
-    pub const fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: BreakerState::Closed { failures: 0 } }
+#[derive(Default)]
+struct CircuitState {
+    /// Failures of the whole gateway in a row.
+    failures: u32,
+    /// `None` while the circuit is closed.
+    outage: Option<Outage>,
+}
+
+struct Outage {
+    /// With the gateway's last failure.
+    condition: LastingCondition,
+    /// The end of the present span.
+    until: Timestamp,
+}
+
+impl CircuitBreaker {
+    pub fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
+        Self { gateway, settings, state: Mutex::default() }
     }
 
-    /// The right to ask now, if there is one. The caller [`record`](Self::record)s the answer, or
-    /// [`release`](Self::release)s the right.
-    pub const fn enter(&mut self, now: Timestamp) -> Option<BreakerPermit> {
-        match self.state {
-            BreakerState::Closed { .. } => Some(BreakerPermit::Regular),
-            BreakerState::Open { until, span } if is_over(until, now) => {
-                self.state = BreakerState::HalfOpen { probing: true, span };
-                Some(BreakerPermit::Probe)
-            }
-            BreakerState::HalfOpen { probing: false, span } => {
-                self.state = BreakerState::HalfOpen { probing: true, span };
-                Some(BreakerPermit::Probe)
-            }
-            BreakerState::Open { .. } | BreakerState::HalfOpen { probing: true, .. } => None,
-        }
-    }
-
-    /// Whether [`enter`](Self::enter) would return `None` now.
-    pub const fn keeps_out(&self, now: Timestamp) -> bool {
-        match self.state {
-            BreakerState::Closed { .. } | BreakerState::HalfOpen { probing: false, .. } => false,
-            BreakerState::Open { until, .. } => !is_over(until, now),
-            BreakerState::HalfOpen { probing: true, .. } => true,
-        }
-    }
-
-    /// Notes an answer. The answer to a message that was sent before the circuit opened changes nothing any more.
-    pub fn record(&mut self, entry: BreakerPermit, health: Health, now: Timestamp) -> Option<CircuitChange> {
-        match (self.state, entry, health) {
-            (BreakerState::Closed { .. }, _, Health::Lives) => {
-                self.state = BreakerState::Closed { failures: 0 };
-                None
-            }
-            (BreakerState::Closed { failures }, _, Health::Failed) => {
-                let failures = failures.saturating_add(1);
-                if failures >= self.settings.failures {
-                    return Some(CircuitChange::Opened(self.open(
-                        self.settings.open_for,
-                        Duration::ZERO,
-                        now,
-                    )));
-                }
-                self.state = BreakerState::Closed { failures };
-                None
-            }
-            (BreakerState::Closed { .. }, _, Health::OutFor(retry_after)) => {
-                Some(CircuitChange::Opened(self.open(self.settings.open_for, retry_after, now)))
-            }
-            (BreakerState::HalfOpen { .. }, BreakerPermit::Probe, Health::Lives) => {
-                self.state = BreakerState::Closed { failures: 0 };
-                Some(CircuitChange::Closed)
-            }
-            (
-                BreakerState::HalfOpen { span, .. },
-                BreakerPermit::Probe,
-                Health::Failed | Health::OutFor(_),
-            ) => {
-                let retry_after =
-                    if let Health::OutFor(retry_after) = health { retry_after } else { Duration::ZERO };
-                let span = span.saturating_mul(2).min(self.longest());
-                Some(CircuitChange::StillOpen(self.open(span, retry_after, now)))
-            }
-            (BreakerState::Open { .. }, ..) | (BreakerState::HalfOpen { .. }, BreakerPermit::Regular, _) => {
-                None
+    /// Whether the gateway may be asked now. The message that asks it during an outage begins the next span: it is the only
+    /// one of that span, also if it is given up.
+    pub fn enter(&self, now: Timestamp) -> bool {
+        match &mut self.state().outage {
+            None => true,
+            Some(outage) if now < outage.until => false,
+            Some(outage) => {
+                outage.until = now.plus(self.settings.open_for);
+                true
             }
         }
     }
 
-    /// Gives a right back that was not used to the end.
-    pub const fn release(&mut self, entry: BreakerPermit) {
-        if let (BreakerState::HalfOpen { probing: true, span }, BreakerPermit::Probe) = (self.state, entry) {
-            self.state = BreakerState::HalfOpen { probing: false, span };
-        }
+    /// Whether [`enter`](Self::enter) would return `false` now.
+    pub fn keeps_out(&self, now: Timestamp) -> bool {
+        self.shown(now).0 == Circuit::Open
     }
 
     /// The shown state, and the time until which an open circuit stays open.
-    pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        match self.state {
-            BreakerState::Closed { .. } => (Circuit::Closed, None),
-            BreakerState::Open { until, .. } if !is_over(until, now) => (Circuit::Open, Some(until)),
-            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => (Circuit::HalfOpen, None),
+    pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
+        match &self.state().outage {
+            None => (Circuit::Closed, None),
+            Some(outage) if now < outage.until => (Circuit::Open, Some(outage.until)),
+            Some(_) => (Circuit::HalfOpen, None),
         }
     }
 
-    /// The longest time for which the circuit is open, also when a provider asks for a longer pause.
-    pub fn longest(&self) -> Duration {
-        self.settings.longest.max(self.settings.open_for)
+    /// The moment from which the gateway may be asked again.
+    pub fn asked_again_at(&self, now: Timestamp) -> Timestamp {
+        self.shown(now).1.unwrap_or(now)
     }
 
-    fn open(&mut self, span: Duration, retry_after: Duration, now: Timestamp) -> Duration {
-        let out_for = span.max(retry_after);
-        self.state = BreakerState::Open { until: now.plus(out_for), span };
-        out_for
+    pub fn outage(&self) -> Option<LastingCondition> {
+        self.state().outage.as_ref().map(|outage| outage.condition.clone())
     }
-}
 
-const fn is_over(until: Timestamp, now: Timestamp) -> bool {
-    now.as_millis() >= until.as_millis()
+    /// Notes the gateway's answer, and returns it with a wait that is not longer than a circuit is open at most; `None` for no
+    /// answer in time.
+    pub fn answered<T>(
+        &self,
+        answer: Option<Result<T, GatewayError>>,
+        now: Timestamp,
+    ) -> Option<Result<T, GatewayError>> {
+        let BreakerSettings { open_for, longest, .. } = self.settings;
+        let answer =
+            answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest.max(open_for))));
+        match &answer {
+            None => self.failed(None, NO_ANSWER, now),
+            Some(Err(error)) if error.whole_gateway => {
+                let asked = if let ErrorClass::Retry { after } = error.class { after } else { None };
+                self.failed(asked, &error.detail, now);
+            }
+            // A refusal of one message is a sign of life too.
+            Some(_) => {
+                let CircuitState { outage, .. } = std::mem::take(&mut *self.state());
+                if outage.is_some() {
+                    info!(gateway = self.gateway.as_str(), "gateway available again");
+                }
+            }
+        }
+        answer
+    }
+
+    /// Any message would have failed. A provider that asks for a pause of at least a span gets it at once.
+    fn failed(&self, pause: Option<Duration>, reason: &str, now: Timestamp) {
+        let (state, open_for) = (&mut *self.state(), self.settings.open_for);
+        state.failures = state.failures.saturating_add(1);
+        let pause = pause.filter(|pause| *pause >= open_for);
+        if state.outage.is_none() && pause.is_none() && state.failures < self.settings.failures {
+            return;
+        }
+        let span = pause.unwrap_or(open_for);
+        let (mut condition, until) = match state.outage.take() {
+            None => (None, now.plus(span)),
+            // Of messages that failed together, the shorter pause does not end the longer one.
+            Some(outage) => (Some(outage.condition), now.plus(span).max(outage.until)),
+        };
+        let (is_news, gateway) =
+            (LastingCondition::report(&mut condition, reason, now), self.gateway.as_str());
+        let seconds = until.since(now).as_secs();
+        state.outage = condition.map(|condition| Outage { condition, until });
+        if is_news {
+            warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
+        } else {
+            debug!(gateway, seconds, reason, "gateway still unavailable");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, CircuitState> {
+        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::Delivery;
 use super::breaker::Circuit;
 use super::budget::Budget;
 use super::error::{Failure, NO_ANSWER};
-use super::guarded::{CircuitPermit, GuardedGateway};
+use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
 use super::run::half_until;
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
@@ -58,14 +58,14 @@ impl Delivery {
             return Err(NOT_ASKED);
         };
         let admitted = self.admit_check(holder, *service, budget.end).await;
-        let Ok((_permit, circuit)) = admitted
+        let Ok(_permit) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
             return Err(NOT_ASKED);
         };
         let request = checker.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
-        let error = match circuit.answered(answer, self.clock.now()) {
+        let error = match holder.circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
             None => {
@@ -84,7 +84,7 @@ impl Delivery {
         holder: &'a GuardedGateway,
         service: ServiceId,
         end: Instant,
-    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), Failure> {
+    ) -> Result<GatewayPermit<'a>, Failure> {
         let out = |now| Failure::OutOfService { until: holder.circuit.asked_again_at(now) };
         let now = self.clock.now();
         if holder.circuit.keeps_out(now) {
@@ -92,7 +92,7 @@ impl Delivery {
         }
         let permit = holder.limiter.acquire(service, half_until(end)).await?;
         let now = self.clock.now();
-        Ok((permit, holder.circuit.enter(now).ok_or_else(|| out(now))?))
+        if holder.circuit.enter(now) { Ok(permit) } else { Err(out(now)) }
     }
 
     /// Logged once per gateway, because it is the same for every code that the gateway still holds.

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, info, warn};
 
 use super::Routed;
-use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
-use super::error::NO_ANSWER;
+use super::breaker::CircuitBreaker;
 use super::limiter::ConcurrencyLimiter;
-use crate::clock::{Clock, LastingCondition, Stopwatch};
+use crate::clock::{Clock, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
@@ -156,126 +154,5 @@ impl GuardedGateway {
     /// The holder of the code of a message that this gateway accepted; `None` if the code is ours.
     pub fn holding(&self, channel: Channel) -> Option<Held> {
         self.gateway.checker().map(|_| Held { by: self.name, channel })
-    }
-}
-
-/// The breaker of a gateway, shared. Logs its changes.
-pub(super) struct CircuitBreaker {
-    gateway: GatewayName,
-    open_for: Duration,
-    state: Mutex<CircuitState>,
-}
-
-struct CircuitState {
-    breaker: Breaker,
-    /// From the opening of the circuit until it closes.
-    outage: Option<Outage>,
-}
-
-/// An outage.
-struct Outage {
-    /// With the gateway's last failure.
-    condition: LastingCondition,
-    /// The longest time that the circuit was to stay open.
-    longest: Duration,
-}
-
-/// The right to ask the gateway. Dropped without an answer, it is given back.
-pub(super) struct CircuitPermit<'a> {
-    circuit: &'a CircuitBreaker,
-    entry: Option<BreakerPermit>,
-}
-
-impl CircuitBreaker {
-    fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
-        let state = CircuitState { breaker: Breaker::new(settings), outage: None };
-        Self { gateway, open_for: settings.open_for, state: Mutex::new(state) }
-    }
-
-    /// The right to ask now, if the circuit lets another message through.
-    pub fn enter(&self, now: Timestamp) -> Option<CircuitPermit<'_>> {
-        let entry = self.state().breaker.enter(now)?;
-        Some(CircuitPermit { circuit: self, entry: Some(entry) })
-    }
-
-    /// Whether [`enter`](Self::enter) would return `None` now.
-    pub fn keeps_out(&self, now: Timestamp) -> bool {
-        self.state().breaker.keeps_out(now)
-    }
-
-    /// The shown state, and the time until which an open circuit stays open.
-    pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        self.state().breaker.shown(now)
-    }
-
-    /// The moment from which the gateway may be asked again.
-    pub fn asked_again_at(&self, now: Timestamp) -> Timestamp {
-        self.shown(now).1.unwrap_or(now)
-    }
-
-    /// The outage; `None` while the circuit is closed.
-    pub fn outage(&self) -> Option<LastingCondition> {
-        self.state().outage.as_ref().map(|outage| outage.condition.clone())
-    }
-
-    /// Notes the answer to an admitted message, and logs a change.
-    fn record(&self, entry: BreakerPermit, health: Health, reason: &str, now: Timestamp) {
-        let CircuitState { breaker, outage } = &mut *self.state();
-        let Some(change) = breaker.record(entry, health, now) else { return };
-        let gateway = self.gateway.as_str();
-        let (span, before) = match change {
-            CircuitChange::Closed => {
-                *outage = None;
-                return info!(gateway, "gateway available again");
-            }
-            CircuitChange::Opened(span) => (span, None),
-            CircuitChange::StillOpen(span) => (span, outage.take()),
-        };
-        let longest = before.as_ref().map_or(span, |outage| outage.longest);
-        let mut condition = before.map(|outage| outage.condition);
-        let (is_news, seconds) = (LastingCondition::report(&mut condition, reason, now), span.as_secs());
-        *outage = condition.map(|condition| Outage { condition, longest: longest.max(span) });
-        if is_news {
-            warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
-        } else if span > longest {
-            warn!(gateway, seconds, reason, "gateway still unavailable");
-        } else {
-            debug!(gateway, seconds, reason, "gateway still unavailable");
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, CircuitState> {
-        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CircuitPermit<'_> {
-    /// Notes the gateway's answer, and returns it with a wait that is not longer than an open circuit lasts; `None`
-    /// for no answer in time.
-    pub fn answered<T>(
-        mut self,
-        answer: Option<Result<T, GatewayError>>,
-        now: Timestamp,
-    ) -> Option<Result<T, GatewayError>> {
-        let longest = self.circuit.state().breaker.longest();
-        let answer = answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest)));
-        let (health, reason) = match &answer {
-            Some(Ok(_)) => (Health::Lives, ""),
-            Some(Err(error)) => (Health::of(error, self.circuit.open_for), error.detail.as_str()),
-            None => (Health::Failed, NO_ANSWER),
-        };
-        if let Some(entry) = self.entry.take() {
-            self.circuit.record(entry, health, reason, now);
-        }
-        answer
-    }
-}
-
-impl Drop for CircuitPermit<'_> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry {
-            self.circuit.state().breaker.release(entry);
-        }
     }
 }

@@ -37,7 +37,7 @@ use crate::gateway::{CodeEnd, Gateway};
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{GatewayReading, Metrics};
-use crate::registry::Registry;
+use crate::registry::{Registry, Service};
 use crate::template::Templates;
 
 pub use crate::gateway::Verdict;
@@ -295,71 +295,52 @@ impl Delivery {
         }
     }
 
-    /// The gateways that may carry a message on a channel, in their order.
-    fn candidates(
-        &self,
-        outgoing: &Outgoing,
-        eligible: Eligible,
-        channel: Channel,
-    ) -> impl Iterator<Item = Candidate<'_>> {
-        let first = if let Eligible::HolderFirst(holder) = eligible { Some(holder) } else { None };
-        let holder = first.into_iter().flat_map(move |holder| {
-            self.in_order(outgoing, eligible, channel).filter(move |(_, gateway)| gateway.name == holder)
-        });
-        let others = self.in_order(outgoing, eligible, channel);
-        let found = holder.chain(others.filter(move |(_, gateway)| Some(gateway.name) != first));
-        found.map(|(priority, gateway)| Candidate { priority, gateway })
-    }
-
-    /// The eligible gateways with their position in the order of the number.
-    fn in_order(
-        &self,
-        outgoing: &Outgoing,
-        eligible: Eligible,
-        channel: Channel,
-    ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
-        let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let routed = self.order_of(outgoing.key.service, outgoing.key.number);
-        let trial = outgoing.trial().map(|trial| trial.gateway);
-        let routed = routed.filter(move |_| trial.is_none());
-        let tried = trial.into_iter();
-        let order = (0_u8..).zip(tried.chain(routed));
-        order.flat_map(move |(priority, name)| {
-            let named =
-                self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));
-            named.map(move |gateway| (priority, gateway))
-        })
+    /// The eligible gateways for a message on a channel, in their order: the holder of its code before the order of the number.
+    fn candidates(&self, outgoing: &Outgoing, eligible: Eligible, channel: Channel) -> Vec<Candidate<'_>> {
+        let names: Vec<_> = match outgoing.trial() {
+            Some(trial) => vec![trial.gateway],
+            None => self.order_of(outgoing.key.service, outgoing.key.number).collect(),
+        };
+        let of_name = |(priority, name)| {
+            let fits = move |gateway: &&GuardedGateway| {
+                gateway.routed_as == name && gateway.serves(channel) && gateway.is_eligible(eligible)
+            };
+            self.gateways.iter().filter(fits).map(move |gateway| Candidate { priority, gateway })
+        };
+        let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
+        if let Eligible::HolderFirst(holder) = eligible {
+            found.sort_by_key(|candidate| candidate.gateway.name != holder);
+        }
+        found
     }
 
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
-        let own = self.custom_services(service).and_then(|services| {
-            let service = services.service_by_id(service).filter(|service| !service.messaging.is_empty())?;
-            services.gateway_for(&service, number.region()?)
-        });
+        let own = self.settings_of(service).filter(|service| !service.messaging.is_empty());
+        let own = own.and_then(|own| self.services.as_ref()?.gateway_for(&own, number.region()?));
         let others = self.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)
     }
 
     /// The workflow of a service.
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
-        let own = self.custom_services(service).and_then(|services| {
-            let steps = workflow_steps(services.service_by_id(service)?.settings.workflow.as_deref()?)?;
-            Some(Workflow::of(steps, self.settings.workflow_sends))
-        });
-        own.map_or(Cow::Borrowed(&self.workflow), Cow::Owned)
+        let own = self.settings_of(service).and_then(|own| workflow_steps(own.settings.workflow.as_deref()?));
+        own.map_or(Cow::Borrowed(&self.workflow), |steps| {
+            Cow::Owned(Workflow::of(steps, self.settings.workflow_sends))
+        })
     }
 
     /// The time for one send of a service.
     fn budget_of(&self, service: ServiceId) -> Duration {
-        let own = self.custom_services(service).and_then(|services| services.service_by_id(service));
-        own.and_then(|own| own.settings.send_budget).map_or(self.send_budget, |own| own.min(self.send_budget))
+        let own = self.settings_of(service).and_then(|own| own.settings.send_budget);
+        own.map_or(self.send_budget, |own| own.min(self.send_budget))
     }
 
-    /// The registry, unless the service is the default one, which follows the settings.
-    fn custom_services(&self, service: ServiceId) -> Option<&Registry> {
-        self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)
+    /// The service, unless it is the default one, which follows the settings.
+    fn settings_of(&self, service: ServiceId) -> Option<Arc<Service>> {
+        let services = self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)?;
+        services.service_by_id(service)
     }
 }
 

@@ -6,9 +6,6 @@ use crate::config::{OnAmbiguous, RetrySettings};
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
 
-/// The wait before a gateway is asked once more when it did not ask for one.
-const WAIT: Duration = Duration::from_millis(500);
-
 /// What follows an error of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterError {
@@ -44,13 +41,6 @@ pub(super) const fn stand_in(channel: Channel, voice: bool) -> Option<Channel> {
         Channel::Sms if voice => Some(Channel::Call),
         Channel::Sms | Channel::Call => None,
     }
-}
-
-/// The wait before a gateway that surely sent nothing is asked once more within the budget: `None`
-/// when that does not fit what is `left` of it. An attempt is worth its while with `least` time.
-pub(super) fn once_more(after: Option<Duration>, left: Duration, least: Duration) -> Option<Duration> {
-    let wait = after.unwrap_or(WAIT);
-    (wait.saturating_add(least) <= left).then_some(wait)
 }
 
 /// What the retry time depends on.
@@ -162,24 +152,6 @@ mod tests {
             (Channel::Call, false, None),
         ] {
             assert_eq!(stand_in(channel, voice), expected, "{channel:?} {voice}");
-        }
-    }
-
-    #[test]
-    fn a_gateway_is_asked_once_more_only_when_that_fits_the_budget() {
-        let ms = Duration::from_millis;
-        for (after, left_ms, expected) in [
-            (None, 10_000, Some(ms(500))),
-            (None, 1_500, Some(ms(500))),
-            (None, 1_499, None),
-            (None, 0, None),
-            (Some(ms(3_000)), 10_000, Some(ms(3_000))),
-            (Some(ms(0)), 1_000, Some(ms(0))),
-            (Some(ms(9_000)), 10_000, Some(ms(9_000))),
-            (Some(ms(9_001)), 10_000, None),
-            (Some(Duration::MAX), 10_000, None),
-        ] {
-            assert_eq!(once_more(after, ms(left_ms), ms(1_000)), expected, "{after:?}, {left_ms} ms left");
         }
     }
 

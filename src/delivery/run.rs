@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::{Budget, now};
 use super::error::Failure;
-use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
+use super::guarded::{Eligible, GuardedGateway};
 use super::job::{
     Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
     SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::retry::{AfterError, Retry, RetryInputs, after_error, once_more, retry, stand_in};
+use super::retry::{AfterError, Retry, RetryInputs, after_error, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::{OnAmbiguous, RetrySettings};
@@ -117,8 +117,8 @@ struct ChannelFailure<'a> {
     skipped: Option<Failure>,
     /// When a gateway may accept the message, if that can be expected.
     later: Option<RetryLater>,
-    /// The gateway to ask once more, and the wait that it asked for: the shortest one.
-    again: Option<(Candidate<'a>, Option<Duration>)>,
+    /// The gateway to ask once more, and the earliest moment for that: of one that certainly sent nothing.
+    again: Option<(Timestamp, Candidate<'a>)>,
     /// Whether the number cannot be reached on this channel.
     unreachable: bool,
 }
@@ -132,12 +132,10 @@ struct RetryLater {
 }
 
 /// Everything that one request to a gateway needs.
-struct Admitted<'a> {
-    permit: GatewayPermit<'a>,
-    circuit: CircuitPermit<'a>,
-    message: OutgoingMessage,
-    charge: Charge,
-}
+type Admitted<'a> = (GatewayPermit<'a>, OutgoingMessage, Charge);
+
+/// The shortest wait before a gateway is asked once more.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -258,7 +256,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// one of those that may accept the message soon a second time. Breaks when the run is over.
     async fn try_channel(&mut self) -> ControlFlow<End, ChannelFailure<'a>> {
         self.tried.push(self.channel);
-        let candidates: Vec<Candidate<'a>> = self.candidates(self.channel).collect();
+        let candidates = self.candidates(self.channel);
         let (mut failure, mut further) = (ChannelFailure::default(), candidates.iter());
         while let Some(candidate) = further.next() {
             self.try_gateway(*candidate, self.deadline(further.as_slice()), &mut failure).await?;
@@ -294,7 +292,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
-        let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
+        let (_permit, message, mut charge) = admitted;
         if !self.liveness.may_send() {
             return Break(Failure::StateUnknown.into());
         }
@@ -302,7 +300,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
         let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
-        let answer = circuit.answered(answer, self.now());
+        let answer = gateway.circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
@@ -376,11 +374,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(charge) => charge,
             Err(error) => return Break(error.into()),
         };
-        let Some(circuit) = gateway.circuit.enter(self.now()) else {
+        if !gateway.circuit.enter(self.now()) {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
-        };
-        Continue(Some(Admitted { permit, circuit, message, charge }))
+        }
+        Continue(Some((permit, message, charge)))
     }
 
     /// Charges a message to the budgets. The simulator's costs no money.
@@ -425,9 +423,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.last().map(|attempt| attempt.number));
-                    let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
+                    let is_sooner = failure.again.is_none_or(|(other, _)| not_before < other);
                     if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
-                        failure.again = Some((candidate, after));
+                        failure.again = Some((not_before, candidate));
                     }
                 }
                 failure.error = Some(error);
@@ -577,7 +575,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         }
     }
 
-    fn candidates(&self, channel: Channel) -> impl Iterator<Item = Candidate<'a>> {
+    fn candidates(&self, channel: Channel) -> Vec<Candidate<'a>> {
         self.delivery.candidates(self.outgoing, self.eligible(), channel)
     }
 
@@ -595,8 +593,9 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// The gateway to ask once more, and the wait before. Not if retries run in the background.
     fn second_try(&self, failure: &ChannelFailure<'a>) -> Option<(Candidate<'a>, Duration)> {
         let allowed = self.retries_later().is_none() && !self.asked_once_more;
-        let (candidate, after) = failure.again.filter(|_| allowed)?;
-        once_more(after, self.budget.left(), self.budget.least).map(|wait| (candidate, wait))
+        let (not_before, candidate) = failure.again.filter(|_| allowed)?;
+        let wait = not_before.since(self.now()).max(AGAIN);
+        (wait.saturating_add(self.budget.least) <= self.budget.left()).then_some((candidate, wait))
     }
 
     /// The channel to go on with when the present one does not reach the number.
@@ -604,7 +603,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let next = |channel: &Channel| stand_in(*channel, self.delivery.settings.voice_fallback);
         std::iter::successors(next(&self.channel), next).find(|channel| {
             let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
-            is_new && self.candidates(*channel).next().is_some()
+            is_new && !self.candidates(*channel).is_empty()
         })
     }
 
@@ -660,9 +659,8 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.
     fn note_unasked(&mut self, status: SendStatus) {
         let has_one = self.attempts.len() > self.first_on_channel || self.retried.is_some();
-        let first = self.candidates(self.channel).next();
-        if let Some(candidate) = first.filter(|_| !has_one) {
-            let attempt = self.attempt(candidate, status);
+        if let Some(candidate) = self.candidates(self.channel).first().filter(|_| !has_one) {
+            let attempt = self.attempt(*candidate, status);
             self.attempts.push(attempt);
         }
     }
