@@ -48,7 +48,7 @@ impl Registry {
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
-            let limit = limit_of(service, &limit)?;
+            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
             set(&mut limit.description, self::description(description.clone())?, &mut limit.updated, ids.now);
             Ok(limit.clone())
         })
@@ -58,9 +58,7 @@ impl Registry {
     /// Removes a limit with its buckets.
     pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, _| {
-            limit_of(service, &limit)?;
-            service.rate_limits.retain(|kept| kept.sid != limit);
-            Ok(())
+            remove(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)
         })
         .await
     }
@@ -75,7 +73,7 @@ impl Registry {
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
             let now = ids.now;
-            let limit = limit_of(service, &limit)?;
+            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
             has_no_bucket_of(limit, interval)?;
             check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
             let sid = ids.sid(SidKind::Bucket);
@@ -97,33 +95,48 @@ impl Registry {
         interval: Option<u32>,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
-            let limit = limit_of(service, &limit)?;
-            let before = *bucket_of(limit, &bucket)?;
+            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            let before = *limit.bucket(&bucket)?;
             let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
-            let mut changed = Bucket { max, interval, ..before };
-            if changed.interval != before.interval {
-                has_no_bucket_of(limit, changed.interval)?;
+            if interval != before.interval {
+                has_no_bucket_of(limit, interval)?;
             }
-            if changed != before {
-                changed.updated = ids.now;
+            let bucket = found(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)?;
+            if (max, interval) != (before.max, before.interval) {
+                *bucket = Bucket { max, interval, updated: ids.now, ..before };
             }
-            *bucket_of(limit, &bucket)? = changed;
-            Ok(changed)
+            Ok(*bucket)
         })
         .await
     }
 
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, ids| {
-            let now = ids.now;
-            let limit = limit_of(service, &limit)?;
-            bucket_of(limit, &bucket)?;
-            limit.buckets.retain(|kept| kept.sid != bucket);
-            limit.updated = now;
-            Ok(())
+            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            limit.updated = ids.now;
+            remove(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)
         })
         .await
     }
+}
+
+/// The one of a service's belongings that is meant.
+pub(super) fn found<T>(
+    kept: &mut [T],
+    item: Item,
+    is_it: impl Fn(&T) -> bool,
+) -> Result<&mut T, RegistryError> {
+    kept.iter_mut().find(|one| is_it(one)).ok_or(RegistryError::NotFound(item))
+}
+
+pub(super) fn remove<T>(
+    kept: &mut Vec<T>,
+    item: Item,
+    is_it: impl Fn(&T) -> bool,
+) -> Result<(), RegistryError> {
+    let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
+    kept.remove(at);
+    Ok(())
 }
 
 /// Changes a field. A value that it has already is no change.
@@ -153,18 +166,6 @@ fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
     let text = text.filter(|text| !text.trim().is_empty());
     let read = text.map(|text| note(&text, DESCRIPTION_LONGEST)).transpose();
     read.map_err(RegistryError::invalid("description"))
-}
-
-fn limit_of<'a>(service: &'a mut Service, sid: &Sid) -> Result<&'a mut RateLimit, RegistryError> {
-    service
-        .rate_limits
-        .iter_mut()
-        .find(|limit| limit.sid == *sid)
-        .ok_or(RegistryError::NotFound(Item::RateLimit))
-}
-
-fn bucket_of<'a>(limit: &'a mut RateLimit, sid: &Sid) -> Result<&'a mut Bucket, RegistryError> {
-    limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid).ok_or(RegistryError::NotFound(Item::Bucket))
 }
 
 impl Service {
@@ -220,9 +221,9 @@ impl Registry {
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
         self.change(service, move |service, ids| {
-            let at = messaging_at(service, &country)?;
+            let is_it = |kept: &MessagingConfiguration| kept.is_for(&country);
+            let kept = found(&mut service.messaging, Item::MessagingConfiguration, is_it)?;
             this.is_known(&messaging_service)?;
-            let kept = &mut service.messaging[at];
             set(&mut kept.messaging_service, messaging_service, &mut kept.updated, ids.now);
             Ok(kept.clone())
         })
@@ -232,9 +233,7 @@ impl Registry {
     /// Lets the server's own routing decide again.
     pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<(), RegistryError> {
         self.change(service, move |service, _| {
-            let at = messaging_at(service, &country)?;
-            service.messaging.remove(at);
-            Ok(())
+            remove(&mut service.messaging, Item::MessagingConfiguration, |kept| kept.is_for(&country))
         })
         .await
     }
@@ -242,11 +241,7 @@ impl Registry {
     /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is
     /// not configured any more.
     pub fn gateway_for(&self, service: &Service, country: Region) -> Option<GatewayName> {
-        if service.messaging.is_empty() {
-            return None;
-        }
-        let country = country.to_string();
-        let kept = service.messaging.iter().find(|kept| kept.country == country)?;
+        let kept = service.messaging(&country.to_string()).ok()?;
         self.gateway_of(&kept.messaging_service)
     }
 
@@ -269,7 +264,8 @@ impl Registry {
 impl Service {
     /// The configuration for a country, in capitals or not.
     pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
-        messaging_at(self, country).map(|at| &self.messaging[at])
+        let kept = self.messaging.iter().find(|kept| kept.is_for(country));
+        kept.ok_or(RegistryError::NotFound(Item::MessagingConfiguration))
     }
 }
 
@@ -279,9 +275,10 @@ fn country_of(text: &str) -> Option<String> {
     country.bytes().all(|b| b.is_ascii_uppercase()).then_some(country)
 }
 
-fn messaging_at(service: &Service, country: &str) -> Result<usize, RegistryError> {
-    let found = service.messaging.iter().position(|kept| kept.country.eq_ignore_ascii_case(country));
-    found.ok_or(RegistryError::NotFound(Item::MessagingConfiguration))
+impl MessagingConfiguration {
+    fn is_for(&self, country: &str) -> bool {
+        self.country.eq_ignore_ascii_case(country)
+    }
 }
 
 impl Registry {
@@ -308,13 +305,8 @@ impl Registry {
     pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<(), RegistryError> {
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
-            let before = service.test_numbers.len();
-            service.test_numbers.retain(|kept| !kept.pattern.eq_ignore_ascii_case(pattern.trim()));
-            if service.test_numbers.len() == before {
-                Err(RegistryError::NotFound(Item::TestNumber))
-            } else {
-                Ok(())
-            }
+            let is_it = |kept: &TestNumber| kept.pattern.eq_ignore_ascii_case(pattern.trim());
+            remove(&mut service.test_numbers, Item::TestNumber, is_it)
         })
         .await
     }

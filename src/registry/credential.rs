@@ -269,10 +269,9 @@ impl Registry {
     /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
     /// time for unknown ids. Never waits: a lazy change records the use.
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
-        let credentials = self.inner.published.credentials.load();
+        let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
-        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
-        let key = key.filter(|live| self.inner.published.services.load().accept(&live.key));
+        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
         let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
@@ -306,13 +305,9 @@ impl Registry {
         if self.root().is_some_and(|root| root.sid == *sid && root.hash == *hash) {
             return Some(Caller::Root);
         }
-        self.live_key(sid).filter(|live| live.hash == *hash).map(|live| Caller::Key(CallerKey(live)))
-    }
-
-    fn live_key(&self, sid: &Sid) -> Option<Arc<LiveKey>> {
-        let credentials = self.inner.published.credentials.load();
-        let key = credentials.keys.get(sid);
-        key.filter(|live| self.inner.published.services.load().accept(&live.key)).cloned()
+        let snapshot = self.snapshot();
+        let live = snapshot.live_key(sid).filter(|live| live.hash == *hash)?;
+        Some(Caller::Key(CallerKey(Arc::clone(live))))
     }
 
     /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
@@ -322,6 +317,6 @@ impl Registry {
 
     /// The account's credentials: those of the environment come before those of the store.
     pub(super) fn root(&self) -> Option<Root> {
-        self.inner.given_root.or_else(|| self.inner.published.credentials.load().root)
+        self.inner.given_root.or_else(|| self.snapshot().root)
     }
 }

@@ -68,9 +68,9 @@ impl Registry {
 
     /// Every key, the newest first; those of one service, if it is named.
     pub fn keys(&self, service: Option<ServiceId>) -> Vec<ApiKey> {
-        let credentials = self.inner.published.credentials.load();
+        let snapshot = self.snapshot();
         let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.key.service == service;
-        let mut keys: Vec<&Arc<LiveKey>> = credentials.keys.values().filter(wanted).collect();
+        let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(wanted).collect();
         keys.sort_by_key(|live| Reverse(live.number));
         keys.into_iter().map(|live| live.with_last_use()).collect()
     }
@@ -78,7 +78,7 @@ impl Registry {
     /// Revokes a key, which the server then refuses. A revoked key stays unchanged. Returns the key, and whether it was
     /// revoked before.
     pub async fn revoke_key(&self, sid: Sid) -> Result<(ApiKey, bool), RegistryError> {
-        let found = self.inner.published.credentials.load().keys.get(&sid).map(|live| live.number);
+        let found = self.snapshot().keys.get(&sid).map(|live| live.number);
         let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
         let this = self.clone();
         self.decide::<Credential, _, _>(id, move |view| {

@@ -24,6 +24,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -31,7 +32,7 @@ use self::audit::{Actor, AuditLog, Author};
 use self::command::NEW;
 use self::credential::hash;
 use self::services::{checked_services, sync_with_configuration, unnamed_default};
-use self::snapshot::Published;
+use self::snapshot::{Published, Snapshot};
 use self::template::TemplateCatalog;
 use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
@@ -148,6 +149,10 @@ impl Registry {
         Ok(registry)
     }
 
+    fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.inner.published.current.load()
+    }
+
     /// The author of changes that `actor` asks for, by the request with this id.
     pub fn author(&self, actor: Actor, request_id: Option<&str>) -> Author {
         let request_id = request_id.map(str::to_owned);
@@ -173,22 +178,22 @@ impl Registry {
     /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
     /// waits.
     pub fn service_by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
-        self.inner.published.services.load().by_id(id)
+        self.snapshot().by_id(id)
     }
 
     /// Makes the services known by their names in the log and in metrics.
     pub fn provide_names(&self, names: &ServiceNames) {
         let published = Arc::clone(&self.inner.published);
-        names.set(move |id| Some(published.services.load().by_id(id)?.name()));
+        names.set(move |id| Some(published.current.load().by_id(id)?.name()));
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
-        self.inner.published.services.load().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
+        self.snapshot().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
     }
 
     /// The name of a service for people: its friendly name, with the sid if another service has the same.
     pub fn title(&self, service: &Service) -> String {
-        self.inner.published.services.load().title(service)
+        self.snapshot().title(service)
     }
 
     /// The sid and the [`title`](Self::title) of a service that may have been deleted.
@@ -201,7 +206,7 @@ impl Registry {
 
     /// The names of services, in their order, as [`title`](Self::title) gives them.
     pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
-        self.inner.published.services.load().titles(services)
+        self.snapshot().titles(services)
     }
 
     /// The sid and the [`title`](Self::title) of each service.
@@ -213,26 +218,26 @@ impl Registry {
 
     /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
     pub fn find_service_exact(&self, text: &str) -> Option<Arc<Service>> {
-        self.inner.published.services.load().find_exact(text)
+        self.snapshot().find_exact(text)
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
-        self.inner.published.services.load().find(text)
+        self.snapshot().find(text)
     }
 
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
-        self.inner.published.services.load().default_service()
+        self.snapshot().default_service()
     }
 
     /// At most `limit` services after the first `skip`, the newest first.
     pub fn services(&self, skip: usize, limit: usize) -> Vec<Arc<Service>> {
-        self.inner.published.services.load().newest_first().skip(skip).take(limit).collect()
+        self.snapshot().newest_first().skip(skip).take(limit).collect()
     }
 
     pub fn count(&self) -> usize {
-        self.inner.published.services.load().len()
+        self.snapshot().len()
     }
 
     /// The rules of every service, those of the default one as given.
@@ -250,7 +255,7 @@ impl Registry {
     /// since a key for just that exists, also when it is revoked.
     pub fn compatible_routes_need_key(&self) -> bool {
         let Exposure { local_only, allows_unauthenticated } = self.inner.exposure;
-        !allows_unauthenticated && (!local_only || self.inner.published.credentials.load().needs_key())
+        !allows_unauthenticated && (!local_only || self.snapshot().needs_key())
     }
 
     /// Whether the operator allows every client the compatible routes.
@@ -259,7 +264,6 @@ impl Registry {
     }
 
     pub fn live_keys(&self) -> usize {
-        let services = self.inner.published.services.load();
-        self.inner.published.credentials.load().live(&services).count()
+        self.snapshot().live_keys()
     }
 }

@@ -1,4 +1,4 @@
-//! The snapshot that readers share. Indexes over the records of slot 0 publish it when a change is durable.
+//! The snapshot that readers share. One publisher follows the records of slot 0, and replaces it when a change is durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
@@ -12,98 +12,204 @@ use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
-use crate::shard::{Index, Record, RecordKey, Shards, Stored};
+use crate::shard::{Index, IndexFactory, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
-    pub(super) services: ArcSwap<Services>,
+    pub(super) current: ArcSwap<Snapshot>,
     pub(super) policies: OwnPolicies,
     /// Grows with each change of a service.
     pub(super) generation: watch::Sender<u64>,
-    pub(super) credentials: ArcSwap<Credentials>,
+    /// Up to 100,000, which are not copied for one of them.
     pub(super) safe_numbers: RwLock<HashMap<PhoneNumber, SafeNumber>>,
 }
 
 impl Published {
-    /// Follows the records from here on. `configured` are the services of config.json: others of that origin are not
-    /// served.
+    /// Follows the records from here on.
     pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Arc<Self> {
-        let empty = Services::new(default);
+        let empty = Snapshot {
+            configured: Arc::new(configured),
+            by_id: BTreeMap::new(),
+            ids: HashMap::new(),
+            default: Arc::new(default),
+            root: None,
+            keys: HashMap::new(),
+            had_key: false,
+        };
         let published = Arc::new(Self {
-            services: ArcSwap::from_pointee(empty.clone()),
+            current: ArcSwap::from_pointee(empty),
             policies: OwnPolicies::default(),
             generation: watch::Sender::new(0),
-            credentials: ArcSwap::default(),
             safe_numbers: RwLock::default(),
         });
-        let configured = Arc::new(configured);
-        let services =
-            move || ServiceSnapshot { configured: Arc::clone(&configured), services: empty.clone() };
-        published.follow_with(shards, services);
-        published.follow_with(shards, Credentials::default);
-        published.follow_with(shards, SafeNumbers::default);
+        let publisher = |kind| -> IndexFactory {
+            let published = Arc::clone(&published);
+            Arc::new(move |_| {
+                let published = Arc::clone(&published);
+                Box::new(Publisher { kind, anew: true, changes: Vec::new(), published })
+            })
+        };
+        shards.follow::<ServiceRecord>(publisher(ServiceRecord::KIND));
+        shards.follow::<Credential>(publisher(Credential::KIND));
+        shards.follow::<SafeNumber>(publisher(SafeNumber::KIND));
         published
     }
 
-    fn follow_with<S: Snapshot>(
-        self: &Arc<Self>,
-        shards: &Shards,
-        empty: impl Fn() -> S + Send + Sync + 'static,
-    ) {
-        let published = Arc::clone(self);
-        shards.follow::<S::Record>(Arc::new(move |_| {
-            Box::new(Publisher { snapshot: empty(), changed: false, published: Arc::clone(&published) })
-        }));
+    fn change_safe_numbers(&self, anew: bool, changes: Vec<Change>) {
+        let mut list = self.safe_numbers.write().unwrap_or_else(PoisonError::into_inner);
+        if anew {
+            list.clear();
+        }
+        for (before, after) in changes {
+            if let Some(entry) = read::<SafeNumber>(before.as_ref()) {
+                list.remove(&entry.number);
+            }
+            list.extend(read::<SafeNumber>(after.as_ref()).map(|entry| (entry.number, entry)));
+        }
+    }
+
+    fn change_services(&self, anew: bool, changes: Vec<Change>) {
+        let mut next = Snapshot::clone(&self.current.load());
+        if anew {
+            (next.by_id, next.ids) = Default::default();
+        }
+        for (before, after) in changes {
+            next.change_service(read(before.as_ref()), read(after.as_ref()));
+        }
+        // First: a service has its rules from the moment at which a client learns that it exists. Those of the default
+        // service are in the settings.
+        let own = next.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
+        self.policies.store(Arc::new(own.map(|own| (own.id, own.settings.policy())).collect()));
+        self.current.store(Arc::new(next));
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    fn change_credentials(&self, anew: bool, changes: Vec<Change>) {
+        let mut next = Snapshot::clone(&self.current.load());
+        if anew {
+            (next.root, next.keys, next.had_key) = Default::default();
+        }
+        for (before, after) in changes {
+            next.change_credential(read(before.as_ref()), read(after.as_ref()));
+        }
+        self.current.store(Arc::new(next));
+    }
+
+    /// Whether a credential differs from the published one at most in its last use, which that one takes over.
+    fn was_only_used(&self, after: Option<&Stored>) -> bool {
+        let Some(Credential::Key { key, hash, number }) = read(after) else { return false };
+        let used = LiveKey::new(key, hash, number);
+        self.current.load().keys.get(&used.key.sid).is_some_and(|present| present.merge_last_use(&used))
     }
 }
 
-/// The next snapshot of one kind of record.
-trait Snapshot: Send + 'static {
-    type Record: Record;
-    /// Applies a change. Returns `true` if there is something to publish.
-    fn change(&mut self, before: Option<Self::Record>, after: Option<Self::Record>) -> bool;
-    fn publish(&mut self, published: &Published);
+/// A record before and after a change.
+type Change = (Option<Stored>, Option<Stored>);
+
+fn read<R: Record>(stored: Option<&Stored>) -> Option<R> {
+    stored.and_then(Stored::record)
 }
 
 /// The index of one kind in one shard. Only the owner of the slot gets changes, and therefore publishes.
-struct Publisher<S> {
-    snapshot: S,
-    changed: bool,
+struct Publisher {
+    kind: u8,
+    /// The shard has started, and everything follows.
+    anew: bool,
+    changes: Vec<Change>,
     published: Arc<Published>,
 }
 
-impl<S: Snapshot> Index for Publisher<S> {
+impl Index for Publisher {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let read = |stored: Option<&Stored>| stored.and_then(Stored::record::<S::Record>);
-        self.changed |= self.snapshot.change(read(before), read(after));
+        if self.kind == Credential::KIND && !self.anew && self.published.was_only_used(after) {
+            return;
+        }
+        self.changes.push((before.cloned(), after.cloned()));
     }
 
     fn batch_applied(&mut self) {
-        if self.changed {
-            self.changed = false;
-            self.snapshot.publish(&self.published);
+        if self.changes.is_empty() {
+            return;
+        }
+        let (anew, changes) = (take(&mut self.anew), take(&mut self.changes));
+        match self.kind {
+            ServiceRecord::KIND => self.published.change_services(anew, changes),
+            Credential::KIND => self.published.change_credentials(anew, changes),
+            _ => self.published.change_safe_numbers(anew, changes),
         }
     }
 }
 
+/// Services and credentials as readers see them.
 #[derive(Clone)]
-pub(super) struct Services {
+pub(super) struct Snapshot {
+    /// The services of config.json. Others of that origin are not served.
+    configured: Arc<HashSet<String>>,
     /// Ids grow; therefore this is the order in which they were made.
     by_id: BTreeMap<ServiceId, Arc<Service>>,
     ids: HashMap<Sid, ServiceId>,
     default: Arc<Service>,
+    /// `None` before the first start of a server is complete.
+    pub(super) root: Option<Root>,
+    pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
+    /// Whether a key for the compatible routes was revoked.
+    had_key: bool,
 }
 
-impl Services {
-    fn new(default: Service) -> Self {
-        Self { by_id: BTreeMap::new(), ids: HashMap::new(), default: Arc::new(default) }
+impl Snapshot {
+    fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
+        if let Some(ServiceRecord::Present(service)) = before {
+            self.ids.remove(&service.sid);
+            self.by_id.remove(&service.id);
+        }
+        if let Some(ServiceRecord::Present(service)) = after
+            && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
+        {
+            let service: Arc<Service> = Arc::from(service);
+            if service.id == ServiceId::DEFAULT {
+                self.default = Arc::clone(&service);
+            }
+            self.ids.insert(service.sid, service.id);
+            self.by_id.insert(service.id, service);
+        }
     }
 
-    fn put(&mut self, service: Arc<Service>) {
-        if service.id == ServiceId::DEFAULT {
-            self.default = Arc::clone(&service);
+    fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
+        match before {
+            Some(Credential::Key { key, .. })
+                if after.as_ref().and_then(Credential::key) != Some(key.sid) =>
+            {
+                self.keys.remove(&key.sid);
+            }
+            Some(Credential::Root(_)) => self.root = None,
+            Some(Credential::HadKey) => self.had_key = false,
+            _ => {}
         }
-        self.ids.insert(service.sid, service.id);
-        self.by_id.insert(service.id, service);
+        match after {
+            Some(Credential::Root(root)) => self.root = Some(root),
+            Some(Credential::HadKey) => self.had_key = true,
+            Some(Credential::Key { key, hash, number }) => {
+                let live = LiveKey::new(key, hash, number);
+                if let Some(present) = self.keys.get(&live.key.sid) {
+                    live.merge_last_use(present);
+                }
+                self.keys.insert(live.key.sid, Arc::new(live));
+            }
+            None => {}
+        }
+    }
+
+    /// The key with this id, if it can be used.
+    pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<LiveKey>> {
+        self.keys.get(sid).filter(|live| self.accepts(&live.key))
+    }
+
+    pub(super) fn live_keys(&self) -> usize {
+        self.keys.values().filter(|live| self.accepts(&live.key)).count()
+    }
+
+    /// Returns `true` if there is or was a key for the compatible routes and nothing else.
+    pub(super) fn needs_key(&self) -> bool {
+        self.had_key || self.keys.values().any(|live| live.key.is_for_compatible_routes())
     }
 
     pub(super) fn by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
@@ -111,7 +217,7 @@ impl Services {
     }
 
     /// Returns `true` if the key is neither revoked nor for a removed service.
-    pub(super) fn accept(&self, key: &ApiKey) -> bool {
+    fn accepts(&self, key: &ApiKey) -> bool {
         key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
     }
 
@@ -182,128 +288,4 @@ impl Services {
 fn titled(service: &Service, is_shared: bool) -> String {
     let name = &service.settings.friendly_name;
     if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
-}
-
-struct ServiceSnapshot {
-    configured: Arc<HashSet<String>>,
-    services: Services,
-}
-
-impl Snapshot for ServiceSnapshot {
-    type Record = ServiceRecord;
-
-    fn change(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) -> bool {
-        if let Some(ServiceRecord::Present(service)) = before {
-            self.services.ids.remove(&service.sid);
-            self.services.by_id.remove(&service.id);
-        }
-        if let Some(ServiceRecord::Present(service)) = after
-            && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
-        {
-            self.services.put(Arc::from(service));
-        }
-        true
-    }
-
-    fn publish(&mut self, published: &Published) {
-        // First: a service has its rules from the moment at which a client learns that it exists. Those of the default
-        // service are in the settings.
-        let own = self.services.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
-        published.policies.store(Arc::new(own.map(|own| (own.id, own.settings.policy())).collect()));
-        published.services.store(Arc::new(self.services.clone()));
-        published.generation.send_modify(|generation| *generation += 1);
-    }
-}
-
-#[derive(Clone, Default)]
-pub(super) struct Credentials {
-    /// `None` before the first start of a server is complete.
-    pub(super) root: Option<Root>,
-    pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
-    /// Whether a key for the compatible routes was revoked.
-    had_key: bool,
-}
-
-impl Credentials {
-    /// Keys that can be used.
-    pub(super) fn live<'a>(&'a self, services: &'a Services) -> impl Iterator<Item = &'a Arc<LiveKey>> {
-        self.keys.values().filter(|live| services.accept(&live.key))
-    }
-
-    /// Returns `true` if there is or was a key for the compatible routes and nothing else.
-    pub(super) fn needs_key(&self) -> bool {
-        self.had_key || self.keys.values().any(|live| live.key.is_for_compatible_routes())
-    }
-}
-
-impl Snapshot for Credentials {
-    type Record = Credential;
-
-    fn change(&mut self, before: Option<Credential>, after: Option<Credential>) -> bool {
-        match before {
-            Some(Credential::Key { key, .. })
-                if after.as_ref().and_then(Credential::key) != Some(key.sid) =>
-            {
-                self.keys.remove(&key.sid);
-            }
-            Some(Credential::Root(_)) => self.root = None,
-            Some(Credential::HadKey) => self.had_key = false,
-            _ => {}
-        }
-        match after {
-            Some(Credential::Root(root)) => self.root = Some(root),
-            Some(Credential::HadKey) => self.had_key = true,
-            Some(Credential::Key { key, hash, number }) => {
-                let live = LiveKey::new(key, hash, number);
-                if let Some(present) = self.keys.get(&live.key.sid) {
-                    if present.merge_last_use(&live) {
-                        return false;
-                    }
-                    live.merge_last_use(present);
-                }
-                self.keys.insert(live.key.sid, Arc::new(live));
-            }
-            None => {}
-        }
-        true
-    }
-
-    fn publish(&mut self, published: &Published) {
-        published.credentials.store(Arc::new(self.clone()));
-    }
-}
-
-/// Changes of the safe list: up to 100,000 numbers are not copied for one of them.
-struct SafeNumbers {
-    /// The list is being rebuilt, by a shard that has started.
-    anew: bool,
-    changes: Vec<(Option<SafeNumber>, Option<SafeNumber>)>,
-}
-
-impl Default for SafeNumbers {
-    fn default() -> Self {
-        Self { anew: true, changes: Vec::new() }
-    }
-}
-
-impl Snapshot for SafeNumbers {
-    type Record = SafeNumber;
-
-    fn change(&mut self, before: Option<SafeNumber>, after: Option<SafeNumber>) -> bool {
-        self.changes.push((before, after));
-        true
-    }
-
-    fn publish(&mut self, published: &Published) {
-        let mut list = published.safe_numbers.write().unwrap_or_else(PoisonError::into_inner);
-        if take(&mut self.anew) {
-            list.clear();
-        }
-        for (before, after) in self.changes.drain(..) {
-            if let Some(entry) = before {
-                list.remove(&entry.number);
-            }
-            list.extend(after.map(|entry| (entry.number, entry)));
-        }
-    }
 }

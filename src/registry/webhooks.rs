@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::belongings::{found, remove};
 use super::error::check_room;
 use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::config::values::note;
@@ -75,8 +76,7 @@ impl Registry {
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
         self.change(service, move |service, ids| {
-            let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
-            let kept = found.ok_or(RegistryError::NotFound(Item::Webhook))?;
+            let kept = found(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
             ids.audited = Change::of(Action::WebhookChanged).to(webhook);
             fields.clone().apply(kept)?;
@@ -90,10 +90,8 @@ impl Registry {
 
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, ids| {
-            service.webhook(&webhook)?;
             ids.audited = Change::of(Action::WebhookDeleted).to(webhook);
-            service.webhooks.retain(|kept| kept.sid != webhook);
-            Ok(())
+            remove(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)
         })
         .await
     }

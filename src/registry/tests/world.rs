@@ -13,12 +13,13 @@ use crate::config::{Bounds, GuardSettings};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
+use crate::registry::service::service_id;
 use crate::registry::{
-    OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
-    Translation,
+    OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
+    ServiceSettings, Template, Translation,
 };
 use crate::shard::tests::FaultyStore;
-use crate::shard::{ShardDeps, Shards};
+use crate::shard::{Durability, Refusal, ShardDeps, Shards};
 use crate::template::Templates;
 use crate::verification::numbers::{NumberCapacity, ShardStartError};
 
@@ -94,6 +95,19 @@ impl World {
     /// The same after a crash and a restart, with another seed.
     pub(crate) fn restarted(self) -> Self {
         Self { store: self.store.reopen(), seed: self.seed + 1, ..self }
+    }
+}
+
+impl Registry {
+    /// Writes the record of a service as it is.
+    pub(crate) async fn put_service(&self, service: Service) {
+        let id = service_id(service.id);
+        let record = ServiceRecord::Present(Box::new(service));
+        let put = self.decide::<ServiceRecord, _, Refusal>(id, move |view| {
+            view.put(id, Some(&record), Durability::Durable);
+            Ok(())
+        });
+        put.await.expect("durable");
     }
 }
 
