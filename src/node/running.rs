@@ -111,11 +111,9 @@ impl Running {
         let opened = registry::open(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
-        let poster = Arc::new(Poster::new(settings.private_webhooks, ATTEMPT_TIME));
-        let subscribers = Arc::new(registry.clone());
-        let bounds_of_outbox = OutboxBounds::default();
-        let outbox =
-            Outbox::start(shards.clone(), &server_key, subscribers, poster, bounds_of_outbox, tracer);
+        let transport = Poster::new(settings.private_webhooks, ATTEMPT_TIME).transport();
+        let (of, bounds_of_outbox) = (registry.clone(), OutboxBounds::default());
+        let outbox = Outbox::start(shards.clone(), &server_key, of, transport, bounds_of_outbox, tracer);
         let guard = GuardConfig {
             settings: settings.guard,
             services: registry.ids_of_configured(guards),

@@ -1,19 +1,20 @@
-//! Carries out due work: expiry events, and the attempts that may begin.
+//! Carries out due work: expiry events, and the attempts that may begin; and the changes of records that follow.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Inner;
-use super::command::conclude;
+use rand::Rng as _;
+
 use super::queues::{Attempt, HealthChange, Queues};
-use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth};
-use super::request;
-use super::transport::{AttemptError, Post, Posted};
-use crate::domain::Timestamp;
+use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
+use super::recorder::EventRecorder;
+use super::request::{self, AttemptError, Post, Posted};
+use super::{Event, EventId, EventType, Inner};
+use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::Span;
-use crate::registry::WebhookStatus;
-use crate::shard::Id;
+use crate::registry::{WebhookFields, WebhookStatus};
+use crate::shard::{Durability, Id, Refusal, Subject, Transaction};
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ impl Inner {
     }
 
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
-        let service = self.subscribers.service(delivery.event.service).ok_or(AttemptError::Removed)?;
+        let service = self.registry.service_by_id(delivery.event.service).ok_or(AttemptError::Removed)?;
         let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
         let webhook = webhook.ok_or(AttemptError::Removed)?;
         if webhook.status != WebhookStatus::Enabled {
@@ -87,15 +88,21 @@ impl Inner {
         if super::backoff::is_too_old(now, delivery.since) {
             return Err(AttemptError::TooOld);
         }
-        let body = request::body(self.subscribers.account(), service.sid, &delivery.event);
+        let body = request::body(self.registry.account_sid(), service.sid, &delivery.event);
         let headers = request::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
 
+    /// Disables a webhook that has answered 410 Gone. Returns whether it succeeded.
+    async fn disable(&self, service: ServiceId, webhook: Sid) -> bool {
+        let Some(service) = self.registry.service_by_id(service) else { return false };
+        let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
+        self.registry.update_webhook(service.sid, webhook, fields).await.is_ok()
+    }
+
     async fn post(&self, post: Post) -> Posted {
-        let transport = Arc::clone(&self.transport);
         // In a separate task: the delivery continues even if it panics.
-        let posted = tokio::spawn(async move { transport.post(post).await }).await;
+        let posted = tokio::spawn((self.transport)(post)).await;
         posted.unwrap_or_else(|_| {
             Posted::NotAnswered(AttemptError::Broken, "the attempt was interrupted".to_owned())
         })
@@ -125,10 +132,10 @@ impl Inner {
             return;
         };
         let (webhook, service) = (attempt.endpoint.webhook, attempt.endpoint.service);
-        let service_name = inner.subscribers.service(service).map(|service| service.name());
+        let service_name = inner.registry.service_by_id(service).map(|service| service.name());
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
-            let disabled = inner.subscribers.disable_after_410(service, webhook).await;
+            let disabled = inner.disable(service, webhook).await;
             tracing::warn!(service = service_name, %webhook, disabled, "webhook answered 410");
         }
         let change = inner.queues.finish(attempt, health, now);
@@ -165,6 +172,73 @@ impl Inner {
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
             DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
         }
+    }
+}
+
+impl Inner {
+    /// Carries out a change of the record with this id. It is durable when this returns.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        id: Id,
+        change: impl Fn(&EventRecorder, &mut Transaction<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (recorder, subject) = (Arc::clone(&self.recorder), Subject { slot: slot_of(&id), id });
+        let decide = move |view: &mut Transaction<'_>| Ok(change(&recorder, view));
+        self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+impl EventRecorder {
+    /// Writes an event that follows no decision of its slot.
+    pub(super) fn announce(&self, event: &Event, view: &mut Transaction<'_>) {
+        if let Some(service) = self.subscribed(event.service) {
+            self.emit(&service, event, None, view);
+        }
+    }
+
+    /// An expected end may be due.
+    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
+        let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id) else { return };
+        if view.now() < end.due() {
+            return;
+        }
+        if end.is_announced {
+            self.announce(&end.event(EventType::Expired, "expired", end.expires), view);
+        }
+        view.put::<EventRecord>(id, None, Durability::Durable);
+    }
+}
+
+/// An attempt that began at `at` has ended. `None` if its delivery is not pending any more.
+pub(super) fn conclude(
+    id: Id,
+    at: Timestamp,
+    posted: Posted,
+    view: &mut Transaction<'_>,
+) -> Option<(EventId, DeliveryState, WebhookHealth)> {
+    let mut delivery = pending_or_ended(id, view).filter(|d| d.state == DeliveryState::Pending)?;
+    let random = view.rng().next_u32();
+    let health = delivery.conclude(at, view.now(), posted, random);
+    let (event, state) = (delivery.id, delivery.state);
+    // After a crash that loses this change, the retry is made earlier.
+    let is_over = state != DeliveryState::Pending;
+    let durability = if is_over { Durability::Durable } else { Durability::Lazy };
+    view.put(id, Some(&EventRecord::Delivery(delivery)), durability);
+    Some((event, state, health))
+}
+
+/// Makes a delivery due again. `false` without it.
+pub(super) fn replay(id: Id, view: &mut Transaction<'_>) -> bool {
+    let Some(mut delivery) = pending_or_ended(id, view) else { return false };
+    delivery.restart(view.now());
+    view.put(id, Some(&EventRecord::Delivery(delivery)), Durability::Durable);
+    true
+}
+
+fn pending_or_ended(id: Id, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
+    match view.get::<EventRecord>(id)? {
+        EventRecord::Delivery(delivery) => Some(delivery),
+        EventRecord::Expected(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use super::command;
+use super::dispatch;
 use super::queues::{Endpoint, WebhookLoad};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::{EventId, EventType, Outbox};
@@ -139,7 +139,7 @@ impl Outbox {
             rest = later;
             let replay = |seq: &Seq| {
                 let id = seq.key(service).id;
-                inner.change(id, move |_, view| command::replay(id, view))
+                inner.change(id, move |_, view| dispatch::replay(id, view))
             };
             for is_due in futures_util::future::join_all(part.iter().map(replay)).await {
                 count += usize::from(is_due?);

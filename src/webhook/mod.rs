@@ -1,26 +1,23 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
 //! `EventRecorder` writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
-//! `Queues`, derived from these records, has eight lanes for each webhook, each with one delivery under way. An event is
-//! delivered at least once, and those of a verification in order.
+//! `Queues`, derived from these records, begins the attempts: up to eight at once for each webhook, one for each
+//! verification. An event is delivered at least once, and those of a verification in order.
 
 mod backoff;
-mod command;
 mod dispatch;
 mod event;
-mod guard;
 mod list;
-mod number_event;
 mod queues;
 mod record;
 mod recorder;
 mod request;
 #[cfg(test)]
 mod tests;
-mod transport;
 #[cfg(feature = "server")]
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,25 +26,25 @@ use self::recorder::Sequences;
 use crate::clock::Clock;
 use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::Sealer;
+use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::trace::Tracer;
+use crate::registry::Registry;
 use crate::shard::{RecordLog, Refusal, Shards, Usage};
 
 pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
-pub use self::number_event::NumberEvent;
 #[cfg(feature = "server")]
 pub(crate) use self::queues::WebhookLoad;
 pub use self::record::EventRecord;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
-pub use self::recorder::EventRecorder;
+pub use self::recorder::{EventRecorder, NumberEvent};
 #[cfg(test)]
-pub(crate) use self::transport::AttemptError;
-pub(crate) use self::transport::Subscribers;
-pub use self::transport::{Post, Posted, Poster, Transport};
+pub(crate) use self::request::AttemptError;
+pub use self::request::{Post, Posted, Poster, Transport};
 #[cfg(feature = "server")]
 pub(crate) use self::view::DeliveryView;
 pub(crate) use crate::registry::EventType;
@@ -92,8 +89,8 @@ pub struct Outbox {
 
 struct Inner {
     shards: Shards,
-    subscribers: Arc<dyn Subscribers>,
-    transport: Arc<dyn Transport>,
+    registry: Registry,
+    transport: Transport,
     queues: Arc<Queues>,
     log: RecordLog<EventRecord>,
     recorder: Arc<EventRecorder>,
@@ -104,32 +101,31 @@ struct Inner {
 
 impl Outbox {
     /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
-    /// `subscribers` has the webhooks of each service, `transport` is a [`Poster`], and `tracer` makes the spans of
-    /// deliveries.
+    /// `transport` is that of a [`Poster`], and `tracer` makes the spans of deliveries.
     pub fn start(
         shards: Shards,
         key: &ServerKey,
-        subscribers: Arc<dyn Subscribers>,
-        transport: Arc<dyn Transport>,
+        registry: Registry,
+        transport: Transport,
         bounds: OutboxBounds,
         tracer: Option<Arc<Tracer>>,
     ) -> Self {
         let kept = bounds.kept;
         let (queues, sequences) = (Arc::new(Queues::new(bounds)), Arc::new(Sequences::new()));
-        let recorder = Arc::new(EventRecorder::new(
-            Arc::clone(&subscribers),
-            Sealer::new(key),
-            Arc::clone(&queues),
-            Arc::clone(&sequences),
-            Arc::clone(shards.metrics()),
-        ));
+        let recorder = Arc::new(EventRecorder {
+            registry: registry.clone(),
+            sealer: Sealer::new(key),
+            queues: Arc::clone(&queues),
+            sequences: Arc::clone(&sequences),
+            metrics: Arc::clone(shards.metrics()),
+        });
         let followed = Arc::clone(&queues);
         let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| Follower {
             queues: Arc::clone(&followed),
             sequences: Arc::clone(&sequences),
         });
         let unattempted = OncePerSecond::default();
-        let inner = Inner { shards, subscribers, transport, queues, log, recorder, tracer, unattempted };
+        let inner = Inner { shards, registry, transport, queues, log, recorder, tracer, unattempted };
         let inner = Arc::new(inner);
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), Arc::clone(&inner.queues)));
         Self { inner }
@@ -162,6 +158,33 @@ impl Outbox {
     pub async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
         let id = record_id(event.service, u64::from(slot));
         self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await
+    }
+
+    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them, from now on.
+    /// Needs a tokio runtime.
+    pub fn follow_guard(&self, guard: &PumpingGuard) {
+        let (slots, outbox, clock) = (guard.slots().clone(), self.clone(), Arc::clone(self.inner.clock()));
+        guard.on_alert(move |message, about| {
+            let (service, number) = (message.service, message.number);
+            let Some(verification) = outbox.subscriber(service) else { return };
+            let is_budget = about.subject.is_none();
+            let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
+            let about = About {
+                to: number,
+                channel: message.channel,
+                status: "blocked".to_owned(),
+                detail: Detail::Guard(about),
+                locked_until: None,
+                tags: BTreeMap::new(),
+            };
+            let event = Event { kind, service, verification, at: clock.now(), about };
+            let (outbox, slot) = (outbox.clone(), slots.of_number(service, number));
+            tokio::spawn(async move {
+                if let Err(error) = outbox.announce(event, slot).await {
+                    tracing::warn!(%error, event = kind.as_str(), "event of the guard lost");
+                }
+            });
+        });
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.

@@ -1,11 +1,10 @@
 //! The deliveries that are still to be made, and the expected ends. Derived from the records of all shards; it needs no
 //! durability.
 //!
-//! Each webhook has eight lanes, and a verification's deliveries are all in one of them. A lane has one delivery under way
-//! until its end is durable. Therefore the events of a verification keep their order, and a crash repeats at most the
-//! delivery under way of each lane.
+//! A verification has one delivery to a webhook under way until its end is durable. Therefore its events keep their order,
+//! and a crash repeats at most the deliveries under way: eight of each webhook.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +18,8 @@ use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
 use crate::shard::{Id, LogFollower, RecordKey, Shares, service_of};
 
-/// Lanes of a webhook: the requests that it has in flight at once.
-const LANES: usize = 8;
+/// Requests that a webhook has in flight at once.
+const AT_ONCE: usize = 8;
 
 /// A webhook that drops events is logged once in this time.
 const LOG_DROPS_EVERY: Duration = Duration::from_secs(60);
@@ -43,8 +42,8 @@ pub(super) struct Queues {
 #[derive(Default)]
 struct State {
     webhooks: HashMap<Endpoint, Webhook>,
-    /// The lanes whose next attempt may begin, by when.
-    ready: BTreeSet<(Timestamp, Endpoint, usize)>,
+    /// The webhooks whose next attempt may begin, by when.
+    ready: BTreeSet<(Timestamp, Endpoint)>,
     under_way: usize,
     /// Expected ends, by when they are due.
     ends: BTreeSet<(Timestamp, Id)>,
@@ -56,21 +55,16 @@ struct State {
 /// Kept while deliveries are pending, and until the webhook is removed if there is something to tell about it.
 #[derive(Default)]
 struct Webhook {
-    lanes: [Lane; LANES],
-    load: WebhookLoad,
-    under_way: usize,
-    dropped: Dropped,
-}
-
-#[derive(Default)]
-struct Lane {
     /// When each delivery is due, by verification, in the order of its events.
-    waiting: BTreeMap<(Sid, Seq), Timestamp>,
-    /// The first delivery of each verification, by when it is due.
+    pending: BTreeMap<(Sid, Seq), Timestamp>,
+    /// The first delivery of each verification that has none under way, by when it is due.
     heads: BTreeSet<(Timestamp, Sid, Seq)>,
-    is_under_way: bool,
+    /// The verifications with a delivery under way.
+    under_way: HashSet<Sid>,
     /// Its entry in [`State::ready`].
     ready: Option<Timestamp>,
+    load: WebhookLoad,
+    dropped: Dropped,
 }
 
 /// What is under way to a webhook, and how it answers.
@@ -116,12 +110,6 @@ pub(super) enum HealthChange {
     Up,
 }
 
-/// The lane of a verification. The last byte of a sealed id is as good as a hash.
-const fn lane_of(verification: Sid) -> usize {
-    let [.., last] = *verification.bytes();
-    last as usize % LANES
-}
-
 impl Queues {
     pub(super) fn new(bounds: OutboxBounds) -> Self {
         Self { state: Mutex::default(), bounds, wake: Notify::new(), idle: Notify::new() }
@@ -136,7 +124,7 @@ impl Queues {
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
         let of_it =
-            state.webhooks.get(&Endpoint { service, webhook }).map_or(0, |webhook| webhook.load.pending);
+            state.webhooks.get(&Endpoint { service, webhook }).map_or(0, |webhook| webhook.pending.len());
         let room = state.held.room(service, self.bounds.pending).saturating_sub(added);
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
@@ -168,7 +156,9 @@ impl Queues {
     }
 
     pub(super) fn load(&self, endpoint: Endpoint) -> WebhookLoad {
-        self.state().webhooks.get(&endpoint).map(|webhook| webhook.load.clone()).unwrap_or_default()
+        let state = self.state();
+        let load = |webhook: &Webhook| WebhookLoad { pending: webhook.pending.len(), ..webhook.load.clone() };
+        state.webhooks.get(&endpoint).map(load).unwrap_or_default()
     }
 
     pub(super) fn failing(&self) -> usize {
@@ -234,14 +224,13 @@ impl Queues {
         }
         due.next = state.ends.first().map(|(at, _)| *at);
         while state.under_way < self.bounds.at_once
-            && let Some((at, endpoint, lane)) = state.ready.first().copied()
+            && let Some((at, endpoint)) = state.ready.first().copied()
         {
             if at > now {
                 due.next = due.next.into_iter().chain([at]).min();
                 break;
             }
-            state.ready.pop_first();
-            due.attempts.extend(state.begin(endpoint, lane));
+            due.attempts.extend(state.begin(endpoint));
         }
         due
     }
@@ -262,11 +251,11 @@ impl Queues {
         let Attempt { endpoint, verification, .. } = attempt;
         let state = &mut *self.state();
         let webhook = state.webhook(endpoint);
-        webhook.lanes[lane_of(verification)].is_under_way = false;
-        webhook.under_way -= 1;
+        webhook.under_way.remove(&verification);
+        webhook.heads.extend(webhook.head(verification));
         let change = webhook.load.report(health, now);
         state.under_way -= 1;
-        state.place_all(endpoint);
+        state.place(endpoint);
         state.remove_idle(endpoint);
         self.wake.notify_one();
         self.idle.notify_one();
@@ -303,50 +292,42 @@ impl State {
         if due.is_none() && !self.webhooks.contains_key(&endpoint) {
             return;
         }
-        let webhook = self.webhook(endpoint);
-        let before = usize::from(webhook.lanes[lane_of(verification)].set(verification, seq, due));
-        let after = usize::from(due.is_some());
-        webhook.load.pending = webhook.load.pending + after - before;
-        self.held.add(endpoint.service, after);
+        let before = usize::from(self.webhook(endpoint).set(verification, seq, due));
+        self.held.add(endpoint.service, usize::from(due.is_some()));
         self.held.remove(endpoint.service, before);
-        self.place(endpoint, lane_of(verification));
+        self.place(endpoint);
         self.remove_idle(endpoint);
     }
 
-    fn begin(&mut self, endpoint: Endpoint, lane: usize) -> Option<Attempt> {
+    fn begin(&mut self, endpoint: Endpoint) -> Option<Attempt> {
         let webhook = self.webhook(endpoint);
-        let place = &mut webhook.lanes[lane];
-        let (_, verification, seq) = *place.heads.first()?;
-        place.is_under_way = true;
-        webhook.under_way += 1;
+        let (_, verification, seq) = webhook.heads.pop_first()?;
+        webhook.under_way.insert(verification);
         self.under_way += 1;
-        self.place_all(endpoint);
+        self.place(endpoint);
         Some(Attempt { endpoint, verification, seq })
     }
 
-    fn place_all(&mut self, endpoint: Endpoint) {
-        (0..LANES).for_each(|lane| self.place(endpoint, lane));
-    }
-
-    /// Updates when the next attempt of a lane may begin. A webhook that fails has one attempt at a time, with a pause
+    /// Updates when the next attempt of a webhook may begin. A webhook that fails has one attempt at a time, with a pause
     /// between them.
-    fn place(&mut self, endpoint: Endpoint, lane: usize) {
-        let Some(Webhook { lanes, load, under_way, .. }) = self.webhooks.get_mut(&endpoint) else { return };
-        let place = &mut lanes[lane];
-        let must_wait = place.is_under_way || (load.failures > 0 && *under_way > 0);
-        let head = place.heads.first().filter(|_| !must_wait);
+    fn place(&mut self, endpoint: Endpoint) {
+        let Some(Webhook { heads, load, under_way, ready, .. }) = self.webhooks.get_mut(&endpoint) else {
+            return;
+        };
+        let at_once = if load.failures > 0 { 1 } else { AT_ONCE };
+        let head = heads.first().filter(|_| under_way.len() < at_once);
         let at = head.map(|(due, ..)| load.not_before.max(*due));
-        if let Some(before) = std::mem::replace(&mut place.ready, at) {
-            self.ready.remove(&(before, endpoint, lane));
+        if let Some(before) = std::mem::replace(ready, at) {
+            self.ready.remove(&(before, endpoint));
         }
-        self.ready.extend(at.map(|at| (at, endpoint, lane)));
+        self.ready.extend(at.map(|at| (at, endpoint)));
     }
 
     fn remove_idle(&mut self, endpoint: Endpoint) {
-        let Some(Webhook { load, under_way: 0, dropped, .. }) = self.webhooks.get_mut(&endpoint) else {
+        let Some(Webhook { pending, load, under_way, dropped, .. }) = self.webhooks.get_mut(&endpoint) else {
             return;
         };
-        if load.pending > 0 {
+        if !pending.is_empty() || !under_way.is_empty() {
             return;
         }
         *load = WebhookLoad { last_error: load.last_error.take(), ..WebhookLoad::default() };
@@ -377,22 +358,24 @@ impl WebhookLoad {
     }
 }
 
-impl Lane {
+impl Webhook {
     /// Sets when a delivery is due; `None` removes it. Returns whether it was present.
     fn set(&mut self, verification: Sid, seq: Seq, due: Option<Timestamp>) -> bool {
         if let Some(head) = self.head(verification) {
             self.heads.remove(&head);
         }
         let before = match due {
-            Some(due) => self.waiting.insert((verification, seq), due),
-            None => self.waiting.remove(&(verification, seq)),
+            Some(due) => self.pending.insert((verification, seq), due),
+            None => self.pending.remove(&(verification, seq)),
         };
-        self.heads.extend(self.head(verification));
+        if !self.under_way.contains(&verification) {
+            self.heads.extend(self.head(verification));
+        }
         before.is_some()
     }
 
     fn head(&self, verification: Sid) -> Option<(Timestamp, Sid, Seq)> {
-        let mut own = self.waiting.range((verification, Seq::default())..);
+        let mut own = self.pending.range((verification, Seq::default())..);
         let ((of, seq), due) = own.next()?;
         (*of == verification).then_some((*due, verification, *seq))
     }

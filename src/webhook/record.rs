@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{self, LIFE};
-use super::transport::{AttemptError, Posted};
+use super::request::{AttemptError, Posted};
 use super::{About, Detail, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
 use crate::engine::{SlotHash, VerificationName};

@@ -1,33 +1,87 @@
 //! Writes events for decisions about numbers. It runs within the decision: the event and the decision become durable
 //! together. The events of a number have the order of its decisions.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt as _;
 
-use super::number_event::NumberEvent;
 use super::queues::Queues;
 use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
-use super::{Detail, Event, EventId, EventType, MessageAbout, Subscribers};
+use super::{Detail, Event, EventId, EventType, MessageAbout};
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, Channel, NumberKey, Sid, Timestamp};
+use crate::delivery::{Attempt, Delivered};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, Sid, Timestamp};
 use crate::engine::{
-    CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
+    CheckOutcome, Ending, Sealer, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
-use crate::gateway::ReceiptStatus;
+use crate::gateway::{Receipt, ReceiptStatus};
 use crate::observe::metrics::{Metrics, WebhookEnd};
 use crate::observe::trace::SpanContext;
-use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::registry::{Registry, Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
+
+/// A decision about a number.
+pub enum NumberEvent<'a> {
+    /// A message is permitted.
+    Permitted {
+        /// The verification as it is now.
+        verification: &'a Verification,
+        /// The channel of the message.
+        channel: Channel,
+        /// The tags that the caller attached to the verification.
+        tags: Option<&'a BTreeMap<String, String>>,
+    },
+    /// A send ended.
+    Settled {
+        permit: &'a SendPermit,
+        /// The number's verification as it is now, if it is still the one of the permit.
+        verification: Option<&'a Verification>,
+        delivered: &'a Delivered,
+        /// Whether it was planned, not requested by a client.
+        is_follow_up: bool,
+    },
+    /// A code was checked.
+    Checked {
+        /// The verification before the check.
+        verification: &'a Verification,
+        outcome: CheckOutcome,
+        /// Whether callers who name the verification have no attempt left after it.
+        is_spent: bool,
+    },
+    /// A fixed lockout or a hard stop of the number begins.
+    Locked {
+        /// The verification whose check led to it, if the number has one.
+        verification: Option<&'a Verification>,
+        until: Timestamp,
+    },
+    /// A verification ended by request.
+    Ended {
+        /// The verification, as it was before.
+        verification: &'a Verification,
+        ending: Ending,
+    },
+    /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
+    Receipt {
+        /// The record of the verification's attempts; [`AttemptLog`](crate::delivery::attempts::AttemptLog) has it as it is now.
+        log: AttemptLogKey,
+        /// The attempt as it is now.
+        row: &'a Attempt,
+        status: VerifyStatus,
+        receipt: &'a Receipt,
+    },
+}
 
 /// Writes event records within decisions about numbers.
 pub struct EventRecorder {
-    subscribers: Arc<dyn Subscribers>,
-    sealer: Sealer,
-    queues: Arc<Queues>,
-    sequences: Arc<Sequences>,
-    metrics: Arc<Metrics>,
+    pub(super) registry: Registry,
+    pub(super) sealer: Sealer,
+    pub(super) queues: Arc<Queues>,
+    pub(super) sequences: Arc<Sequences>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// The last [`Seq`] of each slot. A failed commit leaves a gap.
@@ -65,16 +119,6 @@ struct EventContext<'a, 'b> {
 }
 
 impl EventRecorder {
-    pub(super) const fn new(
-        subscribers: Arc<dyn Subscribers>,
-        sealer: Sealer,
-        queues: Arc<Queues>,
-        sequences: Arc<Sequences>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { subscribers, sealer, queues, sequences, metrics }
-    }
-
     /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
     /// counts the event.
     pub(super) fn emit(
@@ -115,7 +159,7 @@ impl EventRecorder {
 
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
-        self.subscribers.service(service).filter(|service| service.webhooks.iter().any(is_enabled))
+        self.registry.service_by_id(service).filter(|service| service.webhooks.iter().any(is_enabled))
     }
 }
 
@@ -269,7 +313,7 @@ impl EventContext<'_, '_> {
             to: number,
             channel,
             expires: self.view.now(),
-            tags: std::collections::BTreeMap::new(),
+            tags: BTreeMap::new(),
             is_announced: false,
         }
     }

@@ -1,17 +1,27 @@
-//! The body and the headers of a request, as Standard Webhooks has them: <https://www.standardwebhooks.com>.
+//! One request to a webhook: its body and headers, as Standard Webhooks has them (<https://www.standardwebhooks.com>), and
+//! its way over the network.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::Serialize;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Response};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use url::Url;
 
 use super::{Detail, Event, EventId, MessageAbout};
 use crate::domain::{Sid, SidKind, Timestamp};
+use crate::gateway::{EgressClients, NoResponse, retry_after};
 use crate::limits::guard::GuardAbout;
+use crate::store::BoxFuture;
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -113,6 +123,117 @@ fn sign(secret: &[u8], parts: &[&[u8]]) -> String {
     }
     STANDARD.encode(mac.finalize().into_bytes())
 }
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    pub url: String,
+    pub headers: [(&'static str, String); 3],
+    pub body: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    Answered { status: u16, retry_after: Option<Duration> },
+    NotAnswered(AttemptError, String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptError {
+    /// The address cannot be used, or is one that nothing is sent to.
+    Address,
+    NotConnected,
+    TimedOut,
+    Broken,
+    // No attempt is made for the following reasons.
+    Disabled,
+    Removed,
+    TooOld,
+}
+
+/// Makes a request once, follows no redirect, and bounds the time.
+pub type Transport = Arc<dyn Fn(Post) -> BoxFuture<'static, Posted> + Send + Sync>;
+
+/// The most bytes of an answer's body that are read, to reuse its connection.
+const BODY_MAX: usize = 16 * 1024;
+
+const BODY_TIME: Duration = Duration::from_secs(1);
+
+/// Posts over the network.
+pub struct Poster {
+    clients: EgressClients,
+    time_limit: Duration,
+}
+
+impl Poster {
+    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
+    /// machine and private networks are. An answer must begin within `time_limit`.
+    pub fn new(private: bool, time_limit: Duration) -> Self {
+        Self { clients: EgressClients::new(private), time_limit }
+    }
+
+    pub fn transport(self) -> Transport {
+        let poster = Arc::new(self);
+        Arc::new(move |post| {
+            let poster = Arc::clone(&poster);
+            Box::pin(async move { poster.post(post).await })
+        })
+    }
+
+    async fn post(&self, post: Post) -> Posted {
+        let answered = self.answer(post).await;
+        answered.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
+    }
+
+    async fn answer(&self, post: Post) -> Result<Posted, (AttemptError, String)> {
+        let request = request_of(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
+        let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
+        let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
+        let mut response = answered.map_err(|no_response| match no_response {
+            NoResponse::OutOfReach => (
+                AttemptError::Address,
+                "its address is private or special: see webhook-private-addresses".to_owned(),
+            ),
+            NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
+            NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
+            NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
+        })?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        // The status is known; the rest may be lost.
+        let _ = tokio::time::timeout(BODY_TIME, discard(&mut response)).await;
+        Ok(Posted::Answered { status, retry_after })
+    }
+}
+
+fn request_of(post: Post) -> Result<Request, &'static str> {
+    let url = Url::parse(&post.url).map_err(|_| "its URL cannot be read")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its URL is neither http nor https");
+    }
+    let mut request = Request::new(Method::POST, url);
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in post.headers {
+        let value = HeaderValue::from_str(&value).map_err(|_| "a header has characters of no header")?;
+        headers.insert(name, value);
+    }
+    *request.body_mut() = Some(post.body.into());
+    Ok(request)
+}
+
+async fn discard(response: &mut Response) {
+    let mut read = 0;
+    while let Ok(Some(part)) = response.chunk().await {
+        read += part.len();
+        if read > BODY_MAX {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/transport.rs"]
+mod transport_tests;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::EventId;
 use super::record::{Delivery, DeliveryState, WebhookAttempt};
-use super::transport::AttemptError;
+use super::request::AttemptError;
 use crate::domain::{DateTime, Sid, SidKind};
 
 /// A delivery of an event to a webhook.

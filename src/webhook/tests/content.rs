@@ -152,7 +152,7 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let decisions = Arc::new(EngineClock::over(world.clock.clone()));
     decisions.at_least(START.plus(HOUR));
     let shards = shards(&FaultyStore::new(), &(decisions as Arc<dyn Clock>)).await;
-    world.outbox = open(&shards, &world.subscribers, &world.receivers, &world.bounds);
+    world.outbox = open(&shards, &world.registry, &world.receivers, &world.bounds);
     world.shards = shards;
     world.emit(1, EventType::Approved);
     world.settle().await;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::shard::tests::StoreFault;
 
 #[tokio::test(start_paused = true)]
 async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
@@ -44,7 +45,7 @@ async fn a_delivery_is_shown_with_its_attempts() {
     world.pass(25 * SECOND).await;
     let delivery = world.listed(1).await.remove(0);
     let view =
-        DeliveryView::of(&delivery, world.subscribers.account(), Sid::new(SidKind::Service, [0x5e; 16]));
+        DeliveryView::of(&delivery, world.registry.account_sid(), Sid::new(SidKind::Service, [0x5e; 16]));
     let mut shown = serde_json::to_value(&view).expect("JSON");
     assert!(shown["next_attempt"].take().is_string());
     for attempt in 0..2 {
@@ -101,7 +102,7 @@ async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     world.settle().await;
     let since = world.clock.now();
     world.receivers.play(1, [Behaviour::Answer(410)]);
-    world.subscribers.keeps_gone.store(true, Ordering::SeqCst);
+    world.services.fail_next([StoreFault::Unavailable; 50]);
     for kind in [EventType::Sent, EventType::Approved] {
         world.emit(1, kind);
         world.settle().await;

@@ -17,11 +17,10 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::SlotHash;
-use crate::registry::tests::world::{blank, start};
-use crate::registry::{Origin, Service, ServiceSettings, Webhook, WebhookStatus};
+use crate::registry::tests::world::{World as Services, blank, start};
+use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::Refusal;
 use crate::shard::tests::FaultyStore;
-use crate::store::BoxFuture;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -37,7 +36,9 @@ const OTHER: ServiceId = ServiceId::new(8);
 struct World {
     store: FaultyStore,
     clock: Arc<ManualClock>,
-    subscribers: Arc<Directory>,
+    /// The store of the registry.
+    services: FaultyStore,
+    registry: Registry,
     receivers: Arc<Receivers>,
     bounds: OutboxBounds,
     shards: Shards,
@@ -52,13 +53,17 @@ impl World {
 
     async fn with(bounds: OutboxBounds, hooks: &[Webhook]) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let subscribers = Arc::new(Directory::default());
-        *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
+        let services =
+            Services::new().with_account("ACacacacacacacacacacacacacacacacac", "a token of 16 or more");
+        let registry = services.open().await;
         let receivers = Arc::new(Receivers::default());
         let store = FaultyStore::new();
         let shards = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
-        let outbox = open(&shards, &subscribers, &receivers, &bounds);
-        Self { store, clock, subscribers, receivers, bounds, shards, outbox }
+        let outbox = open(&shards, &registry, &receivers, &bounds);
+        let world =
+            Self { store, clock, services: services.store, registry, receivers, bounds, shards, outbox };
+        world.set_hooks(hooks).await;
+        world
     }
 
     /// Kills the process and starts it again.
@@ -67,7 +72,7 @@ impl World {
         self.store = self.store.reopen();
         self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
         let shards = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
-        self.outbox = open(&shards, &self.subscribers, &self.receivers, &self.bounds);
+        self.outbox = open(&shards, &self.registry, &self.receivers, &self.bounds);
         self.shards = shards;
     }
 
@@ -114,8 +119,10 @@ impl World {
         self.listed(webhook).await.iter().map(|delivery| delivery.state).collect()
     }
 
-    fn set_hooks(&self, hooks: &[Webhook]) {
-        *self.subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
+    async fn set_hooks(&self, hooks: &[Webhook]) {
+        for service in [SERVICE, OTHER] {
+            self.registry.put_service(service_with(service, hooks.to_vec())).await;
+        }
     }
 }
 
@@ -124,17 +131,12 @@ async fn shards(store: &FaultyStore, clock: &Arc<dyn Clock>) -> Shards {
     start(store, clock, 42).await.expect("shards")
 }
 
-fn open(
-    shards: &Shards,
-    subscribers: &Arc<Directory>,
-    receivers: &Arc<Receivers>,
-    bounds: &OutboxBounds,
-) -> Outbox {
+fn open(shards: &Shards, registry: &Registry, receivers: &Arc<Receivers>, bounds: &OutboxBounds) -> Outbox {
     Outbox::start(
         shards.clone(),
         &ServerKey::from_bytes([7; 32]),
-        subscribers.clone(),
-        receivers.clone(),
+        registry.clone(),
+        Receivers::transport(receivers),
         bounds.clone(),
         None,
     )
@@ -217,82 +219,55 @@ impl Receivers {
     }
 }
 
-impl Transport for Receivers {
-    fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
-        Box::pin(async move {
-            let body: serde_json::Value = serde_json::from_slice(&post.body).expect("JSON");
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-            let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
-            self.asked.lock().expect("what was asked").push(ReceivedPost {
-                at: Timestamp::from_millis(seconds * 1000),
-                url: post.url.clone(),
-                id: header("webhook-id").expect("an id"),
-                verification: text(&body["data"]["verification_sid"]),
-                kind: text(&body["type"]),
-                headers: post.headers.to_vec(),
-                body,
-                bytes: post.body,
-            });
-            let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
-            let posted = match self.next(&post.url) {
-                Behaviour::Answer(status) => Posted::Answered { status, retry_after: None },
-                Behaviour::AskForTime(status, secs) => {
-                    Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
-                }
-                Behaviour::Refuse => {
-                    Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned())
-                }
-                Behaviour::AnswerAfter(secs) => {
-                    tokio::time::sleep(Duration::from_secs(secs)).await;
-                    Posted::Answered { status: 200, retry_after: None }
-                }
-                Behaviour::Hang(secs) => {
-                    tokio::time::sleep(Duration::from_secs(secs)).await;
-                    Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
-                }
-            };
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
-            posted
+impl Receivers {
+    fn transport(this: &Arc<Self>) -> Transport {
+        let this = Arc::clone(this);
+        Arc::new(move |post| {
+            let this = Arc::clone(&this);
+            Box::pin(async move { this.post(post).await })
         })
     }
-}
 
-/// The service's webhooks.
-#[derive(Default)]
-struct Directory {
-    hooks: Mutex<Vec<Webhook>>,
-    keeps_gone: std::sync::atomic::AtomicBool,
-}
-
-impl Subscribers for Directory {
-    fn account(&self) -> Sid {
-        Sid::new(SidKind::Account, [0xac; 16])
-    }
-
-    fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
-        let hooks = self.hooks.lock().expect("the hooks").clone();
-        [SERVICE, OTHER].contains(&service).then(|| Arc::new(Service { id: service, ..service_with(hooks) }))
-    }
-
-    fn disable_after_410(&self, _: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
-        Box::pin(async move {
-            if self.keeps_gone.load(Ordering::SeqCst) {
-                return false;
+    async fn post(&self, post: Post) -> Posted {
+        let body: serde_json::Value = serde_json::from_slice(&post.body).expect("JSON");
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+        let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
+        self.asked.lock().expect("what was asked").push(ReceivedPost {
+            at: Timestamp::from_millis(seconds * 1000),
+            url: post.url.clone(),
+            id: header("webhook-id").expect("an id"),
+            verification: text(&body["data"]["verification_sid"]),
+            kind: text(&body["type"]),
+            headers: post.headers.to_vec(),
+            body,
+            bytes: post.body,
+        });
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        let posted = match self.next(&post.url) {
+            Behaviour::Answer(status) => Posted::Answered { status, retry_after: None },
+            Behaviour::AskForTime(status, secs) => {
+                Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
             }
-            let mut hooks = self.hooks.lock().expect("the hooks");
-            for hook in hooks.iter_mut().filter(|hook| hook.sid == webhook) {
-                hook.status = WebhookStatus::Disabled;
+            Behaviour::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
+            Behaviour::AnswerAfter(secs) => {
+                tokio::time::sleep(Duration::from_secs(secs)).await;
+                Posted::Answered { status: 200, retry_after: None }
             }
-            true
-        })
+            Behaviour::Hang(secs) => {
+                tokio::time::sleep(Duration::from_secs(secs)).await;
+                Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
+            }
+        };
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        posted
     }
 }
 
-fn service_with(webhooks: Vec<Webhook>) -> Service {
-    let sid = Sid::new(SidKind::Service, [0x5e; 16]);
-    Service { webhooks, ..blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START) }
+fn service_with(id: ServiceId, webhooks: Vec<Webhook>) -> Service {
+    let sid = Sid::new(SidKind::Service, [if id == SERVICE { 0x5e } else { 0x5f }; 16]);
+    Service { webhooks, ..blank(id, sid, Origin::Api, ServiceSettings::default(), START) }
 }
 
 /// A webhook for every event.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delivery::tests::log_capture::LogCapture;
+use crate::shard::tests::StoreFault;
 
 fn waits(asked: &[ReceivedPost]) -> Vec<u64> {
     asked.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect()
@@ -76,7 +77,9 @@ async fn a_receiver_can_ask_for_more_time() {
 async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
     for keeps in [false, true] {
         let world = World::new().await;
-        world.subscribers.keeps_gone.store(keeps, Ordering::SeqCst);
+        if keeps {
+            world.services.fail_next([StoreFault::Unavailable; 50]);
+        }
         world.receivers.play(1, [Behaviour::Answer(410)]);
         world.emit(1, EventType::Created);
         world.emit(1, EventType::Sent);
@@ -100,7 +103,7 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
         world.receivers.play(1, [Behaviour::Refuse]);
         world.emit(1, EventType::Created);
         world.settle().await;
-        world.set_hooks(&hooks);
+        world.set_hooks(&hooks).await;
         world.pass(2 * MINUTE).await;
         let listed = world.listed(1).await;
         assert_eq!(listed[0].state, DeliveryState::Failed);
@@ -121,7 +124,7 @@ async fn a_removed_webhook_with_a_backlog_is_logged_with_a_count() {
             world.emit(1, EventType::Sent);
         }
         world.settle().await;
-        world.set_hooks(&[]);
+        world.set_hooks(&[]).await;
         world.pass(HOUR).await;
         assert_eq!(world.outbox.counts().pending, 0);
     };

@@ -7,15 +7,15 @@ use crate::gateway::tests::double::{Double, Reply, answer};
 async fn an_event_arrives_over_http_with_its_signature() {
     let mut receiver = Double::playing([Reply::Bytes(answer(200, &[], "thank you"))]).await;
     let clock = Arc::new(ManualClock::starting_at(START));
-    let subscribers = Arc::new(Directory::default());
+    let registry = Services::new().open().await;
     let url = format!("{}/hooks", receiver.base_url());
-    subscribers.hooks.lock().expect("the hooks").push(Webhook { url, ..hook(1) });
+    registry.put_service(service_with(SERVICE, vec![Webhook { url, ..hook(1) }])).await;
     let shards = shards(&FaultyStore::new(), &(clock as Arc<dyn Clock>)).await;
     let outbox = Outbox::start(
         shards,
         &ServerKey::from_bytes([7; 32]),
-        subscribers,
-        Arc::new(Poster::new(true, MINUTE)),
+        registry,
+        Poster::new(true, MINUTE).transport(),
         OutboxBounds::default(),
         None,
     );
@@ -38,7 +38,6 @@ async fn an_event_arrives_over_http_with_its_signature() {
 #[tokio::test]
 async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     use crate::registry::WebhookFields;
-    use crate::registry::tests::world::World as Services;
 
     let mut receiver = Double::playing([Reply::Bytes(answer(410, &[], ""))]).await;
     let services = Services::new();
@@ -55,8 +54,8 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     let outbox = Outbox::start(
         shards,
         &ServerKey::from_bytes([7; 32]),
-        Arc::new(registry.clone()),
-        Arc::new(Poster::new(true, ATTEMPT_TIME)),
+        registry.clone(),
+        Poster::new(true, ATTEMPT_TIME).transport(),
         OutboxBounds::default(),
         None,
     );

@@ -164,13 +164,16 @@ impl Checker for FakeGateway {
 #[derive(Clone, Default)]
 pub struct Hook(Arc<Mutex<Vec<(String, serde_json::Value)>>>);
 
-impl Transport for Hook {
-    fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
-        let body: serde_json::Value = serde_json::from_slice(&post.body).expect("an event");
-        let kind = body["type"].as_str().expect("its name").to_owned();
-        let order = body["data"]["tags"]["order"].clone();
-        self.0.lock().expect("the record").push((kind, order));
-        Box::pin(async { Posted::Answered { status: 200, retry_after: None } })
+impl Hook {
+    fn transport(&self) -> Transport {
+        let Self(events) = self.clone();
+        Arc::new(move |post: Post| {
+            let body: serde_json::Value = serde_json::from_slice(&post.body).expect("an event");
+            let kind = body["type"].as_str().expect("its name").to_owned();
+            let order = body["data"]["tags"]["order"].clone();
+            events.lock().expect("the record").push((kind, order));
+            Box::pin(async { Posted::Answered { status: 200, retry_after: None } })
+        })
     }
 }
 
@@ -415,8 +418,8 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let outbox = Outbox::start(
         shards.clone(),
         &key,
-        Arc::new(registry.clone()),
-        Arc::new(hook),
+        registry.clone(),
+        hook.transport(),
         OutboxBounds::default(),
         None,
     );
