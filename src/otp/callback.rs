@@ -89,28 +89,28 @@ impl Otp {
         let Some(reports) = self.engine.reports.as_ref().filter(|_| is_known) else {
             return CallbackReply::bare(404);
         };
-        let mut all = HeaderMap::new();
         if body.len() > self.engine.longest_report {
             return CallbackReply::bare(413);
         }
-        let (mut content_type, mut signature) = (Once::Absent, Once::Absent);
+        let mut all = HeaderMap::new();
         for (name, value) in headers {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::from_bytes(name.as_ref().as_bytes()), HeaderValue::from_bytes(value.as_ref()))
             {
                 all.append(name, value);
             }
-            match name.as_ref() {
-                name if name.eq_ignore_ascii_case("content-type") => content_type.meet(value.as_ref()),
-                name if name.eq_ignore_ascii_case("x-twilio-signature") => signature.meet(value.as_ref()),
-                _ => {}
-            }
         }
+        // A header counts only if it occurs once.
+        let only = |name| {
+            let mut values = all.get_all(name).iter();
+            let value = values.next().filter(|_| values.next().is_none())?;
+            value.to_str().ok().map(str::to_owned)
+        };
         let request = CallbackRequest {
             kind,
             path_and_query: path_and_query.to_owned(),
-            content_type: content_type.text(),
-            signature: signature.text(),
+            content_type: only("content-type"),
+            signature: only("x-twilio-signature"),
             headers: all,
             body: Bytes::copy_from_slice(body),
         };
@@ -137,28 +137,5 @@ impl Otp {
             return Err(Refusal::Stopping);
         }
         self.engine.running.verifying.receive(receipt.clone()).await
-    }
-}
-
-/// A header that counts only if it occurs once.
-enum Once {
-    Absent,
-    Found(Vec<u8>),
-    Doubled,
-}
-
-impl Once {
-    fn meet(&mut self, value: &[u8]) {
-        *self = match self {
-            Self::Absent => Self::Found(value.to_owned()),
-            Self::Found(_) | Self::Doubled => Self::Doubled,
-        };
-    }
-
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Found(value) => String::from_utf8(value).ok().filter(|text| text.is_ascii()),
-            Self::Absent | Self::Doubled => None,
-        }
     }
 }
