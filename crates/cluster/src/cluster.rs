@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, ClientError, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
-use crate::messages::{KeyValue, TxnRequest};
+use crate::messages::{KeyValue, RequestOp, TxnRequest};
 use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
 use crate::writer::sequence_key;
@@ -148,13 +148,6 @@ enum Reservation {
     Held(Arc<Lease>),
     /// When this node started, the node of this name had it.
     Taken(String),
-}
-
-/// The result of an attempt to reserve the node's address.
-enum Reserved {
-    Held(Arc<Lease>),
-    /// The node of this name has it.
-    TakenBy(String),
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -356,43 +349,55 @@ impl MemberState {
         self.refusal.send_replace(error.and_then(ClientError::refusal));
     }
 
+    /// Writes a key that no other process has, attached to a lease that is kept alive from then on. Returns the key's other
+    /// holder, if there is one.
+    async fn claim(
+        &self,
+        key: Vec<u8>,
+        absent: Option<Vec<u8>>,
+        puts: impl FnOnce(i64) -> Vec<RequestOp>,
+    ) -> Result<Result<Arc<Lease>, Option<KeyValue>>, ClientError> {
+        if let Some(holder) = self.client.read(key.clone()).await? {
+            return Ok(Err(Some(holder)));
+        }
+        let ClusterOptions { etcd, tls, uptime, .. } = &self.options;
+        let sent = uptime.now();
+        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
+        let absent = [Some(key.clone()), absent].into_iter().flatten();
+        let compare = absent.map(|absent| version_is(absent, 0)).collect();
+        let txn = TxnRequest { compare, success: puts(lease.id), failure: vec![get(key)] };
+        let claimed = self.client.txn(txn).await.map(|response| {
+            let succeeded = response.succeeded;
+            let holder = found(response).flatten().next();
+            // A repeated claim finds its own key.
+            let is_ours = succeeded || holder.as_ref().is_some_and(|holder| holder.lease == lease.id);
+            if is_ours { Ok(()) } else { Err(holder) }
+        });
+        let claimed = claimed.and_then(|claimed| {
+            if claimed.is_ok() {
+                lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
+            }
+            Ok(claimed)
+        });
+        if !matches!(claimed, Ok(Ok(()))) {
+            // If it is not revoked it ends by itself, with the key of a claim that arrives late.
+            let _ = self.client.revoke(lease.id).await;
+        }
+        Ok(claimed?.map(|()| lease))
+    }
+
     /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
     /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
     async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
-        let key = owner_key();
-        if self.client.read(key.clone()).await?.is_some() {
-            return Ok(None);
-        }
-        let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
-        let sent = uptime.now();
-        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
-        let proof = self.sealing.owner_proof(name, advertise, lease.id);
-        let txn = TxnRequest {
-            compare: [key.clone()]
-                .into_iter()
-                .chain(serves.then(import_key))
-                .map(|absent| version_is(absent, 0))
-                .collect(),
-            success: vec![
-                put(key.clone(), format!("{name}\n{advertise}\n{proof}").into_bytes(), lease.id),
-                put(sequence_key(lease.id), Vec::new(), lease.id),
-            ],
-            failure: vec![get(key)],
+        let ClusterOptions { name, advertise, .. } = &self.options;
+        let claims = |lease| {
+            let proof = self.sealing.owner_proof(name, advertise, lease);
+            let owner = format!("{name}\n{advertise}\n{proof}").into_bytes();
+            vec![put(owner_key(), owner, lease), put(sequence_key(lease), Vec::new(), lease)]
         };
-        let claimed = self.client.txn(txn).await;
-        // A repeated claim finds its own key.
-        let is_ours = |found: KeyValue| found.lease == lease.id;
-        let is_won = match claimed {
-            Ok(response) => response.succeeded || found(response).flatten().any(is_ours),
-            Err(_) => false,
-        };
-        let kept = if is_won { lease::keep_alive(&lease, etcd.clone(), tls.clone()) } else { Ok(()) };
-        if !is_won || kept.is_err() {
-            // If it is not revoked it ends by itself, with the key of a claim that arrives late.
-            let _ = self.client.revoke(lease.id).await;
-            kept.map_err(|error| no_thread(&error))?;
+        let Ok(lease) = self.claim(owner_key(), serves.then(import_key), claims).await? else {
             return Ok(None);
-        }
+        };
         let store = EtcdStore::open(self, Arc::clone(&lease)).await;
         if store.is_err() {
             lease.end();
@@ -405,30 +410,6 @@ impl MemberState {
             self.options.owner.send_replace(Owner::Here);
         }
         store.map(Some)
-    }
-
-    async fn try_to_reserve(&self) -> Result<Reserved, ClientError> {
-        let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
-        let key = address_key(advertise);
-        let node = |holder: KeyValue| String::from_utf8_lossy(&holder.value).into_owned();
-        if let Some(holder) = self.client.read(key.clone()).await? {
-            return Ok(Reserved::TakenBy(node(holder)));
-        }
-        let sent = uptime.now();
-        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
-        let txn = TxnRequest {
-            compare: vec![version_is(key.clone(), 0)],
-            success: vec![put(key.clone(), name.clone().into_bytes(), lease.id)],
-            failure: vec![get(key)],
-        };
-        // A repeated transaction finds its own key.
-        let holder = found(self.client.txn(txn).await?).flatten().find(|found| found.lease != lease.id);
-        if let Some(holder) = holder {
-            let _ = self.client.revoke(lease.id).await;
-            return Ok(Reserved::TakenBy(node(holder)));
-        }
-        lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
-        Ok(Reserved::Held(lease))
     }
 
     async fn read_owner(&self) -> Owner {
@@ -484,8 +465,11 @@ async fn reserve_address(state: Arc<MemberState>) {
     let mut attempts = 0;
     let mut has_held = false;
     loop {
-        match state.try_to_reserve().await {
-            Ok(Reserved::Held(lease)) => {
+        let ClusterOptions { name, advertise, .. } = &state.options;
+        let key = address_key(advertise);
+        let reserves = |lease| vec![put(key.clone(), name.clone().into_bytes(), lease)];
+        match state.claim(key.clone(), None, reserves).await {
+            Ok(Ok(lease)) => {
                 (attempts, has_held) = (0, true);
                 state.note_refusal(None);
                 state.reservation.send_replace(Reservation::Held(Arc::clone(&lease)));
@@ -493,7 +477,9 @@ async fn reserve_address(state: Arc<MemberState>) {
                 state.reservation.send_replace(Reservation::Pending);
                 continue;
             }
-            Ok(Reserved::TakenBy(node)) => {
+            Ok(Err(holder)) => {
+                let node = holder.map(|holder| String::from_utf8_lossy(&holder.value).into_owned());
+                let node = node.unwrap_or_default();
                 attempts += 1;
                 if attempts >= QUIET_ATTEMPTS && !has_held {
                     state.reservation.send_replace(Reservation::Taken(node));
@@ -501,9 +487,9 @@ async fn reserve_address(state: Arc<MemberState>) {
                 }
                 if attempts == QUIET_ATTEMPTS {
                     tracing::warn!(
-                        node = state.options.name,
+                        node = name,
                         holder = node,
-                        address = state.options.advertise,
+                        address = advertise,
                         "address in use by another node, this node cannot own the records; give every node its own \"advertise\" in \"cluster\""
                     );
                 }
