@@ -226,3 +226,19 @@ pub fn says_what_to_do(finished: &Finished, setup: &Setup, advice: &str) {
         assert!(!output.contains(word), "{output}");
     }
 }
+
+#[tokio::test]
+async fn a_server_whose_store_has_failed_for_good_exits_with_70_and_lost_nothing() {
+    let setup = Setup::new();
+    let now = setup.home().join("panic");
+    let file = now.to_str().expect("a path in UTF-8");
+    let world =
+        World::of(setup.preload("panic.c").env("PANIC_THREAD", "journal").env("PANIC_FILE", file)).await;
+    let mut guessed = Subject::with_code(&world).await;
+    guessed.submits_a_wrong_code(&world).await;
+    fs::write(&now, "").expect("a file");
+    world.server.ended().await.exits(70).says(["store failed, everything is refused until a restart"]);
+    fs::remove_file(&now).expect("removed");
+    let server = world.setup.start().await;
+    guessed.still_holds(&server.client).await;
+}
