@@ -102,8 +102,8 @@ pub struct AccountCredentials {
 }
 
 impl AccountCredentials {
-    pub(super) fn hashed(&self) -> Root {
-        Root { sid: self.sid, hash: hash(self.token.expose()) }
+    pub(super) fn hashed(&self) -> CredentialFingerprint {
+        CredentialFingerprint { sid: self.sid, hash: hash(self.token.expose()) }
     }
 }
 
@@ -111,7 +111,7 @@ impl AccountCredentials {
 /// is for secrets that people choose; these are at least 128 random bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
-    Root(Root),
+    Root(CredentialFingerprint),
     Key {
         key: ApiKey,
         hash: [u8; 32],
@@ -131,13 +131,14 @@ impl Credential {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Root {
+/// A credential without its secret, as a session keeps it. It is void when the secret is replaced or revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialFingerprint {
     pub sid: Sid,
     pub hash: [u8; 32],
 }
 
-pub(super) struct LiveKey {
+pub struct LiveKey {
     /// Without the last use.
     pub(super) key: ApiKey,
     pub(super) hash: [u8; 32],
@@ -186,19 +187,9 @@ const NO_SECRET: [u8; 32] = [0; 32];
 pub enum Caller {
     /// The account itself, which may do everything.
     Root,
-    Key(CallerKey),
+    Key(Arc<LiveKey>),
     /// An administrator of the server's machine, by user id. May do everything.
     User(u32),
-}
-
-#[derive(Clone)]
-pub struct CallerKey(Arc<LiveKey>);
-
-/// A caller's credential as a session keeps it. It is void when the secret is replaced or revoked.
-#[derive(Clone)]
-pub struct CredentialFingerprint {
-    sid: Sid,
-    hash: [u8; 32],
 }
 
 /// Neither the account nor a live key, or the wrong secret. Which of these is not said.
@@ -210,7 +201,7 @@ impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {
         match self {
             Self::Root | Self::User(_) => None,
-            Self::Key(CallerKey(live)) => Some(&live.key),
+            Self::Key(live) => Some(&live.key),
         }
     }
 
@@ -235,7 +226,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match self {
             Self::Root => Actor::Account,
-            Self::Key(CallerKey(live)) => Actor::Key { sid: live.key.sid, name: live.key.name.clone() },
+            Self::Key(live) => Actor::Key { sid: live.key.sid, name: live.key.name.clone() },
             Self::User(uid) => Actor::user(*uid),
         }
     }
@@ -272,7 +263,7 @@ impl Registry {
         let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
-        let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
+        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|live| live.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
             _ if !right => Err(Unauthenticated),
@@ -281,7 +272,7 @@ impl Registry {
                 if live.note_use(self.wall()) {
                     self.note_use(live);
                 }
-                Ok(Caller::Key(CallerKey(Arc::clone(live))))
+                Ok(Caller::Key(Arc::clone(live)))
             }
             (None, None) => Err(Unauthenticated),
         }
@@ -290,24 +281,22 @@ impl Registry {
     /// What a session keeps of a caller in place of its secret.
     pub fn fingerprint_of(&self, caller: &Caller) -> Option<CredentialFingerprint> {
         match caller {
-            Caller::Root => self.root().map(|Root { sid, hash }| CredentialFingerprint { sid, hash }),
+            Caller::Root => self.root(),
             // It has no secret.
             Caller::User(_) => None,
-            Caller::Key(CallerKey(live)) => {
-                Some(CredentialFingerprint { sid: live.key.sid, hash: live.hash })
-            }
+            Caller::Key(live) => Some(CredentialFingerprint { sid: live.key.sid, hash: live.hash }),
         }
     }
 
     /// The caller with this credential; `None` once its secret is replaced or revoked.
     pub fn caller_of(&self, fingerprint: &CredentialFingerprint) -> Option<Caller> {
         let CredentialFingerprint { sid, hash } = fingerprint;
-        if self.root().is_some_and(|root| root.sid == *sid && root.hash == *hash) {
+        if self.root().as_ref() == Some(fingerprint) {
             return Some(Caller::Root);
         }
         let snapshot = self.snapshot();
         let live = snapshot.live_key(sid).filter(|live| live.hash == *hash)?;
-        Some(Caller::Key(CallerKey(Arc::clone(live))))
+        Some(Caller::Key(Arc::clone(live)))
     }
 
     /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
@@ -316,7 +305,7 @@ impl Registry {
     }
 
     /// The account's credentials: those of the environment come before those of the store.
-    pub(super) fn root(&self) -> Option<Root> {
-        self.inner.given_root.or_else(|| self.snapshot().root)
+    pub(super) fn root(&self) -> Option<CredentialFingerprint> {
+        self.inner.given_root.clone().or_else(|| self.snapshot().root.clone())
     }
 }

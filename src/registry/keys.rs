@@ -147,7 +147,7 @@ impl Registry {
     pub async fn keep_account(&self, root: &AccountCredentials) -> Result<(), RegistryError> {
         let (id, root, author) = (credential_id(ROOT), root.hashed(), self.author.clone());
         self.decide::<Credential, _, _>(id, move |view| {
-            view.put(id, Some(&Credential::Root(root)), Durability::Durable);
+            view.put(id, Some(&Credential::Root(root.clone())), Durability::Durable);
             record(author.as_ref(), Change::of(Action::AccountTokenReplaced), view);
             Ok(())
         })

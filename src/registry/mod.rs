@@ -47,7 +47,7 @@ pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
 pub use belongings::gateway_sid;
 pub use credential::{
-    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Root, Scope, Scopes,
+    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Scope, Scopes,
     Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
@@ -82,7 +82,7 @@ struct Inner {
     shards: Shards,
     published: Arc<Published>,
     /// The account's credentials, where the environment gives them.
-    given_root: Option<Root>,
+    given_root: Option<CredentialFingerprint>,
     templates: TemplateCatalog,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
@@ -125,7 +125,10 @@ impl Registry {
             gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
-        let root = |account: &AccountSettings| Root { sid: account.sid, hash: hash(account.token.expose()) };
+        let root = |AccountSettings { sid, token }: &AccountSettings| CredentialFingerprint {
+            sid: *sid,
+            hash: hash(token.expose()),
+        };
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST),
             audit_retention: settings.audit_retention,

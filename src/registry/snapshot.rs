@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::credential::LiveKey;
 use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
-use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
+use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, IndexFactory, Record, RecordKey, Shards, Stored};
 
@@ -149,7 +149,7 @@ pub(super) struct Snapshot {
     ids: HashMap<Sid, ServiceId>,
     default: Arc<Service>,
     /// `None` before the first start of a server is complete.
-    pub(super) root: Option<Root>,
+    pub(super) root: Option<CredentialFingerprint>,
     pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
     /// Whether a key for the compatible routes was revoked.
     had_key: bool,
