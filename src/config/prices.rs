@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::Pricing;
 use super::kind::text_of;
 use crate::domain::{Channel, Region};
 
@@ -54,6 +56,15 @@ impl Default for Prices {
         });
         let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel), price));
         Self(of_country.chain(other_channels).collect())
+    }
+}
+
+impl Pricing {
+    /// The given prices, else the built-in ones. These are made when a price is first asked for: their countries need the
+    /// numbering metadata, 7.5 MB.
+    pub fn list(&self) -> &Prices {
+        static BUILT_IN: LazyLock<Prices> = LazyLock::new(Prices::default);
+        self.prices.as_ref().unwrap_or_else(|| &BUILT_IN)
     }
 }
 

@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use onceward_core::budget::{Budget, BudgetState, Period};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
-use crate::config::{GuardSettings, Prices, Pricing};
+use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::metrics::{BudgetView, ServiceNames};
@@ -133,9 +133,7 @@ fn amount(micros: u64) -> String {
 
 pub struct Budgets {
     clock: Arc<dyn Clock>,
-    /// The built-in ones are made when the first message is charged with money.
-    prices: OnceLock<Prices>,
-    currency: String,
+    pricing: Pricing,
     names: ServiceNames,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
 }
@@ -146,7 +144,7 @@ impl Budgets {
         router: Arc<Router>,
         clock: Arc<dyn Clock>,
         slots: SlotHash,
-        Pricing { prices, currency }: Pricing,
+        pricing: Pricing,
         names: ServiceNames,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Result<Self, Refusal> {
@@ -168,7 +166,7 @@ impl Budgets {
                 accounts.entry(service).or_default().push(Arc::new(account));
             }
         }
-        Ok(Self { clock, prices: prices.map(OnceLock::from).unwrap_or_default(), currency, names, accounts })
+        Ok(Self { clock, pricing, names, accounts })
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
@@ -194,7 +192,7 @@ impl Budgets {
     fn cost(&self, account: &Account, country: Option<Region>, channel: Channel, is_free: bool) -> u64 {
         match account.key {
             MONEY if is_free => 0,
-            MONEY => self.prices.get_or_init(Prices::default).of(country, channel),
+            MONEY => self.pricing.list().of(country, channel),
             _ => 1,
         }
     }
@@ -212,7 +210,7 @@ impl Budgets {
             limit,
             // The rest of the money may be too little for any message.
             is_spent: spent >= limit || (key == MONEY && now < memory.reported),
-            currency: (key == MONEY).then(|| self.currency.clone()),
+            currency: (key == MONEY).then(|| self.pricing.currency.clone()),
         }
     }
 

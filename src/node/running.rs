@@ -119,11 +119,11 @@ impl Running {
             services: registry.ids_of_configured(guards),
             pricing: settings.history.clone(),
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
+            on_alert: Some(outbox.guard_alerts(&server_key)),
         };
         let names = Some(registry.clone());
         let guard = PumpingGuard::start(&shards, &server_key, known_numbers, names, guard).await?;
         let history = History::start(&shards, &server_key, settings.history);
-        outbox.follow_guard(&guard);
         let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);

@@ -41,16 +41,16 @@ impl Published {
             generation: watch::Sender::new(0),
             safe_numbers: RwLock::default(),
         });
-        let publisher = |kind| -> IndexFactory {
+        let index_of = |kind| -> IndexFactory {
             let published = Arc::clone(&published);
             Arc::new(move |_| {
                 let published = Arc::clone(&published);
                 Box::new(Publisher { kind, anew: true, changes: Vec::new(), published })
             })
         };
-        shards.follow::<ServiceRecord>(publisher(ServiceRecord::KIND));
-        shards.follow::<Credential>(publisher(Credential::KIND));
-        shards.follow::<SafeNumber>(publisher(SafeNumber::KIND));
+        shards.follow::<ServiceRecord>(index_of(ServiceRecord::KIND));
+        shards.follow::<Credential>(index_of(Credential::KIND));
+        shards.follow::<SafeNumber>(index_of(SafeNumber::KIND));
         published
     }
 

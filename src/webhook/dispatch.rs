@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
-use super::queues::{Attempt, HealthChange, Queues};
+use super::queues::{Attempt, Queues};
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::request::{self, AttemptError, Post, Posted};
@@ -148,11 +148,11 @@ impl Inner {
         }
         let service = service_name;
         match change {
-            Some(HealthChange::Down) => {
+            Some(WebhookHealth::Failing(_)) => {
                 tracing::warn!(service, %webhook, said, "webhook failing, events are retried");
             }
-            Some(HealthChange::Up) => tracing::info!(service, %webhook, "webhook takes events again"),
-            None => {}
+            Some(WebhookHealth::Up) => tracing::info!(service, %webhook, "webhook takes events again"),
+            Some(WebhookHealth::Gone | WebhookHealth::NotAsked) | None => {}
         }
         inner.shards.metrics().webhook(match state {
             DeliveryState::Delivered => WebhookEnd::Delivered,

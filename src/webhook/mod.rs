@@ -25,8 +25,8 @@ use self::queues::{Follower, Queues};
 use self::recorder::Sequences;
 use crate::clock::Clock;
 use crate::domain::{ServerKey, ServiceId, Sid, record_id};
-use crate::engine::Sealer;
-use crate::limits::guard::PumpingGuard;
+use crate::engine::{Sealer, SlotHash};
+use crate::limits::guard::AlertConsumer;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::trace::Tracer;
 use crate::registry::Registry;
@@ -160,11 +160,11 @@ impl Outbox {
         self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await
     }
 
-    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them, from now on.
-    /// Needs a tokio runtime.
-    pub fn follow_guard(&self, guard: &PumpingGuard) {
-        let (slots, outbox, clock) = (guard.slots().clone(), self.clone(), Arc::clone(self.inner.clock()));
-        guard.on_alert(move |message, about| {
+    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them. Needs a tokio
+    /// runtime.
+    pub fn guard_alerts(&self, key: &ServerKey) -> AlertConsumer {
+        let (slots, outbox) = (SlotHash::new(key), self.clone());
+        Box::new(move |message, about| {
             let (service, number) = (message.service, message.number);
             let Some(verification) = outbox.subscriber(service) else { return };
             let is_budget = about.subject.is_none();
@@ -177,14 +177,14 @@ impl Outbox {
                 locked_until: None,
                 tags: BTreeMap::new(),
             };
-            let event = Event { kind, service, verification, at: clock.now(), about };
+            let event = Event { kind, service, verification, at: outbox.inner.clock().now(), about };
             let (outbox, slot) = (outbox.clone(), slots.of_number(service, number));
             tokio::spawn(async move {
                 if let Err(error) = outbox.announce(event, slot).await {
                     tracing::warn!(%error, event = kind.as_str(), "event of the guard lost");
                 }
             });
-        });
+        })
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.

@@ -104,12 +104,6 @@ pub(super) struct Due {
     pub next: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HealthChange {
-    Down,
-    Up,
-}
-
 impl Queues {
     pub(super) fn new(bounds: OutboxBounds) -> Self {
         Self { state: Mutex::default(), bounds, wake: Notify::new(), idle: Notify::new() }
@@ -241,13 +235,13 @@ impl Queues {
         self.wake.notify_one();
     }
 
-    /// An attempt has ended, and its result is recorded.
+    /// An attempt has ended, and its result is recorded. Returns the webhook's health, if that has changed.
     pub(super) fn finish(
         &self,
         attempt: Attempt,
         health: WebhookHealth,
         now: Timestamp,
-    ) -> Option<HealthChange> {
+    ) -> Option<WebhookHealth> {
         let Attempt { endpoint, verification, .. } = attempt;
         let state = &mut *self.state();
         let webhook = state.webhook(endpoint);
@@ -338,7 +332,7 @@ impl State {
 }
 
 impl WebhookLoad {
-    fn report(&mut self, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
+    fn report(&mut self, health: WebhookHealth, now: Timestamp) -> Option<WebhookHealth> {
         let before = self.failures;
         match health {
             WebhookHealth::Failing(retry_after) => {
@@ -347,11 +341,11 @@ impl WebhookLoad {
                     self.failures = before.saturating_add(1);
                     self.not_before = now.plus(pause(self.failures, retry_after));
                 }
-                (before == 0).then_some(HealthChange::Down)
+                (before == 0).then_some(health)
             }
             WebhookHealth::Up | WebhookHealth::Gone => {
                 (self.failures, self.not_before) = (0, Timestamp::EPOCH);
-                (before > 0 && health == WebhookHealth::Up).then_some(HealthChange::Up)
+                (before > 0).then_some(health)
             }
             WebhookHealth::NotAsked => None,
         }

@@ -13,7 +13,7 @@ mod verified;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,7 @@ pub struct GuardConfig {
     pub pricing: Pricing,
     /// Whether no message costs money, because the simulator is the only gateway: then there are no allowances.
     pub is_free: bool,
+    pub on_alert: Option<AlertConsumer>,
 }
 
 /// An empty allowance or a spent budget. Events of webhooks contain it.
@@ -160,7 +161,8 @@ pub struct Message<'a> {
     pub request_id: Option<&'a str>,
 }
 
-type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
+/// Called for each empty allowance, once an hour, and for each spent budget, with the message that led to it.
+pub type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
 
 /// A cheap handle.
 #[derive(Clone)]
@@ -184,7 +186,7 @@ struct Inner {
     slots: SlotHash,
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
-    on_alert: OnceLock<AlertConsumer>,
+    on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
     /// Held while records are written, which keeps their order.
@@ -202,7 +204,7 @@ impl PumpingGuard {
         server_key: &ServerKey,
         verified: VerifiedNumbers,
         registry: Option<Registry>,
-        GuardConfig { settings, services, pricing, is_free }: GuardConfig,
+        GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<Self, Refusal> {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let (metrics, slots) = (Arc::clone(shards.metrics()), SlotHash::new(server_key));
@@ -232,7 +234,7 @@ impl PumpingGuard {
             slots,
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
-            on_alert: OnceLock::new(),
+            on_alert,
             refusals: Default::default(),
             writing: Arc::default(),
         });
@@ -329,12 +331,6 @@ impl PumpingGuard {
     /// The slots of numbers.
     pub fn slots(&self) -> &SlotHash {
         &self.inner.slots
-    }
-
-    /// Calls `alert` for each empty allowance, once an hour, and for each spent budget from now on, with the message that
-    /// led to it. Only the first call has an effect.
-    pub fn on_alert(&self, alert: impl Fn(Message<'_>, GuardAbout) + Send + Sync + 'static) {
-        let _ = self.inner.on_alert.set(Box::new(alert));
     }
 
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
@@ -550,7 +546,7 @@ impl Inner {
             return;
         }
         if (is_first || newly_spent.is_some())
-            && let Some(alert) = self.on_alert.get()
+            && let Some(alert) = &self.on_alert
         {
             let about = GuardAbout {
                 rule: newly_spent.map_or(rule, |(budget, _)| budget).to_owned(),

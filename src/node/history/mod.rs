@@ -12,14 +12,14 @@ mod record;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot, watch};
 
 use self::accumulator::{Accumulator, Pending};
 use crate::clock::Clock;
-use crate::config::{Prices, Pricing};
+use crate::config::Pricing;
 use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
@@ -51,9 +51,7 @@ struct Inner {
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
-    /// The built-in ones are made when a message is counted: their countries need the numbering metadata, 7.5 MB.
-    prices: OnceLock<Prices>,
-    currency: String,
+    pricing: Pricing,
     most_records: usize,
     accumulator: Arc<Accumulator>,
     pending: Mutex<Pending>,
@@ -79,14 +77,12 @@ impl History {
         let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
         let counts = Arc::clone(&accumulator);
         shards.metrics().pass_on_to(move |fact| counts.count(fact));
-        let Pricing { prices, currency } = pricing;
         let inner = Inner {
             most_records: most_records.div_ceil(router.shards()),
             router,
             clock,
             slots: SlotHash::new(server_key),
-            prices: prices.map(OnceLock::from).unwrap_or_default(),
-            currency,
+            pricing,
             accumulator,
             pending: Mutex::default(),
             refused: Arc::default(),
@@ -97,12 +93,12 @@ impl History {
 
     /// The currency of the estimated cost, by its three letters.
     pub fn currency(&self) -> &str {
-        &self.inner.currency
+        &self.inner.pricing.currency
     }
 
     /// The estimated price of a message, in millionths of the currency.
     pub fn price(&self, country: Option<Region>, channel: Channel) -> u64 {
-        self.inner.prices.get_or_init(Prices::default).of(country, channel)
+        self.inner.pricing.list().of(country, channel)
     }
 
     /// The number of facts since the start.
@@ -166,7 +162,7 @@ impl Inner {
     async fn flush(&self) {
         let mut pending = self.pending.lock().await;
         for (count, (minute, counts)) in self.accumulator.take().into_iter().enumerate() {
-            pending.add(minute, counts, self.prices.get_or_init(Prices::default));
+            pending.add(minute, counts, self.pricing.list());
             if count % AT_ONCE == AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

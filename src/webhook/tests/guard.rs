@@ -10,10 +10,11 @@ use crate::limits::guard::{
 async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let world = World::new().await;
     let settings = GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() };
-    let (config, key) = (GuardConfig { settings, ..GuardConfig::default() }, ServerKey::from_bytes([7; 32]));
+    let key = ServerKey::from_bytes([7; 32]);
+    let on_alert = Some(world.outbox.guard_alerts(&key));
+    let config = GuardConfig { settings, on_alert, ..GuardConfig::default() };
     let guard = PumpingGuard::start(&world.shards, &key, VerifiedNumbers::new(10), None, config);
     let guard = guard.await.expect("a guard");
-    world.outbox.follow_guard(&guard);
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
         let signals = ClientSignals::default().about(SERVICE, number(last), Channel::Sms);
