@@ -15,18 +15,12 @@ fn circuit() -> CircuitBreaker {
     CircuitBreaker::new(GatewayName::Mada, SETTINGS)
 }
 
-fn error(class: ErrorClass, whole_gateway: bool) -> Option<Result<(), GatewayError>> {
-    Some(Err(GatewayError {
-        gateway: GatewayName::Mada,
-        class,
-        code: None,
-        detail: String::new(),
-        whole_gateway,
-    }))
+fn error(class: ErrorClass, whole_gateway: bool) -> Result<(), GatewayError> {
+    Err(GatewayError { gateway: GatewayName::Mada, class, code: None, detail: String::new(), whole_gateway })
 }
 
 fn fails(circuit: &CircuitBreaker, now: Timestamp) {
-    circuit.answered(error(ErrorClass::Ambiguous, true), now);
+    circuit.answered(Some(error(ErrorClass::Ambiguous, true)), now);
 }
 
 fn opened_at(now: Timestamp) -> CircuitBreaker {
@@ -79,7 +73,7 @@ fn after_its_time_one_message_in_each_span_asks_until_one_is_answered() {
 #[test]
 fn a_provider_that_asks_for_a_long_pause_gets_it_at_once() {
     let asks = |circuit: &CircuitBreaker, pause, now| {
-        circuit.answered(error(ErrorClass::Retry { after: Some(secs(pause)) }, true), at(now))
+        circuit.answered(Some(error(ErrorClass::Retry { after: Some(secs(pause)) }, true)), at(now))
     };
     for (pause, given) in [(9, None), (10, Some(10)), (15, Some(15)), (100_000, Some(60))] {
         let circuit = circuit();
@@ -105,7 +99,7 @@ fn only_errors_that_every_message_would_have_met_count() {
         ErrorClass::Refused,
     ] {
         let circuit = circuit();
-        (0..10).for_each(|_| drop(circuit.answered(error(class, false), at(0))));
+        (0..10).for_each(|_| drop(circuit.answered(Some(error(class, false)), at(0))));
         assert_eq!(circuit.shown(at(0)).0, Circuit::Closed, "{class:?}");
     }
 }
