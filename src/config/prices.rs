@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::Pricing;
 use super::kind::text_of;
 use crate::domain::{Channel, Region};
 
@@ -59,11 +57,11 @@ impl Default for Prices {
     }
 }
 
-impl Pricing {
+impl super::Pricing {
     /// The given prices, else the built-in ones. These are made when a price is first asked for: their countries need the
     /// numbering metadata, 7.5 MB.
     pub fn list(&self) -> &Prices {
-        static BUILT_IN: LazyLock<Prices> = LazyLock::new(Prices::default);
+        static BUILT_IN: std::sync::LazyLock<Prices> = std::sync::LazyLock::new(Prices::default);
         self.prices.as_ref().unwrap_or_else(|| &BUILT_IN)
     }
 }
