@@ -10,7 +10,6 @@ use onceward::config::Bounds;
 use onceward::config::services::AccountSettings;
 use onceward::domain::{ApiSecret, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules, SlotHash};
-use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::limits::guard::VerifiedNumbers;
 use onceward::node::kinds;
