@@ -31,7 +31,7 @@ use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::Sealer;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::trace::Tracer;
-use crate::shard::{RecordLog, Refusal, Shards, Usage};
+use crate::shard::{RecordKey, RecordLog, Refusal, Shards, Usage};
 
 pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};
@@ -124,9 +124,12 @@ impl Outbox {
             Arc::clone(shards.metrics()),
         ));
         let followed = Arc::clone(&queues);
-        let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| Follower {
-            queues: Arc::clone(&followed),
-            sequences: Arc::clone(&sequences),
+        let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| {
+            let (queues, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
+            let follower = Follower { queues, sequences };
+            move |key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>| {
+                follower.changed(key, before, after);
+            }
         });
         let unattempted = OncePerSecond::default();
         let inner = Inner { shards, subscribers, transport, queues, log, recorder, tracer, unattempted };
