@@ -138,7 +138,9 @@ impl Counts {
 impl<R: LogRecord> RecordLog<R> {
     /// Follows the records of these shards, and keeps the newest. Needs a tokio runtime.
     pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
-        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| |_: &RecordKey, _: Option<&R>, _: Option<&R>| ())
+        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| {
+            |_: &RecordKey, _: Option<&R>, _: Option<&R>| ()
+        })
     }
 
     /// The same, without records of before `keep_for`. `second` is called for each shard that begins; what it returns, for

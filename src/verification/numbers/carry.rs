@@ -256,7 +256,7 @@ impl Verifier {
     /// [`Refusal::Stopping`] while a shard does not run.
     pub async fn carry_uses(&self) -> Result<Vec<CarryUse>, Refusal> {
         let mut uses = Vec::new();
-        self.shards.router().for_each(PAGE, |found: CarryUse| uses.push(found)).await?;
+        self.shards.router().for_each(PAGE, |_, found: CarryUse| uses.push(found)).await?;
         uses.sort_by_key(|found| found.service);
         Ok(uses)
     }
