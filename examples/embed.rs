@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use onceward::otp::{Otp, SendQuery, StartError, Verified};
+use onceward::otp::{AttemptQuery, Otp, StartError, Verified};
 
 const NUMBER: &str = "+14155550123";
 
@@ -42,7 +42,7 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     show("the same code again", &again);
     assert!(!again.code_valid(), "a code works once");
 
-    for row in otp.attempts(&SendQuery::newest(10)).await? {
+    for row in otp.attempts(&AttemptQuery::newest(10)).await? {
         let (sent, verified) = (row.attempt.status.as_str(), row.verify_status.as_str());
         tell(&format!(
             "the attempts: {} to {}, {sent}, {verified}",

@@ -1,5 +1,7 @@
 //! One message: what is asked, what is permitted, what came of it, and what is planned.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -19,18 +21,16 @@ use crate::template::MessageStyle;
 /// One message, from the parsed request to its settlement. The stations on its way add to it.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The recipient.
     pub key: NumberKey,
     /// How the message leaves; `None` for the way that the service begins with, until the verifier sets it. A call may
     /// replace a text message to a landline.
     pub channel: Option<Channel>,
-    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
     /// The verification has limits and an id. By the compatible routes it has neither: each of their messages replaces the
     /// code.
-    pub is_named: bool,
+    pub has_limits: bool,
     /// The code of the verification, where the caller makes it.
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
@@ -39,7 +39,6 @@ pub struct Outgoing {
     pub keyed: Option<RunningRequest>,
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
-    /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
     pub allowance: TakenAllowance,
@@ -47,19 +46,13 @@ pub struct Outgoing {
     pub carried: Option<Carried>,
 }
 
-/// What is asked for beside a message with another system's code.
+/// How a message with another system's code is delivered.
 #[derive(Debug)]
 pub struct Carried {
-    /// How long the code can be used.
-    pub life: Duration,
-    /// How long a repetition sends nothing, if this is longer than the life.
-    pub remembered_for: Duration,
     /// How long the caller waits. The service may have a shorter send budget.
     pub within: Duration,
     /// A trial of one gateway, the only one that is asked.
     pub trial: Option<Trial>,
-    /// Remembers the last message to the number, for its outcome.
-    pub of_number: RequestKey,
 }
 
 impl Outgoing {
@@ -70,7 +63,7 @@ impl Outgoing {
             channel: None,
             style: MessageStyle::default(),
             options: None,
-            is_named: false,
+            has_limits: false,
             supplied_code: None,
             tags: BTreeMap::new(),
             keyed: None,
@@ -86,12 +79,12 @@ impl Outgoing {
         self.channel.unwrap_or(Channel::Sms)
     }
 
-    /// The idempotency key.
     pub fn request_key(&self) -> Option<RequestKey> {
         self.keyed.as_ref().map(RunningRequest::key)
     }
 
-    pub(super) fn trial(&self) -> Option<&Trial> {
+    /// The trial of one gateway, if it is one.
+    pub fn trial(&self) -> Option<&Trial> {
         self.carried.as_ref()?.trial.as_ref()
     }
 }
@@ -123,10 +116,8 @@ impl Permitted {
     }
 }
 
-/// A trial of one gateway.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// The gateway.
     pub gateway: GatewayName,
     /// Why it did not accept the message, in the words of the log.
     pub error: Arc<OnceLock<String>>,
@@ -196,15 +187,11 @@ pub struct Attempt {
     /// attempt of a run can do.
     #[serde(rename = "attempt")]
     pub number: u8,
-    /// The channel of this attempt.
     pub channel: Channel,
-    /// The gateway of this attempt.
     pub gateway: GatewayName,
     /// The gateway's position in the order of gateways for this number, from 0.
     pub priority: u8,
-    /// The status of the send.
     pub status: SendStatus,
-    /// The number of retries.
     pub retries: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
@@ -212,7 +199,7 @@ pub struct Attempt {
     pub at: Timestamp,
     /// The provider's id of the message.
     pub message_id: Option<String>,
-    /// The provider's error code.
+    /// The provider's.
     pub error_code: Option<u32>,
     /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
@@ -304,11 +291,8 @@ impl TakenAllowance {
 /// A message that is to be sent later, while no client waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowUp {
-    /// When.
     pub due: Timestamp,
-    /// The channel of the next attempt.
     pub channel: Channel,
-    /// Why.
     pub reason: Reason,
     /// The step of the workflow that it belongs to, from 0.
     pub step: u8,

@@ -143,7 +143,7 @@ impl Running {
             shards: shards.clone(),
             capacity,
             keys: Arc::clone(keys.capacity()),
-            attempts: Attempts::new(&shards, settings.attempt_log),
+            attempts: Attempts::new(&shards, &server_key, settings.attempt_log),
             delivery: Arc::clone(&delivery),
             policies: registry.policies(policy),
             server_key,

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, Verified};
 use crate::delivery::GatewayState;
-use crate::delivery::attempts::{ListedAttempt, SendQuery};
+use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::limits::guard::Rule;
@@ -208,13 +208,13 @@ impl Otp {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use onceward::otp::{Otp, PhoneNumber, SendStatus, SendQuery};
+    /// use onceward::otp::{Otp, PhoneNumber, SendStatus, AttemptQuery};
     /// # let directory = tempfile::tempdir()?;
     /// # let otp = Otp::builder(directory.path()).start().await?;
     ///
     /// otp.send_sms("+14155550123").await?;
     /// let number = PhoneNumber::parse("+14155550123", None)?;
-    /// let sends = otp.attempts(&SendQuery { number: Some(number), ..SendQuery::newest(10) }).await?;
+    /// let sends = otp.attempts(&AttemptQuery { to: Some(number), ..AttemptQuery::newest(10) }).await?;
     /// assert_eq!(sends[0].attempt.status, SendStatus::Sent);
     /// # otp.stop().await?;
     /// # Ok(())
@@ -223,11 +223,11 @@ impl Otp {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] after [`Otp::stop`], and while a shard restarts.
-    pub async fn attempts(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
+    pub async fn attempts(&self, query: &AttemptQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        self.engine.running.verifier.attempts().list(query).await
+        Ok(self.engine.running.verifier.attempts().list(query).await?.records)
     }
 
     /// The health of every gateway and its circuit breaker.

@@ -110,7 +110,7 @@ mod verified;
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{ConfigError, ConfigErrors};
 pub use crate::delivery::SendStatus;
-pub use crate::delivery::attempts::{ListedAttempt, SendQuery, StatusFilter, VerifyStatus};
+pub use crate::delivery::attempts::{AttemptQuery, ListedAttempt, StatusFilter, VerifyStatus};
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, PhoneNumber,

@@ -148,7 +148,10 @@ impl Author {
         let Self { actor, request_id, keep_for } = self.clone();
         let entry = AuditEntry { at, keep_until: at.plus(keep_for), actor, request_id, change };
         let random: u64 = view.rng().random();
-        let id = record_id(ServiceId::DEFAULT, random << 8 | u64::from(view.slot()));
+        // By these bytes the log knows the entries of one service from those of others, should it have too many.
+        let service = entry.change.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
+        let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
+        let id = record_id(service, random << 8 | u64::from(view.slot()));
         view.put(id, Some(&entry), Durability::Durable);
     }
 }
@@ -235,15 +238,8 @@ impl AuditQuery {
 pub type AuditLog = RecordLog<AuditEntry>;
 
 impl LogRecord for AuditEntry {
-    /// The service; `None` for entries of no service.
-    type Owner = Option<Sid>;
-
     fn at(&self) -> Timestamp {
         self.at
-    }
-
-    fn owner(&self, _: &Id) -> Option<Sid> {
-        self.change.service
     }
 }
 

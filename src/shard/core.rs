@@ -177,6 +177,7 @@ impl Core {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         let is_settlement = command.load() == Load::Settlement;
+        // A command may go before the next batch only if no other one about its subject waits: they keep their order.
         if waits && alone {
             let is_decided = if is_settlement {
                 self.decide_lazy_settlement(&mut command, now)
@@ -447,6 +448,7 @@ impl Core {
         }
         batch.given_up = true;
         let late = std::mem::take(&mut batch.commands);
+        // What a gateway has done cannot be refused: its settlements wait for the store.
         let (settlements, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|command| command.load() == Load::Settlement);
@@ -612,6 +614,7 @@ impl Core {
         }
         // Decided once this batch is committed.
         self.waiting.extend(queue);
+        // A change that becomes durable takes along the other changes of each decision that rests on it, and these again.
         let mut pass = || {
             decided.iter().fold(false, |more, (_, touched)| make_durable_together(touched, changes) | more)
         };

@@ -11,6 +11,7 @@ mod actor;
 mod capacity;
 pub mod command;
 pub mod core;
+mod map;
 mod queue;
 mod record;
 mod record_log;
@@ -38,10 +39,11 @@ use crate::store::{Owner, Store, StoreError};
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage, room};
 pub use self::command::{Command, Decided, Full, Load, Refusal, Subject};
 pub use self::core::{After, Core, ShardSettings};
+pub use self::map::Map;
 pub use self::record::{
     Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
 };
-pub use self::record_log::{LogFollower, LogPart, LogRange, LogRecord, RecordLog};
+pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::stored::Stored;

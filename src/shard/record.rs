@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::map::Map;
 use super::stored::Stored;
-use super::table::{Map, Table};
+use super::table::Table;
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 
@@ -24,7 +25,7 @@ pub const fn service_of(id: &Id) -> ServiceId {
 }
 
 /// Seeded at random, and faster than the standard library's. The keys of large tables under it are random or keyed
-/// digests; the table of numbers, whose keys clients choose, has its own.
+/// digests; tables of records, whose keys clients choose, have their own.
 pub type Hasher = hashbrown::DefaultHashBuilder;
 
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching,

@@ -1,22 +1,27 @@
 //! Records that are listed by time, the newest first, of which only so many are kept.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included};
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::record::{Id, Record, RecordKey};
+use super::capacity::Shares;
+use super::record::{Record, RecordKey, service_of};
 use super::stored::Stored;
 use super::table::Index;
 use super::{Refusal, Router, Shards};
 use crate::clock::Clock;
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp};
 
 /// Records that are read at once: a shard copies them in some 50 us.
 const PAGE: usize = 512;
+
+/// Entries of an index that are looked at while its shard cannot change it: some 20 us.
+const LOOKS: usize = 4_096;
 
 /// Records that are forgotten at once.
 const FORGET_AT_ONCE: usize = 256;
@@ -24,16 +29,11 @@ const FORGET_AT_ONCE: usize = 256;
 /// Interval between removals of records that are too old.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// A record with a time and an owner.
+/// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
+/// loses its oldest ones first, if there are too many in all.
 pub trait LogRecord: Record {
-    /// The owner of records.
-    type Owner: Ord + Copy + Send + Sync;
-
     /// Its place in lists.
     fn at(&self) -> Timestamp;
-
-    /// An owner of more than half of the records loses its oldest ones first, if there are too many in all.
-    fn owner(&self, id: &Id) -> Self::Owner;
 
     /// Whether lists have it.
     fn is_listed(&self) -> bool {
@@ -44,19 +44,6 @@ pub trait LogRecord: Record {
     fn may_forget(&self) -> bool {
         true
     }
-}
-
-/// Follows the records of one shard beside their log.
-pub trait LogFollower<R>: Send {
-    /// Called for each change, and for each record of a restore. `None` means absent.
-    fn changed(&mut self, key: &RecordKey, before: Option<&R>, after: Option<&R>);
-}
-
-/// Follows nothing.
-pub struct NoFollower;
-
-impl<R> LogFollower<R> for NoFollower {
-    fn changed(&mut self, _: &RecordKey, _: Option<&R>, _: Option<&R>) {}
 }
 
 /// The records that a list is about.
@@ -102,51 +89,48 @@ impl<R: LogRecord> Clone for RecordLog<R> {
     }
 }
 
-/// A record by its time.
-type Dated = (Timestamp, RecordKey);
+/// A record by its time, and whether it may be forgotten.
+type Dated = (Timestamp, RecordKey, bool);
 
-const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] });
-const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] });
+const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] }, false);
+const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] }, true);
 
-/// The records of one shard in order of their owner, of whether they may be forgotten, and of their time. Each is in it
-/// twice: under its owner, and under `None`.
-type Entries<R> = BTreeSet<(Option<<R as LogRecord>::Owner>, bool, Dated)>;
-
-/// The records of all shards.
+/// The records of all shards. The entry of one takes 48 bytes, and one index is enough: the records of one service are
+/// looked for among all, some at a time.
 struct Indexes<R: LogRecord> {
     router: Arc<Router>,
-    shards: Box<[Mutex<Entries<R>>]>,
-    counts: Mutex<Counts<R::Owner>>,
+    shards: Box<[Mutex<BTreeSet<Dated>>]>,
+    counts: Mutex<Counts>,
     keep_at_most: usize,
     /// There are too many records, or the last handle is dropped.
     wake: Arc<Notify>,
+    kind: PhantomData<fn() -> R>,
 }
 
-struct Counts<O> {
+#[derive(Default)]
+struct Counts {
     records: usize,
     /// Of these, records that may be forgotten.
-    forgettable: usize,
-    forgettable_of: BTreeMap<O, usize>,
-    /// The owners of more than half of the forgettable records that are kept.
-    beyond_half: BTreeSet<O>,
+    forgettable: Shares,
+    /// The services with more than half of the forgettable records that are kept.
+    beyond_half: BTreeSet<ServiceId>,
 }
 
-impl<O: Ord + Copy> Counts<O> {
-    fn change(&mut self, owner: O, may_forget: bool, by: isize, keep_at_most: usize) {
-        self.records = self.records.saturating_add_signed(by);
-        if !may_forget {
-            return;
-        }
-        self.forgettable = self.forgettable.saturating_add_signed(by);
-        let own = self.forgettable_of.entry(owner).or_default();
-        *own = own.saturating_add_signed(by);
-        if *own > keep_at_most / 2 {
-            self.beyond_half.insert(owner);
+impl Counts {
+    fn change(&mut self, (_, key, may_forget): &Dated, is_added: bool, keep_at_most: usize) {
+        let service = service_of(&key.id);
+        let forgettable = usize::from(*may_forget);
+        if is_added {
+            self.records += 1;
+            self.forgettable.add(service, forgettable);
         } else {
-            self.beyond_half.remove(&owner);
+            self.records -= 1;
+            self.forgettable.remove(service, forgettable);
         }
-        if *own == 0 {
-            self.forgettable_of.remove(&owner);
+        if self.forgettable.of(service) > keep_at_most / 2 {
+            self.beyond_half.insert(service);
+        } else {
+            self.beyond_half.remove(&service);
         }
     }
 }
@@ -154,11 +138,14 @@ impl<O: Ord + Copy> Counts<O> {
 impl<R: LogRecord> RecordLog<R> {
     /// Follows the records of these shards, and keeps the newest. Needs a tokio runtime.
     pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
-        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| NoFollower)
+        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| {
+            |_: &RecordKey, _: Option<&R>, _: Option<&R>| ()
+        })
     }
 
-    /// The same, without records of before `keep_for`, and with a second follower for each shard.
-    pub fn follow_with<F: LogFollower<R> + 'static>(
+    /// The same, without records of before `keep_for`. `second` is called for each shard that begins; what it returns, for
+    /// each change there, and for each record of a restore. `None` means absent.
+    pub fn follow_with<F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send + 'static>(
         shards: &Shards,
         keep_at_most: usize,
         keep_for: Duration,
@@ -170,14 +157,10 @@ impl<R: LogRecord> RecordLog<R> {
         let indexes = Arc::new(Indexes {
             router,
             shards: by_shard,
-            counts: Mutex::new(Counts {
-                records: 0,
-                forgettable: 0,
-                forgettable_of: BTreeMap::new(),
-                beyond_half: BTreeSet::new(),
-            }),
+            counts: Mutex::default(),
             keep_at_most,
             wake: Arc::clone(&wake),
+            kind: PhantomData,
         });
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
@@ -194,14 +177,14 @@ impl<R: LogRecord> RecordLog<R> {
         lock(&self.0.counts).records
     }
 
-    /// Hands the records of these owners, or of all, to `visit` in pages, the newest record first, from the last one before
-    /// `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
+    /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
+    /// before `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn for_each_page(
         &self,
-        owners: Option<&[R::Owner]>,
+        services: Option<&[ServiceId]>,
         until: Option<Timestamp>,
         mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
@@ -210,20 +193,22 @@ impl<R: LogRecord> RecordLog<R> {
         for shard in 0..indexes.router.shards() {
             indexes.router.read_shard(shard, |_, _| ()).await?;
         }
-        let mut before = until.map_or(LAST, |until| (until, FIRST.1));
-        loop {
+        let is_wanted = |(_, key, _): &Dated| services.is_none_or(|of| of.contains(&service_of(&key.id)));
+        let mut next = Some(until.map_or(LAST, |until| (until, FIRST.1, FIRST.2)));
+        while let Some(before) = next {
             let _turn = indexes.router.page_turn().await;
-            let page = indexes.newest(owners, before);
-            let Some(last) = page.last().copied() else { return Ok(()) };
-            before = last;
-            let found = indexes.router.get_each(page.into_iter().map(|(_, key)| key)).await?;
+            let page;
+            (page, next) = indexes.page(before, Order::NewestFirst, PAGE, is_wanted);
+            let Some((latest_to_come, ..)) = next.or(page.last().copied()) else { return Ok(()) };
+            let found = indexes.router.get_each(page.into_iter().map(|(_, key, _)| key)).await?;
             let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
             let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
             records.sort_unstable_by_key(|(key, record)| std::cmp::Reverse((record.at(), *key)));
-            if let Break(()) = visit(records, last.0) {
+            if let Break(()) = visit(records, latest_to_come) {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// The records that fit with their keys, the newest first.
@@ -234,13 +219,13 @@ impl<R: LogRecord> RecordLog<R> {
         self.list_of(None, range).await
     }
 
-    /// The same of these owners.
+    /// The same of these services.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn list_of(
         &self,
-        owners: Option<&[R::Owner]>,
+        services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&R) -> bool>,
     ) -> Result<LogPart<R>, Refusal> {
         let LogRange { since, until, fits, mut skip, limit, read } = range;
@@ -258,30 +243,29 @@ impl<R: LogRecord> RecordLog<R> {
             stopped = (left == 0).then_some(latest_to_come);
             if left == 0 { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(owners, until, take).await?;
+        self.for_each_page(services, until, take).await?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         Ok(LogPart { records: found, has_more, stopped })
     }
 
-    /// Removes the records of an owner that fit and may go. They are gone from memory, and from the disk with the next
+    /// Removes the records of a service that fit and may go. They are gone from memory, and from the disk with the next
     /// commit. Returns `true` if one fits.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn erase(
         &self,
-        owner: R::Owner,
+        service: ServiceId,
         fits: impl Fn(&R) -> bool,
         may_go: impl Fn(&R) -> bool + Copy + Send + 'static,
     ) -> Result<bool, Refusal> {
         let mut about = Vec::new();
-        let owners = [owner];
         let find = |records: Vec<(RecordKey, R)>, _| {
             about.extend(records.into_iter().filter(|(_, record)| fits(record)).map(|(key, _)| key));
             Continue(())
         };
-        self.for_each_page(Some(&owners), None, find).await?;
+        self.for_each_page(Some(&[service]), None, find).await?;
         for keys in about.chunks(PAGE) {
             self.0.router.evict(keys.iter().copied(), may_go).await;
         }
@@ -293,66 +277,90 @@ impl<R: LogRecord> Indexes<R> {
     fn clear(&self, shard: usize) {
         let Some(index) = self.shards.get(shard) else { return };
         let entries = std::mem::take(&mut *lock(index));
-        for (owner, may_forget, _) in entries {
-            if let Some(owner) = owner {
-                lock(&self.counts).change(owner, may_forget, -1, self.keep_at_most);
-            }
-        }
+        let mut counts = lock(&self.counts);
+        entries.iter().for_each(|dated| counts.change(dated, false, self.keep_at_most));
     }
 
-    /// A page of the newest records of these owners, or of all, before `before`; the newest first.
-    fn newest(&self, owners: Option<&[R::Owner]>, before: Dated) -> Vec<Dated> {
-        let owners: BTreeSet<Option<R::Owner>> =
-            owners.map_or_else(|| [None].into(), |owners| owners.iter().copied().map(Some).collect());
-        let mut found = Vec::new();
+    /// The first `most` wanted records behind `from` in an order, and the entry behind which to go on. May have fewer
+    /// although more follow, because it looks at a limited number of entries.
+    fn page(
+        &self,
+        from: Dated,
+        order: Order,
+        most: usize,
+        is_wanted: impl Fn(&Dated) -> bool,
+    ) -> (Vec<Dated>, Option<Dated>) {
+        let (mut found, mut reached) = (Vec::new(), Vec::new());
         for index in &self.shards {
             let index = lock(index);
-            for (owner, may_forget) in owners.iter().flat_map(|owner| [(*owner, false), (*owner, true)]) {
-                let range = (Included((owner, may_forget, FIRST)), Excluded((owner, may_forget, before)));
-                found.extend(index.range(range).rev().map(|(_, _, dated)| *dated).take(PAGE));
+            let entries: &mut dyn Iterator<Item = &Dated> = match order {
+                Order::NewestFirst => &mut index.range(..from).rev(),
+                Order::OldestFirst => &mut index.range((Excluded(from), Unbounded)),
+            };
+            let mut taken = 0;
+            for (place, dated) in entries.enumerate() {
+                if is_wanted(dated) {
+                    found.push(*dated);
+                    taken += 1;
+                }
+                if taken == most || place + 1 == LOOKS {
+                    reached.push(*dated);
+                    break;
+                }
             }
         }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.truncate(PAGE);
-        found
-    }
-
-    /// The oldest records that may be forgotten, of one owner or of all; the oldest first.
-    fn oldest(&self, of: Option<R::Owner>, most: usize) -> Vec<Dated> {
-        let mut found = Vec::new();
-        for index in &self.shards {
-            let index = lock(index);
-            found.extend(
-                index.range((of, true, FIRST)..(of, true, LAST)).map(|(_, _, dated)| *dated).take(most),
-            );
-        }
-        found.sort_unstable();
-        found.truncate(most);
-        found
-    }
-
-    /// Forgets some records if there are too many, else some of before `oldest`. Returns whether there may be more.
-    async fn forget(&self, oldest: Timestamp) -> bool {
-        let count = || lock(&self.counts).forgettable;
-        let before = count();
-        let surplus = match before.saturating_sub(self.keep_at_most) {
-            0 => {
-                let mut old = self.oldest(None, FORGET_AT_ONCE);
-                old.truncate(old.partition_point(|(at, _)| *at <= oldest));
-                old
+        // What one shard has behind the place that another one has reached comes with the next page.
+        let next = match order {
+            Order::NewestFirst => {
+                found.sort_unstable_by(|a, b| b.cmp(a));
+                let next = reached.into_iter().max();
+                found.retain(|dated| next.is_none_or(|next| *dated >= next));
+                next
             }
-            too_many => {
-                let beyond_half = lock(&self.counts).beyond_half.first().copied();
-                self.oldest(beyond_half, too_many.min(FORGET_AT_ONCE))
+            Order::OldestFirst => {
+                found.sort_unstable();
+                let next = reached.into_iter().min();
+                found.retain(|dated| next.is_none_or(|next| *dated <= next));
+                next
             }
         };
-        if surplus.is_empty() {
-            return false;
+        if found.len() > most {
+            found.truncate(most);
+            return (found.clone(), found.last().copied());
         }
-        self.router.evict(surplus.into_iter().map(|(_, key)| key), R::may_forget).await;
-        // A shard keeps records with a change on its way to the disk for now.
-        count() < before
+        (found, next)
     }
+
+    /// Forgets some records if there are too many, else some of before `oldest`. Looks behind `from`, and moves it over
+    /// entries that stay. Returns whether there may be more.
+    async fn forget(&self, oldest: Timestamp, from: &mut Dated) -> bool {
+        let (before, service) = {
+            let counts = lock(&self.counts);
+            (counts.forgettable.held(), counts.beyond_half.first().copied())
+        };
+        let too_many = before.saturating_sub(self.keep_at_most);
+        let most = if too_many > 0 { too_many.min(FORGET_AT_ONCE) } else { FORGET_AT_ONCE };
+        let goes = |(at, key, may_forget): &Dated| match too_many {
+            0 => *may_forget && *at <= oldest,
+            _ => *may_forget && service.is_none_or(|service| service_of(&key.id) == service),
+        };
+        let (surplus, next) = self.page(*from, Order::OldestFirst, most, goes);
+        if surplus.is_empty() {
+            *from = next.filter(|(at, ..)| too_many > 0 || *at <= oldest).unwrap_or(FIRST);
+            tokio::task::yield_now().await;
+            return *from != FIRST;
+        }
+        self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
+        // A shard keeps records with a change on its way to the disk for now.
+        lock(&self.counts).forgettable.held() < before
+    }
+}
+
+/// The order of a page.
+#[derive(Clone, Copy)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
 }
 
 impl<R: LogRecord> Drop for Indexes<R> {
@@ -368,10 +376,14 @@ async fn forget_surplus<R: LogRecord>(
     clock: Arc<dyn Clock>,
     keep_for: Duration,
 ) {
+    let mut from = FIRST;
     loop {
-        let _ = tokio::time::timeout(FORGET_EVERY, wake.notified()).await;
+        if tokio::time::timeout(FORGET_EVERY, wake.notified()).await.is_err() {
+            // Records that were passed over may be forgotten by now.
+            from = FIRST;
+        }
         let Some(indexes) = indexes.upgrade() else { return };
-        while indexes.forget(clock.now().minus(keep_for)).await {}
+        while indexes.forget(clock.now().minus(keep_for), &mut from).await {}
     }
 }
 
@@ -386,29 +398,27 @@ struct Follower<R: LogRecord, F> {
     second: F,
 }
 
-impl<R: LogRecord, F: LogFollower<R>> Index for Follower<R, F> {
+impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let record = |stored: Option<&Stored>| stored?.record::<R>();
         let (before, after) = (record(before), record(after));
-        self.second.changed(key, before.as_ref(), after.as_ref());
-        let place = |record: &R| (record.owner(&key.id), record.may_forget(), (record.at(), *key));
-        let was = before.as_ref().filter(|record| record.is_listed()).map(place);
-        let is = after.as_ref().filter(|record| record.is_listed()).map(place);
+        (self.second)(key, before.as_ref(), after.as_ref());
+        let dated = |record: &R| (record.at(), *key, record.may_forget());
+        let was = before.as_ref().filter(|record| record.is_listed()).map(dated);
+        let is = after.as_ref().filter(|record| record.is_listed()).map(dated);
         let Some(index) = self.indexes.shards.get(self.shard).filter(|_| was != is) else { return };
         let Indexes { counts, keep_at_most, wake, .. } = &*self.indexes;
         let (mut index, mut counts) = (lock(index), lock(counts));
-        if let Some((owner, may_forget, dated)) = was
-            && index.remove(&(Some(owner), may_forget, dated))
+        if let Some(was) = was
+            && index.remove(&was)
         {
-            index.remove(&(None, may_forget, dated));
-            counts.change(owner, may_forget, -1, *keep_at_most);
+            counts.change(&was, false, *keep_at_most);
         }
-        if let Some((owner, may_forget, dated)) = is
-            && index.insert((Some(owner), may_forget, dated))
+        if let Some(is) = is
+            && index.insert(is)
         {
-            index.insert((None, may_forget, dated));
-            counts.change(owner, may_forget, 1, *keep_at_most);
-            if may_forget && counts.forgettable > *keep_at_most {
+            counts.change(&is, true, *keep_at_most);
+            if counts.forgettable.held() > *keep_at_most {
                 wake.notify_one();
             }
         }

@@ -14,7 +14,6 @@ use tokio::task::spawn_blocking;
 use super::Shared;
 use super::record::{Kinds, RecordError, RecordKey};
 use super::table::Tables;
-use crate::engine::SLOTS;
 use crate::store::{Slots, StoreError};
 
 /// Threads that fill tables. Reading takes longer than filling: more threads would wait.
@@ -56,14 +55,8 @@ pub async fn restore(
     let threads = owners.len().clamp(1, LOADERS);
     let damage = Arc::new(Mutex::new(None));
     let (mut senders, mut filled) = (Vec::new(), Vec::new());
-    let records = usize::try_from(shared.store.expected_records()).unwrap_or(usize::MAX);
-    let tables_for = |slots: &Slots| {
-        let mut tables = Tables::new(kinds);
-        tables.reserve(records / SLOTS * slots.iter().count());
-        tables
-    };
     for loader in 0..threads {
-        let tables: Vec<Tables> = owners.iter().skip(loader).step_by(threads).map(tables_for).collect();
+        let tables = owners.iter().skip(loader).step_by(threads).map(|_| Tables::new(kinds)).collect();
         let (to, from) = sync_channel(WAITING);
         let (kinds, damage) = (kinds.clone(), Arc::clone(&damage));
         let fill = move || fill_from(tables, &kinds, &from, &damage);

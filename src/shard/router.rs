@@ -143,7 +143,11 @@ impl Router {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard does not run.
-    pub async fn for_each<R: Record>(&self, page: usize, mut visit: impl FnMut(R)) -> Result<(), Refusal> {
+    pub async fn for_each<R: Record>(
+        &self,
+        page: usize,
+        mut visit: impl FnMut(RecordKey, R),
+    ) -> Result<(), Refusal> {
         for shard in 0..self.shards() {
             let mut end = usize::MAX;
             while end > 0 {
@@ -151,8 +155,11 @@ impl Router {
                 let read = move |tables: &Tables, now| tables.page(R::KIND, end, page, now);
                 let records;
                 (records, end) = self.read_shard(shard, read).await?;
-                let decoded = records.into_iter().filter_map(|(_, stored)| stored.record());
-                decoded.for_each(&mut visit);
+                for (key, stored) in records {
+                    if let Some(record) = stored.record() {
+                        visit(key, record);
+                    }
+                }
             }
         }
         Ok(())

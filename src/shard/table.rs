@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
-use indexmap::IndexMap;
 
-use super::record::{Hasher, Kinds, Record, RecordError, RecordKey, RecordKind};
+use super::record::{Kinds, Record, RecordError, RecordKey, RecordKind};
 use super::stored::Stored;
 use crate::domain::Timestamp;
 
@@ -39,63 +38,21 @@ pub trait Table: Send {
     /// # Errors
     /// [`RecordError`] if a record cannot be decoded.
     fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
-        for (key, bytes) in records {
+        // Read first: the loop that adds them then waits for several places of a large table at once.
+        let read = |(key, bytes): &(RecordKey, Bytes)| {
             let expires = (kind.expires)(bytes)?;
             let is_older = bytes.first() != Some(&kind.version);
             let bytes = if is_older { (kind.rewrite)(bytes)? } else { bytes.clone() };
-            self.set(*key, Stored::encoded(bytes, expires));
-        }
+            Ok((*key, Stored::encoded(bytes, expires)))
+        };
+        let records = records.iter().map(read).collect::<Result<Records, RecordError>>()?;
+        records.into_iter().for_each(|(key, stored)| self.set(key, stored));
         Ok(())
-    }
-    /// Prepares for about `records` records.
-    fn reserve(&mut self, records: usize) {
-        let _ = records;
     }
 }
 
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
-
-/// The general form of a table: an insertion-ordered map of encoded records.
-#[derive(Default)]
-pub struct Map(IndexMap<RecordKey, (Box<[u8]>, Timestamp), Hasher>);
-
-impl Map {
-    fn stored((bytes, expires): &(Box<[u8]>, Timestamp)) -> Stored {
-        Stored::encoded(Bytes::copy_from_slice(bytes), *expires)
-    }
-}
-
-impl Table for Map {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, key: &RecordKey) -> Option<Stored> {
-        self.0.get(key).map(Self::stored)
-    }
-
-    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        self.0.get_index(position).map(|(key, value)| (*key, Self::stored(value)))
-    }
-
-    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        self.0.get_index(position).map(|(key, (_, expires))| (*key, *expires))
-    }
-
-    fn set(&mut self, key: RecordKey, record: Stored) {
-        self.0.insert(key, (Box::from(&record.bytes()[..]), record.expires));
-    }
-
-    fn remove(&mut self, key: &RecordKey) -> bool {
-        let removed = self.0.swap_remove(key).is_some();
-        // Frees memory after a flood of records.
-        if self.0.len() < self.0.capacity() / 4 && self.0.capacity() > 1_024 {
-            self.0.shrink_to(self.0.len() * 2);
-        }
-        removed
-    }
-}
 
 /// Follows the changes of one kind in memory: a secondary index, a schedule, a snapshot for readers.
 pub trait Index: Send {
@@ -143,11 +100,6 @@ impl Tables {
             added_since_sweep: BTreeMap::new(),
             scan: Scan::default(),
         }
-    }
-
-    /// Prepares for about `records` records in all.
-    pub fn reserve(&mut self, records: usize) {
-        self.by_kind.values_mut().for_each(|table| table.reserve(records));
     }
 
     /// Attaches an index to a kind. The index first receives every present record.

@@ -322,7 +322,7 @@ async fn what_rests_on_a_refused_change_is_refused_with_it() {
 /// Counts how often a record is read.
 #[derive(Default)]
 struct CountingTable {
-    map: table::Map,
+    map: Map,
     reads: Arc<AtomicUsize>,
 }
 

@@ -30,7 +30,7 @@ use crate::limits::guard::AlertConsumer;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::trace::Tracer;
 use crate::registry::Registry;
-use crate::shard::{RecordLog, Refusal, Shards, Usage};
+use crate::shard::{RecordKey, RecordLog, Refusal, Shards, Usage};
 
 pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};
@@ -120,9 +120,12 @@ impl Outbox {
             metrics: Arc::clone(shards.metrics()),
         });
         let followed = Arc::clone(&queues);
-        let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| Follower {
-            queues: Arc::clone(&followed),
-            sequences: Arc::clone(&sequences),
+        let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| {
+            let (queues, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
+            let follower = Follower { queues, sequences };
+            move |key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>| {
+                follower.changed(key, before, after);
+            }
         });
         let unattempted = OncePerSecond::default();
         let inner = Inner { shards, registry, transport, queues, log, recorder, tracer, unattempted };

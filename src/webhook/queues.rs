@@ -16,7 +16,7 @@ use super::record::{DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::recorder::Sequences;
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
-use crate::shard::{Id, LogFollower, RecordKey, Shares, service_of};
+use crate::shard::{Id, RecordKey, Shares, service_of};
 
 /// Requests that a webhook has in flight at once.
 const AT_ONCE: usize = 8;
@@ -381,8 +381,8 @@ pub(super) struct Follower {
     pub sequences: Arc<Sequences>,
 }
 
-impl LogFollower<EventRecord> for Follower {
-    fn changed(&mut self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
+impl Follower {
+    pub fn changed(&self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
         let end = |record: Option<&EventRecord>| match record {
             Some(EventRecord::Expected(end)) => Some(end.due()),
             Some(EventRecord::Delivery(_)) | None => None,

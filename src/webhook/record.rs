@@ -11,7 +11,7 @@ use super::request::{AttemptError, Posted};
 use super::{About, Detail, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
 use crate::engine::{SlotHash, VerificationName};
-use crate::shard::{Id, LogRecord, Record, RecordKey, service_of};
+use crate::shard::{Id, LogRecord, Record, RecordKey};
 
 /// Retention of a delivery after its end, counted from its event.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -73,17 +73,11 @@ impl Record for EventRecord {
 }
 
 impl LogRecord for EventRecord {
-    type Owner = ServiceId;
-
     fn at(&self) -> Timestamp {
         match self {
             Self::Delivery(delivery) => delivery.event.at,
             Self::Expected(end) => end.expires,
         }
-    }
-
-    fn owner(&self, id: &Id) -> ServiceId {
-        service_of(id)
     }
 
     fn is_listed(&self) -> bool {

@@ -129,8 +129,8 @@ impl Captured {
     fn leaves(&self, task: Task) {
         match task {
             Task::Deliver(sending) => self.locked().push(Left::Message(Box::new(sending))),
-            Task::Ask(asking) => self.locked().push(Left::Check(asking)),
-            Task::Tell(..) | Task::Allow(..) => {}
+            Task::AskGateway(asking) => self.locked().push(Left::Check(asking)),
+            Task::TellGateway(..) | Task::TellGuard(..) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::log::AttemptLog;
 use crate::domain::{AttemptLogKey, PhoneNumber, Timestamp};
-use crate::shard::{LogFollower, RecordKey};
+use crate::shard::RecordKey;
 
 /// The planned sends of all shards.
 pub(super) struct Plans {
@@ -43,12 +43,38 @@ impl Plans {
         Self { shards: (0..shards).map(|_| Mutex::default()).collect(), planned: Notify::new() }
     }
 
-    /// The empty plans of a shard, which now passes all its records.
-    pub(super) fn begin(self: &Arc<Self>, shard: usize) -> Follower {
+    /// Follows the records of a shard that now passes them all.
+    pub(super) fn follow(
+        self: &Arc<Self>,
+        shard: usize,
+    ) -> impl FnMut(&RecordKey, Option<&AttemptLog>, Option<&AttemptLog>) + use<> {
         if let Some(plans) = self.shards.get(shard) {
             *lock(plans) = PlansOfShard::default();
         }
-        Follower { shard, plans: Arc::clone(self) }
+        let plans = Arc::clone(self);
+        move |key, before, after| plans.changed(shard, key, before, after)
+    }
+
+    fn changed(
+        &self,
+        shard: usize,
+        key: &RecordKey,
+        before: Option<&AttemptLog>,
+        after: Option<&AttemptLog>,
+    ) {
+        let due = |log: Option<&AttemptLog>| log?.plan.as_ref().map(|plan| plan.follow_up.due);
+        let (was, is) = (due(before), due(after));
+        let Some(of_shard) = self.shards.get(shard).filter(|_| was != is) else { return };
+        let key = AttemptLogKey::from_id(key.id);
+        let PlansOfShard { by_due, plans } = &mut *lock(of_shard);
+        if let Some(Waiting { until: Some(until), .. }) = plans.remove(&key) {
+            by_due.remove(&(until, key));
+        }
+        if let (Some(due), Some(log)) = (is, after) {
+            plans.insert(key, Waiting { number: log.number, until: Some(due) });
+            by_due.insert((due, key));
+            self.planned.notify_one();
+        }
     }
 
     /// Whether nothing is planned.
@@ -88,28 +114,4 @@ impl Plans {
 
 fn lock(of_shard: &Mutex<PlansOfShard>) -> MutexGuard<'_, PlansOfShard> {
     of_shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Follows the plans of one shard.
-pub(super) struct Follower {
-    shard: usize,
-    plans: Arc<Plans>,
-}
-
-impl LogFollower<AttemptLog> for Follower {
-    fn changed(&mut self, key: &RecordKey, before: Option<&AttemptLog>, after: Option<&AttemptLog>) {
-        let due = |log: Option<&AttemptLog>| log?.plan.as_ref().map(|plan| plan.follow_up.due);
-        let (was, is) = (due(before), due(after));
-        let Some(of_shard) = self.plans.shards.get(self.shard).filter(|_| was != is) else { return };
-        let key = AttemptLogKey::from_id(key.id);
-        let PlansOfShard { by_due, plans } = &mut *lock(of_shard);
-        if let Some(Waiting { until: Some(until), .. }) = plans.remove(&key) {
-            by_due.remove(&(until, key));
-        }
-        if let (Some(due), Some(log)) = (is, after) {
-            plans.insert(key, Waiting { number: log.number, until: Some(due) });
-            by_due.insert((due, key));
-            self.plans.planned.notify_one();
-        }
-    }
 }

@@ -5,23 +5,47 @@ use std::collections::BTreeMap;
 use super::log::{AttemptLog, VerifyStatus};
 use super::status::StatusFilter;
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp,
+};
 use crate::gateway::ReceiptStatus;
 
-/// A filter of sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SendQuery {
-    /// Only attempts to this number; `None` for every number.
-    pub number: Option<PhoneNumber>,
-    /// Only attempts of this service; `None` for every service.
-    pub service: Option<ServiceId>,
-    /// Only attempts with this status; `None` for every status.
+/// The attempts that a list is about, and how many of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptQuery {
+    /// Of one of these services; `None` for all.
+    pub services: Option<Vec<ServiceId>>,
+    /// Made at or after this moment.
+    pub after: Option<Timestamp>,
+    /// Made before this moment.
+    pub before: Option<Timestamp>,
+    /// To this number.
+    pub to: Option<PhoneNumber>,
+    /// To numbers of this country.
+    pub country: Option<Region>,
+    /// To numbers that begin with these digits, without a `+`.
+    pub prefix: Option<String>,
+    /// On this channel.
+    pub channel: Option<Channel>,
+    /// Of this verification (`VE`).
+    pub verification: Option<Sid>,
+    /// That led to a verified number, or did not.
+    pub converted: Option<bool>,
+    /// By this gateway.
+    pub gateway: Option<GatewayName>,
+    /// With this status.
     pub status: Option<StatusFilter>,
-    /// Only attempts at this moment or after it.
-    pub since: Timestamp,
-    /// Only attempts before this moment.
-    pub until: Option<Timestamp>,
-    /// The largest number of attempts; the newest are listed.
+    /// With this error code of the provider.
+    pub error: Option<u32>,
+    /// To numbers that end with these digits.
+    pub ending: Option<String>,
+    /// With this id of the provider's.
+    pub message: Option<String>,
+    /// The most verifications that are read; `None` for all.
+    pub read: Option<usize>,
+    /// How many of the newest are left out.
+    pub skip: usize,
+    /// The largest number of attempts.
     pub limit: usize,
 }
 
@@ -55,19 +79,52 @@ impl ListedAttempt {
     }
 }
 
-impl SendQuery {
+impl AttemptQuery {
     /// The newest attempts, at most `limit`.
     pub const fn newest(limit: usize) -> Self {
-        Self { number: None, service: None, status: None, since: Timestamp::EPOCH, until: None, limit }
+        Self {
+            services: None,
+            after: None,
+            before: None,
+            to: None,
+            country: None,
+            prefix: None,
+            channel: None,
+            verification: None,
+            converted: None,
+            gateway: None,
+            status: None,
+            error: None,
+            ending: None,
+            message: None,
+            read: None,
+            skip: 0,
+            limit,
+        }
     }
 
-    /// Whether it asks for this attempt.
-    pub fn fits(&self, row: &ListedAttempt) -> bool {
-        self.number.is_none_or(|number| number == row.number)
-            && self.service.is_none_or(|service| service == row.id.key.service)
-            && row.attempt.at >= self.since
-            && self.until.is_none_or(|until| row.attempt.at < until)
-            && self.status.is_none_or(|status| status.fits(row))
+    /// No earlier attempt is wanted.
+    pub(super) fn since(&self) -> Timestamp {
+        self.after.unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// Whether it asks for this attempt, of a verification that is asked for.
+    pub(super) fn fits(&self, listed: &ListedAttempt) -> bool {
+        let (row, number) = (&listed.attempt, listed.number);
+        let digits = || number.as_u64().to_string();
+        row.at >= self.since()
+            && self.before.is_none_or(|before| row.at < before)
+            && self.to.is_none_or(|to| number == to)
+            && self.channel.is_none_or(|channel| row.channel == channel)
+            && self.converted.is_none_or(|converted| listed.converted == converted)
+            && self.gateway.is_none_or(|gateway| row.gateway == gateway)
+            && self.error.is_none_or(|error| row.error_code == Some(error))
+            && self.status.is_none_or(|status| status.fits(listed))
+            && self.message.as_ref().is_none_or(|id| row.message_id.as_ref() == Some(id))
+            && self.ending.as_ref().is_none_or(|ending| digits().ends_with(ending.as_str()))
+            && self.prefix.as_ref().is_none_or(|prefix| digits().starts_with(prefix.as_str()))
+            // Costs microseconds; therefore it comes last.
+            && self.country.is_none_or(|country| number.region() == Some(country))
     }
 }
 

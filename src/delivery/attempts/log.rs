@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChange, Reason, SendStatus};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::{Id, LogRecord, Record, service_of};
+use crate::shard::{Id, LogRecord, Record};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -130,14 +130,8 @@ impl Record for AttemptLog {
 }
 
 impl LogRecord for AttemptLog {
-    type Owner = ServiceId;
-
     fn at(&self) -> Timestamp {
         self.last_attempt_at()
-    }
-
-    fn owner(&self, id: &Id) -> ServiceId {
-        service_of(id)
     }
 
     fn may_forget(&self) -> bool {

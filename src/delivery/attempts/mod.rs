@@ -19,15 +19,15 @@ use std::time::Duration;
 
 use self::index::Plans;
 use crate::config::AttemptLogSettings;
-use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::VerificationName;
+use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::engine::{Sealer, VerificationAddress};
 use crate::shard::{
     LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
 };
 
 pub use self::decide::{AttemptLogWriter, Checked};
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, SendQuery, Totals, attempts_of};
+pub use self::list::{AttemptQuery, ListedAttempt, Totals, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
 
@@ -38,24 +38,8 @@ pub struct Attempts {
     log: RecordLog<AttemptLog>,
     plans: Arc<Plans>,
     settings: AttemptLogSettings,
-}
-
-/// The attempts that a list is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AttemptScope {
-    /// Those of all services.
-    All,
-    /// Those of these services.
-    Services(Vec<ServiceId>),
-    /// Those of a verification. The slot of its record is unknown, because an import under another server key moves the
-    /// number to another slot; therefore every slot is searched.
-    Verification(ServiceId, VerificationName),
-}
-
-impl AttemptScope {
-    fn of(query: &SendQuery) -> Self {
-        query.service.map_or(Self::All, |service| Self::Services(vec![service]))
-    }
+    /// Opens the ids of verifications.
+    sealer: Sealer,
 }
 
 /// Longer than a verification takes from its first message to its last: a code lives an hour at most.
@@ -68,13 +52,13 @@ fn record_key(key: AttemptLogKey) -> RecordKey {
 
 impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
-    pub fn new(shards: &Shards, settings: AttemptLogSettings) -> Self {
+    pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let router = Arc::clone(shards.router());
         let plans = Arc::new(Plans::new(router.shards()));
         let followed = Arc::clone(&plans);
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |shard| followed.begin(shard));
-        Self { router, log, plans, settings }
+        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |shard| followed.follow(shard));
+        Self { router, log, plans, settings, sealer: Sealer::new(key) }
     }
 
     /// The limits on attempt logs.
@@ -95,31 +79,39 @@ impl Attempts {
         self.router.get(record_key(key)).await
     }
 
-    /// Passes the attempts of `scope` to `visit` page by page, and the number of verifications that they are of. The
-    /// verification with the newest attempt comes first, from the last one before `until` on. No attempt on a later page is newer than the timestamp. Dropping the future ends the work.
+    /// Passes the attempts that a query asks for to `visit` page by page, and the number of verifications that were read.
+    /// The verification with the newest attempt comes first. No attempt on a later page is newer than the timestamp.
+    /// Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     async fn for_each_page(
         &self,
-        scope: &AttemptScope,
-        until: Option<Timestamp>,
+        query: &AttemptQuery,
         mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, usize, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
-        if let AttemptScope::Verification(service, name) = *scope {
+        let services = query.services.as_deref();
+        if let Some(sid) = &query.verification {
+            let address = self.sealer.open_verification(sid);
+            let is_visible =
+                |address: &VerificationAddress| services.is_none_or(|of| of.contains(&address.service));
+            let Some(VerificationAddress { service, number, name }) = address.filter(is_visible) else {
+                return Ok(());
+            };
+            // The slot of the record is unknown, because an import under another server key moves the number to another
+            // slot.
             let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-            let _ = visit(&mut self.read(keys).await?, 1, Timestamp::EPOCH);
+            let found = self.read(keys).await?;
+            let _ =
+                visit(&mut found.filter(|row| row.number == number && query.fits(row)), 1, Timestamp::EPOCH);
             return Ok(());
         }
-        let services = match scope {
-            AttemptScope::Services(services) => Some(services.as_slice()),
-            AttemptScope::All | AttemptScope::Verification(..) => None,
-        };
+        let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
             let count = records.len();
             let attempts =
                 records.into_iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
-            visit(&mut attempts.into_iter(), count, latest_to_come)
+            visit(&mut attempts.filter(|row| query.fits(row)), count, latest_to_come)
         };
         self.log.for_each_page(services, until, page).await
     }
@@ -161,93 +153,55 @@ impl Attempts {
         Ok(services)
     }
 
-    /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.
+    /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn each(
         &self,
-        scope: &AttemptScope,
-        since: Timestamp,
+        query: &AttemptQuery,
         mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
         let each = |attempts: &mut dyn Iterator<Item = ListedAttempt>, _, latest_to_come: Timestamp| {
             attempts.for_each(&mut visit);
-            if latest_to_come < since { Break(()) } else { Continue(()) }
+            if latest_to_come < query.since() { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(scope, None, each).await
+        self.for_each_page(query, each).await
     }
 
-    /// The newest attempts of `scope` at or after `since` that `fits` accepts, at most `most`, the newest first. Reads
-    /// no more pages than these need.
+    /// The attempts that a query asks for, the newest first. Reads no more pages than these need. A verification whose
+    /// last message came a day after the query's end may be missing.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn newest(
-        &self,
-        scope: &AttemptScope,
-        since: Timestamp,
-        fits: impl Fn(&ListedAttempt) -> bool,
-        most: usize,
-    ) -> Result<Vec<ListedAttempt>, Refusal> {
-        Ok(self.newest_read(scope, (since, None), fits, most, usize::MAX).await?.records)
-    }
-
-    /// The same from `since` until before `until`, of the newest `read` verifications there, up to a page more. A
-    /// verification whose last message came a day after `until` may be missing.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn newest_read(
-        &self,
-        scope: &AttemptScope,
-        (since, until): (Timestamp, Option<Timestamp>),
-        fits: impl Fn(&ListedAttempt) -> bool,
-        most: usize,
-        read: usize,
-    ) -> Result<LogPart<ListedAttempt>, Refusal> {
+    pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
         let mut records: Vec<ListedAttempt> = Vec::new();
-        let (mut left, mut stopped) = (read, None);
-        let in_time =
-            |row: &ListedAttempt| row.attempt.at >= since && until.is_none_or(|until| row.attempt.at < until);
+        let (mut left, mut stopped) = (query.read.unwrap_or(usize::MAX), None);
+        let most = query.skip.saturating_add(query.limit);
         let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, count, latest_to_come: Timestamp| {
             left = left.saturating_sub(count);
-            records.extend(attempts.filter(|row| in_time(row) && fits(row)));
+            records.extend(attempts);
             list::keep_newest(&mut records, most);
             let is_complete =
                 records.len() == most && records.last().is_none_or(|row| row.attempt.at > latest_to_come);
-            if is_complete || latest_to_come < since {
+            if is_complete || latest_to_come < query.since() {
                 return Break(());
             }
             stopped = (left == 0).then_some(latest_to_come);
             if left == 0 { Break(()) } else { Continue(()) }
         };
-        let from = until.map(|until| until.plus(LONGEST_VERIFICATION));
-        self.for_each_page(scope, from, take).await?;
+        self.for_each_page(query, take).await?;
+        records.drain(..query.skip.min(records.len()));
         Ok(LogPart { records, has_more: false, stopped })
-    }
-
-    /// The newest attempts that a query asks for.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
-        let fits = |listed: &ListedAttempt| query.fits(listed);
-        self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await
     }
 
     /// The numbers of the attempts that a query asks for, whatever its limit.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn totals(&self, query: &SendQuery) -> Result<Totals, Refusal> {
+    pub async fn totals(&self, query: &AttemptQuery) -> Result<Totals, Refusal> {
         let mut totals = Totals::default();
-        let count = |listed: ListedAttempt| {
-            if query.fits(&listed) {
-                totals.add(&listed);
-            }
-        };
-        self.each(&AttemptScope::of(query), query.since, count).await?;
+        self.each(query, |listed| totals.add(&listed)).await?;
         Ok(totals)
     }
 

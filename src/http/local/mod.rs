@@ -17,7 +17,7 @@ use super::v2::params::Parameter as _;
 use super::v2::webhooks::WebhookView;
 use super::v2::{Error, Request};
 use crate::delivery::Trial;
-use crate::delivery::attempts::{Attempts, ListedAttempt, SendQuery, StatusFilter};
+use crate::delivery::attempts::{AttemptQuery, Attempts, ListedAttempt, StatusFilter};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::{masked, refusals_in_words};
@@ -89,7 +89,7 @@ fn message(listed: &ListedAttempt) -> Value {
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: &Request<'_>) -> Result<Response, Error> {
     let found = local(request)?.attempts.list(&query(request)?).await.map_err(Error::from)?;
-    Ok(Response::ok(&json!({"messages": found.iter().map(message).collect::<Vec<_>>()})))
+    Ok(Response::ok(&json!({"messages": found.records.iter().map(message).collect::<Vec<_>>()})))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
@@ -99,15 +99,15 @@ pub async fn totals(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&json!({"totals": totals.rows().map(total).collect::<Vec<_>>()})))
 }
 
-fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
+fn query(request: &Request<'_>) -> Result<AttemptQuery, Error> {
     let fields = &request.fields;
-    Ok(SendQuery {
-        number: PhoneNumber::find(fields, "Number")?,
-        service: service(request)?.map(|service| service.id),
+    Ok(AttemptQuery {
+        to: PhoneNumber::find(fields, "Number")?,
+        services: service(request)?.map(|service| vec![service.id]),
         status: fields.parsed("Status", StatusFilter::accepted(), StatusFilter::parse)?,
-        since: Timestamp::find(fields, "Since")?.unwrap_or(Timestamp::EPOCH),
-        until: Timestamp::find(fields, "Until")?,
-        limit: limit(request)?,
+        after: Timestamp::find(fields, "Since")?,
+        before: Timestamp::find(fields, "Until")?,
+        ..AttemptQuery::newest(limit(request)?)
     })
 }
 
@@ -171,16 +171,9 @@ async fn services_with_messages(
     request: &Request<'_>,
     number: PhoneNumber,
 ) -> Result<BTreeSet<String>, Error> {
-    let query = SendQuery {
-        number: Some(number),
-        service: None,
-        status: None,
-        since: Timestamp::EPOCH,
-        until: None,
-        limit: limit(request)?,
-    };
+    let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
     let found = local(request)?.attempts.list(&query).await.map_err(Error::from)?;
-    Ok(found.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
+    Ok(found.records.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.

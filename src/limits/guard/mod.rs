@@ -215,7 +215,7 @@ impl PumpingGuard {
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
         let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
-        router.for_each(PAGE, |GuardRecord(row)| guard.restore(row)).await?;
+        router.for_each(PAGE, |_, GuardRecord(row)| guard.restore(row)).await?;
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let names = metrics.service_names().clone();

@@ -124,7 +124,7 @@ impl History {
         self.flush().await;
         // A record may come twice.
         let mut found = HashMap::new();
-        let visit = |row: Row| {
+        let visit = |_, row: Row| {
             let Series { resolution: known, start, .. } = row.series;
             if known == resolution && from <= start && start < to {
                 found.insert(row.series, row);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::world::{ANNA, Own, World, code};
 use crate::config::{Overrides, Sources};
-use crate::otp::{GatewayName, Otp, OtpBuilder, SendQuery, StartError, VerifyStatus};
+use crate::otp::{AttemptQuery, GatewayName, Otp, OtpBuilder, StartError, VerifyStatus};
 
 /// The settings of the Go framework's component, for gateways that these tests do not call.
 const GO_FRAMEWORK: &str = r#"{
@@ -124,7 +124,7 @@ async fn a_setting_of_the_program_replaces_that_of_the_file() {
 async fn the_attempts_are_listed_with_what_became_of_them() {
     let world = World::new();
     let otp = world.start().await;
-    let all = SendQuery::newest(10);
+    let all = AttemptQuery::newest(10);
     assert_eq!(otp.attempts(&all).await.expect("a list"), []);
     let id = otp.send_sms(ANNA).await.expect("sent").message_id().to_owned();
     assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());

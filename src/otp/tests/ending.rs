@@ -8,11 +8,11 @@ use super::world::{ANNA, Own, World, code, secs, wrong};
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
 use crate::node::load_or_create;
-use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, SendQuery, StartError};
+use crate::otp::{AttemptQuery, ErrorClass, GatewayName, Otp, OtpError, Refusal, StartError};
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
-const ALL: SendQuery = SendQuery::newest(10);
+const ALL: AttemptQuery = AttemptQuery::newest(10);
 
 /// Ends like a killed process: all tasks are gone.
 fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {

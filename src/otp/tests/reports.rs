@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use super::world::{ANNA, Own, World};
 use crate::otp::{
-    CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal, SendQuery,
+    AttemptQuery, CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal,
 };
 
 const PUBLIC_URL: &str = "https://example.com/otp";
@@ -52,7 +52,7 @@ async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
 }
 
 async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
-    let rows = otp.attempts(&SendQuery::newest(1)).await.expect("a list");
+    let rows = otp.attempts(&AttemptQuery::newest(1)).await.expect("a list");
     rows.first().and_then(|row| row.attempt.receipt)
 }
 

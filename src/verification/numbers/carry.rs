@@ -12,7 +12,7 @@ use super::reply::{Reply, SendOutcome};
 use super::send;
 use super::verifier::Verifier;
 use crate::delivery::attempts::{AttemptLogWriter, VerifyStatus};
-use crate::delivery::{Carried, CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
+use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
@@ -57,6 +57,18 @@ impl CarryUse {
     pub fn has_outcomes(&self, now: Timestamp) -> bool {
         self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_EXPECTED_FOR))
     }
+}
+
+/// Another system's code, and what to remember of its message. Has no `Debug`: it contains a code.
+pub struct CarriedCode {
+    /// The code.
+    pub code: Code,
+    /// How long it can be used.
+    pub life: Duration,
+    /// How long a repetition sends nothing, if this is longer than the life.
+    pub remembered_for: Duration,
+    /// Remembers the last message to the number, for its outcome.
+    pub of_number: RequestKey,
 }
 
 /// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
@@ -106,16 +118,18 @@ impl Verifier {
     pub async fn carry(
         &self,
         mut outgoing: Outgoing,
-        code: Code,
-        carried: Carried,
+        carried: CarriedCode,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
-        let (key, options) = (outgoing.key, SendOptions { life: carried.life, length: code.length() });
+        let key = outgoing.key;
+        let options = SendOptions { life: carried.life, length: carried.code.length() };
         let _permit = self.limit.acquire(key.service, true)?;
         if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
             return Err(Refusal::SendsOverloaded);
         }
         let reserve =
             || self.deps.keys.reserve(key.service).map_err(|full| Refusal::TableFull { table: full.table });
+        // One place for the key of the code, and one for the number's last message. Their records are written when the message
+        // has left, and a message that left must not find the table full.
         let _places = (reserve()?, reserve()?);
         outgoing.client.only_number = !self.has_outcomes(key.service).await?;
         if let Err(refusal) = self.assess(&mut outgoing) {
@@ -124,16 +138,14 @@ impl Verifier {
         }
         let begun = self.begin_carry(key, options).await;
         let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
-        let (of_number, remembered_for) = (carried.of_number, carried.remembered_for);
-        outgoing.carried = Some(carried);
         let id = permitted.permit.verification.salt.id();
         let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
         carrying.messages.messages().insert(key, carrying.id);
-        let delivered = self.delivery.deliver(&outgoing, &permitted, &code, &carrying).await;
+        let delivered = self.delivery.deliver(&outgoing, &permitted, &carried.code, &carrying).await;
         drop(carrying);
         send::facts(&outgoing, true, &delivered).for_each(|fact| self.deps.metrics.count(&fact));
         self.not_sent(key, delivered.certainly_not_sent());
-        self.end_carry(outgoing, permitted, delivered, (of_number, remembered_for)).await
+        self.end_carry(outgoing, permitted, delivered, carried).await
     }
 
     /// Reserves the log of the attempts, in which receipts find them.
@@ -157,7 +169,7 @@ impl Verifier {
         outgoing: Outgoing,
         permitted: Permitted,
         delivered: Delivered,
-        (of_number, remembered_for): (RequestKey, Duration),
+        CarriedCode { of_number, remembered_for, .. }: CarriedCode,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
         let (settings, now, key) = (self.deps.attempt_log, self.now(), outgoing.key);
         let outcome = match &delivered.result {
@@ -174,7 +186,7 @@ impl Verifier {
         let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
         let last = delivered.attempts.last().map(|attempt| attempt.number);
         let last = last.map(|attempt| AttemptId { key: permitted.log, attempt });
-        let is_trial = outgoing.carried.as_ref().is_some_and(|carried| carried.trial.is_some());
+        let is_trial = outgoing.trial().is_some();
         let is_sent = matches!(outcome, Ok(SendOutcome::Sent { .. }));
         // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
@@ -244,7 +256,7 @@ impl Verifier {
     /// [`Refusal::Stopping`] while a shard does not run.
     pub async fn carry_uses(&self) -> Result<Vec<CarryUse>, Refusal> {
         let mut uses = Vec::new();
-        self.shards.router().for_each(PAGE, |found: CarryUse| uses.push(found)).await?;
+        self.shards.router().for_each(PAGE, |_, found: CarryUse| uses.push(found)).await?;
         uses.sort_by_key(|found| found.service);
         Ok(uses)
     }

@@ -1,6 +1,6 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::command::{Answer, Decision, Effect};
+use super::command::{Answer, Busy, Decision, Effect};
 use super::reply::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, Checked, VerifyStatus};
@@ -31,18 +31,18 @@ pub struct End {
     pub was_erased: bool,
 }
 
-/// Decides a submitted code. `None` while a gateway is being asked about another one.
-pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Option<()> {
+/// Decides a submitted code.
+pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<(), Busy> {
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
     let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
     let outcome = match step {
-        CheckStep::Busy { .. } => return None,
+        CheckStep::Busy { .. } => return Err(Busy),
         CheckStep::AskGateway(permit) => {
             decision.put(next, Durability::Durable);
             decision.emit_lockout(&next);
-            decision.effect(Effect::Ask(permit));
-            return Some(());
+            decision.effect(Effect::AskGateway(permit));
+            return Ok(());
         }
         CheckStep::Decided(outcome) => outcome,
     };
@@ -59,7 +59,7 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Option<()
     };
     let looked_at = decision.before.map(|v| v.salt).zip(status);
     decided(decision, outcome, &next, looked_at, Ok(()));
-    Some(())
+    Ok(())
 }
 
 /// Settles a check with the answer of the gateway that holds the code.
@@ -147,17 +147,16 @@ fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channe
     let (recipient, gateway) = (decision.key, checked.accepted_by);
     decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
     if step == VerificationStep::Approved {
-        decision.effect(Effect::Allow(GuardNews::Verified));
+        decision.effect(Effect::TellGuard(GuardNews::Verified));
     }
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
-/// `None` while a gateway is being asked about a code.
-pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Option<()> {
+pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy> {
     let End { ending, named, audited, was_erased, .. } = end;
     let (next, outcome) = engine::end(decision.state, &decision.rules, *ending, *named, decision.now);
     let ended = match outcome {
-        EndOutcome::Busy { .. } => return None,
+        EndOutcome::Busy { .. } => return Err(Busy),
         EndOutcome::Ended(verification) => verification,
         EndOutcome::NotFound => None,
     };
@@ -185,7 +184,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Option<()> {
             let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
             let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
             for ticket in attempts.into_iter().flatten() {
-                decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+                decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
             }
             has_effect
         }
@@ -213,5 +212,5 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Option<()> {
     }
     let reply = Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) };
     decision.effect(Effect::Reply(Answer::End(reply)));
-    Some(())
+    Ok(())
 }

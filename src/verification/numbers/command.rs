@@ -31,7 +31,6 @@ use crate::shard::{
     After, Capacity, Command, Decided, Durability, Load, Record, RecordKey, Refusal, Reservation, Shards,
     Subject, Tables, Transaction,
 };
-use crate::template::MessageStyle;
 use crate::webhook::{EventRecorder, NumberEvent};
 
 /// What decisions about numbers need.
@@ -109,11 +108,10 @@ pub enum Task {
     /// Hand a message to the gateways.
     Deliver(Sending),
     /// Ask the gateway that holds a code. The attempt is already durable.
-    Ask(Asking),
+    AskGateway(Asking),
     /// Tell a gateway how the code of its message ended.
-    Tell(NumberKey, ToldEnd),
-    /// Tell the pumping guard.
-    Allow(NumberKey, GuardNews),
+    TellGateway(NumberKey, ToldEnd),
+    TellGuard(NumberKey, GuardNews),
 }
 
 /// A message at the gateways.
@@ -219,15 +217,21 @@ pub enum Request {
 /// What a decision about a number asks for. Nothing of it happens before the changes are durable.
 #[derive(Debug)]
 pub enum Effect {
-    /// Hand the message to delivery. A planned one has its style with it.
-    Deliver(Permitted, Option<MessageStyle>),
+    /// Hand the message of the request to delivery.
+    Deliver(Permitted),
+    /// Hand a planned message to delivery.
+    DeliverPlanned(Box<Outgoing>, Permitted),
     /// Ask the gateway that holds the code.
-    Ask(CheckPermit),
+    AskGateway(CheckPermit),
     Reply(Answer),
-    Tell(ToldEnd),
-    Allow(GuardNews),
+    TellGateway(ToldEnd),
+    TellGuard(GuardNews),
     Count(Fact),
 }
+
+/// A gateway is being asked about a code of the number: the command waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Busy;
 
 /// The reply to a command.
 #[derive(Debug)]
@@ -240,9 +244,9 @@ pub enum Answer {
     NothingDue,
 }
 
-/// What is left to do after a decision about a number.
-pub struct Made {
-    effects: Vec<Effect>,
+/// What a decision about a number asks for, in order.
+pub struct Effects {
+    list: Vec<Effect>,
     /// Held until new records are in their tables.
     _reserved: [Option<Reservation>; 2],
 }
@@ -271,7 +275,7 @@ impl NumberCommand {
     }
 
     /// The places of an idempotency key and of a number that the command adds to their tables.
-    fn reserve(&self, view: &mut Transaction<'_>) -> Result<[Option<Reservation>; 2], Decided<Made>> {
+    fn reserve(&self, view: &mut Transaction<'_>) -> Result<[Option<Reservation>; 2], Decided<Effects>> {
         let Request::Send(outgoing, _) = &self.request else { return Ok([None, None]) };
         let NumberKey { service, is_test, .. } = self.key;
         let place_of_key = match outgoing.request_key() {
@@ -287,16 +291,10 @@ impl NumberCommand {
         let place = self.deps.capacity.of(is_test).reserve(service).map_err(Decided::Full)?;
         Ok([place_of_key, Some(place)])
     }
-
-    /// The state of the number now, which later commands of the same batch may have changed.
-    fn verification_now(&self, after: &After<'_>) -> Option<Verification> {
-        let state = after.get::<NumberState>(self.subject.slot, self.subject.id)?;
-        state.at(&self.deps.policies.of(self.key.service), after.now()).verification()
-    }
 }
 
 impl Command for NumberCommand {
-    type Made = Made;
+    type Made = Effects;
 
     fn subject(&self) -> Subject {
         self.subject
@@ -333,57 +331,84 @@ impl Command for NumberCommand {
         }
     }
 
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Made> {
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Effects> {
         let reserved = match self.reserve(view) {
             Ok(reserved) => reserved,
             Err(decided) => return decided,
         };
         let mut decision = Decision::new(self, view);
-        let is_decided = match &self.request {
+        let decided = match &self.request {
             Request::Send(outgoing, _) => send::send(&mut decision, outgoing),
             Request::Resume(log, _) => send::resume(&mut decision, *log),
             Request::Check(check, _) => check::check(&mut decision, check),
             Request::End(end, _) => check::end(&mut decision, end),
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
                 send::settle(&mut decision, outgoing, permitted, delivered);
-                Some(())
+                Ok(())
             }
             Request::SettleCheck(asking, result) => {
                 check::settle(&mut decision, &asking.permit, *result);
-                Some(())
+                Ok(())
             }
         };
-        match is_decided {
-            Some(()) => Decided::Made(Made { effects: decision.effects, _reserved: reserved }),
-            // A gateway is being asked about a code of the number.
-            None => Decided::Wait,
+        match decided {
+            Ok(()) => Decided::Made(Effects { list: decision.effects, _reserved: reserved }),
+            Err(Busy) => Decided::Wait,
         }
     }
 
-    fn perform(mut self, made: Made, after: &mut After<'_>) {
+    fn perform(mut self, effects: Effects, after: &mut After<'_>) {
         drop(self.span.take());
-        let deps = Arc::clone(&self.deps);
-        let (key, mut left) = (self.key, Some(self));
-        for effect in made.effects {
+        let (key, deps) = (self.key, Arc::clone(&self.deps));
+        // A decision answers the caller, or hands the request on; which of them comes last, because it takes the command.
+        let mut last = None;
+        for effect in effects.list {
             match effect {
                 Effect::Count(fact) => deps.metrics.count(&fact),
-                Effect::Allow(news) => (deps.outside)(&deps, Task::Allow(key, news)),
-                Effect::Tell(end) => (deps.outside)(&deps, Task::Tell(key, end)),
-                Effect::Reply(answer) => {
-                    if let Some(command) = left.take() {
-                        command.reply(answer);
-                    }
-                }
-                Effect::Deliver(permitted, style) => {
-                    if let Some(command) = left.take() {
-                        command.deliver(permitted, style, after);
-                    }
-                }
-                Effect::Ask(permit) => {
-                    if let Some(command) = left.take() {
-                        command.ask(permit, after);
-                    }
-                }
+                Effect::TellGuard(news) => (deps.outside)(&deps, Task::TellGuard(key, news)),
+                Effect::TellGateway(end) => (deps.outside)(&deps, Task::TellGateway(key, end)),
+                Effect::Reply(_)
+                | Effect::Deliver(_)
+                | Effect::DeliverPlanned(..)
+                | Effect::AskGateway(_) => last = Some(effect),
+            }
+        }
+        let command = Performed { key, subject: self.subject, deps, after };
+        match (self.request, last) {
+            (Request::Send(outgoing, responder), Some(Effect::Deliver(permitted))) => {
+                command.deliver(Sending { outgoing, permitted, caller: Caller::Client(responder) });
+            }
+            (Request::Resume(_, responder), Some(Effect::DeliverPlanned(outgoing, permitted))) => {
+                command.deliver(Sending { outgoing, permitted, caller: Caller::FollowUp(responder) });
+            }
+            (Request::Check(check, responder), Some(Effect::AskGateway(permit))) => {
+                command.ask(Asking { check, permit, responder });
+            }
+            // The caller may repeat the request with its key at once.
+            (Request::Send(outgoing, responder), Some(Effect::Reply(Answer::Send(reply)))) => {
+                drop(outgoing);
+                responder.send(reply);
+            }
+            (
+                Request::Settle(Sending { outgoing, caller, .. }, _),
+                Some(Effect::Reply(Answer::Send(reply))),
+            ) => {
+                drop(outgoing);
+                caller.reply(reply);
+            }
+            (
+                Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
+                Some(Effect::Reply(Answer::Check(reply))),
+            ) => responder.send(reply),
+            (Request::End(_, responder), Some(Effect::Reply(Answer::End(reply)))) => {
+                responder.send(Ok(reply));
+            }
+            (Request::Resume(_, responder), Some(Effect::Reply(Answer::NothingDue))) => {
+                responder.send(Ok(()));
+            }
+            // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
+            (request, effect) => {
+                tracing::error!(?request, ?effect, "decision not performed");
             }
         }
     }
@@ -394,7 +419,7 @@ impl Command for NumberCommand {
             span.fail();
         }
         let Self { key, request, deps, .. } = self;
-        let not_sent = |ticket| (deps.outside)(&deps, Task::Allow(key, GuardNews::NotSent(ticket)));
+        let not_sent = |ticket| (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
         match request {
             Request::Send(outgoing, responder) => {
                 outgoing.allowance.refundable().into_iter().for_each(not_sent);
@@ -419,67 +444,50 @@ impl Command for NumberCommand {
     }
 }
 
-impl NumberCommand {
-    fn reply(self, answer: Answer) {
-        match (self.request, answer) {
-            // The caller may repeat the request with its key at once.
-            (Request::Send(outgoing, responder), Answer::Send(reply)) => {
-                drop(outgoing);
-                responder.send(reply);
-            }
-            (Request::Settle(Sending { outgoing, caller, .. }, _), Answer::Send(reply)) => {
-                drop(outgoing);
-                caller.reply(reply);
-            }
-            (
-                Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
-                Answer::Check(reply),
-            ) => responder.send(reply),
-            (Request::End(_, responder), Answer::End(reply)) => responder.send(Ok(reply)),
-            (Request::Resume(_, responder), Answer::NothingDue) => responder.send(Ok(())),
-            // No decision answers another request than its own. To drop a responder answers as a failed shard does.
-            _ => {}
-        }
+/// A command whose decision is durable, without its request.
+struct Performed<'a, 'b> {
+    key: NumberKey,
+    subject: Subject,
+    deps: Arc<NumberDeps>,
+    after: &'a mut After<'b>,
+}
+
+impl Performed<'_, '_> {
+    /// The state of the number now, which later commands of the same batch may have changed.
+    fn state(&self) -> Option<NumberState> {
+        self.after.get(self.subject.slot, self.subject.id)
+    }
+
+    fn enqueue(self, request: Request) {
+        let Self { key, deps, after, .. } = self;
+        after.enqueue(NumberCommand::new(key, request, deps));
     }
 
     /// Hands the message to delivery, unless a later command of the same batch made its code useless.
-    fn deliver(self, mut permitted: Permitted, style: Option<MessageStyle>, after: &mut After<'_>) {
-        after.mark_at_gateway();
-        let live = self.verification_now(after).filter(|v| v.is_live(after.now()));
-        let Self { key, request, deps, .. } = self;
-        let (outgoing, caller) = match request {
-            Request::Send(outgoing, responder) => (outgoing, Caller::Client(responder)),
-            Request::Resume(_, responder) => {
-                (Box::new(send::planned(key, &permitted, style)), Caller::FollowUp(responder))
-            }
-            Request::Check(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => return,
-        };
+    fn deliver(self, mut sending: Sending) {
+        self.after.mark_at_gateway();
+        let now = self.after.now();
+        let state = self.state().map(|state| state.at(&self.deps.policies.of(self.key.service), now));
+        let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
+        let Sending { outgoing, permitted, .. } = &mut sending;
         if let Some(live) = live.filter(|live| permitted.permit.is_for(live)) {
             // A later command of the batch may have prolonged its life, which the message states.
             permitted.permit.verification.expires = live.expires;
-            return (deps.outside)(&deps, Task::Deliver(Sending { outgoing, permitted, caller }));
+            return (self.deps.outside)(&self.deps, Task::Deliver(sending));
         }
-        let delivered = Delivered::unsent(SendResult::NoLongerUsable, &outgoing, &permitted);
-        after.enqueue(Self::new(
-            key,
-            Request::Settle(Sending { outgoing, permitted, caller }, delivered),
-            deps,
-        ));
+        let delivered = Delivered::unsent(SendResult::NoLongerUsable, outgoing, permitted);
+        self.enqueue(Request::Settle(sending, delivered));
     }
 
     /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
-    fn ask(self, permit: CheckPermit, after: &mut After<'_>) {
-        after.mark_at_gateway();
-        let now = after.now();
-        let state = after.get::<NumberState>(self.subject.slot, self.subject.id);
-        let asked = state.and_then(|state| state.verification());
-        let is_open = asked.is_some_and(|v| v.is_checked_by(&permit) && v.is_checking(now));
-        let Self { key, request: Request::Check(check, responder), deps, .. } = self else { return };
-        let asking = Asking { check, permit, responder };
-        if is_open {
-            return (deps.outside)(&deps, Task::Ask(asking));
+    fn ask(self, asking: Asking) {
+        self.after.mark_at_gateway();
+        let now = self.after.now();
+        let asked = self.state().and_then(|state| state.verification());
+        if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(now)) {
+            return (self.deps.outside)(&self.deps, Task::AskGateway(asking));
         }
-        after.enqueue(Self::new(key, Request::SettleCheck(asking, Ok(CheckResult::NotAsked)), deps));
+        self.enqueue(Request::SettleCheck(asking, Ok(CheckResult::NotAsked)));
     }
 }
 
@@ -545,7 +553,7 @@ impl<'a, 'b> Decision<'a, 'b> {
         if self.deps.told_ends.contains(&end)
             && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
         {
-            self.effects.push(Effect::Tell(ToldEnd { gateway, message_id, end }));
+            self.effects.push(Effect::TellGateway(ToldEnd { gateway, message_id, end }));
         }
     }
 

@@ -36,19 +36,19 @@ pub fn with_gateways(
                 // The future is large: it is moved once, into its box.
                 tokio::spawn(Box::pin(deliver));
             }
-            Task::Ask(asking) => {
+            Task::AskGateway(asking) => {
                 tokio::spawn(async move {
                     let result = ask(&delivery, &shards, &asking).await;
                     let (key, settle) = (asking.check.key, Request::SettleCheck(asking, result));
                     shards.submit(NumberCommand::new(key, settle, deps));
                 });
             }
-            Task::Tell(key, ToldEnd { gateway, message_id, end }) => {
+            Task::TellGateway(key, ToldEnd { gateway, message_id, end }) => {
                 tokio::spawn(async move {
                     delivery.report_code_end(key.service, gateway, &message_id, end).await;
                 });
             }
-            Task::Allow(key, news) => {
+            Task::TellGuard(key, news) => {
                 if let Some(guard) = delivery.guard() {
                     guard.learn(key, news);
                 }

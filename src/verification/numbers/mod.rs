@@ -23,7 +23,7 @@ pub use crate::domain::NumberKey;
 pub use crate::engine::SendOptions;
 pub use crate::registry::Policies;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
-pub use carry::CarryUse;
+pub use carry::{CarriedCode, CarryUse};
 pub use check::End;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
 pub use table::NumberCapacity;

@@ -2,9 +2,9 @@
 
 use rand::Rng as _;
 
-use super::command::{Answer, Decision, Effect};
+use super::command::{Answer, Busy, Decision, Effect};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
-use crate::delivery::attempts::AttemptLogWriter;
+use crate::delivery::attempts::{AttemptLogWriter, PlannedSend};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
@@ -16,11 +16,10 @@ use crate::observe::metrics::{
     Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 use crate::shard::{Durability, Refusal};
-use crate::template::MessageStyle;
 use crate::webhook::NumberEvent;
 
-/// Decides a message that a client asks for. `None` while a gateway is being asked about a code of the number.
-pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Option<()> {
+/// Decides a message that a client asks for.
+pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(), Busy> {
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
@@ -32,11 +31,11 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Opti
         number,
         options: outgoing.options.unwrap_or(policy.code),
         channel,
-        verification: outgoing.is_named.then_some(VerificationOptions { supplied_code, is_test }),
+        verification: outgoing.has_limits.then_some(VerificationOptions { supplied_code, is_test }),
     };
     let (next, outcome) = engine::begin(decision.state, &decision.rules, request, salt, now);
     let permit = match outcome {
-        BeginOutcome::Busy { .. } => return None,
+        BeginOutcome::Busy { .. } => return Err(Busy),
         BeginOutcome::Permitted(permit) => Ok(permit),
         BeginOutcome::Locked { until } => Err((SendOutcome::Locked { until }, SendEnd::Locked)),
         BeginOutcome::Limited(limit) => Err((SendOutcome::Limited(limit), SendEnd::Limited)),
@@ -48,12 +47,12 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Opti
             decision.emit_lockout(&next);
             decision.count(Fact::Send(unsent(decision.key, channel, end)));
             if let Some(ticket) = outgoing.allowance.refundable() {
-                decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+                decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
             }
             decision.effect(Effect::Reply(Answer::Send(Ok(Reply::new(outcome, now, None)))));
         }
     }
-    Some(())
+    Ok(())
 }
 
 fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendPermit, next: NumberState) {
@@ -66,7 +65,7 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
     // A test number is sent no message: the caller knows the code.
     let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number) };
     if let Some(verification) = next.verification() {
-        let tags = outgoing.is_named.then_some(&outgoing.tags);
+        let tags = outgoing.has_limits.then_some(&outgoing.tags);
         decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });
     }
     decision.emit_lockout(&next);
@@ -84,23 +83,23 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
         let log = AttemptLogKey::new(service, verification.salt.id(), decision.view.slot());
         let begins = begins(&permit, now);
         let permitted = Permitted { permit, begins, log, first_attempt, follow_up: None };
-        decision.effect(Effect::Deliver(permitted, None));
+        decision.effect(Effect::Deliver(permitted));
     }
 }
 
-/// Decides a planned message that is due. `None` while a gateway is being asked about a code of the number.
-pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Option<()> {
+/// Decides a planned message that is due.
+pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<(), Busy> {
     let settings = decision.deps.attempt_log;
     let nothing_due = Effect::Reply(Answer::NothingDue);
     // The plan began, was put off or was dropped since it was due.
     let Some(plan) = AttemptLogWriter::new(decision.view, log, settings).due() else {
         decision.effect(nothing_due);
-        return Some(());
+        return Ok(());
     };
     let outcome = if decision.deps.policies.serves(decision.key.service) {
         let (next, outcome) = engine::resume(decision.state, &decision.rules, plan.salt, decision.now);
         let durability = match outcome {
-            ResumeOutcome::Busy { .. } => return None,
+            ResumeOutcome::Busy { .. } => return Err(Busy),
             // The results of earlier sends may not be durable yet. If a crash lost them, a failure of this send would
             // withdraw a code that a recipient already has.
             ResumeOutcome::Permitted(_) => Durability::Durable,
@@ -115,27 +114,23 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Opt
     let mut writer = AttemptLogWriter::new(decision.view, log, settings);
     if let ResumeOutcome::Permitted(permit) = outcome {
         let first_attempt = writer.begin_follow_up();
-        let follow_up = Some(plan.follow_up);
-        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up };
-        decision.effect(Effect::Deliver(permitted, Some(plan.style)));
+        let PlannedSend { style, follow_up, .. } = *plan;
+        let outgoing = Outgoing {
+            channel: Some(follow_up.channel),
+            allowance: follow_up.allowance,
+            style,
+            ..Outgoing::new(decision.key)
+        };
+        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up: Some(follow_up) };
+        decision.effect(Effect::DeliverPlanned(Box::new(outgoing), permitted));
     } else {
         writer.drop_follow_up(Failure::NoLongerUsable);
         if let Some(ticket) = plan.follow_up.allowance.refundable() {
-            decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+            decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
         }
         decision.effect(nothing_due);
     }
-    Some(())
-}
-
-/// The message of a plan.
-pub(super) fn planned(key: NumberKey, permitted: &Permitted, style: Option<MessageStyle>) -> Outgoing {
-    let mut outgoing = Outgoing::new(key);
-    if let Some(follow_up) = &permitted.follow_up {
-        (outgoing.channel, outgoing.allowance) = (Some(follow_up.channel), follow_up.allowance);
-    }
-    outgoing.style = style.unwrap_or_default();
-    outgoing
+    Ok(())
 }
 
 /// Settles a send with its result.
@@ -166,7 +161,7 @@ pub(super) fn settle(
     decision.emit_lockout(&next);
     // No message has left for the plan that this send takes the place of.
     for ticket in replaced_plan.into_iter().chain(delivered.certainly_not_sent()) {
-        decision.effect(Effect::Allow(GuardNews::NotSent(ticket)));
+        decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
     }
     for fact in facts(outgoing, permitted.begins, delivered) {
         decision.count(fact);

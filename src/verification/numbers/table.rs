@@ -1,10 +1,5 @@
-//! The numbers a shard owns, in memory.
-//!
-//! The state of one number takes 64 bytes: `packed` is that form, `numbers` stores and indexes it. A state
-//! that does not fit, such as one of a verification with an id of its own, is kept whole in a map.
+//! The numbers that a shard owns, in memory.
 
-mod numbers;
-mod packed;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -12,14 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::numbers::Numbers;
-use crate::domain::NumberKey;
-use crate::domain::Timestamp;
+use crate::domain::{NumberKey, Timestamp};
 use crate::engine::NumberState;
 use crate::observe::metrics::ServiceNames;
-use crate::shard::{
-    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode,
-};
+use crate::shard::{Capacity, LimitedTable, Map, RecordError, RecordKey, RecordKind, Shares, Stored, Table};
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
 #[derive(Clone)]
@@ -44,87 +35,89 @@ impl NumberCapacity {
     pub fn of(&self, is_test: bool) -> &Arc<Capacity> {
         &self.0[usize::from(is_test)]
     }
+
+    fn change(&self, key: &RecordKey, before: bool, after: bool) {
+        if let Some(NumberKey { service, is_test, .. }) = NumberKey::from_id(&key.id) {
+            self.of(is_test).change(service, usize::from(before), usize::from(after));
+        }
+    }
+
+    /// The places of many records, which are summed up first: the tables of all shards load at the same time.
+    fn shares(keys: impl Iterator<Item = RecordKey>) -> [Shares; 2] {
+        let mut shares = <[Shares; 2]>::default();
+        for NumberKey { service, is_test, .. } in keys.filter_map(|key| NumberKey::from_id(&key.id)) {
+            shares[usize::from(is_test)].add(service, 1);
+        }
+        shares
+    }
 }
 
 /// Numbers by key. Each counts in a [`NumberCapacity`].
 pub struct NumberTable {
-    numbers: Numbers,
+    map: Map,
     capacity: NumberCapacity,
 }
 
 impl NumberTable {
     /// An empty table whose numbers count in `capacity`.
     pub fn new(capacity: NumberCapacity) -> Self {
-        Self { numbers: Numbers::default(), capacity }
+        Self { map: Map::default(), capacity }
     }
 }
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        let mut held = <[Shares; 2]>::default();
-        for (_, key, _) in (0..self.numbers.len()).filter_map(|position| self.numbers.at(position)) {
-            held[usize::from(key.is_test)].add(key.service, 1);
-        }
+        let keys = (0..self.map.len()).filter_map(|position| Some(self.map.end_at(position)?.0));
+        let held = NumberCapacity::shares(keys);
         self.capacity.0.iter().zip(&held).for_each(|(capacity, held)| capacity.remove_all(held));
     }
 }
 
-fn record_key(slot: u8, key: &NumberKey) -> RecordKey {
-    RecordKey { slot, kind: NumberState::KIND, id: key.id() }
-}
-
 impl Table for NumberTable {
     fn len(&self) -> usize {
-        self.numbers.len()
+        self.map.len()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
-        self.numbers.get(&NumberKey::from_id(&key.id)?).map(Stored::of)
+        self.map.get(key)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), Stored::of(state)))
+        self.map.at(position)
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), state.expires()))
+        self.map.end_at(position)
     }
 
+    /// Drops a verification that has expired: a count of wrong codes is kept for long.
     fn compact(&mut self, position: usize, now: Timestamp) {
-        self.numbers.compact(position, now);
-    }
-
-    fn reserve(&mut self, records: usize) {
-        self.numbers.reserve(records);
+        if !self.map.is_large(position) {
+            return;
+        }
+        let Some((key, stored)) = self.map.at(position) else { return };
+        let state = stored.record::<NumberState>();
+        if let Some(smaller) = state.and_then(|state| state.without_expired_verification(now)) {
+            self.map.set(key, Stored::of(smaller));
+        }
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        let (Some(number), Some(state)) = (NumberKey::from_id(&key.id), record.record()) else { return };
-        let before = self.numbers.insert(key.slot, number, state);
-        self.capacity.of(number.is_test).change(number.service, usize::from(before.is_some()), 1);
+        let before = self.map.len();
+        self.map.set(key, record);
+        self.capacity.change(&key, self.map.len() == before, true);
     }
 
-    fn load(&mut self, records: &[(RecordKey, Bytes)], _: &RecordKind) -> Result<(), RecordError> {
-        let read = |(key, bytes): &(RecordKey, Bytes)| {
-            let state = decode(bytes)?;
-            Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
-        };
-        let states = records.iter().filter_map(|record| read(record).transpose());
-        let states: Vec<(u8, NumberKey, NumberState)> = states.collect::<Result<_, _>>()?;
-        // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let mut added = <[Shares; 2]>::default();
-        for (_, key, _) in &states {
-            added[usize::from(key.is_test)].add(key.service, 1);
-        }
-        self.numbers.load(states);
+    fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
+        self.map.load(records, kind)?;
+        let added = NumberCapacity::shares(records.iter().map(|(key, _)| *key));
         self.capacity.0.iter().zip(&added).for_each(|(capacity, added)| capacity.add_all(added));
         Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let Some(key) = NumberKey::from_id(&key.id) else { return false };
-        let before = self.numbers.remove(&key);
-        self.capacity.of(key.is_test).change(key.service, usize::from(before.is_some()), 0);
-        before.is_some()
+        let was_held = self.map.remove(key);
+        self.capacity.change(key, was_held, false);
+        was_held
     }
 }

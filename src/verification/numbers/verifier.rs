@@ -25,9 +25,7 @@ use crate::gateway::{CodeEnd, Receipt};
 use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
 use crate::observe::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
-use crate::shard::{
-    Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Tables, Transaction, service_of,
-};
+use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
 use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
 
 /// A number that is locked out.
@@ -313,7 +311,7 @@ impl Verifier {
             })
         });
         found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
-        router.for_each(PAGE, |event: EventRecord| found.extend(event.service_about(number))).await?;
+        router.for_each(PAGE, |_, event: EventRecord| found.extend(event.service_about(number))).await?;
         Ok(found)
     }
 
@@ -323,31 +321,15 @@ impl Verifier {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
-        let router = self.shards.router();
-        let mut lockouts = Lockouts { most, ..Lockouts::default() };
-        for shard in 0..router.shards() {
-            let mut end = usize::MAX;
-            while end > 0 {
-                let _turn = router.page_turn().await;
-                let policies = self.deps.policies.clone();
-                let read = move |tables: &Tables, now| {
-                    let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
-                    let locked = page.into_iter().filter_map(|(key, stored)| {
-                        let NumberKey { service, number, .. } = NumberKey::from_id(&key.id)?;
-                        let state: NumberState = stored.record()?;
-                        let LockoutState { until, wrong_codes, .. } =
-                            state.lockout(&policies.of(service), now);
-                        Some(LockedNumber { service, number, until: until?, wrong_codes })
-                    });
-                    (locked.collect::<Vec<_>>(), end)
-                };
-                let page;
-                (page, end) = router.read_shard(shard, read).await?;
-                for locked in page {
-                    lockouts.add(locked);
-                }
+        let (now, mut lockouts) = (self.now(), Lockouts { most, ..Lockouts::default() });
+        let note = |key: RecordKey, state: NumberState| {
+            let Some(NumberKey { service, number, .. }) = NumberKey::from_id(&key.id) else { return };
+            let LockoutState { until, wrong_codes, .. } = state.lockout(&self.deps.policies.of(service), now);
+            if let Some(until) = until {
+                lockouts.add(LockedNumber { service, number, until, wrong_codes });
             }
-        }
+        };
+        self.shards.router().for_each(PAGE, note).await?;
         Ok((lockouts.found.into_values().rev().collect(), lockouts.count))
     }
 

@@ -9,7 +9,8 @@ mod request;
 mod serve;
 mod view;
 
-pub use request::{AttemptQuery, BeginRequest, CarryCode, CheckCode, Ending, VerificationTarget};
+pub use crate::delivery::attempts::AttemptQuery;
+pub use request::{BeginRequest, CarryCode, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, Verifying};
 pub use view::{
     CarriedMessage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::delivery::Trial;
-use crate::delivery::attempts::StatusFilter;
-use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Sid};
 use crate::limits::guard::ClientSignals;
 use crate::observe::trace::RequestId;
 use crate::template::{AppHash, SendDigits};
@@ -128,37 +127,4 @@ pub enum Ending {
     Canceled,
     /// The caller has checked the code, or the person, in another way.
     Approved,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AttemptQuery {
-    /// Of one of these services; `None` for all.
-    pub services: Option<Vec<ServiceId>>,
-    /// Made at or after this moment.
-    pub after: Option<Timestamp>,
-    /// Made before this moment.
-    pub before: Option<Timestamp>,
-    pub to: Option<PhoneNumber>,
-    pub country: Option<Region>,
-    /// To numbers that begin with these digits, without a `+`.
-    pub prefix: Option<String>,
-    pub channel: Option<Channel>,
-    /// Of this verification (`VE`).
-    pub verification: Option<Sid>,
-    /// That led to a verified number, or did not.
-    pub converted: Option<bool>,
-    /// By this gateway.
-    pub gateway: Option<GatewayName>,
-    /// With this status.
-    pub status: Option<StatusFilter>,
-    /// With this error code of the provider.
-    pub error: Option<u32>,
-    /// To numbers that end with these digits.
-    pub ending: Option<String>,
-    /// With this id of the provider's.
-    pub message: Option<String>,
-    /// The most verifications that are read; `None` for all.
-    pub read: Option<usize>,
-    pub skip: usize,
-    pub limit: usize,
 }

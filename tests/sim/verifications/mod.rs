@@ -204,7 +204,7 @@ impl World {
     fn begins(&mut self, number: usize) -> Checked {
         let (responder, answer) = Responder::new(self.place()?);
         let style = style_of(self.next);
-        let outgoing = Outgoing { style, is_named: true, ..Outgoing::new(self.numbers[number]) };
+        let outgoing = Outgoing { style, has_limits: true, ..Outgoing::new(self.numbers[number]) };
         let request = Request::Send(Box::new(outgoing), responder);
         self.submits(number, ClientCommand::Begin, End::Begin(answer), request)
     }

@@ -14,7 +14,7 @@ use crate::clock::ManualClock;
 use crate::config::Bounds;
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
-use crate::engine::Salt;
+use crate::engine::{Salt, VerificationName};
 use crate::limits::guard::Ticket;
 use crate::node::kinds;
 use crate::shard::tests::FaultyStore;
@@ -46,7 +46,7 @@ impl World {
         })
         .await
         .expect("shards");
-        let attempts = Attempts::new(&shards, settings);
+        let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
         Self { shards, attempts }
     }
 
@@ -62,8 +62,8 @@ impl World {
     }
 
     async fn listed(&self, limit: usize) -> Vec<u64> {
-        let query = SendQuery::newest(limit);
-        let rows = self.attempts.list(&query).await.expect("a list");
+        let query = AttemptQuery::newest(limit);
+        let rows = self.attempts.list(&query).await.expect("a list").records;
         rows.iter().map(|row| row.id.key.verification).collect()
     }
 }
@@ -136,8 +136,8 @@ async fn a_list_has_the_newest_attempts_of_all_shards_first() {
     assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
     assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
     let number = sent(7, START).number;
-    let query = SendQuery { number: Some(number), ..SendQuery::newest(2) };
-    let rows = world.attempts.list(&query).await.expect("a list");
+    let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(2) };
+    let rows = world.attempts.list(&query).await.expect("a list").records;
     let ids: Vec<_> = rows.iter().map(|row| row.id.key.verification).collect();
     assert_eq!(ids, [1_987, 1_897]);
 }
@@ -158,8 +158,9 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
             .filter(|(_, service, _)| services.contains(&service.get()))
             .collect();
         expected.sort_unstable_by(|a, b| b.cmp(a));
-        let scope = AttemptScope::Services(services.iter().copied().map(of).collect());
-        let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 2_000).await.expect("a list");
+        let of_services = Some(services.iter().copied().map(of).collect());
+        let query = AttemptQuery { services: of_services, ..AttemptQuery::newest(2_000) };
+        let listed = world.attempts.list(&query).await.expect("a list").records;
         let listed: Vec<_> = listed
             .iter()
             .map(|listed| (listed.attempt.at.since(START), listed.id.key))
@@ -167,19 +168,19 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
             .collect();
         assert_eq!(listed, expected, "{services:?}");
     }
-    let page = async |until: Option<Timestamp>, most, read| {
-        let (all, time) = (AttemptScope::All, (Timestamp::EPOCH, until));
-        world.attempts.newest_read(&all, time, |row| row.id.key.verification == 2, most, read).await
+    let page = async |read| {
+        let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
+        world.attempts.list(&AttemptQuery { to, before, read, ..AttemptQuery::newest(10) }).await
     };
-    let found = page(None, 10, 600).await.expect("a list");
+    let found = page(Some(600)).await.expect("a list");
     let stopped = found.stopped.expect("too many for one page");
     assert!(found.records.is_empty() && stopped < START.plus(Duration::from_millis(150)), "{stopped:?}");
-    let rest = page(Some(START.plus(Duration::from_millis(1))), 10, usize::MAX).await.expect("a list");
+    let rest = page(None).await.expect("a list");
     assert_eq!((rest.records.len(), rest.stopped), (1, None));
-    let mut count = 0;
+    let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
     world
         .attempts
-        .each(&AttemptScope::All, START.plus(Duration::from_millis(250)), |_| count += 1)
+        .each(&AttemptQuery { after, ..AttemptQuery::newest(0) }, |_| count += 1)
         .await
         .expect("all");
     assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
@@ -193,8 +194,11 @@ async fn a_verification_is_found_in_every_slot() {
         world.keeps(key(id), sent(1, START)).await;
     }
     world.keeps(key(1), sent(1, START)).await;
-    let scope = AttemptScope::Verification(ServiceId::DEFAULT, name);
-    let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 10).await.expect("a list");
+    let number = sent(1, START).number;
+    let address = VerificationAddress { service: ServiceId::DEFAULT, number, name };
+    let verification = Some(Sealer::new(&ServerKey::from_bytes([7; 32])).verification(&address));
+    let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
+    let listed = world.attempts.list(&query).await.expect("a list").records;
     assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
 }
 

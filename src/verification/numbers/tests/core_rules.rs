@@ -467,3 +467,27 @@ fn numbers_are_written_in_the_order_in_which_they_came() {
     let written: Vec<_> = world.takes_commit().iter().map(|write| digits(&write.key.id)).collect();
     assert_eq!(written, (1..=20).rev().collect::<Vec<_>>());
 }
+
+#[test]
+fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
+    let settled = |world: &mut World| {
+        world.commits();
+        let sending = world.dispatched();
+        world.settles(sending, accepted());
+    };
+    assert!(!World::new().is_held_at_its_reply(number(1), settled));
+    assert!(!World::new().is_held_at_its_reply(number(1), World::is_refused_a_commit));
+    let refused_later = |world: &mut World| {
+        world.commits();
+        let sending = world.dispatched();
+        world.settles(sending, SendResult::NumberRefused);
+        world.is_refused_a_commit();
+    };
+    assert!(!World::new().is_held_at_its_reply(number(1), refused_later));
+    let mut world = World::new();
+    world.nearly_locks(number(1));
+    let last = world.checks_wrong(number(1));
+    let lockout = world.takes_commit();
+    let is_held = world.is_held_at_its_reply(number(1), |world| world.applied(&lockout));
+    assert!(!is_held && matches!(last.answer(), Ok(CheckOutcome::LockedNow { .. })));
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
+use crate::delivery::attempts::VerifyStatus;
 use crate::engine::CheckResult;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
@@ -357,4 +358,19 @@ fn a_check_of_our_own_code_is_recorded_only_with_a_verification() {
     world.commits();
     let _refused = world.checks_wrong(number(1));
     world.fails_to_commit();
+}
+
+#[test]
+fn a_late_answer_is_in_the_list_of_attempts_although_its_verification_is_gone() {
+    let mut world = World::new();
+    let salt = world.has_held_code(number(1)).verification.salt;
+    world.plans(number(1), salt);
+    let _answer = world.checks_held(number(1));
+    world.commits();
+    let check = world.asked();
+    world.now = world.now.plus(Duration::from_secs(1_000));
+    world.check_reported(check, CheckResult::Wrong);
+    world.commits_if_any();
+    assert_eq!(world.live_salt(number(1)), None);
+    assert_eq!(world.log(number(1), salt).map(|log| log.verify), Some(VerifyStatus::InvalidCode));
 }

@@ -1,8 +1,11 @@
 //! One shard without its actor, a disk that commits on demand, and a clock.
 
 use std::collections::HashMap;
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -11,7 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
-use crate::delivery::{Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance};
+use crate::delivery::{
+    Carried, Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance, Trial,
+};
 use crate::domain::{
     AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, NumberKey, PhoneNumber, ServerKey,
     ServiceId, Timestamp,
@@ -70,9 +75,9 @@ impl Captured {
     fn take(&self, task: Task) {
         match task {
             Task::Deliver(sending) => locked(&self.sends).push(sending),
-            Task::Ask(asking) => locked(&self.checks).push(asking),
-            Task::Allow(_, GuardNews::NotSent(_)) => drop(self.not_sent.fetch_add(1, Ordering::Relaxed)),
-            Task::Allow(_, GuardNews::Verified) | Task::Tell(..) => {}
+            Task::AskGateway(asking) => locked(&self.checks).push(asking),
+            Task::TellGuard(_, GuardNews::NotSent(_)) => drop(self.not_sent.fetch_add(1, Ordering::Relaxed)),
+            Task::TellGuard(_, GuardNews::Verified) | Task::TellGateway(..) => {}
         }
     }
 }
@@ -107,6 +112,33 @@ impl<T> Awaited<T> {
 
     pub fn is_unanswered(&mut self) -> bool {
         matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
+
+/// Notes, when a reply comes, whether what its request holds is still held.
+struct AtReply {
+    held: Weak<OnceLock<String>>,
+    was_held: OnceLock<bool>,
+}
+
+impl Wake for AtReply {
+    fn wake(self: Arc<Self>) {
+        let _ = self.was_held.set(self.held.strong_count() > 0);
+    }
+}
+
+impl World {
+    /// Whether the request of a message is still held when its reply comes, which `until_replied` leads to.
+    pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
+        let error = Arc::<OnceLock<String>>::default();
+        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&error), was_held: OnceLock::new() });
+        let trial = Some(Trial { gateway: GatewayName::Http, error });
+        let carried = Some(Carried { within: CHECK_BUDGET, trial });
+        let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
+        let waker = Waker::from(Arc::clone(&at_reply));
+        assert!(Pin::new(&mut reply).poll(&mut Context::from_waker(&waker)).is_pending());
+        until_replied(self);
+        *at_reply.was_held.get().expect("a reply by now")
     }
 }
 
@@ -206,10 +238,14 @@ impl World {
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
+        self.sends_message(Outgoing::new(key))
+    }
+
+    pub fn sends_message(&mut self, outgoing: Outgoing) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let allowance = TakenAllowance::Refundable(Ticket::default());
-        let outgoing = Box::new(Outgoing { allowance, ..Outgoing::new(key) });
-        self.submit(key, Request::Send(outgoing, responder));
+        let outgoing = Box::new(Outgoing { allowance, ..outgoing });
+        self.submit(outgoing.key, Request::Send(outgoing, responder));
         awaited
     }
 
@@ -381,12 +417,17 @@ impl World {
         self.captured.not_sent.load(Ordering::Relaxed)
     }
 
-    /// Whether a send of the code of `salt` is planned.
-    pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
+    /// The record of the attempts of the verification with this salt.
+    pub fn log(&self, key: NumberKey, salt: Salt) -> Option<AttemptLog> {
         let slot = self.deps.subject(&key).slot;
         let id = AttemptLogKey::new(key.service, salt.id(), slot).id();
         let record = RecordKey { slot, kind: AttemptLog::KIND, id };
-        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|log| log.plan.is_some())
+        self.core.tables().get(&record, self.now)
+    }
+
+    /// Whether a send of the code of `salt` is planned.
+    pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
+        self.log(key, salt).is_some_and(|log| log.plan.is_some())
     }
 
     pub fn state(&self, key: NumberKey) -> NumberState {

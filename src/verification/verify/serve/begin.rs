@@ -57,7 +57,7 @@ impl VerifyingInner {
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
-            is_named: true,
+            has_limits: true,
             supplied_code,
             keyed,
             client: ClientSignals {

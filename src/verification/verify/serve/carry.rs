@@ -10,7 +10,7 @@ use crate::limits::guard::ClientSignals;
 use crate::limits::rate::{KeyDecision, KeyedRequest};
 use crate::registry::TextOptions;
 use crate::template::MessageStyle;
-use crate::verification::numbers::{Failure, NumberKey, Outgoing, SendOutcome};
+use crate::verification::numbers::{CarriedCode, Failure, NumberKey, Outgoing, SendOutcome};
 use crate::verification::verify::{CarriedMessage, CarryCode, Refused};
 
 impl VerifyingInner {
@@ -48,11 +48,11 @@ impl VerifyingInner {
             }
             KeyDecision::StillAnswering | KeyDecision::OtherRequest => return Err(Refused::Concurrent),
         };
-        let carried = Carried {
-            trial: carry.trial,
+        let carried = Carried { trial: carry.trial, within: carry.within.unwrap_or(Duration::MAX) };
+        let code = CarriedCode {
+            code,
             life: carry.life.unwrap_or(service.settings.code_life),
             remembered_for: carry.remembered_for,
-            within: carry.within.unwrap_or(Duration::MAX),
             of_number: self.keys.last_carried(service.id, to),
         };
         let outgoing = Outgoing {
@@ -64,9 +64,10 @@ impl VerifyingInner {
                 ..self.with_safe_list(to, carry.client)
             },
             request_id: carry.request_id,
+            carried: Some(carried),
             ..Outgoing::new(NumberKey::new(service.id, to))
         };
-        let (reply, last) = self.verifier.carry(outgoing, code, carried).await?;
+        let (reply, last) = self.verifier.carry(outgoing, code).await?;
         match (&reply.outcome, reply.reason) {
             (SendOutcome::Sent { .. }, _) => {
                 Ok(message(last.map(|id| self.sealer.attempt(&id)), reply.at, false))

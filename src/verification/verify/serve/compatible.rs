@@ -24,7 +24,7 @@ impl Verifying {
         if let Some((default, test)) = test {
             outgoing.options = Some(inner.options_of_test(default, test));
             outgoing.supplied_code = Code::parse(&test.code);
-            (outgoing.is_named, outgoing.key.is_test) = (true, true);
+            (outgoing.has_limits, outgoing.key.is_test) = (true, true);
         }
         inner.verifier.send(outgoing).await
     }

@@ -198,7 +198,7 @@ impl Verifying {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
-        self.0.attempts(query).await
+        self.0.attempts(&query).await
     }
 
     /// The numbers that are locked out: [`Verifier::lockouts`].
@@ -345,7 +345,7 @@ impl Verifications for Verifying {
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
-        Box::pin(async { Ok(self.0.attempts(query).await.map_err(Refused::Unavailable)?.records) })
+        Box::pin(async move { Ok(self.0.attempts(&query).await.map_err(Refused::Unavailable)?.records) })
     }
 
     fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
@@ -353,6 +353,6 @@ impl Verifications for Verifying {
     }
 
     fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary> {
-        Box::pin(self.0.summary(query))
+        Box::pin(async move { self.0.summary(&query).await })
     }
 }

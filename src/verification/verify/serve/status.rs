@@ -1,9 +1,9 @@
 //! All that is known of a number in a service, for an operator whom its owner calls.
 
 use super::{Verifying, VerifyingInner};
-use crate::delivery::attempts::{AttemptScope, ListedAttempt, VerifyStatus};
+use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId};
 use crate::registry::Service;
 use crate::verification::numbers::{Refusal, VerificationSummary};
 use crate::verification::verify::{NumberStatus, Status, VerificationStatus};
@@ -23,10 +23,12 @@ impl Verifying {
         let key = inner.key(&service, number);
         let summary = inner.verifier.verification(key).await?;
         let lockout = inner.verifier.lockout(key).await?;
-        let to_number = |listed: &ListedAttempt| listed.number == number;
-        let scope = AttemptScope::Services(vec![service.id]);
-        let attempts = inner.verifier.attempts();
-        let mut messages = attempts.newest(&scope, Timestamp::EPOCH, to_number, MESSAGES).await?;
+        let query = AttemptQuery {
+            services: Some(vec![service.id]),
+            to: Some(number),
+            ..AttemptQuery::newest(MESSAGES)
+        };
+        let mut messages = inner.verifier.attempts().list(&query).await?.records;
         messages.reverse();
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);

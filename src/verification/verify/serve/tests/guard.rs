@@ -553,6 +553,27 @@ async fn a_number_that_was_verified_before_the_guard_was_off_is_erased_everywher
     assert_eq!((services, erased.has_erased), (0, false));
 }
 
+#[tokio::test]
+async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
+    let world = World::new().await;
+    world.store.hold();
+    let erasing = async {
+        world.store.waiting(1).await;
+        let by = world.registry.author(Actor::Account, None);
+        world.verifying.erase_everywhere(number(1), by).await
+    };
+    let releasing = async {
+        world.store.waiting(1).await;
+        // An erasure that did not wait would have read all records by then.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        world.store.release();
+    };
+    let (_, erased, ()) = tokio::join!(world.begins(asking(number(1))), erasing, releasing);
+    assert_eq!(erased.map(|(services, _)| services).expect("erased"), 1);
+}
+
 /// A message as the compatible routes ask for it.
 fn plain(number: PhoneNumber) -> Box<Outgoing> {
     Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))

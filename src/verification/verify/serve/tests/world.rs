@@ -424,7 +424,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         None,
     );
     let verifier = Verifier::new(VerifierDeps {
-        attempts: Attempts::new(&shards, AttemptLogSettings::default()),
+        attempts: Attempts::new(&shards, &key, AttemptLogSettings::default()),
         shards,
         capacity,
         keys: Arc::clone(keys.capacity()),

@@ -1,0 +1,335 @@
+//! Encoded records in little memory.
+//!
+//! The entries are in chunks of one size, in which the sweep advances by position. An index has the positions by the
+//! hash of the key. Neither is ever rebuilt as a whole: that would delay answers in a table of a million records.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU8;
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+
+use super::record::RecordKey;
+use super::stored::Stored;
+use super::table::Table;
+use crate::domain::Timestamp;
+
+/// The general form of a table.
+#[derive(Default)]
+pub struct Map {
+    entries: Entries,
+    index: Places,
+    /// Keyed: a client cannot choose numbers that all collide.
+    hasher: RandomState,
+}
+
+/// One record: 72 bytes.
+struct Entry {
+    key: RecordKey,
+    expires: Timestamp,
+    record: Content,
+}
+
+/// Records up to this size are in their entry: that of a number with an outstanding code by the compatible routes, and of a
+/// number with wrong codes only.
+const INLINE: usize = 47;
+
+enum Content {
+    Inline { len: NonZeroU8, bytes: [u8; INLINE] },
+    Boxed(Box<[u8]>),
+}
+
+impl Content {
+    fn of(record: &[u8]) -> Self {
+        let mut bytes = [0; INLINE];
+        let len = u8::try_from(record.len()).ok().and_then(NonZeroU8::new);
+        match (len, bytes.get_mut(..record.len())) {
+            (Some(len), Some(place)) => {
+                place.copy_from_slice(record);
+                Self::Inline { len, bytes }
+            }
+            _ => Self::Boxed(Box::from(record)),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline { len, bytes } => bytes.get(..usize::from(len.get())).unwrap_or(bytes),
+            Self::Boxed(bytes) => bytes,
+        }
+    }
+}
+
+impl Entry {
+    fn stored(&self) -> Stored {
+        Stored::encoded(Bytes::copy_from_slice(self.record.bytes()), self.expires)
+    }
+}
+
+impl Map {
+    /// Whether the record at a position takes memory beside its entry.
+    pub fn is_large(&self, position: usize) -> bool {
+        self.entries.get(position).is_some_and(|entry| matches!(entry.record, Content::Boxed(_)))
+    }
+
+    fn hash(&self, key: &RecordKey) -> u32 {
+        // The upper half is as good as the lower one.
+        (self.hasher.hash_one(key.id) >> 32) as u32
+    }
+
+    fn find(&self, hash: u32, key: &RecordKey) -> Option<usize> {
+        let is_it = |at: usize| self.entries.get(at).is_some_and(|entry| entry.key == *key);
+        self.index.find(hash, is_it)
+    }
+
+    /// Records that the entries, and the index, have memory for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> (usize, usize) {
+        (
+            self.entries.chunks.iter().map(Vec::capacity).sum(),
+            self.index.parts.iter().map(HashTable::capacity).sum(),
+        )
+    }
+}
+
+impl Table for Map {
+    fn len(&self) -> usize {
+        self.entries.len
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        self.entries.get(self.find(self.hash(key), key)?).map(Entry::stored)
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        self.entries.get(position).map(|entry| (entry.key, entry.stored()))
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        self.entries.get(position).map(|entry| (entry.key, entry.expires))
+    }
+
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes()) };
+        let hash = self.hash(&key);
+        match self.find(hash, &key).and_then(|at| self.entries.get_mut(at)) {
+            Some(known) => *known = entry,
+            None => {
+                self.index.insert(hash, self.entries.len);
+                self.entries.push(entry);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        let hash = self.hash(key);
+        let Some(at) = self.find(hash, key) else { return false };
+        self.index.remove(hash, at);
+        let Some(last) = self.entries.pop() else { return false };
+        if let Some(freed) = self.entries.get_mut(at) {
+            let hash = (self.hasher.hash_one(last.key.id) >> 32) as u32;
+            *freed = last;
+            self.index.relocate(hash, self.entries.len, at);
+        }
+        true
+    }
+}
+
+/// An index into the entries, with the hash of the key there: a part that grows reads no entry.
+#[derive(Clone, Copy)]
+struct Place {
+    hash: u32,
+    at: u32,
+}
+
+impl Place {
+    /// A `HashTable` uses both ends of a hash.
+    fn spread(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Places by hash, in many small parts. When there are too many places for their number, the next part in turn is split.
+#[derive(Default)]
+struct Places {
+    parts: Vec<HashTable<Place>>,
+    len: usize,
+}
+
+/// Places for each part, on average.
+const PART: usize = 2048;
+
+/// The bits of a hash below these place an entry within its part.
+const PART_BITS: u32 = 13;
+
+/// Parts of at most this capacity do not shrink.
+const SMALL: usize = 64;
+
+impl Places {
+    /// The part of a hash. With seven parts it is that of eight, if that exists, else the one that it is split from.
+    fn part(&self, hash: u32) -> usize {
+        let all = self.parts.len().next_power_of_two();
+        let part = (hash >> PART_BITS) as usize & (all - 1);
+        if part < self.parts.len() { part } else { part - all / 2 }
+    }
+
+    fn find(&self, hash: u32, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        let part = self.parts.get(self.part(hash))?;
+        let found = part.find(spread(hash), |place| place.hash == hash && is_it(place.at as usize));
+        found.map(|place| place.at as usize)
+    }
+
+    fn insert(&mut self, hash: u32, at: usize) {
+        if self.len == self.parts.len() * PART {
+            self.split();
+        }
+        let part = self.part(hash);
+        if let Some(part) = self.parts.get_mut(part) {
+            part.insert_unique(spread(hash), Place { hash, at: position(at) }, Place::spread);
+            self.len += 1;
+        }
+    }
+
+    fn split(&mut self) {
+        let new = self.parts.len();
+        self.parts.push(HashTable::new());
+        // The first part comes from none.
+        let Some(bit) = new.checked_ilog2() else { return };
+        let split = self.parts.get_mut(new - (1 << bit)).map(std::mem::take);
+        for place in split.into_iter().flatten() {
+            let part = self.part(place.hash);
+            if let Some(part) = self.parts.get_mut(part) {
+                part.insert_unique(place.spread(), place, Place::spread);
+            }
+        }
+    }
+
+    fn remove(&mut self, hash: u32, at: usize) {
+        let part = self.part(hash);
+        let Some(part) = self.parts.get_mut(part) else { return };
+        if let Ok(found) = part.find_entry(spread(hash), |place| place.at as usize == at) {
+            found.remove();
+            self.len -= 1;
+        }
+        // After a flood the memory is given back, with room to grow into again.
+        if part.capacity() > SMALL && part.len() < part.capacity() / 8 {
+            part.shrink_to(part.len() * 2, Place::spread);
+        }
+    }
+
+    /// The entry at `from` has moved.
+    fn relocate(&mut self, hash: u32, from: usize, to: usize) {
+        let part = self.part(hash);
+        let part = self.parts.get_mut(part);
+        let place = part.and_then(|part| part.find_mut(spread(hash), |place| place.at as usize == from));
+        if let Some(place) = place {
+            place.at = position(to);
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a shard with so many records would take 300 GB of memory")]
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer than four billion records")
+}
+
+/// Entries of one chunk, 72 KiB. Ten million numbers have ten thousand.
+const CHUNK: usize = 1024;
+
+/// The entries in chunks of one size.
+///
+/// A vector that grows by doubling has up to twice the memory that it needs, and three times while it moves. Here
+/// nothing moves but the first chunk, and at most a chunk and a half are empty.
+#[derive(Default)]
+struct Entries {
+    chunks: Vec<Vec<Entry>>,
+    len: usize,
+}
+
+impl Entries {
+    fn get(&self, at: usize) -> Option<&Entry> {
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut Entry> {
+        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        if self.len == self.chunks.len() * CHUNK {
+            // Most kinds have a few records: their first chunk grows as it fills.
+            self.chunks.push(Vec::with_capacity(if self.len == 0 { 0 } else { CHUNK }));
+        }
+        if let Some(chunk) = self.chunks.get_mut(self.len / CHUNK) {
+            chunk.push(entry);
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let last = self.len.checked_sub(1)?;
+        let entry = self.chunks.get_mut(last / CHUNK)?.pop()?;
+        self.len = last;
+        // An empty chunk stays until half of the one before it is empty too. Otherwise records that come and go at its
+        // start would allocate and free it each time.
+        if self.len + CHUNK / 2 < (self.chunks.len() - 1) * CHUNK {
+            self.chunks.pop();
+        }
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u32) -> RecordKey {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        RecordKey { slot: 7, kind: 1, id }
+    }
+
+    fn record(len: usize, of: u8) -> Stored {
+        Stored::encoded(vec![of; len].into(), Timestamp::from_millis(u64::from(of)))
+    }
+
+    #[test]
+    fn an_entry_takes_72_bytes() {
+        assert_eq!(size_of::<Entry>(), 72);
+    }
+
+    #[test]
+    fn records_of_every_size_are_kept_exactly() {
+        let mut map = Map::default();
+        for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 257, 10_000] {
+            map.set(key(1), record(len, 9));
+            assert_eq!(map.get(&key(1)), Some(record(len, 9)));
+            assert_eq!((map.len(), map.is_large(0)), (1, len == 0 || len > INLINE));
+        }
+    }
+
+    #[test]
+    fn memory_follows_the_records_up_and_down_in_small_steps() {
+        const MOST: u32 = 40_000;
+        let mut map = Map::default();
+        for n in 0..MOST {
+            map.set(key(n), record(5, 1));
+            assert!(map.capacity().0 < map.len() + CHUNK);
+        }
+        let (sizes, index) = (map.index.parts.iter().map(HashTable::len), map.capacity().1);
+        let (largest, parts) = (sizes.max().unwrap_or(0), map.index.parts.len());
+        assert!(largest < 3 * PART && parts == 20 && index < 3 * map.len(), "{largest} in {parts}, {index}");
+        assert!((0..MOST).all(|n| map.get(&key(n)).is_some()));
+        for n in 0..MOST {
+            assert!(map.remove(&key(n)) && !map.remove(&key(n)));
+            assert!(map.capacity().0 <= map.len() + CHUNK * 3 / 2);
+            let last = MOST - 1;
+            assert_eq!(map.get(&key(last)).is_some(), n < last);
+        }
+        assert!(map.is_empty() && map.capacity().1 <= 20 * SMALL);
+    }
+}
