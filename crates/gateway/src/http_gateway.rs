@@ -1,0 +1,671 @@
+//! A custom gateway, or one with a recipe: how a request looks, and how its success is recognized.
+
+mod receipts;
+mod request;
+mod signing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Request, StatusCode};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use self::receipts::callback_address;
+pub use self::receipts::{HttpReceipts, RecipeCallbacks};
+use self::request::{RequestTemplate, Requests, TemplateReader};
+pub use self::signing::Signing;
+use super::given::{self, as_text};
+use super::client::GatewayResponse;
+use super::provider::{
+    Classification, HttpProvider, OwnIds, Provider, classify_status, code_in, id_in, not_tried,
+    words_for_status,
+};
+use super::{
+    Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict,
+};
+use crate::clock::Clock;
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, GatewayName, PhoneNumber, ServiceId};
+use crate::template::Wording;
+
+const NAME: GatewayName = GatewayName::Http;
+
+/// The most characters of a provider's text that are shown.
+const LONGEST_SHOWN: usize = 64;
+
+/// A custom gateway, or one with a recipe. In URL, header values and body values these are replaced: `{to}`
+/// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
+/// `{validity_minutes}`, `{locale}`, `{attempt}`, `{callback}`, the credentials (`{username}`, `{password}`, `{token}`,
+/// or those of the recipe), and `{basic}`, which is `base64(username:password)`. A brace itself is written twice: `{{`
+/// or `}}`.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpGatewaySettings {
+    /// GET, POST or PUT. Without it POST with a body, else GET.
+    #[serde(deserialize_with = "given::text")]
+    #[schemars(schema_with = "given::text_schema", extend("enum" = ["GET", "POST", "PUT"]))]
+    pub method: String,
+    /// Where messages go; required. The host has no placeholders of the message.
+    // What is put in behind the host is percent-encoded.
+    #[serde(deserialize_with = "given::text")]
+    #[schemars(schema_with = "given::text_schema", extend("pattern" = "^https?://", "writeOnly" = true))]
+    pub url: String,
+    /// Headers, with placeholders.
+    // What is put in must be visible ASCII; therefore `{text}` cannot be. A `Content-Type` replaces the body's own.
+    #[serde(deserialize_with = "fields")]
+    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
+    pub headers: Vec<(String, String)>,
+    /// A JSON body, with placeholders in every text of it, though not in the names of members. Not with `form`.
+    #[schemars(extend("writeOnly" = true))]
+    pub json: Option<Value>,
+    /// Fields of a form, with placeholders. Not with `json`.
+    #[serde(deserialize_with = "form")]
+    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
+    pub form: Option<Vec<(String, String)>>,
+    /// The conditions of an accepted message, which must all hold.
+    #[schemars(extend("x-accepted" = "an object such as {\"statuses\": [200]}"))]
+    pub success: HttpSuccess,
+    /// Channels that the gateway serves. Without it sms.
+    #[serde(deserialize_with = "given::channels")]
+    #[schemars(schema_with = "given::channels_schema")]
+    pub channels: Vec<Channel>,
+    /// The two credentials that `{basic}` is made of. Without it `username` and `password`.
+    pub basic: Option<[String; 2]>,
+    /// A signature of each request.
+    pub sign: Option<Signing>,
+    /// What `{channel}` is for channels that the provider calls otherwise.
+    pub channel_words: BTreeMap<String, String>,
+    /// How the provider checks codes that it makes itself. Then a message needs neither `{text}` nor `{code}`.
+    pub check: Option<HttpCheck>,
+    /// The meaning of error codes.
+    pub errors: HttpErrors,
+    /// How the provider reports what became of a message.
+    pub receipts: Option<HttpReceipts>,
+    /// A request that costs nothing and shows whether the account is in order, with the headers of a message.
+    pub account: Option<HttpAccount>,
+    #[serde(skip)]
+    pub owner: Owner,
+    /// The credentials and other settings, by name.
+    #[serde(skip)]
+    pub values: BTreeMap<String, SecretString>,
+}
+
+/// Which gateway a description is of, and how errors and logs name its settings.
+#[derive(Clone)]
+pub struct Owner {
+    pub gateway: GatewayName,
+    /// The key of the configuration.
+    pub path: String,
+    /// The beginning of the variables of credentials.
+    pub variables: String,
+    pub credentials: Vec<String>,
+    /// Those of them that may be empty.
+    pub optional: Vec<String>,
+    /// Those of them that messages about the account name.
+    pub secrets: Vec<String>,
+    /// The setting of the URL, if it is not one below `path`.
+    pub url: Option<String>,
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self {
+            gateway: NAME,
+            path: "http-gateway".to_owned(),
+            variables: "HTTP_GATEWAY_".to_owned(),
+            credentials: ["username", "password", "token"].map(str::to_owned).to_vec(),
+            optional: Vec::new(),
+            secrets: ["password", "token"].map(str::to_owned).to_vec(),
+            url: None,
+        }
+    }
+}
+
+impl Owner {
+    /// The variable of a credential.
+    pub fn variable(&self, credential: &str) -> String {
+        format!("{}{}", self.variables, credential.replace('-', "_")).to_ascii_uppercase()
+    }
+
+    fn setting(&self, member: &str) -> String {
+        if let Some(setting) = self.url.as_ref().filter(|_| member == "url") {
+            return setting.clone();
+        }
+        if member.is_empty() { self.path.clone() } else { format!("{}.{member}", self.path) }
+    }
+
+    fn problem(&self, member: &str, problem: impl Into<String>) -> GatewaySettingsError {
+        GatewaySettingsError::new(self.gateway, self.setting(member), problem)
+    }
+
+    fn is_optional(&self, credential: &str) -> bool {
+        self.optional.iter().any(|name| name == credential)
+    }
+}
+
+/// Error codes in answers and receipts, and their meaning.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpErrors {
+    /// JSON pointers to the code of an error. The first one that leads to a value counts.
+    pub json: Vec<String>,
+    /// Whether a code of an answer counts only if it begins with the HTTP status.
+    pub begin_with_status: bool,
+    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
+    /// unknown or down. A code may be `http-` and a status. Of `a.b#Throttled` only `Throttled` counts.
+    pub classes: BTreeMap<String, CodeClass>,
+}
+
+crate::named! {
+    /// The class of an error code of a recipe.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CodeClass {
+        BadNumber = "bad-number",
+        NotReachable = "not-reachable",
+        OptedOut = "opted-out",
+        Fraud = "fraud",
+        Refused = "refused",
+        /// The same message may succeed later.
+        Retry = "retry",
+        /// Any message may succeed later.
+        Busy = "busy",
+        /// An operator must act for messages such as this.
+        Configuration = "configuration",
+        /// An operator must act for any message.
+        Account = "account",
+        /// It is not known whether this message was sent.
+        Unknown = "unknown",
+        /// It is not known whether this message was sent, and any other one would meet the same.
+        Down = "down",
+    }
+}
+
+impl CodeClass {
+    /// The classification, and the words about it.
+    const fn meaning(self) -> (Classification, &'static str) {
+        let (message, gateway) = (Classification::of_this_message, Classification::of_the_gateway);
+        match self {
+            Self::BadNumber => (message(ErrorClass::BadNumber), "the number is not valid"),
+            Self::NotReachable => {
+                (message(ErrorClass::NotReachableHere), "the number cannot be reached in this way")
+            }
+            Self::OptedOut => (message(ErrorClass::OptedOut), "the recipient wants no messages"),
+            Self::Fraud => (message(ErrorClass::Fraud), "the provider suspects fraud"),
+            Self::Refused => (message(ErrorClass::Refused), "the message was refused"),
+            Self::Retry => (message(ErrorClass::Retry { after: None }), "it cannot be sent now"),
+            Self::Busy => {
+                (gateway(ErrorClass::Retry { after: None }), "too many messages, or no service now")
+            }
+            Self::Configuration => (
+                message(ErrorClass::Configuration),
+                "the account, the sender or a template does not permit this",
+            ),
+            Self::Account => (
+                gateway(ErrorClass::Configuration),
+                "the credentials were not accepted, or the account may not send",
+            ),
+            Self::Unknown => (message(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
+            Self::Down => (gateway(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
+        }
+    }
+}
+
+impl HttpErrors {
+    /// The code in an answer or a report.
+    fn code_in(&self, json: Option<&Value>) -> Option<String> {
+        self.json.iter().find_map(|pointer| as_text(json?.pointer(pointer)?))
+    }
+
+    /// A code that is listed and no number. Another text could be a phone number or a code.
+    fn word<'a>(&self, code: &'a str) -> Option<&'a str> {
+        let word = code.rsplit('#').next()?;
+        let is_plain = code_in(&Value::from(word)).is_none() && !word.contains(char::is_control);
+        (is_plain && self.classes.contains_key(word)).then_some(word)
+    }
+
+    fn class_of(&self, code: &str) -> Option<CodeClass> {
+        self.classes.get(code.rsplit('#').next()?).copied()
+    }
+}
+
+/// How a provider checks a code that it made and holds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpCheck {
+    /// Where a code is put, with `{to}` and `{code}`.
+    pub url: String,
+    /// The JSON body for each channel.
+    pub json: BTreeMap<String, Value>,
+    /// JSON pointers to the verdict in an answer with HTTP 200. The first one with a known value counts.
+    pub verdict: Vec<String>,
+    /// Values of a right code.
+    pub approved: Vec<String>,
+    /// Values of a wrong code.
+    pub wrong: Vec<String>,
+    /// Values that say that there is no code to compare with.
+    pub not_live: Vec<String>,
+    /// Error codes that say so.
+    pub not_live_codes: Vec<String>,
+    /// A text of an error that says so.
+    pub not_live_text: Option<String>,
+}
+
+impl HttpCheck {
+    fn verdict_of(&self, text: &str) -> Option<Verdict> {
+        let all = [
+            (&self.approved, Verdict::Approved),
+            (&self.wrong, Verdict::Wrong),
+            (&self.not_live, Verdict::NotLive),
+        ];
+        all.into_iter().find(|(texts, _)| texts.iter().any(|known| known == text)).map(|(_, verdict)| verdict)
+    }
+
+    fn says_not_live(&self, body: &[u8], code: Option<&str>) -> bool {
+        let text = self.not_live_text.as_deref().unwrap_or_default().as_bytes();
+        let is_said = !text.is_empty() && body.windows(text.len()).any(|part| part == text);
+        is_said || self.not_live_codes.iter().any(|known| Some(known.as_str()) == code)
+    }
+}
+
+/// A request about the account.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct HttpAccount {
+    /// What is asked for, with credentials as placeholders.
+    pub url: String,
+    /// JSON pointer to a value that is shown, such as the balance.
+    #[serde(default)]
+    pub show: Option<String>,
+    /// Error codes that only accepted credentials get.
+    #[serde(default)]
+    pub right: Vec<String>,
+}
+
+/// The value of a header or of a field.
+#[derive(Deserialize, JsonSchema)]
+struct Field(
+    #[serde(deserialize_with = "given::text")]
+    #[schemars(schema_with = "given::text_schema")]
+    String,
+);
+
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    let fields = BTreeMap::<String, Field>::deserialize(from)?;
+    Ok(fields.into_iter().map(|(name, Field(value))| (name, value)).collect())
+}
+
+fn form<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<(String, String)>>, D::Error> {
+    fields(from).map(Some)
+}
+
+impl Serialize for HttpGatewaySettings {
+    /// Shows method and place only: a query or a body may hold credentials.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let place = self.url.split(['?', '#']).next().unwrap_or_default();
+        format!("{} {place}", self.method.to_ascii_uppercase()).trim().serialize(to)
+    }
+}
+
+impl std::fmt::Debug for HttpGatewaySettings {
+    /// Shows no values of URL, headers and body: a key may be written there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpGatewaySettings")
+            .field("method", &self.method)
+            .field("success", &self.success)
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The conditions of success. Every given condition must hold. A number or a truth value at the end of a
+/// pointer is compared as JSON writes it: `0`, `true`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpSuccess {
+    /// HTTP statuses that mean success. Without it any 2xx.
+    #[serde(deserialize_with = "given::statuses")]
+    #[schemars(schema_with = "given::statuses_schema")]
+    pub statuses: Vec<u16>,
+    /// JSON pointer (RFC 6901) to a value in the answer.
+    #[serde(deserialize_with = "given::optional_text")]
+    #[schemars(schema_with = "given::text_schema")]
+    pub json: Option<String>,
+    /// Values at `json` that mean success.
+    #[serde(deserialize_with = "given::texts")]
+    #[schemars(schema_with = "given::texts_schema")]
+    pub equals: Vec<String>,
+    /// A text that the answer contains.
+    #[serde(deserialize_with = "given::optional_text")]
+    #[schemars(schema_with = "given::text_schema")]
+    pub contains: Option<String>,
+    /// JSON pointer to the provider's id of the message.
+    #[serde(deserialize_with = "given::optional_text")]
+    #[schemars(schema_with = "given::text_schema")]
+    pub message_id: Option<String>,
+    /// Values at `json` that mean that the number does not exist.
+    #[serde(deserialize_with = "given::texts")]
+    #[schemars(schema_with = "given::texts_schema")]
+    pub bad_number: Vec<String>,
+    /// Values at `json` that mean that the same request may succeed later.
+    #[serde(deserialize_with = "given::texts")]
+    #[schemars(schema_with = "given::texts_schema")]
+    pub retry: Vec<String>,
+}
+
+impl HttpGatewaySettings {
+    /// The names of the credentials that are given.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let given =
+            |name: &&String| self.values.get(*name).is_some_and(|value| !value.expose_secret().is_empty());
+        self.owner.secrets.iter().filter(given).map(String::as_str)
+    }
+
+    /// Puts in what is not given: the method, and the channel.
+    pub fn complete(&mut self) {
+        if self.method.is_empty() {
+            self.method.push_str(if self.json.is_none() && self.form.is_none() { "GET" } else { "POST" });
+        }
+        self.method = self.method.trim().to_ascii_uppercase();
+        if self.channels.is_empty() {
+            self.channels = vec![Channel::Sms];
+        }
+        self.success.contains.take_if(|text| text.is_empty());
+    }
+
+    /// The problems of the description, each once, without where it comes from; and the names of the credentials that it uses.
+    pub fn examine(&self) -> (Vec<GatewaySettingsError>, Vec<&str>) {
+        let mut reader = TemplateReader::of(self);
+        let _ = reader.read();
+        (reader.problems, reader.used)
+    }
+}
+
+pub type HttpGateway = HttpProvider<HttpGatewayApi>;
+
+pub struct HttpGatewayApi {
+    settings: HttpGatewaySettings,
+    request: RequestTemplate,
+    checks: Vec<(Channel, RequestTemplate)>,
+    account: Option<Request>,
+    own_ids: OwnIds,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpGateway {
+    /// The error names the part of the description that cannot work: a placeholder that does not exist
+    /// or has no value, a URL, method, header or JSON pointer that is none.
+    pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
+        let mut reader = TemplateReader::of(settings);
+        let Some(requests) = reader.read() else {
+            let unnamed = || settings.owner.problem("", "cannot be used");
+            return Err(reader.problems.into_iter().next().unwrap_or_else(unnamed));
+        };
+        let Requests { message: request, checks, account } = requests;
+        let address = request.address().clone();
+        let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
+        let settings = settings.clone();
+        Self::of(
+            HttpGatewayApi { settings, request, checks, account, own_ids, clock: Arc::clone(&clock) },
+            &address,
+            clock,
+        )
+    }
+}
+
+impl Provider for HttpGatewayApi {
+    const NAME: GatewayName = NAME;
+    const URL_SETTING: &'static str = "http-gateway.url";
+
+    fn name(&self) -> GatewayName {
+        self.settings.owner.gateway
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.settings.channels
+    }
+
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
+        let callback =
+            message.callback.as_ref().and_then(|callback| callback_address(&self.settings, callback));
+        let filled = self.request.filled_in(message, &callback.unwrap_or_default(), &*self.clock);
+        filled.ok_or_else(|| {
+            let detail = format!(
+                "cannot be asked: this message does not fit into the URL of {}",
+                self.settings.owner.path
+            );
+            not_tried(self.name(), detail)
+        })
+    }
+
+    /// The rules for values of the answer come first, whatever the status: many providers put their errors into a 200,
+    /// and some into a 500.
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        let HttpGatewaySettings { success: rule, errors, owner, .. } = &self.settings;
+        let status = response.status.as_u16();
+        let body = response.body.as_deref();
+        let json: Option<Value> =
+            if rule.reads_json() || !errors.json.is_empty() { response.json() } else { None };
+        let outcome = rule.outcome(json.as_ref());
+        let failed = |class: Classification, code: Option<u32>, words: &str| {
+            let detail = format!("answered HTTP {status}: {words}");
+            Err(class.with_wait_of(response).error(owner.gateway, code, detail))
+        };
+        let by_value = if let Some(ResponseOutcome::Error(class)) = outcome { Some(class) } else { None };
+        let code = errors.code_in(json.as_ref());
+        let counts = |code: &&str| !errors.begin_with_status || code.starts_with(&status.to_string());
+        let by_code = || code.as_deref().filter(counts).and_then(|code| errors.class_of(code));
+        let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
+        let word = code.as_deref().and_then(|code| errors.word(code));
+        if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
+        {
+            let (classification, words) = class.meaning();
+            let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
+            let secrets = Some(secrets.join(" and "))
+                .filter(|secrets| class == CodeClass::Account && !secrets.is_empty());
+            let check = secrets.map(|secrets| format!("; check {secrets}")).unwrap_or_default();
+            let said = word.map(|word| format!(" ({word})")).unwrap_or_default();
+            return failed(classification, number, &format!("{words}{said}{check}"));
+        }
+        let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
+        // A body that was not read whole counts as one only where nothing is looked for in it.
+        if rule.takes_status(status) && said_well && rule.takes_text(body.unwrap_or_default()) {
+            let given = rule.message_id_in(json.as_ref());
+            let own = || self.settings.check.is_none().then(|| self.own_ids.next());
+            return match given.or_else(own) {
+                Some(message_id) => Ok(Accepted { message_id }),
+                None => Err(self.not_understood(response)),
+            };
+        }
+        if outcome == Some(ResponseOutcome::Failure) && response.status.is_success() {
+            let words = "the value at success.json is not one that means success";
+            return failed(Classification::of_this_message(ErrorClass::Refused), number, words);
+        }
+        let classification = match classify_status(response) {
+            // This answer does not distinguish a limit of the account from that of one number, which any caller can
+            // reach.
+            limited @ Classification { class: ErrorClass::Retry { .. }, .. } => {
+                Classification { whole_gateway: false, ..limited }
+            }
+            other => other,
+        };
+        Err(classification.error(owner.gateway, number, words_for_status(response, &owner.setting("url"))))
+    }
+
+    fn holds_codes(&self) -> bool {
+        self.settings.check.is_some()
+    }
+
+    fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {
+        let message = OutgoingMessage {
+            to,
+            channel,
+            text: String::new(),
+            locale: None,
+            wording: Wording::Api,
+            code: code.clone(),
+            send_digits: None,
+            sender_name: None,
+            valid_for: Duration::ZERO,
+            attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
+            callback: None,
+        };
+        let template = self.checks.iter().find(|(known, _)| *known == channel).map(|(_, template)| template);
+        let filled = template.and_then(|template| template.filled_in(&message, "", &*self.clock));
+        filled.ok_or_else(|| not_tried(self.name(), "cannot be asked about this code".to_owned()))
+    }
+
+    /// A parameter that is not valid is as likely the code as the number, and nothing was compared.
+    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
+        let HttpGatewaySettings { check: Some(check), errors, owner, .. } = &self.settings else {
+            return Err(not_tried(self.name(), "holds no codes".to_owned()));
+        };
+        let json: Option<Value> = response.json();
+        if response.status == StatusCode::OK {
+            let value = |pointer: &String| check.verdict_of(&as_text(json.as_ref()?.pointer(pointer)?)?);
+            return check.verdict.iter().find_map(value).ok_or_else(|| self.not_understood(response));
+        }
+        let code = errors.code_in(json.as_ref());
+        let body = response.body.as_deref().unwrap_or_default();
+        if !response.status.is_success() && check.says_not_live(body, code.as_deref()) {
+            return Ok(Verdict::NotLive);
+        }
+        Err(match self.classify(response) {
+            Err(error) if error.class == ErrorClass::BadNumber => {
+                let detail = format!("answered HTTP {}: a value is not valid", response.status.as_u16());
+                Classification::of_this_message(ErrorClass::Refused).error(owner.gateway, error.code, detail)
+            }
+            Err(error) => error,
+            Ok(_) => self.not_understood(response),
+        })
+    }
+
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let request = self.account.as_ref().and_then(Request::try_clone);
+        request.map(|request| (AccountPart::Credentials, request)).into_iter().collect()
+    }
+
+    fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
+        let json: Option<Value> = response.json();
+        let account = self.settings.account.as_ref();
+        let code = self.settings.errors.code_in(json.as_ref());
+        if account.zip(code).is_some_and(|(account, code)| account.right.contains(&code)) {
+            return Ok("the credentials are right".to_owned());
+        }
+        let pointer = account.and_then(|account| account.show.as_deref());
+        let shown = pointer.and_then(|pointer| as_text(json.as_ref()?.pointer(pointer)?));
+        let proves = response.status.is_success() && account.is_some_and(|account| account.right.is_empty());
+        match (shown, pointer) {
+            (Some(value), _) if proves => {
+                let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+                let value: String = value.chars().map(plain).take(LONGEST_SHOWN).collect();
+                Ok(format!("the credentials are right; {value}"))
+            }
+            (None, None) if proves => Ok("the credentials are right".to_owned()),
+            _ => Err(match self.classify(response) {
+                Err(error) => error,
+                Ok(_) => {
+                    not_tried(self.name(), "gave an answer about the account that is not known".to_owned())
+                }
+            }),
+        }
+    }
+}
+
+impl HttpGatewayApi {
+    /// A success without what belongs to it. One that is not even JSON does not come from the provider, or comes from a
+    /// provider in trouble.
+    fn not_understood(&self, response: &GatewayResponse) -> GatewayError {
+        let classification = match response.json::<Value>() {
+            Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
+            None => Classification::of_the_gateway(ErrorClass::Ambiguous),
+        };
+        let owner = &self.settings.owner;
+        classification.error(owner.gateway, None, words_for_status(response, &owner.setting("url")))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResponseOutcome {
+    Success,
+    Error(CodeClass),
+    /// The value is present but unknown.
+    Failure,
+    /// The value is absent or not a scalar.
+    Missing,
+}
+
+impl HttpSuccess {
+    fn check(&self, reader: &mut TemplateReader<'_>) {
+        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry } = self;
+        let mut wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
+        if statuses.iter().any(|status| !(200..=599).contains(status)) {
+            wrong("statuses", "must be HTTP statuses from 200 to 599");
+        }
+        if contains.as_ref().is_some_and(String::is_empty) {
+            wrong("contains", "must not be empty: every body contains that");
+        }
+        match (json, equals.as_slice()) {
+            (Some(_), []) => wrong("equals", "must list the values that mean success"),
+            (None, [_, ..]) => {
+                wrong(
+                    "equals",
+                    "lists values at the place that \"json\" points to, and there is no \"json\"",
+                );
+            }
+            _ => {}
+        }
+        for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
+            if !values.is_empty() && json.is_none() {
+                wrong(name, "needs success.json, which says where in the answer its values are");
+            }
+            if values.iter().any(|value| equals.contains(value) || other.contains(value)) {
+                wrong(name, "has a value that another list of success has too");
+            }
+        }
+    }
+
+    fn takes_status(&self, status: u16) -> bool {
+        if self.statuses.is_empty() { (200..=299).contains(&status) } else { self.statuses.contains(&status) }
+    }
+
+    fn takes_text(&self, body: &[u8]) -> bool {
+        self.contains.as_ref().is_none_or(|text| body.windows(text.len()).any(|part| part == text.as_bytes()))
+    }
+
+    /// The value of the body's error field; `None` without such a field.
+    fn outcome(&self, body: Option<&Value>) -> Option<ResponseOutcome> {
+        let pointer = self.json.as_ref()?;
+        let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {
+            return Some(ResponseOutcome::Missing);
+        };
+        Some(if self.equals.contains(&value) {
+            ResponseOutcome::Success
+        } else if self.bad_number.contains(&value) {
+            ResponseOutcome::Error(CodeClass::BadNumber)
+        } else if self.retry.contains(&value) {
+            ResponseOutcome::Error(CodeClass::Retry)
+        } else {
+            ResponseOutcome::Failure
+        })
+    }
+
+    fn message_id_in(&self, body: Option<&Value>) -> Option<String> {
+        id_in(body?.pointer(self.message_id.as_ref()?)?)
+    }
+
+    fn reads_json(&self) -> bool {
+        self.json.is_some() || self.message_id.is_some()
+    }
+}
+
+/// RFC 6901, 3: empty, or parts that each begin with `/`, with `~` only as `~0` and `~1`.
+fn is_json_pointer(pointer: &str) -> bool {
+    let escapes_are_right = pointer.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']));
+    escapes_are_right && (pointer.is_empty() || pointer.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests;
