@@ -94,8 +94,5 @@ pub(crate) fn statuses_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn channels_schema(_: &mut SchemaGenerator) -> Schema {
-    list_schema(
-        json!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str) }),
-        &channels_accepted(),
-    )
+    list_schema(json!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str) }), &channels_accepted())
 }

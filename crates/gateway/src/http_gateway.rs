@@ -3,6 +3,7 @@
 mod receipts;
 mod request;
 mod signing;
+mod xml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +19,10 @@ use self::receipts::callback_address;
 pub use self::receipts::{HttpReceipts, RecipeCallbacks};
 use self::request::{RequestTemplate, Requests, TemplateReader};
 pub use self::signing::Signing;
-use super::given::{self, as_text};
 use super::client::GatewayResponse;
+use super::given::{self, as_text};
 use super::provider::{
-    Classification, HttpProvider, OwnIds, Provider, classify_status, code_in, id_in, not_tried,
-    words_for_status,
+    CodeClass, HttpProvider, OwnIds, Provider, classify_status, code_in, id_in, not_tried, words_for_status,
 };
 use super::{
     Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict,
@@ -61,6 +61,11 @@ pub struct HttpGatewaySettings {
     /// A JSON body, with placeholders in every text of it, though not in the names of members. Not with `form`.
     #[schemars(extend("writeOnly" = true))]
     pub json: Option<Value>,
+    /// An XML body, with placeholders; a list is joined. The answer is XML too: to JSON pointers an element is a member of
+    /// the one around it. Not with `json`.
+    #[serde(deserialize_with = "xml_body")]
+    #[schemars(schema_with = "given::texts_schema", extend("writeOnly" = true))]
+    pub xml: Option<String>,
     /// Fields of a form, with placeholders. Not with `json`.
     #[serde(deserialize_with = "form")]
     #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
@@ -155,81 +160,48 @@ pub struct HttpErrors {
     /// Whether a code of an answer counts only if it begins with the HTTP status.
     pub begin_with_status: bool,
     /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
-    /// unknown or down. A code may be `http-` and a status. Of `a.b#Throttled` only `Throttled` counts.
+    /// unknown or down; or next-day. A code may be `http-` and a status, or a beginning and `*`. Of `a.b#Throttled` and
+    /// `a:Throttled` only `Throttled` counts.
     pub classes: BTreeMap<String, CodeClass>,
-}
-
-crate::named! {
-    /// The class of an error code of a recipe.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-    #[serde(rename_all = "kebab-case")]
-    pub enum CodeClass {
-        BadNumber = "bad-number",
-        NotReachable = "not-reachable",
-        OptedOut = "opted-out",
-        Fraud = "fraud",
-        Refused = "refused",
-        /// The same message may succeed later.
-        Retry = "retry",
-        /// Any message may succeed later.
-        Busy = "busy",
-        /// An operator must act for messages such as this.
-        Configuration = "configuration",
-        /// An operator must act for any message.
-        Account = "account",
-        /// It is not known whether this message was sent.
-        Unknown = "unknown",
-        /// It is not known whether this message was sent, and any other one would meet the same.
-        Down = "down",
-    }
-}
-
-impl CodeClass {
-    /// The classification, and the words about it.
-    const fn meaning(self) -> (Classification, &'static str) {
-        let (message, gateway) = (Classification::of_this_message, Classification::of_the_gateway);
-        match self {
-            Self::BadNumber => (message(ErrorClass::BadNumber), "the number is not valid"),
-            Self::NotReachable => {
-                (message(ErrorClass::NotReachableHere), "the number cannot be reached in this way")
-            }
-            Self::OptedOut => (message(ErrorClass::OptedOut), "the recipient wants no messages"),
-            Self::Fraud => (message(ErrorClass::Fraud), "the provider suspects fraud"),
-            Self::Refused => (message(ErrorClass::Refused), "the message was refused"),
-            Self::Retry => (message(ErrorClass::Retry { after: None }), "it cannot be sent now"),
-            Self::Busy => {
-                (gateway(ErrorClass::Retry { after: None }), "too many messages, or no service now")
-            }
-            Self::Configuration => (
-                message(ErrorClass::Configuration),
-                "the account, the sender or a template does not permit this",
-            ),
-            Self::Account => (
-                gateway(ErrorClass::Configuration),
-                "the credentials were not accepted, or the account may not send",
-            ),
-            Self::Unknown => (message(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
-            Self::Down => (gateway(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
-        }
-    }
+    /// What a listed code says, in place of the words for its class.
+    pub words: BTreeMap<String, String>,
+    /// The class of a code that is not listed. Without it the HTTP status decides.
+    pub other: Option<CodeClass>,
+    /// HTTP statuses that decide whatever the answer says.
+    pub by_status: Vec<u16>,
 }
 
 impl HttpErrors {
     /// The code in an answer or a report.
-    fn code_in(&self, json: Option<&Value>) -> Option<String> {
-        self.json.iter().find_map(|pointer| as_text(json?.pointer(pointer)?))
+    fn code_in(&self, answer: Option<&Value>) -> Option<String> {
+        self.json.iter().find_map(|pointer| as_text(answer?.pointer(pointer)?))
     }
 
     /// A code that is listed and no number. Another text could be a phone number or a code.
     fn word<'a>(&self, code: &'a str) -> Option<&'a str> {
-        let word = code.rsplit('#').next()?;
+        let word = bare(code);
         let is_plain = code_in(&Value::from(word)).is_none() && !word.contains(char::is_control);
         (is_plain && self.classes.contains_key(word)).then_some(word)
     }
 
-    fn class_of(&self, code: &str) -> Option<CodeClass> {
-        self.classes.get(code.rsplit('#').next()?).copied()
+    /// The listed code that stands for this one: itself, or the longest beginning with a `*` behind it.
+    fn listed(&self, code: &str) -> Option<&str> {
+        let code = bare(code);
+        let stands_for = |known: &&String| match known.strip_suffix('*') {
+            Some(beginning) => code.starts_with(beginning),
+            None => code == *known,
+        };
+        self.classes.keys().filter(stands_for).max_by_key(|known| known.len()).map(String::as_str)
     }
+
+    fn class_of(&self, code: &str) -> Option<CodeClass> {
+        self.classes.get(self.listed(code)?).copied()
+    }
+}
+
+/// A code without the names of what it belongs to, as AWS and XML put them in front.
+fn bare(code: &str) -> &str {
+    code.rsplit(['#', ':']).next().unwrap_or(code)
 }
 
 /// How a provider checks a code that it made and holds.
@@ -301,6 +273,10 @@ fn form<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<(String, String
     fields(from).map(Some)
 }
 
+fn xml_body<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(given::texts(from)?.concat()))
+}
+
 impl Serialize for HttpGatewaySettings {
     /// Shows method and place only: a query or a body may hold credentials.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -349,6 +325,8 @@ pub struct HttpSuccess {
     #[serde(deserialize_with = "given::texts")]
     #[schemars(schema_with = "given::texts_schema")]
     pub bad_number: Vec<String>,
+    /// The class of a value at `json` that is in no list and no number. Without it refused, as a number is.
+    pub other: Option<CodeClass>,
     /// Values at `json` that mean that the same request may succeed later.
     #[serde(deserialize_with = "given::texts")]
     #[schemars(schema_with = "given::texts_schema")]
@@ -363,10 +341,14 @@ impl HttpGatewaySettings {
         self.owner.secrets.iter().filter(given).map(String::as_str)
     }
 
+    fn has_body(&self) -> bool {
+        self.json.is_some() || self.form.is_some() || self.xml.is_some()
+    }
+
     /// Puts in what is not given: the method, and the channel.
     pub fn complete(&mut self) {
         if self.method.is_empty() {
-            self.method.push_str(if self.json.is_none() && self.form.is_none() { "GET" } else { "POST" });
+            self.method.push_str(if self.has_body() { "POST" } else { "GET" });
         }
         self.method = self.method.trim().to_ascii_uppercase();
         if self.channels.is_empty() {
@@ -446,52 +428,73 @@ impl Provider for HttpGatewayApi {
         let HttpGatewaySettings { success: rule, errors, owner, .. } = &self.settings;
         let status = response.status.as_u16();
         let body = response.body.as_deref();
-        let json: Option<Value> =
-            if rule.reads_json() || !errors.json.is_empty() { response.json() } else { None };
-        let outcome = rule.outcome(json.as_ref());
-        let failed = |class: Classification, code: Option<u32>, words: &str| {
-            let detail = format!("answered HTTP {status}: {words}");
-            Err(class.with_wait_of(response).error(owner.gateway, code, detail))
-        };
-        let by_value = if let Some(ResponseOutcome::Error(class)) = outcome { Some(class) } else { None };
-        let code = errors.code_in(json.as_ref());
+        let is_read = (rule.reads_answer() || !errors.json.is_empty()) && !errors.by_status.contains(&status);
+        let answer = if is_read { self.answer(response) } else { None };
+        let value = rule.json.as_ref().and_then(|pointer| as_text(answer.as_ref()?.pointer(pointer)?));
+        let means_success =
+            rule.json.is_none() || value.as_ref().is_some_and(|value| rule.equals.contains(value));
+        // A value that is there and does not mean success. Some lists count whatever the status is.
+        let failure = value.as_deref().filter(|_| !means_success);
+        let failure_of_2xx = failure.filter(|_| response.status.is_success());
+        let code = errors.code_in(answer.as_ref());
         let counts = |code: &&str| !errors.begin_with_status || code.starts_with(&status.to_string());
-        let by_code = || code.as_deref().filter(counts).and_then(|code| errors.class_of(code));
-        let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
-        let word = code.as_deref().and_then(|code| errors.word(code));
-        if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
-        {
-            let (classification, words) = class.meaning();
+        let by_code = || {
+            let code = code.as_deref().filter(counts)?;
+            errors.class_of(code).or(errors.other)
+        };
+        let by_failure = || {
+            let value = failure_of_2xx?;
+            let other = || rule.other.filter(|_| code_in(&Value::from(value)).is_none());
+            errors.class_of(value).or_else(other)
+        };
+        let by_status = format!("http-{status}");
+        let class = failure.and_then(|value| rule.class_of(value)).or_else(by_code).or_else(by_failure);
+        let class = class.or_else(|| errors.class_of(&by_status));
+        let told = code.as_deref().or_else(|| failure_of_2xx.filter(|_| !errors.classes.is_empty()));
+        let number = told.and_then(|code| code_in(&Value::from(code)));
+        let failed = |class: CodeClass, words: &str| {
+            let detail = format!("answered HTTP {status}: {words}");
+            Err(class.error(owner.gateway, number, detail).with_wait_of(response))
+        };
+        if let Some(class) = class {
+            let own = told.and_then(|code| errors.words.get(errors.listed(code)?));
+            let said = told.and_then(|code| errors.word(code)).map(|word| format!(" ({word})"));
             let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
-            let secrets = Some(secrets.join(" and "))
-                .filter(|secrets| class == CodeClass::Account && !secrets.is_empty());
-            let check = secrets.map(|secrets| format!("; check {secrets}")).unwrap_or_default();
-            let said = word.map(|word| format!(" ({word})")).unwrap_or_default();
-            return failed(classification, number, &format!("{words}{said}{check}"));
+            let advice = match (own, secrets.as_slice()) {
+                (None, [_, ..]) if class == CodeClass::Account => {
+                    format!("; check {}", secrets.join(" and "))
+                }
+                _ => String::new(),
+            };
+            let words = own.map_or(class.words(), String::as_str);
+            return failed(class, &format!("{words}{}{advice}", said.unwrap_or_default()));
         }
-        let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
-        if rule.takes_status(status) && said_well && rule.takes_text(body.unwrap_or_default()) {
-            let given = rule.message_id_in(json.as_ref());
+        if rule.takes_status(status) && means_success && rule.takes_text(body.unwrap_or_default()) {
+            let given =
+                rule.message_id.as_ref().and_then(|pointer| id_in(answer.as_ref()?.pointer(pointer)?));
             let own = || self.settings.check.is_none().then(|| self.own_ids.next());
             return match given.or_else(own) {
                 Some(message_id) => Ok(Accepted { message_id }),
                 None => Err(self.not_understood(response)),
             };
         }
-        if outcome == Some(ResponseOutcome::Failure) && response.status.is_success() {
+        if failure_of_2xx.is_some() {
             let words = "the value at success.json is not one that means success";
-            return failed(Classification::of_this_message(ErrorClass::Refused), number, words);
+            return failed(CodeClass::Refused, words);
         }
-        let classification = match classify_status(response) {
+        // Text may be a proxy's; what is no XML at all does not come from a provider that speaks it.
+        if self.settings.xml.is_some() && answer.is_none() && response.status.is_success() {
+            return Err(self.not_understood(response));
+        }
+        let class = match classify_status(response) {
             // This answer does not distinguish a limit of the account from that of one number, which any caller can
             // reach.
-            limited @ Classification { class: ErrorClass::Retry { .. }, .. } => {
-                Classification { whole_gateway: false, ..limited }
-            }
+            CodeClass::Busy => CodeClass::Retry,
             other => other,
         };
-        Err(classification.error(owner.gateway, number, words_for_status(response, &owner.setting("url"))))
+        let words = words_for_status(response, &owner.setting("url"));
+        Err(class.error(owner.gateway, number, words).with_wait_of(response))
     }
 
     fn holds_codes(&self) -> bool {
@@ -522,12 +525,12 @@ impl Provider for HttpGatewayApi {
         let HttpGatewaySettings { check: Some(check), errors, owner, .. } = &self.settings else {
             return Err(not_tried(self.name(), "holds no codes".to_owned()));
         };
-        let json: Option<Value> = response.json();
+        let answer = self.answer(response);
         if response.status == StatusCode::OK {
-            let value = |pointer: &String| check.verdict_of(&as_text(json.as_ref()?.pointer(pointer)?)?);
+            let value = |pointer: &String| check.verdict_of(&as_text(answer.as_ref()?.pointer(pointer)?)?);
             return check.verdict.iter().find_map(value).ok_or_else(|| self.not_understood(response));
         }
-        let code = errors.code_in(json.as_ref());
+        let code = errors.code_in(answer.as_ref());
         let body = response.body.as_deref().unwrap_or_default();
         if !response.status.is_success() && check.says_not_live(body, code.as_deref()) {
             return Ok(Verdict::NotLive);
@@ -535,7 +538,7 @@ impl Provider for HttpGatewayApi {
         Err(match self.classify(response) {
             Err(error) if error.class == ErrorClass::BadNumber => {
                 let detail = format!("answered HTTP {}: a value is not valid", response.status.as_u16());
-                Classification::of_this_message(ErrorClass::Refused).error(owner.gateway, error.code, detail)
+                CodeClass::Refused.error(owner.gateway, error.code, detail)
             }
             Err(error) => error,
             Ok(_) => self.not_understood(response),
@@ -548,14 +551,14 @@ impl Provider for HttpGatewayApi {
     }
 
     fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
-        let json: Option<Value> = response.json();
+        let answer = self.answer(response);
         let account = self.settings.account.as_ref();
-        let code = self.settings.errors.code_in(json.as_ref());
+        let code = self.settings.errors.code_in(answer.as_ref());
         if account.zip(code).is_some_and(|(account, code)| account.right.contains(&code)) {
             return Ok("the credentials are right".to_owned());
         }
         let pointer = account.and_then(|account| account.show.as_deref());
-        let shown = pointer.and_then(|pointer| as_text(json.as_ref()?.pointer(pointer)?));
+        let shown = pointer.and_then(|pointer| as_text(answer.as_ref()?.pointer(pointer)?));
         let proves = response.status.is_success() && account.is_some_and(|account| account.right.is_empty());
         match (shown, pointer) {
             (Some(value), _) if proves => {
@@ -575,31 +578,28 @@ impl Provider for HttpGatewayApi {
 }
 
 impl HttpGatewayApi {
-    /// A success without what belongs to it. One that is not even JSON does not come from the provider, or comes from a
+    /// The answer, if it is JSON or, from a provider that gets XML, XML whose root is the one that is looked for.
+    fn answer(&self, response: &GatewayResponse) -> Option<Value> {
+        let HttpGatewaySettings { xml: Some(_), success, .. } = &self.settings else {
+            return response.json();
+        };
+        let text = std::str::from_utf8(response.body.as_deref()?).ok()?;
+        let root = success.json.as_ref().and_then(|pointer| pointer.split('/').nth(1));
+        xml::read(text).filter(|answer| root.is_none_or(|root| answer.get(root).is_some()))
+    }
+
+    /// A success without what belongs to it. One that cannot be read at all does not come from the provider, or comes from a
     /// provider in trouble.
     fn not_understood(&self, response: &GatewayResponse) -> GatewayError {
-        let classification = match response.json::<Value>() {
-            Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
-            None => Classification::of_the_gateway(ErrorClass::Ambiguous),
-        };
+        let class = if self.answer(response).is_some() { CodeClass::Unknown } else { CodeClass::Down };
         let owner = &self.settings.owner;
-        classification.error(owner.gateway, None, words_for_status(response, &owner.setting("url")))
+        class.error(owner.gateway, None, words_for_status(response, &owner.setting("url")))
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResponseOutcome {
-    Success,
-    Error(CodeClass),
-    /// The value is present but unknown.
-    Failure,
-    /// The value is absent or not a scalar.
-    Missing,
 }
 
 impl HttpSuccess {
     fn check(&self, reader: &mut TemplateReader<'_>) {
-        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry } = self;
+        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry, other: _ } = self;
         let mut wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
         if statuses.iter().any(|status| !(200..=599).contains(status)) {
             wrong("statuses", "must be HTTP statuses from 200 to 599");
@@ -635,28 +635,13 @@ impl HttpSuccess {
         self.contains.as_ref().is_none_or(|text| body.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
-    /// The value of the body's error field; `None` without such a field.
-    fn outcome(&self, body: Option<&Value>) -> Option<ResponseOutcome> {
-        let pointer = self.json.as_ref()?;
-        let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {
-            return Some(ResponseOutcome::Missing);
-        };
-        Some(if self.equals.contains(&value) {
-            ResponseOutcome::Success
-        } else if self.bad_number.contains(&value) {
-            ResponseOutcome::Error(CodeClass::BadNumber)
-        } else if self.retry.contains(&value) {
-            ResponseOutcome::Error(CodeClass::Retry)
-        } else {
-            ResponseOutcome::Failure
-        })
+    fn class_of(&self, value: &str) -> Option<CodeClass> {
+        let has = |values: &[String]| values.iter().any(|known| known == value);
+        let retry = || has(&self.retry).then_some(CodeClass::Retry);
+        if has(&self.bad_number) { Some(CodeClass::BadNumber) } else { retry() }
     }
 
-    fn message_id_in(&self, body: Option<&Value>) -> Option<String> {
-        id_in(body?.pointer(self.message_id.as_ref()?)?)
-    }
-
-    fn reads_json(&self) -> bool {
+    fn reads_answer(&self) -> bool {
         self.json.is_some() || self.message_id.is_some()
     }
 }

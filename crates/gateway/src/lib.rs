@@ -19,7 +19,6 @@ pub mod double;
 mod egress;
 mod given;
 mod http_gateway;
-mod mada;
 pub mod net;
 mod older;
 mod outcome;
@@ -43,15 +42,14 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
 pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse, PeerAuthorities, fetch};
-pub use futures_util::future::BoxFuture;
 pub use egress::EgressClients;
-pub use http_gateway::{CodeClass, HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
-pub use mada::Mada;
+pub use futures_util::future::BoxFuture;
+pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
 pub use older::{MadaSettings, SinchSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
-pub use provider::retry_after;
+pub use provider::{CodeClass, retry_after};
 pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
@@ -121,7 +119,7 @@ impl ProviderSettings {
             Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
             Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
             Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
-            Self::Mada(settings) => Arc::new(Mada::new(settings, clock)?),
+            Self::Mada(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
             Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
         })
     }

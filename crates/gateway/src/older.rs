@@ -1,7 +1,5 @@
 //! The variables of the gateways that older servers had: names for the settings of a recipe.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
@@ -39,14 +37,9 @@ impl SinchSettings {
         let values = [
             ("app_id", self.app_id.as_str()),
             ("app_secret", self.app_secret.expose_secret()),
-            ("url", self.verification_url.as_str()),
+            ("url", &self.verification_url),
         ];
-        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let recipe = Recipe::named("sinch").cloned().unwrap_or_default();
-        let mut settings = recipe.filled_in(GatewayName::Sinch, "SINCH_", BTreeMap::from(values));
-        "sms.sinch".clone_into(&mut settings.owner.path);
-        settings.owner.url = Some("sms.sinch.verification_url (SINCH_VERIFICATION_URL)".to_owned());
-        settings
+        filled_in(GatewayName::Sinch, "sinch", &values, "sms.sinch.verification_url (SINCH_VERIFICATION_URL)")
     }
 }
 
@@ -70,6 +63,30 @@ pub struct MadaSettings {
     #[serde(rename = "MADA_SOURCE_NAME", deserialize_with = "source_name")]
     #[schemars(length(min = 1, max = 20), extend("type" = ["string", "number"]))]
     pub source_name: String,
+}
+
+impl MadaSettings {
+    /// The recipe with these settings.
+    pub fn filled_in(&self) -> HttpGatewaySettings {
+        let values = [
+            ("username", self.username.as_str()),
+            ("password", self.password.expose_secret()),
+            ("url", &with_scheme(&self.url)),
+            ("source_name", &self.source_name),
+        ];
+        filled_in(GatewayName::Mada, "mada", &values, "sms.mada.url (MADA_URL)")
+    }
+}
+
+/// The recipe with values; errors name the setting of the URL as older servers do.
+fn filled_in(gateway: GatewayName, recipe: &str, values: &[(&str, &str)], url: &str) -> HttpGatewaySettings {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let variables = format!("{gateway}_").to_ascii_uppercase();
+    let mut settings =
+        Recipe::named(recipe).cloned().unwrap_or_default().filled_in(gateway, &variables, values);
+    settings.owner.path = format!("sms.{recipe}");
+    settings.owner.url = Some(url.to_owned());
+    settings
 }
 
 const NOT_SHOWN: &str = "(set, not shown)";
@@ -134,9 +151,11 @@ fn plain_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 /// Without a scheme `http` is meant.
-pub(super) fn with_scheme(url: &str) -> String {
+fn with_scheme(url: &str) -> String {
     if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }
 
+#[cfg(test)]
+mod mada_tests;
 #[cfg(test)]
 mod tests;

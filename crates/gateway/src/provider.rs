@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, Request};
+use reqwest::{Method, Request, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -212,7 +214,7 @@ impl<P: Provider> fmt::Debug for HttpProvider<P> {
 
 /// A request that was not made. It says nothing about other messages.
 pub(super) fn not_tried(gateway: GatewayName, detail: String) -> GatewayError {
-    Classification::of_this_message(ErrorClass::Configuration).error(gateway, None, detail)
+    CodeClass::Configuration.error(gateway, None, detail)
 }
 
 /// A `GET` with headers that were prepared once.
@@ -306,27 +308,77 @@ impl AccountHealth {
     }
 }
 
-/// A class, and whether any other message would have fared the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Classification {
-    pub class: ErrorClass,
-    pub whole_gateway: bool,
+crate::named! {
+    /// The class of a provider's error code.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CodeClass {
+        BadNumber = "bad-number",
+        NotReachable = "not-reachable",
+        OptedOut = "opted-out",
+        Fraud = "fraud",
+        Refused = "refused",
+        /// The same message may succeed later.
+        Retry = "retry",
+        /// Any message may succeed later.
+        Busy = "busy",
+        /// Any message may succeed a day later.
+        NextDay = "next-day",
+        /// An operator must act for messages such as this.
+        Configuration = "configuration",
+        /// An operator must act for any message.
+        Account = "account",
+        /// It is not known whether this message was sent.
+        Unknown = "unknown",
+        /// It is not known whether this message was sent, and any other one would meet the same.
+        Down = "down",
+    }
 }
 
-impl Classification {
-    pub(super) const fn of_this_message(class: ErrorClass) -> Self {
-        Self { class, whole_gateway: false }
+impl CodeClass {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
-    pub(super) const fn of_the_gateway(class: ErrorClass) -> Self {
-        Self { class, whole_gateway: true }
+    pub(super) const fn class(self) -> ErrorClass {
+        match self {
+            Self::BadNumber => ErrorClass::BadNumber,
+            Self::NotReachable => ErrorClass::NotReachableHere,
+            Self::OptedOut => ErrorClass::OptedOut,
+            Self::Fraud => ErrorClass::Fraud,
+            Self::Refused => ErrorClass::Refused,
+            Self::Retry | Self::Busy => ErrorClass::Retry { after: None },
+            Self::NextDay => ErrorClass::Retry { after: Some(Duration::from_secs(24 * 60 * 60)) },
+            Self::Configuration | Self::Account => ErrorClass::Configuration,
+            Self::Unknown | Self::Down => ErrorClass::Ambiguous,
+        }
     }
 
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::BadNumber => "the number is not valid",
+            Self::NotReachable => "the number cannot be reached in this way",
+            Self::OptedOut => "the recipient wants no messages",
+            Self::Fraud => "the provider suspects fraud",
+            Self::Refused => "the message was refused",
+            Self::Retry => "it cannot be sent now",
+            Self::Busy => "too many messages, or no service now",
+            Self::NextDay => "the account may send no more today",
+            Self::Configuration => "the account, the sender or a template does not permit this",
+            Self::Account => "the credentials were not accepted, or the account may not send",
+            Self::Unknown | Self::Down => "it is not known whether the message is sent",
+        }
+    }
+
+    /// Only some classes say that any other message would have fared the same.
     pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
-        let Self { class, whole_gateway } = self;
-        GatewayError { gateway, class, code: code.and_then(usable_code), detail, whole_gateway }
+        let whole_gateway = matches!(self, Self::Busy | Self::NextDay | Self::Account | Self::Down);
+        let code = code.and_then(usable_code);
+        GatewayError { gateway, class: self.class(), code, detail, whole_gateway }
     }
+}
 
+impl GatewayError {
     /// The same, with the wait that the provider asks for, if it is about waiting.
     pub(super) fn with_wait_of(self, response: &GatewayResponse) -> Self {
         match self.class {
@@ -348,15 +400,6 @@ pub(super) fn usable_code(code: u32) -> Option<u32> {
     (code <= LARGEST_CODE).then_some(code)
 }
 
-/// A provider's error codes in ascending order, each with its classification and its words.
-pub(super) type CodeTable = [(u32, Classification, &'static str)];
-
-/// Classifies a provider's own error code; `None` for a code that is not in the table.
-pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification, &'static str)> {
-    let place = table.binary_search_by_key(&code, |(known, ..)| *known).ok()?;
-    table.get(place).map(|(_, classification, words)| (*classification, *words))
-}
-
 /// Classifies a status other than the API's success:
 ///
 /// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that a caller could
@@ -367,17 +410,15 @@ pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: it is unknown how far it came.
-pub(super) fn classify_status(response: &GatewayResponse) -> Classification {
-    let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
+pub(super) fn classify_status(response: &GatewayResponse) -> CodeClass {
     match response.status.as_u16() {
-        401 | 402 | 301 | 307 | 308 => of_the_gateway(ErrorClass::Configuration),
-        403 => of_this_message(ErrorClass::Configuration),
-        429 => of_the_gateway(ErrorClass::Retry { after: None }).with_wait_of(response),
-        408 => of_the_gateway(ErrorClass::Ambiguous),
-        400..=499 => of_this_message(ErrorClass::Refused),
+        401 | 402 | 301 | 307 | 308 => CodeClass::Account,
+        403 => CodeClass::Configuration,
+        429 => CodeClass::Busy,
+        400..=499 if response.status != StatusCode::REQUEST_TIMEOUT => CodeClass::Refused,
         // The body broke off, or was longer than any answer: the server or the network is in trouble.
-        200..=299 if response.body.is_some() => of_this_message(ErrorClass::Ambiguous),
-        _ => of_the_gateway(ErrorClass::Ambiguous),
+        200..=299 if response.body.is_some() => CodeClass::Unknown,
+        _ => CodeClass::Down,
     }
 }
 
@@ -402,18 +443,14 @@ pub(super) fn words_for_status(response: &GatewayResponse, url_setting: &str) ->
 
 /// There was no answer. Without a connection the same call may work on the next try.
 pub(super) fn without_response(gateway: GatewayName, no_response: NoResponse) -> GatewayError {
-    let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
-    let (classification, detail) = match no_response {
-        NoResponse::OutOfReach | NoResponse::Unsendable => (
-            of_this_message(ErrorClass::Configuration),
-            "cannot be asked: the message does not fit into its URL".to_owned(),
-        ),
-        NoResponse::NotConnected(why) => {
-            (of_the_gateway(ErrorClass::Retry { after: None }), format!("was not reached: {why}"))
+    let (class, detail) = match no_response {
+        NoResponse::OutOfReach | NoResponse::Unsendable => {
+            (CodeClass::Configuration, "cannot be asked: the message does not fit into its URL".to_owned())
         }
-        NoResponse::Broken(why) => (of_the_gateway(ErrorClass::Ambiguous), format!("did not answer: {why}")),
+        NoResponse::NotConnected(why) => (CodeClass::Busy, format!("was not reached: {why}")),
+        NoResponse::Broken(why) => (CodeClass::Down, format!("did not answer: {why}")),
     };
-    classification.error(gateway, None, detail)
+    class.error(gateway, None, detail)
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own `Date`, so that it

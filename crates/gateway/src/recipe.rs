@@ -10,38 +10,10 @@ use serde::Deserialize;
 
 use super::{HttpGatewaySettings, Owner};
 use crate::domain::{Channel, GatewayName};
+use crate::template::placeholder::{Piece, PieceKind, pieces};
 
-/// Files in the folder `recipes`.
-macro_rules! recipes {
-    ($($name:literal)+) => {
-        const FILES: &[(&str, &str)] = &[$(
-            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/", $name, ".json"))),
-        )+];
-
-        /// The answers of each provider, as it documents them, for the test of its recipe.
-        #[cfg(test)]
-        const DOCUMENTED: &[(&str, &str)] = &[$(
-            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/tests/", $name, ".json"))),
-        )+];
-    };
-}
-
-recipes! {
-    "africas-talking"
-    "android"
-    "aws"
-    "bird"
-    "infobip"
-    "meta-whatsapp"
-    "mobica"
-    "msg91"
-    "plivo"
-    "sinch"
-    "sinch-sms"
-    "telegram"
-    "telnyx"
-    "vonage"
-}
+/// The files in the folder `recipes`: the name of each, and its text. The build script lists them.
+const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
 /// A description of a provider's API, with the settings that its users give.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -93,12 +65,17 @@ impl Recipe {
         mut values: BTreeMap<String, String>,
     ) -> HttpGatewaySettings {
         let given = values.clone();
-        for (name, setting) in self.settings.iter().filter(|(name, _)| !given.contains_key(*name)) {
-            let Some(default) = &setting.default else { continue };
-            let put_in = |text: String, (other, value): (&String, &String)| {
-                text.replace(&format!("{{{other}}}"), value)
-            };
-            values.insert(name.clone(), given.iter().fold(default.clone(), put_in));
+        for (name, RecipeSetting { default, .. }) in &self.settings {
+            if let (None, Some(default)) = (given.get(name), default) {
+                let put_in = |piece: Piece<'_>| {
+                    match piece.kind {
+                        PieceKind::Single(other) => given.get(other).cloned(),
+                        _ => None,
+                    }
+                    .unwrap_or_else(|| piece.raw.to_owned())
+                };
+                values.insert(name.clone(), pieces(default).map(put_in).collect());
+            }
         }
         let empty = values.iter().filter(|(_, value)| value.is_empty());
         let owner = Owner {

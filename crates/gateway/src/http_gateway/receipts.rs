@@ -18,11 +18,11 @@ use subtle::ConstantTimeEq as _;
 use tracing::debug;
 use url::form_urlencoded::parse;
 
+use super::HttpGatewaySettings;
 use super::request::TemplateReader;
 use super::signing::HmacOf;
-use super::HttpGatewaySettings;
-use crate::given::{self, as_text};
 use crate::domain::AttemptId;
+use crate::given::{self, as_text};
 use crate::provider::{code_in, id_in, usable_code};
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
@@ -233,7 +233,7 @@ fn receipt(
     let code = receipts.code.iter().find_map(|pointer| as_text(report.pointer(pointer)?));
     let failed = status == ReceiptStatus::Failed;
     let class = code.as_deref().and_then(|code| settings.errors.class_of(code));
-    let class = class.map_or(ErrorClass::Refused, |class| class.meaning().0.class);
+    let class = class.map_or(ErrorClass::Refused, |class| class.class());
     if let Some(word) = code.as_deref().and_then(|code| settings.errors.word(code)).filter(|_| failed) {
         debug!(gateway = %settings.owner.gateway, %attempt, code = word, "message did not arrive");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use quick_xml::escape::escape;
 use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
@@ -18,8 +19,8 @@ use super::{HttpReceipts, is_json_pointer};
 use crate::clock::Clock;
 use crate::domain::Channel;
 use crate::settings::{basic_credentials, provider_url};
-use crate::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 use crate::template::placeholder::{PieceKind, pieces};
+use crate::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 
 /// All characters except the unreserved ones of RFC 3986 (2.3): an inserted value can end neither a segment of a path
 /// nor a value of a query.
@@ -45,6 +46,14 @@ enum BodyTemplate {
     Empty,
     Json(JsonTemplate),
     Form(Vec<(String, Template)>),
+    Xml(Template),
+}
+
+/// A body as the description has it.
+enum Body<'a> {
+    Json(&'a Value),
+    Form(&'a Fields),
+    Xml(&'a str),
 }
 
 /// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped when the whole is
@@ -65,26 +74,23 @@ pub(super) struct Template(Vec<TemplatePart>);
 enum TemplatePart {
     Written(String),
     Secret(Zeroizing<String>),
-    Message(FromMessage),
-    Callback,
-    Channel,
+    Filled(FromFilling),
 }
 
-type FromMessage = fn(&OutgoingMessage) -> String;
+type FromFilling = fn(&Filling<'_>) -> String;
 
-const PLACEHOLDERS: [(&str, FromMessage); 10] = [
-    ("to", |message| message.to.e164()),
-    ("to_digits", |message| message.to.as_u64().to_string()),
-    ("text", |message| message.text.clone()),
-    ("code", |message| message.code.expose().to_owned()),
-    ("channel", |_| String::new()),
+const PLACEHOLDERS: [(&str, FromFilling); 10] = [
+    ("to", |from| from.message.to.e164()),
+    ("to_digits", |from| from.message.to.as_u64().to_string()),
+    ("text", |from| from.message.text.clone()),
+    ("code", |from| from.message.code.expose().to_owned()),
+    ("channel", |from| from.channel.to_owned()),
     // A provider may read 0 as "no limit".
-    ("validity_seconds", |message| message.valid_for.as_secs().max(1).to_string()),
-    ("validity_minutes", |message| message.valid_for.as_secs().div_ceil(60).max(1).to_string()),
-    ("locale", |message| message.locale.map(|locale| locale.to_string()).unwrap_or_default()),
-    ("attempt", |message| message.attempt.to_string()),
-    // As `channel`, not of the message alone: see `RequestTemplate::filled_in`.
-    ("callback", |_| String::new()),
+    ("validity_seconds", |from| from.message.valid_for.as_secs().max(1).to_string()),
+    ("validity_minutes", |from| from.message.valid_for.as_secs().div_ceil(60).max(1).to_string()),
+    ("locale", |from| from.message.locale.map(|locale| locale.to_string()).unwrap_or_default()),
+    ("attempt", |from| from.message.attempt.to_string()),
+    ("callback", |from| from.callback.to_owned()),
 ];
 
 /// All requests of a description.
@@ -128,6 +134,11 @@ impl RequestTemplate {
                 }
                 (Some("application/x-www-form-urlencoded"), Some(form.finish()))
             }
+            BodyTemplate::Xml(template) => {
+                let filled =
+                    template.filled_in(Some(message), |xml, value| xml.push_str(&escape(xml_text(value))));
+                (Some("text/xml"), filled.map(|filled| filled.to_string()))
+            }
         };
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -148,6 +159,12 @@ impl RequestTemplate {
         *request.body_mut() = body.map(Into::into);
         Some(request)
     }
+}
+
+/// A value without the characters that XML 1.0 (2.2) has no place for: most control characters.
+fn xml_text(value: &str) -> String {
+    let can_be_written = |c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+    value.chars().map(|c| if can_be_written(c) { c } else { ' ' }).collect()
 }
 
 /// What is put into templates.
@@ -187,9 +204,7 @@ impl Template {
             match part {
                 TemplatePart::Written(text) => filled.push_str(text),
                 TemplatePart::Secret(value) => put_in(&mut filled, value),
-                TemplatePart::Message(value) => put_in(&mut filled, &Zeroizing::new(value(filling?.message))),
-                TemplatePart::Callback => put_in(&mut filled, filling?.callback),
-                TemplatePart::Channel => put_in(&mut filled, filling?.channel),
+                TemplatePart::Filled(value) => put_in(&mut filled, &Zeroizing::new(value(filling?))),
             }
         }
         Some(filled)
@@ -222,7 +237,7 @@ impl Template {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Written(text) => Some(text.as_str()),
             TemplatePart::Secret(value) => Some(value.as_str()),
-            TemplatePart::Message(_) | TemplatePart::Callback | TemplatePart::Channel => None,
+            TemplatePart::Filled(_) => None,
         })
     }
 }
@@ -251,12 +266,8 @@ impl<'a> TemplateReader<'a> {
         let headers = self.headers();
         // Requests have the headers in common.
         let (mut used, of_headers) = (Vec::new(), self.used.clone());
-        let message = self.request(
-            "",
-            (&settings.method, &settings.url),
-            (settings.json.as_ref(), settings.form.as_ref()),
-            &headers,
-        );
+        let body = self.body();
+        let message = self.request("", (&settings.method, &settings.url), body, &headers);
         if let Some(receipts) = &settings.receipts {
             receipts.check(self);
         }
@@ -266,7 +277,7 @@ impl<'a> TemplateReader<'a> {
             settings.check.iter().flat_map(|check| check.json.iter().map(move |of| (check, of)))
         {
             self.used.clone_from(&of_headers);
-            let request = self.request("check.", ("PUT", &check.url), (Some(json), None), &headers);
+            let request = self.request("check.", ("PUT", &check.url), Some(Body::Json(json)), &headers);
             match Channel::parse(name) {
                 Some(channel) => checks.extend(request.map(|request| (channel, request))),
                 None => {
@@ -307,12 +318,29 @@ impl<'a> TemplateReader<'a> {
         }
     }
 
+    /// The body of messages. A second one is a mistake.
+    fn body(&mut self) -> Option<Body<'a>> {
+        let HttpGatewaySettings { json, form, xml, .. } = self.settings;
+        let others =
+            [("form", form.is_some()), ("xml", xml.is_some())].into_iter().filter(|(_, given)| *given);
+        for (name, _) in others.skip(usize::from(json.is_none())) {
+            let first = if json.is_some() { "json" } else { "form" };
+            self.is_unclear = true;
+            self.wrong(
+                name,
+                format!("is given beside {first}, and a message has one body: remove one of them"),
+            );
+        }
+        let json = json.as_ref().map(Body::Json);
+        json.or_else(|| form.as_ref().map(Body::Form)).or_else(|| xml.as_deref().map(Body::Xml))
+    }
+
     /// The request of a method, a URL and a body. What `of` names is not a message, but asks about a code.
     fn request(
         &mut self,
         of: &str,
         (method, url): (&str, &str),
-        (json, form): (Option<&Value>, Option<&Fields>),
+        body: Option<Body<'_>>,
         headers: &[(HeaderName, Template)],
     ) -> Option<RequestTemplate> {
         let of_url = format!("{of}url");
@@ -327,18 +355,17 @@ impl<'a> TemplateReader<'a> {
         }
         let url = self.template(url, &of_url);
         let address = self.address(&url, &of_url);
-        let body = match (json, form) {
-            (None, None) => BodyTemplate::Empty,
-            (Some(value), None) => BodyTemplate::Json(self.json(value)),
-            (None, Some(fields)) => BodyTemplate::Form(self.form(fields)),
-            (Some(_), Some(_)) => {
-                self.is_unclear = true;
-                self.wrong("form", "is given beside json, and a message has one body: remove one of them");
-                BodyTemplate::Empty
-            }
+        let body = match body {
+            None => BodyTemplate::Empty,
+            Some(Body::Json(value)) => BodyTemplate::Json(self.json(value)),
+            Some(Body::Form(fields)) => BodyTemplate::Form(self.form(fields)),
+            Some(Body::Xml(text)) => BodyTemplate::Xml(self.template(text, "xml")),
         };
         if method == Some(Method::GET) && !matches!(body, BodyTemplate::Empty) {
-            self.wrong("method", "is GET, which has no body: use POST or PUT, or leave json and form out");
+            self.wrong(
+                "method",
+                "is GET, which has no body: use POST or PUT, or leave json, form and xml out",
+            );
         }
         let signer = self.settings.sign.as_ref().and_then(|sign| Signer::new(sign, &url, self));
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
@@ -409,11 +436,7 @@ impl<'a> TemplateReader<'a> {
         let HttpGatewaySettings { owner, basic, .. } = self.settings;
         if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.push(name);
-            return Some(match name {
-                "callback" => TemplatePart::Callback,
-                "channel" => TemplatePart::Channel,
-                _ => TemplatePart::Message(value),
-            });
+            return Some(TemplatePart::Filled(value));
         }
         if owner.credentials.iter().any(|known| known == name) {
             let value = self.credential(name, name, setting)?;

@@ -5,10 +5,10 @@ use serde_json::json;
 use secrecy::SecretString;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::domain::Timestamp;
 use crate::Gateway as _;
 use crate::HttpSuccess;
+use crate::clock::ManualClock;
+use crate::domain::Timestamp;
 use crate::double::{Double, Received, Reply, message, refusing_url};
 
 mod answers;

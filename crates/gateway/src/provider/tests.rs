@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
     let health = AccountHealth::new(clock.clone(), |_| true);
-    let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
+    let refused = || Err::<(), _>(error(CodeClass::Account));
     assert_eq!(health.readiness(), Ok(()));
 
     let _ = health.learn(refused());
@@ -27,12 +27,8 @@ fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
 fn what_one_message_met_says_nothing_about_the_account() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
     let health = AccountHealth::new(clock, |_| true);
-    for classification in [
-        Classification::of_this_message(ErrorClass::Configuration),
-        Classification::of_the_gateway(ErrorClass::Ambiguous),
-        Classification::of_the_gateway(ErrorClass::Retry { after: None }),
-    ] {
-        let _ = health.learn(Err::<(), _>(error(classification)));
+    for class in [CodeClass::Configuration, CodeClass::Down, CodeClass::Busy] {
+        let _ = health.learn(Err::<(), _>(error(class)));
         assert_eq!(health.readiness(), Ok(()));
     }
 }
@@ -40,15 +36,14 @@ fn what_one_message_met_says_nothing_about_the_account() {
 #[test]
 fn the_codes_of_a_provider_alone_decide_whether_its_account_is_refused() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-    let classification = Classification::of_the_gateway(ErrorClass::Configuration);
     let health = AccountHealth::new(clock.clone(), |code| code == 13);
-    let _ = health.learn(Err::<(), _>(error(classification)));
+    let _ = health.learn(Err::<(), _>(error(CodeClass::Account)));
     assert_eq!(health.readiness(), Ok(()));
     let health = AccountHealth::new(clock, |code| code == 14);
-    let _ = health.learn(Err::<(), _>(error(classification)));
+    let _ = health.learn(Err::<(), _>(error(CodeClass::Account)));
     assert!(health.readiness().is_err());
 }
 
-fn error(classification: Classification) -> GatewayError {
-    classification.error(GatewayName::Mada, Some(14), "refused the account".to_owned())
+fn error(class: CodeClass) -> GatewayError {
+    class.error(GatewayName::Mada, Some(14), "refused the account".to_owned())
 }

@@ -21,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 use super::codes::{class_of_report, is_id};
 use crate::domain::{AttemptId, Locale, PhoneNumber};
 use crate::provider::usable_code;
-use crate::{Callback, Receipt, ReceiptStatus};
 use crate::template::Wording;
+use crate::{Callback, Receipt, ReceiptStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackKind {

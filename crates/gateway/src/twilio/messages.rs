@@ -10,9 +10,9 @@ use url::Url;
 use super::callbacks::status_of_message;
 use super::codes::{self, account_state, created, is_id, number_state, service_state};
 use super::{Account, BASE_URL, CallbackKind, SENDER, form};
+use crate::client::GatewayResponse;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
-use crate::client::GatewayResponse;
 use crate::provider::{HttpProvider, Provider, get, not_tried};
 use crate::settings::below;
 use crate::{

@@ -15,9 +15,9 @@ use super::codes::{
 };
 use super::twiml::nearest;
 use super::{Account, BASE_URL, VERIFY_SERVICE, form};
+use crate::client::GatewayResponse;
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::client::GatewayResponse;
 use crate::provider::{HttpProvider, Provider, get};
 use crate::{
     Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,

@@ -11,15 +11,15 @@ use url::Url;
 use super::callbacks::status_of_call;
 use super::codes::{self, account_state, created, number_state};
 use super::{Account, BASE_URL, CALLER, CallbackKind, form, twiml};
+use crate::client::GatewayResponse;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
-use crate::client::GatewayResponse;
 use crate::provider::{HttpProvider, Provider, not_tried};
+use crate::template::Wording;
 use crate::{
     Accepted, AccountPart, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
     TwilioVoiceSettings,
 };
-use crate::template::Wording;
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
 

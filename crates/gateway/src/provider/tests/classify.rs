@@ -30,22 +30,16 @@ fn every_status_has_a_class_and_says_whether_all_messages_meet_it() {
         (503, ErrorClass::Ambiguous, true),
         (600, ErrorClass::Ambiguous, true),
     ] {
-        let expected = Classification { class, whole_gateway };
-        assert_eq!(classify_status(&answer(status, Some(Bytes::new()))), expected, "{status}");
+        let answer = answer(status, Some(Bytes::new()));
+        let error = classify_status(&answer).error(GatewayName::Http, None, String::new());
+        let error = error.with_wait_of(&answer);
+        assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{status}");
     }
 }
 
 #[test]
-fn a_code_is_found_in_a_table_and_an_unknown_one_is_not() {
-    let (refused, bad) = (Classification::of_this_message(ErrorClass::Refused), ErrorClass::BadNumber);
-    let table = [(7, refused, "seven"), (9, Classification::of_this_message(bad), "nine")];
-    assert_eq!(known_code(&table, 7), Some((refused, "seven")));
-    assert_eq!(known_code(&table, 8), None);
-}
-
-#[test]
 fn a_body_that_broke_off_is_the_servers_trouble() {
-    assert_eq!(classify_status(&answer(200, None)), Classification::of_the_gateway(ErrorClass::Ambiguous));
+    assert_eq!(classify_status(&answer(200, None)), CodeClass::Down);
     assert!(words_for_status(&answer(200, None), "x").contains("broke off"));
 }
 

@@ -5,8 +5,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::SecretString;
 
 use super::*;
-use crate::domain::{AttemptLogKey, ServiceId};
 use crate::ErrorClass;
+use crate::domain::{AttemptLogKey, ServiceId};
 use crate::template::Wording;
 
 const PUBLIC_URL: &str = "https://example.com/otp";

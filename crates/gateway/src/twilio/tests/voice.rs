@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::domain::{GatewayName, Locale};
+use crate::template::Wording;
 use crate::twilio::twiml;
 use crate::{Accepted, GatewayError, TwilioVoice, TwilioVoiceSettings};
-use crate::template::Wording;
 
 const CALL: &str = "CA00112233445566778899aabbccddeeff";
 const TEXT: &str = "Your code is 0. 1. 2. 3. 4. 5.";
