@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::receipts::callback_address;
 pub use self::receipts::{HttpReceipts, RecipeCallbacks};
-use self::request::{RequestTemplate, Requests, TemplateReader};
+use self::request::{Read, RequestTemplate, Requests, TemplateReader};
 pub use self::signing::Signing;
 use super::client::GatewayResponse;
 use super::given::{self, as_text};
@@ -357,11 +357,14 @@ impl HttpGatewaySettings {
         self.success.contains.take_if(|text| text.is_empty());
     }
 
-    /// The problems of the description, each once, without where it comes from; and the names of the credentials that it uses.
-    pub fn examine(&self) -> (Vec<GatewaySettingsError>, Vec<&str>) {
+    /// The names of the credentials that the description uses.
+    ///
+    /// # Errors
+    /// The first problem of the description.
+    pub fn examine(&self) -> Result<Vec<&str>, GatewaySettingsError> {
         let mut reader = TemplateReader::of(self);
-        let _ = reader.read();
-        (reader.problems, reader.used)
+        reader.read()?;
+        Ok(reader.used)
     }
 }
 
@@ -380,12 +383,7 @@ impl HttpGateway {
     /// The error names the part of the description that cannot work: a placeholder that does not exist
     /// or has no value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let mut reader = TemplateReader::of(settings);
-        let Some(requests) = reader.read() else {
-            let unnamed = || settings.owner.problem("", "cannot be used");
-            return Err(reader.problems.into_iter().next().unwrap_or_else(unnamed));
-        };
-        let Requests { message: request, checks, account } = requests;
+        let Requests { message: request, checks, account } = TemplateReader::of(settings).read()?;
         let address = request.address().clone();
         let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
         let settings = settings.clone();
@@ -598,33 +596,31 @@ impl HttpGatewayApi {
 }
 
 impl HttpSuccess {
-    fn check(&self, reader: &mut TemplateReader<'_>) {
+    fn check(&self, reader: &TemplateReader<'_>) -> Read<()> {
         let Self { statuses, json, contains, message_id: _, equals, bad_number, retry, other: _ } = self;
-        let mut wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
+        let wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
         if statuses.iter().any(|status| !(200..=599).contains(status)) {
-            wrong("statuses", "must be HTTP statuses from 200 to 599");
+            return wrong("statuses", "must be HTTP statuses from 200 to 599");
         }
         if contains.as_ref().is_some_and(String::is_empty) {
-            wrong("contains", "must not be empty: every body contains that");
+            return wrong("contains", "must not be empty: every body contains that");
         }
-        match (json, equals.as_slice()) {
-            (Some(_), []) => wrong("equals", "must list the values that mean success"),
-            (None, [_, ..]) => {
-                wrong(
-                    "equals",
-                    "lists values at the place that \"json\" points to, and there is no \"json\"",
-                );
-            }
-            _ => {}
+        if json.is_some() && equals.is_empty() {
+            return wrong("equals", "must list the values that mean success");
+        }
+        if json.is_none() && !equals.is_empty() {
+            let words = "lists values at the place that \"json\" points to, and there is no \"json\"";
+            return wrong("equals", words);
         }
         for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
             if !values.is_empty() && json.is_none() {
-                wrong(name, "needs success.json, which says where in the answer its values are");
+                return wrong(name, "needs success.json, which says where in the answer its values are");
             }
             if values.iter().any(|value| equals.contains(value) || other.contains(value)) {
-                wrong(name, "has a value that another list of success has too");
+                return wrong(name, "has a value that another list of success has too");
             }
         }
+        Ok(())
     }
 
     fn takes_status(&self, status: u16) -> bool {

@@ -80,7 +80,9 @@ impl MadaSettings {
 
 /// The recipe with values; errors name the setting of the URL as older servers do.
 fn filled_in(gateway: GatewayName, recipe: &str, values: &[(&str, &str)], url: &str) -> HttpGatewaySettings {
-    let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    // An empty value would count as one that may be empty.
+    let given = values.iter().filter(|(name, value)| *name == "url" || !value.is_empty());
+    let values = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let variables = format!("{gateway}_").to_ascii_uppercase();
     let mut settings =
         Recipe::named(recipe).cloned().unwrap_or_default().filled_in(gateway, &variables, values);

@@ -1,7 +1,7 @@
 //! Twilio: Messages, Voice and Verify, one file each, and what Twilio reports back.
 //!
 //! * This file: the credentials, settings and form bodies of the requests to an account.
-//! * `messages`, `voice`, `verify`: the gateways. Each prepares once what is the same for every message.
+//! * `messages`, `voice`, `verify`: the gateways.
 //! * `codes`: the meaning of answers and error codes.
 //! * [`twiml`]: what is said in calls, and in which language.
 //! * `callbacks`: what Twilio reports, once its signature is checked.
@@ -153,9 +153,8 @@ impl Account {
 /// An `application/x-www-form-urlencoded` body that grows.
 type Form = url::form_urlencoded::Serializer<'static, String>;
 
-/// A body that begins with the fields of `prepared`.
-fn form(prepared: &str) -> Form {
-    Form::for_suffix(prepared.to_owned(), 0)
+fn form() -> Form {
+    Form::new(String::new())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tracing::debug;
 use url::form_urlencoded::parse;
 
 use super::HttpGatewaySettings;
-use super::request::TemplateReader;
+use super::request::{Read, TemplateReader};
 use super::signing::HmacOf;
 use crate::domain::AttemptId;
 use crate::given::{self, as_text};
@@ -64,34 +64,38 @@ pub struct Statuses(
 
 impl HttpReceipts {
     /// Checks the receipts of a message that was read.
-    pub(super) fn check(&self, reader: &mut TemplateReader<'_>) {
-        for name in self.states.keys().filter(|name| status_named(name).is_none()) {
+    pub(super) fn check(&self, reader: &mut TemplateReader<'_>) -> Read<()> {
+        if let Some(name) = self.states.keys().find(|name| status_named(name).is_none()) {
             let known = ReceiptStatus::ALL.map(ReceiptStatus::as_str).join(", ");
-            reader.wrong("receipts.states", format!("has {name:?}, and there are {known}"));
+            return reader.wrong("receipts.states", format!("has {name:?}, and there are {known}"));
         }
         if let Some(signature) = &self.signature {
-            signature.check("receipts.signature", reader);
+            signature.check("receipts.signature", reader)?;
         } else if reader.settings.secrets().next().is_none() {
             let words = "needs a credential: without one any client could make the key of {callback}";
-            reader.wrong("receipts", words);
+            return reader.wrong("receipts", words);
         }
         if let Some(token) = &self.verify_token {
-            let _ = reader.credential_of(token, "receipts.verify_token");
+            reader.credential_of(token, "receipts.verify_token")?;
         }
-        let is_signed = self.signature.is_some();
-        let (placeholder, member) =
-            if is_signed { ("attempt", "receipts.attempt") } else { ("callback", "receipts") };
-        if is_signed && self.attempt.is_none() {
-            let words = "is missing: with a signature it must say where a report repeats {attempt}";
-            reader.wrong("receipts.attempt", words);
-        } else if !is_signed && self.attempt.is_some() {
-            let words = "belongs to a signature: without one the address of {callback} proves the report and names the attempt";
-            reader.wrong("receipts.attempt", words);
-        } else if !reader.is_unclear && !reader.used.contains(&placeholder) {
-            reader.wrong(
-                member,
-                format!("needs {{{placeholder}}} in the request: without it no report leads to its message"),
-            );
+        let needed = |placeholder: &str| {
+            format!("needs {{{placeholder}}} in the request: without it no report leads to its message")
+        };
+        match (&self.signature, &self.attempt) {
+            (Some(_), None) => {
+                let words = "is missing: with a signature it must say where a report repeats {attempt}";
+                reader.wrong("receipts.attempt", words)
+            }
+            (None, Some(_)) => {
+                let words = "belongs to a signature: without one the address of {callback} proves the report and names the \
+                             attempt";
+                reader.wrong("receipts.attempt", words)
+            }
+            (Some(_), _) if !reader.used.contains(&"attempt") => {
+                reader.wrong("receipts.attempt", needed("attempt"))
+            }
+            (None, _) if !reader.used.contains(&"callback") => reader.wrong("receipts", needed("callback")),
+            _ => Ok(()),
         }
     }
 

@@ -222,7 +222,7 @@ impl Template {
         self.filled_in(None, String::push_str)
     }
 
-    /// The URL.
+    /// The URL; `None` if a message is part of it, and there is none.
     fn url(&self, filling: Option<&Filling<'_>>) -> Option<Url> {
         let url = self.filled_in(filling, |text, value| text.extend(utf8_percent_encode(value, ENCODED)))?;
         Url::parse(&url).ok()
@@ -242,68 +242,61 @@ impl Template {
     }
 }
 
-/// Reads a description. Collects the placeholders that it uses, and everything that is wrong with it.
+/// Something of a description, or the first problem with it.
+pub(super) type Read<T> = Result<T, GatewaySettingsError>;
+
+/// Reads a description, and notes the placeholders that it uses.
 pub(super) struct TemplateReader<'a> {
     pub(super) settings: &'a HttpGatewaySettings,
     pub(super) used: Vec<&'a str>,
-    pub(super) problems: Vec<GatewaySettingsError>,
-    /// Whether a text has a mistake: a placeholder that seems to be missing may be there.
-    pub(super) is_unclear: bool,
 }
 
 impl<'a> TemplateReader<'a> {
     pub(super) const fn of(settings: &'a HttpGatewaySettings) -> Self {
-        Self { settings, used: Vec::new(), problems: Vec::new(), is_unclear: false }
+        Self { settings, used: Vec::new() }
     }
 
-    /// The requests; `None` if something is wrong.
-    pub(super) fn read(&mut self) -> Option<Requests> {
+    pub(super) fn read(&mut self) -> Read<Requests> {
         let settings = self.settings;
-        self.check_names();
+        self.check_names()?;
         if settings.channels.is_empty() {
-            self.wrong("channels", format!("must name a channel: {}", Channel::names(", ")));
+            return self.wrong("channels", format!("must name a channel: {}", Channel::names(", ")));
         }
-        let headers = self.headers();
+        let headers = self.headers()?;
         // Requests have the headers in common.
-        let (mut used, of_headers) = (Vec::new(), self.used.clone());
-        let body = self.body();
-        let message = self.request("", (&settings.method, &settings.url), body, &headers);
+        let of_headers = self.used.clone();
+        let body = self.body()?;
+        let message = self.request("", (&settings.method, &settings.url), body, &headers)?;
         if let Some(receipts) = &settings.receipts {
-            receipts.check(self);
+            receipts.check(self)?;
         }
-        used.append(&mut self.used);
+        let mut used = std::mem::take(&mut self.used);
         let mut checks = Vec::new();
         for (check, (name, json)) in
             settings.check.iter().flat_map(|check| check.json.iter().map(move |of| (check, of)))
         {
+            let Some(channel) = Channel::parse(name) else {
+                let words = format!("must have bodies for channels: {}", Channel::names(", "));
+                return self.wrong("check.json", words);
+            };
             self.used.clone_from(&of_headers);
-            let request = self.request("check.", ("PUT", &check.url), Some(Body::Json(json)), &headers);
-            match Channel::parse(name) {
-                Some(channel) => checks.extend(request.map(|request| (channel, request))),
-                None => {
-                    self.wrong(
-                        "check.json",
-                        format!("must have bodies for channels: {}", Channel::names(", ")),
-                    );
-                }
-            }
+            let request = self.request("check.", ("PUT", &check.url), Some(Body::Json(json)), &headers)?;
+            checks.push((channel, request));
         }
-        let account = settings.account.as_ref().and_then(|account| self.account(&account.url, &headers));
+        let account = settings.account.as_ref();
+        let account = account.map(|account| self.account(&account.url, &headers)).transpose()?;
         self.used.append(&mut used);
-        self.check_pointers();
-        self.problems.is_empty().then_some(Requests { message: message?, checks, account })
+        self.check_pointers()?;
+        settings.success.check(self)?;
+        Ok(Requests { message, checks, account })
     }
 
-    /// Notes a problem, once.
-    pub(super) fn wrong(&mut self, member: &str, problem: impl Into<String>) {
-        let problem = self.settings.owner.problem(member, problem);
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
+    pub(super) fn wrong<T>(&self, member: &str, problem: impl Into<String>) -> Read<T> {
+        Err(self.settings.owner.problem(member, problem))
     }
 
     /// A setting of a recipe is a placeholder, and a member of its gateway.
-    fn check_names(&mut self) {
+    fn check_names(&self) -> Read<()> {
         let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         let is_taken = |name: &str| {
             ["", "basic", "recipe", "channels"].contains(&name)
@@ -313,26 +306,25 @@ impl<'a> TemplateReader<'a> {
             if is_taken(name) || !name.bytes().all(is_plain) {
                 let words = "must have another name, of lower-case letters, digits and underscores, which means nothing else in \
                              recipes";
-                self.wrong(&format!("recipe.settings.{name}"), words);
+                return self.wrong(&format!("recipe.settings.{name}"), words);
             }
         }
+        Ok(())
     }
 
-    /// The body of messages. A second one is a mistake.
-    fn body(&mut self) -> Option<Body<'a>> {
+    /// The body of messages.
+    fn body(&self) -> Read<Option<Body<'a>>> {
         let HttpGatewaySettings { json, form, xml, .. } = self.settings;
-        let others =
-            [("form", form.is_some()), ("xml", xml.is_some())].into_iter().filter(|(_, given)| *given);
-        for (name, _) in others.skip(usize::from(json.is_none())) {
-            let first = if json.is_some() { "json" } else { "form" };
-            self.is_unclear = true;
-            self.wrong(
-                name,
-                format!("is given beside {first}, and a message has one body: remove one of them"),
-            );
-        }
-        let json = json.as_ref().map(Body::Json);
-        json.or_else(|| form.as_ref().map(Body::Form)).or_else(|| xml.as_deref().map(Body::Xml))
+        let first = if json.is_some() { "json" } else { "form" };
+        let words = || format!("is given beside {first}, and a message has one body: remove one of them");
+        Ok(match (json, form, xml) {
+            (None, None, None) => None,
+            (Some(json), None, None) => Some(Body::Json(json)),
+            (None, Some(form), None) => Some(Body::Form(form)),
+            (None, None, Some(xml)) => Some(Body::Xml(xml)),
+            (Some(_), Some(_), _) => return self.wrong("form", words()),
+            (_, _, Some(_)) => return self.wrong("xml", words()),
+        })
     }
 
     /// The request of a method, a URL and a body. What `of` names is not a message, but asks about a code.
@@ -342,57 +334,41 @@ impl<'a> TemplateReader<'a> {
         (method, url): (&str, &str),
         body: Option<Body<'_>>,
         headers: &[(HeaderName, Template)],
-    ) -> Option<RequestTemplate> {
-        let of_url = format!("{of}url");
+    ) -> Read<RequestTemplate> {
         let method = match method.to_ascii_uppercase().as_str() {
-            "GET" => Some(Method::GET),
-            "POST" => Some(Method::POST),
-            "PUT" => Some(Method::PUT),
-            _ => None,
+            "GET" if body.is_some() => {
+                let words = "is GET, which has no body: use POST or PUT, or leave json, form and xml out";
+                return self.wrong("method", words);
+            }
+            "GET" => Method::GET,
+            "POST" => Method::POST,
+            "PUT" => Method::PUT,
+            _ => return self.wrong("method", "must be GET, POST or PUT"),
         };
-        if method.is_none() {
-            self.wrong("method", "must be GET, POST or PUT");
-        }
-        let url = self.template(url, &of_url);
-        let address = self.address(&url, &of_url);
+        let (url, address) = self.url(url, &format!("{of}url"))?;
         let body = match body {
             None => BodyTemplate::Empty,
-            Some(Body::Json(value)) => BodyTemplate::Json(self.json(value)),
-            Some(Body::Form(fields)) => BodyTemplate::Form(self.form(fields)),
-            Some(Body::Xml(text)) => BodyTemplate::Xml(self.template(text, "xml")),
+            Some(Body::Json(value)) => BodyTemplate::Json(self.json(value)?),
+            Some(Body::Form(fields)) => BodyTemplate::Form(self.form(fields)?),
+            Some(Body::Xml(text)) => BodyTemplate::Xml(self.template(text, "xml")?),
         };
-        if method == Some(Method::GET) && !matches!(body, BodyTemplate::Empty) {
-            self.wrong(
-                "method",
-                "is GET, which has no body: use POST or PUT, or leave json, form and xml out",
-            );
-        }
-        let signer = self.settings.sign.as_ref().and_then(|sign| Signer::new(sign, &url, self));
+        let signer = self.settings.sign.as_ref().map(|sign| Signer::new(sign, &url, self)).transpose()?;
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
         let has = |wanted: [&str; 2]| wanted.iter().any(|wanted| self.used.contains(wanted));
-        if self.is_unclear {
-            return None;
-        } else if !has(["to", "to_digits"]) {
-            self.wrong(
-                of.trim_end_matches('.'),
-                "has neither {to} nor {to_digits}: the message would have no recipient",
-            );
+        let member = of.trim_end_matches('.');
+        if !has(["to", "to_digits"]) {
+            let words = "has neither {to} nor {to_digits}: the message would have no recipient";
+            return self.wrong(member, words);
         } else if !has(["text", "code"]) && (self.settings.check.is_none() || !of.is_empty()) {
-            self.wrong(
-                of.trim_end_matches('.'),
-                "has neither {text} nor {code}: the message would carry no code",
-            );
+            return self.wrong(member, "has neither {text} nor {code}: the message would carry no code");
         }
         let (headers, words) = (headers.to_vec(), self.settings.channel_words.clone());
-        Some(RequestTemplate { method: method?, address: address?, url, headers, body, signer, words })
+        Ok(RequestTemplate { method, address, url, headers, body, signer, words })
     }
 
-    fn account(&mut self, url: &str, headers: &[(HeaderName, Template)]) -> Option<Request> {
-        let url = self.template(url, "account.url");
-        self.address(&url, "account.url")?;
-        let Some(url) = url.fixed() else {
-            self.wrong("account.url", "must be a URL without parts of a message");
-            return None;
+    fn account(&mut self, url: &str, headers: &[(HeaderName, Template)]) -> Read<Request> {
+        let Some(url) = self.url(url, "account.url")?.0.fixed() else {
+            return self.wrong("account.url", "must be a URL without parts of a message");
         };
         let mut request = Request::new(Method::GET, url);
         for (name, template) in headers {
@@ -403,11 +379,11 @@ impl<'a> TemplateReader<'a> {
                 request.headers_mut().insert(name, value);
             }
         }
-        Some(request)
+        Ok(request)
     }
 
     /// `{{` and `}}` stand for braces themselves. `setting` says in errors where the text was written.
-    pub(super) fn template(&mut self, text: &str, setting: &str) -> Template {
+    pub(super) fn template(&mut self, text: &str, setting: &str) -> Read<Template> {
         let mut parts: Vec<TemplatePart> = Vec::new();
         let mut written = String::new();
         for piece in pieces(text) {
@@ -417,45 +393,43 @@ impl<'a> TemplateReader<'a> {
                 PieceKind::DoubleBrace(brace) => written.push(brace),
                 PieceKind::Single(name) => {
                     parts.push(TemplatePart::Written(std::mem::take(&mut written)));
-                    let part = self.part_named(name, setting);
-                    self.is_unclear |= part.is_none();
-                    parts.extend(part);
+                    parts.push(self.part_named(name, setting)?);
                 }
                 PieceKind::Stray(_) => {
-                    self.is_unclear = true;
-                    self.wrong(setting, "has a brace without its partner; write {{ or }} for a brace itself");
+                    let words = "has a brace without its partner; write {{ or }} for a brace itself";
+                    return self.wrong(setting, words);
                 }
             }
         }
         parts.push(TemplatePart::Written(written));
         parts.retain(|part| !matches!(part, TemplatePart::Written(text) if text.is_empty()));
-        Template(parts)
+        Ok(Template(parts))
     }
 
-    fn part_named(&mut self, name: &str, setting: &str) -> Option<TemplatePart> {
+    fn part_named(&mut self, name: &str, setting: &str) -> Read<TemplatePart> {
         let HttpGatewaySettings { owner, basic, .. } = self.settings;
         if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.push(name);
-            return Some(TemplatePart::Filled(value));
+            return Ok(TemplatePart::Filled(value));
         }
         if owner.credentials.iter().any(|known| known == name) {
             let value = self.credential(name, name, setting)?;
-            return Some(match name {
+            return Ok(match name {
                 "url" => TemplatePart::Written(value.trim_end_matches('/').to_owned()),
                 _ => TemplatePart::Secret(value),
             });
         }
         if name == "basic" {
             let basic = basic.as_ref().map(|[user, password]| [user.as_str(), password]);
-            let [user, password] = basic
-                .unwrap_or(["username", "password"])
-                .map(|part| (part, self.credential(part, name, setting)));
-            let ((user, Some(user_name)), (_, Some(password))) = (user, password) else { return None };
+            let [user, password] = basic.unwrap_or(["username", "password"]);
+            let user_name = self.credential(user, name, setting)?;
+            let password = self.credential(password, name, setting)?;
             if user_name.contains(':') {
                 let variable = owner.variable(user);
-                self.wrong(setting, format!("uses {{basic}}, for which {variable} must not contain a colon"));
+                let words = format!("uses {{basic}}, for which {variable} must not contain a colon");
+                return self.wrong(setting, words);
             }
-            return Some(TemplatePart::Secret(basic_credentials(&user_name, &password)));
+            return Ok(TemplatePart::Secret(basic_credentials(&user_name, &password)));
         }
         let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
         let names = names.chain(owner.credentials.iter().map(String::as_str)).chain(["basic"]);
@@ -469,107 +443,108 @@ impl<'a> TemplateReader<'a> {
         } else {
             "braces around what is no placeholder".to_owned()
         };
-        self.wrong(setting, format!("has {what}; there are {names}"));
-        None
+        self.wrong(setting, format!("has {what}; there are {names}"))
     }
 
     /// The value of a credential, for a placeholder. A value that is not configured is an error, which names the variable to
     /// set.
-    fn credential(&mut self, name: &str, placeholder: &str, setting: &str) -> Option<Zeroizing<String>> {
+    fn credential(&mut self, name: &str, placeholder: &str, setting: &str) -> Read<Zeroizing<String>> {
         let HttpGatewaySettings { owner, values, .. } = self.settings;
         self.used.extend(owner.credentials.iter().map(String::as_str).filter(|known| *known == name));
-        let given = values.get(name).map(ExposeSecret::expose_secret);
-        let given = given.filter(|value| !value.is_empty() || owner.is_optional(name));
-        if given.is_none() {
-            let variable = owner.variable(name);
-            self.wrong(setting, format!("uses {{{placeholder}}}, which has no value: set {variable}"));
+        match values.get(name).map(ExposeSecret::expose_secret) {
+            Some(value) if !value.is_empty() || owner.is_optional(name) => {
+                Ok(Zeroizing::new(value.to_owned()))
+            }
+            _ => {
+                let variable = owner.variable(name);
+                self.wrong(setting, format!("uses {{{placeholder}}}, which has no value: set {variable}"))
+            }
         }
-        given.map(|value| Zeroizing::new(value.to_owned()))
     }
 
     /// The credential that a key such as `{token}` is.
-    pub(super) fn key(&mut self, text: &str, setting: &str) -> Option<Zeroizing<String>> {
+    pub(super) fn key(&mut self, text: &str, setting: &str) -> Read<Zeroizing<String>> {
         let key = self.credential_of(text, setting)?;
         if key.is_empty() {
-            let name = text.trim_matches(['{', '}']);
-            self.wrong(setting, format!("must not be empty: set {}", self.settings.owner.variable(name)));
+            let variable = self.settings.owner.variable(text.trim_matches(['{', '}']));
+            return self.wrong(setting, format!("must not be empty: set {variable}"));
         }
-        Some(key)
+        Ok(key)
     }
 
     /// A credential as a placeholder, which may be empty.
-    pub(super) fn credential_of(&mut self, text: &str, setting: &str) -> Option<Zeroizing<String>> {
+    pub(super) fn credential_of(&mut self, text: &str, setting: &str) -> Read<Zeroizing<String>> {
         let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let Some(name) =
-            name.filter(|name| self.settings.owner.credentials.iter().any(|known| known == name))
-        else {
-            self.wrong(setting, "must be one credential, such as {token}");
-            return None;
-        };
-        self.credential(name, name, setting)
+        match name.filter(|name| self.settings.owner.credentials.iter().any(|known| known == name)) {
+            Some(name) => self.credential(name, name, setting),
+            None => self.wrong(setting, "must be one credential, such as {token}"),
+        }
     }
 
     /// The name of a header that may be written.
-    pub(super) fn header(&mut self, written: &str, setting: &str) -> Option<HeaderName> {
-        let name = HeaderName::from_bytes(written.as_bytes()).ok();
-        match &name {
-            None => self.wrong(setting, "has a name that cannot be a header's (RFC 9110, 5.1)"),
-            Some(name) if NOT_OURS.contains(name) => {
-                self.wrong(setting, "is written by the HTTP client itself: leave it out");
+    pub(super) fn header(&self, written: &str, setting: &str) -> Read<HeaderName> {
+        match HeaderName::from_bytes(written.as_bytes()) {
+            Err(_) => self.wrong(setting, "has a name that cannot be a header's (RFC 9110, 5.1)"),
+            Ok(name) if NOT_OURS.contains(&name) => {
+                self.wrong(setting, "is written by the HTTP client itself: leave it out")
             }
-            Some(_) => {}
+            Ok(name) => Ok(name),
         }
-        name
     }
 
-    fn form(&mut self, fields: &[(String, String)]) -> Vec<(String, Template)> {
-        let read =
-            |(name, value): &(String, String)| (name.clone(), self.template(value, &format!("form.{name}")));
+    fn form(&mut self, fields: &[(String, String)]) -> Read<Vec<(String, Template)>> {
+        let read = |(name, value): &(String, String)| {
+            Ok((name.clone(), self.template(value, &format!("form.{name}"))?))
+        };
         fields.iter().map(read).collect()
     }
 
-    fn json(&mut self, value: &Value) -> JsonTemplate {
-        match value {
+    fn json(&mut self, value: &Value) -> Read<JsonTemplate> {
+        Ok(match value {
             Value::String(text) => match text.strip_suffix(":number}") {
-                Some(number) => JsonTemplate::Number(self.template(&format!("{number}}}"), "json")),
-                None => JsonTemplate::Text(self.template(text, "json")),
+                Some(number) => JsonTemplate::Number(self.template(&format!("{number}}}"), "json")?),
+                None => JsonTemplate::Text(self.template(text, "json")?),
             },
-            Value::Array(items) => JsonTemplate::List(items.iter().map(|item| self.json(item)).collect()),
+            Value::Array(items) => {
+                JsonTemplate::List(items.iter().map(|item| self.json(item)).collect::<Read<_>>()?)
+            }
             Value::Object(members) => {
-                let read = |(name, value): (&String, &Value)| (name.clone(), self.json(value));
-                JsonTemplate::Object(members.iter().map(read).collect())
+                let read = |(name, value): (&String, &Value)| Ok((name.clone(), self.json(value)?));
+                JsonTemplate::Object(members.iter().map(read).collect::<Read<_>>()?)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => JsonTemplate::Fixed(value.clone()),
-        }
+        })
     }
 
-    fn headers(&mut self) -> Vec<(HeaderName, Template)> {
+    fn headers(&mut self) -> Read<Vec<(HeaderName, Template)>> {
         let mut headers: Vec<(HeaderName, Template)> = Vec::new();
         for (written, value) in &self.settings.headers {
             let setting = format!("headers.{written}");
-            let Some(name) = self.header(written, &setting) else { continue };
+            let name = self.header(written, &setting)?;
             if headers.iter().any(|(other, _)| *other == name) {
-                self.wrong(&setting, "is given twice");
+                return self.wrong(&setting, "is given twice");
             }
             let used_before = self.used.len();
-            let template = self.template(value, &setting);
+            let template = self.template(value, &setting)?;
             if self.used[used_before..].contains(&"text") {
                 let words = "uses {text}, which a header cannot carry: put it into the URL or the body";
-                self.wrong(&setting, words);
+                return self.wrong(&setting, words);
             }
             // Every other placeholder is visible ASCII whatever the message.
             let fits = |text: &str| text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
             if !template.written_and_secret().all(fits) {
-                self.wrong(&setting, "must be visible ASCII characters and spaces, secrets included");
+                let words = "must be visible ASCII characters and spaces, secrets included";
+                return self.wrong(&setting, words);
             }
             headers.push((name, template));
         }
-        headers
+        Ok(headers)
     }
 
-    /// The scheme, host and port of a URL. They must be written out, or be the setting `url`: no part of a message may
+    /// A URL, and its scheme, host and port. They must be written out, or be the setting `url`: no part of a message may
     /// decide which server gets the code.
-    fn address(&mut self, url: &Template, setting: &str) -> Option<Url> {
+    fn url(&mut self, text: &str, setting: &str) -> Read<(Template, Url)> {
+        let url = self.template(text, setting)?;
         let beginning = url.0.iter().map_while(|part| match part {
             TemplatePart::Written(text) => Some(text.as_str()),
             _ => None,
@@ -579,30 +554,20 @@ impl<'a> TemplateReader<'a> {
         let behind_scheme = beginning.find("://").map_or(0, |place| place + "://".len());
         let authority_ends = beginning[behind_scheme..].find(['/', '?', '#']);
         if url.0.is_empty() {
-            self.wrong(
-                setting,
-                "is missing: say where messages go, such as \"https://sms.example.com/send\"",
-            );
+            let words = "is missing: say where messages go, such as \"https://sms.example.com/send\"";
+            return self.wrong(setting, words);
         } else if !is_written_out && authority_ends.is_none() {
-            self.wrong(
-                setting,
-                "must have scheme and host written out, and a / or ? before the first placeholder",
-            );
+            let words = "must have scheme and host written out, and a / or ? before the first placeholder";
+            return self.wrong(setting, words);
         } else if url.written_and_secret().any(|part| part.contains('#')) {
-            self.wrong(setting, "must not contain a # part, which is never sent");
-        } else {
-            let owner = &self.settings.owner;
-            match provider_url(owner.gateway, &owner.setting(setting), &beginning) {
-                Ok(address) => return Some(address),
-                Err(error) if self.problems.contains(&error) => {}
-                Err(error) => self.problems.push(error),
-            }
+            return self.wrong(setting, "must not contain a # part, which is never sent");
         }
-        self.is_unclear = true;
-        None
+        let owner = &self.settings.owner;
+        let address = provider_url(owner.gateway, &owner.setting(setting), &beginning)?;
+        Ok((url, address))
     }
 
-    fn check_pointers(&mut self) {
+    fn check_pointers(&self) -> Read<()> {
         let HttpGatewaySettings { success, errors, check, account, receipts, .. } = self.settings;
         let mut pointers = Vec::new();
         pointers.extend(success.json.iter().map(|pointer| ("success.json", pointer)));
@@ -616,9 +581,11 @@ impl<'a> TemplateReader<'a> {
             let all = [items, attempt].into_iter().flatten().chain([message_id, state]).chain(code);
             pointers.extend(all.map(|pointer| ("receipts", pointer)));
         }
-        for (member, _) in pointers.into_iter().filter(|(_, pointer)| !is_json_pointer(pointer)) {
-            self.wrong(member, "must be a JSON pointer (RFC 6901) such as /messages/0/status");
+        match pointers.into_iter().find(|(_, pointer)| !is_json_pointer(pointer)) {
+            Some((member, _)) => {
+                self.wrong(member, "must be a JSON pointer (RFC 6901) such as /messages/0/status")
+            }
+            None => Ok(()),
         }
-        success.check(self);
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::request::{Template, TemplateReader};
+use super::request::{Read, Template, TemplateReader};
 use crate::domain::Timestamp;
 
 /// A signature of each request.
@@ -75,22 +75,23 @@ pub struct AwsKey {
 }
 
 impl HmacOf {
-    /// The header and the key; `None` if something is wrong. `member` is the place of the description.
+    /// The header and the key. `member` is the place of the description.
     pub(super) fn check(
         &self,
         member: &str,
         reader: &mut TemplateReader<'_>,
-    ) -> Option<(HeaderName, Zeroizing<String>)> {
-        let of_timestamp =
-            self.timestamp.as_ref().map(|name| reader.header(name, &format!("{member}.timestamp")));
+    ) -> Read<(HeaderName, Zeroizing<String>)> {
+        if let Some(name) = &self.timestamp {
+            reader.header(name, &format!("{member}.timestamp"))?;
+        }
         if self.over.matches("{body}").count() != 1
-            || self.over.contains("{timestamp}") != of_timestamp.is_some()
+            || self.over.contains("{timestamp}") != self.timestamp.is_some()
         {
             let words = "must have {body} once, and {timestamp} if \"timestamp\" names its header";
-            reader.wrong(&format!("{member}.over"), words);
+            return reader.wrong(&format!("{member}.over"), words);
         }
-        let header = reader.header(&self.header, &format!("{member}.header"));
-        Some((header?, reader.key(&self.key, &format!("{member}.key"))?))
+        let header = reader.header(&self.header, &format!("{member}.header"))?;
+        Ok((header, reader.key(&self.key, &format!("{member}.key"))?))
     }
 
     /// The value of the header for a body.
@@ -116,39 +117,34 @@ pub(super) enum Signer {
 }
 
 impl Signer {
-    /// `None` if something is wrong. `url` is what is signed.
-    pub(super) fn new(sign: &Signing, url: &Template, reader: &mut TemplateReader<'_>) -> Option<Self> {
+    /// `url` is what is signed.
+    pub(super) fn new(sign: &Signing, url: &Template, reader: &mut TemplateReader<'_>) -> Read<Self> {
         let AwsKey { region, service, key_id, secret } = match sign {
             Signing::Aws(key) => key,
             Signing::Hmac(hmac) => {
                 if hmac.timestamp.is_some() {
-                    reader.wrong("sign.hmac.timestamp", "is for receipts only");
+                    return reader.wrong("sign.hmac.timestamp", "is for receipts only");
                 }
                 let (header, key) = hmac.check("sign.hmac", reader)?;
-                return Some(Self::Hmac(header, hmac.clone(), key));
+                return Ok(Self::Hmac(header, hmac.clone(), key));
             }
         };
         // What AWS signs of another address is written in another way.
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-        let signed = url.fixed();
         let is_signed_as_it_is = |url: Url| {
             url.query().is_none() && url.path().bytes().all(is_plain) && !url.path().contains("//")
         };
-        if !signed.is_some_and(is_signed_as_it_is) {
+        if !url.fixed().is_some_and(is_signed_as_it_is) {
             let words = "must have no query, no part of a message, and a path of letters, digits and - . _ ~ /: sign.aws \
                          signs no other";
-            reader.wrong("url", words);
+            return reader.wrong("url", words);
         }
-        let mut text = |member: &str| {
-            let text = reader.template(member, "sign.aws").without_message();
-            if text.is_none() {
-                reader.wrong("sign.aws", "must be of credentials and not of a message");
-            }
-            text.map(|text| text.to_string())
+        let mut text = |member: &str| match reader.template(member, "sign.aws")?.without_message() {
+            Some(text) => Ok(text.to_string()),
+            None => reader.wrong("sign.aws", "must be of credentials and not of a message"),
         };
-        let (region, service, key_id) = (text(region), text(service), text(key_id));
-        let secret = reader.key(secret, "sign.aws.secret")?;
-        Some(Self::Aws { region: region?, service: service?, key_id: key_id?, secret })
+        let (region, service, key_id) = (text(region)?, text(service)?, text(key_id)?);
+        Ok(Self::Aws { region, service, key_id, secret: reader.key(secret, "sign.aws.secret")? })
     }
 
     /// Adds the headers of the signature. `None` if they cannot be headers.

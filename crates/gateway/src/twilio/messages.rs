@@ -31,29 +31,15 @@ pub type TwilioMessages = HttpProvider<MessagesApi>;
 pub struct MessagesApi {
     account: Account,
     url: Url,
-    sender: TwilioSender,
-    /// The fields that all text messages begin with: the sender.
-    sms: String,
-    whatsapp: Option<WhatsApp>,
-    feedback: bool,
-}
-
-struct WhatsApp {
-    fields: String,
-    /// Whether the code goes into a template, in place of a text.
-    has_template: bool,
+    settings: TwilioSettings,
 }
 
 impl TwilioMessages {
     pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let TwilioSettings { account, sender, whatsapp, feedback } = settings;
-        let account = Account::new(NAME, account)?;
+        let account = Account::new(NAME, &settings.account)?;
         let url = account.resource("Messages.json")?;
-        let sms = beginning_of_texts(sender, *feedback);
-        let whatsapp = whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback));
         let base = account.base.clone();
-        let sender = sender.clone();
-        Self::of(MessagesApi { account, url, sender, sms, whatsapp, feedback: *feedback }, &base, clock)
+        Self::of(MessagesApi { account, url, settings: settings.clone() }, &base, clock)
     }
 }
 
@@ -66,20 +52,32 @@ impl Provider for MessagesApi {
     }
 
     fn channels(&self) -> &[Channel] {
-        if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
+        if self.settings.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let (prepared, scheme, has_template) = match (message.channel, &self.whatsapp) {
-            (Channel::WhatsApp, Some(whatsapp)) => (&whatsapp.fields, "whatsapp:", whatsapp.has_template),
-            _ => (&self.sms, "", false),
+        let TwilioSettings { sender, whatsapp, feedback, .. } = &self.settings;
+        let whatsapp = whatsapp.as_ref().filter(|_| message.channel == Channel::WhatsApp);
+        let template = whatsapp.and_then(|whatsapp| whatsapp.content_sid.as_ref());
+        let (field, from) = match (whatsapp, sender) {
+            (Some(WhatsAppSender { number, .. }), _) => ("From", format!("whatsapp:{number}")),
+            (None, TwilioSender::Number(number)) => ("From", number.clone()),
+            (None, TwilioSender::MessagingService(sid)) => ("MessagingServiceSid", sid.clone()),
         };
+        let scheme = if whatsapp.is_some() { "whatsapp:" } else { "" };
         let (shortest, longest) = VALIDITY_SECONDS;
         let validity = message.valid_for.as_secs().clamp(shortest, longest);
-        let mut form = form(prepared);
+        let mut form = form();
+        form.append_pair(field, &from);
+        if let Some(sid) = template {
+            form.append_pair("ContentSid", sid);
+        }
+        if *feedback {
+            form.append_pair("ProvideFeedback", "true");
+        }
         form.append_pair("To", &format!("{scheme}{}", message.to.e164()))
             .append_pair("ValidityPeriod", &validity.to_string());
-        if has_template {
+        if template.is_some() {
             // A code is digits, which JSON need not escape.
             form.append_pair("ContentVariables", &format!(r#"{{"1":"{}"}}"#, message.code.expose()));
         } else {
@@ -98,7 +96,7 @@ impl Provider for MessagesApi {
     /// The account, and the sender unless it is a short code or a name.
     fn account_requests(&self) -> Vec<(AccountPart, Request)> {
         let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
-        let sender = match &self.sender {
+        let sender = match &self.settings.sender {
             TwilioSender::Number(number) => self.account.phone_number(number),
             TwilioSender::MessagingService(sid) => self.messaging_service(sid),
         };
@@ -110,7 +108,7 @@ impl Provider for MessagesApi {
         part: AccountPart,
         response: &GatewayResponse,
     ) -> Result<String, GatewayError> {
-        match (part, &self.sender) {
+        match (part, &self.settings.sender) {
             (AccountPart::Credentials, _) => account_state(NAME, response),
             (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, response),
             (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, response),
@@ -118,7 +116,7 @@ impl Provider for MessagesApi {
     }
 
     fn wants_success_report(&self) -> bool {
-        self.feedback
+        self.settings.feedback
     }
 
     /// Reports the message's outcome as confirmed (`Feedback`).
@@ -129,7 +127,7 @@ impl Provider for MessagesApi {
         }
         let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
         let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
-        Ok(self.account.post(&url, form("").append_pair("Outcome", "confirmed")))
+        Ok(self.account.post(&url, form().append_pair("Outcome", "confirmed")))
     }
 }
 
@@ -144,26 +142,4 @@ impl MessagesApi {
         };
         Some(get(below(&base, &format!("v1/Services/{sid}"))?, &self.account.headers))
     }
-}
-
-fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> String {
-    let (field, value) = match sender {
-        TwilioSender::Number(number) => ("From", number),
-        TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
-    };
-    with_feedback(form("").append_pair(field, value).finish(), feedback)
-}
-
-fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> WhatsApp {
-    let WhatsAppSender { number, content_sid } = sender;
-    let mut fields = form("");
-    fields.append_pair("From", &format!("whatsapp:{number}"));
-    if let Some(sid) = content_sid {
-        fields.append_pair("ContentSid", sid);
-    }
-    WhatsApp { fields: with_feedback(fields.finish(), feedback), has_template: content_sid.is_some() }
-}
-
-fn with_feedback(fields: String, feedback: bool) -> String {
-    if feedback { form(&fields).append_pair("ProvideFeedback", "true").finish() } else { fields }
 }

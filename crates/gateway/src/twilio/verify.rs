@@ -66,7 +66,7 @@ impl Provider for VerifyApi {
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let mut form = form("");
+        let mut form = form();
         // The names of our channels are those of Verify.
         form.append_pair("To", &message.to.e164()).append_pair("Channel", message.channel.as_str());
         // Twilio serves it where the Verify service may have other names; else it refuses the request with 60204.
@@ -93,7 +93,7 @@ impl Provider for VerifyApi {
     }
 
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {
-        let mut form = form("");
+        let mut form = form();
         form.append_pair("To", &to.e164()).append_pair("Code", code.expose());
         Ok(self.account.post(&self.checks, &mut form))
     }

@@ -33,23 +33,15 @@ pub type TwilioVoice = HttpProvider<VoiceApi>;
 pub struct VoiceApi {
     account: Account,
     url: Url,
-    from: String,
-    /// The fields that all calls begin with: who calls, and how long it rings.
-    beginning: String,
-    gate: bool,
+    settings: TwilioVoiceSettings,
 }
 
 impl TwilioVoice {
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
-        let account = Account::new(NAME, account)?;
+        let account = Account::new(NAME, &settings.account)?;
         let url = account.resource("Calls.json")?;
-        let (shortest, longest) = RING_SECONDS;
-        let ring_for = ring_for.as_secs().clamp(shortest, longest).to_string();
-        let beginning = form("").append_pair("From", from).append_pair("Timeout", &ring_for).finish();
         let base = account.base.clone();
-        let from = from.clone();
-        Self::of(VoiceApi { account, url, from, beginning, gate: *gate }, &base, clock)
+        Self::of(VoiceApi { account, url, settings: settings.clone() }, &base, clock)
     }
 }
 
@@ -74,7 +66,10 @@ impl Provider for VoiceApi {
             );
             return Err(not_tried(NAME, detail));
         }
-        let mut form = form(&self.beginning);
+        let (shortest, longest) = RING_SECONDS;
+        let ring_for = self.settings.ring_for.as_secs().clamp(shortest, longest).to_string();
+        let mut form = form();
+        form.append_pair("From", &self.settings.from).append_pair("Timeout", &ring_for);
         form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
         if let Some(digits) = &message.send_digits {
             form.append_pair("SendDigits", digits);
@@ -95,7 +90,8 @@ impl Provider for VoiceApi {
 
     fn account_requests(&self) -> Vec<(AccountPart, Request)> {
         let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
-        let caller = self.account.phone_number(&self.from).map(|request| (AccountPart::Sender, request));
+        let caller =
+            self.account.phone_number(&self.settings.from).map(|request| (AccountPart::Sender, request));
         credentials.into_iter().chain(caller).collect()
     }
 
@@ -113,7 +109,7 @@ impl Provider for VoiceApi {
 
 impl VoiceApi {
     fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
-        match (self.gate, &message.callback) {
+        match (self.settings.gate, &message.callback) {
             (false, _) => Ok(twiml::reading(&message.text, message.locale)),
             (true, Some(callback)) => {
                 Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
