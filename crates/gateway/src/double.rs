@@ -1,5 +1,7 @@
 //! A provider on loopback that follows a test's script, byte by byte.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
