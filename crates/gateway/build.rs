@@ -1,22 +1,22 @@
 //! Lists the recipes, so that a new one is one file.
-#![expect(clippy::print_stdout, reason = "Cargo reads it")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::Path;
-use std::{env, fs, io};
+use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=recipes");
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("recipes");
-    let paths: Result<BTreeSet<_>, _> =
-        fs::read_dir(folder)?.map(|entry| Ok::<_, io::Error>(entry?.path())).collect();
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir("recipes")? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        names.extend(name.strip_suffix(".json").map(str::to_owned));
+    }
     let mut list = String::new();
-    for path in paths? {
-        if let (Some("json"), Some(name)) = (path.extension().and_then(|end| end.to_str()), path.file_stem())
-        {
-            list += &format!("({name:?}, include_str!({path:?})),\n");
-        }
+    for name in names {
+        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.json\")");
+        writeln!(list, "(\"{name}\", include_str!({path})),")?;
     }
     fs::write(Path::new(&env::var("OUT_DIR")?).join("recipes.rs"), format!("[{list}]"))?;
     Ok(())
