@@ -77,7 +77,7 @@ fn channels_accepted() -> String {
 }
 
 /// One of `item`, or a list of them.
-fn list_schema(item: Value, accepted: &str) -> Schema {
+fn list_schema(item: &Value, accepted: &str) -> Schema {
     json_schema!({ "anyOf": [item, { "type": "array", "items": item }], "x-accepted": accepted })
 }
 
@@ -86,13 +86,13 @@ pub(crate) fn text_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn texts_schema(_: &mut SchemaGenerator) -> Schema {
-    list_schema(json!({ "type": ["string", "number", "boolean"] }), TEXTS)
+    list_schema(&json!({ "type": ["string", "number", "boolean"] }), TEXTS)
 }
 
 pub(crate) fn statuses_schema(_: &mut SchemaGenerator) -> Schema {
-    list_schema(json!({ "type": ["integer", "string"], "minimum": 200, "maximum": 599 }), STATUSES)
+    list_schema(&json!({ "type": ["integer", "string"], "minimum": 200, "maximum": 599 }), STATUSES)
 }
 
 pub(crate) fn channels_schema(_: &mut SchemaGenerator) -> Schema {
-    list_schema(json!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str) }), &channels_accepted())
+    list_schema(&json!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str) }), &channels_accepted())
 }

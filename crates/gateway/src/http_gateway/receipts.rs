@@ -23,7 +23,7 @@ use super::request::{Read, TemplateReader};
 use super::signing::HmacOf;
 use crate::domain::AttemptId;
 use crate::given::{self, as_text};
-use crate::provider::{code_in, id_in, usable_code};
+use crate::provider::{CodeClass, code_in, id_in, usable_code};
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
 /// The path of reports, without the name of the gateway.
@@ -237,7 +237,7 @@ fn receipt(
     let code = receipts.code.iter().find_map(|pointer| as_text(report.pointer(pointer)?));
     let failed = status == ReceiptStatus::Failed;
     let class = code.as_deref().and_then(|code| settings.errors.class_of(code));
-    let class = class.map_or(ErrorClass::Refused, |class| class.class());
+    let class = class.map_or(ErrorClass::Refused, CodeClass::class);
     if let Some(word) = code.as_deref().and_then(|code| settings.errors.word(code)).filter(|_| failed) {
         debug!(gateway = %settings.owner.gateway, %attempt, code = word, "message did not arrive");
     }
