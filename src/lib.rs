@@ -45,11 +45,11 @@
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`observe`]: metrics, logs and spans.
 //! * [`config`]: settings with their origin; `setting`: kinds of values.
-//! * [`gateway`]: one file per provider behind one trait.
-//! * [`net`], [`clock`]: host names, real time.
+//! * [`clock`]: real time.
 //!
 //! The other crates are below all of these:
 //!
+//! * [`gateway`]: providers behind one trait, and the HTTP client; with it [`net`], host names.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
 //!   them speak; no I/O, clock or randomness.
@@ -59,11 +59,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
-pub mod gateway;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod limits;
-pub mod net;
 pub mod node;
 pub mod observe;
 pub mod otp;
@@ -77,6 +75,8 @@ pub mod webhook;
 
 pub use onceward_core::named;
 pub use onceward_core::{domain, engine, template};
+pub use onceward_gateway as gateway;
+pub use onceward_gateway::net;
 pub use onceward_store as store;
 
 /// Compiles the examples of the guide.

@@ -90,28 +90,30 @@ fn try_one(args: &TryArgs, json: bool, sources: &Sources) -> Result<CommandOutpu
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
     let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
-    let last = || {
-        let query = [("Number", Some(number.clone())), ("Limit", Some("1".to_owned()))];
-        let mut found = client.get("/local/Messages", &query)?;
-        Ok::<_, CommandError>(found.pointer_mut("/messages/0").map(Value::take))
+    let listed = || {
+        let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
+        let found = client.get("/local/Messages", &query)?;
+        let messages = found["messages"].as_array().into_iter().flatten();
+        let through_this = messages.filter(|message| text(message, "gateway") == name).cloned();
+        Ok::<Vec<Value>, CommandError>(through_this.collect())
     };
-    let before = last()?;
+    let before = listed()?;
     let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
-    let after = last()?;
-    let (reason, mut shown) = match (sent, after) {
-        (Err(error), after) if after == before => return Err(error.into()),
-        (Err(error), after) => (format!("{error}\n"), after.unwrap_or_default()),
-        (Ok(sent), after) => {
-            let reason = sent["error"].as_str().map(|error| format!("{error}\n"));
-            (reason.unwrap_or_default(), after.unwrap_or_default())
-        }
+    // Requests of clients may send to the number meanwhile, perhaps through this gateway: the trial came first.
+    let is_new = |message: &Value| before.iter().all(|old| old["attempt"] != message["attempt"]);
+    let own = listed()?.into_iter().rfind(is_new);
+    let reason = match (sent, &own) {
+        (Err(error), None) => return Err(error.into()),
+        (Err(error), Some(_)) => format!("{error}\n"),
+        (Ok(sent), _) => sent["error"].as_str().map(|error| format!("{error}\n")).unwrap_or_default(),
     };
+    let mut shown = own.unwrap_or_default();
     let is_sent = text(&shown, "send_status") == "sent";
     let stopwatch = Stopwatch::start();
     let is_final = |shown: &Value| matches!(text(shown, "receipt_status"), "delivered" | "read" | "failed");
     while is_sent && !is_final(&shown) && stopwatch.elapsed() < Duration::from_secs(*wait) {
         thread::sleep(Duration::from_millis(500));
-        shown = last()?.unwrap_or_default();
+        shown = listed()?.into_iter().find(|message| message["attempt"] == shown["attempt"]).unwrap_or(shown);
     }
     let code = if is_sent && text(&shown, "receipt_status") != "failed" { 0 } else { EXIT_FAILED };
     Ok(CommandOutput { code, err: reason, ..one(&shown, json, |shown| row(name, shown)) })

@@ -44,12 +44,13 @@ pub fn read(
             "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
         ));
     }
-    let (problems, used) = settings.examine();
-    for problem in &problems {
+    // Of a description that is wrong it is not known what it uses.
+    let used = settings.examine().unwrap_or_else(|problem| {
         let path = &problem.setting;
         let given = c.raw.given(path).filter(|_| path.strip_prefix("http-gateway.").is_some_and(is_open));
         c.wrong(path, given, format!("it {}", problem.problem));
-    }
+        credentials.map(|(_, place, _)| place).to_vec()
+    });
     for (variable, place, value) in credentials {
         if value.is_some() && !used.contains(&place) {
             let origin = c.origin(variable);

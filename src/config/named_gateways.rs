@@ -137,7 +137,7 @@ fn read_gateway(
             c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
         }
     }
-    for problem in is_complete.then(|| settings.examine().0).into_iter().flatten() {
+    if let Some(Err(problem)) = is_complete.then(|| settings.examine()) {
         c.wrong(&problem.setting, None, format!("it {}", problem.problem));
     }
     shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());

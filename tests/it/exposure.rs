@@ -226,7 +226,7 @@ async fn webhooks_reach_private_addresses_only_if_allowed_metadata_never() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let private = ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"];
-    // Never reached. `src/gateway/egress/tests.rs` has the others.
+    // Never reached. `crates/gateway/src/egress/tests.rs` has the others.
     let metadata = ["169.254.169.254", "[::ffff:168.63.129.16]", "[64:ff9b::a83f:8110]"];
     for (is_allowed, hosts) in [(false, &private[..]), (true, &metadata)] {
         let setup = Setup::new().config("webhook-private-addresses", is_allowed);

@@ -14,7 +14,7 @@ use crate::delivery::error::Failure;
 use crate::delivery::{CodeLiveness, CodeState, PlanChange};
 use crate::domain::Timestamp;
 use crate::engine::SendResult;
-use crate::gateway::tests::double::{Double, Reply};
+use crate::gateway::double::{Double, Reply};
 use crate::gateway::{ErrorClass, Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
 
 #[tokio::test(start_paused = true)]

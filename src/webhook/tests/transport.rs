@@ -1,5 +1,5 @@
 use super::*;
-use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::double::{Double, Reply, answer, refusing_url};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,7 +1,7 @@
 //! Deliveries over a real connection on loopback.
 
 use super::*;
-use crate::gateway::tests::double::{Double, Reply, answer};
+use crate::gateway::double::{Double, Reply, answer};
 
 #[tokio::test]
 async fn an_event_arrives_over_http_with_its_signature() {

@@ -287,6 +287,23 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
 }
 
 #[tokio::test]
+async fn a_trial_shows_its_own_message_whatever_else_is_sent() {
+    let world = World::new().await;
+    let number = world.number();
+    let trial = world.setup.command(["gateways", "try", "acme-telnyx", &number, "--yes", "--wait", "4"]);
+    let meanwhile = async {
+        until("the trial", async || world.messages(&number), |messages| *messages == 1).await;
+        for double in &world.doubles {
+            double.plan(&number, [Reply::ServerError(500)]);
+        }
+        world.send(&number).await;
+    };
+    let (trial, ()) = tokio::join!(trial, meanwhile);
+    trial.exits(0).says(["| acme-telnyx | ", "| sent | none | not tried |"]);
+    assert_eq!(world.messages(&number), 6, "the trial, and a send that every gateway refused");
+}
+
+#[tokio::test]
 async fn gateways_lists_what_each_recipe_needs() {
     let finished = Setup::bare().command(["gateways"]).await;
     finished.says(["recipe vonage", "from,key,secret", "Vonage SMS API", "MADA_USERNAME, MADA_PASSWORD"]);

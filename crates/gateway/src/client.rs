@@ -1,0 +1,319 @@
+//! The HTTP client of the gateways, the webhooks and the export of spans: `reqwest`, one pool of connections for each
+//! gateway.
+//!
+//! It is made for calls that must not happen twice: it follows no redirect and repeats no request, with one exception
+//! that the HTTP library makes below it: a request of which not a byte was written, because the pooled connection
+//! turned out to be closed, goes out on another connection. `docs/internals/http.md` gives the
+//! reasons for each setting.
+
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Proxy, Request, Response, StatusCode};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use serde::Deserialize;
+use url::Url;
+
+use super::egress::{EgressPolicy, OutOfReach};
+use crate::net::is_loopback_host;
+
+/// Time for name resolution, TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The lifetime of an idle connection. Well below the 60 to 75 s after which load balancers close theirs.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Idle connections kept: as many as there may be sends in flight.
+const IDLE_CONNECTIONS: usize = 512;
+
+/// The most of an answer that is read, in bytes. A provider's answer is about one kibibyte.
+const ANSWER_MAX: usize = 64 * 1024;
+
+const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
+
+/// Who signed the certificates of other nodes of a cluster.
+pub enum PeerAuthorities {
+    /// Nodes have no certificates: requests to them are not encrypted.
+    Plaintext,
+    /// Those that the system trusts.
+    System,
+    /// Those in this PEM file.
+    Only(Vec<u8>),
+}
+
+/// A client for one provider, or for the webhooks that are reached in the same way.
+pub struct HttpClient(reqwest::Client);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error(
+        "no trusted root certificates were found on this machine ({0}); install its ca-certificates \
+         package or set SSL_CERT_FILE"
+    )]
+    Roots(rustls::Error),
+    #[error("the HTTP client could not be set up: {0}")]
+    Setup(String),
+    #[error("the proxy in HTTPS_PROXY or ALL_PROXY must begin with http:// or https://")]
+    Proxy,
+}
+
+pub struct GatewayResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// `None` when it broke off or was longer than 64 KiB.
+    pub body: Option<Bytes>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoResponse {
+    /// The egress policy refuses the address. Nothing was sent.
+    OutOfReach,
+    /// The request cannot be written: its URL is too long. Nothing was sent.
+    Unsendable,
+    /// There was no connection. Nothing was sent.
+    NotConnected(String),
+    /// The connection ended or broke after the request began: it may have arrived.
+    Broken(&'static str),
+}
+
+impl NoResponse {
+    /// The reason, for an operator.
+    pub fn into_reason(self) -> String {
+        match self {
+            Self::NotConnected(why) => why,
+            Self::Broken(why) => why.to_owned(),
+            Self::OutOfReach | Self::Unsendable => "it cannot be asked".to_owned(),
+        }
+    }
+}
+
+impl GatewayResponse {
+    /// Whether it is onceward's answer with this status and this message.
+    pub fn is_answer(&self, status: StatusCode, message: &str) -> bool {
+        let body = self.json::<serde_json::Value>();
+        self.status == status && body.is_some_and(|body| body["message"] == message)
+    }
+
+    /// The body, if it is JSON of that form.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_slice(self.body.as_deref()?).ok()
+    }
+}
+
+impl HttpClient {
+    /// A client for requests to `target`, which the operator has named.
+    ///
+    /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it sees a tunnel and no
+    /// contents, and never for this machine itself.
+    pub fn for_target(target: &Url) -> Result<Self, ClientError> {
+        let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_none()? };
+        Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
+    }
+
+    /// A client for requests to other nodes of a cluster, which answers much later than it connects.
+    pub fn for_peers(authorities: &PeerAuthorities) -> Result<Self, ClientError> {
+        let tls = match authorities {
+            PeerAuthorities::Plaintext => trusting_none()?,
+            PeerAuthorities::System => trusting_the_platform()?,
+            PeerAuthorities::Only(pem) => trusting_only(pem)?,
+        };
+        Self::new(tls, None, EgressPolicy::Anywhere)
+    }
+
+    /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
+    /// to.
+    pub(super) fn new(
+        tls: rustls::ClientConfig,
+        proxy: Option<&Intercept>,
+        egress: EgressPolicy,
+    ) -> Result<Self, ClientError> {
+        let setup = |error: reqwest::Error| ClientError::Setup(error.without_url().to_string());
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .user_agent(HeaderValue::from_static(USER_AGENT))
+            .no_proxy();
+        let builder = match proxy {
+            None => builder.dns_resolver(egress),
+            Some(intercept) => {
+                let proxy = Proxy::all(intercept.uri().to_string()).map_err(setup)?;
+                let proxy = match intercept.basic_auth() {
+                    Some(credentials) => proxy.custom_http_auth(credentials.clone()),
+                    None => proxy,
+                };
+                builder.dns_resolver(EgressPolicy::Anywhere).proxy(proxy)
+            }
+        };
+        builder.build().map(Self).map_err(setup)
+    }
+
+    /// For a library that makes the requests itself.
+    pub fn into_inner(self) -> reqwest::Client {
+        self.0
+    }
+
+    /// Reads what is at a URL.
+    pub async fn get(&self, url: Url) -> Result<GatewayResponse, NoResponse> {
+        self.send(Request::new(reqwest::Method::GET, url)).await
+    }
+
+    /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
+    /// dropping the future closes the connection.
+    pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
+        let mut response = self.begin(request).await?;
+        let body = read_bounded(&mut response).await;
+        Ok(GatewayResponse {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+
+    /// Sends a request once. The answer has begun when this returns; its body is still to be read.
+    pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
+        self.0.execute(request).await.map_err(|error| no_response(&error))
+    }
+}
+
+/// Asks an address that the operator has named once.
+pub async fn fetch(url: Url) -> Result<GatewayResponse, String> {
+    let client = HttpClient::for_target(&url).map_err(|error| error.to_string())?;
+    client.get(url).await.map_err(NoResponse::into_reason)
+}
+
+pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
+    if target.scheme() != "https" || is_this_machine(target) {
+        return Ok(None);
+    }
+    let target = target.as_str().parse().map_err(|_| ClientError::Setup("its URL is too long".to_owned()))?;
+    let proxy = Matcher::from_env().intercept(&target);
+    match proxy.as_ref().and_then(|proxy| proxy.uri().scheme_str()) {
+        None | Some("http" | "https") => Ok(proxy),
+        Some(_) => Err(ClientError::Proxy),
+    }
+}
+
+/// TLS with the platform's root certificates, which are read once and shared by all clients.
+pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientError> {
+    static TLS: OnceLock<rustls::ClientConfig> = OnceLock::new();
+    if let Some(tls) = TLS.get() {
+        return Ok(tls.clone());
+    }
+    let tls = tls_builder()?.with_platform_verifier().map_err(ClientError::Roots)?.with_no_client_auth();
+    Ok(TLS.get_or_init(|| http1_only(tls)).clone())
+}
+
+/// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
+pub(super) fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
+    let roots = rustls::RootCertStore::empty();
+    Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// TLS with these root certificates, in PEM, and no others.
+fn trusting_only(pem: &[u8]) -> Result<rustls::ClientConfig, ClientError> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        ClientError::Setup(format!("\"peer-ca\" must be a PEM file of certificates: {error}"))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"it has none"));
+    }
+    Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// A connection then carries one send at a time: when it hangs or breaks, the fate of a single send is unknown.
+fn http1_only(mut tls: rustls::ClientConfig) -> rustls::ClientConfig {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    tls
+}
+
+fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, ClientError> {
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Setup(error.to_string()))
+}
+
+/// Whether a URL names this machine: `localhost` or a loopback address.
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+async fn read_bounded(response: &mut Response) -> Option<Bytes> {
+    let announced = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if announced.is_some_and(|length| length > ANSWER_MAX) {
+        return None;
+    }
+    let mut body = Vec::with_capacity(announced.unwrap_or(1024));
+    while let Some(part) = response.chunk().await.ok()? {
+        if body.len() + part.len() > ANSWER_MAX {
+            return None;
+        }
+        body.extend_from_slice(&part);
+    }
+    Some(body.into())
+}
+
+fn no_response(error: &reqwest::Error) -> NoResponse {
+    if error.is_builder() {
+        return NoResponse::Unsendable;
+    }
+    let io_error = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
+    if !error.is_connect() {
+        let timed_out = io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        return NoResponse::Broken(if timed_out {
+            "the connection timed out before an answer came"
+        } else {
+            "the connection broke before an answer came, or the answer was not HTTP"
+        });
+    }
+    if sources(error).any(<dyn Error>::is::<OutOfReach>) {
+        return NoResponse::OutOfReach;
+    }
+    NoResponse::NotConnected(if error.is_timeout() {
+        format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
+    } else if error.is_dns() {
+        "its name could not be resolved".to_owned()
+    } else if let Some(tls) = sources(error).find_map(tls_error) {
+        format!("the TLS handshake failed: {tls}")
+    } else if let Some(refused) = io_error {
+        format!("no connection: {}", refused.kind())
+    } else {
+        "no connection".to_owned()
+    })
+}
+
+fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// I/O errors hide what they wrap from `source()`, and TLS wraps them more than once.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        error = inner;
+    }
+    error
+}
+
+/// The TLS library's own error travels inside I/O errors.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    innermost(error.downcast_ref::<io::Error>()?).get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::double::{Double, Reply, answer, refusing_url};
+
+#[test]
+fn only_loopback_counts_as_this_machine() {
+    for (url, expected) in [
+        ("http://127.0.0.1:80", true),
+        ("http://127.8.9.1", true),
+        ("https://[::1]:8443", true),
+        ("http://localhost:3000", true),
+        ("http://twilio.localhost", true),
+        ("https://api.twilio.com", false),
+        ("http://10.0.0.1", false),
+        ("http://localhost.example.com", false),
+    ] {
+        assert_eq!(is_this_machine(&Url::parse(url).expect("a URL")), expected, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_whole_up_to_64_kib() {
+    let longest = "a".repeat(ANSWER_MAX);
+    let double = Double::playing([Reply::json(200, &longest), Reply::json(200, "")]).await;
+    let url = double.base_url();
+    assert_eq!(get(&url).await.expect("an answer").body.as_deref(), Some(longest.as_bytes()));
+    assert_eq!(get(&url).await.expect("an answer").body.as_deref(), Some(&b""[..]));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_or_endless_costs_no_more_than_its_start() {
+    let endless = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n";
+    let without_length = "HTTP/1.1 200 OK\r\n\r\n";
+    let announced = "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n";
+    for head in [endless, without_length, announced] {
+        let double = Double::playing([Reply::Endless(head.to_owned())]).await;
+        let answer = get(&double.base_url()).await.expect("an answer");
+        assert_eq!((answer.status.as_u16(), answer.body), (200, None), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_a_status_and_no_body() {
+    let whole = answer(201, &[], r#"{"sid":"SM1"}"#);
+    let double = Double::playing([Reply::BytesThenClose(whole[..whole.len() - 4].to_owned())]).await;
+    let answer = get(&double.base_url()).await.expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.body), (201, None));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let mut double = Double::playing([
+        Reply::json_with(307, &[("Location", "/elsewhere")], ""),
+        Reply::json(200, "must not be asked for"),
+    ])
+    .await;
+    assert_eq!(get(&double.base_url()).await.expect("an answer").status.as_u16(), 307);
+    assert_eq!(double.further_requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_breaks_the_exchange() {
+    let double = Double::playing([Reply::BytesThenClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned())]).await;
+    assert!(matches!(get(&double.base_url()).await, Err(NoResponse::Broken(_))));
+}
+
+#[tokio::test]
+async fn a_closed_port_is_no_connection() {
+    let refused = get(&refusing_url().await).await;
+    assert_eq!(refused.err(), Some(NoResponse::NotConnected("no connection: connection refused".to_owned())));
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_exist_is_no_connection() {
+    // A label has at most 63 characters: the resolver fails without a query.
+    let unknown = get(&format!("http://{}.invalid", "a".repeat(64))).await;
+    assert_eq!(unknown.err(), Some(NoResponse::NotConnected("its name could not be resolved".to_owned())));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = https_url(listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _hello = stream.read_u8().await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    });
+    match without_roots().send(request(&url)).await.err() {
+        Some(NoResponse::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = https_url(listener.local_addr().expect("an address"));
+    let client = without_roots();
+    let hanging = tokio::spawn(async move { client.send(request(&url)).await });
+    let _silent = listener.accept().await.expect("a connection");
+    // Nothing else happens from here on: the paused clock advances to the next deadline.
+    tokio::time::pause();
+    let given_up = hanging.await.expect("no panic");
+    assert_eq!(given_up.err(), Some(NoResponse::NotConnected("no connection within 3 s".to_owned())));
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_exchanges_whatever_they_add_up_to() {
+    const EXCHANGES: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+    let provider = tokio::spawn(async move {
+        // The listener accepts no second connection.
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let body = "a".repeat(ANSWER_MAX);
+        for _ in 0..EXCHANGES {
+            read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        }
+    });
+    let client = HttpClient::for_target(&url).expect("a client");
+    for _ in 0..EXCHANGES {
+        let answer = client.send(request(&url)).await.expect("an answer");
+        assert_eq!(answer.body.map(|body| body.len()), Some(ANSWER_MAX));
+    }
+    provider.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn the_client_reads_an_early_answer_and_does_not_repeat_the_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+    let client = HttpClient::for_target(&url).expect("a client");
+    let mut request = request(&url);
+    *request.method_mut() = Method::POST;
+    // More than all buffers on the way hold.
+    *request.body_mut() = Some(vec![b'a'; 32 * 1024 * 1024].into());
+    let asking = tokio::spawn(async move { client.send(request).await });
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    read_head(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await.expect("written");
+    let answer = asking.await.expect("no panic").expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.body.as_deref()), (413, Some(b"no".as_slice())));
+    let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(again.is_err(), "it came once more");
+}
+
+#[tokio::test]
+async fn a_proxy_gets_its_credentials_and_no_error_about_it_contains_them() {
+    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+    let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"a".repeat(1024 * 1024);
+    for (says, ends) in [(refusal, false), ("", true), ("", false), (endless.as_str(), false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = format!("http://user:s%65cret@{}", listener.local_addr().expect("an address"));
+        let url = Url::parse("https://provider.invalid").expect("a URL");
+        let target = url.as_str().parse().expect("an address");
+        let proxy = Matcher::builder().https(proxy).build().intercept(&target).expect("a proxy");
+        let tls = trusting_none().expect("TLS settings");
+        let client = HttpClient::new(tls, Some(&proxy), EgressPolicy::Anywhere).expect("a client");
+        let asking = tokio::spawn(async move { client.send(request(&url)).await });
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("CONNECT provider.invalid:443 HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("Basic dXNlcjpzZWNyZXQ="), "{head}");
+        let _ = stream.write_all(says.as_bytes()).await;
+        if ends {
+            drop(stream);
+        } else {
+            tokio::time::pause();
+        }
+        match asking.await.expect("no panic").err() {
+            Some(NoResponse::NotConnected(why)) => {
+                assert!(!why.contains("cret") && !why.contains("dXNl"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        if !ends {
+            tokio::time::resume();
+        }
+    }
+}
+
+async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a byte"));
+    }
+    String::from_utf8(head).expect("text")
+}
+
+async fn get(url: &str) -> Result<GatewayResponse, NoResponse> {
+    let url = Url::parse(url).expect("a URL");
+    let client = HttpClient::for_target(&url).expect("a client");
+    client.send(request(&url)).await
+}
+
+fn https_url(address: SocketAddr) -> Url {
+    Url::parse(&format!("https://{address}")).expect("a URL")
+}
+
+fn request(url: &Url) -> Request {
+    Request::new(Method::GET, url.clone())
+}
+
+/// TLS without root certificates: the test does not depend on the machine.
+fn without_roots() -> HttpClient {
+    HttpClient::new(trusting_none().expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
+}

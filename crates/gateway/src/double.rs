@@ -1,0 +1,222 @@
+//! A provider on loopback that follows a test's script, byte by byte.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::OutgoingMessage;
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId};
+use crate::template::Wording;
+
+/// The reaction to a complete request.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Write this and keep the connection.
+    Bytes(String),
+    /// Write this and close the connection without announcing it.
+    BytesThenClose(String),
+    /// Write this and then an endless body.
+    Endless(String),
+    /// Write this and then nothing, and keep the connection open.
+    Silence(String),
+    /// Close with a TCP reset.
+    Reset,
+}
+
+impl Reply {
+    /// A whole answer with a JSON body.
+    pub fn json(status: u16, body: &str) -> Self {
+        Self::Bytes(answer(status, &[], body))
+    }
+
+    /// The same with further header lines.
+    pub fn json_with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        Self::Bytes(answer(status, headers, body))
+    }
+
+    /// A whole answer with an XML body.
+    pub fn xml(status: u16, body: &str) -> Self {
+        Self::Bytes(answer(status, &[], body).replacen("application/json", "text/xml", 1))
+    }
+
+    /// Twilio's answer to an accepted message.
+    pub fn created(sid: &str) -> Self {
+        Self::json(201, &created_body(sid))
+    }
+}
+
+/// The bytes of an answer.
+pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
+    let length = body.len();
+    let mut head =
+        format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    format!("{head}\r\n{body}")
+}
+
+/// The important fields of Twilio's message resource, including the number.
+pub fn created_body(sid: &str) -> String {
+    format!(
+        r#"{{"account_sid":"AC1","body":"...","error_code":null,"status":"queued","to":"+14155552671","sid":"{sid}"}}"#
+    )
+}
+
+/// A request on the wire.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// `POST /path HTTP/1.1`.
+    pub request_line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// The number of its connection, counted from 1.
+    pub connection: usize,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The form's fields, decoded, in order.
+    pub fn form(&self) -> Vec<(String, String)> {
+        url::form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+    }
+}
+
+pub struct Double {
+    address: SocketAddr,
+    received: mpsc::UnboundedReceiver<Received>,
+}
+
+impl Double {
+    /// Serves the replies in order, one to each request on any connection. Records a request after the script's end and
+    /// closes its connection.
+    pub async fn playing(script: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
+        let (received_tx, received) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for connection in 1.. {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                tokio::spawn(converse(stream, connection, script.clone(), received_tx.clone()));
+            }
+        });
+        Self { address, received }
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The next request, once it has come.
+    pub async fn request(&mut self) -> Received {
+        self.received.recv().await.expect("the double is running")
+    }
+
+    /// The requests that arrived since the last look.
+    pub fn further_requests(&mut self) -> Vec<Received> {
+        std::iter::from_fn(|| self.received.try_recv().ok()).collect()
+    }
+}
+
+/// An address without a listener.
+pub async fn refusing_url() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    connection: usize,
+    script: Arc<Mutex<VecDeque<Reply>>>,
+    received: mpsc::UnboundedSender<Received>,
+) -> io::Result<()> {
+    let mut unread = Vec::new();
+    while let Some(request) = read_request(&mut stream, &mut unread, connection).await? {
+        let reply = script.lock().expect("the script").pop_front();
+        let _ = received.send(request);
+        match reply {
+            None => return Ok(()),
+            Some(Reply::Bytes(bytes)) => stream.write_all(bytes.as_bytes()).await?,
+            Some(Reply::BytesThenClose(bytes)) => return stream.write_all(bytes.as_bytes()).await,
+            Some(Reply::Endless(head)) => {
+                stream.write_all(head.as_bytes()).await?;
+                loop {
+                    stream.write_all(&[b'x'; 8192]).await?;
+                }
+            }
+            Some(Reply::Silence(bytes)) => {
+                stream.write_all(bytes.as_bytes()).await?;
+                std::future::pending::<()>().await;
+            }
+            Some(Reply::Reset) => return stream.set_zero_linger(),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a request with a `Content-Length`. `None` when the client has closed the connection.
+async fn read_request(
+    stream: &mut TcpStream,
+    unread: &mut Vec<u8>,
+    connection: usize,
+) -> io::Result<Option<Received>> {
+    loop {
+        if let Some(request) = take_request(unread, connection) {
+            return Ok(Some(request));
+        }
+        if stream.read_buf(unread).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
+    let head_end = unread.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&unread[..head_end]).expect("ASCII");
+    let mut lines = head.split("\r\n").map(str::to_owned);
+    let request_line = lines.next().expect("a request line");
+    let headers: Vec<(String, String)> = lines
+        .map(|line| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).expect("a header"))
+        .collect();
+    let length: usize = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, value)| value.parse().expect("a length"));
+    let end = head_end + 4 + length;
+    let body = String::from_utf8(unread.get(head_end + 4..end)?.to_vec()).expect("UTF-8");
+    unread.drain(..end);
+    Some(Received { request_line, headers, body, connection })
+}
+
+pub fn number() -> PhoneNumber {
+    PhoneNumber::from_u64(14_155_552_671).expect("a number")
+}
+
+/// A text message with the code 012345 to [`number`].
+pub fn message(text: &str) -> OutgoingMessage {
+    OutgoingMessage {
+        to: number(),
+        channel: Channel::Sms,
+        text: text.to_owned(),
+        locale: None,
+        wording: Wording::Api,
+        code: Code::from_value(12_345, CodeLength::SIX),
+        valid_for: Duration::from_millis(25_900),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
+        callback: None,
+        sender_name: None,
+        send_digits: None,
+    }
+}

@@ -1,0 +1,232 @@
+//! onceward's providers behind one trait. They translate; they decide nothing.
+//!
+//! A gateway's error has a class, and only the class decides what happens next. Other servers are called
+//! over HTTP with the client of this layer only.
+//!
+//! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
+//!   share.
+//! * `twilio`, `sinch`, `mada`, `simulator`: the providers. `http_gateway`: those that a description makes. `recipe`: the
+//!   descriptions that come with the program.
+//! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
+//!   named over the API.
+//! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+mod client;
+#[cfg(any(test, feature = "double"))]
+pub mod double;
+mod egress;
+mod given;
+mod http_gateway;
+pub mod net;
+mod older;
+mod outcome;
+mod provider;
+mod recipe;
+mod settings;
+mod simulator;
+mod twilio;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use onceward_core::clock::Clock;
+pub(crate) use onceward_core::{clock, domain, named, template};
+
+use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
+use crate::template::Wording;
+
+pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse, PeerAuthorities, fetch};
+pub use egress::EgressClients;
+pub use futures_util::future::BoxFuture;
+pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
+pub use older::{MadaSettings, SinchSettings};
+pub use outcome::{
+    Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
+};
+pub use provider::{CodeClass, retry_after};
+pub use recipe::{Recipe, RecipeSetting};
+pub use settings::GatewaySettingsError;
+pub use simulator::{CodeStatus, InboxMessage, Simulator};
+pub use twilio::{
+    CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
+    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
+    describe_code as describe_twilio_code, twiml,
+};
+
+/// All that a gateway needs. Adding one adds it here.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as gateways")]
+pub enum ProviderSettings {
+    TwilioMessages(TwilioSettings),
+    TwilioVoice(TwilioVoiceSettings),
+    TwilioVerify(TwilioVerifySettings),
+    Sinch(SinchSettings),
+    Mada(MadaSettings),
+    Http(HttpGatewaySettings),
+}
+
+/// Reads the settings of gateways from variables: each member of `T` is one.
+pub trait VariableReader {
+    /// `None` unless everything that the gateway needs is given.
+    fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, gateway: GatewayName) -> Option<T>;
+}
+
+impl ProviderSettings {
+    /// The gateways that have variables and nothing else. The names of the variables begin with that of the gateway.
+    pub fn of_variables(reader: &mut impl VariableReader) -> Vec<Self> {
+        let sinch = reader.read(GatewayName::Sinch).map(Self::Sinch);
+        let mada = reader.read(GatewayName::Mada).map(Self::Mada);
+        [sinch, mada].into_iter().flatten().collect()
+    }
+
+    pub const fn name(&self) -> GatewayName {
+        match self {
+            Self::TwilioMessages(_) => GatewayName::TwilioMessages,
+            Self::TwilioVoice(_) => GatewayName::TwilioVoice,
+            Self::TwilioVerify(_) => GatewayName::TwilioVerify,
+            Self::Sinch(_) => GatewayName::Sinch,
+            Self::Mada(_) => GatewayName::Mada,
+            Self::Http(settings) => settings.owner.gateway,
+        }
+    }
+
+    pub fn channels(&self) -> &[Channel] {
+        match self {
+            Self::TwilioMessages(TwilioSettings { whatsapp: Some(_), .. }) => {
+                &[Channel::Sms, Channel::WhatsApp]
+            }
+            Self::TwilioMessages(_) | Self::Mada(_) => &[Channel::Sms],
+            Self::TwilioVoice(_) => &[Channel::Call],
+            Self::TwilioVerify(_) => twilio::VERIFY_CHANNELS,
+            Self::Sinch(_) => &[Channel::Sms, Channel::Call],
+            Self::Http(settings) => &settings.channels,
+        }
+    }
+
+    /// The gateway. Sends nothing.
+    ///
+    /// # Errors
+    /// The setting that cannot be used.
+    pub fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
+        Ok(match self {
+            Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
+            Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
+            Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
+            Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
+            Self::Mada(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
+            Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
+        })
+    }
+}
+
+/// One message to hand over. Has no `Debug`: the text contains the code.
+pub struct OutgoingMessage {
+    pub to: PhoneNumber,
+    pub channel: Channel,
+    /// The finished text, code included. For [`Channel::Call`] the digits are set apart (`1. 2. 3.`), so that each is
+    /// read by itself.
+    pub text: String,
+    /// The language that the text is in, if that is known.
+    pub locale: Option<Locale>,
+    /// Where the text is from: a call with a gate renders it again when a key is pressed.
+    pub wording: Wording,
+    /// The code by itself, for gateways that read it out or fill in a template of their own.
+    pub code: Code,
+    /// Keys that a call presses when it is answered: digits, `*`, `#`, `w` and `W`.
+    pub send_digits: Option<Arc<str>>,
+    /// The sender's name, for a provider that words the message itself; `None` for the provider's own setting.
+    pub sender_name: Option<Box<str>>,
+    /// The remaining lifetime of the code. A provider must not deliver it later.
+    pub valid_for: Duration,
+    /// The attempt that this message is.
+    pub attempt: AttemptId,
+    /// Where the provider is to report what became of it; `None` without a public address.
+    pub callback: Option<Callback>,
+}
+
+/// The end of a code that a decision about its number caused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeEnd {
+    /// It verified the number.
+    Used,
+    /// A client or an operator ended the verification.
+    Canceled,
+    /// Too many wrong codes were submitted.
+    LockedOut,
+}
+
+impl CodeEnd {
+    pub const ALL: [Self; 3] = [Self::Used, Self::Canceled, Self::LockedOut];
+}
+
+/// The public address of this server, and the attempt that a provider's report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// Scheme, host and perhaps a path, without a trailing slash.
+    pub public_url: Arc<str>,
+    pub attempt: AttemptId,
+}
+
+/// A provider.
+///
+/// There are two sorts. Most deliver a text that carries our code, and know nothing of checks. Some
+/// ([`Gateway::checker`]) make and hold a code themselves: they ignore `text` and `code` of a message, and only they
+/// can say whether a submitted code is right.
+pub trait Gateway: Send + Sync + 'static {
+    fn name(&self) -> GatewayName;
+
+    fn channels(&self) -> &[Channel];
+
+    /// Hands a message over. Returns once the provider has accepted or refused it; the caller bounds the time and may
+    /// drop the future.
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>>;
+
+    /// The checker of codes: `Some` for a gateway that holds the code itself.
+    fn checker(&self) -> Option<&dyn Checker> {
+        None
+    }
+
+    /// Whether [`Gateway::report_code_end`] tells the provider anything about this end of a code.
+    fn wants_code_end(&self, _end: CodeEnd) -> bool {
+        false
+    }
+
+    /// Tells the provider how the code of a message ended, where it wants to know.
+    fn report_code_end<'a>(
+        &'a self,
+        _message_id: &'a str,
+        _end: CodeEnd,
+    ) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Asks the provider whether the account and the sender are in order, by requests that cost nothing. Empty if the
+    /// provider has no such request.
+    fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.
+    fn readiness(&self) -> Result<(), String>;
+}
+
+/// The other half of a gateway that holds the code itself.
+pub trait Checker: Send + Sync {
+    /// Asks whether a code is right. The caller has counted the attempt, bounds the time, and never asks twice at
+    /// once about one number.
+    ///
+    /// An error of the class [`ErrorClass::Ambiguous`] leaves open whether the provider looked at the code; every
+    /// other class promises that it did not.
+    fn check<'a>(
+        &'a self,
+        to: PhoneNumber,
+        channel: Channel,
+        code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>>;
+}

@@ -1,0 +1,213 @@
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::{AttemptLogKey, CodeLength};
+use crate::double;
+
+#[tokio::test]
+async fn a_message_is_in_the_inbox_once_it_is_accepted() {
+    let (simulator, clock) = simulator();
+    clock.advance(Duration::from_secs(5));
+    let accepted = simulator.send(&message(ANNA, 7)).await.expect("accepted");
+
+    let inbox = simulator.messages(None, 10);
+    assert_eq!(inbox.len(), 1);
+    assert_eq!(inbox[0].id, accepted.message_id);
+    assert_eq!(inbox[0].to.as_u64(), ANNA);
+    assert_eq!(&*inbox[0].text, "Your code is 000007");
+    assert_eq!(inbox[0].code.expose(), "000007");
+    assert_eq!(inbox[0].channel, Channel::Sms);
+    assert_eq!(inbox[0].received, Timestamp::from_millis(1_005_000));
+    assert_eq!(inbox[0].expires, Timestamp::from_millis(1_035_000));
+    assert_eq!(inbox[0].service(), ServiceId::DEFAULT);
+    assert!(simulator.readiness().is_ok());
+}
+
+#[tokio::test]
+async fn the_newest_message_comes_first_and_a_number_sees_its_own() {
+    let (simulator, _clock) = simulator();
+    for (to, code) in [(ANNA, 1), (BERT, 2), (ANNA, 3)] {
+        simulator.send(&message(to, code)).await.expect("accepted");
+    }
+    assert_eq!(codes(&simulator, None, 10), ["000003", "000002", "000001"]);
+    assert_eq!(codes(&simulator, PhoneNumber::from_u64(ANNA), 10), ["000003", "000001"]);
+    assert_eq!(codes(&simulator, PhoneNumber::from_u64(BERT), 10), ["000002"]);
+    assert_eq!(codes(&simulator, PhoneNumber::from_u64(1), 10), [""; 0]);
+    assert_eq!(codes(&simulator, None, 1), ["000003"]);
+}
+
+#[tokio::test]
+async fn only_the_last_messages_are_kept() {
+    let (simulator, _clock) = simulator();
+    for code in 0..1_003 {
+        simulator.send(&message(ANNA, code)).await.expect("accepted");
+    }
+    let kept = codes(&simulator, None, usize::MAX);
+    assert_eq!(kept.len(), 1_000);
+    assert_eq!((kept[0].as_str(), kept[999].as_str()), ("001002", "000003"));
+}
+
+#[tokio::test]
+async fn every_id_looks_like_twilios_and_differs_from_the_others() {
+    let (first_run, clock) = simulator();
+    clock.advance(Duration::from_millis(1));
+    let second_run = Simulator::new(clock);
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..100 {
+        for simulator in [&first_run, &second_run] {
+            let id = simulator.send(&message(ANNA, 1)).await.expect("accepted").message_id;
+            let hex = id.strip_prefix("SM").expect("SM in front");
+            assert!(hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+            assert!(ids.insert(id), "an id came twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_live_until_it_is_used_replaced_or_expired() {
+    let (simulator, clock) = simulator();
+    let statuses = || -> Vec<_> {
+        simulator.messages(None, 10).iter().map(|m| m.status(simulator.now()).as_str()).collect()
+    };
+    let first = simulator.send(&message(ANNA, 1)).await.expect("accepted");
+    simulator.send(&message(BERT, 2)).await.expect("accepted");
+    assert_eq!(statuses(), ["live", "live"]);
+    simulator.send(&of_verification(1, message(ANNA, 1))).await.expect("accepted");
+    simulator.send(&of_verification(2, message(ANNA, 3))).await.expect("accepted");
+    assert_eq!(statuses(), ["live", "replaced", "live", "replaced"]);
+    let other_service = AttemptLogKey::new(ServiceId::new(7), 0, 0);
+    let other = OutgoingMessage { attempt: attempt(other_service), ..message(ANNA, 4) };
+    simulator.send(&other).await.expect("accepted");
+    assert_eq!(statuses(), ["live", "live", "replaced", "live", "replaced"]);
+
+    simulator.report_code_end(&first.message_id, CodeEnd::Used).await.expect("confirmed");
+    assert_eq!(statuses()[4], "used");
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(statuses(), ["expired", "expired", "replaced", "expired", "used"]);
+}
+
+#[tokio::test]
+async fn a_live_code_can_be_canceled_or_locked_out_and_a_replaced_one_cannot() {
+    let (simulator, clock) = simulator();
+    let status = |of: usize| simulator.messages(None, 10)[of].status(simulator.now());
+    for (end, expected) in
+        [(CodeEnd::Canceled, CodeStatus::Canceled), (CodeEnd::LockedOut, CodeStatus::LockedOut)]
+    {
+        let first = simulator.send(&of_verification(1, message(ANNA, 1))).await.expect("accepted");
+        let second = simulator.send(&of_verification(2, message(ANNA, 2))).await.expect("accepted");
+        simulator.report_code_end(&first.message_id, end).await.expect("told");
+        assert_eq!((status(0), status(1)), (CodeStatus::Live, CodeStatus::Replaced));
+        simulator.report_code_end(&second.message_id, end).await.expect("told");
+        assert_eq!((status(0), status(1)), (expected, CodeStatus::Replaced));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(status(0), expected, "also later");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_message_prolongs_the_life_of_its_code_and_shares_its_use() {
+    let (simulator, clock) = simulator();
+    simulator.send(&message(ANNA, 1)).await.expect("accepted");
+    clock.advance(Duration::from_secs(20));
+    let second = simulator.send(&message(ANNA, 1)).await.expect("accepted");
+    let both = |status| {
+        let messages = simulator.messages(None, 10);
+        assert!(messages.iter().all(|m| m.status(simulator.now()) == status), "{status:?}");
+    };
+    clock.advance(Duration::from_secs(20));
+    both(CodeStatus::Live);
+    simulator.report_code_end(&second.message_id, CodeEnd::Used).await.expect("confirmed");
+    both(CodeStatus::Used);
+}
+
+#[tokio::test]
+async fn each_change_is_told_and_several_changes_may_be_told_once() {
+    let (simulator, _clock) = simulator();
+    let mut changes = simulator.changes();
+    assert!(!changes.has_changed().expect("open"));
+    let accepted = simulator.send(&message(ANNA, 1)).await.expect("accepted");
+    simulator.send(&message(BERT, 2)).await.expect("accepted");
+    changes.changed().await.expect("open");
+    assert!(!changes.has_changed().expect("open"));
+    simulator.report_code_end(&accepted.message_id, CodeEnd::Used).await.expect("confirmed");
+    changes.changed().await.expect("open");
+}
+
+#[tokio::test]
+async fn a_message_to_a_number_with_a_fault_is_refused_with_its_error() {
+    let (simulator, _clock) = simulator();
+    for (to, code, class) in [
+        (15_005_550_001, 21_211, ErrorClass::BadNumber),
+        (15_005_550_002, 21_612, ErrorClass::NotReachableHere),
+        (15_005_550_003, 21_408, ErrorClass::Configuration),
+        (15_005_550_004, 21_610, ErrorClass::OptedOut),
+        (15_005_550_009, 21_614, ErrorClass::NotReachableHere),
+    ] {
+        let error = simulator.send(&message(to, 1)).await.expect_err("refused");
+        assert_eq!((error.code, error.class, error.whole_gateway), (Some(code), class, false));
+    }
+    let call = OutgoingMessage { channel: Channel::Call, ..message(15_005_550_009, 1) };
+    simulator.send(&call).await.expect("a landline takes calls");
+    assert_eq!(simulator.messages(None, 10).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_message_arrives_later_and_a_silent_gateway_never_answers() {
+    let (simulator, clock) = simulator();
+    let mut changes = simulator.changes();
+    simulator.send(&message(15_005_550_012, 1)).await.expect("accepted");
+    clock.advance(Duration::from_secs(1));
+    simulator.send(&message(ANNA, 2)).await.expect("accepted");
+    changes.borrow_and_update();
+    assert_eq!(codes(&simulator, None, 10), ["000002"]);
+    clock.advance(Duration::from_secs(9));
+    assert_eq!(codes(&simulator, None, 10), ["000001", "000002"], "newest first");
+    changes.changed().await.expect("told when it arrives");
+
+    let silent = message(15_005_550_011, 1);
+    let answer = tokio::time::timeout(Duration::from_secs(3600), simulator.send(&silent)).await;
+    assert!(answer.is_err());
+}
+
+#[tokio::test]
+async fn a_lost_message_is_accepted_and_reported_as_undelivered() {
+    let (simulator, _clock) = simulator();
+    let mut receipts = simulator.receipts().expect("not taken yet");
+    assert!(simulator.receipts().is_none());
+    let lost = message(15_005_550_013, 1);
+    let accepted = simulator.send(&lost).await.expect("accepted");
+    let receipt = receipts.recv().await.expect("a receipt");
+    assert_eq!((receipt.attempt, receipt.message_id), (lost.attempt, accepted.message_id));
+    assert_eq!((receipt.status, receipt.code), (ReceiptStatus::Failed, Some(30_003)));
+    assert!(simulator.messages(None, 10).is_empty());
+}
+
+const ANNA: u64 = 14_155_552_671;
+const BERT: u64 = 491_711_234_567;
+
+fn simulator() -> (Simulator, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
+    (Simulator::new(clock.clone()), clock)
+}
+
+fn message(to: u64, code: u64) -> OutgoingMessage {
+    let code = Code::from_value(code, CodeLength::SIX);
+    OutgoingMessage {
+        to: PhoneNumber::from_u64(to).expect("a number"),
+        text: format!("Your code is {}", code.expose()),
+        code,
+        valid_for: Duration::from_secs(30),
+        ..double::message("")
+    }
+}
+
+fn attempt(key: AttemptLogKey) -> AttemptId {
+    AttemptId { key, attempt: 0 }
+}
+
+fn of_verification(salt: u64, message: OutgoingMessage) -> OutgoingMessage {
+    OutgoingMessage { attempt: attempt(AttemptLogKey::new(ServiceId::DEFAULT, salt << 8, 0)), ..message }
+}
+
+fn codes(simulator: &Simulator, to: Option<PhoneNumber>, limit: usize) -> Vec<String> {
+    simulator.messages(to, limit).iter().map(|m| m.code.expose().to_owned()).collect()
+}

@@ -1,0 +1,161 @@
+//! Twilio: Messages, Voice and Verify, one file each, and what Twilio reports back.
+//!
+//! * This file: the credentials, settings and form bodies of the requests to an account.
+//! * `messages`, `voice`, `verify`: the gateways.
+//! * `codes`: the meaning of answers and error codes.
+//! * [`twiml`]: what is said in calls, and in which language.
+//! * `callbacks`: what Twilio reports, once its signature is checked.
+//!
+//! Twilio has no parameter that makes a repeated call harmless. Therefore whatever leaves open whether a message was
+//! taken is [`ErrorClass::Ambiguous`](super::ErrorClass::Ambiguous).
+
+mod callbacks;
+mod codes;
+mod messages;
+pub mod twiml;
+mod verify;
+mod voice;
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request};
+use secrecy::SecretString;
+use url::Url;
+
+use super::GatewaySettingsError;
+use super::provider::{get, request};
+use super::settings::{base_url, basic_auth, below};
+use crate::domain::GatewayName;
+
+pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
+pub use self::codes::describe_code;
+pub use self::messages::TwilioMessages;
+pub use self::verify::{CHANNELS as VERIFY_CHANNELS, TwilioVerify};
+pub use self::voice::TwilioVoice;
+
+const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
+const BASE_URL: &str = "TWILIO_BASE_URL";
+const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
+const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
+const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
+
+#[derive(Debug, Clone)]
+pub struct TwilioAccount {
+    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
+    pub account_sid: String,
+    pub auth_token: SecretString,
+    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or `https://verify.twilio.com` for
+    /// Verify, unless a test or a private gateway stands in.
+    pub base_url: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    pub account: TwilioAccount,
+    /// The sender of text messages.
+    pub sender: TwilioSender,
+    /// The sender of `WhatsApp` messages; `None` without one.
+    pub whatsapp: Option<WhatsAppSender>,
+    /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
+    pub feedback: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwilioSender {
+    /// A number, short code or alphanumeric sender: Twilio's `From`.
+    Number(String),
+    /// A messaging service, `MG...`: Twilio's `MessagingServiceSid`.
+    MessagingService(String),
+}
+
+/// The sender of a `WhatsApp` message and the approved template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhatsAppSender {
+    /// A number in E.164 form, without `whatsapp:`.
+    pub number: String,
+    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself, which reaches
+    /// only people who have written within the last day.
+    pub content_sid: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVoiceSettings {
+    pub account: TwilioAccount,
+    /// The number that calls, in E.164 form.
+    pub from: String,
+    /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
+    /// address.
+    pub gate: bool,
+    pub ring_for: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVerifySettings {
+    pub account: TwilioAccount,
+    /// `VA` and 32 hex digits.
+    pub service_sid: String,
+}
+
+struct Account {
+    gateway: GatewayName,
+    headers: HeaderMap,
+    base: Url,
+    sid: String,
+}
+
+impl Account {
+    fn new(gateway: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
+        let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
+        let base = base_url(gateway, BASE_URL, url)?;
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, basic_auth(gateway, CREDENTIALS, account_sid, auth_token)?),
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        Ok(Self { gateway, headers, base, sid: account_sid.clone() })
+    }
+
+    /// The URL of something that belongs to the account, such as `Messages.json`.
+    fn resource(&self, name: &str) -> Result<Url, GatewaySettingsError> {
+        self.url(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
+    }
+
+    /// The URL of a path, which is given without a leading slash.
+    fn url(&self, path: &str) -> Result<Url, GatewaySettingsError> {
+        below(&self.base, path).ok_or_else(|| {
+            GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
+        })
+    }
+
+    /// `GET` of something that belongs to the account. `None` if the base URL takes no path, which was checked before.
+    fn get(&self, name: &str) -> Option<Request> {
+        self.resource(name).ok().map(|url| get(url, &self.headers))
+    }
+
+    /// The account itself.
+    fn itself(&self) -> Option<Request> {
+        self.url(&format!("2010-04-01/Accounts/{}.json", self.sid)).ok().map(|url| get(url, &self.headers))
+    }
+
+    /// The phone number among those of the account. `None` for a short code or a name.
+    fn phone_number(&self, number: &str) -> Option<Request> {
+        let digits = number.strip_prefix('+')?;
+        let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| self.get(&format!("IncomingPhoneNumbers.json?PhoneNumber=%2B{digits}")))?
+    }
+
+    fn post(&self, url: &Url, form: &mut Form) -> Request {
+        request(Method::POST, url.clone(), &self.headers, form.finish())
+    }
+}
+
+/// An `application/x-www-form-urlencoded` body that grows.
+type Form = url::form_urlencoded::Serializer<'static, String>;
+
+fn form() -> Form {
+    Form::new(String::new())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Twilio Programmable Voice: `POST /2010-04-01/Accounts/{Sid}/Calls.json`, which calls a number and reads a code
+//! out.
+//!
+//! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
+
+use std::sync::Arc;
+
+use reqwest::Request;
+use url::Url;
+
+use super::callbacks::status_of_call;
+use super::codes::{self, account_state, created, number_state};
+use super::{Account, BASE_URL, CALLER, CallbackKind, form, twiml};
+use crate::client::GatewayResponse;
+use crate::clock::Clock;
+use crate::domain::{Channel, GatewayName, Locale};
+use crate::provider::{HttpProvider, Provider, not_tried};
+use crate::template::Wording;
+use crate::{
+    Accepted, AccountPart, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
+    TwilioVoiceSettings,
+};
+
+const NAME: GatewayName = GatewayName::TwilioVoice;
+
+/// The most that `Twiml` may have, in characters.
+const TWIML_MAX: usize = 4_000;
+
+const RING_SECONDS: (u64, u64) = (1, 600);
+
+pub type TwilioVoice = HttpProvider<VoiceApi>;
+
+pub struct VoiceApi {
+    account: Account,
+    url: Url,
+    settings: TwilioVoiceSettings,
+}
+
+impl TwilioVoice {
+    pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
+        let account = Account::new(NAME, &settings.account)?;
+        let url = account.resource("Calls.json")?;
+        let base = account.base.clone();
+        Self::of(VoiceApi { account, url, settings: settings.clone() }, &base, clock)
+    }
+}
+
+impl Provider for VoiceApi {
+    const NAME: GatewayName = NAME;
+    const URL_SETTING: &'static str = BASE_URL;
+
+    fn refuses_account(code: u32) -> bool {
+        codes::refuses_account(code)
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Call]
+    }
+
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
+        let twiml = self.twiml(message)?;
+        let length = twiml.chars().count();
+        if length > TWIML_MAX {
+            let detail = format!(
+                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the text of calls"
+            );
+            return Err(not_tried(NAME, detail));
+        }
+        let (shortest, longest) = RING_SECONDS;
+        let ring_for = self.settings.ring_for.as_secs().clamp(shortest, longest).to_string();
+        let mut form = form();
+        form.append_pair("From", &self.settings.from).append_pair("Timeout", &ring_for);
+        form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
+        if let Some(digits) = &message.send_digits {
+            form.append_pair("SendDigits", digits);
+        }
+        if let Some(callback) = &message.callback {
+            // Without names Twilio reports the end only. The event "answered" keeps a
+            // workflow from going on while the code is being read.
+            form.append_pair("StatusCallback", &CallbackKind::Call.address(callback))
+                .append_pair("StatusCallbackEvent", "answered")
+                .append_pair("StatusCallbackEvent", "completed");
+        }
+        Ok(self.account.post(&self.url, &mut form))
+    }
+
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        created(NAME, response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
+    }
+
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
+        let caller =
+            self.account.phone_number(&self.settings.from).map(|request| (AccountPart::Sender, request));
+        credentials.into_iter().chain(caller).collect()
+    }
+
+    fn classify_account(
+        &self,
+        part: AccountPart,
+        response: &GatewayResponse,
+    ) -> Result<String, GatewayError> {
+        match part {
+            AccountPart::Credentials => account_state(NAME, response),
+            AccountPart::Sender => number_state(NAME, CALLER, response),
+        }
+    }
+}
+
+impl VoiceApi {
+    fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+        match (self.settings.gate, &message.callback) {
+            (false, _) => Ok(twiml::reading(&message.text, message.locale)),
+            (true, Some(callback)) => {
+                Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
+            }
+            (true, None) => Err(not_tried(
+                NAME,
+                "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
+                 switch voice-gate off"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The address at which Twilio requests the text once a key is pressed. It has the language and where the text is from,
+/// because the text after the gate is rendered when it opens. Twilio signs the address.
+fn gate_address(callback: &Callback, wording: &Wording, locale: Option<Locale>) -> String {
+    let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
+    let mut address = CallbackKind::Gate.address(callback) + &locale;
+    match wording {
+        Wording::Api => {}
+        Wording::Tutorial => address += "&wording=tutorial",
+        Wording::Custom(text) => {
+            address += "&text=";
+            address.extend(url::form_urlencoded::byte_serialize(text.as_bytes()));
+        }
+    }
+    address
+}
