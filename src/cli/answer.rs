@@ -70,8 +70,9 @@ mod tests {
 
     #[test]
     fn a_table_has_a_cell_for_every_value_and_no_control_characters() {
-        let rows = [("SM\u{1b}1", vec!["x", "y"], Some(true)), ("", Vec::new(), None)];
-        let columns: [Column<(&str, Vec<&str>, Option<bool>)>; 3] =
+        type Row = (&'static str, Vec<&'static str>, Option<bool>);
+        let rows: [Row; 2] = [("SM\u{1b}1", vec!["x", "y"], Some(true)), ("", Vec::new(), None)];
+        let columns: [Column<Row>; 3] =
             [("A", |row| cell(row.0)), ("B", |row| cell(&row.1)), ("C", |row| cell(row.2))];
         let list = |rows: &[_], json| super::list(rows, json, "none", &columns).out;
         assert_eq!(list(&rows, false), "A     B    C\nSM?1  x,y  yes\n           -\n");
