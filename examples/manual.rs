@@ -23,7 +23,7 @@ fn write(dir: &Path) -> io::Result<()> {
         let mut file = fs::File::create(dir.join(format!("onceward.{shell}")))?;
         generate(shell, &mut cli::command(), "onceward", &mut file);
     }
-    let mut program = cli::command().disable_help_subcommand(true);
+    let mut program = cli::command();
     program.build();
     let mut commands = vec![program];
     while let Some(command) = commands.pop() {

@@ -30,6 +30,27 @@ fn links_between_documents_lead_somewhere() {
     expect_none(&findings, "correct the link, or write the document that it promises.");
 }
 
+/// Who reads the documents of the package has no repository beside them.
+#[test]
+fn examples_and_files_that_users_documents_link_to_are_packaged() {
+    let (manifest, mut findings) = (read("Cargo.toml"), Vec::new());
+    let documents =
+        text_files("docs", &[".md"]).into_iter().filter(|file| !file.path.contains("/internals/"));
+    for file in documents {
+        for (line, target) in links(&file.text) {
+            let target = target.trim_start_matches("../").trim_end_matches('/');
+            let is_file = target.starts_with("examples/") || target.starts_with("dist/");
+            let folder = target.rsplit_once('/').map_or(target, |(folder, _)| folder);
+            let is_packaged = [target, folder].iter().any(|of| manifest.contains(&format!("[\"{of}/*\", ")))
+                || manifest.contains(&format!("[\"{target}\", "));
+            if is_file && !is_packaged {
+                findings.push(format!("{}:{line}: {target}", file.path));
+            }
+        }
+    }
+    expect_none(&findings, "add the file or its folder to the assets of the Debian package in Cargo.toml.");
+}
+
 /// Other tests run many of the examples. Files of `.env` are no commands.
 #[test]
 fn examples_can_be_parsed() {

@@ -1,13 +1,15 @@
 //! The command line's arguments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{ArgGroup, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgGroup, Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::Command;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Overrides, variable_prefixes};
+use crate::config::variable_prefixes;
 use crate::domain::Timestamp;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
@@ -85,68 +87,38 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(group = ArgGroup::new("instead"))]
 pub struct ServeArgs {
     /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Settings")]
     pub listen: Option<String>,
 
     /// Log this level and more severe ones: error, warn, info, debug, trace [default: info].
-    #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Settings")]
     pub log_level: Option<String>,
 
     /// Log as text for people or as json for machines [default: text].
-    #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
     pub log_format: Option<String>,
 
     /// Refuse unknown keys of config.json, and unknown variables that look like those of onceward. Without it, they get
     /// a warning.
-    #[arg(long, help_heading = "Settings")]
+    #[arg(long, global = true, help_heading = "Settings")]
     pub strict: bool,
 
     /// Check the configuration and exit.
-    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
     pub check: bool,
 
     /// Print every setting and where it comes from, with secrets masked, and exit.
-    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
     pub print_config: bool,
 
     /// Print the JSON Schema of config.json and exit.
-    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ExportArgs {
-    /// Write to this file, which only you can read and which appears when it is complete; "-" is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-
-    /// Print no progress and no summary.
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ImportArgs {
-    /// The export; "-" is standard input.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// The server key that the export was written with, if it is not in the data directory.
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-
-    /// Leave out outstanding codes and messages that are still to be sent. The server key may then be another one.
-    #[arg(long)]
-    pub drop_codes: bool,
-
-    /// Print no progress and no summary.
-    #[arg(long, short)]
-    pub quiet: bool,
 }
 
 /// Reads a time of an option. Relative times are those of this machine's clock.
@@ -165,55 +137,53 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "it must be a whole number from 1".to_owned())
 }
 
-impl Args {
-    /// The command with its options, some of which may be written before its name, and where the settings are.
-    pub fn into_parts(self) -> Result<(Command, Option<PathBuf>, Overrides), &'static str> {
-        let Self { config, data_dir, json: _, serve, command } = self;
-        let command = match command {
-            None => Command::Serve(serve),
-            Some(Command::Serve(after)) => Command::Serve(after.or(serve)),
-            Some(command) => match serve.first_given() {
-                Some(option) => return Err(option),
-                None => command,
-            },
-        };
-        let mut overrides = Overrides { data_dir, ..Overrides::default() };
-        if let Command::Serve(ServeArgs { listen, log_level, log_format, strict, .. }) = &command {
-            overrides.listen.clone_from(listen);
-            overrides.log_level.clone_from(log_level);
-            overrides.log_format.clone_from(log_format);
-            overrides.strict = *strict;
-        }
-        if let Command::Health { listen } = &command {
-            overrides.listen.clone_from(listen);
-        }
-        Ok((command, config, overrides))
+/// Options of the server may stand before or after `serve`; other commands accept them only to refuse them by name, and
+/// their help leaves them out.
+pub fn shown(mut command: clap::Command) -> clap::Command {
+    fn hidden(command: clap::Command, of_server: &[clap::Id]) -> clap::Command {
+        command.mut_subcommands(|below| {
+            if below.get_name() == "serve" {
+                return below;
+            }
+            let hide = |arg: clap::Arg| {
+                let is_hidden = arg.is_global_set() && of_server.contains(arg.get_id());
+                arg.hide(is_hidden)
+            };
+            hidden(below.mut_args(hide), of_server)
+        })
     }
+    // From here on each command has the global options of those above it.
+    command.build();
+    let of_server: Vec<_> = server_options().map(|option| option.get_id().clone()).collect();
+    hidden(command, &of_server)
 }
 
-impl ServeArgs {
-    fn first_given(&self) -> Option<&'static str> {
-        let given = [
-            ("--listen", self.listen.is_some()),
-            ("--log-level", self.log_level.is_some()),
-            ("--log-format", self.log_format.is_some()),
-            ("--strict", self.strict),
-            ("--check", self.check),
-            ("--print-config", self.print_config),
-            ("--print-schema", self.print_schema),
-        ];
-        given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
-    }
+fn server_options() -> impl Iterator<Item = clap::Arg> {
+    let options = ServeArgs::augment_args(clap::Command::new("serve"));
+    options.get_arguments().cloned().collect::<Vec<_>>().into_iter()
+}
 
-    fn or(self, other: Self) -> Self {
-        Self {
-            listen: self.listen.or(other.listen),
-            log_level: self.log_level.or(other.log_level),
-            log_format: self.log_format.or(other.log_format),
-            strict: self.strict || other.strict,
-            check: self.check || other.check,
-            print_config: self.print_config || other.print_config,
-            print_schema: self.print_schema || other.print_schema,
+impl Args {
+    /// Reads the arguments. Options of the server with another command are an error, but for the address with `health`.
+    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = shown(Args::command()).try_get_matches_from(arguments)?;
+        let args = Self::from_arg_matches(&matches)?;
+        let is_given = |option: &clap::Arg| {
+            matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
+        };
+        let accepts = |option: &clap::Arg| match args.command {
+            None | Some(Command::Serve) => true,
+            Some(Command::Health { .. }) => option.get_id() == "listen",
+            Some(_) => false,
+        };
+        match server_options().find(|option| is_given(option) && !accepts(option)) {
+            None => Ok(args),
+            Some(option) => {
+                let name = option.get_long().unwrap_or_default();
+                let why =
+                    format!("--{name} is an option of `onceward serve`; leave it out, or the command\n");
+                Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, why))
+            }
         }
     }
 }

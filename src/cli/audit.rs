@@ -1,8 +1,8 @@
 //! `onceward audit`: who changed what.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::answer::{list, text};
+use super::answer::{Column, cell, list, text};
 use super::args::{at_least_one, parse_time};
 use super::client::Client;
 use super::{CommandError, CommandOutput};
@@ -25,14 +25,23 @@ pub struct AuditArgs {
     limit: usize,
 }
 
-const COLUMNS: [(&str, &str); 6] = [
-    ("TIME", "date_created"),
-    ("ACTION", "action"),
-    ("BY", "by"),
-    ("SERVICE", "service_sid"),
-    ("RESOURCE", "target"),
-    ("REQUEST", "request_id"),
+/// Rows are those of `/v2`.
+const COLUMNS: [Column<Value>; 6] = [
+    ("TIME", |entry| cell(&entry["date_created"])),
+    ("ACTION", |entry| cell(&entry["action"])),
+    ("BY", by),
+    ("SERVICE", |entry| cell(&entry["service_sid"])),
+    ("RESOURCE", |entry| {
+        cell([&entry["number"], &entry["resource_sid"]].into_iter().find(|id| !id.is_null()))
+    }),
+    ("REQUEST", |entry| cell(&entry["request_id"])),
 ];
+
+fn by(entry: &Value) -> String {
+    let id = [&entry["actor_sid"], &entry["actor_uid"]].into_iter().find(|id| !id.is_null()).map(cell);
+    let name = entry["actor_name"].as_str().map(|name| cell(format!("({name})")));
+    [Some(cell(&entry["actor"])), id, name].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
 
 /// The most entries of a page.
 const PAGE: usize = 1_000;
@@ -49,7 +58,7 @@ pub fn run(args: AuditArgs, json: bool, settings: &StorageSettings) -> Result<Co
         ("PageSize", Some(limit.min(PAGE).to_string())),
     ];
     loop {
-        let mut page = client.get(&path, &fields)?;
+        let mut page: Value = client.get(&path, &fields)?;
         let Value::Array(found) = page["entries"].take() else { break };
         entries.extend(found);
         // The address of the next page has all parameters.
@@ -60,21 +69,5 @@ pub fn run(args: AuditArgs, json: bool, settings: &StorageSettings) -> Result<Co
         fields.clear();
     }
     entries.truncate(limit);
-    if !json {
-        entries.iter_mut().for_each(add_texts);
-    }
-    Ok(list(&entries.into(), json, "no changes found", &COLUMNS))
-}
-
-/// Adds what the table shows of several fields together.
-fn add_texts(entry: &mut Value) {
-    let name = entry["actor_name"].as_str().map(|name| format!("({name})"));
-    let id = entry["actor_sid"]
-        .as_str()
-        .map(str::to_owned)
-        .or_else(|| Some(entry["actor_uid"].as_u64()?.to_string()));
-    let by = [Some(text(entry, "actor").to_owned()), id, name];
-    entry["by"] = json!(by.into_iter().flatten().collect::<Vec<_>>().join(" "));
-    let target = if entry["number"].is_null() { &entry["resource_sid"] } else { &entry["number"] };
-    entry["target"] = target.clone();
+    Ok(list(&entries, json, "no changes found", &COLUMNS))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -272,13 +272,12 @@ fn journal_figures(found: &JournalSummary, bytes: u64) -> Value {
 }
 
 /// The disk usage of what is below a directory, in bytes.
-fn size_of(path: &Path) -> u64 {
-    let sizes = || -> io::Result<u64> {
-        let entries = fs::read_dir(path)?.flatten().map(|entry| entry.path());
-        Ok(entries.map(|path| size_of(&path)).sum())
-    };
+pub fn size_of(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => sizes().unwrap_or_default(),
+        Ok(found) if found.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| size_of(&entry.path())).sum()
+        }
         // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
         Ok(found) => found.blocks() * 512,
         Err(_) => 0,

@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use super::{CommandError, absolute};
 use crate::domain::{Sid, SidKind};
 use crate::http::CopyNews;
+use crate::http::answers::ServiceSid;
 use crate::server::control::{ControlError, socket_in};
 
 /// The longest wait for an answer or for more of it: the server reads every record before it answers.
@@ -79,20 +81,25 @@ impl Client {
         Ok(Self { socket: socket_in(data_dir).map_err(ClientError::from)?, runtime: runtime()? })
     }
 
-    pub fn get(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+    pub fn get<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
         self.ask(&Method::GET, path, fields)
     }
 
-    pub fn post(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
         self.ask(&Method::POST, path, fields)
     }
 
-    pub fn delete(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+    pub fn delete<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
         self.ask(&Method::DELETE, path, fields)
     }
 
-    /// The answer as JSON; null for one without a body.
-    pub fn ask(&self, method: &Method, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+    /// The answer from JSON; one without a body is read as null.
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        fields: &Fields<'_>,
+    ) -> Result<T, ClientError> {
         let (status, body) = self.runtime.block_on(async {
             let answer = self.begin(method, path, fields).await?;
             let status = answer.status();
@@ -101,21 +108,22 @@ impl Client {
                 body.map_err(|late| self.incomplete(&late))?.map_err(|error| self.incomplete(&error))?;
             Ok::<_, ClientError>((status, body.to_bytes()))
         })?;
-        if body.is_empty() && status.is_success() {
-            return Ok(Value::Null);
+        let incomplete = |error| self.incomplete(&error);
+        if !status.is_success() {
+            return Err(self.refused(status, &serde_json::from_slice(&body).map_err(incomplete)?));
         }
-        let body: Value = serde_json::from_slice(&body).map_err(|error| self.incomplete(&error))?;
-        if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
+        serde_json::from_slice(if body.is_empty() { b"null" } else { &body }).map_err(incomplete)
     }
 
     /// The id of a service: a name of it that the server knows, or the id itself, which may be that of a deleted one.
     pub fn service_sid(&self, name: Option<&str>) -> Result<Option<String>, ClientError> {
-        let Some(name) = name else { return Ok(None) };
-        if Sid::parse(SidKind::Service, name).is_some() {
-            return Ok(Some(name.to_owned()));
+        match name {
+            Some(name) if Sid::parse(SidKind::Service, name).is_none() => {
+                let ServiceSid { sid } = self.get(&format!("/local/Services/{}", segment(name)), &[])?;
+                Ok(Some(sid))
+            }
+            sid => Ok(sid.map(str::to_owned)),
         }
-        let found = self.get(&format!("/local/Services/{}", segment(name)), &[])?;
-        Ok(found["sid"].as_str().map(str::to_owned))
     }
 
     /// A copy of every record. Reports its progress, and returns when the copy can be read.
@@ -265,12 +273,12 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwhat", "expected"),
             ("HTTP/1.1 400 Bad\r\ncontent-length: 17\r\n\r\n{\"message\":\"bad\"}", "says: bad"),
         ] {
-            let text = answers(answer, |client| client.get("/", &[]).expect_err("no answer"));
+            let text = answers(answer, |client| client.get::<Value>("/", &[]).expect_err("no answer"));
             assert!(text.contains(part), "{answer:?}: {text}");
         }
         let home = tempfile::tempdir().expect("a directory");
         let client = Client::of(home.path()).expect("a client");
-        let error = client.get("/", &[]).expect_err("no server");
+        let error = client.get::<Value>("/", &[]).expect_err("no server");
         assert!(error.has_no_socket() && error.to_string().contains("control.sock"), "{error}");
     }
 

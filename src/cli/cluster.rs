@@ -1,7 +1,5 @@
 //! `onceward cluster release`: ends the lease of a process that was killed.
 
-use serde_json::json;
-
 use super::answer::one;
 use super::{CommandError, CommandOutput};
 use crate::config::{ClusterSettings, StorageSettings};
@@ -22,15 +20,15 @@ pub fn run(
     storage: &StorageSettings,
     cluster: Option<&ClusterSettings>,
 ) -> Result<CommandOutput, CommandError> {
-    let found = cluster.map(|cluster| server::release_lease(storage, cluster)).transpose()?;
-    let (result, words) = match found {
-        None => ("no_cluster", "this server is not in a cluster; nothing to release"),
-        Some(ReleasedLease::Released) => ("released", "lease released; another node can own the records now"),
-        Some(ReleasedLease::NoLease) => ("no_lease", "no lease is left"),
-        Some(ReleasedLease::InUse) => {
+    let found = server::release_lease(storage, cluster)?;
+    let words = match found {
+        ReleasedLease::NoCluster => "this server is not in a cluster; nothing to release",
+        ReleasedLease::Released => "lease released; another node can own the records now",
+        ReleasedLease::NoLease => "no lease is left",
+        ReleasedLease::InUse => {
             let why = "the process is still running; stop it first (systemctl stop onceward)";
             return Err(CommandError::Failed(why.to_owned()));
         }
     };
-    Ok(one(&json!({ "result": result }), json, |_| format!("{words}\n")))
+    Ok(one(&found, json, |_| format!("{words}\n")))
 }

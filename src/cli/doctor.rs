@@ -1,21 +1,22 @@
 //! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
 //! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
-mod access;
-mod carried;
 mod cluster;
 mod data;
 mod gateways;
-mod standards;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use super::client::Client;
 use super::findings::Findings;
 use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::config::{self, Loaded, Settings, Sources};
+use crate::http::answers::{ServerAnswer, ServiceNames};
 use crate::server;
 
 pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
@@ -25,7 +26,6 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
         Ok(loaded) => {
             configuration(loaded, sources, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, online, &mut findings)?;
-            standards::compare(&loaded.settings, &mut findings);
             cluster::examine(&loaded.settings, &mut findings)?;
         }
         Err(errors) => {
@@ -47,9 +47,7 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
     };
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);
-        carried::examine(&storage.data_dir, &mut findings);
-        let tls = loaded.as_ref().ok().and_then(|loaded| loaded.settings.tls.as_ref());
-        access::examine(&storage, tls, &config_file(sources), &mut findings);
+        without_outcomes(&storage.data_dir, &mut findings);
         if let Ok(Loaded { settings, .. }) = &loaded {
             open_routes(settings, &storage.data_dir, &mut findings);
         }
@@ -57,14 +55,15 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
     Ok(findings.output(json, colors, EXIT_FAILED))
 }
 
+/// A clock service that hangs must not hang the doctor.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;
 /// `timedatectl` asks it, whichever service runs.
 fn synchronized(findings: &mut Findings) {
-    let asked = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output();
-    let answer = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned());
-    match answer.as_deref() {
-        Ok("yes") => findings.ok("clock", "synchronized with a time server, says timedatectl"),
-        Ok("no") => findings.warn(
+    match timedatectl().unwrap_or_default().trim_ascii() {
+        b"yes" => findings.ok("clock", "synchronized with a time server, says timedatectl"),
+        b"no" => findings.warn(
             "clock",
             "not synchronized with a time server, says timedatectl",
             "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of \
@@ -72,6 +71,26 @@ fn synchronized(findings: &mut Findings) {
         ),
         _ => findings.ok("clock", "synchronization not examined: timedatectl does not answer"),
     }
+}
+
+fn timedatectl() -> Option<Vec<u8>> {
+    let mut asked = Command::new("timedatectl");
+    asked
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let (mut child, waited) = (asked.spawn().ok()?, Stopwatch::start());
+    while child.try_wait().ok()?.is_none() {
+        if waited.elapsed() > ANSWERS_WITHIN {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut answer = Vec::new();
+    child.stdout?.read_to_end(&mut answer).ok()?;
+    Some(answer)
 }
 
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
@@ -115,8 +134,9 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
 
 /// Whether the running server sends messages for every client, as the log of its start says.
 fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
-    let server = Client::of(data_dir).and_then(|client| Ok(client.get("/local/Server", &[])?));
-    let is_open = server.is_ok_and(|server| server["compatible_routes_need_key"] == false);
+    let server =
+        Client::of(data_dir).and_then(|client| Ok(client.get::<ServerAnswer>("/local/Server", &[])?));
+    let is_open = server.is_ok_and(|server| server.compatible_routes_need_key == Some(false));
     if is_open && !settings.gateways.only_simulator() {
         let remedy = if settings.registry.allows_unauthenticated {
             "let only your own services reach the address, or remove allow-unauthenticated and run `onceward keys create \
@@ -127,6 +147,22 @@ fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
         let detail = "/api/*, /send-code and /verify-code are open without a credential: every client that reaches the \
                       address can send messages at your cost";
         findings.warn("access", detail, remedy);
+    }
+}
+
+/// Codes of other systems: whether the running server learns which of their messages led to a verified number. Without a
+/// server nothing is known.
+fn without_outcomes(data_dir: &Path, findings: &mut Findings) {
+    let asked = Client::of(data_dir).and_then(|client| Ok(client.get("/local/WithoutOutcomes", &[])?));
+    let Ok(ServiceNames { services }) = asked else { return };
+    for service in services {
+        let detail = format!(
+            "{service} carries codes, and no outcome came in 7 days: the guard works with number types, countries, \
+             budgets and the limit for each number only"
+        );
+        let remedy = "report verified numbers with POST /v2/Services/{ServiceSid}/Outcomes, or by a hook of the \
+                      system; see docs/guides/carried-codes.md";
+        findings.warn("outcomes", detail, remedy);
     }
 }
 

@@ -13,8 +13,6 @@ use crate::store::Damage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// For information: it does not change the overall verdict.
-    Note,
     #[default]
     Ok,
     Warn,
@@ -47,10 +45,6 @@ pub struct Findings {
 impl Findings {
     pub fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
         self.add(Verdict::Ok, check, detail, None);
-    }
-
-    pub fn note(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Note, check, detail, Some(remedy));
     }
 
     pub fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
@@ -118,7 +112,6 @@ impl Findings {
         let mut text = String::new();
         for Outcome { check, verdict, detail, remedy, file, at } in &self.checks {
             let (word, color) = match verdict {
-                Verdict::Note => ("note", "\x1b[36m"),
                 Verdict::Ok => ("ok  ", "\x1b[32m"),
                 Verdict::Warn => ("warn", "\x1b[33m"),
                 Verdict::Fail => ("fail", "\x1b[31m"),

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{list, one, text};
+use super::answer::{Column, cell, list, one};
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, Sources, built_in_gateways};
 use crate::gateway::Recipe;
+use crate::http::answers::{Message, Messages, Tried};
 
 #[derive(Debug, clap::Args)]
 pub struct GatewaysArgs {
@@ -56,6 +57,19 @@ pub fn run(args: GatewaysArgs, json: bool, sources: &Sources) -> Result<CommandO
     }
 }
 
+/// Rows for gateways and for recipes.
+const COLUMNS: [Column<Value>; 6] = [
+    ("NAME", |row| match &row["recipe"] {
+        Value::String(recipe) => format!("recipe {recipe}"),
+        _ => cell(&row["gateway"]),
+    }),
+    ("CHANNELS", |row| cell(&row["channels"])),
+    ("NEEDS", |row| cell(&row["needs"])),
+    ("MAY HAVE", |row| cell(&row["may_have"])),
+    ("RECEIPTS", |row| cell(&row["receipts"])),
+    ("ABOUT", |row| cell(&row["about"])),
+];
+
 fn list_all(json: bool) -> CommandOutput {
     let built_in = built_in_gateways()
         .into_iter()
@@ -71,15 +85,7 @@ fn list_all(json: bool) -> CommandOutput {
             "needs": named(true), "may_have": named(false), "receipts": recipe.gateway.receipts.is_some(),
             "account": recipe.gateway.account.is_some(), "notes": recipe.notes, "sources": recipe.sources})
     });
-    let columns = [
-        ("NAME", "name"),
-        ("CHANNELS", "channels"),
-        ("NEEDS", "needs"),
-        ("MAY HAVE", "may_have"),
-        ("RECEIPTS", "receipts"),
-        ("ABOUT", "about"),
-    ];
-    list(&built_in.chain(recipes).collect(), json, "none", &columns)
+    list(&built_in.chain(recipes).collect::<Vec<_>>(), json, "none", &COLUMNS)
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
@@ -92,44 +98,50 @@ fn try_one(args: &TryArgs, json: bool, sources: &Sources) -> Result<CommandOutpu
     let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
     let listed = || {
         let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
-        let found = client.get("/local/Messages", &query)?;
-        let messages = found["messages"].as_array().into_iter().flatten();
-        let through_this = messages.filter(|message| text(message, "gateway") == name).cloned();
-        Ok::<Vec<Value>, CommandError>(through_this.collect())
+        let mut found: Messages = client.get("/local/Messages", &query)?;
+        found.messages.retain(|message| message.gateway == *name);
+        Ok::<_, CommandError>(found.messages)
     };
     let before = listed()?;
-    let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let sent = client.post::<Tried>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     // Requests of clients may send to the number meanwhile, perhaps through this gateway: the trial came first.
-    let is_new = |message: &Value| before.iter().all(|old| old["attempt"] != message["attempt"]);
-    let own = listed()?.into_iter().rfind(is_new);
-    let reason = match (sent, &own) {
-        (Err(error), None) => return Err(error.into()),
-        (Err(error), Some(_)) => format!("{error}\n"),
-        (Ok(sent), _) => sent["error"].as_str().map(|error| format!("{error}\n")).unwrap_or_default(),
+    let is_new = |message: &Message| before.iter().all(|old| old.attempt != message.attempt);
+    let mut shown = listed()?.into_iter().rfind(is_new);
+    let reason = match sent {
+        Err(error) if shown.is_none() => return Err(error.into()),
+        Err(error) => format!("{error}\n"),
+        Ok(Tried { error, .. }) => error.map(|error| format!("{error}\n")).unwrap_or_default(),
     };
-    let mut shown = own.unwrap_or_default();
-    let is_sent = text(&shown, "send_status") == "sent";
+    let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
     let stopwatch = Stopwatch::start();
-    let is_final = |shown: &Value| matches!(text(shown, "receipt_status"), "delivered" | "read" | "failed");
-    while is_sent && !is_final(&shown) && stopwatch.elapsed() < Duration::from_secs(*wait) {
+    while is_sent
+        && !matches!(receipt(shown.as_ref()), Some("delivered" | "read" | "failed"))
+        && stopwatch.elapsed() < Duration::from_secs(*wait)
+    {
         thread::sleep(Duration::from_millis(500));
-        shown = listed()?.into_iter().find(|message| message["attempt"] == shown["attempt"]).unwrap_or(shown);
+        let is_it = |message: &Message| shown.as_ref().is_some_and(|own| own.attempt == message.attempt);
+        shown = listed()?.into_iter().find(is_it).or(shown);
     }
-    let code = if is_sent && text(&shown, "receipt_status") != "failed" { 0 } else { EXIT_FAILED };
-    Ok(CommandOutput { code, err: reason, ..one(&shown, json, |shown| row(name, shown)) })
+    let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
+    Ok(CommandOutput { code, err: reason, ..one(&shown, json, |shown| row(name, shown.as_ref())) })
 }
 
 /// A row for the table of tried gateways.
-fn row(gateway: &str, message: &Value) -> String {
+fn row(gateway: &str, message: Option<&Message>) -> String {
     let date = SystemClock::start().wall().rfc3339_seconds().to_string();
-    let code = message["error_code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
+    let code = message.and_then(|message| message.error_code).map(|code| format!(" ({code})"));
     format!(
-        "| {gateway} | {} | {} | {}{code} | {} | not tried |\n",
+        "| {gateway} | {} | {} | {}{} | {} | not tried |\n",
         env!("CARGO_PKG_VERSION"),
         date.split('T').next().unwrap_or_default(),
-        text(message, "send_status"),
-        message["receipt_status"].as_str().unwrap_or("none"),
+        message.map(|message| message.send_status.as_str()).unwrap_or_default(),
+        code.unwrap_or_default(),
+        receipt(message).unwrap_or("none"),
     )
+}
+
+fn receipt(message: Option<&Message>) -> Option<&str> {
+    message.and_then(|message| message.receipt_status.as_deref())
 }
 
 fn confirmed(question: &str) -> bool {

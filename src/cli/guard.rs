@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::answer::{list, one, table, text};
+use super::answer::{Column, cell, list, one, table, text};
 use super::args::at_least_one;
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput};
 use crate::config::{self, Sources};
+use crate::http::answers::GuardItems;
 use crate::limits::guard::EntryAction;
-use crate::limits::guard::operator::{MOST_MINUTES, SUBJECTS, exact, subject};
+use crate::limits::guard::operator::{Item, MOST_MINUTES, SUBJECTS, exact, subject};
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
@@ -75,20 +76,23 @@ fn minutes(text: &str) -> Result<u64, String> {
     if is_accepted { Ok(minutes) } else { Err("it must be a time from 1m to 365d, such as 12h".to_owned()) }
 }
 
-const ALLOWANCES: [(&str, &str); 5] = [
-    ("ALLOWANCE", "subject"),
-    ("LEFT", "messages"),
-    ("FULL", "most"),
-    ("USUAL", "usual"),
-    ("NEXT-MESSAGE", "date_until"),
+/// Rows are those of `/v2`.
+const ALLOWANCES: [Column<Value>; 5] = [
+    ("ALLOWANCE", |allowance| cell(&allowance["subject"])),
+    ("LEFT", |allowance| cell(&allowance["messages"])),
+    ("FULL", |allowance| cell(&allowance["most"])),
+    ("USUAL", |allowance| cell(&allowance["usual"])),
+    ("NEXT-MESSAGE", |allowance| cell(allowance["date_until"].as_str().unwrap_or("now"))),
 ];
 
-const ITEMS: [(&str, &str); 5] = [
-    ("TYPE", "type"),
-    ("SUBJECT", "subject"),
-    ("SERVICE", "service"),
-    ("UNTIL", "date_until"),
-    ("DETAILS", "details"),
+const ITEMS: [Column<Item>; 5] = [
+    ("TYPE", |item| {
+        cell(item.action.as_ref().map_or(item.kind.clone(), |action| format!("entry: {action}")))
+    }),
+    ("SUBJECT", |item| cell(&item.subject)),
+    ("SERVICE", |item| cell(&item.service)),
+    ("UNTIL", |item| cell(&item.date_until)),
+    ("DETAILS", |item| cell(&item.details)),
 ];
 
 pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
@@ -98,26 +102,25 @@ pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<Comma
         GuardCommand::Explain(of) => {
             let (client, subject, service) = begin(of, sources)?;
             let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
-            let mut answer = client.get(&path, &[("ServiceSid", service)])?;
-            let services = answer["services"].take();
+            let answer: Value = client.get(&path, &[("ServiceSid", service)])?;
             let err = match answer["services_left_out"].as_u64() {
                 None | Some(0) => String::new(),
                 Some(1) => "1 more service is left out; name one with --service\n".to_owned(),
                 Some(more) => format!("{more} more services are left out; name one with --service\n"),
             };
+            let services = all(&answer, "services");
             if json {
-                return Ok(CommandOutput { err, ..list(&services, true, "", &[]) });
+                return Ok(CommandOutput { err, ..list(services, true, "", &[]) });
             }
-            let explained =
-                services.as_array().into_iter().flatten().map(|service| explained(&subject, service));
-            CommandOutput { err, ..CommandOutput::of(explained.collect::<Vec<_>>().join("\n")) }
+            let explained: Vec<_> = services.iter().map(|service| explained(&subject, service)).collect();
+            CommandOutput { err, ..CommandOutput::of(explained.join("\n")) }
         }
         GuardCommand::Remove(of) => {
             let (client, subject, service) = begin(of, sources)?;
             let path = format!("/v2/Guard/Entries/{}", segment(&subject));
-            let removed = match client.delete(&path, &[("ServiceSid", service)]) {
+            let removed = match client.delete::<()>(&path, &[("ServiceSid", service)]) {
                 Err(error) if error.is_not_found() => false,
-                removed => removed.map(|_| true)?,
+                removed => removed.map(|()| true)?,
             };
             one(&json!({"subject": subject, "removed": removed}), json, |_| {
                 let done = if removed {
@@ -131,18 +134,9 @@ pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<Comma
         GuardCommand::List { service, limit } => {
             let client = Client::of(&config::load_storage(sources)?.data_dir)?;
             let fields = [("Service", service), ("Limit", Some(limit.to_string()))];
-            let mut items = client.get("/local/Guard", &fields)?["items"].take();
-            for item in items.as_array_mut().into_iter().flatten().filter(|_| !json) {
-                if let Some(action) = item["action"].as_str() {
-                    item["type"] = format!("entry: {action}").into();
-                }
-            }
-            list(
-                &items,
-                json,
-                "no budgets, no allowances below half, no manual entries and no refusals",
-                &ITEMS,
-            )
+            let GuardItems { items } = client.get("/local/Guard", &fields)?;
+            let none = "no budgets, no allowances below half, no manual entries and no refusals";
+            list(&items, json, none, &ITEMS)
         }
     })
 }
@@ -170,15 +164,19 @@ fn set(
         ("Minutes", Some(minutes.to_string())),
         ("ServiceSid", service),
     ];
-    Ok(one(&client.post("/v2/Guard/Entries", &fields)?, json, |entry| {
+    let entry: Value = client.post("/v2/Guard/Entries", &fields)?;
+    Ok(one(&entry, json, |entry| {
         let [subject, service, details, until] =
             ["subject", "service", "details", "date_until"].map(|field| text(entry, field));
         format!("{subject}, service {service}: {details} until {until}\n")
     }))
 }
 
+fn all<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
+    answer[field].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
 fn explained(subject: &str, explanation: &Value) -> String {
-    let all = |field: &str| explanation[field].as_array().cloned().unwrap_or_default();
     let does = if explanation["refused"] == true { "refused by the guard" } else { "pass the guard" };
     let mut lines = vec![
         format!("{subject} in the service {}", text(explanation, "service")),
@@ -186,12 +184,8 @@ fn explained(subject: &str, explanation: &Value) -> String {
     ];
     lines
         .extend(explanation["client"].as_str().map(|client| format!("client of the last message: {client}")));
-    lines.extend(all("reasons").iter().filter_map(Value::as_str).map(str::to_owned));
-    let mut allowances = all("allowances");
-    for allowance in allowances.iter_mut().filter(|allowance| allowance["date_until"].is_null()) {
-        allowance["date_until"] = json!("now");
-    }
-    let allowances = table(&ALLOWANCES, &allowances);
+    lines.extend(all(explanation, "reasons").iter().filter_map(Value::as_str).map(str::to_owned));
+    let allowances = table(&ALLOWANCES, all(explanation, "allowances"));
     format!(
         "{}\n\n{allowances}The last fifth is for networks with verified numbers; NEXT-MESSAGE is of other clients.\n",
         lines.join("\n")

@@ -2,14 +2,14 @@
 //! the directory itself when none does.
 
 use clap::{Arg, ArgAction, Subcommand};
-use serde_json::{Value, json};
 
-use super::answer::{list, one, text};
+use super::answer::{Column, cell, list, one};
 use super::client::{Client, runtime, segment};
 use super::source::each_record;
 use super::{CommandError, CommandOutput, absolute, refuse_root};
 use crate::config::KeysSettings;
 use crate::http::Keys;
+use crate::http::answers::{Key, KeyList, NewToken};
 use crate::node::Offline;
 use crate::registry::audit::Actor;
 use crate::registry::{self, Scope};
@@ -72,88 +72,106 @@ pub enum KeysCommand {
     NewRoot,
 }
 
+/// What a server or a directory answers.
+enum KeysAnswer {
+    Created(Key),
+    List(Vec<Key>),
+    Revoked(Key),
+    Replaced(NewToken),
+}
+
 impl KeysCommand {
-    fn ask(&self, client: &Client) -> Result<Value, CommandError> {
+    fn ask(&self, client: &Client) -> Result<KeysAnswer, CommandError> {
         Ok(match self.clone() {
             Self::Create { service, scopes, name } => {
                 let mut fields = vec![("Service", service), ("Name", name)];
                 fields.extend(scopes.into_iter().map(|scope| ("Scope", Some(scope))));
-                client.post("/local/Keys", &fields)?
+                KeysAnswer::Created(client.post("/local/Keys", &fields)?)
             }
-            Self::List { service } => client.get("/local/Keys", &[("Service", service)])?,
-            Self::Revoke { sid } => client.delete(&format!("/local/Keys/{}", segment(&sid)), &[])?,
-            Self::NewRoot => client.post("/local/AuthToken", &[])?,
+            Self::List { service } => {
+                let KeyList { keys } = client.get("/local/Keys", &[("Service", service)])?;
+                KeysAnswer::List(keys)
+            }
+            Self::Revoke { sid } => {
+                KeysAnswer::Revoked(client.delete(&format!("/local/Keys/{}", segment(&sid)), &[])?)
+            }
+            Self::NewRoot => KeysAnswer::Replaced(client.post("/local/AuthToken", &[])?),
         })
     }
 
     /// The same without a server.
-    async fn carry_out(&self, opened: &Offline) -> Result<Value, String> {
+    async fn carry_out(&self, opened: &Offline) -> Result<KeysAnswer, String> {
         let user = Actor::user(rustix::process::geteuid().as_raw());
         let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
         let keys = Keys { registry, account: &opened.account };
         Ok(match self.clone() {
-            Self::Create { service, scopes, name } => keys.create(service, scopes, name).await?,
-            Self::List { service } => json!({"keys": keys.list(service.as_deref())?}),
-            Self::Revoke { sid } => keys.revoke(&sid).await?,
-            Self::NewRoot => keys.replace_token().await?,
+            Self::Create { service, scopes, name } => {
+                KeysAnswer::Created(keys.create(service, scopes, name).await?)
+            }
+            Self::List { service } => KeysAnswer::List(keys.list(service.as_deref())?),
+            Self::Revoke { sid } => KeysAnswer::Revoked(keys.revoke(&sid).await?),
+            Self::NewRoot => KeysAnswer::Replaced(keys.replace_token().await?),
         })
     }
 }
 
-const COLUMNS: [(&str, &str); 7] = [
-    ("ID", "sid"),
-    ("SERVICE", "service_name"),
-    ("SCOPES", "scopes"),
-    ("CREATED", "created"),
-    ("LAST-USED", "last_used"),
-    ("REVOKED", "revoked"),
-    ("NAME", "name"),
+/// Every key has a service in the table. The last use is known to the minute.
+const COLUMNS: [Column<Key>; 7] = [
+    ("ID", |key| cell(key.sid)),
+    ("SERVICE", |key| {
+        cell(key.service_name.as_ref().or(key.service_sid.as_ref()).map_or("(all)", String::as_str))
+    }),
+    ("SCOPES", |key| cell(&key.scopes)),
+    ("CREATED", |key| cell(key.created)),
+    ("LAST-USED", |key| {
+        key.last_used.map_or(cell(()), |used| {
+            format!("{}Z", cell(used).get(.."2026-03-01T12:14".len()).unwrap_or_default())
+        })
+    }),
+    ("REVOKED", |key| cell(key.revoked)),
+    ("NAME", |key| cell(&key.name)),
 ];
 
 pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<CommandOutput, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     let is_new = !data_dir.exists();
-    let mut answer = answer(request, settings)?;
-    Ok(match request {
-        KeysCommand::List { .. } => {
-            if !json {
-                answer["keys"].as_array_mut().into_iter().flatten().for_each(in_words);
-            }
-            list(&answer["keys"], json, "no API keys; `onceward keys create` creates one", &COLUMNS)
+    Ok(match answer(request, settings)? {
+        KeysAnswer::List(keys) => {
+            list(&keys, json, "no API keys; `onceward keys create` creates one", &COLUMNS)
         }
-        KeysCommand::Revoke { .. } => one(&answer, json, revoked),
-        KeysCommand::NewRoot => {
-            let if_lost =
-                format!("; the token was replaced, and the new one is in {}", text(&answer, "file"));
-            CommandOutput { if_lost, ..one(&answer, json, replaced) }
+        KeysAnswer::Revoked(key) => one(&key, json, revoked),
+        KeysAnswer::Replaced(token) => {
+            let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
+            CommandOutput { if_lost, ..one(&token, json, replaced) }
         }
-        KeysCommand::Create { .. } => {
+        KeysAnswer::Created(key) => {
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
-                text(&answer, "sid")
+                key.sid
             );
             let made = format!(
                 "created the data directory {} for this key; a server with another data directory does not know the key\n",
                 absolute(&data_dir).display()
             );
             let err = if is_new { made } else { String::new() };
-            CommandOutput { err, if_lost, ..one(&answer, json, created) }
+            CommandOutput { err, if_lost, ..one(&key, json, created) }
         }
     })
 }
 
 /// Whether the server accepts an API key, now or after its start.
 pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
-    let answer = answer(&KeysCommand::List { service: None }, settings)?;
-    // A key of a removed service has no name of the service.
-    let is_live = |key: &Value| {
-        key["revoked"].is_null() && key["service_sid"].is_null() == key["service_name"].is_null()
+    let KeysAnswer::List(keys) = answer(&KeysCommand::List { service: None }, settings)? else {
+        return Ok(false);
     };
-    Ok(answer["keys"].as_array().into_iter().flatten().any(is_live))
+    // A key of a removed service has no name of the service.
+    let is_live =
+        |key: &Key| key.revoked.is_none() && key.service_sid.is_none() == key.service_name.is_none();
+    Ok(keys.iter().any(is_live))
 }
 
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.
-fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<Value, CommandError> {
+fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<KeysAnswer, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     match Client::of(&data_dir).and_then(|client| request.ask(&client)) {
         Err(CommandError::Client(error)) if error.has_no_socket() => {}
@@ -207,62 +225,29 @@ async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> 
     Ok(Offline::of_copy(records, at, settings).await?)
 }
 
-fn revoked(key: &Value) -> String {
-    let (sid, since) = (text(key, "sid"), text(key, "revoked"));
-    if key["already_revoked"] == true {
-        format!("{sid} was revoked before: it is refused since {since}\n")
-    } else {
-        format!("{sid} is refused since {since}\n")
-    }
+fn revoked(Key { sid, revoked, already_revoked, .. }: &Key) -> String {
+    let before = if *already_revoked { "was revoked before: it " } else { "" };
+    format!("{sid} {before}is refused since {}\n", cell(revoked))
 }
 
-fn replaced(token: &Value) -> String {
+fn replaced(NewToken { account_sid, auth_token, file }: &NewToken) -> String {
     format!(
-        "account sid: {}\nauth token:  {}\nBoth are in {}. The old token is refused.\n",
-        text(token, "account_sid"),
-        text(token, "auth_token"),
-        text(token, "file")
+        "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {file}. The old token is refused.\n"
     )
 }
 
-fn created(key: &Value) -> String {
-    let whose = match (key["service_sid"].as_str(), key["service_name"].as_str()) {
+fn created(key: &Key) -> String {
+    let whose = match (&key.service_sid, &key.service_name) {
         // The title of a name that several services share contains the id.
         (Some(sid), Some(name)) if name.contains(sid) => format!("service {name}"),
         (Some(sid), Some(name)) => format!("service {name} ({sid})"),
-        (Some(sid), None) => sid.to_owned(),
+        (Some(sid), None) => sid.clone(),
         (None, _) => "all services".to_owned(),
     };
-    let scopes: Vec<_> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     format!(
         "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n",
-        text(key, "sid"),
-        text(key, "secret"),
-        scopes.join(", ")
+        key.sid,
+        key.secret.as_deref().unwrap_or_default(),
+        key.scopes.join(", ")
     )
-}
-
-/// Every key has a service in the table. The last use is known to the minute.
-fn in_words(key: &mut Value) {
-    if key["service_name"].is_null() {
-        key["service_name"] = json!(key["service_sid"].as_str().unwrap_or("(all)"));
-    }
-    if let Some(minute) = key["last_used"].as_str().and_then(|time| time.get(.."2026-03-01T12:14".len())) {
-        key["last_used"] = json!(format!("{minute}Z"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_shows_the_minute_of_the_last_use() {
-        let mut key = json!({"service_name": "shop", "last_used": "2026-03-01T12:14:00.000Z"});
-        in_words(&mut key);
-        assert_eq!(key["last_used"], "2026-03-01T12:14Z");
-        let mut unused = json!({"service_name": "shop", "last_used": null});
-        in_words(&mut unused);
-        assert_eq!(unused["last_used"], Value::Null);
-    }
 }

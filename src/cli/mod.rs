@@ -28,7 +28,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources, StorageSettings};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Overrides, Settings, Sources, StorageSettings};
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
@@ -36,10 +36,10 @@ use crate::observe::telemetry;
 use crate::server;
 use crate::shard::{Record, RecordError};
 use crate::store::{RecordCounts, StoreError};
-use args::{Args, ExportArgs, ImportArgs, ServeArgs};
+use args::{Args, ServeArgs};
 use audit::AuditArgs;
 use backup::{ExportError, ImportError};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Subcommand};
 use client::ClientError;
 use cluster::ClusterCommand;
 use gateways::GatewaysArgs;
@@ -49,6 +49,7 @@ use lookup::LookupArgs;
 use number::NumberArgs;
 use serde_json::json;
 use tracker::TrackerArgs;
+use transfer::{ExportArgs, ImportArgs};
 use webhooks::WebhooksCommand;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
@@ -62,7 +63,7 @@ const EXIT_FAILED: u8 = 70;
 
 /// The arguments of the program, for its manual pages and completions.
 pub fn command() -> clap::Command {
-    Args::command()
+    args::shown(Args::command().disable_help_subcommand(true))
 }
 
 /// Runs the program: prints an answer, or serves until it is stopped.
@@ -136,21 +137,12 @@ enum CommandError {
          its log says why it has none; try again, or stop it first"
     )]
     NoSocket(String),
-    /// Root would leave files that the server's user cannot read.
-    #[error(
-        "the data directory {} belongs to another user ({owner}), whose server could not open what root writes; run the \
-         command as that user (runuser -u USER -- onceward ...), or while the server runs",
-        path.display()
-    )]
-    RootRefused { path: PathBuf, owner: u32 },
     #[error("{0}")]
     Damaged(String),
     #[error("{0}")]
     Failed(String),
     #[error("{action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("the server's answer cannot be read: {0}; is it of another version than this program?")]
-    ExportLine(#[from] serde_json::Error),
     #[error("close the store: {0}")]
     Close(#[source] StoreError),
     #[error("a record was not written: {0}")]
@@ -205,7 +197,7 @@ impl CommandError {
 }
 
 fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOutcome {
-    let args = match Args::try_parse_from(arguments) {
+    let Args { config, data_dir, json, serve, command } = match Args::read(arguments) {
         Ok(args) => args,
         // Help and the version, too.
         Err(answer) => {
@@ -217,29 +209,33 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
             });
         }
     };
-    let json = args.json;
-    let (command, config_file, overrides) = match args.into_parts() {
-        Ok(parts) => parts,
-        Err(option) => {
-            let why = format!("{option} is an option of `onceward serve`; leave it out, or the command");
-            return CommandOutcome::Output(CommandError::Usage(why).answer());
-        }
+    let listen = match &command {
+        Some(Command::Health { listen }) => listen,
+        _ => &serve.listen,
+    };
+    let overrides = Overrides {
+        data_dir,
+        listen: listen.clone(),
+        log_level: serve.log_level.clone(),
+        log_format: serve.log_format.clone(),
+        strict: serve.strict,
+        ..Overrides::default()
     };
     let sources = Sources {
         overrides,
-        config_file,
+        config_file: config,
         working_dir: process.working_dir,
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    run_command(command, json, &sources, process.colors)
+    run_command(command.unwrap_or(Command::Serve), &serve, json, &sources, process.colors)
         .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve. This is also what onceward does without a command.
-    Serve(ServeArgs),
+    Serve,
 
     /// List messages and their status, the newest first.
     ///
@@ -280,9 +276,8 @@ enum Command {
 
     /// Look for problems, and say what to do about each.
     ///
-    /// Checks the configuration, the data directory, the clock, the certificate, the rules for codes against NIST and
-    /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
-    /// changes nothing. Exits with 70 if a check failed.
+    /// Checks the configuration, the data directory, the clock, the certificate, and the credentials and sender with each
+    /// gateway by requests that cost nothing. Sends no message and changes nothing. Exits with 70 if a check failed.
     Doctor {
         /// Also ask the public address (public-url), as a provider would reach it.
         #[arg(long)]
@@ -344,13 +339,14 @@ enum Command {
 
 fn run_command(
     command: Command,
+    of_serve: &ServeArgs,
     json: bool,
     sources: &Sources,
     colors: bool,
 ) -> Result<CommandOutcome, CommandError> {
     let storage = || config::load_storage(sources);
     let output = match command {
-        Command::Serve(args) => return serve(&args, json, sources),
+        Command::Serve => return serve(of_serve, json, sources),
         Command::Tracker(args) => tracker::run(args, json, &storage()?)?,
         Command::Status(args) => number::status(args, json, &storage()?)?,
         Command::Unlock(args) => number::unlock(args, json, &storage()?)?,
@@ -455,13 +451,17 @@ fn has_live_key(sources: &Sources) -> bool {
     config::load_keys(sources).is_ok_and(|settings| keys::has_live(settings).unwrap_or(false))
 }
 
-/// Refuses to write into a data directory of another user as root.
+/// Refuses to write into a data directory of another user as root, who would leave files that the server's user cannot read.
 fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
     let owner = fs::metadata(data_dir).map_or(0, |found| found.uid());
     if !rustix::process::geteuid().is_root() || owner == 0 {
         return Ok(());
     }
-    Err(CommandError::RootRefused { path: data_dir.to_owned(), owner })
+    Err(CommandError::Failed(format!(
+        "the data directory {} belongs to another user ({owner}), whose server could not open what root writes; run the \
+         command as that user (runuser -u USER -- onceward ...), or while the server runs",
+        data_dir.display()
+    )))
 }
 
 /// The full path, for a message.

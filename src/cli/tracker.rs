@@ -1,12 +1,13 @@
 //! `onceward tracker`: what became of messages.
 
-use super::answer::list;
+use super::answer::{Column, cell, list};
 use super::args::{at_least_one, parse_time};
 use super::client::Client;
 use super::{CommandError, CommandOutput};
 use crate::config::StorageSettings;
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{PhoneNumber, Timestamp};
+use crate::http::answers::{Message, Messages, Total, Totals};
 
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
@@ -45,22 +46,26 @@ fn status(text: &str) -> Result<String, String> {
     status.ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
-pub const COLUMNS: [(&str, &str); 12] = [
-    ("TIME", "time"),
-    ("TYPE", "type"),
-    ("TO", "to"),
-    ("GATEWAY", "gateway"),
-    ("PRIORITY", "priority"),
-    ("SEND", "send_status"),
-    ("VERIFY", "verify_status"),
-    ("RETRIES", "retry_count"),
-    ("MAX-RETRIES", "max_retries_reached"),
-    ("RECEIPT", "receipt_status"),
-    ("ERROR", "error_code"),
-    ("MESSAGE-ID", "message_id"),
+const COLUMNS: [Column<Message>; 12] = [
+    ("TIME", |message| cell(message.time)),
+    ("TYPE", |message| cell(&message.channel)),
+    ("TO", |message| cell(&message.to)),
+    ("GATEWAY", |message| cell(&message.gateway)),
+    ("PRIORITY", |message| cell(message.priority)),
+    ("SEND", |message| cell(&message.send_status)),
+    ("VERIFY", |message| cell(&message.verify_status)),
+    ("RETRIES", |message| cell(message.retry_count)),
+    ("MAX-RETRIES", |message| cell(message.max_retries_reached)),
+    ("RECEIPT", |message| cell(&message.receipt_status)),
+    ("ERROR", |message| cell(message.error_code)),
+    ("MESSAGE-ID", |message| cell(&message.message_id)),
 ];
 
-const TOTALS: [(&str, &str); 3] = [("BY", "by"), ("VALUE", "value"), ("MESSAGES", "messages")];
+const TOTALS: [Column<Total>; 3] = [
+    ("BY", |total| cell(&total.by)),
+    ("VALUE", |total| cell(&total.value)),
+    ("MESSAGES", |total| cell(total.messages)),
+];
 
 pub fn run(args: TrackerArgs, json: bool, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { number, service, status, since, until, limit, totals } = args;
@@ -76,11 +81,11 @@ pub fn run(args: TrackerArgs, json: bool, settings: &StorageSettings) -> Result<
     ];
     let client = Client::of(&settings.data_dir)?;
     if totals {
-        let answer = client.get("/local/Messages/Totals", &fields)?;
-        return Ok(list(&answer["totals"], json, "no sends found", &TOTALS));
+        let Totals { totals } = client.get("/local/Messages/Totals", &fields)?;
+        return Ok(list(&totals, json, "no sends found", &TOTALS));
     }
-    let answer = client.get("/local/Messages", &fields)?;
-    Ok(list(&answer["messages"], json, "no sends found", &COLUMNS))
+    let Messages { messages } = client.get("/local/Messages", &fields)?;
+    Ok(list(&messages, json, "no sends found", &COLUMNS))
 }
 
 /// The number that an argument names.

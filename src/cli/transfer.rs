@@ -13,7 +13,6 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
@@ -25,6 +24,36 @@ use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
 use crate::server::{ClusterError, begin_import};
 use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
+
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Write to this file, which only you can read and which appears when it is complete; "-" is standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Print no progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The export; "-" is standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The server key that the export was written with, if it is not in the data directory.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Leave out outstanding codes and messages that are still to be sent. The server key may then be another one.
+    #[arg(long)]
+    drop_codes: bool,
+
+    /// Print no progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -1,11 +1,13 @@
 //! `onceward webhooks`: lists webhooks and shows their secrets.
 
 use clap::Subcommand;
+use serde_json::Value;
 
-use super::answer::{list, one, text};
+use super::answer::{Column, cell, list, one, text};
 use super::client::Client;
 use super::{CommandError, CommandOutput};
 use crate::config::StorageSettings;
+use crate::http::answers::Webhooks;
 
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {
@@ -24,13 +26,14 @@ pub enum WebhooksCommand {
     },
 }
 
-const COLUMNS: [(&str, &str); 6] = [
-    ("ID", "sid"),
-    ("SERVICE", "service_name"),
-    ("STATUS", "status"),
-    ("NAME", "friendly_name"),
-    ("EVENTS", "event_types"),
-    ("URL", "webhook_url"),
+/// Rows are those of `/v2`, with the names of services.
+const COLUMNS: [Column<Value>; 6] = [
+    ("ID", |webhook| cell(&webhook["sid"])),
+    ("SERVICE", |webhook| cell(&webhook["service_name"])),
+    ("STATUS", |webhook| cell(&webhook["status"])),
+    ("NAME", |webhook| cell(&webhook["friendly_name"])),
+    ("EVENTS", |webhook| cell(&webhook["event_types"])),
+    ("URL", |webhook| cell(&webhook["webhook_url"])),
 ];
 
 pub fn run(
@@ -43,17 +46,17 @@ pub fn run(
     match request {
         WebhooksCommand::List { service } => {
             let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks creates one";
-            Ok(list(&webhooks(service)?["webhooks"], json, none, &COLUMNS))
+            let Webhooks { webhooks } = webhooks(service)?;
+            Ok(list(&webhooks, json, none, &COLUMNS))
         }
         WebhooksCommand::Secret { sid } => {
-            let answer = webhooks(None)?;
-            let mut all = answer["webhooks"].as_array().into_iter().flatten();
-            let found = all.find(|webhook| text(webhook, "sid") == sid);
-            let found = found.ok_or_else(|| {
+            let Webhooks { webhooks } = webhooks(None)?;
+            let found = webhooks.iter().find(|webhook| text(webhook, "sid") == sid).ok_or_else(|| {
                 CommandError::Failed(format!("there is no webhook {sid}; `onceward webhooks list` lists all"))
             })?;
             let path = format!("/v2/Services/{}/Webhooks/{sid}/Secret", text(found, "service_sid"));
-            Ok(one(&client.get(&path, &[])?, json, |secret| format!("{}\n", text(secret, "secret"))))
+            let secret: Value = client.get(&path, &[])?;
+            Ok(one(&secret, json, |secret| format!("{}\n", text(secret, "secret"))))
         }
     }
 }

@@ -53,7 +53,7 @@ pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
-pub use local::{CopyNews, Keys, Local};
+pub use local::{CopyNews, Keys, Local, answers};
 pub use openapi::text as openapi_json;
 pub use places::LongAnswers;
 pub use proof::Proofs;

@@ -13,6 +13,7 @@ use onceward_cluster::{
     CampaignError, ClientError, Cluster, ClusterOptions, ClusterView, EtcdStore, EtcdTls, ImportError,
     JoinError, MemberStatus, Owner,
 };
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use url::Url;
@@ -89,11 +90,6 @@ impl Member {
         Ok(Self { cluster: Cluster::join(options).await?, key })
     }
 
-    /// The node that owns the records: requests go there.
-    pub fn owner(&self) -> watch::Receiver<Owner> {
-        self.cluster.owner()
-    }
-
     /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true` and its lease is
     /// valid. While the lease is not valid, requests wait, because etcd may elect a leader soon.
     pub fn direct_requests(
@@ -103,7 +99,7 @@ impl Member {
         request_target: Arc<watch::Sender<http::RequestTarget>>,
     ) {
         let is_tls = settings.tls.is_some();
-        let (mut owner, member) = (self.owner(), Arc::clone(self));
+        let (mut owner, member) = (self.cluster.owner(), Arc::clone(self));
         tokio::spawn(async move {
             loop {
                 let may_serve = *is_serving.borrow_and_update() && member.cluster.has_valid_lease();
@@ -153,24 +149,23 @@ impl Member {
 /// command knows whether the process is gone.
 const LEASE_FILE: &str = "lease";
 
-/// The lock on [`LEASE_FILE`], until it is dropped or the process ends.
-pub struct HeldLease {
-    _file: File,
-}
-
-/// Writes the lease of this process for [`release_lease`]. Without it, nodes wait until the lease ends by itself.
-pub fn hold_lease(data_dir: &Path, lease: i64) -> io::Result<HeldLease> {
+/// Writes the lease of this process for [`release_lease`]. Without it, nodes wait until the lease ends by itself. The file
+/// keeps its lock until it is dropped or the process ends.
+pub fn hold_lease(data_dir: &Path, lease: i64) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut file =
         options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join(LEASE_FILE))?;
     file.try_lock()?;
     file.set_len(0)?;
     file.write_all(format!("{lease:x}\n").as_bytes())?;
-    Ok(HeldLease { _file: file })
+    Ok(file)
 }
 
 /// What [`release_lease`] found.
+#[derive(Debug, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
 pub enum ReleasedLease {
+    NoCluster,
     /// The lease has ended now.
     Released,
     /// It had ended, or no process of this data directory has owned the records.
@@ -182,8 +177,9 @@ pub enum ReleasedLease {
 /// Ends the lease of a process of this data directory that is gone.
 pub fn release_lease(
     storage: &StorageSettings,
-    cluster: &ClusterSettings,
+    cluster: Option<&ClusterSettings>,
 ) -> Result<ReleasedLease, ClusterError> {
+    let Some(cluster) = cluster else { return Ok(ReleasedLease::NoCluster) };
     let path = storage.data_dir.join(LEASE_FILE);
     let failed = |source| ClusterError::File { path: path.clone(), source };
     let file = match OpenOptions::new().read(true).write(true).open(&path) {

@@ -1,15 +1,16 @@
 //! The command line, and combinations that make no sense.
 
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use crate::contract::Routes;
 use crate::script::{LIVE_AT_MOST, Workload};
 
 /// Before the first window of each server: for connections, caches and the first journal segment.
@@ -35,6 +36,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME", default_value = "send-verify")]
     pub workload: Workload,
 
+    /// Routes that the clients use; with `api,v2` each program has a server for either.
+    #[arg(long, value_name = "NAMES", default_value = "api", value_delimiter = ',')]
+    pub routes: Vec<Routes>,
+
     /// Connections, each with one request at a time.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
@@ -59,7 +64,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_parser = |path: &str| fs::canonicalize(path), help_heading = "Servers")]
     onceward: Option<PathBuf>,
 
-    /// Another onceward to compare with.
+    /// Another onceward to compare with, also an older one.
     #[arg(long, value_name = "PATH", value_parser = |path: &str| fs::canonicalize(path), help_heading = "Servers")]
     pub baseline: Option<PathBuf>,
 
@@ -71,29 +76,24 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Servers")]
     pub disk: PathBuf,
 
-    /// The server under test runs already at this address, such as `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL", value_parser = target, requires = "gateway_listen", conflicts_with = "onceward", help_heading = "Servers")]
+    /// The server under test runs already at this address of loopback, such as `127.0.0.1:8080`.
+    #[arg(long, value_name = "ADDR", value_parser = loopback, requires = "gateway_listen", conflicts_with = "onceward", help_heading = "Servers")]
     pub target: Option<SocketAddr>,
 
     /// Where to be Twilio for that server, such as `127.0.0.1:4010`. Its Twilio base URL must be `http://ADDR`.
-    #[arg(long, value_name = "ADDR", requires = "target", help_heading = "Servers")]
+    #[arg(long, value_name = "ADDR", value_parser = loopback, requires = "target", help_heading = "Servers")]
     pub gateway_listen: Option<SocketAddr>,
 
     /// The process of that server, for its CPU time and memory; its children count too.
     #[arg(long, value_name = "PID", requires = "target", value_parser = value_parser!(u32).range(1..), help_heading = "Servers")]
     pub pid: Option<u32>,
 
-    /// Allow addresses that are not loopback. Driving a machine that is not yours is an attack, codes travel in the
-    /// clear, and every client that reaches the mock of Twilio can give it texts.
-    #[arg(long, requires = "target", help_heading = "Servers")]
-    anywhere: bool,
-
     /// Delay of each answer from the mock of Twilio, such as 80ms; less than 9s.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
     pub gateway_delay: Duration,
 
     /// Numbers that were sent a code before every onceward starts.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), conflicts_with = "target", help_heading = "Circumstances")]
     pub live_numbers: u64,
 
     /// Also write the results to this file, as JSON.
@@ -112,19 +112,7 @@ pub struct Options {
 impl Options {
     /// Checks the options against each other, before anything is started.
     pub fn check(&self) -> Result<()> {
-        let is_foreign = |address: &SocketAddr| !address.ip().is_loopback() && !self.anywhere;
-        if let Some(address) = [self.target, self.gateway_listen].into_iter().flatten().find(is_foreign) {
-            bail!(
-                "{address} is not a loopback address. If the machines at both ends and the network between them are \
-                 yours, say --anywhere"
-            );
-        }
-        let needs_port = self.gateway_listen.is_none_or(|address| address.port() > 0);
-        ensure!(needs_port, "--gateway-listen needs a port: the server must know it");
-        let live = self.live_numbers > 0;
-        let foreign_store = live && self.target.is_some();
-        ensure!(!foreign_store, "--live-numbers goes with a server that the bench starts, not with --target");
-        let outlasts = live && self.length() > Duration::from_secs(20 * 60);
+        let outlasts = self.live_numbers > 0 && self.length() > Duration::from_secs(20 * 60);
         ensure!(!outlasts, "with --live-numbers a run is at most 20 minutes: after half an hour they end");
         let gives_up = self.gateway_delay.as_secs() >= 9;
         ensure!(!gives_up, "--gateway-delay is less than 9s: delivery gives up after 10 s");
@@ -170,13 +158,11 @@ impl Options {
         Duration::from_secs(self.seconds)
     }
 
-    pub fn servers(&self) -> usize {
-        1 + usize::from(self.baseline.is_some()) + usize::from(self.has_ceiling())
-    }
-
     /// The duration of the measured part.
     pub fn length(&self) -> Duration {
-        (WARM_UP + self.window() * self.rounds) * u32::try_from(self.servers()).unwrap_or(u32::MAX)
+        let programs = 1 + usize::from(self.baseline.is_some()) + usize::from(self.has_ceiling());
+        let servers = u32::try_from(self.routes.len() * programs).unwrap_or(u32::MAX);
+        (WARM_UP + self.window() * self.rounds) * servers
     }
 }
 
@@ -193,12 +179,12 @@ fn random_seed() -> u64 {
     SysRng.try_next_u32().unwrap_or_default().into()
 }
 
-fn target(url: &str) -> Result<SocketAddr, String> {
-    let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let addresses = authority.and_then(|authority| authority.to_socket_addrs().ok());
-    addresses.and_then(|mut addresses| addresses.next()).ok_or_else(|| {
-        "use http://HOST:PORT, without a path: the bench has no TLS, and knows the routes".to_owned()
-    })
+/// Driving a machine that is not yours is an attack, and codes would travel in the clear.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address =
+        text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').parse::<SocketAddr>().ok();
+    let address = address.filter(|address| address.ip().is_loopback() && address.port() > 0);
+    address.ok_or_else(|| "use an address of loopback with its port, such as 127.0.0.1:8080".to_owned())
 }
 
 #[cfg(test)]
@@ -221,8 +207,9 @@ mod tests {
         assert!(!parsed(&[PROGRAM.as_slice(), &["--beside", "none"]].concat()).unwrap().has_ceiling());
         let target = parsed(&TARGET).unwrap();
         assert!(!target.has_ceiling() && !target.starts_onceward());
-        let all = [PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--beside", "ceiling"]].concat();
-        assert_eq!(parsed(&all).unwrap().servers(), 3);
+        let both =
+            [PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--routes", "api,v2", "--rounds", "1"]].concat();
+        assert_eq!(parsed(&both).unwrap().length(), Duration::from_secs(6 * 6));
     }
 
     #[test]
@@ -236,15 +223,15 @@ mod tests {
             let error = parsed(&[&TARGET, more].concat()).unwrap_err();
             assert!(error.contains(why), "{more:?}: {error}");
         }
-        for (target, listen, why) in [
-            ("https://127.0.0.1:80", "127.0.0.1:1", "no TLS"),
-            ("http://127.0.0.1:80/path", "127.0.0.1:1", "without a path"),
-            ("http://192.0.2.1:80", "127.0.0.1:1", "--anywhere"),
-            ("http://127.0.0.1:80", "0.0.0.0:1", "--anywhere"),
-            ("http://127.0.0.1:80", "127.0.0.1:0", "needs a port"),
+        for (target, listen) in [
+            ("https://127.0.0.1:80", "127.0.0.1:1"),
+            ("http://127.0.0.1:80/path", "127.0.0.1:1"),
+            ("http://192.0.2.1:80", "127.0.0.1:1"),
+            ("http://127.0.0.1:80", "0.0.0.0:1"),
+            ("http://127.0.0.1:80", "127.0.0.1:0"),
         ] {
             let error = parsed(&["--target", target, "--gateway-listen", listen]).unwrap_err();
-            assert!(error.contains(why), "{target} {listen}: {error}");
+            assert!(error.contains("an address of loopback"), "{target} {listen}: {error}");
         }
         let long = ["--live-numbers", "1", "--seconds", "600", "--rounds", "3"];
         assert!(parsed(&[PROGRAM.as_slice(), &long].concat()).unwrap_err().contains("20 minutes"));

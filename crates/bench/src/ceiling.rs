@@ -28,6 +28,8 @@ const LOCKOUT_MINUTES: u32 = 30;
 /// Its code is always the same.
 const CODE: &str = "123456";
 
+const SERVICE: &str = "VA0123456789abcdef0123456789abcdef";
+
 /// This program as the ceiling, with its files in `home`.
 pub fn command(twilio: &str, home: &Path) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
@@ -51,7 +53,7 @@ pub fn run(twilio: &str) -> Result<()> {
     })
 }
 
-/// Of both routes: a send has a number, a check has a user with one, and a code.
+/// Of the older routes: a send has a number, a check has a user with one, and a code.
 #[derive(Debug, Deserialize)]
 struct Body {
     #[serde(rename = "phoneNumber")]
@@ -61,18 +63,47 @@ struct Body {
 }
 
 async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let is_v2 = request.uri().path().starts_with("/v2/");
     let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    if is_v2 {
+        return v2(&provider, &body).await;
+    }
     match serde_json::from_slice(&body) {
         Ok(Body { number: Some(number), .. }) => {
             if provider.send(&number, CODE).await {
                 counted(StatusCode::OK, "OTP send successfully.", &number, MAX_TRIALS)
             } else {
-                envelope(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.", &Value::Null)
+                failed()
             }
         }
         Ok(Body { user: Some(user), code: Some(code), .. }) => check(&user.number.unwrap_or_default(), &code),
         _ => envelope(StatusCode::BAD_REQUEST, "Invalid request body", &Value::Null),
     }
+}
+
+/// Creates a service, sends or checks; all answers are the same verification.
+async fn v2(provider: &Provider, form: &[u8]) -> Response<Full<Bytes>> {
+    let field = |wanted: &str| url::form_urlencoded::parse(form).find(|(name, _)| name == wanted);
+    let number = field("To").map(|(_, number)| number.into_owned()).unwrap_or_default();
+    let (code, is_send) = (field("Code").map(|(_, code)| trials_before(CODE, &code)), !number.is_empty());
+    let (status, verification) = match code {
+        Some(None) => (StatusCode::OK, "approved"),
+        Some(Some(1)) => (StatusCode::OK, "max_attempts_reached"),
+        Some(Some(_)) => (StatusCode::OK, "pending"),
+        None if is_send && !provider.send(&number, CODE).await => return failed(),
+        None => (StatusCode::CREATED, "pending"),
+    };
+    let (sid, service, date) = ("VE0123456789abcdef0123456789abcdef", SERVICE, "2026-11-20T10:00:00Z");
+    let attempt =
+        json!({"time": date, "channel": "SMS", "attempt_sid": "VL0123456789abcdef0123456789abcdef"});
+    let url = format!("http://127.0.0.1:65535/v2/Services/{service}/Verifications/{sid}");
+    let body = json!({
+        "sid": if is_send { sid } else { service }, "service_sid": service, "account_sid": ACCOUNT_SID, "to": number,
+        "channel": "sms", "status": verification, "valid": verification == "approved", "lookup": {}, "amount": null,
+        "payee": null, "send_code_attempts": [attempt], "date_created": date, "date_updated": date, "sna": null,
+        "url": url,
+    });
+    json_response(status, body.to_string())
 }
 
 /// A wrong code tells how many were allowed before it.
@@ -87,6 +118,10 @@ fn check(number: &str, code: &str) -> Response<Full<Bytes>> {
         }
         Some(trials) => counted(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", number, trials - 1),
     }
+}
+
+fn failed() -> Response<Full<Bytes>> {
+    envelope(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.", &Value::Null)
 }
 
 fn counted(status: StatusCode, message: &str, number: &str, trials: u32) -> Response<Full<Bytes>> {

@@ -1,5 +1,7 @@
-//! The answers that the HTTP contract promises (`docs/reference/otp-api.md`).
+//! The routes that clients use, and the answers that the contract promises (`docs/reference/otp-api.md`,
+//! `docs/reference/verify-api.md`).
 
+use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::script::{RequestKind, Step};
@@ -12,6 +14,84 @@ pub enum Verdict {
     Refused,
     /// Anything else, in words without codes and numbers.
     Unexpected(String),
+}
+
+/// Routes that clients use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Routes {
+    /// /api/send-otp and /api/verify-otp, without a credential
+    Api,
+    /// Verifications and their checks below /v2, of a service of their own, with the account's credentials
+    V2,
+}
+
+impl Routes {
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Api => "/api",
+            Self::V2 => "/v2",
+        }
+    }
+
+    /// The goal for CPU per request beside the ceiling, for the `dist` build. Below /v2 are a credential, a form, a
+    /// service's rules and a longer answer.
+    pub fn goal(self, connections: u32) -> f64 {
+        let of_api = match connections {
+            0..32 => 2.0,
+            32..256 => 1.5,
+            _ => 1.3,
+        };
+        if self == Self::Api { of_api } else { of_api * 1.3 }
+    }
+}
+
+/// How the clients of one server ask, and what its answers must be.
+#[derive(Debug, Clone)]
+pub enum Dialect {
+    Api,
+    /// With the id of a service.
+    V2(String),
+}
+
+/// Wrong codes for a verification of a service that is created without options.
+const CHECKS: u32 = 5;
+
+impl Dialect {
+    /// Path and body of a request.
+    pub fn request(&self, step: &Step) -> (String, String) {
+        let (number, api) = (step.digits, |route: &str, body| (format!("/api/{route}"), body));
+        match (self, &step.code) {
+            (Self::Api, None) => api("send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)),
+            (Self::Api, Some(code)) => {
+                api("verify-otp", format!(r#"{{"user":{{"phoneNumber":"+{number}"}},"code":"{code}"}}"#))
+            }
+            (Self::V2(service), None) => {
+                (format!("/v2/Services/{service}/Verifications"), format!("To=%2B{number}&Channel=sms"))
+            }
+            (Self::V2(service), Some(code)) => {
+                (format!("/v2/Services/{service}/VerificationCheck"), format!("To=%2B{number}&Code={code}"))
+            }
+        }
+    }
+
+    pub fn classify(&self, step: &Step, status: u16, body: &[u8]) -> Verdict {
+        if matches!(status, 429 | 503) {
+            return Verdict::Refused;
+        }
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let found = match self {
+            Self::Api => of_api(step, status, &answer),
+            Self::V2(_) => of_v2(step, status, &answer),
+        };
+        found.map_or_else(
+            |what| {
+                let text = String::from_utf8_lossy(body);
+                let said = masked(answer["message"].as_str().unwrap_or(&text));
+                Verdict::Unexpected(format!("{status} {said}{what}"))
+            },
+            Verdict::Expected,
+        )
+    }
 }
 
 /// Status, `code` in the body, and how the message begins: as documented, and `as-built`
@@ -34,37 +114,47 @@ fn promised(kind: RequestKind) -> [(u16, u64, &'static str); 2] {
     }
 }
 
-pub fn classify_response(step: &Step, status: u16, body: &[u8]) -> Verdict {
-    if matches!(status, 429 | 503) {
-        return Verdict::Refused;
-    }
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some((code, message)) = answer["code"].as_u64().zip(answer["message"].as_str()) else {
-        return Verdict::Unexpected(format!("{status} {}", masked(&String::from_utf8_lossy(body))));
-    };
-    let unexpected = |what: &str| Verdict::Unexpected(format!("{status} {}{what}", masked(message)));
-    let is = |(promised_status, promised_code, begins): (u16, u64, &str)| {
-        (status, code) == (promised_status, promised_code) && message.starts_with(begins)
+/// The trials left if the answer is as promised, else what is wrong with it.
+fn of_api(step: &Step, status: u16, answer: &Value) -> Result<Option<u32>, String> {
+    let (code, message) = (answer["code"].as_u64(), answer["message"].as_str().unwrap_or_default());
+    let is = |(promised, promised_code, begins): (u16, u64, &str)| {
+        (status, code) == (promised, Some(promised_code)) && message.starts_with(begins)
     };
     if !promised(step.kind).into_iter().any(is) {
-        return unexpected("");
+        return Err(String::new());
     }
     let data = &answer["data"];
-    let number = if step.kind == RequestKind::Right { data } else { &data["user"]["phoneNumber"] };
-    let digits = number.as_str().and_then(|number| number.strip_prefix('+')?.parse().ok());
-    if digits != Some(step.digits) {
-        return unexpected(", without the number");
-    }
+    is_about(step, if step.kind == RequestKind::Right { data } else { &data["user"]["phoneNumber"] })?;
     let trials = data["trials"].as_u64().and_then(|trials| trials.try_into().ok());
     match (step.kind, trials) {
         (RequestKind::Send | RequestKind::SendAgain, Some(0) | None) | (RequestKind::Wrong, None) => {
-            unexpected(", without trials left")
+            Err(", without trials left".to_owned())
         }
         (RequestKind::Wrong, Some(trials)) if trials != step.trials => {
-            unexpected(&format!(", with {trials} trials left in place of {}", step.trials))
+            Err(format!(", with {trials} trials left in place of {}", step.trials))
         }
-        _ => Verdict::Expected(trials),
+        _ => Ok(trials),
     }
+}
+
+/// The same of an answer below /v2, which does not show how many checks are left.
+fn of_v2(step: &Step, status: u16, answer: &Value) -> Result<Option<u32>, String> {
+    let (promised, verification, trials) = match step.kind {
+        RequestKind::Send | RequestKind::SendAgain => (201, "pending", Some(CHECKS)),
+        RequestKind::Right => (200, "approved", None),
+        RequestKind::Wrong => (200, "pending", None),
+        RequestKind::Locks => (200, "max_attempts_reached", None),
+    };
+    let is_valid = step.kind == RequestKind::Right;
+    if status != promised || answer["status"] != verification || answer["valid"] != is_valid {
+        return Err(String::new());
+    }
+    is_about(step, &answer["to"]).map(|()| trials)
+}
+
+fn is_about(step: &Step, number: &Value) -> Result<(), String> {
+    let digits = number.as_str().and_then(|number| number.strip_prefix('+')?.parse().ok());
+    if digits == Some(step.digits) { Ok(()) } else { Err(", without the number".to_owned()) }
 }
 
 /// At most one line of the text, with every run of digits replaced that could be a code or a number.
@@ -84,7 +174,7 @@ mod tests {
 
     /// Of a wrong code after which 4 more are allowed.
     fn classified(kind: RequestKind, status: u16, body: &str) -> Verdict {
-        classify_response(&Step { trials: 4, ..Step::send(kind, DIGITS) }, status, body.as_bytes())
+        Dialect::Api.classify(&Step { trials: 4, ..Step::send(kind, DIGITS) }, status, body.as_bytes())
     }
 
     #[test]
@@ -124,6 +214,24 @@ mod tests {
         let Verdict::Unexpected(text) = classified(RequestKind::Wrong, 401, &other) else { panic!() };
         assert!(text.contains("3 trials left in place of 4"), "{text}");
         assert!(matches!(classified(RequestKind::Right, 401, wrong), Verdict::Unexpected(_)));
+    }
+
+    #[test]
+    fn an_answer_below_v2_tells_status_and_number() {
+        let body = |status: &str, valid: bool| {
+            format!(r#"{{"status":"{status}","valid":{valid},"to":"+14155552671"}}"#).into_bytes()
+        };
+        let classified = |kind, status, body: &[u8]| {
+            Dialect::V2("VA1".to_owned()).classify(&Step::send(kind, DIGITS), status, body)
+        };
+        let pending = body("pending", false);
+        assert_eq!(classified(RequestKind::Send, 201, &pending), Verdict::Expected(Some(5)));
+        assert_eq!(classified(RequestKind::Wrong, 200, &pending), Verdict::Expected(None));
+        assert_eq!(classified(RequestKind::Right, 200, &body("approved", true)), Verdict::Expected(None));
+        let locks = body("max_attempts_reached", false);
+        assert_eq!(classified(RequestKind::Locks, 200, &locks), Verdict::Expected(None));
+        assert!(matches!(classified(RequestKind::Right, 200, &pending), Verdict::Unexpected(_)));
+        assert!(matches!(classified(RequestKind::Wrong, 200, &locks), Verdict::Unexpected(_)));
     }
 
     #[test]

@@ -14,21 +14,22 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+use serde_json::Value;
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::args::Options;
-use crate::contract::{Verdict, classify_response};
+use crate::contract::{Dialect, Routes, Verdict};
 use crate::machine::Processes;
-use crate::mock::Mock;
+use crate::mock::{CREDENTIALS, Mock};
 use crate::results::{self, ALL, Window, float};
 use crate::script::{RequestKind, Script, Step};
 
@@ -53,18 +54,25 @@ struct Client {
 
 struct Session {
     connection: Connection,
+    dialect: Dialect,
     mock: Mock,
 }
 
 impl Clients {
-    pub async fn connect(address: SocketAddr, options: &Options, mock: &Mock) -> Result<Self> {
+    pub async fn connect(
+        address: SocketAddr,
+        routes: Routes,
+        options: &Options,
+        mock: &Mock,
+    ) -> Result<Self> {
+        let dialect = Connection::to(address).dialect(routes).await?;
         let mut clients = Vec::new();
         for client in 0..options.connections {
             let mut connection = Connection::to(address);
             let opened = connection.open().await;
             opened.with_context(|| format!("cannot open connection {client} to {address}"))?;
             let script = Script::new(options.workload, options.seed, client, options.connections);
-            let session = Session { connection, mock: mock.clone() };
+            let session = Session { connection, dialect: dialect.clone(), mock: mock.clone() };
             clients.push(Arc::new(tokio::sync::Mutex::new(Client { script, session })));
         }
         Ok(Self(clients))
@@ -73,16 +81,13 @@ impl Clients {
     /// Sends one code to a fictitious number: its text must arrive at the mock.
     pub async fn probe(&self) -> Result<()> {
         let session = &mut self.0[0].lock().await.session;
-        let asked = async {
-            let step = Step::send(RequestKind::Send, FICTITIOUS);
-            let answer = timeout(ANSWERS_WITHIN, session.ask(&step));
-            match answer.await.with_context(|| format!("no answer within {ANSWERS_WITHIN:?}"))?.0 {
-                Verdict::Expected(_) => Ok(()),
-                verdict => bail!("{verdict:?}"),
-            }
+        let step = Step::send(RequestKind::Send, FICTITIOUS);
+        let why = match timeout(ANSWERS_WITHIN, session.ask(&step)).await {
+            Ok((Verdict::Expected(_), _)) => return Ok(()),
+            Ok((verdict, _)) => format!("{verdict:?}"),
+            Err(late) => format!("no answer within {ANSWERS_WITHIN:?}: {late}"),
         };
-        let answer: Result<()> = asked.await;
-        answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))
+        bail!("its Twilio base URL must be {}: {why}", session.mock.base_url())
     }
 
     /// Drives the server for a window.
@@ -94,7 +99,7 @@ impl Clients {
             let (client, schedule, tally) = (client.clone(), schedule.clone(), tally.clone());
             busy.spawn(async move {
                 let Client { script, session } = &mut *client.lock().await;
-                script.begin_window();
+                script.forget();
                 drive(&schedule, &tally, script, session).await;
             });
         }
@@ -167,6 +172,11 @@ impl Schedule {
         Self { start: now(), window, rate, moments, taken, last_left, turn }
     }
 
+    /// The time after which no request leaves.
+    fn last(&self) -> Duration {
+        self.window * (1 + u32::from(self.rate.is_some()))
+    }
+
     /// The next due time; `None` without one, or when it is too late for any.
     async fn take(&self) -> Option<Duration> {
         if self.rate.is_none() {
@@ -182,7 +192,7 @@ impl Schedule {
             }
         }
         let time = self.start.elapsed();
-        if time > self.window * 2 {
+        if time > self.last() {
             return None;
         }
         self.taken.store(index + 1, Ordering::Relaxed);
@@ -206,7 +216,7 @@ impl Schedule {
     }
 }
 
-/// Sends a client's requests. As a trait, because a test replaces the server.
+/// The server of a client. As a trait, because a test replaces it.
 trait Server: Send {
     /// Sends the request and classifies the response; after a send also the code that arrived.
     fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
@@ -215,8 +225,7 @@ trait Server: Send {
 /// Sends requests until the window ends.
 async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, server: &mut impl Server) {
     let start = schedule.start;
-    let ends = start + if schedule.rate.is_some() { schedule.window * 2 } else { schedule.window };
-    let mut given_up = pin!(sleep_until(ends + PATIENCE));
+    let mut given_up = pin!(sleep_until(start + schedule.last() + PATIENCE));
     loop {
         let free = start.elapsed();
         let Some(due) = schedule.take().await else { return };
@@ -237,28 +246,19 @@ async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, s
 
 impl Server for Session {
     async fn ask(&mut self, step: &Step) -> (Verdict, Option<String>) {
-        let number = step.digits;
-        let answer = match &step.code {
-            None => self.connection.send_code(number).await,
-            Some(code) => {
-                let body = format!(r#"{{"user":{{"phoneNumber":"+{number}"}},"code":"{code}"}}"#);
-                self.connection.request("/api/verify-otp", body).await
-            }
-        };
-        let (status, body) = match answer {
+        let (status, body) = match self.connection.step(&self.dialect, step).await {
             Ok(answer) => answer,
             Err(error) => {
                 sleep(RECONNECT_AFTER).await;
                 return (Verdict::Unexpected(format!("no answer: {error:#}")), None);
             }
         };
-        let verdict = classify_response(step, status.as_u16(), &body);
-        let sends = matches!(step.kind, RequestKind::Send | RequestKind::SendAgain);
-        if !sends || !matches!(verdict, Verdict::Expected(_)) {
+        let verdict = self.dialect.classify(step, status.as_u16(), &body);
+        if step.code.is_some() || !matches!(verdict, Verdict::Expected(_)) {
             return (verdict, None);
         }
         // The server answers a send after the provider accepted the message.
-        match self.mock.take_code(number) {
+        match self.mock.take_code(step.digits) {
             Some(code) => (verdict, Some(code)),
             None => (Verdict::Unexpected(format!("{status}, but no text arrived at the mock")), None),
         }
@@ -286,8 +286,20 @@ impl Connection {
         Ok(())
     }
 
-    pub async fn send_code(&mut self, number: u64) -> Result<(StatusCode, Bytes)> {
-        self.request("/api/send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)).await
+    /// Below `/v2` with a service that it creates.
+    pub async fn dialect(&mut self, routes: Routes) -> Result<Dialect> {
+        if routes == Routes::Api {
+            return Ok(Dialect::Api);
+        }
+        let (status, body) = self.request("/v2/Services", "FriendlyName=bench".to_owned()).await?;
+        let service: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let sid = service["sid"].as_str().with_context(|| format!("cannot create a service: {status}"))?;
+        Ok(Dialect::V2(sid.to_owned()))
+    }
+
+    pub async fn step(&mut self, dialect: &Dialect, step: &Step) -> Result<(StatusCode, Bytes)> {
+        let (path, body) = dialect.request(step);
+        self.request(&path, body).await
     }
 
     pub async fn request(&mut self, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
@@ -295,14 +307,19 @@ impl Connection {
             self.open().await?;
         }
         let mut sender = self.sender.take().context("it was closed")?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(if body.is_empty() { "GET" } else { "POST" })
             .uri(path)
-            .header(HOST, self.address.to_string())
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(body))?;
+            .header(HOST, self.address.to_string());
+        request = if path.starts_with("/v2/") {
+            request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(AUTHORIZATION, CREDENTIALS)
+        } else {
+            request.header(CONTENT_TYPE, "application/json")
+        };
         sender.ready().await?;
-        let response = sender.send_request(request).await?;
+        let response = sender.send_request(request.body(Full::from(body))?).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         self.sender = Some(sender);
@@ -422,10 +439,10 @@ mod tests {
     use crate::args::Options;
     use crate::script::Workload;
 
+    const STALL: std::ops::Range<Duration> = Duration::from_secs(2)..Duration::from_secs(3);
+
     /// Answers within a millisecond, but stands still in its third second.
     struct Stalls(Instant);
-
-    const STALL: std::ops::Range<Duration> = Duration::from_secs(2)..Duration::from_secs(3);
 
     impl Server for Stalls {
         async fn ask(&mut self, _: &Step) -> (Verdict, Option<String>) {
@@ -529,7 +546,7 @@ mod tests {
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
         let arguments = ["onceward-bench", "--connections", "1", "--workload", "send"];
         let options = Options::parse_from(arguments);
-        Clients::connect(address, &options, &mock).await.unwrap()
+        Clients::connect(address, Routes::Api, &options, &mock).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::load::now;
-use crate::report::time;
+use crate::results::{Figures, time};
+
+/// Figures of a round, for each request.
+pub const CPU: &str = "cpu_us_per_request";
+const WAKE_UPS: &str = "wakeups_per_request";
+const JOURNAL_WRITES: &str = "journal_writes_per_request";
 
 /// A server's processes, with those that it started.
 #[derive(Debug, Clone)]
@@ -38,24 +43,28 @@ impl Processes {
         Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
     }
 
-    /// How often the threads were woken so far (voluntary context switches), and how often those that write a journal
-    /// wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
-    pub fn switches_and_writes(&self) -> (u64, u64) {
-        let (mut switches, mut writes) = (0, 0);
+    /// CPU time so far in microseconds; how often the threads were woken (voluntary context switches); and how often those
+    /// that write a journal wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
+    pub fn usage(&self) -> Option<Figures> {
+        let cpu = self.cpu()?.as_secs_f64() * 1e6;
+        let mut used = Figures::from([(CPU, cpu), (WAKE_UPS, 0.0), (JOURNAL_WRITES, 0.0)]);
         for id in &self.ids {
             for thread in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
                 let field = |file: &str, name: &str| {
                     let text = fs::read_to_string(thread.path().join(file)).ok()?;
-                    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+                    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
                 };
-                switches += field("status", "voluntary_ctxt_switches:").unwrap_or_default();
+                let mut add = |figure, count: Option<f64>| {
+                    *used.entry(figure).or_default() += count.unwrap_or_default();
+                };
+                add(WAKE_UPS, field("status", "voluntary_ctxt_switches:"));
                 let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
                 if name.trim_end() == JOURNAL_THREAD {
-                    writes += field("io", "syscw:").unwrap_or_default();
+                    add(JOURNAL_WRITES, field("io", "syscw:"));
                 }
             }
         }
-        (switches, writes)
+        Some(used)
     }
 
     pub fn memory(&self) -> Option<u64> {
@@ -131,7 +140,7 @@ mod tests {
         let all = Processes::with_children(std::process::id());
         assert!(all.ids.contains(&std::process::id()) && all.ids.contains(&child.id()));
         assert!(all.cpu().is_some() && all.memory().unwrap() > 100_000);
-        assert!(all.switches_and_writes().0 > 0);
+        assert!(all.usage().unwrap()[WAKE_UPS] > 0.0);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!((all.cpu(), all.memory()), (None, None), "one has ended");

@@ -7,7 +7,6 @@ mod contract;
 mod load;
 mod machine;
 mod mock;
-mod report;
 mod results;
 mod run;
 mod script;
@@ -90,7 +89,7 @@ fn bench(options: &Options) -> Result<u8> {
         let json = serde_json::to_string_pretty(&results)? + "\n";
         fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = report::text(&results);
+    let text = results::text(&results);
     let printed = io::stdout().write_all(text.as_bytes());
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     printed

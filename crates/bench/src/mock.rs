@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 /// The mock does not ask for it.
 pub const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Both as a client's header has them.
+pub const CREDENTIALS: &str =
+    "Basic QUMwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==";
 pub const SENDER: &str = "+15005550006";
 
 const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#;

@@ -1,9 +1,13 @@
-//! The measurements of a run, and their summary: medians over the rounds, and ratios that are made in each round.
+//! The measurements of a run and their summary as JSON and as a table: medians over the rounds, and ratios that are made in
+//! each round.
 //! Windows of one round are close together in time: a ratio within a round says more than one of two medians.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::contract::Routes;
 
 /// All kinds of requests together.
 pub const ALL: &str = "all answers";
@@ -23,7 +27,7 @@ pub struct Results {
     pub overloads: Vec<String>,
     /// CPU time of the load and its mock, per answer of any kind.
     pub own_cpu_us: Option<f64>,
-    /// The ratios compare the first server with the others.
+    /// The ratios compare the first server with the others of the same routes.
     pub servers: Vec<ServerResults>,
     pub warnings: Vec<String>,
 }
@@ -32,6 +36,10 @@ pub struct Results {
 pub struct ServerResults {
     pub name: String,
     pub what: String,
+    /// `/api` or `/v2`.
+    pub routes: &'static str,
+    /// Of a ceiling: the goal for the ratio of CPU per request.
+    pub cpu_goal: Option<f64>,
     /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_bytes` before the first request.
     #[serde(skip)]
     pub start: Figures,
@@ -79,6 +87,11 @@ pub struct KindResults {
 const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
 
 impl ServerResults {
+    pub fn new(name: &str, what: &str, routes: Routes) -> Self {
+        let (name, what) = (name.to_owned(), what.to_owned());
+        Self { name, what, routes: routes.prefix(), ..Self::default() }
+    }
+
     pub fn summarise(&mut self, first: Option<&Self>) {
         let mut names: Vec<&'static str> = Vec::new();
         for kind in self.windows.iter().flat_map(|window| &window.kinds) {
@@ -148,8 +161,121 @@ pub fn float(value: u64) -> f64 {
     value as f64
 }
 
+const MISSING: &str = "-";
+
+const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and memory are the greatest of all \
+    rounds. In parentheses: the figure of the first server divided by this one, as the median of the rounds' ratios.";
+
+/// Name in the summary, label, and how it is written.
+type Metric = (&'static str, &'static str, fn(f64) -> String);
+
+const METRICS: [Metric; 15] = [
+    ("requests_per_s", "requests/s", rate),
+    ("cpu_us_per_request", "CPU per request", time),
+    ("wakeups_per_request", "wake-ups per request", fraction),
+    ("journal_writes_per_request", "journal writes per request", fraction),
+    ("p50_us", "p50", time),
+    ("p90_us", "p90", time),
+    ("p99_us", "p99", time),
+    ("p99_9_us", "p99.9", time),
+    ("max_us", "max", time),
+    ("memory_bytes", "memory", memory),
+    ("ready_ms", "start to ready", |ms| time(ms * 1e3)),
+    ("idle_memory_bytes", "memory when ready", memory),
+    ("answers", "answers", whole),
+    ("refused", "refused (429, 503)", whole),
+    ("unexpected", "unexpected", whole),
+];
+
+/// Where the servers were, their figures as a table with a column for each, and notes.
+pub fn text(results: &Results) -> String {
+    let mut lines: Vec<String> =
+        results.servers.iter().map(|server| format!("{}: {}", server.name, server.what)).collect();
+    lines.extend([format!("Plan: {}", results.plan), format!("Machine: {}", results.machine)]);
+    lines.push(String::new());
+    lines.extend(table(results));
+    lines.extend([String::new(), FIGURES_EXPLAINED.to_owned()]);
+    lines.extend(results.servers.iter().filter_map(|server| {
+        let (goal, found) = (server.cpu_goal?, server.summary[0].ratios.get("cpu_us_per_request")?);
+        Some(format!(
+            "Goal of the dist build: CPU per request below {} at {goal:.2}x that of the ceiling; found {found:.2}x.",
+            server.routes
+        ))
+    }));
+    let warnings = results.overloads.iter().chain(&results.warnings);
+    lines.extend(warnings.map(|warning| format!("\nWARNING: {warning}")));
+    lines.join("\n") + "\n"
+}
+
+fn table(results: &Results) -> Vec<String> {
+    let names = results.servers.iter().map(|server| server.name.clone());
+    let mut rows: Vec<Vec<String>> = vec![std::iter::once(String::new()).chain(names).collect()];
+    let titles: Vec<&str> = results.servers[0].summary.iter().map(|summary| summary.name).collect();
+    // A single kind is all.
+    let titles = if titles.len() == 2 { &titles[..1] } else { &titles[..] };
+    for (index, title) in titles.iter().enumerate() {
+        if titles.len() > 1 {
+            rows.extend((index > 0).then(Vec::new));
+            rows.push(vec![(*title).to_owned()]);
+        }
+        rows.extend(METRICS.iter().filter_map(|metric| row(&results.servers, title, metric)));
+    }
+    let columns = 0..=results.servers.len();
+    let width = |column| {
+        let cells = rows.iter().filter(|row| row.len() > 1).filter_map(|row| row.get(column));
+        cells.map(|cell: &String| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = columns.map(width).collect();
+    let padded = |(column, cell): (usize, &String)| match widths[column] {
+        width if column == 0 => format!("{cell:width$}"),
+        width => format!("  {cell:>width$}"),
+    };
+    let line = |row: &Vec<String>| row.iter().enumerate().map(padded).collect::<String>();
+    rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
+}
+
+/// The label of a metric and a cell for each server, unless no server has a figure that says something.
+fn row(servers: &[ServerResults], title: &str, (metric, label, shown): &Metric) -> Option<Vec<String>> {
+    let summaries = servers.iter().map(|server| server.summary.iter().find(|summary| summary.name == title));
+    let is_said = |figure: f64| !matches!(*metric, "refused" | "unexpected") || figure != 0.0;
+    let mut is_row = false;
+    let cells = summaries.map(|summary| {
+        let figure = summary.and_then(|summary| summary.figures.get(metric).copied());
+        let ratio = summary.and_then(|summary| summary.ratios.get(metric));
+        is_row |= figure.is_some_and(is_said);
+        let ratio = ratio.map(|ratio| format!(" ({ratio:.2}x)")).unwrap_or_default();
+        figure.map_or_else(|| MISSING.to_owned(), shown) + &ratio
+    });
+    let row: Vec<String> = std::iter::once((*label).to_owned()).chain(cells).collect();
+    is_row.then_some(row)
+}
+
+fn whole(count: f64) -> String {
+    format!("{count:.0}")
+}
+
+fn fraction(count: f64) -> String {
+    format!("{count:.2}")
+}
+
+/// `29112`, or `41.5` where a whole number would say too little.
+pub fn rate(per_second: f64) -> String {
+    let decimals = usize::from(per_second < 99.95);
+    format!("{per_second:.decimals$}")
+}
+
+/// A time, given in microseconds: `38.5µs`, `1.2ms`, `3600.0s`.
+pub fn time(us: f64) -> String {
+    Duration::try_from_secs_f64(us / 1e6).map_or_else(|_| MISSING.to_owned(), |time| format!("{time:.1?}"))
+}
+
+/// Memory, given in bytes: `18.4 MiB`.
+fn memory(bytes: f64) -> String {
+    format!("{:.1} MiB", bytes / f64::from(1 << 20))
+}
+
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use serde_json::Value;
 
     use super::*;
@@ -234,7 +360,7 @@ pub mod tests {
     }
 
     /// Of two rounds of two seconds.
-    pub fn sample_results(servers: &[&str]) -> Results {
+    fn sample_results(servers: &[&str]) -> Results {
         let kind = |name, factor: f64, of_all: &[(&'static str, f64)]| {
             let times = [("p50_us", 800.0), ("p90_us", 1_600.0), ("p99_us", 2_800.0), ("max_us", 9_000.0)];
             let times = times.map(|(name, time)| (name, time * factor));
@@ -265,6 +391,8 @@ pub mod tests {
         let server = |(index, name): (u32, &&str)| ServerResults {
             name: (*name).to_owned(),
             what: format!("what {name} is, in a line that is longer than a narrow terminal"),
+            routes: "/api",
+            cpu_goal: (*name == "ceiling").then_some(1.5),
             start: Figures::from([("ready_ms", 23.4), ("idle_memory_bytes", 12e6)]),
             summary: Vec::new(),
             windows: vec![window(f64::from(index + 1)), window(f64::from(index + 1))],
@@ -288,5 +416,29 @@ pub mod tests {
                 "something that <makes> the figures of this run doubtful, at some length".to_owned(),
             ],
         }
+    }
+
+    #[test]
+    fn figures_and_ratios_stand_in_the_columns_of_their_servers() {
+        let text = text(&sample_results(&["onceward", "baseline", "ceiling"]));
+        let line = |label: &str| -> Vec<String> {
+            let mut lines = text.lines().filter_map(|line| line.trim_start().strip_prefix(label));
+            let cells = lines.next().unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+            cells.map(str::to_owned).collect()
+        };
+        assert_eq!(line("onceward  "), ["baseline", "ceiling"]);
+        assert_eq!(line("requests/s"), ["1000", "1000 (1.00x)", "1000 (1.00x)"]);
+        assert_eq!(line("CPU per request"), ["26.0µs", "26.0µs (1.00x)", "26.0µs (1.00x)"]);
+        assert_eq!(line("p50"), ["800.0µs", "1.6ms (0.50x)", "2.4ms (0.33x)"]);
+        assert_eq!(line("max"), ["9.0ms", "18.0ms", "27.0ms"]);
+        assert!(text.contains("\nWARNING: something"), "{text}");
+    }
+
+    #[test]
+    fn figures_have_units_and_few_digits() {
+        assert_eq!([0.0, 41.46, 99.96, 29_111.6].map(rate), ["0.0", "41.5", "100", "29112"]);
+        assert_eq!([38.52, 1_234.0, 3.6e9].map(time), ["38.5µs", "1.2ms", "3600.0s"]);
+        assert_eq!(memory(18.4 * 1024.0 * 1024.0), "18.4 MiB");
+        assert_eq!(time(f64::NAN), "-");
     }
 }

@@ -10,12 +10,11 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Options, WARM_UP};
-use crate::machine::{self, Processes};
+use crate::machine::{self, CPU, Processes};
 use crate::mock::Mock;
-use crate::report::{rate, time};
-use crate::results::{Results, ServerResults, Window, float};
+use crate::results::{Results, ServerResults, Window, rate, time};
 use crate::say;
-use crate::servers::{Setup, Target};
+use crate::servers::{Child, Setup, Target};
 
 /// Makes a run with its files in `home`. When `stop` completes, the finished rounds are the run; `None` if there is none.
 pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>) -> Result<Option<Results>> {
@@ -53,12 +52,13 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
     for mut target in targets {
         // A stopped round does not count.
         target.results.windows.truncate(rounds as usize);
-        target.results.summarise(servers.first());
+        let first = servers.iter().find(|server: &&ServerResults| server.routes == target.results.routes);
+        target.results.summarise(first);
         let (server, name) = (&target.results, &target.results.name);
         overloads.extend(overload(server, options.rate).map(|why| format!("{name} {why}")));
         warnings.extend(doubts(server, options.rate).into_iter().map(|why| format!("{name}: {why}")));
         let logged = |line: &String| format!("{name} logged: {}", line.replace(char::is_control, " "));
-        warnings.extend(target.logged().iter().map(logged));
+        warnings.extend(target.child.iter().flat_map(Child::problems).map(|line| logged(&line)));
         servers.push(target.results);
     }
     let windows = servers.iter().flat_map(|server: &ServerResults| &server.windows);
@@ -91,7 +91,8 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
         let window = window(setup, target, WARM_UP).await;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
-            let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
+            let why: Vec<String> =
+                window.quotes.into_iter().chain(target.child.iter().flat_map(Child::problems)).collect();
             bail!(
                 "the server {name} answered nothing as expected in {WARM_UP:?}; {refused} requests were refused as too \
                  many\n  {}",
@@ -108,10 +109,7 @@ async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Window 
 
 /// One window for each server; they take turns to be first.
 async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
-    let usage = |target: &Target| {
-        let processes = target.processes.as_ref()?;
-        Some((processes.cpu()?, processes.switches_and_writes()))
-    };
+    let usage = |target: &Target| target.processes.as_ref().and_then(Processes::usage);
     let before: Vec<_> = targets.iter().map(usage).collect();
     for turn in 0..targets.len() {
         let which = (turn + round as usize) % targets.len();
@@ -124,19 +122,11 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
     for (target, before) in targets.iter_mut().zip(before) {
         let after = usage(target);
         let Some(window) = target.results.windows.last_mut() else { continue };
-        let Some((before, after)) = before.zip(after) else { continue };
         let answers = window.figure("answers");
-        if answers < 1.0 {
-            continue;
-        }
-        let ((cpu_before, (switches_before, writes_before)), (cpu, (switches, writes))) = (before, after);
-        let used = cpu.saturating_sub(cpu_before).as_secs_f64() * 1e6;
-        let per_request = |after: u64, before: u64| float(after.saturating_sub(before)) / answers;
-        let figures = &mut window.kinds[0].figures;
-        figures.insert("cpu_us_per_request", used / answers);
-        figures.insert("wakeups_per_request", per_request(switches, switches_before));
-        if writes > 0 {
-            figures.insert("journal_writes_per_request", per_request(writes, writes_before));
+        if let Some((before, after)) = before.zip(after).filter(|_| answers > 0.0) {
+            let used = after.into_iter().map(|(name, after)| (name, (after - before[name]) / answers));
+            // Without a journal nothing is written into one.
+            window.kinds[0].figures.extend(used.filter(|(name, used)| *name == CPU || *used > 0.0));
         }
     }
 }

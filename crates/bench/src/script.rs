@@ -70,55 +70,7 @@ const SEND: &[RequestKind] = &[RequestKind::Send];
 const VERIFY: &[RequestKind] = &[RequestKind::Send, RequestKind::Right];
 const LOCK_OUT: &[RequestKind] = &[RequestKind::Send, RequestKind::Locks];
 
-/// The requests about one number, from its first send on.
-#[derive(Debug)]
-struct Turn {
-    digits: u64,
-    /// The code that arrived, and the wrong codes that are still allowed.
-    code: String,
-    trials: u32,
-    /// Requests that are left; [`RequestKind::Locks`] means wrong codes until the number is locked.
-    plan: &'static [RequestKind],
-}
-
-impl Turn {
-    fn new(digits: u64, plan: &'static [RequestKind]) -> Self {
-        Self { digits, code: String::new(), trials: 0, plan }
-    }
-
-    fn next(&mut self) -> Option<Step> {
-        let (&planned, left) = self.plan.split_first()?;
-        let (kind, code) = match planned {
-            RequestKind::Right => (planned, self.code.clone()),
-            RequestKind::Wrong | RequestKind::Locks => {
-                let code = wrong_code(&self.code, self.trials);
-                self.trials = self.trials.saturating_sub(1);
-                (if self.trials == 0 { RequestKind::Locks } else { RequestKind::Wrong }, code)
-            }
-            send => {
-                self.plan = left;
-                return Some(Step::send(send, self.digits));
-            }
-        };
-        self.plan = match (planned, kind) {
-            (_, RequestKind::Locks) => &[],
-            (RequestKind::Locks, _) => self.plan,
-            _ => left,
-        };
-        Some(Step { kind, digits: self.digits, code: Some(code), trials: self.trials })
-    }
-
-    /// The step was answered as expected; after a send with the code that arrived and the wrong codes allowed.
-    fn succeeded(&mut self, step: &Step, code: Option<String>, trials: Option<u32>) {
-        if let Some(code) = code {
-            self.code = code;
-        }
-        if step.kind == RequestKind::Send {
-            self.trials = trials.unwrap_or(1);
-        }
-    }
-}
-
+/// The requests of one client about one number after another.
 #[derive(Debug)]
 pub struct Script {
     workload: Workload,
@@ -128,51 +80,71 @@ pub struct Script {
     clients: u64,
     /// Numbers used so far.
     used: u64,
-    turn: Option<Turn>,
+    digits: u64,
+    /// The code that arrived, and the wrong codes that are still allowed.
+    code: String,
+    trials: u32,
+    /// Requests about the number that are left; [`RequestKind::Locks`] means wrong codes until it is locked.
+    plan: &'static [RequestKind],
 }
 
 impl Script {
     pub fn new(workload: Workload, seed: u64, client: u32, clients: u32) -> Self {
         let (client, clients) = (u64::from(client), u64::from(clients));
         let choices = SmallRng::seed_from_u64(seed.wrapping_add(client.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-        Self { workload, seed, choices, client, clients, used: 0, turn: None }
+        let (used, digits, code, trials, plan) = Default::default();
+        Self { workload, seed, choices, client, clients, used, digits, code, trials, plan }
     }
 
-    /// Forgets the current number, whose code may have expired.
-    pub fn begin_window(&mut self) {
-        self.turn = None;
+    /// Forgets the current number: its code may have expired, or its state is unknown.
+    pub fn forget(&mut self) {
+        self.plan = &[];
     }
 
     pub fn next(&mut self) -> Step {
-        if let Some(step) = self.turn.as_mut().and_then(Turn::next) {
-            return step;
+        if self.plan.is_empty() {
+            self.plan = match self.workload {
+                Workload::SendVerify => VERIFY,
+                Workload::Send => SEND,
+                Workload::WrongCodes => LOCK_OUT,
+                Workload::Mix => match self.choices.random_range(0..20_u32) {
+                    0..12 => VERIFY,
+                    12..14 => &[RequestKind::Send, RequestKind::Wrong, RequestKind::Right],
+                    14..17 => &[RequestKind::Send, RequestKind::SendAgain, RequestKind::Right],
+                    17..19 => SEND,
+                    _ => LOCK_OUT,
+                },
+            };
+            self.digits = scattered(FRESH, self.seed, self.used * self.clients + self.client);
+            self.used += 1;
         }
-        self.turn = None;
-        let plan = match self.workload {
-            Workload::SendVerify => VERIFY,
-            Workload::Send => SEND,
-            Workload::WrongCodes => LOCK_OUT,
-            Workload::Mix => match self.choices.random_range(0..20_u32) {
-                0..12 => VERIFY,
-                12..14 => &[RequestKind::Send, RequestKind::Wrong, RequestKind::Right],
-                14..17 => &[RequestKind::Send, RequestKind::SendAgain, RequestKind::Right],
-                17..19 => SEND,
-                _ => LOCK_OUT,
-            },
-        };
-        let digits = scattered(FRESH, self.seed, self.used * self.clients + self.client);
-        self.used += 1;
-        let turn = self.turn.insert(Turn::new(digits, plan));
-        turn.next().unwrap_or_else(|| Step::send(RequestKind::Send, digits))
+        let (&planned, left) = self.plan.split_first().unwrap_or((&RequestKind::Send, &[]));
+        self.plan = left;
+        match planned {
+            RequestKind::Right => self.check(planned, self.code.clone()),
+            RequestKind::Wrong | RequestKind::Locks => {
+                let code = wrong_code(&self.code, self.trials);
+                self.trials = self.trials.saturating_sub(1);
+                if planned == RequestKind::Locks && self.trials > 0 {
+                    self.plan = &[RequestKind::Locks];
+                    return self.check(RequestKind::Wrong, code);
+                }
+                self.check(if self.trials == 0 { RequestKind::Locks } else { RequestKind::Wrong }, code)
+            }
+            send => Step::send(send, self.digits),
+        }
+    }
+
+    fn check(&self, kind: RequestKind, code: String) -> Step {
+        Step { kind, digits: self.digits, code: Some(code), trials: self.trials }
     }
 
     /// Takes the answer to the last step; after a send also the code that arrived.
     pub fn answered(&mut self, step: &Step, verdict: &Verdict, code: Option<String>) {
-        match (verdict, &mut self.turn) {
-            (Verdict::Expected(trials), Some(turn)) => turn.succeeded(step, code, *trials),
-            (Verdict::Expected(_), None) => {}
-            // The state of the number is unknown.
-            (Verdict::Refused | Verdict::Unexpected(_), _) => self.turn = None,
+        let Verdict::Expected(trials) = verdict else { return self.forget() };
+        self.code = code.unwrap_or(std::mem::take(&mut self.code));
+        if step.kind == RequestKind::Send {
+            self.trials = trials.unwrap_or(1);
         }
     }
 }
@@ -230,7 +202,7 @@ mod tests {
     /// Plays a script against a server that does what it is asked.
     fn steps(workload: Workload, seed: u64, count: usize) -> Vec<Step> {
         let mut script = Script::new(workload, seed, 3, 8);
-        script.begin_window();
+        script.forget();
         let mut steps = Vec::new();
         while steps.len() < count {
             let step = script.next();

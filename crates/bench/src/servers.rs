@@ -8,7 +8,7 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use hyper::StatusCode;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
 use crate::ceiling;
-use crate::contract::masked;
+use crate::contract::{Routes, masked};
 use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::results::{Figures, ServerResults, float};
 use crate::say;
-use crate::script::live_number;
+use crate::script::{RequestKind, Step, live_number};
 
 /// A start with much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
@@ -47,62 +47,51 @@ pub struct Target {
     pub results: ServerResults,
     pub clients: Clients,
     pub processes: Option<Processes>,
-    child: Option<Child>,
+    pub child: Option<Child>,
 }
 
 impl Setup<'_> {
-    /// All servers of a run; the first is the one that the others are compared with.
+    /// All servers of a run; for each routes the first is the one that the others are compared with.
     pub async fn start_all(&self) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
-        if let Some(address) = self.options.target {
-            targets.push(self.running(address).await?);
-        } else {
-            let what = "the onceward under test; every answer is on the disk before it leaves";
-            targets.push(self.onceward("onceward", what, &self.options.onceward()?).await?);
-        }
-        if let Some(program) = &self.options.baseline {
-            let what = format!("{}, with the same settings", program.display());
-            targets.push(self.onceward("baseline", &what, program).await?);
-        }
-        if self.options.has_ceiling() {
-            let (home, begun) = (self.directory("ceiling")?, now());
-            let child =
-                Child::start("ceiling", ceiling::command(&self.mock.base_url(), &home)?, &home).await?;
-            let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
-            targets.push(self.started(what, begun, child).await?);
+        for routes in self.options.routes.iter().copied() {
+            if let Some(address) = self.options.target {
+                targets.push(self.running(address, routes).await?);
+            } else {
+                let what = "the onceward under test; every answer is on the disk before it leaves";
+                targets.push(self.onceward("onceward", what, &self.options.onceward()?, routes).await?);
+            }
+            if let Some(program) = &self.options.baseline {
+                let what = format!("{}, with the same settings", program.display());
+                targets.push(self.onceward("baseline", &what, program, routes).await?);
+            }
+            if self.options.has_ceiling() {
+                let (name, home) = self.directory("ceiling", routes)?;
+                let command = ceiling::command(&self.mock.base_url(), &home)?;
+                let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
+                let begun = now();
+                let child = Child::start(&name, command, &home).await?;
+                let mut target = self.started(what, begun, child, routes).await?;
+                target.results.cpu_goal = Some(routes.goal(self.options.connections));
+                targets.push(target);
+            }
         }
         Ok(targets)
     }
 
-    async fn onceward(&self, name: &str, what: &str, program: &Path) -> Result<Target> {
-        let home = self.directory(name)?;
+    async fn onceward(&self, name: &str, what: &str, program: &Path, routes: Routes) -> Result<Target> {
+        let (name, home) = self.directory(name, routes)?;
         if self.options.live_numbers > 0 {
-            self.make_live_numbers(name, program, &home).await?;
+            self.make_live_numbers(&name, program, &home, routes).await?;
         }
         let begun = now();
-        let child = self.start_onceward(name, program, &home).await?;
-        self.started(what, begun, child).await
+        let child = self.start_onceward(&name, program, &home).await?;
+        self.started(what, begun, child, routes).await
     }
 
-    /// Starts an onceward with its data in `home/data` and waits until it is ready.
+    /// Starts an onceward with its data in `home/data` and waits until it is ready. It runs as an operator runs it, with
+    /// default settings except those of the environment.
     async fn start_onceward(&self, name: &str, program: &Path, home: &Path) -> Result<Child> {
-        let mut command = self.onceward_command(program, home);
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
-        let child = Child::start(name, command, home).await?;
-        let mut connection = Connection::to(child.address);
-        let ready = async {
-            let is_ready =
-                |answer: Result<(StatusCode, _)>| answer.is_ok_and(|(status, _)| status.is_success());
-            while !is_ready(connection.request("/readyz", String::new()).await) {
-                sleep(POLL_EVERY).await;
-            }
-        };
-        timeout(STARTS_WITHIN, ready).await.map_err(|_| child.error("was not ready within 120 s"))?;
-        Ok(child)
-    }
-
-    /// An onceward as an operator runs it, with default settings except those of the environment.
-    fn onceward_command(&self, program: &Path, home: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(home).env_clear().envs([
             ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
@@ -112,56 +101,62 @@ impl Setup<'_> {
             // Otherwise it makes credentials and logs a warning.
             ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
             ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
-            // The load sends more messages than the default budget, and many to one number.
+            // The load sends more messages than the default budget, many to one number, and to areas that do not exist.
             ("ONCEWARD_GUARD", r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#),
+            ("ONCEWARD_NUMBERS", "possible"),
             ("ONCEWARD_MAX_NUMBERS", &(self.options.live_numbers + MAX_NUMBERS).to_string()),
         ]);
         command.envs(self.options.settings());
-        command
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
+        let child = Child::start(name, command, home).await?;
+        let mut connection = Connection::to(child.address);
+        let ready = async {
+            while !matches!(connection.request("/readyz", String::new()).await, Ok((StatusCode::OK, _))) {
+                sleep(POLL_EVERY).await;
+            }
+        };
+        timeout(STARTS_WITHIN, ready).await.map_err(|_| child.error("was not ready within 120 s"))?;
+        Ok(child)
     }
 
-    async fn started(&self, what: &str, begun: Instant, child: Child) -> Result<Target> {
+    async fn started(&self, what: &str, begun: Instant, child: Child, routes: Routes) -> Result<Target> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id());
         start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
-        let results = ServerResults {
-            name: child.name.clone(),
-            what: what.to_owned(),
-            start,
-            ..ServerResults::default()
-        };
-        let clients = Clients::connect(child.address, self.options, &self.mock).await?;
+        let results = ServerResults { start, ..ServerResults::new(&child.name, what, routes) };
+        let clients = Clients::connect(child.address, routes, self.options, &self.mock).await?;
         Ok(Target { results, clients, processes: Some(processes), child: Some(child) })
     }
 
-    async fn running(&self, address: SocketAddr) -> Result<Target> {
-        let clients = Clients::connect(address, self.options, &self.mock).await?;
+    async fn running(&self, address: SocketAddr, routes: Routes) -> Result<Target> {
+        let clients = Clients::connect(address, routes, self.options, &self.mock).await?;
         let processes = self.options.pid.map(Processes::with_children);
         let is_there = processes.as_ref().is_none_or(|processes| processes.cpu().is_some());
         ensure!(is_there, "--pid names no process of this machine");
         // A server that sends elsewhere would send thousands of messages to real people.
-        if let Err(error) = clients.probe().await {
-            bail!("the server {address}: {error:#}; nothing more was asked of it");
-        }
-        let (name, what) = (address.to_string(), "a server that the bench did not start".to_owned());
-        let results = ServerResults { name, what, ..ServerResults::default() };
+        let probed = clients.probe().await;
+        probed.with_context(|| format!("the server {address}: nothing more was asked of it"))?;
+        let results =
+            ServerResults::new(&address.to_string(), "a server that the bench did not start", routes);
         Ok(Target { results, clients, processes, child: None })
     }
 
     /// Sends a code to each live number over HTTP, then stops the server in order: the measured one starts on its data.
-    async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path) -> Result<()> {
+    async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path, routes: Routes) -> Result<()> {
         const CONNECTIONS: usize = 64;
         let numbers = self.options.live_numbers;
         say(&format!("{name}: sending {numbers} live numbers their codes"));
         let child = self.start_onceward(name, program, home).await?;
+        let dialect = Connection::to(child.address).dialect(routes).await?;
         let mut sending = JoinSet::new();
         for first in 0..CONNECTIONS {
             let (mut connection, mock) = (Connection::to(child.address), self.mock.clone());
+            let dialect = dialect.clone();
             sending.spawn(async move {
                 for index in (0..numbers).skip(first).step_by(CONNECTIONS) {
-                    let number = live_number(index);
-                    let (status, body) = connection.send_code(number).await?;
-                    let sent = status.is_success() && mock.take_code(number).is_some();
+                    let step = Step::send(RequestKind::Send, live_number(index));
+                    let (status, body) = connection.step(&dialect, &step).await?;
+                    let sent = status.is_success() && mock.take_code(step.digits).is_some();
                     ensure!(sent, "{status} {}", masked(&String::from_utf8_lossy(&body)));
                 }
                 Ok(())
@@ -172,17 +167,12 @@ impl Setup<'_> {
         child.stop().await
     }
 
-    fn directory(&self, name: &str) -> Result<PathBuf> {
-        let directory = self.home.join(name);
+    /// The full name of a server, and its directory.
+    fn directory(&self, name: &str, routes: Routes) -> Result<(String, PathBuf)> {
+        let suffix = if routes == Routes::Api { "" } else { routes.prefix() };
+        let directory = self.home.join(format!("{name}{}", suffix.replace('/', "-")));
         fs::create_dir(&directory).context("cannot make a directory for a server")?;
-        Ok(directory)
-    }
-}
-
-impl Target {
-    /// The first errors and warnings that it logged.
-    pub fn logged(&self) -> Vec<String> {
-        self.child.as_ref().map(Child::problems).unwrap_or_default()
+        Ok((format!("{name} {suffix}").trim_end().to_owned(), directory))
     }
 }
 
@@ -197,7 +187,6 @@ pub struct Child {
 
 impl Child {
     const LOG_LINES: usize = 30;
-    const PROBLEMS: usize = 5;
     /// Warnings of every run: clients count the refusals, and the gateway is on this machine.
     const EXPECTED: [&str; 2] = ["requests refused", "routes open without a credential"];
 
@@ -243,7 +232,7 @@ impl Child {
     }
 
     /// The first errors and warnings in its log, and lines that are not JSON.
-    fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let is_problem = |line: &String| match serde_json::from_str::<Value>(line) {
             Ok(event) => {
                 let is_expected = Self::EXPECTED.iter().any(|message| event["message"] == *message);
@@ -251,7 +240,7 @@ impl Child {
             }
             Err(_) => true,
         };
-        self.lines().into_iter().filter(is_problem).take(Self::PROBLEMS).collect()
+        self.lines().into_iter().filter(is_problem).take(5).collect()
     }
 
     fn error(&self, what: &str) -> anyhow::Error {

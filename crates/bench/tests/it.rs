@@ -151,6 +151,22 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
 }
 
 #[test]
+fn below_v2_every_kind_is_answered_as_promised_beside_its_own_ceiling() {
+    let world = World::new();
+    let (results, finished) = world.bench(&["--routes", "api,v2", "--workload", "mix", "--seed", "5"]);
+    finished
+        .expect(0, &["ceiling onceward /v2 ceiling /v2", "CPU per request below /v2 at 2.60x that of the"]);
+    assert_eq!(names(&results), ["onceward", "ceiling", "onceward /v2", "ceiling /v2"]);
+    let kinds =
+        ["send", "send again", "check, right code", "check, wrong code", "check, wrong code that locks"];
+    for (server, routes) in ["/api", "/api", "/v2", "/v2"].into_iter().enumerate() {
+        let window = sound(&results, server, &kinds);
+        assert!(window["kinds"][0]["figures"]["cpu_us_per_request"].is_f64(), "{window}");
+        assert_eq!(results["servers"][server]["routes"], routes);
+    }
+}
+
+#[test]
 fn another_build_is_a_baseline_with_the_same_live_numbers() {
     let world = World::new();
     let program = onceward();
@@ -401,7 +417,11 @@ fn a_server_that_sends_elsewhere_is_asked_for_one_message_only() {
 #[test]
 fn wrong_options_are_refused_before_anything_is_started() {
     for (arguments, code, wanted) in [
-        (["--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(), 64, "--anywhere"),
+        (
+            ["--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(),
+            64,
+            "an address of loopback",
+        ),
         (&["--target", "http://127.0.0.1:80"], 64, "--gateway-listen"),
         (&["--beside", "redis"], 64, "redis"),
         (&["--workload", "nothing"], 64, "nothing"),
@@ -418,7 +438,7 @@ fn wrong_options_are_refused_before_anything_is_started() {
 #[test]
 fn the_help_explains_workloads_loops_and_json_fields() {
     let finished = World::new().run(&["--help"]);
-    let parts = ["wrong-codes", "open loop", "closed loop", "--anywhere", "Examples", "ceiling"];
+    let parts = ["wrong-codes", "open loop", "closed loop", "--routes", "Examples", "ceiling"];
     finished.expect(0, &[&parts[..], &["requests_per_s", "achieved_per_s"]].concat());
     assert!(!finished.output.contains("--twilio"));
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::answer::text;
+use serde::de::IgnoredAny;
+
+use super::super::check_data::size_of;
 use super::super::client::{Client, ClientError};
 use super::super::source::open;
 use super::super::{CommandError, absolute};
@@ -14,6 +16,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{StorageSettings, is_readable_by_others};
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
+use crate::http::answers::ServerAnswer;
 use crate::node::server_key;
 use crate::store::key_fingerprint_in;
 
@@ -118,15 +121,6 @@ fn room(data_dir: &Path, findings: &mut Findings) {
     }
 }
 
-fn size_of(path: &Path) -> u64 {
-    let Ok(found) = fs::symlink_metadata(path) else { return 0 };
-    if !found.is_dir() {
-        return found.len();
-    }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| size_of(&entry.path())).sum()
-}
-
 fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut Findings) {
     let (data_dir, file) = (&settings.data_dir, settings.server_key_file.as_deref());
     let path = server_key::place(data_dir, file);
@@ -173,11 +167,12 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
 /// The time of the server that runs on the directory, if there is one.
 fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) -> Option<Timestamp> {
     let own = env!("CARGO_PKG_VERSION");
-    let asked = Client::of(&settings.data_dir)
-        .and_then(|client| Ok((client.get("/local/Server", &[])?, client.get("/readyz", &[]))));
+    let asked = Client::of(&settings.data_dir).and_then(|client| {
+        let server: ServerAnswer = client.get("/local/Server", &[])?;
+        Ok((server, client.get::<IgnoredAny>("/readyz", &[])))
+    });
     match asked {
-        Ok((server, readiness)) => {
-            let version = text(&server, "version");
+        Ok((ServerAnswer { version, time, .. }, readiness)) => {
             if version != own {
                 let detail = format!("version {version} runs, and this program is version {own}");
                 findings.warn("server", detail, "restart the server to run the installed version");
@@ -192,7 +187,7 @@ fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Finding
                 }
                 Err(error) => findings.fail("server", error.to_string(), "see the server's log"),
             }
-            Timestamp::parse(text(&server, "time"))
+            time
         }
         Err(CommandError::Client(error)) if error.has_no_socket() => {
             if is_clustered {

@@ -1,7 +1,6 @@
 //! API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
 
-use serde_json::{Value, json};
-
+use super::answers::{Key, NewToken};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes};
@@ -13,7 +12,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    pub fn list(&self, service: Option<&str>) -> Result<Vec<Value>, String> {
+    pub fn list(&self, service: Option<&str>) -> Result<Vec<Key>, String> {
         let service = self.service(service)?;
         Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
     }
@@ -24,62 +23,61 @@ impl Keys<'_> {
         service: Option<String>,
         scopes: Vec<String>,
         name: Option<String>,
-    ) -> Result<Value, String> {
+    ) -> Result<Key, String> {
         let service = self.service(service.as_deref())?;
         let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
         let scopes =
             scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
         let made = self.registry.create_key(service, scopes, name).await;
         let made = made.map_err(|error| words(&error))?;
-        let mut view = self.view(&made.key);
+        let view = self.view(&made.key);
         log(&view, "API key created");
-        view["secret"] = made.secret.expose().into();
-        Ok(view)
+        Ok(Key { secret: Some(made.secret.expose().to_owned()), ..view })
     }
 
     /// From now on the server refuses the key.
-    pub async fn revoke(&self, sid: &str) -> Result<Value, String> {
+    pub async fn revoke(&self, sid: &str) -> Result<Key, String> {
         let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
         let revoked = self.registry.revoke_key(sid).await;
         let (revoked, already_revoked) = revoked.map_err(|error| self.not_revoked(sid, &error))?;
-        let mut view = self.view(&revoked);
-        if already_revoked {
-            view["already_revoked"] = true.into();
-        } else {
+        let view = self.view(&revoked);
+        if !already_revoked {
             log(&view, "API key revoked");
         }
-        Ok(view)
+        Ok(Key { already_revoked, ..view })
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
-    pub async fn replace_token(&self) -> Result<Value, String> {
+    pub async fn replace_token(&self) -> Result<NewToken, String> {
         let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
         tracing::info!(account = %made.sid, "auth token replaced");
         let file = self.account.path().display().to_string();
-        Ok(json!({"account_sid": made.sid.to_string(), "auth_token": made.token.expose(), "file": file}))
+        Ok(NewToken { account_sid: made.sid, auth_token: made.token.expose().to_owned(), file })
     }
 
     fn service(&self, text: Option<&str>) -> Result<Option<ServiceId>, String> {
         text.map(|text| self.registry.find_service(text).map(|service| service.id)).transpose()
     }
 
-    /// A key without its secret. `last_used` is the minute in which it was used last.
-    fn view(&self, key: &ApiKey) -> Value {
+    /// A key without its secret.
+    fn view(&self, key: &ApiKey) -> Key {
         let (service_sid, service_name) = match key.service.map(|id| (id, self.registry.service_by_id(id))) {
             None => (None, None),
             Some((_, Some(service))) => (Some(service.sid.to_string()), Some(self.registry.title(&service))),
             Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
         };
-        json!({
-            "sid": key.sid.to_string(),
-            "service_sid": service_sid,
-            "service_name": service_name,
-            "scopes": key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
-            "name": key.name,
-            "created": key.created,
-            "last_used": key.last_used,
-            "revoked": key.revoked,
-        })
+        Key {
+            sid: key.sid,
+            service_sid,
+            service_name,
+            scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            name: key.name.clone(),
+            created: key.created,
+            last_used: key.last_used,
+            revoked: key.revoked,
+            secret: None,
+            already_revoked: false,
+        }
     }
 
     /// After a failed commit the server refuses the key already, because the revocation may be on the disk.
@@ -101,11 +99,9 @@ impl Keys<'_> {
     }
 }
 
-fn log(key: &Value, event: &str) {
-    let text = |field: &str| key[field].as_str();
-    let service = text("service_name").or(text("service_sid")).unwrap_or("all");
-    let scopes: Vec<_> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    tracing::info!(key = text("sid"), name = text("name"), service, scopes = scopes.join(","), "{event}");
+fn log(key: &Key, event: &str) {
+    let service = key.service_name.as_ref().or(key.service_sid.as_ref()).map_or("all", String::as_str);
+    tracing::info!(key = %key.sid, name = key.name, service, scopes = key.scopes.join(","), "{event}");
 }
 
 fn words(error: &RegistryError) -> String {

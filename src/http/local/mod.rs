@@ -1,6 +1,7 @@
 //! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
 //! command line uses them.
 
+pub mod answers;
 mod copy;
 mod keys;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::response::Response;
@@ -17,15 +18,19 @@ use super::v2::params::Parameter as _;
 use super::v2::webhooks::WebhookView;
 use super::v2::{Error, Request};
 use crate::delivery::Trial;
-use crate::delivery::attempts::{AttemptQuery, Attempts, ListedAttempt, StatusFilter};
+use crate::delivery::attempts::{AttemptQuery, Attempts, StatusFilter};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
-use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::node::{AccountFile, Running};
 use crate::registry::{RegistryError, Service};
 use crate::store::Store;
 use crate::verification::verify::{CarryCode, Erasure, NumberStatus, Verifying};
+
+use answers::{
+    Erased, GuardItems, KeyList, KnownNumber, Message, Messages, NumberAnswer, ServerAnswer, ServiceNames,
+    ServiceSid, Total, Totals, Tried, Unlocked, Webhooks,
+};
 
 pub use copy::{CopyNews, Copying};
 pub use keys::Keys;
@@ -61,42 +66,26 @@ impl Local {
 pub fn server(call: &Call<'_>) -> Response {
     let time = call.deps.v2.get().map(|v2| (v2.now)());
     let needs_key = call.deps.v2.get().map(|v2| v2.registry.compatible_routes_need_key());
-    let version = env!("CARGO_PKG_VERSION");
-    Response::ok(&json!({"version": version, "time": time, "compatible_routes_need_key": needs_key}))
-}
-
-/// One message, with the whole number. `attempt` says which attempt of which verification, as in callback addresses.
-fn message(listed: &ListedAttempt) -> Value {
-    let attempt = &listed.attempt;
-    json!({
-        "time": attempt.at,
-        "type": attempt.channel.as_str(),
-        "to": listed.number.e164(),
-        "gateway": attempt.gateway.as_str(),
-        "priority": attempt.priority,
-        "send_status": attempt.status.as_str(),
-        "verify_status": listed.verify_status.as_str(),
-        "verified_at": listed.verified_at(),
-        "retry_count": attempt.retries,
-        "max_retries_reached": attempt.max_retries_reached,
-        "receipt_status": attempt.receipt.map(ReceiptStatus::as_str),
-        "message_id": attempt.message_id,
-        "error_code": attempt.error_code,
-        "attempt": listed.id.to_string(),
-    })
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Response::ok(&ServerAnswer { version, time, compatible_routes_need_key: needs_key })
 }
 
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: &Request<'_>) -> Result<Response, Error> {
     let found = local(request)?.attempts.list(&query(request)?).await.map_err(Error::from)?;
-    Ok(Response::ok(&json!({"messages": found.records.iter().map(message).collect::<Vec<_>>()})))
+    let messages = found.records.iter().map(Message::from).collect();
+    Ok(Response::ok(&Messages { messages }))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
 pub async fn totals(request: &Request<'_>) -> Result<Response, Error> {
     let totals = local(request)?.attempts.totals(&query(request)?).await.map_err(Error::from)?;
-    let total = |(by, value, messages)| json!({"by": by, "value": value, "messages": messages});
-    Ok(Response::ok(&json!({"totals": totals.rows().map(total).collect::<Vec<_>>()})))
+    let total = |(by, value, messages): (&str, &str, _)| Total {
+        by: by.to_owned(),
+        value: value.to_owned(),
+        messages,
+    };
+    Ok(Response::ok(&Totals { totals: totals.rows().map(total).collect() }))
 }
 
 fn query(request: &Request<'_>) -> Result<AttemptQuery, Error> {
@@ -133,10 +122,11 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
     if let Some(error) = trial.error.get() {
-        return Ok(Response::ok(&json!({"to": to.e164(), "error": error})));
+        return Ok(Response::ok(&Tried { to: to.e164(), channel: None, error: Some(error.clone()) }));
     }
     let message = carried?;
-    Ok(Response::created(&json!({"to": message.to.e164(), "channel": message.channel.as_str()})))
+    let channel = Some(message.channel.as_str().to_owned());
+    Ok(Response::created(&Tried { to: message.to.e164(), channel, error: None }))
 }
 
 /// `GET /local/Numbers/{To}`.
@@ -145,24 +135,27 @@ pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
     let verifying = &local(request)?.verifying;
     let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number)).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
+    let number_text = number.e164();
     Ok(Response::ok(&match status {
-        None => json!({
-            "number": number.e164(),
-            "service": name,
-            "known": false,
-            "refusals": refusals,
-            "services_with_messages": services_with_messages(request, number).await?,
-        }),
-        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
-            "number": number.e164(),
-            "service_sid": service_sid.to_string(),
-            "service_name": service_name,
-            "verification": verification,
-            "locked_until": lockout.until,
-            "wrong_codes_in_a_row": lockout.wrong_codes,
-            "refusals": refusals,
-            "messages": messages.iter().map(message).collect::<Vec<_>>(),
-        }),
+        None => NumberAnswer::Unknown {
+            number: number_text,
+            service: name,
+            known: false,
+            refusals,
+            services_with_messages: services_with_messages(request, number).await?,
+        },
+        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => {
+            NumberAnswer::Known(Box::new(KnownNumber {
+                number: number_text,
+                service_sid,
+                service_name,
+                verification,
+                locked_until: lockout.until,
+                wrong_codes_in_a_row: lockout.wrong_codes.into(),
+                refusals,
+                messages: messages.iter().map(Message::from).collect(),
+            }))
+        }
     }))
 }
 
@@ -181,7 +174,7 @@ pub async fn unlock(request: &Request<'_>) -> Result<Response, Error> {
     let (number, (service, name)) = (number(request)?, service_or_default(request)?);
     let cleared =
         local(request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
-    Ok(Response::ok(&json!({"number": number.e164(), "service": name, "was": cleared})))
+    Ok(Response::ok(&Unlocked { number: number.e164(), service: name, was: cleared }))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
@@ -195,9 +188,7 @@ pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
         None => verifying.erase_everywhere(number, by).await?,
     };
     let (services, Erasure { has_erased, locked_until }) = erased;
-    Ok(Response::ok(&json!({
-        "number": number.e164(), "erased": has_erased, "services": services, "locked_until": locked_until,
-    })))
+    Ok(Response::ok(&Erased { number: number.e164(), erased: has_erased, services, locked_until }))
 }
 
 /// `GET /local/Webhooks`: those of one service, or of all, with the names of their services.
@@ -214,32 +205,32 @@ pub async fn webhooks(request: &Request<'_>) -> Result<Response, Error> {
             webhooks.push(view);
         }
     }
-    Ok(Response::ok(&json!({"webhooks": webhooks})))
+    Ok(Response::ok(&Webhooks { webhooks }))
 }
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: &Request<'_>) -> Result<Response, Error> {
     let guard = local(request)?.verifying.guard().ok_or(Error::NotFound)?;
     let service = service(request)?.map(|service| service.id);
-    Ok(Response::ok(&json!({"items": guard.overview(service, limit(request)?, masked)})))
+    Ok(Response::ok(&GuardItems { items: guard.overview(service, limit(request)?, masked) }))
 }
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
 pub async fn without_outcomes(request: &Request<'_>) -> Result<Response, Error> {
     let services = local(request)?.verifying.without_outcomes().await.map_err(Error::from)?;
-    Ok(Response::ok(&json!({ "services": services })))
+    Ok(Response::ok(&ServiceNames { services }))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
 pub async fn service_id(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.v2.registry.find_service(&request.param("Name")?).map_err(Error::invalid)?;
-    Ok(Response::ok(&json!({"sid": service.sid.to_string()})))
+    Ok(Response::ok(&ServiceSid { sid: service.sid.to_string() }))
 }
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 pub async fn list_keys(request: &Request<'_>) -> Result<Response, Error> {
     let keys = keys(request)?.list(request.fields.text("Service")?.as_deref()).map_err(Error::invalid)?;
-    Ok(Response::ok(&json!({"keys": keys})))
+    Ok(Response::ok(&KeyList { keys }))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.

@@ -11,7 +11,6 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-use super::fault::Fault;
 use crate::domain::Timestamp;
 
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
@@ -98,9 +97,11 @@ impl About {
     }
 }
 
-pub fn parse(chain: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, Fault> {
+pub fn parse(chain: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, String> {
     let parsed = chain.iter().enumerate().map(|(index, der)| {
-        Certificate::from_der(der).map_err(|error| Fault::Unreadable(index + 1, error.to_string()))
+        let at = index + 1;
+        Certificate::from_der(der)
+            .map_err(|error| format!("certificate {at} in it cannot be read ({error}); write the file again"))
     });
     parsed.collect()
 }
@@ -118,7 +119,7 @@ pub fn about(chain: &[Certificate]) -> About {
 
 /// Whether each certificate was signed by the next one, according to their names; clients of TLS 1.2 may require that.
 /// Returns a warning if a certificate belongs to none of the others.
-pub fn order(chain: &[Certificate]) -> Result<Option<String>, Fault> {
+pub fn order(chain: &[Certificate]) -> Result<Option<String>, String> {
     let subject = |at: usize| chain[at].tbs_certificate().subject();
     for at in 0..chain.len().saturating_sub(1) {
         let issuer = chain[at].tbs_certificate().issuer();
@@ -128,7 +129,12 @@ pub fn order(chain: &[Certificate]) -> Result<Option<String>, Fault> {
         let is_own_issuer = issuer == subject(at);
         let elsewhere = (0..chain.len()).find(|other| subject(*other) == issuer);
         if let Some(elsewhere) = elsewhere.filter(|_| !is_own_issuer) {
-            return Err(Fault::WrongOrder(at + 1, elsewhere + 1));
+            return Err(format!(
+                "the certificates are in the wrong order: certificate {} was signed by certificate {} in it, which must \
+                 come next; put the server's own first, then the one that signed it, and so on",
+                at + 1,
+                elsewhere + 1
+            ));
         }
         return Ok(Some(format!(
             "certificate {} in it was not signed by certificate {}, the next one; clients may not take such a chain",

@@ -1,15 +1,13 @@
 //! From files to a chain and a key. PEM only: RFC 7468.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::{Zeroize as _, Zeroizing};
-
-use super::fault::Fault;
 
 /// Longest file that is read. A long chain has some 10 kB.
 const LARGEST: u64 = 1024 * 1024;
@@ -44,33 +42,51 @@ impl Drop for Wiped {
     }
 }
 
+const IS_DER: &str = "it is not PEM but looks like DER; convert it, for a certificate with: openssl x509 -inform der -in \
+                      FILE -out NEW.pem";
+
 /// The certificates of a file, in its order; at least one.
-pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let (text, _) = read(path)?;
     let PemItems { certificates, keys } = pem_items(&text)?;
-    match (certificates.is_empty(), keys.is_empty()) {
-        (false, _) => Ok(certificates),
-        (true, false) => Err(Fault::KeyForCertificate),
-        (true, true) if text.starts_with(DER) => Err(Fault::Der),
-        (true, true) => Err(Fault::NoCertificate),
-    }
+    let fault = match (certificates.is_empty(), keys.is_empty()) {
+        (false, _) => return Ok(certificates),
+        (true, false) => {
+            "there is a private key in it and no certificate; are the files of the certificate and of its key mixed up?"
+        }
+        (true, true) if text.starts_with(DER) => IS_DER,
+        (true, true) => {
+            "there is no certificate in it; name the file with the chain, which has lines such as -----BEGIN \
+             CERTIFICATE-----"
+        }
+    };
+    Err(fault.to_owned())
 }
 
 /// The one private key of a file.
-pub fn key(path: &Path) -> Result<Key, Fault> {
+pub fn key(path: &Path) -> Result<Key, String> {
     let (text, mode) = read(path)?;
     if WITH_PASSWORD.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark)) {
-        return Err(Fault::Encrypted);
+        let fault =
+            "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem";
+        return Err(fault.to_owned());
     }
     let PemItems { certificates, mut keys } = pem_items(&text)?;
     let count = keys.len();
-    match keys.pop() {
-        Some(key) if count == 1 => Ok(Key { key, open_to_others: mode & 0o007 != 0 }),
-        Some(_) => Err(Fault::SeveralKeys(count)),
-        None if !certificates.is_empty() => Err(Fault::CertificateForKey),
-        None if text.starts_with(DER) => Err(Fault::Der),
-        None => Err(Fault::NoKey),
-    }
+    Err(match keys.pop() {
+        Some(key) if count == 1 => return Ok(Key { key, open_to_others: mode & 0o007 != 0 }),
+        Some(_) => {
+            format!("the file contains {count} private keys; keep only the one of the certificate")
+        }
+        None if !certificates.is_empty() => {
+            "there is a certificate in it and no private key; are the files of the certificate and of its key mixed up?"
+                .to_owned()
+        }
+        None if text.starts_with(DER) => IS_DER.to_owned(),
+        None => "there is no private key in it; name the file with the key, which has a line such as -----BEGIN PRIVATE \
+                 KEY-----"
+            .to_owned(),
+    })
 }
 
 /// The certificates and keys of a PEM file.
@@ -79,11 +95,13 @@ struct PemItems {
     keys: Vec<Wiped>,
 }
 
-fn pem_items(text: &[u8]) -> Result<PemItems, Fault> {
+fn pem_items(text: &[u8]) -> Result<PemItems, String> {
     let mut items = PemItems { certificates: Vec::new(), keys: Vec::new() };
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
         // The parser's error quotes the file, which may be a key.
-        let (kind, der) = section.map_err(|_| Fault::Damaged)?;
+        let damaged =
+            "it is damaged: a part of it begins like PEM and does not go on so; write the file again";
+        let (kind, der) = section.map_err(|_| damaged)?;
         if kind == SectionKind::Certificate {
             items.certificates.push(der.into());
         } else if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
@@ -94,19 +112,33 @@ fn pem_items(text: &[u8]) -> Result<PemItems, Fault> {
 }
 
 /// The file, and who may do what with it.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Fault> {
+fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), String> {
+    let failed = |error: io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "name a file that exists; a relative path begins in the working directory"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "let the user that runs onceward read it, and pass through the directories above it"
+            }
+            _ => "correct the file, or configure another one",
+        };
+        format!("{error}; {advice}")
+    };
     // Checked first, because opening a pipe would block.
-    if !std::fs::metadata(path).map_err(Fault::File)?.is_file() {
-        return Err(Fault::NotAFile);
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err("it is not a file; name the PEM file itself".to_owned());
     }
-    let file = File::open(path).map_err(Fault::File)?;
-    let about = file.metadata().map_err(Fault::File)?;
+    let file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
     if about.len() > LARGEST {
-        return Err(Fault::TooLarge(LARGEST));
+        return Err(format!(
+            "it is larger than {LARGEST} bytes, which no certificate or key is; name the right file"
+        ));
     }
     // Allocates the whole buffer at once, because a growing buffer leaves copies behind.
     let room = usize::try_from(about.len()).unwrap_or(0) + 1;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
-    file.take(LARGEST).read_to_end(&mut text).map_err(Fault::File)?;
+    file.take(LARGEST).read_to_end(&mut text).map_err(failed)?;
     Ok((text, about.permissions().mode()))
 }

@@ -1,7 +1,6 @@
 //! The server's own certificate: read at the start, read again on SIGHUP, watched until it expires.
 
 mod certificate;
-mod fault;
 mod files;
 #[cfg(test)]
 mod tests;
@@ -18,9 +17,15 @@ use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::http::{CertificateHealth, Identity, Tls};
 use certificate::{About, DateProblem};
-use fault::Fault;
 
-pub use fault::TlsError;
+/// Why the server cannot use the configured certificate or key: the setting, the file, the fault with its remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} {}: {fault}", file.display())]
+pub struct TlsError {
+    setting: &'static str,
+    file: PathBuf,
+    fault: String,
+}
 
 /// The certificate that is served, and where it came from. Cheap to clone.
 #[derive(Clone)]
@@ -137,12 +142,17 @@ pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static s
 /// Checks the file of the authorities that `setting` names.
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
     let file = in_full(file);
-    let wrong = |fault| TlsError::new(setting, &file, fault);
+    let wrong = |fault| TlsError { setting, file: file.clone(), fault };
     let authorities = files::chain(&file).map_err(wrong)?;
     certificate::parse(&authorities).map_err(wrong)?;
     let mut roots = RootCertStore::empty();
     for (index, authority) in authorities.into_iter().enumerate() {
-        roots.add(authority).map_err(|error| wrong(Fault::NoAuthority(index + 1, error)))?;
+        roots.add(authority).map_err(|error| {
+            let at = index + 1;
+            wrong(format!(
+                "certificate {at} in it cannot be that of an authority ({error}); name the file of the authorities"
+            ))
+        })?;
     }
     Ok(())
 }
@@ -157,8 +167,8 @@ fn read_named(
     key_setting: &'static str,
 ) -> Result<Read, TlsError> {
     let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
-    let of_chain = |fault| TlsError::new(certificate_setting, &files.certificate, fault);
-    let of_key = |fault| TlsError::new(key_setting, &files.key, fault);
+    let of_chain = |fault| TlsError { setting: certificate_setting, file: files.certificate.clone(), fault };
+    let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
     let chain = files::chain(&files.certificate).map_err(of_chain)?;
     let files::Key { key, open_to_others } = files::key(&files.key).map_err(of_key)?;
     let certificates = certificate::parse(&chain).map_err(of_chain)?;
@@ -166,16 +176,32 @@ fn read_named(
     let identity = match Identity::new(chain.clone(), &key) {
         Ok(identity) => identity,
         Err(rustls::Error::InconsistentKeys(_)) => {
-            return Err(
-                match (1..chain.len()).find(|at| Identity::new(vec![chain[*at].clone()], &key).is_ok()) {
-                    Some(at) => of_chain(Fault::OwnNotFirst(at + 1)),
-                    None => of_key(Fault::OfAnother(files.certificate.clone())),
-                },
-            );
+            let own = (1..chain.len()).find(|at| Identity::new(vec![chain[*at].clone()], &key).is_ok());
+            return Err(match own {
+                Some(at) => of_chain(format!(
+                    "the key belongs to certificate {} in it, and that must be the first; put it first, then the one \
+                     that signed it, and so on",
+                    at + 1
+                )),
+                None => of_key(format!(
+                    "the private key in it does not belong to the certificate of {}; name the two that were made \
+                     together",
+                    files.certificate.display()
+                )),
+            });
         }
         // rustls's text about a key names its parts and never shows them.
-        Err(error @ rustls::Error::General(_)) => return Err(of_key(Fault::KeyUnusable(error))),
-        Err(error) => return Err(of_chain(Fault::Unusable(error))),
+        Err(error @ rustls::Error::General(_)) => {
+            return Err(of_key(format!(
+                "the private key in it cannot be used ({error}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or \
+                 Ed25519"
+            )));
+        }
+        Err(error) => {
+            return Err(of_chain(format!(
+                "the server cannot show itself with it ({error}); have a certificate of X.509 version 3 made"
+            )));
+        }
     };
     let mut warnings: Vec<String> = Vec::new();
     let order = certificate::order(&certificates).map_err(of_chain)?;

@@ -1,0 +1,190 @@
+//! The answers of the control socket's routes. The command line reads these types, and prints them with `--json`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::delivery::attempts::ListedAttempt;
+use crate::domain::{Sid, Timestamp};
+use crate::gateway::ReceiptStatus;
+use crate::limits::guard::operator::Item;
+use crate::verification::verify::{Cleared, VerificationStatus};
+
+/// Which server this is. A node that stands by knows neither the time by which it decides nor whether the compatible
+/// routes need a credential.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ServerAnswer {
+    pub version: String,
+    pub time: Option<Timestamp>,
+    pub compatible_routes_need_key: Option<bool>,
+}
+
+/// One message, with the whole number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub time: Timestamp,
+    #[serde(rename = "type")]
+    pub channel: String,
+    pub to: String,
+    pub gateway: String,
+    pub priority: u8,
+    pub send_status: String,
+    pub verify_status: String,
+    pub verified_at: Option<Timestamp>,
+    pub retry_count: u32,
+    pub max_retries_reached: bool,
+    pub receipt_status: Option<String>,
+    pub message_id: Option<String>,
+    pub error_code: Option<u32>,
+    /// Which attempt of which verification, as in callback addresses.
+    pub attempt: String,
+}
+
+impl From<&ListedAttempt> for Message {
+    fn from(listed: &ListedAttempt) -> Self {
+        let attempt = &listed.attempt;
+        Self {
+            time: attempt.at,
+            channel: attempt.channel.as_str().to_owned(),
+            to: listed.number.e164(),
+            gateway: attempt.gateway.as_str().to_owned(),
+            priority: attempt.priority,
+            send_status: attempt.status.as_str().to_owned(),
+            verify_status: listed.verify_status.as_str().to_owned(),
+            verified_at: listed.verified_at(),
+            retry_count: attempt.retries,
+            max_retries_reached: attempt.max_retries_reached,
+            receipt_status: attempt.receipt.map(|receipt| ReceiptStatus::as_str(receipt).to_owned()),
+            message_id: attempt.message_id.clone(),
+            error_code: attempt.error_code,
+            attempt: listed.id.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Messages {
+    pub messages: Vec<Message>,
+}
+
+/// The messages with one value of a property.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Total {
+    pub by: String,
+    pub value: String,
+    pub messages: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Totals {
+    pub totals: Vec<Total>,
+}
+
+/// A message through one gateway; `error` says why the gateway did not accept it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Tried {
+    pub to: String,
+    pub channel: Option<String>,
+    pub error: Option<String>,
+}
+
+/// What is known of a number in a service.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NumberAnswer {
+    Known(Box<KnownNumber>),
+    Unknown {
+        number: String,
+        service: String,
+        known: bool,
+        refusals: Option<String>,
+        services_with_messages: BTreeSet<String>,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KnownNumber {
+    pub number: String,
+    pub service_sid: Sid,
+    pub service_name: String,
+    pub verification: Option<VerificationStatus>,
+    pub locked_until: Option<Timestamp>,
+    pub wrong_codes_in_a_row: u32,
+    pub refusals: Option<String>,
+    pub messages: Vec<Message>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unlocked {
+    pub number: String,
+    pub service: String,
+    /// What was there.
+    pub was: Cleared,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Erased {
+    pub number: String,
+    pub erased: bool,
+    /// In how many.
+    pub services: usize,
+    pub locked_until: Option<Timestamp>,
+}
+
+/// Webhooks as `/v2` shows them, with the names of their services.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Webhooks {
+    pub webhooks: Vec<Value>,
+}
+
+/// Budgets, allowances, entries and refusals of the guard.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GuardItems {
+    pub items: Vec<Item>,
+}
+
+/// The names of services.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ServiceNames {
+    pub services: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ServiceSid {
+    pub sid: String,
+}
+
+/// A key. Only the answer that creates it has the secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Key {
+    pub sid: Sid,
+    /// `null`: for all services.
+    pub service_sid: Option<String>,
+    /// `null` also if the service was removed.
+    pub service_name: Option<String>,
+    pub scopes: Vec<String>,
+    pub name: Option<String>,
+    pub created: Timestamp,
+    /// The minute in which it was used last.
+    pub last_used: Option<Timestamp>,
+    pub revoked: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Of a revocation: whether it had been revoked before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already_revoked: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyList {
+    pub keys: Vec<Key>,
+}
+
+/// The new credentials of the account, and the file that has them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewToken {
+    pub account_sid: Sid,
+    pub auth_token: String,
+    pub file: String,
+}
