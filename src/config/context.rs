@@ -139,7 +139,7 @@ impl Context {
     /// Whether messages may not show a value: that of a variable, one of a gateway, the code of a test number, or a text
     /// that may hold a password.
     fn is_secret(&self, path: &str, given: &str) -> bool {
-        self.variables.iter().any(|variable| *variable == path)
+        self.variables.contains(&path)
             || path.starts_with("gateways")
             || path.contains("test-numbers")
             || given.contains("://") && given.contains(['@', '?'])

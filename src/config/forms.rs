@@ -139,7 +139,11 @@ impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
     pub fn deserialize<'de, T: TryFrom<u64> + Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<T, D::Error> {
-        if from.is_human_readable() { checked(from, &Self::accepted(), Self::read) } else { T::deserialize(from) }
+        if from.is_human_readable() {
+            checked(from, &Self::accepted(), Self::read)
+        } else {
+            T::deserialize(from)
+        }
     }
 
     pub fn serialize<T: Serialize, S: Serializer>(number: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -214,7 +218,10 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
 
     pub fn accepted() -> String {
         let unit = if UNIT_SECONDS == 60 { "minutes" } else { "seconds" };
-        format!("{}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \"500ms\"", Self::limits())
+        format!(
+            "{}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \"500ms\"",
+            Self::limits()
+        )
     }
 
     /// The limits of a number of seconds in requests.
@@ -443,13 +450,15 @@ pub mod region {
         optional(from, accepted, read).map(Option::flatten)
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&region.map_or_else(|| "off".to_owned(), |region| region.to_string()))
     }
 }
 
 /// The name that messages speak in.
-pub const BRAND: &str = "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)";
+pub const BRAND: &str =
+    "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)";
 
 pub fn is_brand(text: &str) -> bool {
     short_name(text, 100).is_ok()

@@ -17,9 +17,8 @@ use super::context::Context;
 #[cfg(feature = "server")]
 use super::dotenv::SHARED_PREFIXES;
 use super::forms::{
-    account_token, form, hidden, is_32_hex, is_exposed, is_host_of, is_twilio_host,
-    is_twilio_sender, is_twilio_sid, note, optional, own_number, shortened_id, token,
-    twilio_id,
+    account_token, form, hidden, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
+    is_twilio_sid, note, optional, own_number, shortened_id, token, twilio_id,
 };
 use super::layers::OwnGateway;
 use super::named_gateways;
@@ -140,13 +139,16 @@ pub struct Variables {
 fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let accepted =
         "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix";
-    optional(from, accepted, |text| note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':')))
+    optional(from, accepted, |text| {
+        note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':'))
+    })
 }
 
 /// A number is masked, a name is shown as it is.
 #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
 fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
-    let shown = |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
+    let shown =
+        |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
     sender.as_ref().map(shown).serialize(to)
 }
 

@@ -71,7 +71,10 @@ impl GuardSettings {
             number_types: self.number_types.unwrap_or(base.number_types),
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
-            blocked_countries: self.blocked_countries.clone().unwrap_or_else(|| base.blocked_countries.clone()),
+            blocked_countries: self
+                .blocked_countries
+                .clone()
+                .unwrap_or_else(|| base.blocked_countries.clone()),
             sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
             unproven: self.unproven.unwrap_or(base.unproven),
             floors: base.floors,

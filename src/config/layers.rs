@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
@@ -104,35 +102,20 @@ pub const ALIASES: [(&str, &str); 13] = [
 /// Variables of the Redis version and the tutorial that have no meaning any more.
 const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
 
-const A_CONSTANT: &str = "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out";
+/// Keys of earlier versions that are constants now.
+const CONSTANTS: &str = "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address \
+     guard.country guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout \
+     max-body-bytes max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting scratch \
+     sms.longest_wait tracker-keep-at-most voice-ring-for";
 
-/// Keys of earlier versions, each with the value that changes nothing where others would, and what to know about it.
-const REMOVED: [(&str, &str, &str); 27] = [
-    ("body-timeout", "", A_CONSTANT),
-    ("breaker-failures", "", A_CONSTANT),
-    ("breaker-longest", "", A_CONSTANT),
-    ("breaker-open-for", "", A_CONSTANT),
-    ("commit-timeout", "", A_CONSTANT),
-    ("guard.address", "", A_CONSTANT),
-    ("guard.country", "", A_CONSTANT),
-    ("guard.network", "", A_CONSTANT),
-    ("guard.prefix", "", A_CONSTANT),
-    ("guard.sends-per-number", "", A_CONSTANT),
-    ("guard.unproven", "", A_CONSTANT),
-    ("header-timeout", "", A_CONSTANT),
-    ("idle-timeout", "", A_CONSTANT),
-    ("max-body-bytes", "", A_CONSTANT),
-    ("max-commands", "", A_CONSTANT),
-    ("max-commands-per-number", "", A_CONSTANT),
-    ("max-hosted-sessions", "", A_CONSTANT),
-    ("max-sends", "", A_CONSTANT),
-    ("max-sends-waiting", "", A_CONSTANT),
-    ("scratch", "", A_CONSTANT),
+/// Further keys of earlier versions, each with the value that changes nothing where others would, and what to know about it.
+const REMOVED: [(&str, &str, &str); 4] = [
     ("shards", "", "removed: the server has a shard for two processors; take it out"),
-    ("sms.longest_wait", "", A_CONSTANT),
-    ("tracker-keep-at-most", "", A_CONSTANT),
-    ("voice-ring-for", "", A_CONSTANT),
-    ("conversion-feedback", "false", "removed: Twilio is not told which messages led to a verified number; take it out"),
+    (
+        "conversion-feedback",
+        "false",
+        "removed: Twilio is not told which messages led to a verified number; take it out",
+    ),
     (
         "gateway-silent",
         "next",
@@ -151,6 +134,12 @@ const REMOVED: [(&str, &str, &str); 27] = [
 /// What to know about a key or a member of earlier versions; `true` if it must not stay.
 pub fn removed(path: &str, given: &Value) -> Option<(bool, &'static str)> {
     let is_meant = |key: &str| path == key || path.ends_with(&format!(".{key}"));
+    if CONSTANTS.split(' ').any(is_meant) {
+        return Some((
+            false,
+            "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out",
+        ));
+    }
     let (_, harmless, words) = REMOVED.iter().find(|(key, ..)| is_meant(key))?;
     let given = text_of(given).unwrap_or_default();
     Some((!harmless.is_empty() && !given.eq_ignore_ascii_case(harmless), words))
@@ -187,7 +176,8 @@ impl Names {
     /// The paths that a variable can set.
     pub fn own_variables(&self) -> impl Iterator<Item = (String, String)> {
         let aliases = Self::aliases().filter(|alias| !alias.contains('.'));
-        let keys = self.keys.iter().copied().filter(|key| *key != "$schema").chain(aliases).map(str::to_owned);
+        let keys =
+            self.keys.iter().copied().filter(|key| *key != "$schema").chain(aliases).map(str::to_owned);
         let members = |(object, members): &(&str, &[&str])| {
             members.iter().map(|member| format!("{object}.{member}")).collect::<Vec<_>>()
         };
@@ -367,7 +357,8 @@ impl<'a> Source<'a> {
             self.add(&key, value);
         }
         // Credentials that the file may have, though they are better kept elsewhere.
-        let credentials: Vec<&str> = self.given.keys().copied().filter(|name| self.is_variable(name)).collect();
+        let credentials: Vec<&str> =
+            self.given.keys().copied().filter(|name| self.is_variable(name)).collect();
         if !credentials.is_empty() && self.name != PROGRAM {
             self.report.warn(format!(
                 "{}, \"sms\": works, but credentials are better kept in the environment or .env, as {}",
@@ -540,15 +531,19 @@ impl<'a> Source<'a> {
         let known = || known.iter().map(String::as_str);
         for name in variables.keys().filter(|name| !known().any(|known| known == *name)) {
             let origin = self.origin(name);
-            let gone = REMOVED.iter().find(|(key, ..)| variable(key) == *name);
-            if let Some((must_go, words)) = gone.and_then(|(key, ..)| removed(key, &variables[name].as_str().into())) {
+            let mut gone = REMOVED.iter().map(|(key, ..)| *key).chain(CONSTANTS.split(' '));
+            let gone = gone.find(|key| variable(key) == *name);
+            if let Some((must_go, words)) =
+                gone.and_then(|key| removed(key, &variables[name].as_str().into()))
+            {
                 if must_go {
                     self.report.wrong(name, None, words, origin);
                 } else {
                     self.report.warn(format!("{origin}: {words}"));
                 }
             } else if let Some(credential) = name.strip_prefix("HTTP_GATEWAY_") {
-                let words = format!("removed: the gateway Http has {GATEWAYS_PREFIX}HTTP_{credential}; rename it");
+                let words =
+                    format!("removed: the gateway Http has {GATEWAYS_PREFIX}HTTP_{credential}; rename it");
                 self.report.warn(format!("{origin}: {words}"));
             } else if name.starts_with(PREFIX) && !name.starts_with(GATEWAYS_PREFIX) {
                 // The prefix is right and would make everything look alike.
@@ -587,6 +582,9 @@ fn readable_by_others(path: &Path) -> String {
 /// The members of a JSON object in their order, doubles included.
 #[cfg(feature = "server")]
 pub(crate) fn json_members(text: &[u8]) -> serde_json::Result<Vec<(String, Value)>> {
+    use serde::Deserializer as _;
+    use serde::de::{MapAccess, Visitor};
+
     struct InOrder;
 
     impl<'de> Visitor<'de> for InOrder {

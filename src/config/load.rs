@@ -18,8 +18,8 @@ use super::read::members;
 use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    AttemptLogSettings, Bounds, DeliverySettings, Inputs, ListenAddress, ListenSettings, LogSettings, NumberRule,
-    OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
+    AttemptLogSettings, Bounds, DeliverySettings, Inputs, ListenAddress, ListenSettings, LogSettings,
+    NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
 };
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};

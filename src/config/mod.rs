@@ -48,8 +48,8 @@ mod schema;
 
 pub use cluster::ClusterSettings;
 pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
-pub(crate) use forms::{friendly_name, note, one_line};
 pub use forms::{ListenAddress, WorkflowStep, template_sid, workflow_steps};
+pub(crate) use forms::{friendly_name, note, one_line};
 #[cfg(feature = "server")]
 pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
@@ -65,9 +65,9 @@ pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenSettings,
-    LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles,
+    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings,
+    ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings, RetrySettings,
+    Settings, StorageSettings, TlsFiles,
 };
 pub use traces::TraceSettings;
 

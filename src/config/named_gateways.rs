@@ -21,7 +21,8 @@ const KEY: &str = "gateways";
 pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewaySettings> {
     let is_taken = |name: &str| {
         // A gateway of its own may have the name of the custom gateway of earlier versions.
-        let built_in = GatewayName::ALL.into_iter().filter(|known| *known != GatewayName::Http || name != "Http");
+        let built_in =
+            GatewayName::ALL.into_iter().filter(|known| *known != GatewayName::Http || name != "Http");
         let built_in = built_in.map(ProviderName::Gateway).chain([ProviderName::Twilio]);
         built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
     };
@@ -220,7 +221,8 @@ pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
         let by_name = schema.get("additionalProperties");
         for (name, value) in object {
             let path = format!("{path}{name}");
-            let member = schema["properties"].get(name).or_else(|| by_name.filter(|schema| schema.is_object()));
+            let member =
+                schema["properties"].get(name).or_else(|| by_name.filter(|schema| schema.is_object()));
             match (member, value) {
                 (Some(schema), Value::Object(inner))
                     if schema["properties"].is_object() || schema["additionalProperties"].is_object() =>

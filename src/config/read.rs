@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess,
+    Visitor,
 };
 use serde_json::{Map, Value};
 
@@ -37,8 +38,8 @@ impl Wrong {
     }
 
     /// The first place that an error passes is its own.
-    fn at(self, place: &Place, given: Option<String>) -> Self {
-        if self.place.is_some() { self } else { Self { place: Some(place.clone()), given, ..self } }
+    fn at(self, place: &[String], given: Option<String>) -> Self {
+        if self.place.is_some() { self } else { Self { place: Some(place.to_vec()), given, ..self } }
     }
 }
 
@@ -163,7 +164,7 @@ impl<'a> Reader<'a> {
         Wrong::new(format!("must be {accepted}")).at(&self.place, Some(shown_json(&self.value)))
     }
 
-    fn visited<T>(place: &Place, given: &Value, result: Result<T, Wrong>) -> Result<T, Wrong> {
+    fn visited<T>(place: &[String], given: &Value, result: Result<T, Wrong>) -> Result<T, Wrong> {
         result.map_err(|wrong| wrong.at(place, text_of(given).map(|_| shown_json(given))))
     }
 
@@ -176,7 +177,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn visit_members<'de, V: Visitor<'de>>(self, members: Map<String, Value>, visitor: V) -> Result<V::Value, Wrong> {
+    fn visit_members<'de, V: Visitor<'de>>(
+        self,
+        members: Map<String, Value>,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
         let place = self.place.clone();
         let result = visitor.visit_map(Members { reader: &self, left: members.into_iter(), value: None });
         Self::visited(&place, &Value::Null, result)
@@ -227,7 +232,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Array(items) => self.visit_items(items, visitor),
             Value::Object(members) => self.visit_members(members, visitor),
             scalar => {
-                let result = scalar.clone().deserialize_any(visitor).map_err(|error| de::Error::custom(&error));
+                let result =
+                    scalar.clone().deserialize_any(visitor).map_err(|error| de::Error::custom(&error));
                 Self::visited(&self.place, &scalar, result)
             }
         }
@@ -300,7 +306,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor.visit_enum::<StringDeserializer<Wrong>>(text.into_deserializer())
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
         visitor.visit_newtype_struct(self)
     }
 

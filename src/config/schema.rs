@@ -7,7 +7,8 @@ use super::gateways::{Variables, declared};
 use super::hooks::HookSettings;
 use super::layers::ALIASES;
 use super::settings::{
-    AttemptLogSettings, Bounds, DeliverySettings, Inputs, LogSettings, Pricing, ProxySettings, StorageSettings,
+    AttemptLogSettings, Bounds, DeliverySettings, Inputs, LogSettings, Pricing, ProxySettings,
+    StorageSettings,
 };
 use super::traces::TraceVariables;
 

@@ -21,7 +21,8 @@ use super::read::read;
 use super::report::{ConfigErrors, shown_json};
 use super::templates::Template;
 use crate::domain::{
-    ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
+    ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
+    Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::setting::text_of;
@@ -32,6 +33,7 @@ use crate::template::StandardMessage;
 /// (`code_length`). Its doc comment describes all of them; its schema is that of the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
 pub struct ServiceSettings {
     /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
     /// the service's own name in config.json.
@@ -199,6 +201,7 @@ mod digits {
         Ok(CodeLength::new(digits).unwrap_or(CodeLength::SIX))
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(length: &CodeLength, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { length.get().serialize(to) } else { length.serialize(to) }
     }

@@ -18,13 +18,13 @@ use serde_json::{Map, Value};
 use super::cluster::ClusterSettings;
 use super::context::Context;
 use super::forms::{
-    CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host,
-    origins, region, twilio_id, web_domain, workflow,
+    CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host, origins, region, twilio_id,
+    web_domain, workflow,
 };
 pub use super::forms::{ListenAddress, WorkflowStep};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
-use super::layers::{OwnGateway, Sources};
+use super::layers::OwnGateway;
 use super::prices::Prices;
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
@@ -82,6 +82,7 @@ pub const OWN_BRAND: &str = "onceward";
 /// Keys from which settings are worked out together.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
 pub struct Inputs {
     /// Where an editor finds the schema.
     #[serde(rename = "$schema", skip_serializing)]
@@ -463,7 +464,11 @@ pub struct DeliverySettings {
     /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
     ///
     /// A step waits 20 s for a receipt, or as long as it says.
-    #[serde(deserialize_with = "workflow", serialize_with = "form::serialize", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "workflow",
+        serialize_with = "form::serialize",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(with = "Vec<String>")]
     pub workflow: Vec<WorkflowStep>,
     /// Messages that one verification may cost in all.
@@ -678,11 +683,12 @@ impl Default for Bounds {
 impl Settings {
     /// With the bounds of a test of the whole program: an object of whole numbers, times in milliseconds.
     #[cfg(debug_assertions)]
-    pub(super) fn with_bounds_of_test(mut self, sources: &Sources) -> Self {
+    pub(super) fn with_bounds_of_test(mut self, sources: &super::layers::Sources) -> Self {
         let given = sources.environment.get("TEST_ONCEWARD_BOUNDS").map(String::as_str).unwrap_or_default();
         let given: BTreeMap<String, u32> = serde_json::from_str(given).unwrap_or_default();
         for (name, number) in given {
-            let (time, count) = (Duration::from_millis(number.into()), usize::try_from(number).unwrap_or(usize::MAX));
+            let (time, count) =
+                (Duration::from_millis(number.into()), usize::try_from(number).unwrap_or(usize::MAX));
             let Self { bounds, delivery, attempt_log, guard, .. } = &mut self;
             match name.as_str() {
                 "header-timeout" => bounds.header_timeout = time,

@@ -10,8 +10,8 @@ use super::context::Context;
 use super::forms::{form, note, template_sid};
 use super::report::quoted;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
-use crate::template::placeholder::{PieceKind, pieces};
 use crate::template::Templates;
+use crate::template::placeholder::{PieceKind, pieces};
 
 const NAME_LONGEST: usize = 64;
 

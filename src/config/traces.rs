@@ -101,7 +101,9 @@ pub fn read(variables: &TraceVariables, c: &mut Context) -> Option<TraceSettings
     let endpoint = variables.otel_exporter_otlp_endpoint.as_deref()?;
     let headers = variables.otel_exporter_otlp_headers.clone();
     if headers.is_some() && is_exposed(endpoint) {
-        c.report.warn("OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted");
+        c.report.warn(
+            "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted",
+        );
     }
     let share = variables.otel_traces_sampler_arg.unwrap_or(1.0);
     let (follows_caller, ratio) = match variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn) {

@@ -43,7 +43,10 @@ impl<K: Kind> As<K> {
         read.ok_or_else(|| D::Error::custom(format_args!("must be {}", K::accepted())))
     }
 
-    pub fn serialize<T: Clone + TryInto<K::Value>, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Clone + TryInto<K::Value>, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         let shown = value.clone().try_into().map_or(Value::Null, |value| K::shown(&value));
         shown.serialize(to)
     }

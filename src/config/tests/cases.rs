@@ -41,16 +41,21 @@ fn said_about(folder: &Path) -> String {
         parallelism: 2,
     };
     let mut text = String::new();
-    match load(&sources) {
+    let warnings = match load(&sources) {
         Ok(loaded) => {
             let rows = loaded.effective.iter().filter(|row| !row.origin.starts_with("the default"));
-            rows.for_each(|row| drop(writeln!(text, "{} = {}  # {}", row.key, row.shown(), row.origin)));
-            loaded.warnings.iter().for_each(|warning| drop(writeln!(text, "warning: {warning}")));
+            for row in rows {
+                let _ = writeln!(text, "{} = {}  # {}", row.key, row.shown(), row.origin);
+            }
+            loaded.warnings
         }
         Err(errors) => {
             let _ = writeln!(text, "{errors}");
-            errors.warnings().iter().for_each(|warning| drop(writeln!(text, "warning: {warning}")));
+            errors.warnings().to_vec()
         }
+    };
+    for warning in warnings {
+        let _ = writeln!(text, "warning: {warning}");
     }
     text.replace(&format!("{}/", folder.display()), "")
 }

@@ -159,7 +159,8 @@ fn the_env_sample_about_quotes_means_what_the_manual_says() {
 
 #[test]
 fn the_sample_file_is_the_defaults() {
-    let [sample, defaults] = [World::with_config(SAMPLE), World::empty()].map(|world| world.loads().effective);
+    let [sample, defaults] =
+        [World::with_config(SAMPLE), World::empty()].map(|world| world.loads().effective);
     assert_eq!(parsed(SAMPLE)["$schema"], "docs/reference/config.schema.json");
     assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
     for (sample, default) in sample.iter().zip(&defaults) {
@@ -228,9 +229,8 @@ fn manual(document: &str) -> String {
 
 /// The names of the credentials, by what they are for.
 fn credentials(text: &mut String, variables: &Value) {
-    let hook = |system: &str| {
-        format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase())
-    };
+    let hook =
+        |system: &str| format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
     for (prefix, what) in [
         ("TWILIO_", "Twilio".to_owned()),
         ("SINCH_", "Sinch".to_owned()),
@@ -259,7 +259,8 @@ fn row(text: &mut String, name: &str, schema: &Value, definitions: &Value) {
         other => format!("`{other}`"),
     };
     let names = schema["enum"].as_array().or_else(|| inner["enum"].as_array()).into_iter().flatten();
-    let names = names.filter_map(Value::as_str).map(|name| format!("`{name}`")).filter(|name| *name != default);
+    let names =
+        names.filter_map(Value::as_str).map(|name| format!("`{name}`")).filter(|name| *name != default);
     let mut accepts = names.collect::<Vec<_>>().join(", ");
     if let Some(limits) = schema["title"].as_str().and_then(|title| title.strip_prefix("a time from ")) {
         accepts = limits.replace(" to ", "–");

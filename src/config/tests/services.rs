@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::services::{ConfiguredService, Resend, ServiceSettings};
-use crate::config::templates::{Place, Template, places};
 use crate::config::template_sid;
+use crate::config::templates::{Place, Template, places};
 use crate::domain::{Channel, Locale, Timestamp};
 use crate::engine::LockoutRule;
 
