@@ -344,6 +344,9 @@ impl ServiceSettings {
         let found = read("", Value::Object(members));
         if let Some((path, _, why)) = found.wrong.into_iter().next() {
             let known = service_parameters().iter().find(|parameter| parameter.key == path);
+            // A bare number of a lockout is minutes in config.json only.
+            let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
+            let why = accepted.map_or(why, |accepted| format!("must be {accepted}"));
             return Err(SettingError { key: known.map_or("", |parameter| &parameter.key), why });
         }
         match found.unknown.into_iter().next() {
