@@ -131,6 +131,29 @@ fn modules_use_only_modules_below_them() {
     expect_none(&findings, "move the type to the lower module, or hand it in as a parameter or a trait.");
 }
 
+/// `src/config/mod.rs` lists its files from the bottom up.
+#[test]
+fn files_of_the_configuration_use_only_files_above_them_in_its_list() {
+    let list = read("src/config/mod.rs");
+    let names: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.rsplit_once("mod ")?.1.strip_suffix(';'))
+        .filter(|name| *name != "tests")
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    let mut findings = Vec::new();
+    for (height, name) in names.iter().enumerate() {
+        let text = read(&format!("src/config/{name}.rs"));
+        let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let is_used = |other: &&&str| {
+            ["super::", "crate::config::"].iter().any(|front| has_mark(product, &format!("{front}{other}")))
+                || product.contains(&format!("use super::{{{other},"))
+        };
+        findings.extend(names[height..].iter().filter(is_used).map(|above| format!("{name} uses {above}")));
+    }
+    expect_none(&findings, "move the type to the lower file, or hand it in as a parameter.");
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     let scripts = text_files("scripts", &[""]).into_iter().chain(text_files(".ci", &[""]));

@@ -192,11 +192,11 @@ fn a_key_file_that_cannot_be_used_is_found_by_the_check() {
 
 #[test]
 fn a_wrong_configuration_exits_with_64_and_prints_every_error() {
-    let world = World::with_config(r#"{"otp-length": 3, "otp_timeout": 3, "shards": "many"}"#);
+    let world = World::with_config(r#"{"otp-length": 3, "otp_timeout": 3, "max-numbers": "many"}"#);
     for arguments in [&[][..], &["--check"], &["--print-config"]] {
         let ran = world.runs(arguments);
         assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{arguments:?}");
-        for part in ["2 errors", "otp-length = 3", "shards = \"many\"", "warning", "otp-timeout"] {
+        for part in ["2 errors", "otp-length = 3", "max-numbers = \"many\"", "warning", "otp-timeout"] {
             assert!(ran.err.contains(part), "no {part:?} in:\n{}", ran.err);
         }
     }

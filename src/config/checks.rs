@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::context::{ConfigErrors, Context, Report};
+use super::context::Context;
+use super::forms::{Form as _, ListenAddress, WorkflowStep, is_exposed, workflow_text};
 use super::guard::GuardSettings;
-use super::kind::{Kind, quoted, shown_json};
-use super::settings::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, Pricing,
-    RetrySettings, WorkflowStep,
-};
-use super::sources::LISTEN_FLAG;
-use super::values::{HostPort, Workflow, is_exposed};
+use super::layers::LISTEN_FLAG;
+use super::report::{ConfigErrors, Report, quoted, shown_json};
+use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Pricing, RetrySettings};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
@@ -69,7 +66,7 @@ pub fn simulator(
 }
 
 pub fn warn_of_redis(c: &mut Context) {
-    let names: Vec<&str> = c.raw.redis.iter().copied().collect();
+    let names: Vec<&str> = c.layers.redis.iter().copied().collect();
     if !names.is_empty() {
         c.report.warn(format!("{} ignored: onceward needs no Redis", names.join(", ")));
     }
@@ -135,14 +132,6 @@ pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Contex
                        was pressed";
         c.wrong("voice-gate", None, problem);
     }
-    let BreakerSettings { open_for, longest, .. } = delivery.breaker;
-    if longest < open_for {
-        let [longest, open_for] = [longest, open_for].map(humantime::format_duration);
-        let [of_longest, of_open_for] = ["breaker-longest", "breaker-open-for"].map(|key| c.origin(key));
-        let problem = format!("it must not be shorter than breaker-open-for, which is {open_for}");
-        let origin = format!("{of_longest} and {of_open_for}");
-        c.report.wrong("breaker-longest", longest.to_string(), problem, origin);
-    }
 }
 
 /// Checks the settings against the gateways and the life of a code.
@@ -189,7 +178,7 @@ fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &m
                 )
             }
         };
-        c.wrong("workflow", Some(quoted(&Workflow::text(&delivery.workflow))), problem);
+        c.wrong("workflow", Some(quoted(&workflow_text(&delivery.workflow))), problem);
     }
     if delivery.public_url.is_none() {
         c.report.warn(
@@ -257,11 +246,11 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
 
 /// The address to listen on and where it came from. `None` after an error.
 pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
-    if let Some(flag) = c.raw.values.get(LISTEN_FLAG) {
-        let address = HostPort::of(flag).flatten();
+    if let Some(flag) = c.layers.values.get(LISTEN_FLAG) {
+        let address = flag.as_str().and_then(|text| ListenAddress::read(text.trim()));
         if address.is_none() {
             let given = shown_json(flag);
-            c.wrong(LISTEN_FLAG, Some(given), format!("it must be {}", HostPort::accepted()));
+            c.wrong(LISTEN_FLAG, Some(given), format!("it must be {}", ListenAddress::accepted()));
         }
         return Some((address?, c.origin(LISTEN_FLAG)));
     }

@@ -5,42 +5,46 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use schemars::{JsonSchema, json_schema};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::context::Context;
-use super::kind::{As, MINUTE, Span, kinds};
-use super::values::{FilePath, HostPort, is_name};
+use super::forms::{Form as _, ListenAddress, MINUTE, Span, checked, form, is_name};
 
 /// One node of several that share an etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterSettings {
     /// URLs of etcd's members, all http or all https, without a path.
-    #[serde(with = "As::<EtcdUrls>")]
+    #[serde(deserialize_with = "etcd_urls")]
     pub etcd: Vec<String>,
     /// This node's name: 1 to 64 letters, digits, `-` and `_`. No other node has it.
-    #[serde(with = "As::<NodeName>")]
+    #[serde(deserialize_with = "node_name")]
     pub node: String,
     /// Where other nodes reach this one: host:port.
-    #[serde(with = "As::<NodeAddress>")]
+    #[serde(deserialize_with = "node_address")]
     pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
-    #[serde(default, with = "As::<Option<FilePath>>")]
+    #[serde(default, with = "form")]
+    #[schemars(with = "Option<String>")]
     pub etcd_ca: Option<PathBuf>,
     /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
-    #[serde(default, with = "As::<Option<FilePath>>")]
+    #[serde(default, with = "form")]
+    #[schemars(with = "Option<String>")]
     pub etcd_cert: Option<PathBuf>,
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
-    #[serde(default, with = "As::<Option<FilePath>>")]
+    #[serde(default, with = "form")]
+    #[schemars(with = "Option<String>")]
     pub etcd_key: Option<PathBuf>,
     /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
     /// trusts.
-    #[serde(default, with = "As::<Option<FilePath>>")]
+    #[serde(default, with = "form")]
+    #[schemars(with = "Option<String>")]
     pub peer_ca: Option<PathBuf>,
     /// For how long a request waits for an owner. Then it is answered 503.
-    #[serde(default = "default_wait", with = "As::<Span<10, MINUTE>>")]
+    #[serde(default = "default_wait", with = "Span::<10, MINUTE>")]
     pub wait: Duration,
 }
 
@@ -49,36 +53,33 @@ const fn default_wait() -> Duration {
     Duration::from_secs(4)
 }
 
-/// Members of etcd.
-const MOST: usize = 9;
+fn etcd_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    const MOST: usize = 9;
+    let urls = Vec::<String>::deserialize(from)?;
+    let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
+    // `HTTP://host` and `http://host:80/` are the same member.
+    let different: HashSet<_> = urls.iter().map(|url| Url::parse(url).ok()).collect();
+    let fits = (1..=MOST).contains(&urls.len()) && different.len() == urls.len();
+    if fits && (are_all("http") || are_all("https")) {
+        return Ok(urls);
+    }
+    Err(D::Error::custom(
+        "must be a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, a \
+         name or a password, such as [\"http://10.0.0.11:2379\"]",
+    ))
+}
 
-kinds! {
-    EtcdUrls -> Vec<String>,
-        "a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, a name or a \
-         password, such as [\"http://10.0.0.11:2379\"]",
-        json_schema!({
-            "type": "array", "minItems": 1, "maxItems": MOST, "uniqueItems": true, "items": { "type": "string" },
-        });
-        any |value| {
-            let urls: Vec<String> = serde_json::from_value(value.clone()).ok()?;
-            let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
-            // `HTTP://host` and `http://host:80/` are the same member.
-            let different: HashSet<_> = urls.iter().map(|url| Url::parse(url).ok()).collect();
-            let fits = (1..=MOST).contains(&urls.len()) && different.len() == urls.len();
-            (fits && (are_all("http") || are_all("https"))).then_some(urls)
-        };
+fn node_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    checked(from, "1 to 64 letters, digits, - and _", |text| is_name(text).then(|| text.to_owned()))
+}
 
-    NodeName -> String, "1 to 64 letters, digits, - and _",
-        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" });
-        raw |text| is_name(text).then(|| text.to_owned());
-
-    NodeAddress -> String,
-        "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface";
-        raw |text| {
-            let address = HostPort::read(text).flatten()?;
-            let is_every = address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
-            (!address.host.is_empty() && !is_every && address.port != 0).then(|| text.to_owned())
-        };
+fn node_address<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let accepted = "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface";
+    checked(from, accepted, |text| {
+        let address = ListenAddress::read(text)?;
+        let is_every = address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        (!address.host.is_empty() && !is_every && address.port != 0).then(|| text.to_owned())
+    })
 }
 
 fn is_member(url: &str, scheme: &str) -> bool {
@@ -127,8 +128,8 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::settings::Inputs;
-    use super::super::sources::{Overrides, Program, Sources};
+    use super::super::layers::{Overrides, Program, Sources};
+    use super::super::load;
     use super::*;
 
     /// The settings, or the members that are wrong.
@@ -138,24 +139,17 @@ mod tests {
         change(&mut value);
         let values = [("cluster".to_owned(), value)].into_iter().collect();
         let program = Program { values, alone: true, ..Program::default() };
-        let overrides = Overrides { program, ..Overrides::default() };
-        let sources = Sources {
+        let loaded = load(&Sources {
             config_file: None,
             working_dir: PathBuf::new(),
             environment: BTreeMap::new(),
-            overrides,
+            overrides: Overrides { program, ..Overrides::default() },
             parallelism: 1,
-        };
-        let mut c = Context::of(&sources, true);
-        let settings = c.read::<Inputs>().cluster;
-        if let (Some(settings), 0) = (&settings, c.report.error_count()) {
-            check(settings, &mut c);
-        }
-        let errors = c.report.finish().err();
-        errors.map_or(Ok(settings), |errors| {
+        });
+        loaded.map(|loaded| loaded.settings.cluster).map_err(|errors| {
             let mut subjects: Vec<String> = errors.iter().map(|error| error.subject.clone()).collect();
             subjects.sort();
-            Err(subjects)
+            subjects
         })
     }
 

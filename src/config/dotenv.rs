@@ -17,12 +17,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::context::Report;
-use super::schema::{PREFIX, shared_prefixes};
-use super::sources::read_text;
+use super::report::Report;
+
+/// The prefix of this server's variables.
+pub const PREFIX: &str = "ONCEWARD_";
+
+/// The prefixes of the variables that other programs may have too: those of gateways, and about traces.
+pub const SHARED_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "OTEL_"];
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
 /// wins, as it does in the Redis version and in the tutorial.
@@ -88,7 +93,7 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
 /// Whether a line has the name of a used variable where a name could be.
 fn is_used(line: &str) -> bool {
     let front = line.split(['=', ':']).next().unwrap_or_default();
-    let has_prefix = [PREFIX].into_iter().chain(shared_prefixes()).any(|prefix| front.contains(prefix));
+    let has_prefix = [PREFIX].into_iter().chain(SHARED_PREFIXES).any(|prefix| front.contains(prefix));
     has_prefix || front.split_whitespace().any(|word| ["HOST", "PORT"].contains(&word))
 }
 
@@ -101,6 +106,32 @@ fn numbered(lines: &[usize]) -> String {
         ([front @ .., last], 0) => format!("lines {} and {last}", front.join(", ")),
         (shown, more) => format!("lines {} and {more} more", shown.join(", ")),
     }
+}
+
+/// Whether users other than the owner and the group of a file can read it.
+pub fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
+}
+
+/// The text of a file; `Ok(None)` if the file does not exist.
+pub fn read_text(path: &Path) -> Result<Option<String>, String> {
+    /// Far more than any of these files needs; a device or a wrong path must not fill the memory.
+    const LARGEST: u64 = 1024 * 1024;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("it cannot be read: {error}")),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        return Err(format!(
+            "it is larger than {LARGEST} bytes, so it is probably not the file that is meant"
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    // Some editors put a byte order mark in front, which neither JSON nor .env allows.
+    Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -3,55 +3,37 @@
 //! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message
 //! that silently goes nowhere is the worst outcome of a forgotten variable.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use reqwest::header::HeaderMap;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use super::context::Context;
-use super::http_gateway;
-use super::kind::{As, Choice, Kind as _, settings};
+#[cfg(feature = "server")]
+use super::dotenv::SHARED_PREFIXES;
+use super::forms::{
+    account_token, form, hidden, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
+    is_twilio_sid, note, optional, own_number, shortened_id, token, twilio_id,
+};
+use super::layers::OwnGateway;
 use super::named_gateways;
-use super::schema::{nearest, properties, schema_of, suggestion};
-use super::services::ConfiguredService;
-use super::settings::{GatewaySettings, HookSettings, Inputs};
-use super::sources::OwnGateway;
-use super::traces::TraceSampler;
-use super::values::{
-    AccountSid, AccountToken, BaseUrl, HookKey, HookKeys, OtlpHeaders, OwnNumber, Password, SenderNumber,
-    Share, SpansUrl, StandardHookKeys, Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_host_of,
-    is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
-};
-use crate::domain::{
-    Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, ServiceId, Sid, SidKind,
-};
+use super::read::members;
+use super::settings::{GatewaySettings, Inputs};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
 use crate::gateway::{
     ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     VariableReader, WhatsAppSender,
 };
 
-/// The prefixes of gateways' variables, and whose they are.
-pub static PREFIXES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
-    let own = |(gateway, _): (GatewayName, Value)| {
-        (format!("{gateway}_").to_ascii_uppercase(), gateway.to_string())
-    };
-    let pair = |prefix: &str, owner: &str| (prefix.to_owned(), owner.to_owned());
-    let custom = pair("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)");
-    std::iter::once(pair("TWILIO_", "Twilio"))
-        .chain(declared().into_iter().map(own))
-        .chain([custom])
-        .collect()
-});
-
 /// The prefixes of gateways' variables.
 #[cfg(feature = "server")]
 pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
-    PREFIXES.iter().map(|(prefix, _)| prefix.as_str())
+    SHARED_PREFIXES.into_iter().filter(|prefix| *prefix != "OTEL_")
 }
 
 /// The gateways that have variables and nothing else, each with the schema of its settings.
@@ -60,7 +42,7 @@ pub fn declared() -> Vec<(GatewayName, Value)> {
 
     impl VariableReader for Schemas {
         fn read<T: JsonSchema>(&mut self, gateway: GatewayName) -> Option<T> {
-            self.0.push((gateway, schema_of::<T>().to_value()));
+            self.0.push((gateway, schema_for!(T).to_value()));
             None
         }
     }
@@ -70,10 +52,35 @@ pub fn declared() -> Vec<(GatewayName, Value)> {
     schemas.0
 }
 
+/// The names of their variables.
+pub fn declared_variables() -> Vec<&'static str> {
+    struct Variables(Vec<&'static str>);
+
+    impl VariableReader for Variables {
+        fn read<T: DeserializeOwned>(&mut self, _: GatewayName) -> Option<T> {
+            self.0.extend(members::<T>());
+            None
+        }
+    }
+
+    let mut variables = Variables(Vec::new());
+    ProviderSettings::of_variables(&mut variables);
+    variables.0
+}
+
 impl VariableReader for Context {
     fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, _: GatewayName) -> Option<T> {
-        let is_begun = properties::<T>().keys().any(|name| self.is_given(name));
-        if is_begun { self.read_given() } else { None }
+        let names = members::<T>();
+        let given = self.layers.values.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        let given: serde_json::Map<_, _> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let schema = schema_for!(T).to_value();
+        // What is missing is noted when all gateways are known.
+        if given.is_empty() || variables_of(&schema).0.iter().any(|name| !given.contains_key(*name)) {
+            return None;
+        }
+        let settings: T = self.object("", given.into())?;
+        self.show(&settings);
+        Some(settings)
     }
 }
 
@@ -86,58 +93,67 @@ fn variables_of(schema: &Value) -> (Vec<&str>, Vec<&str>) {
     (needed, further)
 }
 
-settings! {
-    /// The variables whose values may be in files. A field is a variable.
-    pub struct Variables {
-        /// The gateways that have variables and nothing else.
-        #[serde(skip)]
-        pub providers: Vec<ProviderSettings>,
-        /// SID of this server's own account, which API clients may authenticate with.
-        "ONCEWARD_ACCOUNT_SID" pub onceward_account_sid: Option<Sid> as "As::<Option<AccountSid>>",
-        /// Auth token of this server's own account.
-        "ONCEWARD_AUTH_TOKEN" pub onceward_auth_token: Option<SecretString> as "As::<Option<AccountToken>>",
-        /// The account's SID.
-        "TWILIO_ACCOUNT_SID" twilio_account_sid: Option<String> as "As::<Option<TwilioSid<'A', 'C'>>>",
-        /// The account's auth token.
-        "TWILIO_AUTH_TOKEN" twilio_auth_token: Option<SecretString> as "As::<Option<Token>>",
-        /// Whom messages come from.
-        "TWILIO_PHONE_NUMBER" twilio_phone_number: Option<String> as "As::<Option<SenderNumber>>",
-        /// A messaging service instead of a number.
-        "TWILIO_MESSAGING_SERVICE_SID" twilio_messaging_service_sid: Option<String> as "As::<Option<TwilioSid<'M', 'G'>>>",
-        /// The SID of a Verify service.
-        "TWILIO_SERVICES_ID" twilio_services_id: Option<String> as "As::<Option<TwilioSid<'V', 'A'>>>",
-        /// The number that calls.
-        "TWILIO_VOICE_NUMBER" twilio_voice_number: Option<PhoneNumber> as "As::<Option<OwnNumber>>",
-        /// The number of WhatsApp messages.
-        "TWILIO_WHATSAPP_NUMBER" twilio_whatsapp_number: Option<PhoneNumber> as "As::<Option<OwnNumber>>",
-        /// Where Twilio's APIs answer.
-        "TWILIO_BASE_URL" twilio_base_url: Option<Arc<str>> as "As::<Option<BaseUrl>>",
-        /// Replaces `{username}`.
-        "HTTP_GATEWAY_USERNAME" pub http_gateway_username: Option<SecretString> as "As::<Option<Password>>",
-        /// Replaces `{password}`.
-        "HTTP_GATEWAY_PASSWORD" pub http_gateway_password: Option<SecretString> as "As::<Option<Password>>",
-        /// Replaces `{token}`.
-        "HTTP_GATEWAY_TOKEN" pub http_gateway_token: Option<SecretString> as "As::<Option<Password>>",
-        /// Secrets of Supabase's Send SMS hook, as Supabase shows them: v1,whsec_ and Base64. Several are separated by |, and
-        /// each may begin with its service and a colon. Without one the service is default.
-        "SUPABASE_HOOK_SECRETS" supabase_hook_secrets: Vec<HookKey> as "As::<StandardHookKeys>",
-        /// Signing keys of Zitadel's HTTP providers, in the same form.
-        "ZITADEL_HOOK_KEYS" zitadel_hook_keys: Vec<HookKey> as "As::<HookKeys>",
-        /// Signing keys of Logto's web hooks, in the same form.
-        "LOGTO_HOOK_KEYS" logto_hook_keys: Vec<HookKey> as "As::<HookKeys>",
-        /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
-        /// it. Without it no request is traced.
-        "OTEL_EXPORTER_OTLP_ENDPOINT" pub otel_exporter_otlp_endpoint: Option<Url> as "As::<Option<SpansUrl>>",
-        /// Headers of requests to the collector, such as its key.
-        "OTEL_EXPORTER_OTLP_HEADERS" pub otel_exporter_otlp_headers: Option<HeaderMap> as "As::<Option<OtlpHeaders>>",
-        /// Name of this server in traces. Without it `onceward`.
-        "OTEL_SERVICE_NAME" pub otel_service_name: Option<String> as "As::<Option<TraceName>>",
-        /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
-        "OTEL_TRACES_SAMPLER" pub otel_traces_sampler: Option<TraceSampler> as "As::<Option<Choice<TraceSampler>>>",
-        /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
-        "OTEL_TRACES_SAMPLER_ARG" pub otel_traces_sampler_arg: Option<f64> as "As::<Option<Share>>",
-    }
+/// The variables of this server's own account and of Twilio. Their values may be in files.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct Variables {
+    /// SID of this server's own account, which API clients may authenticate with.
+    #[serde(with = "form")]
+    #[schemars(with = "String")]
+    pub onceward_account_sid: Option<Sid>,
+    /// Auth token of this server's own account.
+    #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    pub onceward_auth_token: Option<SecretString>,
+    /// The account's SID.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_account_sid: Option<String>,
+    /// The account's auth token.
+    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    twilio_auth_token: Option<SecretString>,
+    /// Whom messages come from.
+    #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]
+    twilio_phone_number: Option<String>,
+    /// A messaging service instead of a number.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_messaging_service_sid: Option<String>,
+    /// The SID of a Verify service.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_services_id: Option<String>,
+    /// The number that calls.
+    #[serde(with = "form")]
+    #[schemars(with = "String")]
+    twilio_voice_number: Option<PhoneNumber>,
+    /// The number of WhatsApp messages.
+    #[serde(with = "form")]
+    #[schemars(with = "String")]
+    twilio_whatsapp_number: Option<PhoneNumber>,
+    /// Where Twilio's APIs answer.
+    #[serde(with = "form")]
+    #[schemars(with = "String")]
+    twilio_base_url: Option<Arc<str>>,
 }
+
+/// Whom messages of Twilio come from.
+fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted =
+        "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix";
+    optional(from, accepted, |text| {
+        note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':'))
+    })
+}
+
+/// A number is masked, a name is shown as it is.
+#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    let shown =
+        |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
+    sender.as_ref().map(shown).serialize(to)
+}
+
+/// The time that a phone rings.
+const RING_FOR: Duration = Duration::from_secs(25);
 
 /// Where APIs answer, unless another address is given.
 const API_URL: &str = "https://api.twilio.com";
@@ -160,8 +176,7 @@ fn needs(name: GatewayName) -> (String, String) {
             of_twilio("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
         }
         GatewayName::TwilioVerify => of_twilio(SERVICES_ID),
-        GatewayName::Http => ("http-gateway".to_owned(), "\"http-gateway\" in config.json".to_owned()),
-        GatewayName::Named(_) => {
+        GatewayName::Http | GatewayName::Named(_) => {
             (format!("gateways.{name}"), format!("\"{name}\" in \"gateways\" of config.json"))
         }
         _ => {
@@ -189,36 +204,6 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
-    /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
-    /// is not repeated: it may be a part of a key.
-    pub fn check_hooks(&self, services: &[ConfiguredService], c: &mut Context) {
-        let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
-        for (variable, keys) in [
-            ("SUPABASE_HOOK_SECRETS", &self.supabase_hook_secrets),
-            ("ZITADEL_HOOK_KEYS", &self.zitadel_hook_keys),
-            ("LOGTO_HOOK_KEYS", &self.logto_hook_keys),
-        ] {
-            let names = keys.iter().map(|key| key.service.as_str());
-            let is_known = |name: &str| {
-                known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some()
-            };
-            for name in names.filter(|name| !is_known(name)) {
-                let hint = suggestion(nearest(name, known()));
-                c.wrong(variable, None, format!(
-                    "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...){hint}"
-                ));
-            }
-        }
-    }
-
-    pub fn hooks(&self) -> HookSettings {
-        HookSettings {
-            supabase: self.supabase_hook_secrets.clone(),
-            zitadel: self.zitadel_hook_keys.clone(),
-            logto: self.logto_hook_keys.clone(),
-        }
-    }
-
     /// Whether Twilio itself answers, whose ids and senders have forms that those of a private gateway need not have.
     fn is_twilio(&self) -> bool {
         self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
@@ -252,7 +237,7 @@ impl Variables {
                 account: account(api.clone()),
                 sender,
                 whatsapp,
-                feedback: inputs.conversion_feedback,
+                feedback: false,
             }));
         }
         let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
@@ -261,7 +246,7 @@ impl Variables {
                 account: account(api),
                 from: from.e164(),
                 gate: inputs.voice_gate,
-                ring_for: inputs.voice_ring_for,
+                ring_for: RING_FOR,
             }));
         }
         if let Some(service_sid) = self.twilio_services_id.clone() {
@@ -287,10 +272,10 @@ impl Variables {
     /// Notes what cannot be Twilio's. The id of a Verify service is an error only where it is used: the Redis version's
     /// files have one that nothing uses.
     fn check_forms(&self, inputs: &Inputs, c: &mut Context) {
-        check_sid::<'A', 'C'>("TWILIO_ACCOUNT_SID", self.twilio_account_sid.as_deref(), c);
-        check_sid::<'M', 'G'>(MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
+        check_sid("AC", "TWILIO_ACCOUNT_SID", self.twilio_account_sid.as_deref(), c);
+        check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
         if self.twilio_whatsapp_number.is_some() {
-            check_sid::<'H', 'X'>("whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
+            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
         }
         if let Some(token) = &self.twilio_auth_token {
             check_token(token.expose_secret(), c);
@@ -331,9 +316,10 @@ impl Variables {
     }
 }
 
-fn check_sid<const A: char, const B: char>(variable: &str, sid: Option<&str>, c: &mut Context) {
-    if sid.is_some_and(|sid| !is_twilio_sid(&format!("{A}{B}"), sid)) {
-        c.wrong(variable, None, format!("it must be {}", TwilioSid::<A, B>::accepted()));
+fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Context) {
+    if sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)) {
+        let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
+        c.wrong(variable, None, problem);
     }
 }
 
@@ -363,7 +349,7 @@ fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
 fn warn_of_exposed_urls(schema: &Value, c: &mut Context) {
     for (variable, schema) in schema["properties"].as_object().into_iter().flatten() {
         let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
-        let url = c.raw.values.get(variable).and_then(Value::as_str).filter(|_| is_url).map(str::to_owned);
+        let url = c.layers.values.get(variable).and_then(Value::as_str).filter(|_| is_url).map(str::to_owned);
         warn_if_exposed(variable, url.as_deref().unwrap_or_default(), c);
     }
 }
@@ -376,7 +362,7 @@ pub fn warn_of_stand_ins(c: &mut Context) {
         defaults.filter_map(|(variable, schema)| Some((variable.as_str(), schema["default"].as_str()?)));
     for (variable, default) in defaults.chain([(BASE_URL, API_URL)]) {
         let Some(provider) = domain_of(default) else { continue };
-        let url = c.raw.values.get(variable).and_then(Value::as_str);
+        let url = c.layers.values.get(variable).and_then(Value::as_str);
         if let Some(url) = url.filter(|url| !is_host_of(&provider, url)) {
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
@@ -417,7 +403,7 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
         return false;
     }
     let problem = format!("{problem}. Set all of them, or none of them to do without {gateway}");
-    let mut origins: Vec<&str> = variables().filter_map(|name| c.raw.origin(name)).collect();
+    let mut origins: Vec<&str> = variables().filter_map(|name| c.layers.origin(name)).collect();
     origins.dedup();
     let origin = origins.join("; ");
     c.report.wrong(gateway, None, problem, origin);
@@ -427,11 +413,11 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &mut Inputs,
-    variables: &mut Variables,
+    (variables, declared_providers): (&Variables, Vec<ProviderSettings>),
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
-    let before = c.report.error_count();
+    let before = c.report.errors.len();
     let mut providers = variables.twilio(inputs, c);
     for (gateway, schema) in declared() {
         let (needed, further) = variables_of(&schema);
@@ -440,16 +426,14 @@ pub fn assemble(
             warn_of_exposed_urls(&schema, c);
         }
     }
-    providers.append(&mut variables.providers);
-    providers
-        .extend(http_gateway::read(inputs.http_gateway.take(), variables, c).map(ProviderSettings::Http));
+    providers.extend(declared_providers);
     let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
     providers.extend(named.into_iter().map(ProviderSettings::Http));
     let own = c.own_gateways.clone();
     let mut gateways = GatewaySettings { providers, own, ..GatewaySettings::simulator() };
     gateways.check_own(c);
     // Of a gateway that is wrong nothing else follows.
-    if c.report.error_count() > before {
+    if c.report.errors.len() > before {
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
@@ -552,7 +536,7 @@ impl GatewaySettings {
             ProviderSettings::TwilioVoice(_) => calls_through_twilio,
             ProviderSettings::TwilioVerify(verify) if variables.is_twilio() => {
                 if routing.names(GatewayName::TwilioVerify) {
-                    check_sid::<'V', 'A'>(SERVICES_ID, Some(&verify.service_sid), c);
+                    check_sid("VA", SERVICES_ID, Some(&verify.service_sid), c);
                 }
                 is_twilio_sid("VA", &verify.service_sid)
             }
@@ -583,7 +567,7 @@ fn check_channels(gateways: &GatewaySettings, calls: bool, gate: bool, c: &mut C
     } else if calls {
         let problem = format!(
             "it is true, and no gateway of otp-sms-provider can call. For Twilio {how}; or name TwilioVerify or Sinch; or \
-             give http-gateway the channel \"call\""
+             give a gateway of \"gateways\" the channel \"call\""
         );
         c.wrong("voice", None, problem);
     }

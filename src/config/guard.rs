@@ -3,64 +3,82 @@
 use std::collections::BTreeSet;
 
 use onceward_core::guard::{GuardRules, Mode};
-use schemars::json_schema;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 
-use super::kind::{As, Choice, Spelled, Whole, kinds, settings, text_of};
+use super::forms::{Formed as _, Whole, form, optional};
 use super::prices::micros;
 use crate::domain::Region;
 
-settings! {
-    /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct GuardSettings {
-        /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
-        /// `off` keeps no allowances.
-        pub mode: Option<Mode> as "As::<Option<Choice<Mode>>>",
-        /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
-        /// then costs twice as much.
-        pub tolerance: Option<u32> as "As::<Option<Whole<0, 10, u32>>>",
-        /// Floor of the allowance of all unproven countries together.
-        ///
-        /// They verify fewer than 10 numbers a day.
-        pub unproven: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Unverified messages to one number. Refilled over a day.
-        pub sends_per_number: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Messages in an hour of UTC.
-        pub messages_per_hour: Option<u64> as "As::<Option<MessageLimit>>",
-        /// Messages in a day of UTC.
-        pub messages_per_day: Option<u64> as "As::<Option<MessageLimit>>",
-        /// Money in a day of UTC, by the key `prices`, with at most six decimals.
-        pub money_per_day: Option<u64> as "As::<Option<Money>>",
-        /// The only countries that get messages, by their two letters. By default all.
-        pub allowed_countries: Option<BTreeSet<Region>> as "As::<Option<AllowedCountries>>",
-        /// Countries that get no messages, by their two letters.
-        pub blocked_countries: Option<BTreeSet<Region>> as "As::<Option<Countries>>",
-        /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
-        pub number_types: Option<Mode> as "As::<Option<Choice<Mode>>>",
-        /// Text messages to landlines.
-        ///
-        /// A call takes their place where `voice-fallback` allows it.
-        pub landlines: Option<Mode> as "As::<Option<Choice<Mode>>>",
-    }
+/// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct GuardSettings {
+    /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
+    /// `off` keeps no allowances.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    pub mode: Option<Mode>,
+    /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
+    /// then costs twice as much.
+    #[serde(deserialize_with = "Whole::<0, 10>::option")]
+    #[schemars(with = "Whole::<0, 10>")]
+    pub tolerance: Option<u32>,
+    /// Messages in an hour of UTC, or `off`.
+    #[serde(with = "messages")]
+    #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
+    pub messages_per_hour: Option<u64>,
+    /// Messages in a day of UTC, or `off`.
+    #[serde(with = "messages")]
+    #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
+    pub messages_per_day: Option<u64>,
+    /// Money in a day of UTC, by the key `prices`, with at most six decimals, or `off`.
+    #[serde(with = "money")]
+    #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
+    pub money_per_day: Option<u64>,
+    /// The only countries that get messages, by their two letters. By default all.
+    #[serde(deserialize_with = "allowed_countries", serialize_with = "form::serialize")]
+    #[schemars(with = "Vec<String>")]
+    pub allowed_countries: Option<BTreeSet<Region>>,
+    /// Countries that get no messages, by their two letters.
+    #[serde(with = "form")]
+    #[schemars(with = "Vec<String>")]
+    pub blocked_countries: Option<BTreeSet<Region>>,
+    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    pub number_types: Option<Mode>,
+    /// Text messages to landlines.
+    ///
+    /// A call takes their place where `voice-fallback` allows it.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    pub landlines: Option<Mode>,
+    /// Bounds that only tests replace.
+    #[serde(skip)]
+    pub sends_per_number: Option<u32>,
+    #[serde(skip)]
+    pub unproven: Option<u32>,
 }
-
-/// Settings of earlier versions, which have become constants.
-pub(super) const FORMER_FLOORS: [&str; 4] = ["prefix", "address", "network", "country"];
 
 impl GuardSettings {
     /// These rules, with what is given here.
     pub fn rules(&self, base: &GuardRules) -> GuardRules {
-        macro_rules! rules {
-            ($($key:ident)*) => {
-                GuardRules {
-                    floors: base.floors,
-                    allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
-                    $($key: self.$key.clone().unwrap_or_else(|| base.$key.clone())),*
-                }
-            };
+        GuardRules {
+            mode: self.mode.unwrap_or(base.mode),
+            tolerance: self.tolerance.unwrap_or(base.tolerance),
+            number_types: self.number_types.unwrap_or(base.number_types),
+            landlines: self.landlines.unwrap_or(base.landlines),
+            allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
+            blocked_countries: self
+                .blocked_countries
+                .clone()
+                .unwrap_or_else(|| base.blocked_countries.clone()),
+            sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
+            unproven: self.unproven.unwrap_or(base.unproven),
+            floors: base.floors,
         }
-        rules!(mode number_types landlines blocked_countries sends_per_number tolerance unproven)
     }
 
     /// What the guard refuses and the Redis version sent, for an operator who comes from there.
@@ -88,67 +106,56 @@ impl GuardSettings {
     }
 }
 
-impl Spelled for Mode {
-    const NAMES: &'static [(&'static str, Self)] = &[
-        (Self::Off.as_str(), Self::Off),
-        (Self::Record.as_str(), Self::Record),
-        (Self::Block.as_str(), Self::Block),
-    ];
-}
-
 const NO_LIMIT: u64 = u64::MAX;
 
-/// The largest [`MessageLimit`].
-const MAX_MESSAGES: u64 = 1_000_000_000;
+const MOST_MESSAGES: u64 = 1_000_000_000;
 
-kinds! {
-    MessageLimit -> u64, "a whole number from 1 to 1000000000, or \"off\"", json_schema!({ "anyOf": [
-        { "type": "integer", "minimum": 1, "maximum": MAX_MESSAGES },
-        { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
-    ]});
-        text |text| if text.eq_ignore_ascii_case("off") {
-            Some(NO_LIMIT)
-        } else {
-            text.parse().ok().filter(|limit| (1..=MAX_MESSAGES).contains(limit))
-        };
-        |limit| if *limit == NO_LIMIT { json!("off") } else { json!(limit) };
+fn is_off(text: &str) -> bool {
+    text.eq_ignore_ascii_case("off")
+}
 
-    /// In millionths.
-    Money -> u64, "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"", json_schema!({ "anyOf": [
-        { "type": "number", "exclusiveMinimum": 0 },
-        { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
-    ]});
-        text |text| if text.eq_ignore_ascii_case("off") { Some(NO_LIMIT) } else { micros(text).filter(|limit| *limit > 0) };
-        |limit| if *limit == NO_LIMIT {
-            "off".to_owned()
-        } else {
-            format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000)
-        };
+/// A number of messages, or `off`.
+mod messages {
+    use super::{Deserializer, MOST_MESSAGES, NO_LIMIT, Serialize as _, Serializer, is_off, json, optional};
 
-    Countries -> BTreeSet<Region>,
-        "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
-        json_schema!({ "anyOf": [
-            { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
-            { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },
-        ]});
-        any |value| match value {
-            Value::Array(items) => items.iter().map(|item| Region::parse(text_of(item)?.trim())).collect(),
-            Value::String(text) => text.split(',').map(|item| Region::parse(item.trim())).collect(),
-            _ => None,
-        };
-        |countries| countries.iter().map(Region::to_string).collect::<Vec<_>>().join(",");
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        optional(from, "a whole number from 1 to 1000000000, or \"off\"", |text| match text.parse() {
+            _ if is_off(text) => Some(NO_LIMIT),
+            limit => limit.ok().filter(|limit| (1..=MOST_MESSAGES).contains(limit)),
+        })
+    }
 
-    /// An empty list would refuse every message.
-    AllowedCountries -> BTreeSet<Region>,
-        "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK); without \
-         the key, every country gets messages",
-        {
-            let mut schema = Countries::schema();
-            if let Some(list) = schema.pointer_mut("/anyOf/0") {
-                list["minItems"] = json!(1);
-            }
-            schema
-        };
-        any |value| Countries::of(value).filter(|countries| !countries.is_empty());
-        |countries| Countries::shown(countries);
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        limit.map(|limit| if limit == NO_LIMIT { json!("off") } else { json!(limit) }).serialize(to)
+    }
+}
+
+/// Money in millionths, or `off`.
+mod money {
+    use super::{Deserializer, NO_LIMIT, Serialize as _, Serializer, is_off, micros, optional};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        let accepted = "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"";
+        optional(from, accepted, |text| match micros(text) {
+            _ if is_off(text) => Some(NO_LIMIT),
+            limit => limit.filter(|limit| *limit > 0),
+        })
+    }
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        let shown = |limit: u64| format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000);
+        limit.map(|limit| if limit == NO_LIMIT { "off".to_owned() } else { shown(limit) }).serialize(to)
+    }
+}
+
+/// An empty list would refuse every message.
+fn allowed_countries<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeSet<Region>>, D::Error> {
+    let countries: Option<BTreeSet<Region>> = Option::read_from(from)?;
+    if countries.as_ref().is_some_and(BTreeSet::is_empty) {
+        let problem = "must be a list of at least one country; without the key, every country gets messages";
+        return Err(serde::de::Error::custom(problem));
+    }
+    Ok(countries)
 }

@@ -8,18 +8,23 @@ use serde_json::Value;
 
 use super::checks;
 use super::cluster::{self, ClusterSettings};
-use super::context::{ConfigErrors, Context, Effective};
-use super::gateways::{self, Variables};
-use super::kind::{Kind, quoted};
+use super::context::Context;
+use super::forms::{BRAND, is_brand};
+use super::gateways::{self, Variables, declared_variables};
+use super::guard::GuardSettings;
+use super::hooks::HookSettings;
+use super::layers::{Names, Sources};
+use super::read::members;
+use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Settings, StorageSettings, TlsFiles,
+    AttemptLogSettings, Bounds, DeliverySettings, Inputs, ListenAddress, ListenSettings, LogSettings,
+    NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
 };
-use super::sources::Sources;
-use super::values::Brand;
+use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
-use crate::engine::Policy;
+use crate::engine::{Policy, SendOptions};
 use crate::gateway::ProviderSettings;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
 
@@ -52,35 +57,83 @@ const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 /// config.json, then the defaults. Fails with everything that cannot be read at once, else with everything that does not
 /// fit together.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let (mut c, keys, variables) = read(sources, true)?;
-    let settings = resolve(keys, variables, &sources.working_dir, &mut c);
+    let (mut c, keys) = read(sources, true)?;
+    let settings = resolve(keys, &sources.working_dir, sources.parallelism, &mut c);
+    #[cfg(debug_assertions)]
+    let settings = settings.with_bounds_of_test(sources);
     let warnings = c.report.finish()?;
-    let is_from_redis = !c.raw.redis.is_empty();
+    let is_from_redis = !c.layers.redis.is_empty();
     Ok(Loaded { settings, warnings, effective: c.rows, is_from_redis })
 }
 
-/// Every key and variable by itself. `credentials` says whether errors in the environment count.
-fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variables), ConfigErrors> {
-    let mut c = Context::of(sources, credentials);
+/// Every section by itself.
+struct Keys {
+    inputs: Inputs,
+    log: LogSettings,
+    storage: StorageSettings,
+    delivery: DeliverySettings,
+    attempt_log: AttemptLogSettings,
+    pricing: Pricing,
+    proxies: ProxySettings,
+    bounds: Bounds,
+    variables: Variables,
+    hooks: HookSettings,
+    traces: TraceVariables,
+    providers: Vec<ProviderSettings>,
+}
+
+/// The names that all sections have.
+pub fn names() -> Names {
+    let of_gateways = declared_variables();
+    let keys = [
+        members::<Inputs>(),
+        members::<LogSettings>(),
+        members::<StorageSettings>(),
+        members::<DeliverySettings>(),
+        members::<AttemptLogSettings>(),
+        members::<Pricing>(),
+        members::<ProxySettings>(),
+        members::<Bounds>(),
+    ];
+    let variables =
+        [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>(), &of_gateways];
+    Names {
+        keys: keys.concat(),
+        objects: vec![("guard", members::<GuardSettings>()), ("cluster", members::<ClusterSettings>())],
+        variables: variables.concat(),
+    }
+}
+
+/// Reads every section. `credentials` says whether errors in the environment count.
+fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigErrors> {
+    let mut c = Context::of(sources, names(), credentials);
     if credentials && dotenv::is_denied(&sources.working_dir) {
         // Any value that seems to be missing may be in the file.
-        c.report.check()?;
+        c.check()?;
     }
-    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(MOST_SHARDS);
-    if !c.is_given("shards") {
-        c.raw.put("shards", shards.clamp(1, MOST_SHARDS), "the default, half the number of processors");
-    }
-    let keys = Keys { settings: c.read(), inputs: c.read() };
-    let mut variables: Variables = c.read();
-    variables.providers = ProviderSettings::of_variables(&mut c);
-    c.report.check()?;
-    Ok((c, keys, variables))
+    let keys = Keys {
+        inputs: c.section(),
+        log: c.section(),
+        storage: c.section(),
+        delivery: c.section(),
+        attempt_log: c.section(),
+        pricing: c.section(),
+        proxies: c.section(),
+        bounds: c.section(),
+        variables: c.section(),
+        hooks: c.section(),
+        traces: c.section(),
+        providers: ProviderSettings::of_variables(&mut c),
+    };
+    // Nothing follows from values that are wrong.
+    c.check()?;
+    Ok((c, keys))
 }
 
 /// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of(sources, false);
-    let mut storage: StorageSettings = c.read();
+    let mut c = Context::of(sources, names(), false);
+    let mut storage: StorageSettings = c.section();
     c.report.finish()?;
     storage.below(&sources.working_dir);
     Ok(storage)
@@ -88,33 +141,33 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 
 /// Reads where the records are, for an import.
 pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
-    let (mut c, Keys { mut settings, mut inputs }, _) = read(sources, false)?;
+    let (mut c, Keys { mut storage, mut inputs, .. }) = read(sources, false)?;
     let cluster = cluster(&mut inputs, &sources.working_dir, &mut c);
     c.report.finish()?;
-    settings.storage.below(&sources.working_dir);
-    Ok((settings.storage, cluster))
+    storage.below(&sources.working_dir);
+    Ok((storage, cluster))
 }
 
 /// Reads the location of the data and the services, for a command that changes keys next to a server.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
-    let (mut c, Keys { mut settings, inputs }, variables) = read(sources, false)?;
+    let (mut c, Keys { mut storage, mut inputs, variables, .. }) = read(sources, false)?;
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
-    let is_clustered = inputs.cluster.is_some();
+    let (is_clustered, audit_retention) = (inputs.cluster.is_some(), inputs.audit_retention);
     // The texts were checked when the server started.
-    let mut registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
-    registry.audit_retention = settings.audit_retention;
+    let mut registry = registry(&mut inputs, &variables, &Templates::new("", ""), &mut c);
+    registry.audit_retention = audit_retention;
     c.report.finish()?;
-    settings.storage.below(&sources.working_dir);
-    Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
+    storage.below(&sources.working_dir);
+    Ok(KeysSettings { storage, registry, brand, policy, is_clustered })
 }
 
 /// Reads where the server listens, for a command that asks it.
 pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
-    let (mut c, Keys { settings, inputs }, _) = read(sources, false)?;
-    let listen = checks::listen_address(settings.production, &inputs, &mut c);
+    let (mut c, Keys { inputs, .. }) = read(sources, false)?;
+    let listen = checks::listen_address(inputs.production, &inputs, &mut c);
     let tls = tls(&inputs, &sources.working_dir, &mut c).is_some();
     c.report.finish()?;
-    let listen = listen.map_or(settings.listen, |(listen, _)| listen);
+    let listen = listen.map_or_else(default_listen, |(listen, _)| listen);
     Ok(ListenSettings { listen, tls })
 }
 
@@ -126,23 +179,29 @@ pub const fn default_shards(parallelism: usize) -> usize {
 
 /// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
 fn default_message(inputs: &Inputs, c: &Context) -> Option<(&'static str, String)> {
-    if let Some(origin) = c.raw.origin("redis-db-address") {
+    if let Some(origin) = c.layers.origin("redis-db-address") {
         return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
     }
-    let origin = c.raw.origin("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
+    let origin = c.layers.origin("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
     Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
 }
 
+fn default_listen() -> ListenAddress {
+    let Inputs { test_hostname, test_port, .. } = Inputs::default();
+    ListenAddress { host: test_hostname, port: test_port }
+}
+
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Context) -> Settings {
-    let Keys { mut settings, mut inputs } = keys;
+fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) -> Settings {
+    let Keys { mut inputs, log, mut storage, mut delivery, attempt_log, pricing, proxies, bounds, .. } = keys;
+    let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
-    settings.cluster = cluster(&mut inputs, directory, c);
+    let cluster = cluster(&mut inputs, directory, c);
     if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(settings.production, &inputs, c);
+    let listen = checks::listen_address(production, &inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(
@@ -150,59 +209,77 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
             "it has no effect without \"production\": true. Set \"production\", or remove \"prod-domain\"",
         );
     }
-    settings.tls = tls(&inputs, directory, c);
-    settings.traces = traces::read(&variables, c);
-    settings.hooks = variables.hooks();
-    settings.policy = inputs.policy();
-    settings.guard = std::mem::take(&mut inputs.guard);
-    for key in ["client-address-header", "risk-check-header"] {
-        if let Some(header) = c.raw.given(key).filter(|_| settings.proxies.trusted_proxies.is_empty()) {
-            let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
-                           proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
-            c.wrong(key, header, problem);
-        }
-    }
-    settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
-    checks::delivery(&mut settings.delivery, &inputs, c);
-    let gateways = gateways::assemble(&mut inputs, &mut variables, settings.delivery.voice, c);
-    if settings.production {
+    proxies.validate(c);
+    let retry = RetrySettings { max_retries: inputs.max_retries, ..RetrySettings::default() };
+    delivery.retry = inputs.sms_retry.then_some(retry);
+    checks::delivery(&mut delivery, &inputs, c);
+    let gateways = gateways::assemble(&mut inputs, (&variables, keys.providers), delivery.voice, c);
+    if production {
         gateways::warn_of_stand_ins(c);
     }
-    if let Some((gateways, origin)) = gateways {
+    let gateways = gateways.map(|(gateways, origin)| {
         let allowed = inputs.simulator_in_production;
-        checks::simulator(&gateways, &origin, settings.production, listen.as_ref(), allowed, c);
-        checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
+        checks::simulator(&gateways, &origin, production, listen.as_ref(), allowed, c);
+        checks::delivery_with(&gateways, &delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
-        settings.gateways = gateways;
-    }
-    checks::lockout(&settings.policy, c);
-    checks::warn_of_weakness(&settings.policy, &settings.bounds, c);
-    settings.brand = brand(&inputs, c);
-    settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);
-    let allows_unauthenticated = inputs.allow_unauthenticated;
-    let numbers = if settings.gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers };
-    settings.registry = registry(inputs, &variables, &settings.templates, c);
-    variables.check_hooks(&settings.registry.services, c);
-    let rules = settings.registry.services.iter().map(|service| &service.guard);
-    checks::warn_of_built_in_prices(rules.chain([&settings.guard]), &settings.history, c);
-    settings.registry.allows_unauthenticated = allows_unauthenticated;
-    settings.registry.audit_retention = settings.audit_retention;
-    settings.registry.numbers = numbers;
-    if let Some((listen, origin)) = listen {
-        settings.registry.local_only = listen.is_loopback() && !settings.production;
-        if !allows_unauthenticated && settings.registry.account.is_none() {
-            settings.registry.unless_keys =
-                checks::unless_keys(&listen, settings.production, &origin, &settings.storage.data_dir);
+        gateways
+    });
+    let gateways = gateways.unwrap_or_else(super::settings::GatewaySettings::simulator);
+    let policy = inputs.policy();
+    checks::lockout(&policy, c);
+    checks::warn_of_weakness(&policy, &bounds, c);
+    let brand = brand(&inputs, c);
+    let templates = checks::templates(&inputs, &brand, policy.code, c);
+    let registry = registry(&mut inputs, &variables, &templates, c);
+    hooks.validate(&registry.services, c);
+    let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
+    checks::warn_of_built_in_prices(guards, &pricing, c);
+    let mut registry = RegistrySettings {
+        allows_unauthenticated: inputs.allow_unauthenticated,
+        audit_retention: inputs.audit_retention,
+        numbers: if gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers },
+        ..registry
+    };
+    if let Some((listen, origin)) = &listen {
+        registry.local_only = listen.is_loopback() && !production;
+        if !inputs.allow_unauthenticated && registry.account.is_none() {
+            registry.unless_keys = checks::unless_keys(listen, production, origin, &storage.data_dir);
         }
-        c.row("listen address", listen.to_string(), &origin);
-        settings.listen = listen;
+        c.row("listen address", listen.to_string(), origin);
     }
-    if settings.storage.server_key_file.is_none() {
+    if storage.server_key_file.is_none() {
         let origin = "the default: server.key in data-dir, created at the first start";
         c.row("key-file", Value::Null, origin);
     }
-    settings.storage.below(directory);
-    settings
+    storage.below(directory);
+    Settings {
+        listen: listen.map_or_else(default_listen, |(listen, _)| listen),
+        tls: tls(&inputs, directory, c),
+        traces: traces::read(&keys.traces, c),
+        metrics_listen: inputs.metrics_listen,
+        production,
+        log,
+        policy,
+        tutorial_code: SendOptions::DEFAULT,
+        answers: inputs.answers,
+        templates,
+        brand,
+        storage,
+        cluster,
+        gateways,
+        delivery,
+        attempt_log,
+        history: pricing,
+        guard: inputs.guard,
+        proxies,
+        audit_retention: inputs.audit_retention,
+        hooks,
+        registry,
+        private_webhooks: inputs.private_webhooks,
+        cors_origins: inputs.cors_origins,
+        bounds,
+        shards: default_shards(parallelism).max(1),
+    }
 }
 
 /// This node's part in a cluster.
@@ -236,9 +313,9 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
         return brand.clone();
     }
     let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
-    let brand = service.and_then(Brand::read);
+    let brand = service.map(str::trim).filter(|name| is_brand(name)).map(str::to_owned);
     if let (Some(service), None) = (service, &brand) {
-        let problem = format!("without a \"brand\" it is the brand, and that must be {}", Brand::accepted());
+        let problem = format!("without a \"brand\" it is the brand, and that must be {BRAND}");
         c.wrong("service_name", Some(quoted(service)), problem);
     }
     let origin = if brand.is_some() { c.origin("service_name") } else { "the default".to_owned() };
@@ -248,9 +325,14 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 }
 
 /// Services, templates and the account, without what follows from the address.
-fn registry(inputs: Inputs, variables: &Variables, checks: &Templates, c: &mut Context) -> RegistrySettings {
-    let templates = templates::check(inputs.templates, checks, c);
-    let services = services::check(inputs.services, &templates, c);
+fn registry(
+    inputs: &mut Inputs,
+    variables: &Variables,
+    checks: &Templates,
+    c: &mut Context,
+) -> RegistrySettings {
+    let templates = templates::check(std::mem::take(&mut inputs.templates), checks, c);
+    let services = services::check(std::mem::take(&mut inputs.services), &templates, c);
     RegistrySettings { services, templates, account: account_of(variables, c), ..RegistrySettings::default() }
 }
 

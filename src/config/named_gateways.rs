@@ -2,26 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
-use super::context::{ConfigError, Context};
-use super::http_gateway::{check_secrets, is_named_as_secret};
-use super::kind::{As, NOT_SHOWN, text_of};
-use super::schema::{member, nearest, properties, schema_of, suggestion};
-use super::values::{Channels, is_exposed};
+use super::context::Context;
+use super::forms::is_exposed;
+use super::layers::GATEWAYS_PREFIX as PREFIX;
+use super::report::{ConfigError, nearest, suggestion};
 use crate::domain::{Channel, GatewayName, ProviderName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
-
-/// The beginning of the variables of settings: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
-pub const PREFIX: &str = "ONCEWARD_GATEWAYS_";
+use crate::setting::values::Channels;
+use crate::setting::{As, NOT_SHOWN, text_of};
 
 const KEY: &str = "gateways";
 
 /// The gateways that can be used; what is wrong with others is reported.
 pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewaySettings> {
     let is_taken = |name: &str| {
-        let built_in = GatewayName::ALL.into_iter().map(ProviderName::Gateway).chain([ProviderName::Twilio]);
+        // A gateway of its own may have the name of the custom gateway of earlier versions.
+        let built_in =
+            GatewayName::ALL.into_iter().filter(|known| *known != GatewayName::Http || name != "Http");
+        let built_in = built_in.map(ProviderName::Gateway).chain([ProviderName::Twilio]);
         built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
     };
     let objects = c.named(KEY, objects, "a built-in gateway has this name", is_taken);
@@ -31,7 +33,7 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
         .filter_map(|(name, object)| read_gateway(&name, object, &mut used_variables, c))
         .collect();
     let unused: Vec<String> = c
-        .raw
+        .layers
         .values
         .keys()
         .filter(|name| name.starts_with(PREFIX) && !used_variables.contains(*name))
@@ -64,14 +66,14 @@ fn read_gateway(
     let Some((recipe, is_complete)) = read_recipe(&path, given_recipe, c) else {
         // Without the recipe it is not known which settings it has.
         used_variables
-            .extend(c.raw.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
+            .extend(c.layers.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
         return None;
     };
     let channels = members.remove("channels").map(As::<Channels>::deserialize::<Vec<Channel>, _>);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{variables}{}", setting.to_ascii_uppercase());
-        let in_environment = c.raw.values.get(&variable).and_then(text_of);
+        let in_environment = c.layers.values.get(&variable).and_then(text_of);
         if in_environment.is_some() {
             if used_variables.contains(&variable) {
                 let problem =
@@ -116,7 +118,8 @@ fn read_gateway(
     if values.get("url").is_some_and(|url| is_exposed(url)) {
         c.report.warn(format!("{path}.url begins with http: credentials and codes travel unencrypted"));
     }
-    let mut settings = recipe.filled_in(GatewayName::of(name)?, &variables, values);
+    let gateway = if name == "Http" { GatewayName::Http } else { GatewayName::of(name)? };
+    let mut settings = recipe.filled_in(gateway, &variables, values);
     match channels {
         Some(Ok(channels)) => {
             // A number that this gateway does not reach may be reached by the next one of the channel that it stands in for.
@@ -166,15 +169,15 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Rec
             for unknown in unknown_members::<Recipe>(&object) {
                 c.report.unknown(format!("{path}.{unknown}"), "");
             }
-            let known = properties::<Recipe>();
-            let before = c.report.error_count();
-            let recipe: Recipe = c.read_object(&path, &known, object)?;
+            let before = c.report.errors.len();
+            let object = without_wrong_members(&path, object, c);
+            let recipe: Recipe = c.object(&path, object)?;
             // What was left out there is no part of the request.
             let outside_request =
-                [".errors.", ".receipts.states.", ".settings."].map(|part| format!("{path}{part}"));
+                ["errors", "receipts.states", "settings"].map(|part| format!("{path}.{part}"));
             let is_outside =
                 |error: &ConfigError| outside_request.iter().any(|part| error.subject.starts_with(part));
-            let is_complete = c.report.errors_since(before).iter().all(is_outside);
+            let is_complete = c.report.errors[before..].iter().all(is_outside);
             check_settings(&path, &recipe, c);
             Some((recipe, is_complete))
         }
@@ -198,26 +201,108 @@ fn check_settings(path: &str, recipe: &Recipe, c: &mut Context) {
     }
 }
 
+/// A recipe without the members that are wrong by themselves. Its members are flattened, which hides them from errors.
+fn without_wrong_members(path: &str, object: Value, c: &mut Context) -> Value {
+    let Value::Object(members) = object else { return object };
+    let kept = members.into_iter().filter(|(name, value)| {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        let problem = serde_json::from_value::<Recipe>(alone.into()).err();
+        if let Some(problem) = &problem {
+            c.wrong(&format!("{path}.{name}"), None, format!("it cannot be read: {problem}"));
+        }
+        problem.is_none()
+    });
+    Value::Object(kept.collect())
+}
+
 /// The paths of members that a type does not have.
 pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
     fn collect(schema: &Value, object: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+        let by_name = schema.get("additionalProperties");
         for (name, value) in object {
             let path = format!("{path}{name}");
-            match (member(schema, name), value) {
+            let member =
+                schema["properties"].get(name).or_else(|| by_name.filter(|schema| schema.is_object()));
+            match (member, value) {
                 (Some(schema), Value::Object(inner))
                     if schema["properties"].is_object() || schema["additionalProperties"].is_object() =>
                 {
                     collect(schema, inner, &format!("{path}."), found);
                 }
-                (None, _) if schema["additionalProperties"].is_null() => found.push(path),
+                (None, _) if by_name.is_none() => found.push(path),
                 _ => {}
             }
         }
     }
 
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     let mut found = Vec::new();
     if let Some(object) = object.as_object() {
-        collect(&schema_of::<T>().to_value(), object, "", &mut found);
+        collect(&schema, object, "", &mut found);
     }
     found
+}
+
+/// Every text of headers and body: its path, the name of its field, and itself.
+fn texts(settings: &HttpGatewaySettings) -> Vec<(String, &str, String)> {
+    fn fields<'a>(member: &str, fields: &'a [(String, String)]) -> Vec<(String, &'a str, String)> {
+        let field =
+            |(name, value): &'a (String, String)| (format!("{member}.{name}"), name.as_str(), value.clone());
+        fields.iter().map(field).collect()
+    }
+
+    let mut all = fields("headers", &settings.headers);
+    all.extend(settings.json.iter().flat_map(|json| leaves(json, "json", "")));
+    all.extend(settings.form.iter().flat_map(|form| fields("form", form)));
+    all
+}
+
+/// Refuses credentials that are written out in a description.
+fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
+    let owner = &settings.owner;
+    let advice = format!(
+        "Give the recipe a setting with \"secret\": true, such as token, put {{token}} in its place, and set {} in the \
+         environment or .env",
+        owner.variable("token")
+    );
+    let is_plain =
+        |name: &str, value: &str| is_named_as_secret(name) && !value.is_empty() && !value.contains('{');
+    let mut wrong: Vec<String> = texts(settings)
+        .into_iter()
+        .filter(|(_, name, text)| is_plain(name, text))
+        .map(|(path, ..)| path)
+        .collect();
+    let account = settings.account.as_ref().map(|account| ("account.url", &account.url));
+    for (member, url) in [("url", &settings.url)].into_iter().chain(account) {
+        let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, value)| is_plain(&name, &value)) {
+            wrong.push(member.to_owned());
+        }
+    }
+    for member in wrong {
+        let problem = format!(
+            "this looks like a credential, and credentials do not belong in a configuration. {advice}"
+        );
+        c.wrong(&format!("{}.{member}", owner.path), None, problem);
+    }
+}
+
+/// Whether a field of this name is a credential.
+fn is_named_as_secret(name: &str) -> bool {
+    /// Names of credentials end with one of these. Only letters count.
+    const NAMES: &str = "authorization cookie password passwd pass pwd secret apikey authkey token accesskey";
+    let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    NAMES.split(' ').any(|secret| name.to_ascii_lowercase().ends_with(secret))
+}
+
+/// The texts and numbers of a JSON body, each with its path and the name of its field.
+fn leaves<'a>(json: &'a Value, path: &str, name: &'a str) -> Vec<(String, &'a str, String)> {
+    match json {
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| leaves(value, &format!("{path}.{name}"), name)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| leaves(item, path, name)).collect(),
+        leaf => text_of(leaf).map(|text| (path.to_owned(), name, text)).into_iter().collect(),
+    }
 }

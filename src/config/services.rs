@@ -7,90 +7,313 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use url::Url;
 
-use super::context::{ConfigErrors, Context};
+use super::context::Context;
+use super::forms::{
+    CodeTime, Form, Formed, LockoutTime, SendTime, ServiceTime, Whole, checked, friendly_name, is_origin,
+    is_page_url, optional, short_name, template_sid, workflow_steps, workflow_text,
+};
 use super::guard::GuardSettings;
-use super::kind::{
-    ACCEPTED, Choice, Flag, IN_REQUESTS, MaxChecks, Messages, SendTime, ServiceTime, Spelled, Stored, Text,
-    UNIT, settings,
-};
-use super::schema::properties;
-use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
+use super::read::read;
+use super::report::{ConfigErrors, shown_json};
 use super::templates::Template;
-use super::values::{
-    CodeDigits, CodeLife, EmbedOrigins, FriendlyName, LocaleTag, LockoutKind, Moment, PageColor, PageUrl,
-    ReturnUrls, TemplateId, TtsName, WorkflowText, friendly_name,
-};
 use crate::domain::{
-    ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, Timestamp,
+    ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
+    Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
+use crate::setting::text_of;
 use crate::template::StandardMessage;
 
-settings! {
-    /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
-    /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
-    /// (`code_length`). Its doc comment describes all of them.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    #[serde(deny_unknown_fields)]
-    pub struct ServiceSettings {
-        /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
-        /// the service's own name in config.json.
-        pub friendly_name: String as "Stored::<FriendlyName>",
-        /// Digits of a code.
-        pub code_length: CodeLength as "Stored::<CodeDigits>" = SendOptions::DEFAULT.length,
-        /// The lifetime of a code.
-        pub code_life: Duration as "Stored::<CodeLife>" = SendOptions::DEFAULT.life,
-        /// Wrong codes of one verification, or of a number where the lockout is fixed.
-        pub max_checks: u8 as "Stored::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
-        /// Requests for messages of one verification.
-        // The default service has no limit.
-        pub max_sends: Option<u8> as "Stored::<Option<Messages<u8>>>" = Some(SendRules::DEFAULT_MAX),
-        /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
-        /// codes lock a number: a bare number is seconds in requests.
-        pub lockout: LockoutRule as "Stored::<LockoutKind>" = LockoutRule::Verification,
-        /// keep: a further message has the same code. new: it has a new one.
-        pub resend: Resend as "Stored::<Choice<Resend>>" = Resend::Keep,
-        /// Whether a further message has to wait: 30, 60, 120, then 300 s.
-        pub cooling_down: bool as "Stored::<Flag>",
-        /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
-        /// service's template.
-        pub locale: Option<Locale> as "Stored::<Option<LocaleTag>>",
-        /// Channels in order; by default those of the key `workflow`.
-        pub workflow: Option<String> as "Stored::<Option<WorkflowText>>",
-        /// The time for one send, where it is shorter than the key send-budget: less than the application waits.
-        pub send_budget: Option<Duration> as "Stored::<Option<SendTime>>",
-        /// Whether a request may bring its own code.
-        pub custom_code: bool as "Stored::<Flag>",
-        /// Whether text messages warn that the code is not to be shared, where that needs no further message.
-        pub do_not_share_warning: bool as "Stored::<Flag>",
-        /// Name or id of the template where a request names none.
-        pub default_template: Option<Sid> as "Stored::<Option<TemplateId>>",
-        /// Whether text messages to numbers known to be landlines are refused.
-        pub skip_sms_to_landlines: bool as "Stored::<Flag>",
-        /// Kept and shown without effect.
-        pub lookup_enabled: bool as "Stored::<Flag>",
-        /// Kept and shown without effect: see the key voice-gate.
-        pub dtmf_input_required: bool as "Stored::<Flag>" = true,
-        /// Kept and shown without effect.
-        pub tts_name: Option<String> as "Stored::<Option<TtsName>>",
-        /// Kept and shown without effect.
-        pub verify_event_subscription_enabled: bool as "Stored::<Flag>",
-        /// Addresses that the hosted page may return to, between spaces. A session names one of them exactly.
-        pub return_urls: Option<String> as "Stored::<Option<ReturnUrls>>",
-        /// Origins of the web pages that may show the hosted page in a frame, between spaces.
-        pub embed_origins: Option<String> as "Stored::<Option<EmbedOrigins>>",
-        /// Logo of the hosted page, at most 48 px high.
-        pub logo_url: Option<String> as "Stored::<Option<PageUrl>>",
-        /// Color of the buttons of the hosted page. Their text is black or white, whichever is easier to read.
-        pub accent_color: Option<String> as "Stored::<Option<PageColor>>",
-        /// Link at the foot of the hosted page.
-        pub privacy_url: Option<String> as "Stored::<Option<PageUrl>>",
-        /// Link at the foot of the hosted page.
-        pub terms_url: Option<String> as "Stored::<Option<PageUrl>>",
+/// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
+/// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
+/// (`code_length`). Its doc comment describes all of them; its schema is that of the parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
+pub struct ServiceSettings {
+    /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
+    /// the service's own name in config.json.
+    #[schemars(length(max = 30), regex(pattern = NAME), extend("example" = "Owl Bank"))]
+    pub friendly_name: String,
+    /// Digits of a code.
+    #[serde(with = "digits")]
+    #[schemars(with = "u8", range(min = 4, max = 10))]
+    pub code_length: CodeLength,
+    /// The lifetime of a code.
+    // The default service may have a life that others may not have.
+    #[serde(with = "CodeTime")]
+    #[schemars(with = "u32", range(min = 30, max = 3600), extend("example" = 600))]
+    pub code_life: Duration,
+    /// Wrong codes of one verification, or of a number where the lockout is fixed.
+    #[serde(with = "Whole::<1, 100>")]
+    #[schemars(with = "u8", range(min = 1, max = 100))]
+    pub max_checks: u8,
+    /// Requests for messages of one verification.
+    // The default service has no limit.
+    #[serde(deserialize_with = "Whole::<1, 20>::option")]
+    #[schemars(with = "u8", range(min = 1, max = 20), extend("default" = SendRules::DEFAULT_MAX))]
+    pub max_sends: Option<u8>,
+    /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
+    /// codes lock a number: a bare number is seconds in requests.
+    #[serde(with = "lockout")]
+    #[schemars(with = "String", regex(pattern = "^(verification|[0-9]{1,7})?$"), extend("example" = VERIFICATION))]
+    pub lockout: LockoutRule,
+    /// keep: a further message has the same code. new: it has a new one.
+    pub resend: Resend,
+    /// Whether a further message has to wait: 30, 60, 120, then 300 s.
+    pub cooling_down: bool,
+    /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
+    /// service's template.
+    #[serde(deserialize_with = "stored::<Locale, _>")]
+    #[schemars(with = "String", regex(pattern = LANGUAGE), extend("example" = "de"))]
+    pub locale: Option<Locale>,
+    /// Channels in order; by default those of the key `workflow`.
+    #[serde(deserialize_with = "workflow")]
+    #[schemars(with = "String", extend("pattern" = workflow_pattern(), "example" = "sms"))]
+    pub workflow: Option<String>,
+    /// The time for one send, where it is shorter than the key send-budget: less than the application waits.
+    #[serde(with = "budget")]
+    #[schemars(with = "u32", range(min = 1, max = 60))]
+    pub send_budget: Option<Duration>,
+    /// Whether a request may bring its own code.
+    pub custom_code: bool,
+    /// Whether text messages warn that the code is not to be shared, where that needs no further message.
+    pub do_not_share_warning: bool,
+    /// Name or id of the template where a request names none.
+    #[serde(deserialize_with = "template")]
+    #[schemars(with = "String", regex(pattern = "^(HJ[0-9a-fA-F]{32})?$"))]
+    #[schemars(extend("example" = "HJ0123456789abcdef0123456789abcdef"))]
+    pub default_template: Option<Sid>,
+    /// Whether text messages to numbers known to be landlines are refused.
+    pub skip_sms_to_landlines: bool,
+    /// Kept and shown without effect.
+    pub lookup_enabled: bool,
+    /// Kept and shown without effect: see the key voice-gate.
+    pub dtmf_input_required: bool,
+    /// Kept and shown without effect.
+    #[serde(deserialize_with = "tts_name")]
+    #[schemars(with = "String", length(max = TTS_NAME_LONGEST), regex(pattern = LINE), extend("example" = "Owl Bank"))]
+    pub tts_name: Option<String>,
+    /// Kept and shown without effect.
+    pub verify_event_subscription_enabled: bool,
+    /// Addresses that the hosted page may return to, between spaces. A session names one of them exactly.
+    #[serde(deserialize_with = "return_urls")]
+    #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/verified"))]
+    pub return_urls: Option<String>,
+    /// Origins of the web pages that may show the hosted page in a frame, between spaces.
+    #[serde(deserialize_with = "embed_origins")]
+    #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com"))]
+    pub embed_origins: Option<String>,
+    /// Logo of the hosted page, at most 48 px high.
+    #[serde(deserialize_with = "page_url")]
+    #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
+    pub logo_url: Option<String>,
+    /// Color of the buttons of the hosted page. Their text is black or white, whichever is easier to read.
+    #[serde(deserialize_with = "color")]
+    #[schemars(with = "String", regex(pattern = "^(#[0-9a-fA-F]{6})?$"), extend("example" = "#1d5688"))]
+    pub accent_color: Option<String>,
+    /// Link at the foot of the hosted page.
+    #[serde(deserialize_with = "page_url")]
+    #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
+    pub privacy_url: Option<String>,
+    /// Link at the foot of the hosted page.
+    #[serde(deserialize_with = "page_url")]
+    #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
+    pub terms_url: Option<String>,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            friendly_name: String::new(),
+            code_length: SendOptions::DEFAULT.length,
+            code_life: SendOptions::DEFAULT.life,
+            max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
+            max_sends: Some(SendRules::DEFAULT_MAX),
+            lockout: LockoutRule::Verification,
+            resend: Resend::Keep,
+            cooling_down: false,
+            locale: None,
+            workflow: None,
+            send_budget: None,
+            custom_code: false,
+            do_not_share_warning: false,
+            default_template: None,
+            skip_sms_to_landlines: false,
+            lookup_enabled: false,
+            dtmf_input_required: true,
+            tts_name: None,
+            verify_event_subscription_enabled: false,
+            return_urls: None,
+            embed_origins: None,
+            logo_url: None,
+            accent_color: None,
+            privacy_url: None,
+            terms_url: None,
+        }
     }
+}
+
+/// Language, script and region in requests; empty for none.
+const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
+
+const TTS_NAME_LONGEST: usize = 64;
+
+/// A text without control characters and braces.
+const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+
+/// The same with so few digits that they cannot be taken for a code.
+const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
+
+const VERIFICATION: &str = "verification";
+
+/// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
+fn workflow_pattern() -> String {
+    let step = format!("({})(:[1-9][0-9]?s)?", Channel::names("|"));
+    format!("^({step}(,{step}){{0,9}})?$")
+}
+
+/// What a field of a record is in the configuration, in requests and in exports: its text. The record has it raw.
+fn stored<'de, T: Form + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    text_or_raw(from, &T::accepted(), T::read)
+}
+
+fn text_or_raw<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+    accepted: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    if from.is_human_readable() { optional(from, accepted, read) } else { Option::deserialize(from) }
+}
+
+mod digits {
+    use super::{CodeLength, Deserialize, Deserializer, Serialize, Serializer, Whole};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<CodeLength, D::Error> {
+        if !from.is_human_readable() {
+            return CodeLength::deserialize(from);
+        }
+        let digits = Whole::<4, 10>::deserialize::<u8, D>(from)?;
+        Ok(CodeLength::new(digits).unwrap_or(CodeLength::SIX))
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(length: &CodeLength, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { length.get().serialize(to) } else { length.serialize(to) }
+    }
+}
+
+mod budget {
+    use super::{Deserializer, Duration, SendTime, Serialize, Serializer, text_or_raw};
+    use crate::config::forms::time_text;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        text_or_raw(from, &SendTime::accepted(), SendTime::read)
+    }
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(budget: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { budget.map(time_text).serialize(to) } else { budget.serialize(to) }
+    }
+}
+
+mod lockout {
+    use super::{
+        Deserialize, Deserializer, LockoutRule, LockoutTime, Serialize, Serializer, VERIFICATION, checked,
+    };
+    use crate::config::forms::time_text;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<LockoutRule, D::Error> {
+        if !from.is_human_readable() {
+            return LockoutRule::deserialize(from);
+        }
+        checked(from, &format!("\"verification\" or {}", LockoutTime::accepted()), |text| {
+            let is_verification = text.eq_ignore_ascii_case(VERIFICATION);
+            let fixed = || LockoutTime::read(text).map(LockoutRule::Fixed);
+            if is_verification { Some(LockoutRule::Verification) } else { fixed() }
+        })
+    }
+
+    pub fn serialize<S: Serializer>(rule: &LockoutRule, to: S) -> Result<S::Ok, S::Error> {
+        match rule {
+            _ if !to.is_human_readable() => rule.serialize(to),
+            LockoutRule::Verification => to.serialize_str(VERIFICATION),
+            LockoutRule::Fixed(span) => to.serialize_str(&time_text(*span)),
+        }
+    }
+}
+
+/// Channels one after another, as the setting `workflow` spells them, kept as one text.
+fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    if !from.is_human_readable() {
+        return Option::deserialize(from);
+    }
+    let joined = match Option::<Value>::deserialize(from)? {
+        Some(Value::Array(steps)) => {
+            let steps: Vec<&str> = steps.iter().map(|step| step.as_str().unwrap_or("?")).collect();
+            Value::from(steps.join(","))
+        }
+        other => other.unwrap_or_default(),
+    };
+    let accepted = super::forms::WorkflowStep::accepted();
+    optional(joined, &accepted, |text| workflow_steps(text).map(|steps| workflow_text(&steps)))
+        .map_err(serde::de::Error::custom)
+}
+
+/// The id of a template. A user may write the template's name as well.
+fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error> {
+    text_or_raw(from, "the name or the id of a template", |text| {
+        Some(Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text)))
+    })
+}
+
+fn tts_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted = format!(
+        "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark places in \
+         messages"
+    );
+    text_or_raw(from, &accepted, |text| short_name(text, TTS_NAME_LONGEST).ok())
+}
+
+/// The most addresses that one setting has, and its longest text.
+const MOST_URLS: usize = 10;
+const LONGEST_URLS: usize = 2_048;
+
+/// Addresses as they were written, with one space between them.
+fn spaced(text: &str, fits: impl Fn(&str) -> bool) -> Option<String> {
+    let urls: Vec<&str> = text.split_ascii_whitespace().collect();
+    let is_page = |url: &&str| Url::parse(url).is_ok_and(|parsed| is_page_url(&parsed)) && fits(url);
+    let is_short = (1..=MOST_URLS).contains(&urls.len()) && text.len() <= LONGEST_URLS;
+    (urls.iter().all(is_page) && is_short).then(|| urls.join(" "))
+}
+
+fn return_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted = "1 to 10 URLs between spaces, at most 2048 characters in all, each with https:// or, on this machine, http://, \
+                    without a user name or a fragment";
+    text_or_raw(from, accepted, |text| spaced(text, |_| true))
+}
+
+fn embed_origins<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted = "1 to 10 origins between spaces, at most 2048 characters in all, such as https://app.example.com: a scheme, a \
+                    host and perhaps a port";
+    text_or_raw(from, accepted, |text| spaced(text, is_origin))
+}
+
+fn page_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted = "a URL of at most 2048 characters with https:// or, on this machine, http://, without a user name or a fragment";
+    text_or_raw(from, accepted, |text| spaced(text, |_| true).filter(|text| !text.contains(' ')))
+}
+
+fn color<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    text_or_raw(from, "a color such as #1d5688", |text| {
+        let digits = text.strip_prefix('#')?;
+        let fits = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then(|| text.to_ascii_lowercase())
+    })
 }
 
 /// Keys whose name in requests and answers is not theirs in other letters: Twilio chose it.
@@ -118,15 +341,18 @@ impl ServiceSettings {
             _ => Map::new(),
         };
         members.extend(given);
-        serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
-            let path = error.path().to_string();
-            match service_parameters().iter().find(|parameter| parameter.key == path) {
-                Some(ServiceParameter { key, accepted, .. }) => {
-                    SettingError { key, why: format!("must be {accepted}") }
-                }
-                None => SettingError { key: "", why: error.inner().to_string() },
-            }
-        })
+        let found = read("", Value::Object(members));
+        if let Some((path, _, why)) = found.wrong.into_iter().next() {
+            let known = service_parameters().iter().find(|parameter| parameter.key == path);
+            // A bare number of a lockout is minutes in config.json only.
+            let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
+            let why = accepted.map_or(why, |accepted| format!("must be {accepted}"));
+            return Err(SettingError { key: known.map_or("", |parameter| &parameter.key), why });
+        }
+        match found.unknown.into_iter().next() {
+            Some((path, _)) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
+            None => Ok(found.value.unwrap_or_default()),
+        }
     }
 
     /// Checks what a value alone does not tell. The default service is not checked: the top-level keys may say more.
@@ -238,7 +464,7 @@ pub struct ServiceParameter {
     /// Its name in requests: `CodeLength`.
     pub name: String,
     pub description: String,
-    /// The values that requests may give: the end of a sentence that begins with "must be".
+    /// The numbers or times that requests may give: the end of a sentence that begins with "must be".
     pub accepted: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
@@ -251,7 +477,9 @@ pub struct ServiceParameter {
 /// Every setting of services, in the order of their keys.
 pub fn service_parameters() -> &'static [ServiceParameter] {
     static PARAMETERS: LazyLock<Vec<ServiceParameter>> = LazyLock::new(|| {
-        properties::<ServiceSettings>().iter().map(|(key, property)| parameter(key, property)).collect()
+        let properties = schemars::schema_for!(ServiceSettings).remove("properties");
+        let properties = properties.as_ref().and_then(Value::as_object).into_iter().flatten();
+        properties.map(|(key, property)| parameter(key, property)).collect()
     });
     &PARAMETERS
 }
@@ -260,23 +488,32 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
     let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-    let json_type = property["anyOf"].get(0).unwrap_or(property);
-    let mut schema = property.get(IN_REQUESTS).unwrap_or(json_type).clone();
-    let text = |schema: &Value, name: &str| schema.get(name).and_then(Value::as_str).map(str::to_owned);
-    let accepted = text(&schema, ACCEPTED).or_else(|| text(property, ACCEPTED)).unwrap_or_default();
-    if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED));
+    let mut schema = property.clone();
+    if key == "resend" {
+        schema = json!({ "type": "string", "enum": ["keep", "new"] });
     }
+    if let Some(members) = schema.as_object_mut() {
+        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | "format"));
+    }
+    let accepted = match key {
+        "code-life" => ServiceTime::in_seconds(),
+        "send-budget" => SendTime::in_seconds(),
+        "lockout" => format!("\"verification\" or {}", LockoutTime::in_seconds()),
+        _ => match (&schema["minimum"], &schema["maximum"]) {
+            (Value::Number(min), Value::Number(max)) => format!("a whole number from {min} to {max}"),
+            _ => String::new(),
+        },
+    };
     ServiceParameter {
         key: key.to_owned(),
         name: field.split('_').map(capital).collect(),
         field,
-        description: text(property, "description").unwrap_or_default().replace('\n', " "),
+        description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
         accepted,
         schema,
-        is_time: property.get(UNIT).is_some(),
+        is_time: matches!(key, "code-life" | "send-budget" | "lockout"),
         // max-sends has a default, and may not be without a value.
-        is_removable: property.get("default").is_none(),
+        is_removable: property.get("default").is_none_or(Value::is_null),
     }
 }
 
@@ -285,19 +522,23 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
 #[serde(deny_unknown_fields)]
 pub struct TestNumber {
     /// A number in E.164 form; x stands for any digit.
-    #[serde(with = "Stored::<Text>")]
     #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
     /// The code: 4 to 10 digits, as a text where it begins with 0.
-    #[serde(with = "Stored::<Text>")]
     #[schemars(schema_with = "code_schema")]
     pub code: String,
     /// The end (RFC 3339, or a day in UTC), at most a year ahead.
-    #[serde(with = "Stored::<Moment>")]
+    #[serde(deserialize_with = "moment")]
+    #[schemars(with = "String")]
     pub expires: Timestamp,
     /// `true` accepts a pattern that could match a subscriber's number.
-    #[serde(default, with = "Stored::<Flag>")]
+    #[serde(default)]
     pub force: bool,
+}
+
+/// A moment, or a day: its beginning.
+fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    if from.is_human_readable() { Formed::read_from(from) } else { Timestamp::deserialize(from) }
 }
 
 impl TestNumber {
@@ -356,6 +597,19 @@ pub struct ConfiguredService {
     pub origin: String,
 }
 
+/// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
+pub const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Which numbers `/v2` sends to: those that the numbering plan of their country has, or those with a length that numbers
+/// of their country can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberRule {
+    #[default]
+    Valid,
+    Possible,
+}
+
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
@@ -398,7 +652,8 @@ pub struct AccountSettings {
     pub token: ApiSecret,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Resend {
     /// It sends the same code, which ends when it would have.
     Keep,
@@ -406,28 +661,23 @@ pub enum Resend {
     New,
 }
 
-impl Spelled for Resend {
-    const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
-}
-
-/// A service in config.json.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case")]
+/// A service in config.json, as the schema describes it.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "its members are read one by one: flattened ones could not be texts")]
 pub struct ServiceObject {
     #[serde(flatten)]
     settings: ServiceSettings,
     /// Numbers that are never sent anything, with a known code.
     #[schemars(length(max = TestNumber::MOST))]
-    #[schemars(extend("writeOnly" = true, "x-accepted" = "a list of objects with pattern, code and expires"))]
     test_numbers: Vec<TestNumber>,
     /// Rules against SMS pumping, by default those of the key `guard`, and further budgets.
-    #[schemars(extend("x-accepted" = "an object such as {\"messages-per-day\": 1000}"))]
     guard: GuardSettings,
 }
 
 /// Checks the services, and gives each its name where it has no other.
 pub(super) fn check(
-    services: BTreeMap<String, ServiceObject>,
+    services: BTreeMap<String, Map<String, Value>>,
     templates: &[Template],
     c: &mut Context,
 ) -> Vec<ConfiguredService> {
@@ -437,15 +687,19 @@ pub(super) fn check(
     let is_taken = |name: &str| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME);
     let mut known = BTreeMap::new();
     let mut checked = Vec::new();
-    for (name, ServiceObject { mut settings, test_numbers, guard }) in
-        c.named("services", services, why, is_taken)
-    {
+    for (name, mut members) in c.named("services", services, why, is_taken) {
         let path = format!("services.{name}");
+        let given = members.clone();
+        let (guard, numbers) = (members.remove("guard"), members.remove("test-numbers"));
+        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), guard)).unwrap_or_default();
+        let of_numbers = format!("{path}.test-numbers");
+        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, numbers)).unwrap_or_default();
+        let mut settings: ServiceSettings = c.object(&path, members.into()).unwrap_or_default();
         let is_named = !settings.friendly_name.is_empty();
         if !is_named {
             settings.friendly_name.clone_from(&name);
         }
-        let test_numbers = check_test_numbers(&format!("{path}.test-numbers"), test_numbers, c);
+        let test_numbers = check_test_numbers(&of_numbers, test_numbers, c);
         for error in settings.validate(&templates, &test_numbers).err().into_iter().flatten() {
             let hint = if error.key == "friendly-name" && !is_named {
                 ". Without a friendly-name the service's name is it"
@@ -453,7 +707,8 @@ pub(super) fn check(
                 ""
             };
             let path = format!("{path}.{}", error.key);
-            c.wrong(&path, c.raw.given(&path), format!("it {}{hint}", error.why));
+            let given = given.get(error.key).filter(|given| text_of(given).is_some()).map(shown_json);
+            c.wrong(&path, given, format!("it {}{hint}", error.why));
         }
         let origin = c.origin("services");
         // Two with one name cannot be distinguished in messages, nor on the command line.

@@ -1,6 +1,6 @@
-//! The settings. A field with a kind is a key of config.json and a variable: `"name" pub field: Type as "kind" = default`.
-//! Its doc comment describes the key, its kind says what is accepted. Without a name in front, the key is the field's
-//! name in kebab-case; without a default, the type's default applies. `ARCHITECTURE.md` has the further steps.
+//! The settings. A section is a struct whose fields are keys of config.json and variables; the doc comment of a field
+//! describes its key, in the manual too. Fields that serde skips follow from several keys, or are bounds that only tests
+//! replace.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,244 +11,269 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::cluster::ClusterSettings;
-use super::guard::GuardSettings;
-use super::kind::{
-    As, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, MaxChecks, Messages, SECOND, Span,
-    Spelled, Text, Whole, settings,
+use super::context::Context;
+use super::forms::{
+    CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host, origins, region, twilio_id,
+    web_domain, workflow,
 };
+pub use super::forms::{ListenAddress, WorkflowStep};
+use super::guard::GuardSettings;
+use super::hooks::HookSettings;
+use super::layers::OwnGateway;
 use super::prices::Prices;
-use super::services::{RegistrySettings, ServiceObject};
-use super::sources::OwnGateway;
+pub use super::services::NumberRule;
+use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
 use super::templates::Template;
 use super::traces::TraceSettings;
-use super::values::{
-    BaseUrl, Brand, Currency, FilePath, Header, HookKey, Host, HostPort, Ignored, LocaleTag, MessageText,
-    MessageTexts, Networks, Origins, RegionChoice, TwilioSid, WebDomain, Workflow,
-};
-pub use super::values::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::gateway::{HttpGatewaySettings, ProviderSettings, TwilioSettings, TwilioVoiceSettings};
+use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVoiceSettings};
 use crate::template::{DEFAULT_MESSAGE, Templates};
 
-settings! {
-    /// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
-    #[derive(Debug, Clone)]
-    pub struct Settings {
-        /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
-        #[serde(skip)]
-        pub listen: ListenAddress = ListenAddress { host: "localhost".to_owned(), port: 3000 },
-        #[serde(skip)]
-        pub tls: Option<TlsFiles>,
-        /// Where spans go; `None` if no request is traced.
-        #[serde(skip)]
-        pub traces: Option<TraceSettings>,
-        /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
-        pub metrics_listen: Option<ListenAddress> as "As::<HostPort>",
-        /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
-        pub production: bool as "As::<Flag>",
-        #[serde(flatten)]
-        pub log: LogSettings,
-        /// Rules of the default service (`/api/*`).
-        #[serde(skip)]
-        pub policy: Policy = Inputs::default().policy(),
-        /// The rules of a code sent through the tutorial's `/send-code`: 600 s, 6 digits.
-        #[serde(skip)]
-        pub tutorial_code: SendOptions = SendOptions::DEFAULT,
-        /// The answers of /api/*: those that the Redis version documents, or those of its code.
-        "redis-version-answers" pub answers: AnswerSet as "As::<Choice<AnswerSet>>" = AnswerSet::Documented,
-        #[serde(skip)]
-        pub templates: Templates = Templates::new("", ""),
-        /// The value of `{brand}`.
-        #[serde(skip)]
-        pub brand: String = OWN_BRAND.to_owned(),
-        #[serde(flatten)]
-        pub storage: StorageSettings,
-        #[serde(skip)]
-        pub cluster: Option<ClusterSettings>,
-        #[serde(skip)]
-        pub gateways: GatewaySettings = GatewaySettings::simulator(),
-        #[serde(flatten)]
-        pub delivery: DeliverySettings,
-        #[serde(flatten)]
-        pub attempt_log: AttemptLogSettings,
-        #[serde(flatten)]
-        pub history: Pricing,
-        /// The pumping guard's rules and budgets.
-        #[serde(skip)]
-        pub guard: GuardSettings,
-        #[serde(flatten)]
-        pub proxies: ProxySettings,
-        /// Retention of entries of the audit log.
-        "audit-retention" pub audit_retention: Duration as "As::<Span<DAY, { 3_660 * DAY }>>" = DEFAULT_AUDIT_RETENTION,
-        /// The keys of hooks.
-        #[serde(skip)]
-        pub hooks: HookSettings,
-        /// Services beside the default one, templates, and who may ask.
-        #[serde(skip)]
-        pub registry: RegistrySettings,
-        /// `true` lets webhooks lead to this machine and to private networks.
-        ///
-        /// Link-local addresses are always refused.
-        "webhook-private-addresses" pub private_webhooks: bool as "As::<Flag>",
-        /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        pub cors_origins: Vec<String> as "As::<Origins>",
-        #[serde(flatten)]
-        pub bounds: Bounds,
-        /// Shards that the numbers are spread over. Without it, half the number of processors; in a cluster always 1.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub shards: usize as "As::<Shards>",
-    }
+/// Everything the program needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
+    pub listen: ListenAddress,
+    pub tls: Option<TlsFiles>,
+    /// Where spans go; `None` if no request is traced.
+    pub traces: Option<TraceSettings>,
+    pub metrics_listen: Option<ListenAddress>,
+    pub production: bool,
+    pub log: LogSettings,
+    /// Rules of the default service (`/api/*`).
+    pub policy: Policy,
+    /// The rules of a code sent through the tutorial's `/send-code`: 600 s, 6 digits.
+    pub tutorial_code: SendOptions,
+    pub answers: AnswerSet,
+    pub templates: Templates,
+    /// The value of `{brand}`.
+    pub brand: String,
+    pub storage: StorageSettings,
+    pub cluster: Option<ClusterSettings>,
+    pub gateways: GatewaySettings,
+    pub delivery: DeliverySettings,
+    pub attempt_log: AttemptLogSettings,
+    pub history: Pricing,
+    /// The pumping guard's rules and budgets.
+    pub guard: GuardSettings,
+    pub proxies: ProxySettings,
+    pub audit_retention: Duration,
+    /// The keys of hooks.
+    pub hooks: HookSettings,
+    /// Services beside the default one, templates, and who may ask.
+    pub registry: RegistrySettings,
+    /// Whether webhooks may lead to this machine and to private networks.
+    pub private_webhooks: bool,
+    pub cors_origins: Vec<String>,
+    pub bounds: Bounds,
+    /// Each is a queue of its own.
+    pub shards: usize,
 }
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// Each is a queue of its own.
-pub type Shards = Whole<1, MOST_SHARDS>;
-
-/// More than there are processors gain nothing.
-pub const MOST_SHARDS: u64 = 1_024;
-
-/// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
-pub const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";
 
-settings! {
-    /// Keys from which other settings are worked out together.
-    pub struct Inputs {
-        /// Where an editor finds the schema.
-        "$schema" schema: String as "As::<Ignored>",
-        /// Host to listen on without `production`. Empty means every address of the machine.
-        pub test_hostname: String as "As::<Host>" = "localhost".into(),
-        /// Port to listen on without `production`. 0 lets the system choose.
-        pub test_port: u16 as "As::<Whole<0, 65_535>>" = 3000,
-        /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
-        pub prod_domain: Option<ListenAddress> as "As::<HostPort>",
-        /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
-        pub allow_unauthenticated: bool as "As::<Flag>",
-        /// `true` allows the simulator with `production` and on an address that is not loopback.
-        ///
-        /// The inbox then requires credentials.
-        pub simulator_in_production: bool as "As::<Flag>",
-        /// PEM file of the certificate chain, the server's own first.
-        ///
-        /// The port then speaks only TLS.
-        pub tls_cert: Option<PathBuf> as "As::<Option<FilePath>>",
-        /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
-        pub tls_key: Option<PathBuf> as "As::<Option<FilePath>>",
-        /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
-        pub otp_timeout: Duration as "As::<CodeTime>" = Duration::from_secs(30),
-        /// Wrong codes in a row until a number is locked.
-        ///
-        /// NIST SP 800-63B-4 (3.2.2) allows at most 100.
-        pub otp_max_attempts: u8 as "As::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
-        /// The duration of a lockout.
-        pub otp_lock_timeout: Duration as "As::<LockoutTime>" = Duration::from_secs(30 * 60),
-        /// Digits of a code. The start warns below 6.
-        ///
-        /// Codes of /send-code always have 6 digits and live 10 minutes.
-        pub otp_length: u8 as "As::<Digits>" = CodeLength::SIX.get(),
-        /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
-        /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`
-        ///
-        /// With `redis-db-address` the default is `OTP message is {code}`.
-        pub otp_message: String as "As::<MessageText>" = DEFAULT_MESSAGE.to_owned(),
-        /// Text of the message of /send-code.
-        pub tutorial_message: String as "As::<MessageText>" = "Hello from {brand}! Your verification code is: {code}".into(),
-        /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
-        pub otp_messages: Option<Map<String, Value>> as "As::<Option<MessageTexts>>",
-        /// Language where neither the request nor the number's country leads to one of the texts.
-        pub default_locale: Option<Locale> as "As::<Option<LocaleTag>>",
-        /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
-        /// does.
-        pub locale_by_country: bool as "As::<Flag>",
-        /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length.
-        ///
-        /// The older routes, and the simulator as the only gateway, always accept possible ones.
-        pub numbers: NumberRule as "As::<Choice<NumberRule>>" = NumberRule::Valid,
-        /// Host name of the web site whose form browsers fill in.
-        ///
-        /// Text messages then end with @domain #code.
-        pub webotp_domain: Option<String> as "As::<Option<WebDomain>>",
-        /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
-        pub brand: Option<String> as "As::<Option<Brand>>",
-        /// Gateways in their order, optionally with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
-        /// where its credentials are given, else the simulator.
-        pub otp_sms_provider: Option<String> as "As::<Option<Text>>",
-        /// The gateway `Http`: how it takes a message, and what it answers.
-        #[schemars(with = "HttpGatewaySettings")]
-        #[schemars(extend("x-accepted" = "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \
-        \"json\": {\"to\": \"{to}\", \"text\": \"{text}\"}}"))]
-        pub http_gateway: Option<HttpGatewaySettings>,
-        /// Gateways by their names, each with a recipe. At most 1,000.
-        ///
-        /// The recipe is the name of one that comes with the program, or an object. Beside it is what the recipe needs.
-        #[serde(serialize_with = "names")]
-        #[schemars(extend("propertyNames" = { "pattern": NAMES }, "additionalProperties" = { "writeOnly": true },
-        "x-accepted" = "an object of gateways by name, such as {\"acme-sms\": {\"recipe\": \"vonage\", \"key\": \"k3y\", \
-        \"from\": \"Acme\"}}"))]
-        pub gateways: BTreeMap<String, Value>,
-        /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
-        pub voice_gate: bool as "As::<Flag>",
-        /// The time the phone rings.
-        pub voice_ring_for: Duration as "As::<Span<{ 5 * SECOND }, { 10 * MINUTE }>>" = Duration::from_secs(25),
-        /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code.
-        ///
-        /// Without it WhatsApp delivers only to people who have written within the last day.
-        pub whatsapp_content_sid: Option<String> as "As::<Option<TwilioSid<'H', 'X'>>>",
-        /// `true` tells Twilio which messages led to a verified number.
-        pub conversion_feedback: bool as "As::<Flag>",
-        /// Rules of all services, except those that a service sets, and budgets of all services together.
-        #[schemars(extend("x-accepted" = "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \
-        \"mode\": \"record\"}"))]
-        pub guard: GuardSettings,
-        /// This node's part in a cluster, whose records are in etcd.
-        #[schemars(with = "ClusterSettings")]
-        #[schemars(extend("x-accepted" = "an object such as {\"etcd\": [\"http://10.0.0.11:2379\"], \"node\": \"a\", \
-        \"advertise\": \"10.0.0.5:3000\"}"))]
-        pub cluster: Option<ClusterSettings>,
-        /// Services beside `default`, by name. At most 1,000.
-        #[serde(serialize_with = "names")]
-        #[schemars(extend("propertyNames" = { "pattern": NAMES }, "x-accepted" = "an object of services by name, such as \
-        {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}"))]
-        pub services: BTreeMap<String, ServiceObject>,
-        /// Texts of services and requests, by name. At most 1,000.
-        #[serde(serialize_with = "names")]
-        #[schemars(extend("propertyNames" = { "pattern": NAMES }, "x-accepted" = "an object of templates by name, such as \
-        {\"login\": {\"translations\": {\"en\": \"{code} opens {friendly_name}\"}}}"))]
-        pub templates: BTreeMap<String, Template>,
-        /// The brand if `brand` is not given.
-        "service_name" pub service_name: Option<String> as "As::<Option<Text>>",
-        /// Ignored with a warning; with it the default of `otp-message` is `OTP message is {code}`.
-        redis_db_address: String as "As::<Ignored>",
-        /// Ignored, as is the variable `REDIS_URL`.
-        "REDIS_DB_PASSWORD" redis_db_password: String as "As::<Ignored>",
-        /// `true`: a message that no gateway takes is retried in the background and answered as sent.
-        "sms.retry" pub sms_retry: bool as "As::<Flag>",
-        #[serde(flatten)]
-        pub retries: RetrySettings,
+/// Keys from which settings are worked out together.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
+pub struct Inputs {
+    /// Where an editor finds the schema.
+    #[serde(rename = "$schema", skip_serializing)]
+    #[schemars(with = "String")]
+    schema: IgnoredAny,
+    /// Host to listen on without `production`. Empty means every address of the machine.
+    #[serde(deserialize_with = "host")]
+    pub test_hostname: String,
+    /// Port to listen on without `production`. 0 lets the system choose.
+    #[serde(with = "Whole::<0, 65_535>")]
+    pub test_port: u16,
+    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
+    pub production: bool,
+    /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub prod_domain: Option<ListenAddress>,
+    /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub metrics_listen: Option<ListenAddress>,
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
+    pub allow_unauthenticated: bool,
+    /// `true` allows the simulator with `production` and on an address that is not loopback.
+    ///
+    /// The inbox then requires credentials.
+    pub simulator_in_production: bool,
+    /// PEM file of the certificate chain, the server's own first.
+    ///
+    /// The port then speaks only TLS.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub tls_key: Option<PathBuf>,
+    /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
+    #[serde(with = "CodeTime")]
+    pub otp_timeout: Duration,
+    /// Wrong codes in a row until a number is locked.
+    ///
+    /// NIST SP 800-63B-4 (3.2.2) allows at most 100.
+    #[serde(with = "Whole::<1, 100>")]
+    pub otp_max_attempts: u8,
+    /// The duration of a lockout. In config.json a bare number is minutes.
+    #[serde(with = "LockoutTime")]
+    pub otp_lock_timeout: Duration,
+    /// Digits of a code. The start warns below 6.
+    ///
+    /// Codes of /send-code always have 6 digits and live 10 minutes.
+    #[serde(with = "Whole::<4, 10>")]
+    pub otp_length: u8,
+    /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
+    /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`
+    ///
+    /// With `redis-db-address` the default is `OTP message is {code}`.
+    pub otp_message: String,
+    /// Text of the message of /send-code.
+    pub tutorial_message: String,
+    /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
+    pub otp_messages: Option<Map<String, Value>>,
+    /// Language where neither the request nor the number's country leads to one of the texts.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub default_locale: Option<Locale>,
+    /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
+    /// does.
+    pub locale_by_country: bool,
+    /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length.
+    ///
+    /// The older routes, and the simulator as the only gateway, always accept possible ones.
+    pub numbers: NumberRule,
+    /// The answers of /api/*: those that the Redis version documents, or those of its code.
+    #[serde(rename = "redis-version-answers")]
+    pub answers: AnswerSet,
+    /// Host name of the web site whose form browsers fill in.
+    ///
+    /// Text messages then end with @domain #code.
+    #[serde(deserialize_with = "web_domain")]
+    pub webotp_domain: Option<String>,
+    /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
+    #[serde(deserialize_with = "brand")]
+    pub brand: Option<String>,
+    /// Gateways in their order, optionally with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
+    /// where its credentials are given, else the simulator.
+    pub otp_sms_provider: Option<String>,
+    /// Gateways by their names, each with a recipe. At most 1,000.
+    ///
+    /// The recipe is the name of one that comes with the program, or an object. Beside it is what the recipe needs.
+    #[serde(serialize_with = "names")]
+    #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
+    pub gateways: BTreeMap<String, Value>,
+    /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
+    pub voice_gate: bool,
+    /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code.
+    ///
+    /// Without it WhatsApp delivers only to people who have written within the last day.
+    #[serde(deserialize_with = "twilio_id")]
+    pub whatsapp_content_sid: Option<String>,
+    /// Rules of all services, except those that a service sets, and budgets of all services together.
+    pub guard: GuardSettings,
+    /// This node's part in a cluster, whose records are in etcd.
+    pub cluster: Option<ClusterSettings>,
+    /// Services beside `default`, by name. At most 1,000.
+    #[serde(serialize_with = "names")]
+    #[schemars(with = "BTreeMap<String, ServiceObject>", extend("propertyNames" = { "pattern": NAMES }))]
+    pub services: BTreeMap<String, Map<String, Value>>,
+    /// Texts of services and requests, by name. At most 1,000.
+    #[serde(serialize_with = "names")]
+    #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
+    pub templates: BTreeMap<String, Template>,
+    /// Retention of entries of the audit log.
+    #[serde(with = "Span::<DAY, { 3_660 * DAY }>")]
+    pub audit_retention: Duration,
+    /// `true` lets webhooks lead to this machine and to private networks.
+    ///
+    /// Link-local addresses are always refused.
+    #[serde(rename = "webhook-private-addresses")]
+    pub private_webhooks: bool,
+    /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`.
+    #[serde(deserialize_with = "origins", skip_serializing_if = "Vec::is_empty")]
+    pub cors_origins: Vec<String>,
+    /// The brand if `brand` is not given.
+    #[serde(rename = "service_name")]
+    pub service_name: Option<String>,
+    /// Ignored with a warning; with it the default of `otp-message` is `OTP message is {code}`.
+    #[serde(skip_serializing)]
+    #[schemars(with = "String")]
+    redis_db_address: IgnoredAny,
+    /// Ignored, as is the variable `REDIS_URL`.
+    #[serde(rename = "REDIS_DB_PASSWORD", skip_serializing)]
+    #[schemars(with = "String")]
+    redis_db_password: IgnoredAny,
+    /// `true`: a message that no gateway takes is retried in the background and answered as sent.
+    #[serde(rename = "sms.retry")]
+    pub sms_retry: bool,
+    /// Retries of a message.
+    ///
+    /// The waits begin at half a second and double.
+    #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
+    pub max_retries: u32,
+}
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Self {
+            schema: IgnoredAny,
+            test_hostname: "localhost".to_owned(),
+            test_port: 3000,
+            production: false,
+            prod_domain: None,
+            metrics_listen: None,
+            allow_unauthenticated: false,
+            simulator_in_production: false,
+            tls_cert: None,
+            tls_key: None,
+            otp_timeout: Duration::from_secs(30),
+            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
+            otp_lock_timeout: Duration::from_secs(30 * 60),
+            otp_length: CodeLength::SIX.get(),
+            otp_message: DEFAULT_MESSAGE.to_owned(),
+            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
+            otp_messages: None,
+            default_locale: None,
+            locale_by_country: false,
+            numbers: NumberRule::Valid,
+            answers: AnswerSet::Documented,
+            webotp_domain: None,
+            brand: None,
+            otp_sms_provider: None,
+            gateways: BTreeMap::new(),
+            voice_gate: false,
+            whatsapp_content_sid: None,
+            guard: GuardSettings::default(),
+            cluster: None,
+            services: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            audit_retention: DEFAULT_AUDIT_RETENTION,
+            private_webhooks: false,
+            cors_origins: Vec::new(),
+            service_name: None,
+            redis_db_address: IgnoredAny,
+            redis_db_password: IgnoredAny,
+            sms_retry: false,
+            max_retries: RetrySettings::default().max_retries,
+        }
     }
 }
 
-/// The keys by which identity systems sign their hooks.
-#[derive(Debug, Clone, Default)]
-pub struct HookSettings {
-    pub supabase: Vec<HookKey>,
-    pub zitadel: Vec<HookKey>,
-    pub logto: Vec<HookKey>,
-}
-
-/// Names of services and templates.
+/// Names of services, templates and gateways.
 const NAMES: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// Objects are shown by their names.
@@ -271,32 +296,29 @@ impl Inputs {
     }
 }
 
-/// Every key of config.json.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[schemars(
-    title = "config.json of onceward",
-    description = "The configuration file of onceward. Every value may be a string or the proper JSON type. Any key can also \
-                   be given in the environment as ONCEWARD_ and the key in capitals with underscores."
-)]
-pub struct Keys {
-    #[serde(flatten)]
-    pub settings: Settings,
-    #[serde(flatten)]
-    pub inputs: Inputs,
+/// Where the data is, and how numbers are spelled in questions about it.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct StorageSettings {
+    /// Directory of the embedded store.
+    #[serde(with = "form")]
+    #[schemars(with = "String")]
+    pub data_dir: PathBuf,
+    /// File of the server key (`openssl rand -hex 32 > FILE`).
+    ///
+    /// Without it server.key in the data directory, created at the first start.
+    #[serde(rename = "key-file", with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub server_key_file: Option<PathBuf>,
+    /// Country of numbers without +, by its two letters. `off` refuses them.
+    #[serde(with = "region")]
+    #[schemars(with = "String")]
+    pub default_region: Option<Region>,
 }
 
-settings! {
-    /// Where the data is, and how numbers are spelled in questions about it.
-    #[derive(Debug, Clone)]
-    pub struct StorageSettings {
-        /// Directory of the embedded store.
-        pub data_dir: PathBuf as "As::<FilePath>" = "data".into(),
-        /// File of the server key (`openssl rand -hex 32 > FILE`).
-        ///
-        /// Without it server.key in the data directory, created at the first start.
-        "key-file" pub server_key_file: Option<PathBuf> as "As::<Option<FilePath>>",
-        /// Country of numbers without +, by its two letters. `off` refuses them.
-        pub default_region: Option<Region> as "As::<RegionChoice>",
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self { data_dir: "data".into(), server_key_file: None, default_region: None }
     }
 }
 
@@ -324,52 +346,38 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-settings! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct LogSettings {
-        /// The least severe level that is logged.
-        "log-level" pub level: tracing::Level as "As::<Choice<tracing::Level>>" = tracing::Level::INFO,
-        /// Form of the log.
-        "log-format" pub format: LogFormat as "As::<Choice<LogFormat>>" = LogFormat::Text,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct LogSettings {
+    /// The least severe level that is logged.
+    #[serde(rename = "log-level", with = "form")]
+    #[schemars(with = "String", extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
+    pub level: tracing::Level,
+    /// Form of the log.
+    #[serde(rename = "log-format")]
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: tracing::Level::INFO, format: LogFormat::Text }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-impl Spelled for LogFormat {
-    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
-}
-
-/// Which numbers `/v2` sends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NumberRule {
-    /// Those that the numbering plan of their country has.
-    #[default]
-    Valid,
-    /// Those with a length that numbers of their country can have.
-    Possible,
-}
-
-impl Spelled for NumberRule {
-    const NAMES: &'static [(&'static str, Self)] = &[("valid", Self::Valid), ("possible", Self::Possible)];
-}
-
-/// Which answers `/api/*` gives: `docs/reference/otp-api.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which answers `/api/*` gives, as the Redis version's README documents or as its code behaves:
+/// `docs/reference/otp-api.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum AnswerSet {
-    /// As the Redis version's README documents.
     Documented,
-    /// As the Redis version's code behaves.
     AsBuilt,
-}
-
-impl Spelled for AnswerSet {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
 }
 
 /// The step after a gateway did not say whether it took a message.
@@ -379,10 +387,6 @@ pub enum OnAmbiguous {
     Next,
     /// The send ends: no message is paid for twice.
     Stop,
-}
-
-impl Spelled for OnAmbiguous {
-    const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
 /// Which providers send, and for whom.
@@ -444,163 +448,267 @@ impl GatewaySettings {
     }
 }
 
-settings! {
-    /// Fallback and retries: `docs/reference/gateways.md`.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct DeliverySettings {
-        /// Trying again in the background; `None` when it is off.
-        #[serde(skip)]
-        pub retry: Option<RetrySettings>,
-        /// After a failure that may have sent the message, `next` asks the next gateway with the same code, `stop` ends
-        /// the send.
-        pub gateway_silent: OnAmbiguous as "As::<Choice<OnAmbiguous>>" = OnAmbiguous::Next,
-        /// `true` allows calls. Needs a gateway that can call.
-        pub voice: bool as "As::<Flag>",
-        /// Whether, with `voice`, a number that text messages do not reach is called.
-        // Never without `voice`, once it is settled.
-        #[serde(default = "enabled")]
-        pub voice_fallback: bool as "As::<Flag>",
-        /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
-        ///
-        /// A step waits 20 s for a receipt, or as long as it says.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        pub workflow: Vec<WorkflowStep> as "As::<Workflow>",
-        /// Messages that one verification may cost in all.
-        "workflow-max-sends" pub workflow_sends: u8 as "As::<Messages>" = 5,
-        #[serde(flatten)]
-        pub breaker: BreakerSettings,
-        /// URL at which gateways reach this server (receipts, call gates).
-        pub public_url: Option<Arc<str>> as "As::<Option<BaseUrl>>",
+/// Fallback and retries: `docs/reference/gateways.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct DeliverySettings {
+    /// Trying again in the background; `None` when it is off.
+    #[serde(skip)]
+    pub retry: Option<RetrySettings>,
+    #[serde(skip)]
+    pub gateway_silent: OnAmbiguous,
+    /// `true` allows calls. Needs a gateway that can call.
+    pub voice: bool,
+    /// Whether, with `voice`, a number that text messages do not reach is called.
+    pub voice_fallback: bool,
+    /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
+    ///
+    /// A step waits 20 s for a receipt, or as long as it says.
+    #[serde(
+        deserialize_with = "workflow",
+        serialize_with = "form::serialize",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub workflow: Vec<WorkflowStep>,
+    /// Messages that one verification may cost in all.
+    #[serde(rename = "workflow-max-sends", with = "Whole::<1, 20>")]
+    pub workflow_sends: u8,
+    #[serde(skip)]
+    pub breaker: BreakerSettings,
+    /// URL at which gateways reach this server (receipts, call gates).
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>", extend("format" = "uri"))]
+    pub public_url: Option<Arc<str>>,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            retry: None,
+            gateway_silent: OnAmbiguous::Next,
+            voice: false,
+            voice_fallback: true,
+            workflow: Vec::new(),
+            workflow_sends: 5,
+            breaker: BreakerSettings::default(),
+            public_url: None,
+        }
     }
 }
 
-const fn enabled() -> bool {
-    true
+/// Trying again in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetrySettings {
+    pub max_retries: u32,
+    /// The wait before the first retry; each further wait doubles.
+    pub first_wait: Duration,
+    /// The longest wait between two retries, unless the provider itself asks for a longer one.
+    pub longest_wait: Duration,
 }
 
-settings! {
-    /// Trying again in the background.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct RetrySettings {
-        /// Retries of a message.
-        ///
-        /// The waits begin at half a second and double.
-        "sms.max_retries" pub max_retries: u32 as "As::<Whole<1, 100>>" = 20,
-        /// The wait before the first of them; each further wait doubles.
-        #[serde(skip)]
-        pub first_wait: Duration = Duration::from_millis(500),
-        /// The longest wait between two retries.
-        // Unless the provider itself asks for a longer one.
-        "sms.longest_wait" pub longest_wait: Duration as "As::<Span<SECOND, HOUR>>" = Duration::from_secs(60),
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            max_retries: 20,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+        }
     }
 }
 
-settings! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct BreakerSettings {
-        /// Failures in a row that open a gateway's circuit breaker.
-        "breaker-failures" pub failures: u32 as "As::<Whole<1, 1_000>>" = 5,
-        /// The time that an open circuit breaker first stays open.
-        ///
-        /// It doubles with each failed probe.
-        "breaker-open-for" pub open_for: Duration as "As::<Span<100, DAY>>" = Duration::from_secs(10),
-        /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`.
-        "breaker-longest" pub longest: Duration as "As::<Span<100, DAY>>" = Duration::from_secs(120),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures in a row that open a gateway's circuit breaker.
+    pub failures: u32,
+    /// The time that an open circuit breaker first stays open. It doubles with each failed probe.
+    pub open_for: Duration,
+    /// The longest time that a circuit breaker stays open.
+    pub longest: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 5, open_for: Duration::from_secs(10), longest: Duration::from_secs(120) }
     }
 }
 
-settings! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct AttemptLogSettings {
-        /// Retention of delivery attempts.
-        "tracker-keep-for" pub keep_for: Duration as "As::<Span<MINUTE, { 366 * DAY }>>" = Duration::from_secs(7 * 24 * 60 * 60),
-        /// Verifications whose delivery attempts are kept, the newest.
-        ///
-        /// 0 keeps only what background work needs.
-        "tracker-keep-at-most" pub keep_at_most: usize as "As::<Whole<0, 10_000_000>>" = 100_000,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct AttemptLogSettings {
+    /// Retention of delivery attempts.
+    #[serde(rename = "tracker-keep-for", with = "Span::<MINUTE, { 366 * DAY }>")]
+    pub keep_for: Duration,
+    /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
+    #[serde(skip)]
+    pub keep_at_most: usize,
+}
+
+impl Default for AttemptLogSettings {
+    fn default() -> Self {
+        Self { keep_for: Duration::from_secs(7 * 24 * 60 * 60), keep_at_most: 100_000 }
     }
 }
 
-settings! {
-    /// What messages cost, for budgets of money and the estimated cost in the history.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Pricing {
-        /// Price of a message by country (`*` for all others) and channel.
-        ///
-        /// Without it, list prices in US dollars; a country or channel without one has the highest.
-        #[schemars(with = "Prices", extend("x-accepted" = "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \
-        \"*\": {\"sms\": 0.1}}"))]
-        pub prices: Option<Prices>,
-        /// Currency of `prices`, in three letters. Change both together.
-        pub currency: String as "As::<Currency>" = "USD".into(),
+/// What messages cost, for budgets of money and the estimated cost in the history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Pricing {
+    /// Price of a message by country (`*` for all others) and channel.
+    ///
+    /// Without it, list prices in US dollars; a country or channel without one has the highest.
+    pub prices: Option<Prices>,
+    /// Currency of `prices`, in three letters. Change both together.
+    #[serde(deserialize_with = "currency")]
+    pub currency: String,
+}
+
+impl Default for Pricing {
+    fn default() -> Self {
+        Self { prices: None, currency: "USD".to_owned() }
     }
 }
 
-settings! {
-    /// Where the address of a client of the compatible routes comes from, for the pumping guard.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct ProxySettings {
-        /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
-        /// Needs `trusted-proxies`.
-        pub client_address_header: Option<HeaderName> as "As::<Option<Header>>",
-        /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
-        /// Needs `trusted-proxies`, which must remove a client's own.
-        pub risk_check_header: Option<HeaderName> as "As::<Option<Header>>",
-        /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
-        /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        pub trusted_proxies: Vec<IpNet> as "As::<Networks>",
-    }
+/// Where the address of a client of the compatible routes comes from, for the pumping guard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ProxySettings {
+    /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
+    /// Needs `trusted-proxies`.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub client_address_header: Option<HeaderName>,
+    /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
+    /// Needs `trusted-proxies`, which must remove a client's own.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub risk_check_header: Option<HeaderName>,
+    /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
+    /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
+    #[serde(with = "form", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl ProxySettings {
+    pub(super) fn validate(&self, c: &mut Context) {
+        for key in ["client-address-header", "risk-check-header"] {
+            if let Some(header) = c.given(key).filter(|_| self.trusted_proxies.is_empty()) {
+                let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
+                               proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
+                c.wrong(key, header, problem);
+            }
+        }
+    }
+
     /// Whether an address is a proxy's.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }
 
-settings! {
-    /// Limits on everything: `docs/reference/configuration.md`.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Bounds {
-        /// Largest request body in bytes. Beyond it 413.
-        "max-body-bytes" pub body_bytes: usize as "As::<Whole<256, 1_048_576>>" = 16 * 1024,
-        /// Time for the head of a request. Beyond it 408.
-        pub header_timeout: Duration as "As::<Span<10, { 5 * MINUTE }>>" = Duration::from_secs(10),
-        /// Time for the body of a request. Beyond it 408.
-        pub body_timeout: Duration as "As::<Span<10, { 5 * MINUTE }>>" = Duration::from_secs(10),
-        /// Time without a request until a connection is closed.
-        pub idle_timeout: Duration as "As::<Span<10, HOUR>>" = Duration::from_secs(75),
-        /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
-        "max-connections" pub connections: usize as "As::<Whole<1, 1_000_000>>" = 10_000,
-        /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
-        ///
-        /// All services together may have a quarter more.
-        "max-numbers" pub numbers: usize as "As::<Whole<1, 1_000_000_000>>" = 2_000_000,
-        /// Hosted sessions of a service, each of at most 512 bytes: a longer one counts for several. Beyond it 503.
-        ///
-        /// All services together may have a quarter more.
-        "max-hosted-sessions" pub hosted_sessions: usize as "As::<Whole<1, 1_000_000>>" = 20_000,
-        /// Requests of a service in progress. Beyond it 503.
-        ///
-        /// A quarter of them is reserved for checks. All services together may have a quarter more.
-        "max-commands" pub commands: usize as "As::<Whole<1, 1_000_000>>" = 20_000,
-        /// Requests for one number in progress. Beyond it 429.
-        "max-commands-per-number" pub commands_per_number: usize as "As::<Whole<1, 10_000>>" = 64,
-        /// Messages of a service at one gateway at once.
-        ///
-        /// All services together may have a fiftieth more.
-        "max-sends" pub sends: usize as "As::<Whole<1, 100_000>>" = 512,
-        /// Messages of a service that wait for one gateway. Beyond it 503.
-        ///
-        /// All services together may have a quarter more.
-        "max-sends-waiting" pub sends_waiting: usize as "As::<Whole<0, 1_000_000>>" = 10_000,
-        /// Time for one send, waiting included.
-        pub send_budget: Duration as "As::<Span<10, MINUTE>>" = Duration::from_secs(10),
-        /// Time until a write to the disk counts as failed.
-        pub commit_timeout: Duration as "As::<Span<10, MINUTE>>" = Duration::from_secs(5),
-        /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
-        pub graceful_stop: Duration as "As::<Span<0, { 10 * MINUTE }>>" = Duration::from_secs(30),
+/// Bounds of everything: `docs/reference/configuration.md` lists them. Those that are no keys have one value, which only
+/// tests replace.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Bounds {
+    /// Largest request body in bytes. Beyond it 413.
+    #[serde(skip)]
+    pub body_bytes: usize,
+    /// Time for the head of a request. Beyond it 408.
+    #[serde(skip)]
+    pub header_timeout: Duration,
+    /// Time for the body of a request. Beyond it 408.
+    #[serde(skip)]
+    pub body_timeout: Duration,
+    /// Time without a request until a connection is closed.
+    #[serde(skip)]
+    pub idle_timeout: Duration,
+    /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
+    #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
+    pub connections: usize,
+    /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
+    ///
+    /// All services together may have a quarter more.
+    #[serde(rename = "max-numbers", with = "Whole::<1, 1_000_000_000>")]
+    pub numbers: usize,
+    /// Hosted sessions of a service, each of at most 512 bytes: a longer one counts for several. Beyond it 503.
+    #[serde(skip)]
+    pub hosted_sessions: usize,
+    /// Requests of a service in progress. Beyond it 503. A quarter of them is reserved for checks.
+    #[serde(skip)]
+    pub commands: usize,
+    /// Requests for one number in progress. Beyond it 429.
+    #[serde(skip)]
+    pub commands_per_number: usize,
+    /// Messages of a service at one gateway at once.
+    #[serde(skip)]
+    pub sends: usize,
+    /// Messages of a service that wait for one gateway. Beyond it 503.
+    #[serde(skip)]
+    pub sends_waiting: usize,
+    /// Time for one send, waiting included.
+    #[serde(with = "Span::<10, MINUTE>")]
+    pub send_budget: Duration,
+    /// Time until a write to the disk counts as failed.
+    #[serde(skip)]
+    pub commit_timeout: Duration,
+    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
+    #[serde(with = "Span::<0, { 10 * MINUTE }>")]
+    pub graceful_stop: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let [five, ten] = [5, 10].map(Duration::from_secs);
+        Self {
+            body_bytes: 16 * 1024,
+            header_timeout: ten,
+            body_timeout: ten,
+            idle_timeout: Duration::from_secs(75),
+            connections: 10_000,
+            numbers: 2_000_000,
+            hosted_sessions: 20_000,
+            commands: 20_000,
+            commands_per_number: 64,
+            sends: 512,
+            sends_waiting: 10_000,
+            send_budget: ten,
+            commit_timeout: five,
+            graceful_stop: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    /// With the bounds of a test of the whole program: an object of whole numbers, times in milliseconds.
+    #[cfg(debug_assertions)]
+    pub(super) fn with_bounds_of_test(mut self, sources: &super::layers::Sources) -> Self {
+        let given = sources.environment.get("TEST_ONCEWARD_BOUNDS").map(String::as_str).unwrap_or_default();
+        let given: BTreeMap<String, u32> = serde_json::from_str(given).unwrap_or_default();
+        for (name, number) in given {
+            let (time, count) =
+                (Duration::from_millis(number.into()), usize::try_from(number).unwrap_or(usize::MAX));
+            let Self { bounds, delivery, attempt_log, guard, .. } = &mut self;
+            match name.as_str() {
+                "header-timeout" => bounds.header_timeout = time,
+                "body-timeout" => bounds.body_timeout = time,
+                "idle-timeout" => bounds.idle_timeout = time,
+                "commit-timeout" => bounds.commit_timeout = time,
+                "commands" => bounds.commands = count,
+                "commands-per-number" => bounds.commands_per_number = count,
+                "hosted-sessions" => bounds.hosted_sessions = count,
+                "sends" => bounds.sends = count,
+                "sends-waiting" => bounds.sends_waiting = count,
+                "attempts" => attempt_log.keep_at_most = count,
+                "breaker-failures" => delivery.breaker.failures = number,
+                "breaker-open-for" => delivery.breaker.open_for = time,
+                "guard-sends-per-number" => guard.sends_per_number = Some(number),
+                "guard-unproven" => guard.unproven = Some(number),
+                "shards" => self.shards = count,
+                _ => {}
+            }
+        }
+        self
     }
 }

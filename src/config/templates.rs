@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::context::Context;
-use super::kind::{ACCEPTED, As, Text, quoted, settings};
-use super::values::{Channels, LocaleTag, note, template_sid};
+use super::forms::{form, note, template_sid};
+use super::report::quoted;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
+use crate::template::Templates;
 use crate::template::placeholder::{PieceKind, pieces};
-use crate::template::{LONGEST, Templates};
 
 const NAME_LONGEST: usize = 64;
 
@@ -28,30 +28,55 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
-settings! {
-    /// A text for some channels, in one or more languages.
-    #[derive(Debug, Clone, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    pub struct Template {
-        /// Its name in config.json, from which its id is made.
-        #[serde(skip)]
-        pub name: String,
-        /// `HJ`.
-        #[serde(skip, default = "Template::no_sid")]
-        pub sid: Sid = Self::no_sid(),
-        /// The name shown to people, by default the template's.
-        pub friendly_name: String as "As::<Text>",
-        /// Channels that it is for: sms, call, whatsapp, telegram.
-        pub channels: Vec<Channel> as "As::<Channels>" = vec![Channel::Sms],
-        /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
-        #[serde(deserialize_with = "translations")]
-        #[schemars(schema_with = "translations_schema")]
-        pub translations: Vec<Translation>,
-        /// Language where no other fits. Needed where there are several.
-        pub default_locale: Option<Locale> as "As::<Option<LocaleTag>>",
-        #[serde(skip)]
-        pub created: Timestamp = Timestamp::EPOCH,
+/// A text for some channels, in one or more languages.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Template {
+    /// Its name in config.json, from which its id is made.
+    #[serde(skip)]
+    pub name: String,
+    /// `HJ`.
+    #[serde(skip)]
+    pub sid: Sid,
+    /// The name shown to people, by default the template's.
+    pub friendly_name: String,
+    /// Channels that it is for: sms, call, whatsapp, telegram.
+    #[serde(deserialize_with = "channels")]
+    #[schemars(with = "Vec<String>")]
+    pub channels: Vec<Channel>,
+    /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
+    #[serde(deserialize_with = "translations")]
+    #[schemars(with = "BTreeMap<String, String>", extend("default" = {}))]
+    pub translations: Vec<Translation>,
+    /// Language where no other fits. Needed where there are several.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    pub default_locale: Option<Locale>,
+    #[serde(skip)]
+    pub created: Timestamp,
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            sid: Sid::new(SidKind::Template, [0; 16]),
+            friendly_name: String::new(),
+            channels: vec![Channel::Sms],
+            translations: Vec::new(),
+            default_locale: None,
+            created: Timestamp::EPOCH,
+        }
     }
+}
+
+/// In their usual order, each once.
+fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error> {
+    let given: Vec<Channel> = form::deserialize(from)?;
+    if given.is_empty() {
+        return Err(D::Error::custom(format_args!("must be one or more of {}", Channel::names(", "))));
+    }
+    Ok(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,10 +103,6 @@ impl Template {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), sid: template_sid(name), ..self }
-    }
-
-    fn no_sid() -> Sid {
-        Sid::new(SidKind::Template, [0; 16])
     }
 
     /// The language where no other fits.
@@ -134,7 +155,7 @@ pub(super) fn check(
     let templates = c.named("templates", templates, why, is_built_in);
     let mut checked = |(name, mut template): (String, Template)| {
         let path = format!("templates.{name}");
-        if c.raw.given(&format!("{path}.friendly-name")).is_none() {
+        if template.friendly_name.is_empty() {
             template.friendly_name.clone_from(&name);
         }
         for (member, given, problem) in template.problems(checks) {
@@ -166,11 +187,6 @@ fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, 
     translations.sort_by_key(|translation| translation.locale.to_string());
     translations.dedup_by_key(|translation| translation.locale);
     Ok(translations)
-}
-
-fn translations_schema(_: &mut SchemaGenerator) -> Schema {
-    let text = json_schema!({ "type": "string", "maxLength": LONGEST });
-    json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text, ACCEPTED: TEXTS })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
 
-use reqwest::header::HeaderMap;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::context::Context;
-use super::gateways::Variables;
-use super::kind::Spelled;
-use super::values::is_exposed;
-
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+use super::forms::{form, hidden, is_exposed, is_line, optional};
 
 /// Where spans go, and of which requests.
 #[derive(Debug, Clone)]
@@ -25,38 +26,117 @@ pub struct TraceSettings {
 }
 
 /// A sampler that every library of OpenTelemetry knows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TraceSampler {
-    follows_caller: bool,
-    /// `None` for the share that is given by itself.
-    ratio: Option<f64>,
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceSampler {
+    AlwaysOn,
+    AlwaysOff,
+    #[serde(rename = "traceidratio")]
+    Ratio,
+    #[serde(rename = "parentbased_always_on")]
+    ParentElseOn,
+    #[serde(rename = "parentbased_always_off")]
+    ParentElseOff,
+    #[serde(rename = "parentbased_traceidratio")]
+    ParentElseRatio,
 }
 
-impl Spelled for TraceSampler {
-    const NAMES: &'static [(&'static str, Self)] = &[
-        ("always_on", Self { follows_caller: false, ratio: Some(1.0) }),
-        ("always_off", Self { follows_caller: false, ratio: Some(0.0) }),
-        ("traceidratio", Self { follows_caller: false, ratio: None }),
-        ("parentbased_always_on", Self { follows_caller: true, ratio: Some(1.0) }),
-        ("parentbased_always_off", Self { follows_caller: true, ratio: Some(0.0) }),
-        ("parentbased_traceidratio", Self { follows_caller: true, ratio: None }),
-    ];
+/// The variables about traces.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct TraceVariables {
+    /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
+    /// it. Without it no request is traced.
+    #[serde(with = "form")]
+    #[schemars(with = "Option<String>")]
+    otel_exporter_otlp_endpoint: Option<Arc<str>>,
+    /// Headers of requests to the collector, such as its key.
+    #[serde(deserialize_with = "otlp_headers", serialize_with = "hidden")]
+    #[schemars(with = "Option<String>")]
+    otel_exporter_otlp_headers: Option<HeaderMap>,
+    /// Name of this server in traces. Without it `onceward`.
+    #[serde(deserialize_with = "name")]
+    otel_service_name: Option<String>,
+    /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
+    otel_traces_sampler: Option<TraceSampler>,
+    /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
+    #[serde(deserialize_with = "share")]
+    otel_traces_sampler_arg: Option<f64>,
+}
+
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    optional(from, "a name of 1 to 256 characters without line breaks", |text| {
+        is_line(text).then(|| text.to_owned())
+    })
+}
+
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    optional(from, "a number from 0 to 1", |text| {
+        text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+    })
+}
+
+/// Headers as OpenTelemetry's libraries take them, values percent-encoded.
+fn otlp_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<HeaderMap>, D::Error> {
+    let accepted = "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded";
+    optional(from, accepted, headers)
+}
+
+/// Reads `name=value,name=value`. `None` for anything else.
+fn headers(text: &str) -> Option<HeaderMap> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    });
+    pairs.collect()
 }
 
 /// The settings, if there is an endpoint.
-pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
-    let endpoint = variables.otel_exporter_otlp_endpoint.clone()?;
+pub fn read(variables: &TraceVariables, c: &mut Context) -> Option<TraceSettings> {
+    let endpoint = variables.otel_exporter_otlp_endpoint.as_deref()?;
     let headers = variables.otel_exporter_otlp_headers.clone();
-    if headers.is_some() && is_exposed(endpoint.as_str()) {
-        c.report.warn(format!("{ENDPOINT} begins with http: the collector's credentials travel unencrypted"));
+    if headers.is_some() && is_exposed(endpoint) {
+        c.report.warn(
+            "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted",
+        );
     }
-    let parent_else_on = TraceSampler { follows_caller: true, ratio: Some(1.0) };
-    let sampler = variables.otel_traces_sampler.unwrap_or(parent_else_on);
+    let share = variables.otel_traces_sampler_arg.unwrap_or(1.0);
+    let (follows_caller, ratio) = match variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn) {
+        TraceSampler::AlwaysOn => (false, 1.0),
+        TraceSampler::AlwaysOff => (false, 0.0),
+        TraceSampler::Ratio => (false, share),
+        TraceSampler::ParentElseOn => (true, 1.0),
+        TraceSampler::ParentElseOff => (true, 0.0),
+        TraceSampler::ParentElseRatio => (true, share),
+    };
     Some(TraceSettings {
-        endpoint,
+        endpoint: Url::parse(&format!("{endpoint}/v1/traces")).ok()?,
         headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
-        follows_caller: sampler.follows_caller,
-        ratio: sampler.ratio.or(variables.otel_traces_sampler_arg).unwrap_or(1.0),
+        follows_caller,
+        ratio,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let read = headers("Authorization=Bearer%20a=b, x-team = otp,").expect("headers");
+        assert_eq!(
+            (&read["authorization"], &read["x-team"], read.len()),
+            (&HeaderValue::from_static("Bearer a=b"), &HeaderValue::from_static("otp"), 2)
+        );
+        assert!(!format!("{read:?}").contains("Bearer"));
+        for wrong in ["authorization", "a b=c", "x=%0A", "x=%FF"] {
+            assert!(headers(wrong).is_none(), "{wrong}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::error::check_room;
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
-use crate::config::values::note;
+use crate::config::note;
 use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
 
 /// Limits of a service: each costs a commit for every request that names it.

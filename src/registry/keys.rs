@@ -8,7 +8,7 @@ use super::credential::{LiveKey, hash};
 use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
 use super::{AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scopes};
-use crate::config::values::note;
+use crate::config::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::registry::audit::{Action, Change};
 use crate::shard::{Durability, Refusal, Transaction};

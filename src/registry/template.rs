@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
 use crate::config::templates::{Place, places};
-use crate::config::values::{friendly_name, one_line};
+use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
 use crate::template::{AppHash, CODE_PLACES, StandardMessage, Templates, Wording, of_country};
 

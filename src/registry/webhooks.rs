@@ -8,7 +8,7 @@ use url::Url;
 use super::belongings::{found, remove};
 use super::error::check_room;
 use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
-use crate::config::values::note;
+use crate::config::note;
 use crate::domain::{Sid, SidKind};
 use crate::registry::audit::{Action, Change};
 

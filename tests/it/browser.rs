@@ -26,7 +26,7 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
 #[tokio::test]
 async fn the_hosted_page_does_a_proof_of_work() {
     let twilio = Twilio::start().await;
-    let setup = Setup::new().config("guard", json!({ "unproven": 2 }));
+    let setup = Setup::new().config("guard", json!({})).config("bounds.guard-unproven", 2);
     walk_with("proof.test.js", through(&twilio.base_url(), setup)).await;
 }
 

@@ -115,7 +115,7 @@ async fn carrying_takes_a_key_with_a_scope_of_its_own() {
 #[tokio::test]
 async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
     let (world, v2, service) =
-        World::with_service(Setup::new().config("guard", json!({ "sends-per-number": 3 }))).await;
+        World::with_service(limited_to(3)).await;
     let numbers: Vec<String> = (0..15).map(|last| format!("+9929000001{last:02}")).collect();
     for number in &numbers {
         let sent = carries(&v2, &service, &[("To", number), ("Code", "123456")]).await;
@@ -143,7 +143,7 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
 #[tokio::test]
 async fn an_outcome_pays_the_guard_back_once_for_each_message() {
     let (_world, v2, service) =
-        World::with_service(Setup::new().config("guard", json!({ "sends-per-number": 2 }))).await;
+        World::with_service(limited_to(2)).await;
     let outcome = async || status_and_code(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
     assert_eq!(outcome().await, (200, "unknown".to_owned()), "no message, no outcome");
     for code in ["111111", "222222"] {
@@ -159,4 +159,9 @@ async fn an_outcome_pays_the_guard_back_once_for_each_message() {
     let attempts = v2.get("/Attempts?PageSize=50").await.json();
     let converted = attempts["attempts"].as_array().expect("a list").iter();
     assert_eq!(converted.filter(|attempt| attempt["conversion_status"] == "converted").count(), 1);
+}
+
+/// The guard with so many unverified messages to one number.
+fn limited_to(messages: u32) -> Setup {
+    Setup::new().config("guard", json!({})).config("bounds.guard-sends-per-number", messages)
 }

@@ -23,8 +23,8 @@ async fn premium_numbers_get_no_message_by_any_route() {
 
 #[tokio::test]
 async fn a_numbers_own_allowance_survives_a_restart_until_an_unlock() {
-    let rules = json!({ "sends-per-number": 4 });
-    let mut world = World::with([("guard", rules)]).await;
+    let settings = [("guard", json!({})), ("bounds.guard-sends-per-number", json!(4))];
+    let mut world = World::with(settings).await;
     let number = world.number();
     for _ in 0..2 {
         for _ in 0..2 {
@@ -52,7 +52,7 @@ async fn guard(world: &World, arguments: &[&str]) -> Finished {
 
 #[tokio::test]
 async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
-    let setup = Setup::new().config("guard", json!({ "sends-per-number": 1 }));
+    let setup = Setup::new().config("guard", json!({})).config("bounds.guard-sends-per-number", 1);
     let (world, v2, service) = World::with_service(setup).await;
     let number = world.number();
     let path = format!("{service}/Lockouts/{number}");
@@ -66,7 +66,7 @@ async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
 
 #[tokio::test]
 async fn an_explanation_says_how_many_services_it_leaves_out_and_a_list_none() {
-    let rules = json!({ "guard": { "unproven": 100, "messages-per-day": 1_000 } });
+    let rules = json!({ "guard": { "messages-per-day": 1_000 } });
     let services: serde_json::Map<_, _> = (0..12).map(|n| (format!("s{n}"), rules.clone())).collect();
     let world = World::with([("services", services.into())]).await;
     for json in [&["--json"][..], &[]] {
@@ -133,7 +133,7 @@ async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
 async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
     for (proxies, status) in [("127.0.0.1", 200), ("192.0.2.1", 403)] {
         let setup = Setup::new()
-            .config("guard", json!({ "sends-per-number": 1 }))
+            .config("guard", json!({})).config("bounds.guard-sends-per-number", 1)
             .config("trusted-proxies", proxies)
             .config("risk-check-header", "X-Risk-Check");
         let world = World::of(setup).await;

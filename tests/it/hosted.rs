@@ -246,7 +246,7 @@ async fn a_fixed_number_stays_and_a_proposed_one_may_change() {
 
 #[tokio::test]
 async fn a_thousand_sessions_of_one_tenant_leave_room_for_another() {
-    let setup = Setup::new().config("max-hosted-sessions", 1_000);
+    let setup = Setup::new().config("bounds.hosted-sessions", 1_000);
     let site = Site::with(setup).await;
     let other = site.v2.service(&[("ReturnUrls", RETURN)]).await;
     let create = async |service: &str| {
@@ -493,8 +493,9 @@ impl Site {
     /// One whose messages cost money. Its allowance of unproven countries is used up by two messages, and that of proofs has
     /// two.
     async fn guarded(twilio: &Twilio) -> Self {
-        let guard = json!({ "unproven": 2, "blocked-countries": ["DE"] });
-        let site = Self::with(through(&twilio.base_url(), Setup::new().config("guard", guard))).await;
+        let setup = Setup::new().config("guard", json!({ "blocked-countries": ["DE"] }));
+        let setup = setup.config("bounds.guard-unproven", 2);
+        let site = Self::with(through(&twilio.base_url(), setup)).await;
         for number in ["+14155550122", NUMBER] {
             assert_eq!(site.person().await.post("send", &[("number", number)]).await.status(), 303);
         }

@@ -259,7 +259,7 @@ async fn wrong_codes_are_refused_in_a_persons_words_and_lock_as_in_the_api() {
 
 #[tokio::test]
 async fn a_second_send_while_the_first_is_under_way_is_429_where_one_is_allowed() {
-    let setup = Setup::new().config("max-commands-per-number", 1).config("send-budget", "8s");
+    let setup = Setup::new().config("bounds.commands-per-number", 1).config("send-budget", "8s");
     let server = setup.start().await;
     let silent = [("number", "+15005550011")];
     let both = tokio::join!(submit(&server.client, &silent), submit(&server.client, &silent));

@@ -62,7 +62,7 @@ fn a_send_and_its_check_take_about_as_many_instructions_as_recorded() {
 fn serve() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let otp = runtime.block_on(Otp::builder(directory.path()).set("commit-timeout", "1m").start()).unwrap();
+    let otp = runtime.block_on(Otp::builder(directory.path()).start()).unwrap();
     // Tables are built at the first use.
     ask(&runtime, &otp, 0..1);
     send_and_check(&runtime, &otp);

@@ -46,7 +46,7 @@ async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
 
 async fn bounded(bound: Option<usize>) -> World {
     let setup =
-        bound.iter().fold(Setup::new(), |setup, bound| setup.config("max-commands-per-number", *bound));
+        bound.iter().fold(Setup::new(), |setup, bound| setup.config("bounds.commands-per-number", *bound));
     World::of(setup).await
 }
 
@@ -68,7 +68,7 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
     let setup = Setup::new()
         .config("redis-version-answers", "as-built")
         .config("otp-lock-timeout", "29m30s")
-        .config("max-commands-per-number", CLIENTS);
+        .config("bounds.commands-per-number", CLIENTS);
     let world = World::of(setup).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;

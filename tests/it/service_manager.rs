@@ -73,7 +73,7 @@ async fn the_watchdog_hears_from_a_server_whose_disk_refuses_writes() {
 
 #[tokio::test]
 async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
-    let setup = Setup::new().config("commit-timeout", "3s").env("WATCHDOG_USEC", PERIOD.to_string());
+    let setup = Setup::new().config("bounds.commit-timeout", 3_000).env("WATCHDOG_USEC", PERIOD.to_string());
     let (manager, setup) = Manager::of(setup);
     let (world, shim) = World::over_shim(setup).await;
     manager.until("WATCHDOG=1").await;

@@ -77,7 +77,7 @@ async fn tls_1_1_is_refused_with_an_alert_and_logged_at_debug_level_only() {
 async fn handshakes_count_as_connections_and_one_too_many_is_503() {
     let authority = Authority::new();
     let setup = authority.issue().configure(Setup::new());
-    let server = setup.config("header-timeout", "5m").config("max-connections", 2).start().await;
+    let server = setup.config("bounds.header-timeout", 300_000).config("max-connections", 2).start().await;
     let mut held = Vec::new();
     for beginning in [&b""[..], &HELLO_OF_TLS_1_1[..20]] {
         let mut stream = server.client.connection().await;

@@ -18,7 +18,7 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
     });
     let setup = Setup::new()
         .config("templates", templates)
-        .config("max-commands-per-number", 1)
+        .config("bounds.commands-per-number", 1)
         .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
     let (world, v2) = World::with_account(setup).await;
     let mut triggers = verifications(&world, &v2).await;

@@ -20,7 +20,7 @@ pub const WARM_UP: Duration = Duration::from_secs(1);
 const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
 /// Messages of a bench go to its mock only: these choose the gateways.
-const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
+const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_GATEWAYS"];
 
 /// Drives servers as clients would, plays Twilio for them, checks every answer and compares costs.
 ///

@@ -230,9 +230,9 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
     elsewhere.set_nonblocking(true).unwrap();
     let address = elsewhere.local_addr().unwrap();
     let gateway = format!(
-        r#"{{"method":"POST","url":"http://{address}/","json":{{"to":"{{to}}","text":"{{text}}"}}}}"#
+        r#"{{"Http":{{"recipe":{{"method":"POST","url":"http://{address}/","json":{{"to":"{{to}}","text":"{{text}}"}}}}}}}}"#
     );
-    let world = World::new().with("ONCEWARD_OTP_SMS_PROVIDER", "Http").with("ONCEWARD_HTTP_GATEWAY", gateway);
+    let world = World::new().with("ONCEWARD_OTP_SMS_PROVIDER", "Http").with("ONCEWARD_GATEWAYS", gateway);
     let (results, finished) = world.bench(&["--beside", "none"]);
     finished.expect(0, &[]);
     sound(&results, 0, &["send", "check, right code"]);
@@ -242,14 +242,14 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 #[test]
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     // The guard permits one message. The warm-up sends it.
-    let guard = r#"{"unproven": 1, "number-types": "off", "landlines": "off"}"#;
+    let guard = r#"{"messages-per-day": 1, "number-types": "off", "landlines": "off"}"#;
     let world = World::new().with("ONCEWARD_GUARD", guard);
     let (results, finished) = world.bench(&["--workload", "send", "--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds[1]["figures"][name].as_f64().unwrap();
     assert!(count("answers") == 0.0 && count("unexpected") > 0.0, "{kinds}");
-    assert!(results["warnings"].to_string().contains("send: 403 Sending a code"), "{}", results["warnings"]);
+    assert!(results["warnings"].to_string().contains("send: 429"), "{}", results["warnings"]);
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }
 

@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use onceward_core::guard::{GuardRules, Mode};
-use serde_json::{Map, Value};
+use onceward_core::guard::GuardRules;
+use serde_json::Value;
 
 use super::*;
-use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
-use crate::config::kind::{ACCEPTED, UNIT};
-use crate::config::schema::{ALIASES, Names, default_of};
+use crate::config::layers::ALIASES;
+use crate::config::load::names;
+use crate::config::schema::properties;
 
 /// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
 static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json", |_| json_schema()));
@@ -62,61 +62,17 @@ fn current(file: &str, make: impl Fn(&str) -> String) -> String {
 }
 
 #[test]
-fn the_schema_knows_every_default_and_describes_every_key() {
-    let schema = parsed(&SCHEMA);
-    for (key, default) in &defaults() {
-        let place = format!("/properties/{}/default", key.replace('.', "/properties/"));
-        assert_eq!(schema.pointer(&place), Some(default), "{key}");
+fn every_key_has_a_description_and_a_variable_of_its_own() {
+    let (keys, ..) = properties();
+    for (key, schema) in keys.as_object().expect("keys") {
+        assert!(schema["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
+        assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
-    described(&schema, "");
-}
-
-/// Asserts that every property at every depth has a description.
-fn described(schema: &Value, path: &str) {
-    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
-        let path = format!("{path}.{key}");
-        let alike = path.starts_with(".otp-messages.")
-            || path == ".sms.twilio"
-            || path == ".sms.sinch"
-            || path == ".sms.mada";
-        assert!(alike || property["description"].as_str().is_some_and(|text| text.len() > 10), "{path}");
-        described(property, &path);
-    }
-}
-
-#[test]
-fn every_key_has_a_variable_of_its_own() {
-    let names = Names::known();
-    let mut variables: Vec<String> = names.own_variables().map(|(_, variable)| variable).collect();
-    for name in ["OTP_LENGTH", "OTP_MAX_TRIALS", "SERVICE_NAME", "SMS_MAX_RETRIES", "REDIS_DB_PASSWORD"] {
-        assert!(variables.contains(&format!("ONCEWARD_{name}")), "{name}");
-    }
-    for part in ["SCHEMA", "TWILIO", "AUTHENTICATION"] {
-        assert!(!variables.iter().any(|variable| variable.contains(part)), "{part}");
-    }
+    let mut variables: Vec<String> = names().own_variables().map(|(_, variable)| variable).collect();
     let count = variables.len();
     variables.sort();
     variables.dedup();
     assert_eq!(variables.len(), count);
-}
-
-#[test]
-fn every_default_is_a_key_that_a_file_may_have() {
-    let names = Names::known();
-    let config = Value::Object(defaults());
-    assert!(defaults().keys().all(|key| names.keys.contains_key(key)));
-    assert_eq!(World::with_config(&config.to_string()).warnings(), Vec::<String>::new());
-}
-
-#[test]
-fn the_manual_names_every_key_and_variable() {
-    let names = Names::known();
-    let is_member = |key: &str| !names.keys.contains_key(key) && key.contains('.');
-    for (key, variable) in names.own_variables().filter(|(key, _)| !is_member(key)) {
-        assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
-        let as_described = key.replace(['-', '.'], "_").to_uppercase();
-        assert_eq!(variable, format!("ONCEWARD_{as_described}"), "the manual says how variables are named");
-    }
     for key in RULES_OF_A_SERVICE {
         let is_described = match key {
             "test-numbers" => TEST_NUMBERS.contains("\"test-numbers\":"),
@@ -125,9 +81,16 @@ fn the_manual_names_every_key_and_variable() {
         assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
-    for name in names.credentials().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
+    for name in names().variables.into_iter().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+/// Their number is what an operator has to look through.
+#[test]
+fn the_configuration_stays_small() {
+    let schema = parsed(&SCHEMA);
+    assert!(schema["properties"].as_object().expect("keys").len() <= 61);
 }
 
 #[test]
@@ -142,13 +105,9 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
     assert!(samples.len() >= 7, "{samples:?}");
     for sample in samples {
         let mut world = all_gateways();
-        for (places, variable) in [
-            (["{token}", "{token}"], "HTTP_GATEWAY_TOKEN"),
-            (["{username}", "{basic}"], "HTTP_GATEWAY_USERNAME"),
-            (["{password}", "{basic}"], "HTTP_GATEWAY_PASSWORD"),
-        ] {
-            if places.iter().any(|place| sample.contains(place)) {
-                world = world.variable(variable, TOKEN);
+        for setting in ["token", "username", "password"] {
+            if sample.contains(&format!("{{{setting}}}")) || sample.contains("{basic}") {
+                world = world.variable(&format!("ONCEWARD_GATEWAYS_HTTP_{}", setting.to_uppercase()), TOKEN);
             }
         }
         if sample.contains("\"acme-sms\"") {
@@ -200,18 +159,13 @@ fn the_env_sample_about_quotes_means_what_the_manual_says() {
 
 #[test]
 fn the_sample_file_is_the_defaults() {
-    let sample: Map<String, Value> = serde_json::from_str(SAMPLE).expect("an object");
-    let defaults = defaults();
-    for (key, value) in sample.iter().filter(|(key, _)| *key != "$schema") {
-        assert_eq!(defaults.get(key), Some(value), "{key}");
-    }
-    assert_eq!(sample["$schema"], "docs/reference/config.schema.json");
+    let [sample, defaults] =
+        [World::with_config(SAMPLE), World::empty()].map(|world| world.loads().effective);
+    assert_eq!(parsed(SAMPLE)["$schema"], "docs/reference/config.schema.json");
     assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
-}
-
-/// The defaults, in the form of config.json. Other keys have no fixed default.
-fn defaults() -> Map<String, Value> {
-    Names::known().keys.into_iter().filter_map(|(key, schema)| Some((key, default_of(&schema)?))).collect()
+    for (sample, default) in sample.iter().zip(&defaults) {
+        assert_eq!((&sample.key, &sample.value), (&default.key, &default.value));
+    }
 }
 
 fn parsed(text: &str) -> Value {
@@ -234,32 +188,37 @@ const FURTHER: &str = "Further keys";
 
 /// The manual with its lists written again. The prose, and the order and sections of the keys, are the document's own.
 fn manual(document: &str) -> String {
-    let names = Names::known();
+    let (keys, variables, definitions) = properties();
     let key_of = |line: &str| line.strip_prefix("* `")?.split('`').next().map(str::to_owned);
     let listed: Vec<String> = document.lines().filter_map(key_of).collect();
-    let further: Vec<String> = names.keys.keys().filter(|key| !listed.contains(key)).cloned().collect();
+    let all = keys.as_object().expect("keys");
+    let further: Vec<String> = all.keys().filter(|key| !listed.contains(key)).cloned().collect();
     let mut title = "";
     let mut blocks = Vec::new();
     for block in document.trim_end().split("\n\n") {
         if block.starts_with('#') {
             title = block.trim_start_matches(['#', ' ']);
         }
-        if !block.starts_with("* ") {
+        if !block.starts_with("* ") || title == "Bounds" {
             blocks.push(block.to_owned());
             continue;
         }
         let mut list = String::new();
-        match MEMBER_TABLES.iter().find(|table| table.1 == title) {
-            Some(table) => members(&mut list, &names.keys[table.0], *table, document),
-            None if title == "Credentials" => credentials(&mut list, &names),
-            None if title == "Other names" => ALIASES.iter().for_each(|(alias, name)| {
+        match title {
+            "Members of `guard`" => members(&mut list, &definitions["GuardSettings"], document),
+            "Members of a service" => {
+                members(&mut list, &definitions["ServiceObject"], document);
+            }
+            "Members of a template" => members(&mut list, &definitions["Template"], document),
+            "Credentials" => credentials(&mut list, &variables),
+            "Other names" => ALIASES.iter().for_each(|(alias, name)| {
                 let _ = writeln!(list, "* `{alias}`: `{name}`");
             }),
-            None => {
+            title => {
                 let further = if title == FURTHER { further.as_slice() } else { &[] };
                 let keys = block.lines().filter_map(key_of).chain(further.iter().cloned());
-                for key in keys.filter(|key| names.keys.contains_key(key)) {
-                    row_of_key(&mut list, &key, &names.keys[&key]);
+                for (key, schema) in keys.filter_map(|key| Some((key.clone(), all.get(&key)?))) {
+                    row(&mut list, &key, schema, &definitions);
                 }
             }
         }
@@ -269,62 +228,49 @@ fn manual(document: &str) -> String {
 }
 
 /// The names of the credentials, by what they are for.
-fn credentials(text: &mut String, names: &Names) {
-    let mut variables: Vec<&String> = names.variables.keys().collect();
-    variables.sort();
-    let account = ("ONCEWARD_".to_owned(), "this server's own [account](../operate/keys.md)".to_owned());
-    let hooks = ["Supabase", "Zitadel", "Logto"].map(|system| {
-        let what = format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
-        (format!("{}_HOOK_", system.to_uppercase()), what)
-    });
-    for (prefix, what) in PREFIXES.iter().chain(&hooks).chain([&account]) {
-        let own: Vec<String> = variables
-            .iter()
-            .filter(|name| name.starts_with(prefix))
-            .map(|name| format!("`{name}`"))
-            .collect();
+fn credentials(text: &mut String, variables: &Value) {
+    let hook =
+        |system: &str| format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
+    for (prefix, what) in [
+        ("TWILIO_", "Twilio".to_owned()),
+        ("SINCH_", "Sinch".to_owned()),
+        ("MADA_", "Mada".to_owned()),
+        ("SUPABASE_HOOK_", hook("Supabase")),
+        ("ZITADEL_HOOK_", hook("Zitadel")),
+        ("LOGTO_HOOK_", hook("Logto")),
+        ("ONCEWARD_", "this server's own [account](../operate/keys.md)".to_owned()),
+    ] {
+        let names = variables.as_object().into_iter().flatten().map(|(name, _)| name);
+        let own: Vec<String> =
+            names.filter(|name| name.starts_with(prefix)).map(|name| format!("`{name}`")).collect();
         let _ = writeln!(text, "* {what}: {}", own.join(", "));
     }
 }
 
-fn row_of_key(text: &mut String, key: &str, schema: &Value) {
-    row(text, key, &value(&default(schema), schema), schema);
-}
-
-fn row(text: &mut String, name: &str, value: &str, schema: &Value) {
-    let value = if value.is_empty() { String::new() } else { format!(" ({value})") };
-    let _ = writeln!(text, "* `{name}`{value}: {}", description(schema));
-}
-
-/// The default, and what is accepted.
-fn value(default: &str, schema: &Value) -> String {
-    let accepts = accepts(schema);
-    let others: Vec<&str> = accepts.split(", ").filter(|name| *name != default).collect();
-    match (default, others.join(", ").as_str()) {
-        (default, "") => default.to_owned(),
-        ("", accepts) => accepts.to_owned(),
-        (default, accepts) => format!("{default}; {accepts}"),
+fn row(text: &mut String, name: &str, schema: &Value, definitions: &Value) {
+    let of = |schema: &Value| {
+        let target = schema["$ref"].as_str().or_else(|| schema["anyOf"][0]["$ref"].as_str());
+        target.and_then(|target| target.rsplit('/').next()).map(|name| definitions[name].clone())
+    };
+    let inner = of(schema).unwrap_or_default();
+    let default = match &schema["default"] {
+        Value::Null => String::new(),
+        Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`"),
+    };
+    let names = schema["enum"].as_array().or_else(|| inner["enum"].as_array()).into_iter().flatten();
+    let names =
+        names.filter_map(Value::as_str).map(|name| format!("`{name}`")).filter(|name| *name != default);
+    let mut accepts = names.collect::<Vec<_>>().join(", ");
+    if let Some(limits) = schema["title"].as_str().and_then(|title| title.strip_prefix("a time from ")) {
+        accepts = limits.replace(" to ", "–");
+    } else if let (Value::Number(min), Value::Number(max)) = (&schema["minimum"], &schema["maximum"]) {
+        accepts = format!("{min}–{max}");
     }
+    let both = [default, accepts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+    let both = if both.is_empty() { both } else { format!(" ({both})") };
+    let _ = writeln!(text, "* `{name}`{both}: {}", description(schema));
 }
-
-/// The names of a choice, or the limits of a number or a time.
-fn accepts(schema: &Value) -> String {
-    let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
-    let range =
-        ["a whole number from ", "a time from "].iter().find_map(|start| accepted.strip_prefix(start));
-    if let Some(range) = range {
-        return range.split([':', ',']).next().unwrap_or_default().replace(" to ", "–");
-    }
-    let names = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The objects with a table of their members: the key, the title, and the members as a JSON pointer into the schema.
-const MEMBER_TABLES: [(&str, &str, &str); 3] = [
-    ("guard", "Members of `guard`", "/properties"),
-    ("services", "Members of a service", "/additionalProperties/properties"),
-    ("templates", "Members of a template", "/additionalProperties/properties"),
-];
 
 const NO_EFFECT: &str = "Kept and shown without effect";
 
@@ -353,54 +299,26 @@ const RULES_OF_A_SERVICE: [&str; 21] = [
     "workflow",
 ];
 
-fn members(text: &mut String, schema: &Value, (_, title, pointer): (&str, &str, &str), document: &str) {
-    let properties = schema.pointer(pointer).and_then(Value::as_object);
-    let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
-    properties.sort_by_key(|(name, _)| *name);
-    let is_of_service = title == "Members of a service";
-    for (name, schema) in properties {
+fn members(text: &mut String, schema: &Value, document: &str) {
+    let is_of_service = schema["properties"].get("test-numbers").is_some();
+    for (name, schema) in schema["properties"].as_object().expect("members") {
         if description(schema).starts_with(NO_EFFECT) {
             assert!(document.contains(&format!("`{name}`")), "{name} is not named");
         } else if !is_of_service || !RULES_OF_A_SERVICE.contains(&name.as_str()) {
-            let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
-            row(text, name, &value(&default, schema), schema);
+            let mut schema = schema.clone();
+            let rules = GuardRules::default();
+            // What holds without the member.
+            if name == "tolerance" {
+                schema["default"] = rules.tolerance.into();
+            } else if schema["enum"][0] == "off" {
+                schema["default"] = rules.mode.as_str().into();
+            }
+            row(text, name, &schema, &Value::Null);
         }
-    }
-}
-
-/// What holds without the member, also where a service without it has the server's rules.
-fn guard_default(name: &str) -> String {
-    let rules = GuardRules::default();
-    let mode = |mode: Mode| format!("`{mode}`");
-    match name {
-        "mode" => mode(rules.mode),
-        "landlines" => mode(rules.landlines),
-        "number-types" => mode(rules.number_types),
-        "tolerance" => format!("`{}`", rules.tolerance),
-        "unproven" => format!("`{}`", rules.unproven),
-        "sends-per-number" => format!("`{}`", rules.sends_per_number),
-        "messages-per-hour" | "messages-per-day" | "money-per-day" => "`off`".to_owned(),
-        "allowed-countries" | "blocked-countries" => String::new(),
-        other => panic!("no default of {other} is known"),
-    }
-}
-
-fn default(schema: &Value) -> String {
-    let unit = match schema[UNIT].as_u64() {
-        Some(60) => "m",
-        Some(_) => "s",
-        None => "",
-    };
-    match default_of(schema) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if text.is_empty() => String::new(),
-        Some(Value::String(text)) => format!("`{text}`"),
-        Some(other) => format!("`{other}{unit}`"),
     }
 }
 
 /// The meaning. A second paragraph is for the schema: the introduction of the section says it here.
 fn description(schema: &Value) -> String {
-    let text = schema["description"].as_str().unwrap_or_default();
-    text.split("\n\n").next().unwrap_or_default().replace('\n', " ")
+    schema["description"].as_str().unwrap_or_default().split("\n\n").next().unwrap_or_default().to_owned()
 }

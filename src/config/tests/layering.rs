@@ -7,7 +7,7 @@ use tracing::Level;
 
 use super::*;
 use crate::config::{AnswerSet, Bounds, ListenAddress, LogFormat};
-use crate::domain::{Channel, Region};
+use crate::domain::Region;
 
 #[test]
 fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
@@ -71,7 +71,6 @@ fn every_value_says_where_it_came_from() {
         ("brand", "\"Acme\"", "the environment, ONCEWARD_BRAND".to_owned()),
         ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
         ("otp-lock-timeout", "\"30m\"", "the default".to_owned()),
-        ("shards", "2", "the default, half the number of processors".to_owned()),
         (
             "key-file",
             "(not set)",
@@ -85,49 +84,22 @@ fn every_value_says_where_it_came_from() {
 #[test]
 fn strings_and_json_types_mean_the_same() {
     let typed = r#"{"test-port": 8080, "allow-unauthenticated": true, "otp-timeout": 45, "otp-length": 7,
-        "otp-lock-timeout": 2, "max-sends": 9, "send-budget": 3, "brand": 42}"#;
+        "otp-lock-timeout": 2, "send-budget": 3, "brand": 42}"#;
     let text = r#"{"test-port": "8080", "allow-unauthenticated": "true", "otp-timeout": "45", "otp-length": "7",
-        "otp-lock-timeout": "2", "max-sends": "9", "send-budget": "3s", "brand": "42"}"#;
+        "otp-lock-timeout": "2", "send-budget": "3s", "brand": "42"}"#;
     let [typed, text] = [typed, text].map(|config| format!("{:?}", World::with_config(config).in_data()));
     assert_eq!(typed, text);
 }
 
 #[test]
-fn every_bound_has_a_key() {
-    let world = World::with_config(
-        r#"{"max-body-bytes": 4096, "header-timeout": 1, "body-timeout": 2, "idle-timeout": 3, "max-connections": 4,
-            "max-numbers": 8, "max-hosted-sessions": 9, "max-commands": 5, "max-commands-per-number": 6, "max-sends": 7, "max-sends-waiting": 0,
-            "send-budget": "800ms", "commit-timeout": 9, "graceful-stop": "10m"}"#,
-    );
-    let expected = Bounds {
-        body_bytes: 4096,
-        header_timeout: Duration::from_secs(1),
-        body_timeout: Duration::from_secs(2),
-        idle_timeout: Duration::from_secs(3),
-        connections: 4,
-        numbers: 8,
-        hosted_sessions: 9,
-        commands: 5,
-        commands_per_number: 6,
-        sends: 7,
-        sends_waiting: 0,
-        send_budget: Duration::from_millis(800),
-        commit_timeout: Duration::from_secs(9),
-        graceful_stop: Duration::from_secs(600),
-    };
-    assert_eq!(world.settings().bounds, expected);
-}
-
-#[test]
 fn keys_of_our_own_are_read() {
     let world = World::with_config(
-        r#"{"log-format": "json", "default-region": "de", "shards": 7, "redis-version-answers": "as-built",
+        r#"{"log-format": "json", "default-region": "de", "redis-version-answers": "as-built",
             "brand": "Acme", "otp-message": "{brand}: _CODE_", "tutorial-message": "{code} from {brand}"}"#,
     );
     let settings = world.settings();
     assert_eq!(settings.log.format, LogFormat::Json);
     assert_eq!(settings.storage.default_region, Region::parse("DE"));
-    assert_eq!(settings.shards, 7);
     assert_eq!(settings.answers, AnswerSet::AsBuilt);
     assert_eq!(settings.brand, "Acme");
     assert_eq!(settings.templates.text(&Wording::Api), "Acme: _CODE_");
@@ -157,18 +129,6 @@ fn a_member_of_an_object_may_be_given_by_itself() {
         &wrong.error(),
         &["guard.messages-per-hour = \"many\"", "the environment, ONCEWARD_GUARD_MESSAGES_PER_HOUR"],
     );
-    let of_service = World::with_config(r#"{"services.shop.code-length": 8, "services": {"b": {}}}"#);
-    let services = of_service.settings().registry.services.into_iter();
-    let lengths: BTreeMap<_, _> =
-        services.map(|service| (service.name, service.settings.code_length.get())).collect();
-    assert_eq!(lengths, [("b".to_owned(), 6), ("shop".to_owned(), 8)].into());
-    let prices = World::with_config(
-        r#"{"prices.DE.sms": 0.08, "prices": {"FR": {"sms": 0.05}}, "prices.DE.call": 1, "prices.FR.call": 2}"#,
-    );
-    let prices = prices.settings().history.prices.expect("prices");
-    let given = |country, channel| prices.of(Region::parse(country), channel);
-    assert_eq!((given("DE", Channel::Sms), given("DE", Channel::Call)), (80_000, 1_000_000));
-    assert_eq!((given("FR", Channel::Sms), given("FR", Channel::Call)), (50_000, 2_000_000));
 }
 
 #[test]

@@ -1,23 +1,14 @@
 //! The configuration as an operator uses it: files, variables and flags in, settings or errors out.
 
-mod delivery;
+mod cases;
 mod documents;
 mod exposure;
 mod gateways;
-mod go_framework;
-mod http_gateway;
 mod layering;
-mod mistakes;
 mod named_gateways;
 mod provider;
-mod redis_version;
-mod routing;
 mod secrets;
 mod services;
-mod texts;
-mod tutorial;
-mod values;
-mod voice;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;

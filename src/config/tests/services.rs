@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::services::{ConfiguredService, Resend, ServiceSettings};
+use crate::config::template_sid;
 use crate::config::templates::{Place, Template, places};
-use crate::config::values::template_sid;
 use crate::domain::{Channel, Locale, Timestamp};
 use crate::engine::LockoutRule;
 
@@ -108,9 +108,7 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""friendly-name": "Call 012345""#, &["services.shop.friendly-name", "more than 4 digits"]),
         (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
         (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
-        (r#""locale": null"#, &["services.shop.locale = null: it must be a language such as \"de\""]),
         (r#""lockout": null"#, &["services.shop.lockout = null: it must be \"verification\" or a time"]),
-        (r#""friendly-name": null"#, &["services.shop.friendly-name = null: it must be a text"]),
         (r#""test-numbers": null"#, &["services.shop.test-numbers", "a list"]),
     ] {
         let error = service(members).error();

@@ -14,7 +14,7 @@ use super::support::text;
 const SECRET_MEMBERS: [&str; 3] = ["/sms/twilio/token", "/sms/sinch/app_secret", "/sms/mada/password"];
 
 const SECRET_VARIABLES: [&str; 5] =
-    ["TWILIO_AUTH_TOKEN", "SINCH_APP_SECRET", "MADA_PASSWORD", "HTTP_GATEWAY_TOKEN", "HTTP_GATEWAY_PASSWORD"];
+    ["TWILIO_AUTH_TOKEN", "SINCH_APP_SECRET", "MADA_PASSWORD", "LOGTO_HOOK_KEYS", "ONCEWARD_AUTH_TOKEN"];
 
 /// A complete config.json.
 pub fn config_file(input: &[u8]) {

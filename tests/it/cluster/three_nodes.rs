@@ -210,7 +210,7 @@ async fn at_all_nodes_at_once(
     submitted: fn(&str) -> String,
     check: impl Fn(&str, usize, &dyn Fn(&Expectation) -> usize) -> Expectation,
 ) {
-    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
+    let cluster = Cluster::of_three([("bounds.commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
     let mut undisturbed = 0;
     for round in 0..10 * ROUNDS {

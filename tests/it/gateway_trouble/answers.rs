@@ -73,7 +73,7 @@ const MEMORY_GROWS_BY_AT_MOST: u64 = 48 * 1024 * 1024;
 async fn whatever_a_provider_does_the_client_gets_its_answer() {
     let kind = GatewayKind::TwilioMessages;
     let raw = Raw::start().await;
-    let setup = |budget| Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
+    let setup = |budget| Setup::new().config("send-budget", budget).config("bounds.breaker-failures", 1000);
     let base = format!("http://{}", raw.address);
     // The patient server tries what ends by itself; the impatient one soon cuts off what does not.
     let patient = kind.at(&base, setup("30s")).start().await;

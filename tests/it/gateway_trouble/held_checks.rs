@@ -40,7 +40,7 @@ async fn whatever_sinch_does_a_check_that_it_may_have_looked_at_counts() {
 
 async fn checks_count(kind: GatewayKind, started: &'static str, approved: &'static str) {
     let raw = Raw::start().await;
-    let setup = Setup::new().config("send-budget", "4s").config("breaker-failures", 1000);
+    let setup = Setup::new().config("send-budget", "4s").config("bounds.breaker-failures", 1000);
     let server = kind.at(&format!("http://{}", raw.address), setup).start().await;
     let numbers = Numbers::default();
     for (act, counts) in TROUBLES {

@@ -84,7 +84,7 @@ async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
 
 async fn provider(kind: GatewayKind) -> (Raw, Server) {
     let raw = Raw::start().await;
-    let setup = Setup::new().config("breaker-failures", 1000);
+    let setup = Setup::new().config("bounds.breaker-failures", 1000);
     let server = kind.at(&format!("http://{}", raw.address), setup).start().await;
     (raw, server)
 }

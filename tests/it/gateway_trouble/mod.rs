@@ -109,16 +109,17 @@ impl GatewayKind {
                 .env("SINCH_VERIFICATION_URL", format!("{base}/verification/v1/verifications"))
                 .config("otp-sms-provider", "Sinch"),
             Self::Http => setup
-                .env("HTTP_GATEWAY_TOKEN", HTTP_TOKEN)
+                .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
                 .config(
-                    "http-gateway",
-                    json!({
+                    "gateways",
+                    json!({ "Http": { "recipe": {
+                        "settings": {"token": {"about": "the token", "secret": true}},
                         "method": "POST",
                         "url": format!("{base}/json"),
                         "headers": {"Authorization": "Bearer {token}"},
                         "json": {"to": "{to}", "text": "{text}"},
                         "success": {"statuses": [200], "contains": "OK"},
-                    }),
+                    } } }),
                 )
                 .config("otp-sms-provider", "Http"),
         }

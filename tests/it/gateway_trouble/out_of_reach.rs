@@ -90,7 +90,7 @@ const AT_ONCE: u64 = 32;
 #[tokio::test]
 async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked() {
     let twilio = Twilio::start().await;
-    let setup = Setup::new().config("send-budget", "3s").config("breaker-failures", 1000);
+    let setup = Setup::new().config("send-budget", "3s").config("bounds.breaker-failures", 1000);
     let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
     // Numbers of one prefix use another gateway, which needs no lookup.
     let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));

@@ -93,7 +93,7 @@ async fn a_hung_handshake_ends_with_the_budget_or_the_connection_time() {
 }
 
 fn trusting(authority: &Authority, provider: &Raw, budget: &str) -> Setup {
-    let setup = Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
+    let setup = Setup::new().config("send-budget", budget).config("bounds.breaker-failures", 1000);
     KIND.at(&format!("https://localhost:{}", provider.address.port()), setup)
         .file("authority.pem", &authority.pem)
         .env("SSL_CERT_FILE", "authority.pem")

@@ -5,8 +5,8 @@ use crate::support::prelude::*;
 /// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";
 
-async fn with_breaker(open_for: &str) -> Several {
-    Several::with("Twilio;Http", [("breaker-failures", json!(3)), ("breaker-open-for", json!(open_for))])
+async fn with_breaker(open_for: u32) -> Several {
+    Several::with("Twilio;Http", [("bounds.breaker-failures", json!(3)), ("bounds.breaker-open-for", json!(open_for))])
         .await
 }
 
@@ -41,7 +41,7 @@ async fn send_through_http(world: &Several, asks_twilio: usize) {
 
 #[tokio::test]
 async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
-    let world = with_breaker("100s").await;
+    let world = with_breaker(100_000).await;
     assert_eq!(circuit(&world, TWILIO).await, "closed");
     world.twilio().otherwise(Reply::Busy);
     for _ in 0..3 {
@@ -58,7 +58,7 @@ async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_is_alive_again_is_used_again() {
-    let world = with_breaker("4s").await;
+    let world = with_breaker(4_000).await;
     world.twilio().otherwise(Reply::Busy);
     for _ in 0..3 {
         send_through_http(&world, 1).await;
@@ -85,7 +85,7 @@ async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
 
 #[tokio::test]
 async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
-    let settings = [("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))];
+    let settings = [("bounds.breaker-failures", json!(1)), ("bounds.breaker-open-for", json!(100_000))];
     let world = Several::with_account("Twilio;Http", settings).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;

@@ -193,8 +193,7 @@ fn at_trace_level(setup: Setup) -> Setup {
         .config("voice", true)
         .config("voice-gate", true)
         .config("public-url", PUBLIC_URL)
-        .config("conversion-feedback", true)
         .config("workflow", json!(["sms:1s", "call:1s", "sms"]))
         .config("sms", json!({"retry": true, "max_retries": 2}))
-        .config("breaker-failures", 100)
+        .config("bounds.breaker-failures", 100)
 }

@@ -61,24 +61,6 @@ async fn a_report_that_comes_again_changes_nothing() {
     assert_eq!(world.twilio().received_for(&number).len(), 2, "one report, one next step");
 }
 
-#[tokio::test]
-async fn twilio_learns_which_message_verified_a_number_when_that_is_wanted() {
-    for wanted in [true, false] {
-        let world = Several::with("Twilio", [("conversion-feedback", json!(wanted))]).await;
-        let number = world.number_with_message().await;
-        let message = world.twilio().messages_for(&number).remove(0);
-        assert_eq!(message.field("ProvideFeedback") == "true", wanted);
-        world.verifies_by_twilio(&number).await;
-        if wanted {
-            world.twilio().arrived(2).await;
-            assert_eq!(world.twilio().confirmed(), [sid_of(&message)]);
-        } else {
-            world.number_with_message().await;
-            assert!(world.twilio().confirmed().is_empty());
-        }
-    }
-}
-
 async fn with_workflow(steps: Value) -> Several {
     Several::reachable("Twilio", [("workflow", steps)]).await
 }

@@ -49,7 +49,7 @@ impl World {
             .config("otp-sms-provider", GATEWAYS.join(";"))
             .config("workflow", json!(["sms:10m", "whatsapp:10m"]))
             .config("public-url", PUBLIC_URL)
-            .config("breaker-failures", 100)
+            .config("bounds.breaker-failures", 100)
             .env("ONCEWARD_GATEWAYS_ACME_VONAGE_SECRET", "s3cret");
         let server = setup.start().await;
         Self { doubles, setup, server, numbers: Numbers::default() }

@@ -9,7 +9,7 @@ async fn with_retry() -> Several {
 }
 
 async fn with_settings(sms: Value) -> Several {
-    Several::with("Twilio", [("sms", sms), ("breaker-failures", json!(100))]).await
+    Several::with("Twilio", [("sms", sms), ("bounds.breaker-failures", json!(100))]).await
 }
 
 /// A refusal that asks for a pause, which is long enough for other steps of a test.

@@ -90,7 +90,7 @@ async fn rows_are_chosen_by_number_by_status_and_by_how_many() {
 
 #[tokio::test]
 async fn only_so_many_verifications_are_kept() {
-    let world = Several::with("Twilio", [("tracker-keep-at-most", json!(3))]).await;
+    let world = Several::with("Twilio", [("bounds.attempts", json!(3))]).await;
     for _ in 0..7 {
         world.number_with_message().await;
     }

@@ -29,9 +29,9 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     }
     let settings = [
         ("max-connections", json!(limit)),
-        ("header-timeout", json!("6s")),
-        ("body-timeout", json!("6s")),
-        ("idle-timeout", json!("6s")),
+        ("bounds.header-timeout", json!(6_000)),
+        ("bounds.body-timeout", json!(6_000)),
+        ("bounds.idle-timeout", json!(6_000)),
         // No log line for each connection.
         ("log-level", json!("info")),
     ];

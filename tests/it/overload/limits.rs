@@ -73,7 +73,7 @@ async fn numbers(world: &World) -> Value {
 
 #[tokio::test]
 async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
-    let world = World::with([("max-commands", json!(8)), patient()]).await;
+    let world = World::with([("bounds.commands", json!(8)), patient()]).await;
     let (known, code) = world.number_with_code().await;
     world.twilio().otherwise(Reply::Hang);
     let hanging = send_to_many(&world, 6);
@@ -95,7 +95,7 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
 
 #[tokio::test]
 async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
-    let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
+    let settings = [("bounds.sends", json!(4)), ("bounds.sends-waiting", json!(8)), patient()];
     let world = World::with(settings).await;
     let known = numbers_with_codes(&world, 5).await;
     world.twilio().otherwise(Reply::Hang);
@@ -121,7 +121,7 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
 
 #[tokio::test]
 async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again() {
-    let world = World::with([("max-commands", json!(16)), patient()]).await;
+    let world = World::with([("bounds.commands", json!(16)), patient()]).await;
     let mut crowd = JoinSet::new();
     for _ in 0..160 {
         let (client, number) = (world.server.client.clone(), world.number());

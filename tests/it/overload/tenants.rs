@@ -32,7 +32,7 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
 
 #[tokio::test]
 async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
-    let setup = Setup::new().config("max-sends", 4).config("max-sends-waiting", 8);
+    let setup = Setup::new().config("bounds.sends", 4).config("bounds.sends-waiting", 8);
     let (world, v2, flooded) = World::with_service(setup.config("send-budget", "60s")).await;
     let other = v2.service(&[]).await;
     let mut flood = JoinSet::new();

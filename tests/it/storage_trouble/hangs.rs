@@ -6,7 +6,7 @@ use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
-    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "3s")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("bounds.commit-timeout", 3_000)).await;
     let mut guessed = Subject::with_code(&world).await;
     let mut given = Subject::with_code(&world).await;
     let locked = locked_number(&world).await;
@@ -47,7 +47,7 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 
 #[tokio::test]
 async fn a_hang_is_logged_without_any_request_for_health() {
-    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "3s")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("bounds.commit-timeout", 3_000)).await;
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
     world.send(&world.number()).await.expects_refusal(503);
     world.server.logs_times(1, "ERROR", "disk not responding").await;
@@ -56,7 +56,7 @@ async fn a_hang_is_logged_without_any_request_for_health() {
 
 #[tokio::test]
 async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
-    let setup = Setup::new().config("commit-timeout", "3s").config("graceful-stop", "2s");
+    let setup = Setup::new().config("bounds.commit-timeout", 3_000).config("graceful-stop", "2s");
     let (world, shim) = World::over_shim(setup).await;
     let mut guessed = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;

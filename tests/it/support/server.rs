@@ -57,7 +57,15 @@ impl Setup {
             .config("guard", json!({ "mode": "record" }))
     }
 
+    /// Sets a key of config.json; or, behind `bounds.`, a bound that only tests replace: a number, times in milliseconds.
     pub fn config(mut self, key: &str, value: impl Into<Value>) -> Self {
+        if let Some(bound) = key.strip_prefix("bounds.") {
+            let bounds = self.environment.entry("TEST_ONCEWARD_BOUNDS".to_owned()).or_default();
+            let mut given: Value = serde_json::from_str(bounds).unwrap_or_else(|_| json!({}));
+            given[bound] = value.into();
+            *bounds = given.to_string();
+            return self;
+        }
         self.config.get_or_insert_with(|| json!({}))[key] = value.into();
         self
     }

@@ -1,4 +1,4 @@
-//! Doubles of gateways that settings describe: a plain SMS gateway, such as Mobica, that `http-gateway` describes; and
+//! Doubles of gateways that settings describe: a plain SMS gateway, such as Mobica, that a recipe of the tests describes; and
 //! providers that recipes describe, where the path says which of them is meant.
 
 use serde_json::{Value, json};
@@ -17,9 +17,10 @@ pub type SmsGateway = Double<SmsGatewayApi>;
 pub struct SmsGatewayApi;
 
 impl SmsGateway {
-    /// The setting `http-gateway`. 8 means later, 11 means no such number.
-    pub fn settings(&self) -> Value {
+    /// The recipe of the gateway `Http`. 8 means later, 11 means no such number.
+    pub fn recipe(&self) -> Value {
         json!({
+            "settings": {"token": {"about": "the token", "secret": true}},
             "method": "POST",
             "url": format!("{}/json", self.base_url()),
             "headers": {"Authorization": "Bearer {token}"},

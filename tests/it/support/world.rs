@@ -149,8 +149,8 @@ pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
         .env("MADA_PASSWORD", MADA_PASSWORD)
         .env("MADA_URL", doubles.mada.url())
         .env("MADA_SOURCE_NAME", MADA_SOURCE)
-        .env("HTTP_GATEWAY_TOKEN", HTTP_TOKEN)
-        .config("http-gateway", doubles.plain.settings())
+        .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
+        .config("gateways", json!({ "Http": { "recipe": doubles.plain.recipe() } }))
 }
 
 impl Several {

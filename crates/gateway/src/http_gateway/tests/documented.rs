@@ -27,7 +27,7 @@ fn example(name: &str, base_url: &str) -> HttpGatewaySettings {
     let (_, behind) = DOCUMENT.split_once(&format!("<!-- example: {name} -->")).expect("the example");
     let block = behind.split_once("```json").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
     let config: Value = serde_json::from_str(block).expect("JSON");
-    let gateway = &config["http-gateway"];
+    let gateway = &config["gateways"]["Http"]["recipe"];
     let pairs = |value: &Value| -> Vec<(String, String)> {
         let members = value.as_object().into_iter().flatten();
         members.map(|(name, value)| (name.clone(), text(value))).collect()

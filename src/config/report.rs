@@ -1,0 +1,200 @@
+//! What is found while the sources are read: errors, which stop the start, and warnings.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::setting::{NOT_SHOWN, text_of};
+
+/// Stands for a value that is not given and has no default, in text.
+const NOT_SET: &str = "(not set)";
+
+/// One setting in force, for `--print-config`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// The key of config.json, the variable or flag where it has none, or what was made of several.
+    pub key: String,
+    /// The value: times with units, secrets masked; null if it is not set.
+    pub value: Value,
+    /// Where it came from: a file and key, a variable, a flag, or the default.
+    pub origin: String,
+}
+
+impl Effective {
+    /// The value as JSON spells it, in one line.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => NOT_SET.to_owned(),
+            Value::String(text) if text == NOT_SHOWN => text.clone(),
+            value => value.to_string(),
+        }
+    }
+}
+
+/// One thing that stops the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub subject: String,
+    /// The value that was given. `None` when there was none, or when it could be a secret.
+    pub given: Option<String>,
+    /// The problem or the accepted values, and the remedy.
+    pub problem: String,
+    /// Where the value came from: a file and key, a variable, a flag.
+    pub origin: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.subject)?;
+        if let Some(given) = &self.given {
+            write!(f, " = {given}")?;
+        }
+        write!(f, ": {}", self.problem)?;
+        if let Some(origin) = &self.origin {
+            write!(f, "\n    given by {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All errors that stop the start; at least one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl ConfigErrors {
+    /// Each of them, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.errors.iter()
+    }
+
+    /// All of them in one line, without their count.
+    pub fn one_line(&self) -> String {
+        self.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Warnings beside the errors; often they name the reason, such as a misspelled key.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.errors.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        write!(f, "the configuration has {count} {errors}")?;
+        for error in &self.errors {
+            write!(f, "\n  {error}")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    pub errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+    /// Names and values without an effect are errors.
+    strict: bool,
+}
+
+impl Report {
+    pub fn new(strict: bool) -> Self {
+        Self { strict, ..Self::default() }
+    }
+
+    /// `given` must not be a secret.
+    pub fn wrong(
+        &mut self,
+        subject: impl Into<String>,
+        given: impl Into<Option<String>>,
+        problem: impl Into<String>,
+        origin: impl Into<Option<String>>,
+    ) {
+        let (subject, problem) = (subject.into(), problem.into());
+        self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
+    }
+
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// Notes a name that no setting has, with a hint at the nearest one.
+    pub fn unknown(&mut self, name: impl Into<String>, hint: &str) {
+        let name = name.into();
+        if self.strict {
+            self.wrong(name, None, format!("it is unknown{hint}"), None);
+        } else {
+            self.warn(format!("{name} is unknown and ignored{hint}"));
+        }
+    }
+
+    /// Notes a value that has no effect, and the remedy.
+    pub fn ignored(&mut self, name: &str, problem: &str) {
+        if self.strict {
+            self.wrong(name, None, problem, None);
+        } else {
+            self.warn(format!("{name}: {problem}"));
+        }
+    }
+
+    pub fn extend(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
+    }
+
+    /// The warnings, if there was no error; else all of it.
+    pub fn finish(&mut self) -> Result<Vec<String>, ConfigErrors> {
+        let (errors, warnings) = (std::mem::take(&mut self.errors), std::mem::take(&mut self.warnings));
+        if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
+    }
+}
+
+/// A value as a person would recognize it, on one line and not too long.
+pub fn shown_json(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Null => "null".to_owned(),
+        Value::Array(items) if items.iter().all(|item| text_of(item).is_some()) => {
+            let items: Vec<String> = items.iter().map(shown_json).collect();
+            shortened(format!("[{}]", items.join(", ")))
+        }
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Bool(_) | Value::Number(_) => text_of(value).unwrap_or_default(),
+    }
+}
+
+/// A text in quotes, on one line and not too long.
+pub fn quoted(text: &str) -> String {
+    shortened(format!("{text:?}"))
+}
+
+fn shortened(text: String) -> String {
+    const LONGEST: usize = 100;
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    text.chars().take(LONGEST).chain("...".chars()).collect()
+}
+
+/// Below this, most of the letters differ and a suggestion would confuse.
+const SIMILAR: f64 = 0.5;
+
+/// The known name that looks most like this one, if any looks like it at all.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.replace('_', "-").to_ascii_lowercase();
+    let name = plain(name);
+    let likeness = |known| (strsim::normalized_damerau_levenshtein(&name, &plain(known)), known);
+    let similar = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness >= SIMILAR);
+    similar.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
+}
+
+/// The end of a warning about an unknown name.
+pub fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}

@@ -1,0 +1,61 @@
+//! Each folder of `cases` is a configuration, with variables in `env`, and what the program says about it:
+//! `UPDATE_CASES=1 cargo test --lib config::tests::cases` writes `expected.txt` again, for a review of the difference.
+
+use std::fmt::Write as _;
+use std::fs::{read_dir, read_to_string};
+use std::path::Path;
+
+use super::*;
+
+#[test]
+fn the_program_says_what_is_expected_about_every_configuration() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests/cases");
+    let mut folders: Vec<PathBuf> =
+        read_dir(cases).expect("cases").map(|entry| entry.expect("a case").path()).collect();
+    folders.sort();
+    assert!(folders.len() > 50);
+    let mut differences = String::new();
+    for folder in folders {
+        let (said, file) = (said_about(&folder), folder.join("expected.txt"));
+        if std::env::var_os("UPDATE_CASES").is_some() {
+            std::fs::write(&file, &said).expect("written");
+        }
+        let expected = read_to_string(&file).unwrap_or_default();
+        if said != expected {
+            let name = folder.file_name().unwrap_or_default().display();
+            let _ = writeln!(differences, "--- {name} expected:\n{expected}--- said:\n{said}");
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// The errors and warnings, and every setting that has not its default.
+fn said_about(folder: &Path) -> String {
+    let env = read_to_string(folder.join("env")).unwrap_or_default();
+    let variables = env.lines().filter_map(|line| line.split_once('='));
+    let sources = Sources {
+        config_file: None,
+        working_dir: folder.to_owned(),
+        environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        overrides: Overrides::default(),
+        parallelism: 2,
+    };
+    let mut text = String::new();
+    let warnings = match load(&sources) {
+        Ok(loaded) => {
+            let rows = loaded.effective.iter().filter(|row| !row.origin.starts_with("the default"));
+            for row in rows {
+                let _ = writeln!(text, "{} = {}  # {}", row.key, row.shown(), row.origin);
+            }
+            loaded.warnings
+        }
+        Err(errors) => {
+            let _ = writeln!(text, "{errors}");
+            errors.warnings().to_vec()
+        }
+    };
+    for warning in warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text.replace(&format!("{}/", folder.display()), "")
+}
