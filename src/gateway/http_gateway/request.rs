@@ -73,8 +73,8 @@ enum TemplatePart {
 type FromMessage = fn(&OutgoingMessage) -> String;
 
 const PLACEHOLDERS: [(&str, FromMessage); 10] = [
-    ("to", |message| message.to.e164()),
-    ("to_digits", |message| message.to.as_u64().to_string()),
+    ("to", |message| message.recipient().e164()),
+    ("to_digits", |message| message.recipient().as_u64().to_string()),
     ("text", |message| message.text.clone()),
     ("code", |message| message.code.expose().to_owned()),
     ("channel", |_| String::new()),

@@ -77,7 +77,7 @@ impl Provider for MessagesApi {
         let (shortest, longest) = VALIDITY_SECONDS;
         let validity = message.valid_for.as_secs().clamp(shortest, longest);
         let mut form = form(prepared);
-        form.append_pair("To", &format!("{scheme}{}", message.to.e164()))
+        form.append_pair("To", &format!("{scheme}{}", message.recipient().e164()))
             .append_pair("ValidityPeriod", &validity.to_string());
         if has_template {
             // A code is digits, which JSON need not escape.
