@@ -9,12 +9,14 @@ use std::str::FromStr as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::error::{Cause, Error};
 use super::params::{Fields, JSON, Parameter};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
-    Channel, Code, CodeLength, DateTime, GatewayName, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
+    Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
+    Timestamp,
 };
 use crate::limits::guard::operator;
 use crate::limits::guard::{Dimension, EntryAction};
