@@ -30,7 +30,7 @@ pub struct CheckError {
 pub struct Check {
     /// The number that the code was sent to.
     pub key: NumberKey,
-    /// The submitted code; `None` for a text that cannot be one, which counts as a wrong code.
+    /// The submitted code; `None` for a text that holds none, which does not count.
     pub code: Option<Code>,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,

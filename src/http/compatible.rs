@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{debug, info};
+use zeroize::Zeroizing;
 
 use super::response::{BadBody, ErrorFormat, NotServed, Problem, Response};
 use super::service::Call;
+use super::v2::V2;
 use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
 use crate::domain::{
-    Channel, Code, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
+    Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
 };
 use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
@@ -64,8 +66,14 @@ struct User<'a> {
 struct VerifyCode<'a> {
     #[serde(borrow, rename = "phoneNumber")]
     phone_number: Cow<'a, str>,
-    #[serde(borrow, rename = "smsCode")]
-    sms_code: Cow<'a, str>,
+    #[serde(rename = "smsCode", deserialize_with = "text_or_number")]
+    sms_code: SmsCode,
+}
+
+/// A code as a client of the tutorial sends it: its server compared with `==`, to which 123456 and "123456" are equal.
+enum SmsCode {
+    Text(Zeroizing<String>),
+    Number(u64),
 }
 
 const NUMBER: &str = "+14155552671";
@@ -112,18 +120,22 @@ fn describe_code(name: &str) -> Param {
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
 pub async fn send_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let request = read_send_otp(&body, call.deps.default_region, &call.deps.channels)?;
-    let number = request.key.number;
+    let (request, number) = read_send_otp(&body, call.deps.default_region, &call.deps.channels)?;
     let reply = call.send(request).await?;
     Ok(api_send(call.deps.answers, &reply, number))
 }
 
-/// Reads the body of `POST /api/send-otp`. `channels` are those that may be asked for.
+/// Reads the body of `POST /api/send-otp`, with the number as it is spelled. `channels` are those that may be asked for.
 #[doc(hidden)]
-pub fn read_send_otp(body: &[u8], region: Option<Region>, channels: &[Channel]) -> Result<Outgoing, Problem> {
+pub fn read_send_otp(
+    body: &[u8],
+    region: Option<Region>,
+    channels: &[Channel],
+) -> Result<(Outgoing, PhoneNumber), Problem> {
     let body: SendBody<'_> = read(body)?;
     let (channel, style) = body.options(channels, Wording::Api)?;
-    Ok(send_request(number(&body.phone_number, region)?, None, channel, style))
+    let (number, spelled) = number(&body.phone_number, region)?;
+    Ok((send_request(number, None, channel, style), spelled))
 }
 
 /// A send as `POST /api/send-otp` asks for it without options.
@@ -145,7 +157,7 @@ fn send_request(
 pub async fn send_code(call: &mut Call<'_>) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let body: SendBody<'_> = read(&body)?;
-    let number = number(&body.phone_number, call.deps.default_region)?;
+    let (number, _) = number(&body.phone_number, call.deps.default_region)?;
     let (channel, style) = body.options(&call.deps.channels, Wording::Tutorial)?;
     let request = send_request(number, Some(call.deps.tutorial_code), channel, style);
     let reply = call.send(request).await?;
@@ -155,37 +167,56 @@ pub async fn send_code(call: &mut Call<'_>) -> Result<Response, Problem> {
 /// `POST /api/verify-otp`: checks a code.
 pub async fn verify_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let request = read_verify_otp(&body, call.deps.default_region)?;
-    let number = request.key.number;
+    let (request, number) = read_verify_otp(&body, call.deps.default_region, call.code_length())?;
     let reply = call.check(request).await?;
     Ok(api_check(call.deps.answers, &reply, number, call.deps.lockout))
 }
 
-/// Reads the body of `POST /api/verify-otp`.
+/// Reads the body of `POST /api/verify-otp`, with the number as it is spelled.
 #[doc(hidden)]
-pub fn read_verify_otp(body: &[u8], region: Option<Region>) -> Result<Check, Problem> {
+pub fn read_verify_otp(
+    body: &[u8],
+    region: Option<Region>,
+    length: CodeLength,
+) -> Result<(Check, PhoneNumber), Problem> {
     let VerifyOtp { user: JsonObject(user), code } = read(body)?;
-    check_request(&user.phone_number, region, &code)
+    check_request(&user.phone_number, region, &code, length)
 }
+
+const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
 
 /// `POST /verify-code`: checks a code.
 pub async fn verify_code(call: &mut Call<'_>) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let VerifyCode { phone_number, sms_code } = read(&body)?;
-    let request = check_request(&phone_number, call.deps.default_region, &sms_code)?;
+    let length = call.deps.tutorial_code.length;
+    let (code, is_number) = match sms_code {
+        SmsCode::Text(code) => (code, false),
+        SmsCode::Number(code) => (Zeroizing::new(code.to_string()), true),
+    };
+    if is_number && code.len() < usize::from(length.get()) {
+        let answer = Response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
+        return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
+    }
+    let (request, _) = check_request(&phone_number, call.deps.default_region, &code, length)?;
     let reply = call.check(request).await?;
     Ok(tutorial_check(&reply))
 }
 
-/// An empty code is a bad body; a text that cannot be a code is a wrong code.
-fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Result<Check, Problem> {
-    let number = number(phone_number, region)?;
+/// An empty code is a bad body; a text that holds no code is wrong, and does not count.
+fn check_request(
+    phone_number: &str,
+    region: Option<Region>,
+    code: &str,
+    length: CodeLength,
+) -> Result<(Check, PhoneNumber), Problem> {
+    let (number, spelled) = number(phone_number, region)?;
     if code.is_empty() {
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
-    let code = Code::parse(code);
+    let code = Code::submitted(code, length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Ok(Check { key, code, named: None, request_id: None })
+    Ok((Check { key, code, named: None, request_id: None }, spelled))
 }
 
 impl SendBody<'_> {
@@ -214,8 +245,18 @@ fn string_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     })
 }
 
-fn number(text: &str, default_region: Option<Region>) -> Result<PhoneNumber, Problem> {
-    PhoneNumber::parse(text, default_region).map_err(|error| Problem::BadBody(BadBody::Number(error)))
+/// A text, or a whole number that is written as one.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SmsCode, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(SmsCode::Text(Zeroizing::new(text))),
+        Value::Number(number) if number.is_u64() => Ok(SmsCode::Number(number.as_u64().unwrap_or_default())),
+        _ => Err(de::Error::invalid_type(Unexpected::Other("another type"), &"a string")),
+    }
+}
+
+/// The number, and as it is spelled.
+fn number(text: &str, region: Option<Region>) -> Result<(PhoneNumber, PhoneNumber), Problem> {
+    PhoneNumber::parse_with_spelling(text, region).map_err(|error| Problem::BadBody(BadBody::Number(error)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
@@ -250,6 +291,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Call<'_> {
+    /// The length of the codes that the default service makes.
+    pub fn code_length(&self) -> CodeLength {
+        let length = |v2: &V2| v2.registry.default_service().settings.code_length;
+        self.deps.v2.get().map_or(CodeLength::SIX, length)
+    }
+
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Problem> {
         let number = outgoing.key.number;
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
@@ -343,7 +390,9 @@ pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber)
         SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&number_refused(reply))
+            let why = number.landline_hint().filter(|_| is_landline(reply));
+            let why = why.map_or_else(|| number_refused(reply), str::to_owned);
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
         }
         SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
@@ -472,6 +521,10 @@ pub const BUDGET_SPENT: &str =
     "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
+
+fn is_landline(reply: &Reply<SendOutcome>) -> bool {
+    matches!(reply.outcome, SendOutcome::GuardRefused(_)) || reply.reason == Some(Failure::NotReachable)
+}
 
 pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
     if matches!(reply.outcome, SendOutcome::GuardRefused(_)) {

@@ -183,13 +183,15 @@ impl Otp {
     }
 
     /// Says whether a code is right. A right one works once: of any number of checks at the same time, one
-    /// succeeds. A wrong one, also one of another shape than codes have, is counted on the disk before this returns.
+    /// succeeds. A wrong one, also one with letters, is counted on the disk before this returns. White space, separators
+    /// and digits of other scripts are read as the person means them; a text that holds no code is wrong and not counted.
     pub async fn verify(&self, phone: &str, code: &str) -> Verified {
         let number = match self.number(phone) {
             Ok(number) => number,
             Err(error) => return Verified::failed(error),
         };
-        let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::parse(code));
+        let length = self.engine.running.registry.default_service().settings.code_length;
+        let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::submitted(code, length));
         let check = Check { key, code, named: None, request_id: None };
         self.engine.running.verifying.check_for_default_service(check).await.into()
     }

@@ -53,7 +53,7 @@ impl Sent {
 ///
 /// let verified = otp.verify("+14155550123", "not a code").await;
 /// assert_eq!(verified.attempts_left(), Some(1));
-/// let verified = otp.verify("+14155550123", "").await;
+/// let verified = otp.verify("+14155550123", "nor this").await;
 /// assert!(matches!(verified.error(), Some(OtpError::Locked { .. })));
 /// # otp.stop().await?;
 /// # Ok(())

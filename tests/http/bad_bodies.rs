@@ -86,7 +86,7 @@ async fn what_is_not_a_number_and_a_code_is_a_bad_body_of_a_tutorial_check() {
         "{}",
         r#"{"phoneNumber":"+14155552671"}"#,
         r#"{"smsCode":"123456"}"#,
-        r#"{"phoneNumber":"+14155552671","smsCode":123456}"#,
+        r#"{"phoneNumber":"+14155552671","smsCode":123456.5}"#,
         r#"{"phoneNumber":"+14155552671","smsCode":""}"#,
         r#"{"phoneNumber":"+14155552671","code":"123456"}"#,
         r#"["+14155552671","123456"]"#,

@@ -105,6 +105,30 @@ async fn supabase_has_its_codes_sent() {
 }
 
 #[tokio::test]
+async fn a_hook_reads_a_number_and_a_code_as_they_are_meant() {
+    let world = world().await;
+    for (index, (spelled, otp)) in [
+        ("\u{202a}+14155550100\u{202c}", "111111 "),
+        ("1\u{a0}415\u{a0}5550100", "222 222"),
+        ("+١٤١٥٥٥٥٠١٠٠", "٣٣٣٣٣٣"),
+        ("tel:+14155550100", "444-444"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = of_supabase(spelled, "", otp);
+        let sent = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
+        assert_eq!((sent.status(), sent.json()), (200, json!({})), "{}", sent.text());
+        assert_eq!(world.twilio().code_for(TO), (index + 1).to_string().repeat(6));
+    }
+    for (number, otp) in [("+1415555010x", "123456"), (TO, "12345\u{e9}"), (TO, "12")] {
+        let body = of_supabase(number, "", otp);
+        let refused = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.json();
+        assert_eq!(refused["error"]["http_code"], 400, "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn supabase_learns_of_a_failure_in_its_own_form() {
     let world = world().await;
     world.twilio().plan(TO, [Reply::Refuse { status: 400, code: 21_610 }]);

@@ -45,6 +45,23 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 }
 
 #[tokio::test]
+async fn the_page_reads_a_number_and_a_code_as_they_are_meant() {
+    let site = Site::new().await;
+    let person = site.person().await;
+    person.post("send", &[("number", "+1415555012x")]).await.expects_status(400).says(["(U+0078)"]);
+    let refused = person.post("send", &[("number", "+22507123456")]).await.expects_status(400);
+    refused.says(["ten digits since 31 January 2021"]);
+    let spelled = "\u{202a}+1\u{a0}415\u{2011}555\u{2011}٠١٢٣\u{202c}";
+    person.post("send", &[("number", spelled)]).await.expects_status(303);
+    let code = code_of(&site).await;
+    for text in ["", "12", "Please send me a new code", "111111 222222"].iter().cycle().take(9) {
+        person.post("check", &[("code", text)]).await.expects_status(400);
+    }
+    let pasted = format!("Your Owl Bank code is \u{202a}{code}\u{202c}. Valid until 10:45 on 2027-01-31.");
+    person.post("check", &[("code", &pasted)]).await.expects_status(303);
+}
+
+#[tokio::test]
 async fn an_address_works_in_one_browser_only() {
     let site = Site::new().await;
     let session = site.session(&[]).await;

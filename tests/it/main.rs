@@ -47,6 +47,7 @@ mod storage_trouble;
 mod support;
 mod tls;
 mod traces;
+mod typing;
 mod v2_crash;
 mod v2_errors;
 mod v2_secrets;

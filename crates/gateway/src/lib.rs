@@ -150,6 +150,13 @@ pub struct OutgoingMessage {
     pub callback: Option<Callback>,
 }
 
+impl OutgoingMessage {
+    /// The number in the form that the channel knows it by.
+    pub fn recipient(&self) -> PhoneNumber {
+        if self.channel == Channel::WhatsApp { self.to.on_whatsapp() } else { self.to }
+    }
+}
+
 /// The end of a code that a decision about its number caused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeEnd {

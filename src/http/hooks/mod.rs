@@ -25,7 +25,7 @@ use super::response::{NotServed, Problem, Response};
 use super::service::Call;
 use super::v2::{Error, V2};
 use crate::config::HookKey;
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Timestamp};
+use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber, Timestamp};
 use crate::limits::guard::ClientSignals;
 use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Scope, Service, TextError};
@@ -211,16 +211,25 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
 
 /// Reads a number in E.164 form. Some identity systems leave out the +.
 fn number(text: &str) -> Result<PhoneNumber, Refused> {
-    let with_plus = if text.starts_with('+') { text.to_owned() } else { format!("+{text}") };
-    PhoneNumber::parse(&with_plus, None)
-        .map_err(|_| Refused::new(StatusCode::BAD_REQUEST, "The phone number is not in E.164 form."))
+    let number = PhoneNumber::parse(text, None);
+    let number = number.or_else(|error| PhoneNumber::parse(&format!("+{text}"), None).map_err(|_| error));
+    number.map_err(|error| {
+        let message = match error {
+            NumberError::Unreadable | NumberError::Impossible => {
+                "The phone number is not in E.164 form.".into()
+            }
+            other => format!("The phone number is not in E.164 form: {other}."),
+        };
+        Refused::new(StatusCode::BAD_REQUEST, message)
+    })
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.
 async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Result<CarriedMessage, Refused> {
     let v2 = v2(call)?;
     let (to, code) = (number(message.to)?, message.code);
-    let code = Code::parse_alphanumeric(code).ok_or_else(|| {
+    let code = Code::submitted(code, service.settings.code_length);
+    let code = code.filter(Code::is_alphanumeric).ok_or_else(|| {
         Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
     })?;
     if let Some(channel) = message.channel.filter(|channel| !call.deps.channels.contains(channel)) {
@@ -272,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_number_is_read_with_and_without_its_plus() {
-        for text in ["+14155552671", "14155552671"] {
+        for text in ["+14155552671", "14155552671", "\u{202a}14155552671\u{202c}", " +1 415-555-2671"] {
             assert_eq!(number(text).ok().map(PhoneNumber::e164), Some("+14155552671".to_owned()));
         }
         assert!(number("").is_err() && number("owl").is_err());

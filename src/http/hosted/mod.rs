@@ -23,7 +23,7 @@ use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
 use super::service::Call;
 use super::v2::verifications::log_check;
 use super::v2::{Error, V2};
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, seconds_up};
+use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber, Region, ServiceId, Sid, seconds_up};
 use crate::limits::guard::ClientSignals;
 use crate::registry::Service;
 use crate::verification::hosted::{
@@ -37,7 +37,7 @@ const STYLE: &str = include_str!("hosted.css");
 const SCRIPT: &str = include_str!("hosted.js");
 
 /// Longest field of a form.
-const MAX_FIELD_BYTES: usize = 200;
+const MAX_FIELD_BYTES: usize = 1_600;
 
 /// What a request below `/verify` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -463,11 +463,21 @@ impl OpenSession<'_> {
         let (sessions, texts) = (context.sessions, context.texts);
         let (text, region) =
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
-        let number =
-            if text.is_empty() { self.session.number } else { PhoneNumber::parse(&text, region).ok() };
-        let Some(number) = number else {
-            let view = self.number_view(text.to_string());
-            return Ok(self.show(StatusCode::BAD_REQUEST, view, Some(texts.bad_number())));
+        let number = match self.session.number.filter(|_| text.is_empty()) {
+            Some(known) => Ok(known),
+            None => PhoneNumber::parse(&text, region),
+        };
+        let number = match number {
+            Ok(number) => number,
+            Err(error) => {
+                let view = self.number_view(text.chars().take(40).collect());
+                let words = match error {
+                    NumberError::Unreadable | NumberError::Impossible => texts.bad_number().to_owned(),
+                    NumberError::Sign(sign) => format!("{} (U+{:04X})", texts.bad_number(), u32::from(sign)),
+                    NumberError::Renumbered(change) => format!("{} ({change})", texts.bad_number()),
+                };
+                return Ok(self.show(StatusCode::BAD_REQUEST, view, Some(&words)));
+            }
         };
         let buttons = context.buttons(texts, &self.session);
         let asked = field(form, "channel");
@@ -544,6 +554,10 @@ impl OpenSession<'_> {
         if self.session.is_approved() {
             return self.approve(None).await;
         }
+        let code = Code::submitted(code, self.service.settings.code_length);
+        if code.is_none() {
+            return Ok(self.page(StatusCode::BAD_REQUEST, Some(texts.wrong_code())));
+        }
         let sid = match sessions.begin_check(self.cookie).await {
             Ok((sid, counted)) => {
                 self.session = counted;
@@ -551,9 +565,8 @@ impl OpenSession<'_> {
             }
             Err(denied) => return self.denied(denied),
         };
-        let code: Zeroizing<String> = Zeroizing::new(code.split_whitespace().collect());
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
-        let check = CheckCode { target, code: Code::parse(&code), request_id };
+        let check = CheckCode { target, code, request_id };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);

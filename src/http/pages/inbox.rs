@@ -101,9 +101,9 @@ pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
     let answer = match PhoneNumber::parse(&text, deps.default_region) {
         Err(error) => Response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
         Ok(number) if is_check => {
-            let code: String = field("code").split_whitespace().collect();
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let check = Check { key, code: Code::parse(&code), named: None, request_id: None };
+            let code = Code::submitted(&field("code"), call.code_length());
+            let check = Check { key, code, named: None, request_id: None };
             call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
         }
         Ok(number) => {
@@ -162,7 +162,8 @@ fn shown(call: &Call<'_>, show: impl FnOnce(&InboxView<'_>) -> Response) -> Resu
 /// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
 fn field(query: Option<&str>, name: &str) -> Option<String> {
     let text = request::form_field(query.unwrap_or_default().as_bytes(), name)?;
-    Some(text.strip_prefix(' ').map_or_else(|| text.clone(), |rest| format!("+{rest}")))
+    let rest = text.strip_prefix(' ').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    Some(rest.map_or_else(|| text.clone(), |rest| format!("+{rest}")))
 }
 
 impl InboxView<'_> {

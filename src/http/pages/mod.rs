@@ -110,6 +110,7 @@ pub fn words_for_number(error: NumberError) -> String {
             PhoneNumber::EXAMPLE
         ),
         NumberError::Impossible => "No number of that country has this length.".to_owned(),
+        NumberError::Sign(_) | NumberError::Renumbered(_) => format!("This is not a phone number: {error}."),
     }
 }
 

@@ -9,12 +9,14 @@ use std::str::FromStr as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::error::{Cause, Error};
 use super::params::{Fields, JSON, Parameter};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
-    Channel, Code, CodeLength, DateTime, GatewayName, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
+    Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
+    Timestamp,
 };
 use crate::limits::guard::operator;
 use crate::limits::guard::{Dimension, EntryAction};
@@ -81,7 +83,6 @@ const LONGEST_NAME: usize = 30;
 const LONGEST_PREFIX: usize = 15;
 
 texts! {
-    PhoneNumber => Self: "a phone number in E.164 form, such as +14155552671", phone, matching(NUMBER);
     Timestamp => Self: "a date such as 2015-07-30T20:00:00Z", Self::parse_day_or_moment, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
     );
@@ -259,11 +260,25 @@ pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number from its text. A `+` in a form means a space, but people write `To=+1415...`: a leading space is read as a
-/// `+`.
-fn phone(text: &str) -> Option<PhoneNumber> {
-    let read = |text: &str| PhoneNumber::parse(text, None).ok();
-    text.strip_prefix(' ').map_or_else(|| read(text), |rest| read(&format!("+{rest}")))
+impl Parameter for PhoneNumber {
+    type Value = Self;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let Some(text) = fields.text(name)? else { return Ok(None) };
+        let read = Self::parse(&text, None).map(Some);
+        read.map_err(|error| match error {
+            NumberError::Unreadable => Error::parameter(name, format_args!("it must be {}", Self::accepts())),
+            other => Error::parameter(name, format_args!("it must be {}: {other}", Self::accepts())),
+        })
+    }
+
+    fn accepts() -> String {
+        "a phone number in E.164 form, such as +14155552671".to_owned()
+    }
+
+    fn schema() -> Value {
+        matching(NUMBER)
+    }
 }
 
 /// An id of the kind with this index in [`SidKind::ALL`], in parameters and in answers.
@@ -419,14 +434,20 @@ impl Parameter for BeginChannel {
     }
 }
 
-/// A submitted code. A text of the right length that cannot be a code is a wrong code: `None`.
+/// A submitted code as it was sent: [`Code::submitted`] reads it with the length of the service's codes.
 pub struct SubmittedCode;
 
+impl SubmittedCode {
+    pub fn read(text: &str, length: CodeLength) -> Result<Code, Error> {
+        let (least, most) = (CodeLength::MIN, CodeLength::MAX);
+        let must_be = format_args!("it must be {least} to {most} characters, or a text with one such code");
+        Code::submitted(text, length).ok_or_else(|| Error::parameter("Code", must_be))
+    }
+}
+
 texts! {
-    SubmittedCode => Option<Code>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX), |text| {
-        let lengths = usize::from(CodeLength::MIN)..=usize::from(CodeLength::MAX);
-        lengths.contains(&text.chars().count()).then(|| Code::parse_alphanumeric(text))
-    }, matching(digits("."));
+    SubmittedCode => Zeroizing<String>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
+        |text| Some(Zeroizing::new(text.to_owned())), matching(digits("."));
 }
 
 /// A whole number from `LEAST` to `MOST`.

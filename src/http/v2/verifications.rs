@@ -180,6 +180,9 @@ pub async fn create(request: &Request<'_>, params: Begin) -> Result<Response, Er
     if outcome.is_ok() {
         debug!(request_id = request.call.request_id, %number, outcome = "sent", "code sent");
     }
+    if let (Err(Refused::Landline), Some(hint)) = (&outcome, number.landline_hint()) {
+        return Err(Error::caused(Cause::Landline, hint));
+    }
     shown(request, &service, StatusCode::CREATED, outcome)
 }
 
@@ -201,6 +204,7 @@ pub async fn update(request: &Request<'_>, End { ending }: End) -> Result<Respon
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
 pub async fn check(request: &Request<'_>, Check { code, to, sid }: Check) -> Result<Response, Error> {
     let service = request.service()?;
+    let code = Some(SubmittedCode::read(&code, service.settings.code_length)?);
     let target = checked(request, service.id, to, sid).await?;
     let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;

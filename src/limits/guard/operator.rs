@@ -38,12 +38,11 @@ const ALLOWANCES_AT_ONCE: usize = 256;
 
 /// Reads a number, prefix, country, client address or network.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
-    let text = text.trim();
-    if let Some(digits) = text.strip_suffix("****") {
-        let digits = digits.strip_prefix('+')?;
+    // In a form a space may be the `+` of a number.
+    let (given, text) = (text, text.trim());
+    if let Some(digits) = given.trim_end().strip_suffix("****") {
         // No message has a prefix of another length than a number's.
-        let number = PhoneNumber::from_e164(&format!("+{digits}0000"))?;
-        return number.has_possible_length().then(|| Dimension::prefix_of(number));
+        return PhoneNumber::parse(&format!("{digits}0000"), None).ok().map(Dimension::prefix_of);
     }
     if text.len() == 2 {
         return Region::parse(text).map(|country| Dimension::Country(Some(country)));
@@ -55,7 +54,7 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     if let Ok(address) = text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>() {
         return Some(Dimension::Address(ClientNet::from(address)));
     }
-    PhoneNumber::parse(text, region).ok().map(Dimension::Number)
+    PhoneNumber::parse(given, region).ok().map(Dimension::Number)
 }
 
 /// A subject with a masked number.

@@ -57,7 +57,8 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<()
         | CheckOutcome::NotFound
         | CheckOutcome::GatewayFailed => None,
     };
-    let looked_at = decision.before.map(|v| v.salt).zip(status);
+    // A text that holds no code is no check of one.
+    let looked_at = decision.before.map(|v| v.salt).zip(status).filter(|_| check.code.is_some());
     decided(decision, outcome, &next, looked_at, Ok(()));
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::typed;
 
 /// The number of characters of a code: 4 to 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub struct Code {
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Code {
+    /// Stands for a letter that no code has, and is in none.
+    const NO_CHARACTER: u8 = b'?';
+
     /// The number of different characters in supplied codes.
     pub const ALPHABET: u64 = ALPHANUMERIC.len() as u64;
 
@@ -82,8 +87,35 @@ impl Code {
         Self { characters, len: length.get() }
     }
 
-    /// Reads a code of decimal digits. `None` for text that cannot be one: the caller counts it as a wrong code, for a
-    /// guess of the wrong shape is still a guess.
+    /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. A text
+    /// that is longer than a code may be a whole message: its only word of digits of this length, or else of any length
+    /// that codes have, is the code. A letter that no code has stays, for a guess of the wrong shape is still a guess.
+    ///
+    /// `None` for a text that holds no code, which is no guess.
+    pub fn submitted(text: &str, length: CodeLength) -> Option<Self> {
+        if let Some(code) = Self::parse_alphanumeric(text) {
+            return Some(code);
+        }
+        let signs: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(typed::meant).collect());
+        let letters = || signs.chars().filter(|sign| sign.is_alphanumeric());
+        let count = letters().take(usize::from(CodeLength::MAX) + 1).count();
+        if let Some(length) = CodeLength::new(u8::try_from(count).ok()?) {
+            let mut characters = [0; CodeLength::MAX as usize];
+            for (place, letter) in characters.iter_mut().zip(letters()) {
+                let known = u8::try_from(letter).ok().filter(u8::is_ascii_alphanumeric);
+                *place = known.unwrap_or(Self::NO_CHARACTER);
+            }
+            return Some(Self { characters, len: length.get() });
+        }
+        let words = || signs.split(|sign: char| !sign.is_ascii_alphanumeric()).filter_map(Self::parse);
+        let only = |is_meant: &dyn Fn(&Self) -> bool| {
+            let first = words().find(is_meant)?;
+            words().filter(is_meant).all(|other| other.matches(&first)).then_some(first)
+        };
+        only(&|code| code.length() == length).or_else(|| only(&|_| true))
+    }
+
+    /// Reads a code of decimal digits. `None` for text that cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_alphanumeric(text).filter(Self::is_decimal)
     }
@@ -97,6 +129,11 @@ impl Code {
         let mut characters = [0; CodeLength::MAX as usize];
         characters[..text.len()].copy_from_slice(text.as_bytes());
         Some(Self { characters, len: length.get() })
+    }
+
+    /// Whether it can be sent: it has no letter that no code has.
+    pub fn is_alphanumeric(&self) -> bool {
+        !self.used().contains(&Self::NO_CHARACTER)
     }
 
     /// Whether the code has no letters, as those that the server and gateways make.
@@ -159,6 +196,87 @@ mod tests {
         }
         for text in ["", "123", "12345678901", "12345a", "１２３４", " 1234", "12 34", "-1234"] {
             assert!(Code::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    fn submitted(text: &str) -> Option<String> {
+        Code::submitted(text, CodeLength::SIX).map(|code| code.expose().to_owned())
+    }
+
+    #[test]
+    fn a_submitted_code_is_what_the_person_means() {
+        for text in [
+            "123456",
+            "123456 ",
+            " 123456",
+            "123456\n",
+            "123 456",
+            "123-456",
+            "123\u{a0}456",
+            "123\u{2011}456.",
+            "\u{202a}123456\u{202c}",
+            "1\u{200b}2\u{200b}3456",
+            "(123) 456",
+            "\"123456\"",
+            "١٢٣٤٥٦",
+            "۱۲۳۴۵۶",
+            "१२३४५६",
+            "１２３４５６",
+            "1\u{fe0f}\u{20e3}23456",
+        ] {
+            assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
+        }
+        for (text, code) in [
+            ("12345", "12345"),
+            ("012345", "012345"),
+            ("Ab3-d9", "Ab3d9"),
+            ("ＡＢ12", "AB12"),
+            // A guess, and a wrong one.
+            ("12345a", "12345a"),
+            ("G-123456", "G123456"),
+            ("12345é", "12345?"),
+            ("abcd", "abcd"),
+        ] {
+            assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_only_word_of_digits_of_a_message_is_the_code() {
+        for text in [
+            "Your Acme Shop code is 123456. It is valid for 10 minutes.",
+            "123456 is your code.\n\n@codes.example.com #123456",
+            "Acme, since 1998: your code is 123456",
+            "\u{fffd}您的验证码是123456，请勿泄露。",
+            "کد شما ۱۲۳۴۵۶ است. به کسی ندهید.",
+            "Acme A1B2C3D4: 123456",
+        ] {
+            assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
+        }
+        assert_eq!(submitted("Your code is 12345678, for an hour.").as_deref(), Some("12345678"));
+        for text in [
+            "Your codes are 123456 and 654321",
+            "Your codes are 1234 and 56789012",
+            "Your code is A123456 or so",
+            "12345678901",
+            "Please send me a new code",
+            "",
+            " ",
+            "123",
+            "12 3",
+            "\u{200b}",
+        ] {
+            assert!(submitted(text).is_none(), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn separators_change_no_code_and_no_letter_is_lost(code in "[0-9A-Za-z]{4,10}", marks in "[ \\-\u{a0}\u{202a}.]{0,6}", at in 0..10_usize) {
+            let (front, back) = code.split_at(at.min(code.len()));
+            for text in [format!("{front}{marks}{back}"), format!("{marks}{code}{marks}")] {
+                proptest::prop_assert_eq!(submitted(&text), Some(code.clone()));
+            }
         }
     }
 

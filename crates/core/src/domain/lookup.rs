@@ -6,6 +6,7 @@ use rlibphonenumber::{
 use serde::Serialize;
 
 use super::phone::{Region, TEXT_MAX};
+use super::{PhoneNumber, plans};
 
 /// A text as the numbering plans read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,9 @@ impl NumberLookup {
     /// Reads a text in international form, or in the national form of `region`.
     pub fn of(text: &str, region: Option<Region>) -> Self {
         let text = text.trim();
+        let typed = super::typed::number(text, false);
+        // The library reads letters, too.
+        let text = typed.as_deref().unwrap_or(text);
         let unreadable = |problem| Self {
             number: text.chars().take(TEXT_MAX).collect(),
             calling_code: None,
@@ -100,6 +104,12 @@ impl NumberLookup {
             Ok(number) => number,
             Err(error) => return unreadable(error.into()),
         };
+        let spelled = PhoneNumber::from_e164(&number.format_as(PhoneNumberFormat::E164));
+        if let Some(today) =
+            spelled.and_then(|spelled| plans::today(spelled).ok().filter(|it| *it != spelled))
+        {
+            return Self::of(&today.e164(), None);
+        }
         let problem = match number.is_possible_with_reason() {
             Err(error) => Some(error.into()),
             Ok(NumberLengthType::IsPossibleLocalOnly) => Some(NumberProblem::TooShort),
@@ -177,6 +187,7 @@ mod tests {
         let germany = Region::parse("de");
         assert_eq!(NumberLookup::of("0170 1234567", germany).number, "+491701234567");
         assert_eq!(NumberLookup::of("+14155552671", germany).number, "+14155552671");
+        assert_eq!(NumberLookup::of("\u{202a}+5215512345678", germany).number, "+525512345678");
         assert_eq!(look_up("0170 1234567").problem, Some(NumberProblem::InvalidCountryCode));
     }
 

@@ -43,9 +43,11 @@ mod lookup;
 mod number_key;
 mod number_pattern;
 mod phone;
+mod plans;
 mod routing;
 mod secret;
 mod time;
+mod typed;
 
 pub use code::{Code, CodeLength};
 pub use gateway::{Channel, GatewayName, Held, NamedGateway};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::PhoneNumber;
+use super::{PhoneNumber, plans};
 
 /// A number in E.164 form in which `x` stands for any digit. Printed masked: a literal one is a number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +59,9 @@ impl NumberPattern {
         if !spelled {
             return Err(PatternError::Unreadable);
         }
-        let pattern = Self(text);
+        // A number in an old form is never requested as such.
+        let today = PhoneNumber::from_e164(&text).and_then(|number| plans::today(number).ok());
+        let pattern = Self(today.map_or(text, PhoneNumber::e164));
         if pattern.numbers().next().is_none() { Err(PatternError::Impossible) } else { Ok(pattern) }
     }
 
@@ -138,6 +140,11 @@ mod tests {
         for text in ["+141555501", "+1415555012xx"] {
             assert_eq!(NumberPattern::parse(text), Err(PatternError::Impossible), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pattern_of_one_number_in_an_old_form_means_the_number_of_today() {
+        assert_eq!(pattern("+5215512345678").as_str(), "+525512345678");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::{plans, typed};
+
 /// The numbers that were read or looked up last. A send, its check and their statistics need the same one.
 static RECENT: LazyLock<Box<[Mutex<Recent>]>> =
     LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| Mutex::default()).collect());
@@ -101,6 +103,12 @@ pub enum NumberError {
     /// It can be read, but no number of its country has this length.
     #[error("no number of that country has this length")]
     Impossible,
+    /// It has a sign that no number has.
+    #[error("it has the sign U+{:04X}, which no phone number has", u32::from(*.0))]
+    Sign(char),
+    /// Its country has renumbered, and the old number does not tell the new one.
+    #[error("{0}")]
+    Renumbered(&'static str),
 }
 
 /// A phone number in E.164 form (ITU-T E.164: at most 15 digits after the `+`).
@@ -141,50 +149,68 @@ impl PhoneNumber {
     /// The number in examples, which is set aside for fiction.
     pub const EXAMPLE: &str = "+14155550123";
 
-    /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
-    /// code) into one. Without a `default_region` the number must begin with `+`.
+    /// Reads a number and folds its spellings (separators, signs that cannot be seen, digits of any script, a trunk zero
+    /// after the country code, the form before its country renumbered) into one. Without a `default_region` the number
+    /// must begin with `+`, or with the space that a form makes of it.
     ///
     /// The result is read as itself. A second trunk zero would be folded only when that is read again,
     /// so one line would have two numbers, and twice the attempts: such a text is refused.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
-        let text = text.trim();
-        // The library returns each number of North America unchanged.
+        Self::parse_with_spelling(text, default_region).map(|(number, _)| number)
+    }
+
+    /// The same, and the number in E.164 form as the text spells it, which may be the form before a renumbering.
+    pub fn parse_with_spelling(
+        text: &str,
+        default_region: Option<Region>,
+    ) -> Result<(Self, Self), NumberError> {
+        let text = text.trim_end();
+        // The library returns each number of North America unchanged, and no country there has renumbered.
         if let Some(known) =
             Self::from_e164(text).filter(|number| number.area_code().is_some() || number.was_read())
         {
-            return Ok(known);
+            return Ok((known, known));
         }
-        let international = text.starts_with('+');
-        if text.len() > TEXT_MAX || !(international || default_region.is_some()) {
+        // A sign has at most four bytes.
+        if text.len() > 4 * TEXT_MAX {
             return Err(NumberError::Unreadable);
         }
-        let spelled_plainly = text
-            .strip_prefix('+')
-            .unwrap_or(text)
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')' | '.' | '/'));
-        if !spelled_plainly {
+        let typed = typed::number(text, default_region.is_none())?;
+        let international = typed.starts_with('+');
+        if typed.len() > TEXT_MAX || !(international || default_region.is_some()) {
             return Err(NumberError::Unreadable);
         }
         // A `+` says all: with a region, some texts would be read as if they began with that region's prefix for calls
         // to other countries.
         let region = default_region.filter(|_| !international);
         let parsed =
-            PHONE_NUMBER_UTIL.parse(text, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
-        // A local number, without its area code, cannot be called from elsewhere.
-        if !is_possible(&parsed) {
-            return Err(NumberError::Impossible);
-        }
+            PHONE_NUMBER_UTIL.parse(&typed, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
-        let digits = e164.strip_prefix('+').unwrap_or(&e164);
-        let number = digits.parse().map_err(|_| NumberError::Impossible)?;
-        let number = Self::from_u64(number).ok_or(NumberError::Impossible)?;
-        if text == e164 {
-            number.recent().is_readable = true;
-        } else if Self::parse(&e164, None) != Ok(number) {
+        let spelled = Self::from_e164(&e164).ok_or(NumberError::Impossible)?;
+        let number = plans::today(spelled)?;
+        // A local number, without its area code, cannot be called from elsewhere.
+        let is_possible = if number == spelled { is_possible(&parsed) } else { number.has_possible_length() };
+        if !is_possible {
             return Err(NumberError::Impossible);
         }
-        Ok(number)
+        if number == spelled && text == e164 {
+            number.recent().is_readable = true;
+        } else if Self::parse(&number.e164(), None) != Ok(number) {
+            return Err(NumberError::Impossible);
+        }
+        Ok((number, spelled))
+    }
+
+    /// Why a number that is not known as a mobile number may be meant as one.
+    pub fn landline_hint(self) -> Option<&'static str> {
+        let is_without_nine = self.0 / 10_u64.pow(10) == 54;
+        is_without_nine
+            .then_some("in Argentina a mobile number has a 9 after 54; without it, it is a landline")
+    }
+
+    /// The number as WhatsApp registers it: some accounts are known by the form before a renumbering.
+    pub fn on_whatsapp(self) -> Self {
+        plans::on_whatsapp(self)
     }
 
     /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask
@@ -386,6 +412,86 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_read_as_its_signs_are_meant() {
+        for text in [
+            "\u{202a}+14155552671\u{202c}",
+            "\u{feff}+1415\u{ad}5552671",
+            "+1\u{a0}415\u{a0}5552671",
+            "+1\u{2011}415\u{2011}5552671",
+            "\u{ff0b}\u{ff11}\u{ff14}\u{ff11}\u{ff15}5552671",
+            "+١٤١٥٥٥٥٢٦٧١",
+            "+१४१५५५५२६७१",
+            "tel:+1-415-555-2671",
+            "Tel: +14155552671",
+            "(+1) 415 555 2671",
+            " +14155552671",
+            " 14155552671",
+        ] {
+            assert_eq!(e164(text).as_deref(), Some("+14155552671"), "{text:?}");
+        }
+        let germany = Region::parse("DE");
+        let national = PhoneNumber::parse(" \u{660}171 1234567", germany).expect("a number");
+        assert_eq!(national.e164(), "+491711234567");
+    }
+
+    #[test]
+    fn a_refused_sign_is_named() {
+        for (text, sign) in [("+1415CALLNOW", "U+0043"), ("+1415555267\u{b2}", "U+00B2"), ("+1\0", "U+0000")]
+        {
+            let refused = PhoneNumber::parse(text, None).expect_err("refused").to_string();
+            assert!(refused.contains(sign), "{text:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_old_number_is_the_one_of_today_and_keeps_its_spelling() {
+        for (text, today, spelled) in [
+            ("+52 1 55 1234 5678", "+525512345678", "+5215512345678"),
+            ("+52 55 1234 5678", "+525512345678", "+525512345678"),
+            ("+229 97 12 34 56", "+2290197123456", "+22997123456"),
+            ("+241 06 03 12 34", "+24166031234", "+24106031234"),
+            ("+241 6031234", "+24166031234", "+2416031234"),
+            ("+241 66 03 12 34", "+24166031234", "+24166031234"),
+            ("+55 11 8765-4321", "+5511987654321", "+551187654321"),
+        ] {
+            let (number, as_spelled) = PhoneNumber::parse_with_spelling(text, None).expect(text);
+            assert_eq!((number.e164().as_str(), as_spelled.e164().as_str()), (today, spelled));
+            assert_eq!(PhoneNumber::from_e164(spelled).map(PhoneNumber::e164).as_deref(), Some(spelled));
+        }
+        let brazil = Region::parse("BR");
+        assert_eq!(
+            PhoneNumber::parse("(11) 8765-4321", brazil).map(PhoneNumber::e164).as_deref(),
+            Ok("+5511987654321")
+        );
+        for text in ["+225 07 12 34 56", "07123456"] {
+            let refused = PhoneNumber::parse(text, Region::parse("CI"));
+            assert!(matches!(refused, Err(NumberError::Renumbered(_))), "{text}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_landline_of_argentina_is_no_mobile_number_and_an_italian_zero_stays() {
+        let [landline, mobile] =
+            ["+54 11 2345-6789", "+54 9 11 2345-6789"].map(|text| e164(text).expect(text));
+        assert_eq!((landline.as_str(), mobile.as_str()), ("+541123456789", "+5491123456789"));
+        let hint = |text: &str| PhoneNumber::from_e164(text).and_then(PhoneNumber::landline_hint);
+        assert!(hint(&landline).is_some() && hint(&mobile).is_none() && hint("+14155552671").is_none());
+        assert_eq!(e164("+39 06 1234 5678").as_deref(), Some("+390612345678"));
+        assert_ne!(e164("+39 6 1234 5678").as_deref(), Some("+390612345678"));
+    }
+
+    #[test]
+    fn a_number_of_a_plan_stays() {
+        for region in PHONE_NUMBER_UTIL.get_supported_regions() {
+            let example = PHONE_NUMBER_UTIL.get_example_number(region).expect("an example");
+            let e164 = example.format_as(PhoneNumberFormat::E164);
+            // The library's example of Gabon is a number before 2019.
+            let today = if e164 == "+24101441234" { "+24111441234" } else { &e164 };
+            assert_eq!(PhoneNumber::parse(&e164, None).map(PhoneNumber::e164).as_deref(), Ok(today));
+        }
+    }
+
+    #[test]
     fn a_trunk_zero_after_the_country_code_is_folded() {
         assert_eq!(e164("+49 (0) 171 1234567"), e164("+491711234567"));
         assert_eq!(e164("+4401711234567"), e164("+441711234567"));
@@ -420,8 +526,7 @@ mod tests {
             "hello",
             "+1415CALLNOW",
             "+1 415 555 2671 ext. 5",
-            "tel:+14155552671",
-            "+١٤١٥٥٥٥٢٦٧١",
+            "tel:+14155552671;ext=5",
             "+0000000000",
             "++14155552671",
             "+1415+5552671",

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{GatewayName, PhoneNumber};
+use super::{GatewayName, PhoneNumber, plans};
 
 /// The order in which gateways are tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +70,20 @@ impl Routing {
         self.by_prefix(number).into_iter().chain(any).map(|entry| entry.gateway)
     }
 
-    /// The entry with the longest prefix of a number; of two equally long ones, the one written
-    /// first.
+    /// The entry with the longest prefix of a number, in its form of today or an old one; of two equally long ones, the one
+    /// written first.
     fn by_prefix(&self, number: PhoneNumber) -> Option<&RoutingEntry> {
         // Every message passes here; therefore nothing is allocated.
-        let mut buffer = [0; DIGITS_MAX];
-        let digits = spelled(number, &mut buffer);
-        let longest = |entry: &RoutingEntry| {
+        let longest_of = |entry: &RoutingEntry, form: PhoneNumber| {
+            let mut buffer = [0; DIGITS_MAX];
+            let digits = spelled(form, &mut buffer);
             let fitting = entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_bytes()));
             fitting.map(String::len).max()
+        };
+        let longest = |entry: &RoutingEntry| {
+            let entry = Some(entry).filter(|entry| !entry.prefixes.is_empty())?;
+            let forms = std::iter::once(number).chain(plans::old_forms(number));
+            forms.filter_map(|form| longest_of(entry, form)).max()
         };
         let fitting = self.entries.iter().filter_map(|entry| longest(entry).map(|length| (length, entry)));
         // Of equals the last one counts as the largest.
@@ -87,10 +92,10 @@ impl Routing {
 }
 
 /// Digits of the longest number (ITU-T E.164).
-const DIGITS_MAX: usize = 15;
+pub(super) const DIGITS_MAX: usize = 15;
 
 /// The digits of a number, written at the end of `buffer`.
-fn spelled(number: PhoneNumber, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
+pub(super) fn spelled(number: PhoneNumber, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
     let mut rest = number.as_u64();
     let mut first = DIGITS_MAX;
     while rest > 0 && first > 0 {
@@ -361,6 +366,11 @@ mod tests {
             ("Mada:+35987;Sinch:+359", 359_871_234_567, vec![Mada]),
             ("Sinch:+359;Mada:+35987", 359_871_234_567, vec![Mada]),
             ("Mada:+35987", 14_155_552_671, vec![]),
+            // The old and the new form of one number.
+            ("Mada:+52155;Twilio", 525_512_345_678, vec![Mada, TwilioMessages]),
+            ("Mada:+5255;Twilio", 525_512_345_678, vec![Mada, TwilioMessages]),
+            ("Mada:+24106;Twilio", 24_166_031_234, vec![Mada, TwilioMessages]),
+            ("Mada:+24106;Twilio", 24_177_031_234, vec![TwilioMessages]),
             (" Twilio ; Mada : +35987 , +35988 ", 359_881_234_567, vec![Mada, TwilioMessages]),
             ("Mada:+123456789012345;Twilio", 123_456_789_012_345, vec![Mada, TwilioMessages]),
             ("Mada:+1;Twilio", 123_456_789_012_345, vec![Mada, TwilioMessages]),

@@ -6,7 +6,7 @@ use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted<'a> {
-    /// `None` for a text that cannot be a code, which counts as a wrong code.
+    /// `None` for a text that holds no code: it is wrong, and does not count.
     pub code: Option<&'a Code>,
     /// The number that the code was sent to.
     pub number: PhoneNumber,
@@ -152,8 +152,12 @@ pub fn check(
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
+    if submitted.code.is_none() {
+        let attempts_left = policy.attempts_left(open.failures.in_a_row);
+        return decided(state, CheckOutcome::Wrong { attempts_left, live: live.is_some() });
+    }
     let open = open.failed(now);
-    // A text that cannot be a code is wrong. No gateway is asked.
+    // No gateway makes a code with letters.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.may_be_held())
     {
@@ -249,7 +253,12 @@ fn check_verification(
     if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let mut next = VerificationLockout { open, verification: v }.fail(policy, now);
+    let counted = VerificationLockout { open, verification: v };
+    if submitted.code.is_none() {
+        let attempts_left = counted.attempts_left(policy);
+        return decided(NumberState::Open(open), CheckOutcome::Wrong { attempts_left, live: true });
+    }
+    let mut next = counted.fail(policy, now);
     if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
         let until = now.plus(rules.check_budget);
         next.verification.checking_until = until;

@@ -80,8 +80,8 @@ enum TemplatePart {
 type FromFilling = fn(&Filling<'_>) -> String;
 
 const PLACEHOLDERS: [(&str, FromFilling); 10] = [
-    ("to", |from| from.message.to.e164()),
-    ("to_digits", |from| from.message.to.as_u64().to_string()),
+    ("to", |from| from.message.recipient().e164()),
+    ("to_digits", |from| from.message.recipient().as_u64().to_string()),
     ("text", |from| from.message.text.clone()),
     ("code", |from| from.message.code.expose().to_owned()),
     ("channel", |from| from.channel.to_owned()),

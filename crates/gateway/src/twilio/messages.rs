@@ -75,7 +75,7 @@ impl Provider for MessagesApi {
         if *feedback {
             form.append_pair("ProvideFeedback", "true");
         }
-        form.append_pair("To", &format!("{scheme}{}", message.to.e164()))
+        form.append_pair("To", &format!("{scheme}{}", message.recipient().e164()))
             .append_pair("ValidityPeriod", &validity.to_string());
         if template.is_some() {
             // A code is digits, which JSON need not escape.

@@ -50,6 +50,19 @@ fn five_codes_in_all_are_looked_at_by_number_and_by_sid() {
 }
 
 #[test]
+fn a_text_that_holds_no_code_is_not_counted() {
+    let mut number = Number::of_a_new_service();
+    let permit = number.begins();
+    number.guesses(None);
+    for named in [None, Some(name_of(&permit)), None, None, None] {
+        let outcome = number.submits_text(None, named);
+        assert_eq!(outcome, Decided(CheckOutcome::Wrong { attempts_left: 4, live: true }));
+    }
+    let code = number.code_of(&permit);
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+}
+
+#[test]
 fn a_new_verification_has_new_attempts_without_a_wait() {
     for cancels in [true, false] {
         let mut number = Number::of_a_new_service();

@@ -42,6 +42,22 @@ fn a_wrong_code_says_how_many_attempts_are_left_after_it() {
 }
 
 #[test]
+fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
+    let mut world = World::new();
+    assert_eq!(world.checks_text(None), no_live_code(5), "a number that never asked");
+    let mut held = World::new();
+    held.sends_held();
+    let code = world.sends();
+    for world in [&mut world, &mut held] {
+        assert_eq!(world.checks_wrong(), wrong(4));
+        for _ in 0..9 {
+            assert_eq!(world.checks_text(None), wrong(4));
+        }
+    }
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
+}
+
+#[test]
 fn the_wrong_code_that_uses_the_last_attempt_locks_the_number_itself() {
     let mut world = World::new();
     world.sends();

@@ -170,7 +170,14 @@ impl Number {
         self.state = settle(self.state, &self.rules(), permit, &result.into(), self.now).0;
     }
 
+    /// Submits a code, or a guess that no code can be.
     pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
+        let guess = Code::submitted("guess", CodeLength::SIX);
+        self.submits_text(code.or(guess.as_ref()), named)
+    }
+
+    /// Submits a code, or a text that holds none.
+    pub fn submits_text(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
         let submitted = Submitted { code, number: self.phone, service: SERVICE, named };
         let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
         self.state = next;
