@@ -278,7 +278,9 @@ impl<R: LogRecord> Indexes<R> {
         let Some(index) = self.shards.get(shard) else { return };
         let entries = std::mem::take(&mut *lock(index));
         let mut counts = lock(&self.counts);
-        entries.iter().for_each(|dated| counts.change(dated, false, self.keep_at_most));
+        for dated in &entries {
+            counts.change(dated, false, self.keep_at_most);
+        }
     }
 
     /// The first `most` wanted records behind `from` in an order, and the entry behind which to go on. May have fewer
