@@ -112,13 +112,12 @@ impl Table for Map {
     fn set(&mut self, key: RecordKey, record: Stored) {
         let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes()) };
         let hash = self.hash(&key);
-        match self.find(hash, &key).and_then(|at| self.entries.get_mut(at)) {
-            Some(known) => *known = entry,
-            None => {
-                self.index.insert(hash, self.entries.len);
-                self.entries.push(entry);
-            }
+        if let Some(known) = self.find(hash, &key).and_then(|at| self.entries.get_mut(at)) {
+            *known = entry;
+            return;
         }
+        self.index.insert(hash, self.entries.len);
+        self.entries.push(entry);
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
@@ -136,7 +135,6 @@ impl Table for Map {
 }
 
 /// An index into the entries, with the hash of the key there: a part that grows reads no entry.
-#[derive(Clone, Copy)]
 struct Place {
     hash: u32,
     at: u32,

@@ -95,7 +95,7 @@ type Dated = (Timestamp, RecordKey, bool);
 const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] }, false);
 const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] }, true);
 
-/// The records of all shards. The entry of one takes 48 bytes, and one index is enough: the records of one service are
+/// The records of all shards. The entry of one takes 50 bytes, and one index is enough: the records of one service are
 /// looked for among all, some at a time.
 struct Indexes<R: LogRecord> {
     router: Arc<Router>,
@@ -278,7 +278,9 @@ impl<R: LogRecord> Indexes<R> {
         let Some(index) = self.shards.get(shard) else { return };
         let entries = std::mem::take(&mut *lock(index));
         let mut counts = lock(&self.counts);
-        entries.iter().for_each(|dated| counts.change(dated, false, self.keep_at_most));
+        for dated in &entries {
+            counts.change(dated, false, self.keep_at_most);
+        }
     }
 
     /// The first `most` wanted records behind `from` in an order, and the entry behind which to go on. May have fewer

@@ -46,7 +46,9 @@ pub trait Table: Send {
             Ok((*key, Stored::encoded(bytes, expires)))
         };
         let records = records.iter().map(read).collect::<Result<Records, RecordError>>()?;
-        records.into_iter().for_each(|(key, stored)| self.set(key, stored));
+        for (key, stored) in records {
+            self.set(key, stored);
+        }
         Ok(())
     }
 }

@@ -119,9 +119,9 @@ impl Outbox {
             sequences: Arc::clone(&sequences),
             metrics: Arc::clone(shards.metrics()),
         });
-        let followed = Arc::clone(&queues);
+        let own_queues = Arc::clone(&queues);
         let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| {
-            let (queues, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
+            let (queues, sequences) = (Arc::clone(&own_queues), Arc::clone(&sequences));
             let follower = Follower { queues, sequences };
             move |key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>| {
                 follower.changed(key, before, after);

@@ -170,7 +170,7 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
     }
     let page = async |read| {
         let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
-        world.attempts.list(&AttemptQuery { to, before, read, ..AttemptQuery::newest(10) }).await
+        world.attempts.list(&AttemptQuery { before, to, read, ..AttemptQuery::newest(10) }).await
     };
     let found = page(Some(600)).await.expect("a list");
     let stopped = found.stopped.expect("too many for one page");

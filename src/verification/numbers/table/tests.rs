@@ -72,8 +72,9 @@ fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
 
 #[test]
 fn a_sweep_drops_the_expired_verification_of_a_count() {
-    let end = Timestamp::from_millis(5_000);
-    let counted = VerificationDetails::beginning(Timestamp::from_millis(1), Channel::Sms);
+    let at = |millis: u64| Timestamp::from_millis(1_800_000_000_000 + millis);
+    let end = at(5_000);
+    let counted = VerificationDetails::beginning(at(1), Channel::Sms);
     let verification = Verification {
         salt: Salt([7; 16]),
         length: CodeLength::SIX,
@@ -86,8 +87,8 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
         checking_until: Timestamp::EPOCH,
         counted: Some(counted),
     };
-    let failures = FailureCount { in_a_row: 3, last: Timestamp::from_millis(2) };
-    let keep_until = Timestamp::from_millis(9_000);
+    let failures = FailureCount { in_a_row: 3, last: at(2) };
+    let keep_until = at(9_000);
     let count = OpenNumber { failures, keep_until, verification: None };
     let (count, before) = (
         NumberState::Open(count),
@@ -95,7 +96,7 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
     );
     let mut table = table();
     set(&mut table, key(1), &before);
-    table.compact(0, Timestamp::from_millis(4_999));
+    table.compact(0, at(4_999));
     assert_eq!((table.map.is_large(0), table.get(&record(key(1)))), (true, Some(stored(&before))));
     table.compact(0, end);
     assert_eq!((table.map.is_large(0), table.get(&record(key(1)))), (false, Some(stored(&count))));

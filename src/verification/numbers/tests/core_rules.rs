@@ -485,6 +485,7 @@ fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
     };
     assert!(!World::new().is_held_at_its_reply(number(1), refused_later));
     let mut world = World::new();
+    world.has_code(number(1));
     world.nearly_locks(number(1));
     let last = world.checks_wrong(number(1));
     let lockout = world.takes_commit();
