@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, NOT_SHOWN, SECOND, ServiceTime,
-    Span, Text, UNIT, kinds, object_of, text_of,
+    Span, UNIT, kinds, object_of,
 };
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
@@ -180,13 +180,6 @@ kinds! {
         text |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         |network| network.to_string();
 
-    /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
-    /// given.
-    PlainUrl -> String,
-        format!("host, port and path such as \"sms.example.com:8080/soap\" (http:// is added), or {}", BaseUrl::accepted()),
-        json_schema!({ "type": "string", "format": "uri-reference" });
-        text |text| BaseUrl::read(&with_scheme(text)).map(|_| text.to_owned());
-
     /// The text of a message, before it is checked.
     MessageText -> String, "a text that contains {code}",
         json_schema!({ "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST });
@@ -232,11 +225,6 @@ kinds! {
         text |text| Sid::parse(SidKind::Account, text);
         |sid| sid.to_string();
 
-    /// Whom a message comes from: the longest address of a short message (3GPP TS 23.040, 9.1.2.5) has 20 digits.
-    SourceName -> String, "a sender of 1 to 20 characters, such as a name",
-        json_schema!({ "type": ["string", "number"], "minLength": 1, "maxLength": 20 });
-        text |text| note(text, 20).ok();
-
     /// A whole phone number of ours.
     OwnNumber -> PhoneNumber,
         "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix", hidden();
@@ -248,16 +236,6 @@ kinds! {
         "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix", hidden();
         text |text| note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':'));
         |sender| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
-
-    /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
-    Login -> String, "a name of 1 to 256 characters without colons and line breaks", hidden();
-        text |text| (is_line(text) && !text.contains(':')).then(|| text.to_owned());
-        |_name| NOT_SHOWN;
-
-    /// The public half of a pair of key and secret.
-    Identifier -> String, "an id of at most 256 printable ASCII characters without spaces and colons", hidden();
-        text |text| (is_word(text, 1, 256) && !text.contains(':')).then(|| text.to_owned());
-        |_id| NOT_SHOWN;
 
     /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
     FriendlyName -> String, "a text", json_schema!({
@@ -369,14 +347,6 @@ kinds! {
             Some(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
         };
         |channels| channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>();
-
-    /// One text or number, or a list of them.
-    Texts -> Vec<String>, "a list of texts or numbers, or one of them",
-        json_schema!({ "anyOf": [Text::schema(), { "type": "array", "items": Text::schema() }] });
-        any |value| match value {
-            Value::Array(values) => values.iter().map(text_of).collect(),
-            value => text_of(value).map(|text| vec![text]),
-        };
 
     /// A channel, perhaps with the time to wait for a receipt: `sms` or `sms:20s`.
     Step -> WorkflowStep, "a channel";
