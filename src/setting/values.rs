@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, NOT_SHOWN, SECOND, ServiceTime,
-    Span, UNIT, kinds, object_of,
+    Span, Text, UNIT, kinds, object_of,
 };
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
