@@ -167,6 +167,8 @@ pub struct HttpErrors {
     pub words: BTreeMap<String, String>,
     /// The class of a code that is not listed. Without it the HTTP status decides.
     pub other: Option<CodeClass>,
+    /// The class of a value at `success.json` that is in no list and no number. Without it refused, as a number is.
+    pub other_value: Option<CodeClass>,
     /// HTTP statuses that decide whatever the answer says.
     pub by_status: Vec<u16>,
 }
@@ -325,8 +327,6 @@ pub struct HttpSuccess {
     #[serde(deserialize_with = "given::texts")]
     #[schemars(schema_with = "given::texts_schema")]
     pub bad_number: Vec<String>,
-    /// The class of a value at `json` that is in no list and no number. Without it refused, as a number is.
-    pub other: Option<CodeClass>,
     /// Values at `json` that mean that the same request may succeed later.
     #[serde(deserialize_with = "given::texts")]
     #[schemars(schema_with = "given::texts_schema")]
@@ -442,7 +442,7 @@ impl Provider for HttpGatewayApi {
         };
         let by_failure = || {
             let value = failure_of_2xx?;
-            let other = || rule.other.filter(|_| code_in(&Value::from(value)).is_none());
+            let other = || errors.other_value.filter(|_| code_in(&Value::from(value)).is_none());
             errors.class_of(value).or_else(other)
         };
         let by_status = format!("http-{status}");
@@ -597,7 +597,7 @@ impl HttpGatewayApi {
 
 impl HttpSuccess {
     fn check(&self, reader: &TemplateReader<'_>) -> Read<()> {
-        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry, other: _ } = self;
+        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry } = self;
         let wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
         if statuses.iter().any(|status| !(200..=599).contains(status)) {
             return wrong("statuses", "must be HTTP statuses from 200 to 599");

@@ -264,7 +264,7 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<NamedGateway> {
     let sinch = SinchSettings {
         app_id: "fuzz".to_owned(),
         app_secret: secret(),
-        verification_url: format!("{url}/sinch").into(),
+        verification_url: format!("{url}/sinch"),
     };
     let mada = MadaSettings {
         username: "fuzz".to_owned(),

@@ -50,6 +50,7 @@ enum BodyTemplate {
 }
 
 /// A body as the description has it.
+#[derive(Clone, Copy)]
 enum Body<'a> {
     Json(&'a Value),
     Form(&'a Fields),
