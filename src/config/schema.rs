@@ -49,7 +49,7 @@ pub fn properties() -> (Value, Value, Value) {
         }
     }
     let mut definitions = json!(generator.take_definitions(true));
-    [&mut keys, &mut variables, &mut definitions].map(tidy);
+    [&mut keys, &mut variables, &mut definitions].into_iter().for_each(tidy);
     (keys, variables, definitions)
 }
 

@@ -3,8 +3,6 @@
 //! A field names its form, `#[serde(with = "As::<Text>")]`: serde reads and shows the value through it, and schemars
 //! describes it.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
-
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
