@@ -26,7 +26,8 @@ const NUMBERS: [&str; 11] = [
 fn spellings(code: &str) -> Vec<String> {
     let (head, tail) = code.split_at(3);
     let in_script = |zero: u32| {
-        let digit = |digit: char| char::from_u32(zero + digit.to_digit(10).expect("a digit")).expect("a digit");
+        let digit =
+            |digit: char| char::from_u32(zero + digit.to_digit(10).expect("a digit")).expect("a digit");
         code.chars().map(digit).collect::<String>()
     };
     vec![
@@ -54,7 +55,7 @@ async fn every_spelling_of_a_number_is_one_verification() {
     let sid = sid(&v2.begins(&service, NUMBER).await.expects_status(201));
     for spelled in NUMBERS {
         let found = v2.checks_number(&service, spelled, "123").await;
-        found.expects_status(400).text().contains("`Code`").then_some(()).expect(spelled);
+        assert!(found.status() == 400 && found.text().contains("`Code`"), "{spelled:?}: {}", found.text());
     }
     for spelled in &NUMBERS[..4] {
         let again = v2.begins(&service, spelled).await.expects_status(201).json();
@@ -83,7 +84,11 @@ async fn a_refused_number_names_its_sign() {
         assert!(refused.contains(sign), "{refused}");
         let refused = world.send(number).await;
         assert_eq!(refused.status(), 400);
-        assert!(refused.header("x-onceward-reason").contains(sign), "{}", refused.header("x-onceward-reason"));
+        assert!(
+            refused.header("x-onceward-reason").contains(sign),
+            "{}",
+            refused.header("x-onceward-reason")
+        );
     }
     let refused = v2.begins(&service, "+22507123456").await.expects_status(400).text();
     assert!(refused.contains("ten digits since 31 January 2021"), "{refused}");
@@ -94,8 +99,7 @@ async fn a_refused_number_names_its_sign() {
 
 #[tokio::test]
 async fn every_spelling_of_the_right_code_is_right_and_costs_nothing() {
-    let world = World::with_account(Setup::new()).await;
-    let (world, v2) = world;
+    let (world, v2) = World::with_account(Setup::new()).await;
     let service = v2.service(&[]).await;
     for index in 0..spellings("123456").len() {
         let number = world.number();
@@ -123,10 +127,8 @@ async fn what_holds_no_code_is_not_counted_and_a_guess_is() {
         let refused = v2.checks(&service, &sid, text).await;
         assert_eq!(status_and_code(&refused), (400, "60200".to_owned()), "{text:?}");
     }
-    for wrong in ["12", "b12", "ab12"].iter().filter(|wrong| wrong.len() == 4) {
-        let checked = v2.checks(&service, &sid, wrong).await.expects_status(200).json();
-        assert_eq!(checked["status"], "pending", "{wrong}");
-    }
+    let wrong = v2.checks(&service, &sid, "ab12").await.expects_status(200).json();
+    assert_eq!(wrong["status"], "pending", "the case of letters counts");
     assert_eq!(v2.checks(&service, &sid, "Ab-12").await.json()["status"], "approved");
 
     let (number, code) = world.number_with_code().await;
@@ -231,6 +233,9 @@ async fn the_library_reads_numbers_and_codes_as_people_mean_them() {
         assert!(otp.verify(NUMBERS[0], &spelled).await.code_valid(), "{spelled:?}");
     }
     let refused = otp.send_sms("+22507123456").await.expect_err("refused");
-    assert!(matches!(refused, OtpError::Number(_)) && refused.to_string().contains("ten digits"), "{refused}");
+    assert!(
+        matches!(refused, OtpError::Number(_)) && refused.to_string().contains("ten digits"),
+        "{refused}"
+    );
     otp.stop().await.expect("a stop");
 }

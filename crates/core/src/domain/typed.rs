@@ -7,14 +7,20 @@ use super::NumberError;
 /// The sign that a person means: digits of every script and full-width signs as ASCII, each white space as a space, each
 /// dash as a hyphen. `None` for a sign that cannot be seen, such as the marks of direction around a pasted number.
 pub(super) fn meant(sign: char) -> Option<char> {
+    if sign.is_ascii_graphic() {
+        return Some(sign);
+    }
     Some(match sign {
-        ' '..='~' => sign,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => {
-            return None;
-        }
-        '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}' => {
-            return None;
-        }
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{e0000}'..='\u{e0fff}' => return None,
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => '-',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(sign) - 0xfee0).unwrap_or(sign),
         _ if sign.is_whitespace() || matches!(sign, '\u{2800}' | '\u{3164}') => ' ',
