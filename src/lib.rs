@@ -44,7 +44,7 @@
 //! * [`registry`]: services and what belongs to them (rules, limits, webhooks, keys), and who changed what.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`observe`]: metrics, logs and spans.
-//! * [`config`]: settings with their origin; `setting`: kinds of values.
+//! * [`config`]: settings with their origin;
 //! * [`clock`]: real time.
 //!
 //! The other crates are below all of these:
@@ -68,7 +68,6 @@ pub mod otp;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
-mod setting;
 pub mod shard;
 pub mod verification;
 pub mod webhook;

@@ -10,7 +10,7 @@ use super::forms::is_name;
 use super::layers::{Layers, Names, OwnGateway, Sources, removed};
 use super::read::{members, read};
 use super::report::{ConfigErrors, Effective, Report, shown_json};
-use crate::setting::text_of;
+use super::report::text_of;
 
 pub struct Context {
     pub layers: Layers,

@@ -23,11 +23,9 @@ use tracing::Level;
 use url::{Host as UrlHost, Url};
 
 use super::read::one_of;
+use super::report::{NOT_SHOWN, text_of};
 use crate::domain::{Channel, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::net::is_loopback_host;
-use crate::setting::values::{BaseUrl, is_word};
-pub use crate::setting::values::{is_exposed, is_line};
-use crate::setting::{NOT_SHOWN, text_of};
 
 /// A type whose values have a text in settings.
 pub trait Form: Sized {
@@ -290,8 +288,8 @@ macro_rules! forms {
 
 forms! {
     // An address: scheme, host and perhaps a path, without a slash at the end.
-    Arc<str>, BaseUrl::FORM;
-        |text| BaseUrl::read(text);
+    Arc<str>, BASE_URL;
+        |text| base_url(text);
         |url| url.to_string();
     PathBuf, "a path";
         |text| (!text.is_empty() && !text.contains('\0')).then(|| text.into());
@@ -669,4 +667,30 @@ pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
         UrlHost::Ipv6(address) => address.to_string(),
     };
     Some((host, url.port()))
+}
+
+const BASE_URL: &str = "a URL that begins with http:// or https://, without a user name, a query or a fragment";
+
+/// An address: scheme, host and perhaps a path, without a slash at the end.
+fn base_url(text: &str) -> Option<Arc<str>> {
+    let url = Url::parse(text.trim()).ok()?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let ends = url.query().is_none() && url.fragment().is_none();
+    let fits = matches!(url.scheme(), "http" | "https") && is_plain && ends;
+    fits.then(|| url.as_str().trim_end_matches('/').into())
+}
+
+pub fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= 256 && !text.chars().any(char::is_control)
+}
+
+fn is_word(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whether credentials would travel unencrypted beyond this machine. Without a scheme `http` is meant.
+pub fn is_exposed(url: &str) -> bool {
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let host = || Url::parse(&url).ok().and_then(|url| url.host_str().map(is_loopback_host));
+    url.starts_with("http:") && host() != Some(true)
 }

@@ -13,7 +13,7 @@ use super::forms::checked;
 use super::report::{nearest, suggestion};
 use super::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::setting::NOT_SHOWN;
+use super::report::NOT_SHOWN;
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]

@@ -12,7 +12,7 @@ use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_t
 use super::report::{Report, nearest, quoted, shown_json, suggestion};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
-use crate::setting::text_of;
+use super::report::text_of;
 
 #[derive(Clone)]
 pub struct Sources {

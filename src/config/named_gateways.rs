@@ -9,11 +9,9 @@ use url::form_urlencoded;
 use super::context::Context;
 use super::forms::is_exposed;
 use super::layers::GATEWAYS_PREFIX as PREFIX;
-use super::report::{ConfigError, nearest, suggestion};
+use super::report::{ConfigError, NOT_SHOWN, nearest, suggestion, text_of};
 use crate::domain::{Channel, GatewayName, ProviderName};
-use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
-use crate::setting::values::Channels;
-use crate::setting::{As, NOT_SHOWN, text_of};
+use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting, given};
 
 const KEY: &str = "gateways";
 
@@ -69,7 +67,7 @@ fn read_gateway(
             .extend(c.layers.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
         return None;
     };
-    let channels = members.remove("channels").map(As::<Channels>::deserialize::<Vec<Channel>, _>);
+    let channels = members.remove("channels").map(given::channels);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{variables}{}", setting.to_ascii_uppercase());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::domain::{Channel, Region};
-use crate::setting::text_of;
+use super::report::text_of;
 
 /// The price of a message by country and channel, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]

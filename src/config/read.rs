@@ -12,7 +12,7 @@ use serde::de::{
 use serde_json::{Map, Value};
 
 use super::report::{nearest, shown_json, suggestion};
-use crate::setting::text_of;
+use super::report::text_of;
 
 /// The way to a value: names of members, and `[0]` for items.
 type Place = Vec<String>;

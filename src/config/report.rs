@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::setting::{NOT_SHOWN, text_of};
 
 /// Stands for a value that is not given and has no default, in text.
 const NOT_SET: &str = "(not set)";
@@ -197,4 +196,21 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// The end of a warning about an unknown name.
 pub fn suggestion(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// Replaces a secret in printed settings.
+pub const NOT_SHOWN: &str = "(set, not shown)";
+
+/// A text, a number or a truth value as text; `None` for anything else.
+pub fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(match number.as_f64().filter(|_| number.is_f64()) {
+            // 30.0 is a whole number.
+            Some(fraction) => fraction.to_string(),
+            None => number.to_string(),
+        }),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }

@@ -25,7 +25,7 @@ use crate::domain::{
     Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::setting::text_of;
+use super::report::text_of;
 use crate::template::StandardMessage;
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter

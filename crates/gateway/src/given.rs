@@ -63,7 +63,7 @@ pub(crate) fn statuses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u16>, D
 }
 
 /// At least one, in the order of [`Channel::ALL`].
-pub(crate) fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error> {
+pub fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error> {
     let channel = |item: &Value| Channel::parse(item.as_str()?);
     read(from, &channels_accepted(), |value| {
         let given: Vec<Channel> = items(value).iter().map(channel).collect::<Option<_>>()?;

@@ -17,7 +17,7 @@ mod client;
 #[cfg(any(test, feature = "double"))]
 pub mod double;
 mod egress;
-mod given;
+pub mod given;
 mod http_gateway;
 pub mod net;
 mod older;
