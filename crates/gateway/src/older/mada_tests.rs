@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
@@ -234,4 +236,26 @@ fn fault(code: &str) -> String {
          <soapenv:Fault><faultcode>{code}</faultcode><faultstring>no +14155552671</faultstring></soapenv:Fault>\
          </soapenv:Body></soapenv:Envelope>"
     )
+}
+
+#[test]
+fn a_variable_that_cannot_work_is_refused_without_its_value() {
+    let good = json!({"MADA_USERNAME": " me and you ", "MADA_PASSWORD": "p", "MADA_URL": "x:80/soap", "MADA_SOURCE_NAME": "A"});
+    let read = |name: &str, value: &str| {
+        let mut variables = good.clone();
+        variables[name] = value.into();
+        serde_json::from_value::<MadaSettings>(variables)
+    };
+    assert_eq!(read("MADA_SOURCE_NAME", &"x".repeat(20)).expect("settings").username, "me and you");
+    for (name, values) in [
+        ("MADA_USERNAME", ["", "a:b", "a\nb"]),
+        ("MADA_PASSWORD", ["", " ", "a\nb"]),
+        ("MADA_URL", ["ftp://x", "me:secret@x", "x?a=b"]),
+        ("MADA_SOURCE_NAME", ["", "a\tb", "xxxxxxxxxxxxxxxxxxxxx"]),
+    ] {
+        for value in values {
+            let error = read(name, value).expect_err(value).to_string();
+            assert!(error.starts_with("must be ") && !error.contains("secret@"), "{name}: {error}");
+        }
+    }
 }
