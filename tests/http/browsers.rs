@@ -112,9 +112,9 @@ async fn the_inbox_says_once_that_it_is_not_to_be_stored() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_no_number_is_400_and_says_what_one_looks_like() {
+async fn a_filter_that_is_no_number_is_400_and_says_why() {
     let reply = with_inbox(None).await.get("/inbox/messages?to=bad").await;
-    let message = "`to` is not a phone number in E.164 form, such as +14155552671";
+    let message = "`to` is not a phone number: it has the sign U+0062";
     reply.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
 }
 

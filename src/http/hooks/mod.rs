@@ -218,7 +218,7 @@ fn number(text: &str) -> Result<PhoneNumber, Refused> {
             NumberError::Unreadable | NumberError::Impossible => {
                 "The phone number is not in E.164 form.".into()
             }
-            other => format!("The phone number is not in E.164 form: {other}."),
+            other => format!("The phone number cannot be used: {other}."),
         };
         Refused::new(StatusCode::BAD_REQUEST, message)
     })

@@ -110,7 +110,10 @@ pub fn words_for_number(error: NumberError) -> String {
             PhoneNumber::EXAMPLE
         ),
         NumberError::Impossible => "No number of that country has this length.".to_owned(),
-        NumberError::Sign(_) | NumberError::Renumbered(_) => format!("This is not a phone number: {error}."),
+        NumberError::Sign(sign) => {
+            format!("This is not a phone number. It has the sign U+{:04X}.", u32::from(sign))
+        }
+        NumberError::Renumbered(change) => format!("This number is an old one: {change}."),
     }
 }
 

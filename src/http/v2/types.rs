@@ -266,9 +266,10 @@ impl Parameter for PhoneNumber {
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
         let Some(text) = fields.text(name)? else { return Ok(None) };
         let read = Self::parse(&text, None).map(Some);
+        let must_be = Self::accepts();
         read.map_err(|error| match error {
-            NumberError::Unreadable => Error::parameter(name, format_args!("it must be {}", Self::accepts())),
-            other => Error::parameter(name, format_args!("it must be {}: {other}", Self::accepts())),
+            NumberError::Unreadable => Error::parameter(name, format!("it must be {must_be}")),
+            error => Error::parameter(name, format!("it must be {must_be} ({error})")),
         })
     }
 

@@ -104,7 +104,7 @@ pub enum NumberError {
     #[error("no number of that country has this length")]
     Impossible,
     /// It has a sign that no number has.
-    #[error("it has the sign U+{:04X}, which no phone number has", u32::from(*.0))]
+    #[error("not a phone number: it has the sign U+{:04X}", u32::from(*.0))]
     Sign(char),
     /// Its country has renumbered, and the old number does not tell the new one.
     #[error("{0}")]
