@@ -61,7 +61,7 @@ struct Shared {
 pub struct Seen {
     pub answers: u64,
     pub unanswered: u64,
-    /// Why requests were not answered that began after the last kill, and ended before the next.
+    /// Why requests were not answered that began after the last kill, and ended before the next. All, if none may fail.
     pub survivors_failures: Vec<String>,
     pub messages: usize,
     /// For each failure and caller: the time until the caller got an answer again.
@@ -255,10 +255,9 @@ impl Caller {
         let answers = asked.map(|(request, node)| self.shared.answer(node, &subject.number, request));
         let answers = join_all(answers).await;
         let failure = *self.shared.last_failure.borrow();
-        if let Some(failure) = failure.filter(|failure| began > *failure) {
+        if self.shared.expect == Expect::Answers || failure.is_some_and(|failure| began > failure) {
             let unanswered = answers.iter().filter_map(|answer| answer.as_ref().err());
-            let failures = unanswered.map(|why| format!("{:.1?}: {why}", began - failure));
-            self.seen.survivors_failures.extend(failures);
+            self.seen.survivors_failures.extend(unanswered.cloned());
         }
         let answers = answers.into_iter().map(Result::ok);
         let (exchanges, _) = subject.take_in(requests, answers, before.as_ref(), &self.shared.twilio);

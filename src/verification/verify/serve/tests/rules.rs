@@ -88,6 +88,8 @@ async fn an_approval_is_dated_by_its_decision() {
     let world = World::new().await;
     world.begun(number(1)).await;
     let code = world.provider.code_for(number(1));
+    // What the settlement of the send changed is written later: the commit that waits below is the check's.
+    world.store.checkpoint().await.expect("a checkpoint");
     world.store.hold();
     let (verifying, service) = (world.verifying.clone(), world.service.id);
     let target = VerificationTarget::Number(number(1));

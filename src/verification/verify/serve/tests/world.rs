@@ -379,8 +379,8 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     })
     .await
     .expect("shards");
-    let limits = Limits::new(&shards, &key, limit::Bounds::default());
-    let keys = limit::Bounds { records: keys, ..limit::Bounds::default() };
+    let limits = Limits::new(&shards, &key, rate::Bounds::default());
+    let keys = rate::Bounds { records: keys, ..rate::Bounds::default() };
     let keys = IdempotencyKeys::new(&shards, &key, keys);
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
