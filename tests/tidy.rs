@@ -8,7 +8,14 @@ use std::process::{Command, Stdio};
 
 /// The modules of the server from the bottom up. A module uses only those before it. The compiler orders the crates
 /// below `crates/`.
-const MODULES: &str = "clock config observe shard registry limits delivery webhook verification node otp http server cli";
+const MODULES: &str =
+    "clock config observe shard registry limits delivery webhook verification node otp http server cli";
+
+/// The rooms of `src/http` from the bottom up, and files that are below their room. A file uses only its own room and those
+/// before it.
+const HTTP: &str = "logs places response tls request base cors credential proof events forward api/error api/fields api/params \
+                    api/paging admin/session admin/lockouts hooks/log local/state app route call openapi transport callbacks \
+                    compatible health pages api hooks hosted local admin routes service connection server";
 
 /// Marks of unfinished work that clippy does not find, in two parts, because this file must pass its own rule.
 const UNFINISHED: &[&str] =
@@ -155,6 +162,49 @@ fn files_of_the_configuration_use_only_files_above_them_in_its_list() {
 }
 
 #[test]
+fn rooms_of_the_front_end_use_only_rooms_below_them() {
+    let height = |path: &str| {
+        let is_of = |room: &&str| path.strip_prefix(*room).is_some_and(|rest| !rest.starts_with(is_word));
+        let rooms = HTTP.split(' ').enumerate().filter(|(_, room)| is_of(room));
+        rooms.max_by_key(|(_, room)| room.len()).map(|(height, _)| height)
+    };
+    let mut findings = Vec::new();
+    for file in text_files("src/http", &[".rs"]).iter().filter(|file| !is_test(&file.path)) {
+        let path = file.path.trim_start_matches("src/http/").trim_end_matches(".rs").trim_end_matches("/mod");
+        let Some(own) = height(path) else {
+            if path != "mod" {
+                findings.push(format!("{}: not in HTTP of tests/tidy.rs", file.path));
+            }
+            continue;
+        };
+        for used in used_in_http(path, &file.text) {
+            if height(&used).is_some_and(|height| height > own) {
+                findings.push(format!("{}: uses {used}", file.path));
+            }
+        }
+    }
+    expect_none(&findings, "move the type to the lower file, or hand it in as a parameter.");
+}
+
+/// The files of `src/http` that a file uses, such as `api/error/Error`.
+fn used_in_http(path: &str, text: &str) -> Vec<String> {
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = product.lines().filter(|line| !line.trim().starts_with("//")).collect::<String>();
+    let code: String = code.split_whitespace().collect();
+    // A file of its own has the front end above it.
+    let code = if path.contains('/') { code } else { code.replace("super::", "crate::http::") };
+    let mut used = Vec::new();
+    for rest in code.split("crate::http::").skip(1) {
+        let end = rest.find(|c: char| !is_word(c) && c != ':' && c != '{' && c != ',').unwrap_or(rest.len());
+        match rest[..end].strip_prefix('{') {
+            Some(names) => used.extend(names.split([',', '{']).map(|name| name.replace("::", "/"))),
+            None => used.push(rest[..end].split(['{', ',']).next().unwrap_or_default().replace("::", "/")),
+        }
+    }
+    used
+}
+
+#[test]
 fn nothing_is_left_unfinished() {
     let scripts = text_files("scripts", &[""]).into_iter().chain(text_files(".ci", &[""]));
     let files = text_files("", &[".rs"]).into_iter().chain(scripts);
@@ -172,8 +222,8 @@ fn no_file_names_a_path_of_one_machine() {
 
 #[test]
 fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
-    let sources =
-        ["src", "crates/cluster/src", "crates/gateway/src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));
+    let sources = ["src", "crates/cluster/src", "crates/gateway/src", "crates/store/src"]
+        .map(|folder| text_files(folder, &[".rs"]));
     let sources = sources.iter().flatten().filter(|file| !is_test(&file.path));
     // Joins the lines of a broken literal.
     let joined = |text: &str| {

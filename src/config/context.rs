@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::forms::is_name;
 use super::layers::{Layers, Names, OwnGateway, Sources, removed};
 use super::read::{members, read};
-use super::report::{ConfigErrors, Effective, Report, shown_json};
 use super::report::text_of;
+use super::report::{ConfigErrors, Effective, Report, shown_json};
 
 pub struct Context {
     pub layers: Layers,

@@ -448,7 +448,11 @@ pub mod region {
         optional(from, accepted, read).map(Option::flatten)
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde calls it with a reference")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        clippy::ref_option,
+        reason = "serde calls it with a reference"
+    )]
     pub fn serialize<S: Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&region.map_or_else(|| "off".to_owned(), |region| region.to_string()))
     }
@@ -669,7 +673,8 @@ pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
     Some((host, url.port()))
 }
 
-const BASE_URL: &str = "a URL that begins with http:// or https://, without a user name, a query or a fragment";
+const BASE_URL: &str =
+    "a URL that begins with http:// or https://, without a user name, a query or a fragment";
 
 /// An address: scheme, host and perhaps a path, without a slash at the end.
 fn base_url(text: &str) -> Option<Arc<str>> {

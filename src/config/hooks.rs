@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::forms::checked;
+use super::report::NOT_SHOWN;
 use super::report::{nearest, suggestion};
 use super::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind};
-use super::report::NOT_SHOWN;
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]

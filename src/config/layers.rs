@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
+use super::report::text_of;
 use super::report::{Report, nearest, quoted, shown_json, suggestion};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
-use super::report::text_of;
 
 #[derive(Clone)]
 pub struct Sources {

@@ -8,8 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::domain::{Channel, Region};
 use super::report::text_of;
+use crate::domain::{Channel, Region};
 
 /// The price of a message by country and channel, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]

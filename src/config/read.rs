@@ -11,8 +11,8 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
-use super::report::{nearest, shown_json, suggestion};
 use super::report::text_of;
+use super::report::{nearest, shown_json, suggestion};
 
 /// The way to a value: names of members, and `[0]` for items.
 type Place = Vec<String>;

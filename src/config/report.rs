@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-
 /// Stands for a value that is not given and has no default, in text.
 const NOT_SET: &str = "(not set)";
 

@@ -18,6 +18,7 @@ use super::forms::{
 };
 use super::guard::GuardSettings;
 use super::read::read;
+use super::report::text_of;
 use super::report::{ConfigErrors, shown_json};
 use super::templates::Template;
 use crate::domain::{
@@ -25,7 +26,6 @@ use crate::domain::{
     Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use super::report::text_of;
 use crate::template::StandardMessage;
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter

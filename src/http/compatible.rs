@@ -9,6 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use axum::response::Response;
 use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
@@ -17,10 +18,11 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
-use super::response::{BadBody, ErrorFormat, NotServed, Problem, Response};
-use super::service::Call;
-use super::v2::V2;
-use super::v2::params::{Param, Parameter, Text};
+use super::api::params::{Param, Parameter, Text};
+use super::app::V2;
+use super::call::{Call, Received};
+use super::response::{self, BadBody, ErrorFormat, NotServed, Problem, ResponseExt as _};
+use super::route::{ApiGroup, ApiRouter, Operation, Success};
 use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
@@ -118,11 +120,12 @@ fn describe_code(name: &str) -> Param {
 }
 
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
-pub async fn send_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
+async fn send_otp(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let (request, number) = read_send_otp(&body, call.deps.default_region, &call.deps.channels)?;
+    let (request, number) =
+        read_send_otp(&body, call.app.settings.default_region, &call.app.settings.channels)?;
     let reply = call.send(request).await?;
-    Ok(api_send(call.deps.answers, &reply, number))
+    Ok(api_send(call.app.settings.answers, &reply, number))
 }
 
 /// Reads the body of `POST /api/send-otp`, with the number as it is spelled. `channels` are those that may be asked for.
@@ -154,22 +157,22 @@ fn send_request(
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
-pub async fn send_code(call: &mut Call<'_>) -> Result<Response, Problem> {
+async fn send_code(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let body: SendBody<'_> = read(&body)?;
-    let (number, _) = number(&body.phone_number, call.deps.default_region)?;
-    let (channel, style) = body.options(&call.deps.channels, Wording::Tutorial)?;
-    let request = send_request(number, Some(call.deps.tutorial_code), channel, style);
+    let (number, _) = number(&body.phone_number, call.app.settings.default_region)?;
+    let (channel, style) = body.options(&call.app.settings.channels, Wording::Tutorial)?;
+    let request = send_request(number, Some(call.app.settings.tutorial_code), channel, style);
     let reply = call.send(request).await?;
     Ok(tutorial_send(&reply))
 }
 
 /// `POST /api/verify-otp`: checks a code.
-pub async fn verify_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
+async fn verify_otp(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let (request, number) = read_verify_otp(&body, call.deps.default_region, call.code_length())?;
+    let (request, number) = read_verify_otp(&body, call.app.settings.default_region, call.code_length())?;
     let reply = call.check(request).await?;
-    Ok(api_check(call.deps.answers, &reply, number, call.deps.lockout))
+    Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.lockout))
 }
 
 /// Reads the body of `POST /api/verify-otp`, with the number as it is spelled.
@@ -186,19 +189,19 @@ pub fn read_verify_otp(
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
 
 /// `POST /verify-code`: checks a code.
-pub async fn verify_code(call: &mut Call<'_>) -> Result<Response, Problem> {
+async fn verify_code(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let VerifyCode { phone_number, sms_code } = read(&body)?;
-    let length = call.deps.tutorial_code.length;
+    let length = call.app.settings.tutorial_code.length;
     let (code, is_number) = match sms_code {
         SmsCode::Text(code) => (code, false),
         SmsCode::Number(code) => (Zeroizing::new(code.to_string()), true),
     };
     if is_number && code.len() < usize::from(length.get()) {
-        let answer = Response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
+        let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
     }
-    let (request, _) = check_request(&phone_number, call.deps.default_region, &code, length)?;
+    let (request, _) = check_request(&phone_number, call.app.settings.default_region, &code, length)?;
     let reply = call.check(request).await?;
     Ok(tutorial_check(&reply))
 }
@@ -290,11 +293,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     }
 }
 
-impl Call<'_> {
+impl Received {
     /// The length of the codes that the default service makes.
     pub fn code_length(&self) -> CodeLength {
         let length = |v2: &V2| v2.registry.default_service().settings.code_length;
-        self.deps.v2.get().map_or(CodeLength::SIX, length)
+        self.app.v2().map_or(CodeLength::SIX, length)
     }
 
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Problem> {
@@ -302,15 +305,18 @@ impl Call<'_> {
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
-        let reply = self.deps.verifier.send(Box::new(outgoing)).await;
+        let reply = match self.app.node() {
+            Ok(node) => node.send(Box::new(outgoing)).await,
+            Err(refusal) => Err(refusal),
+        };
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
         };
         if reply.as_ref().is_ok_and(is_out_of_service) {
             self.log_out_of_service();
-            debug!(request_id = self.request_id, %number, outcome = "out-of-service", "code not sent");
+            debug!(request_id = self.request_id(), %number, outcome = "out-of-service", "code not sent");
         } else {
-            log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
+            log_send(self.request_id(), number, reply.as_ref().map(|reply| &reply.outcome));
         }
         reply.map_err(Problem::Refused)
     }
@@ -318,8 +324,11 @@ impl Call<'_> {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
-        let reply = self.deps.verifier.check(check).await;
-        log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));
+        let reply = match self.app.node() {
+            Ok(node) => node.check(check).await,
+            Err(refusal) => Err(refusal),
+        };
+        log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)
     }
 }
@@ -392,10 +401,10 @@ pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber)
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
             let why = number.landline_hint().filter(|_| is_landline(reply));
             let why = why.map_or_else(|| number_refused(reply), str::to_owned);
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
+            response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
         }
         SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
-        SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
+        SendOutcome::GatewayFailed => retry_at_probe(gateway_failed(), reply),
     }
 }
 
@@ -421,7 +430,7 @@ pub fn api_check(
         }
         (CheckOutcome::Wrong { attempts_left, live }, AnswerSet::AsBuilt) => {
             let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
-            Response::envelope(AS_BUILT, 401, message, Some(Data::trials(number, attempts_left)))
+            response::envelope(AS_BUILT, 401, message, Some(Data::trials(number, attempts_left)))
         }
         (CheckOutcome::LockedNow { until: _, live }, AnswerSet::AsBuilt) => {
             let minutes = minutes_up(lockout);
@@ -432,7 +441,7 @@ pub fn api_check(
             };
             let message = format!("{beginning} Try after {minutes} min");
             let data = Data::Ttl { user: number.into(), ttl: Some(minutes) };
-            Response::envelope(AS_BUILT, 403, &message, Some(data))
+            response::envelope(AS_BUILT, 403, &message, Some(data))
         }
         (CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until }, _) => {
             api_lock(set, number, until.since(reply.at))
@@ -444,18 +453,16 @@ pub fn api_check(
     }
 }
 
-impl Response {
-    /// Adds the time of the next probe, if the circuit of every gateway is open.
-    fn retry_at_probe(self, reply: &Reply<SendOutcome>) -> Self {
-        match reply.reason {
-            Some(Failure::OutOfService { until }) => self.retry_after(seconds_up(until.since(reply.at))),
-            _ => self,
-        }
+/// Adds the time of the next probe, if the circuit of every gateway is open.
+fn retry_at_probe(answer: Response, reply: &Reply<SendOutcome>) -> Response {
+    match reply.reason {
+        Some(Failure::OutOfService { until }) => answer.retry_after(seconds_up(until.since(reply.at))),
+        _ => answer,
     }
 }
 
 fn gateway_failed() -> Response {
-    Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+    response::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
 }
 
 /// The answer of a number that is locked out. As documented, both fields are the minutes until it may ask again: the
@@ -475,18 +482,18 @@ fn api_lock(set: AnswerSet, number: PhoneNumber, remaining: Duration) -> Respons
 
 /// A response of the `/api/*` routes whose code is its status.
 fn api(status: StatusCode, message: &str, data: Data) -> Response {
-    Response::envelope(status, status.as_u16(), message, Some(data))
+    response::envelope(status, status.as_u16(), message, Some(data))
 }
 
 /// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
 fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
     if refusal.rule == Rule::Budget {
-        return refused_by_guard(refusal, now, Response::plain);
+        return refused_by_guard(refusal, now, response::plain);
     }
     let minutes = minutes_up(refusal.until.map_or(NEVER, |until| until.since(now)));
     let lockout = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
     let form = |status: StatusCode, message: &str| {
-        Response::envelope(status, status.as_u16(), message, Some(lockout))
+        response::envelope(status, status.as_u16(), message, Some(lockout))
     };
     refused_by_guard(refusal, now, form)
 }
@@ -538,39 +545,39 @@ pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
 pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
     match &reply.outcome {
         SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
-            Response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
+            response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
         }
         SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            Response::message(
+            response::message(
                 StatusCode::BAD_REQUEST,
                 "The phone number does not exist or cannot receive messages.",
             )
             .explained(&number_refused(reply))
         }
-        SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, Response::message),
-        SendOutcome::GatewayFailed => Response::message(
-            StatusCode::BAD_GATEWAY,
-            "The message may not have been sent: the provider refused it or did not answer in time.",
-        )
-        .retry_at_probe(reply),
+        SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, response::message),
+        SendOutcome::GatewayFailed => {
+            let words =
+                "The message may not have been sent: the provider refused it or did not answer in time.";
+            retry_at_probe(response::message(StatusCode::BAD_GATEWAY, words), reply)
+        }
     }
 }
 
 /// `/verify-code`.
 pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Response {
     match reply.outcome {
-        CheckOutcome::Approved => Response::message(StatusCode::OK, "This is a valid match!"),
+        CheckOutcome::Approved => response::message(StatusCode::OK, "This is a valid match!"),
         CheckOutcome::Wrong { attempts_left: _, live: _ } => {
-            Response::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
+            response::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
                 .explained("the code is wrong, or has expired")
         }
         CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
             tutorial_lock(until.since(reply.at))
         }
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Message),
-        CheckOutcome::GatewayFailed => Response::message(
+        CheckOutcome::GatewayFailed => response::message(
             StatusCode::BAD_GATEWAY,
             "The code could not be checked: the provider that holds it did not answer in time.",
         ),
@@ -582,7 +589,7 @@ fn tutorial_lock(remaining: Duration) -> Response {
     let unit = if minutes == 1 { "minute" } else { "minutes" };
     let message =
         format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
-    Response::message(StatusCode::FORBIDDEN, &message)
+    response::message(StatusCode::FORBIDDEN, &message)
 }
 
 /// The member `data`. The names are the contract's.
@@ -619,4 +626,41 @@ impl From<PhoneNumber> for UserData {
     fn from(number: PhoneNumber) -> Self {
         Self { phone_number: number.e164() }
     }
+}
+
+const ANSWERS: &str = "docs/reference/errors.md lists every response.";
+
+const SENT: &str = r#"{"code":200,"message":"OTP send successfully.","data":{"user":{"phoneNumber":"+14155552671"},"trials":5}}"#;
+const VERIFIED: &str = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
+const TUTORIAL_SENT: &str = r#"{"message":"Message sent with id: SM5ef8732a3c49700934481addd5ce1659"}"#;
+const TUTORIAL_VERIFIED: &str = r#"{"message":"This is a valid match!"}"#;
+
+const REDIS_VERSION: ApiGroup = ApiGroup::compatible(
+    "Clients of the Redis version",
+    "Codes of the service `default`, whose rules are the top-level settings.",
+    ErrorFormat::Envelope,
+);
+
+const TUTORIAL: ApiGroup = ApiGroup::compatible(
+    "Clients of the tutorial",
+    "The same with the tutorial's answers.",
+    ErrorFormat::Message,
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    let (sent, right) = ("The provider accepted the message.", "The code is right.");
+    ApiRouter::of(REDIS_VERSION)
+        .post("/api/send-otp", send_otp, Operation::new("SendOtp", "Send a code", Success::envelope(sent, SENT))
+            .reads(describe_send).about(ANSWERS).others(&[429, 503]))
+        .post("/api/verify-otp", verify_otp,
+            Operation::new("VerifyOtp", "Check a code", Success::envelope(right, VERIFIED))
+                .reads(describe_verify_otp).about(ANSWERS).others(&[401, 429, 503]))
+        .merge(ApiRouter::of(TUTORIAL)
+            .post("/send-code", send_code,
+                Operation::new("SendCode", "Send a code", Success::message(sent, TUTORIAL_SENT))
+                    .reads(describe_send).about(ANSWERS).others(&[429, 502, 503]))
+            .post("/verify-code", verify_code,
+                Operation::new("VerifyCode", "Check a code", Success::message(right, TUTORIAL_VERIFIED))
+                    .reads(describe_verify_code).about(ANSWERS).others(&[429, 502, 503])))
 }

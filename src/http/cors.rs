@@ -1,16 +1,15 @@
 //! Requests of web pages from other origins (CORS), which the operator allows by `cors-origins`.
 
+use axum::response::{IntoResponse as _, Response};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderName,
     HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::request;
-use super::response::Response;
-use super::route::Resource;
 
 /// The headers that a page may send.
 const REQUEST_HEADERS: HeaderValue =
@@ -34,23 +33,24 @@ pub fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-pub fn preflight(resource: &Resource) -> Response {
-    let mut answer = Response::empty();
-    let methods = HeaderValue::from_str(&resource.allow).ok();
+/// The answer to a preflight of a resource with these methods.
+pub fn preflight(allow: &str) -> Response {
+    let methods = HeaderValue::from_str(allow).ok();
     let headers: [(HeaderName, Option<HeaderValue>); 3] = [
         (ACCESS_CONTROL_ALLOW_METHODS, methods),
         (ACCESS_CONTROL_ALLOW_HEADERS, Some(REQUEST_HEADERS)),
         (ACCESS_CONTROL_MAX_AGE, Some(MAX_AGE)),
     ];
-    answer.headers.extend(headers.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let mut answer = StatusCode::NO_CONTENT.into_response();
+    answer.headers_mut().extend(headers.into_iter().filter_map(|(name, value)| Some((name, value?))));
     answer
 }
 
 /// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.
 pub fn add_headers(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
-    answer.headers.push((VARY, HeaderValue::from_static("origin")));
+    answer.headers_mut().append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = allowed_origin {
         let page = [(ACCESS_CONTROL_ALLOW_ORIGIN, origin), (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS)];
-        answer.headers.extend(page);
+        answer.headers_mut().extend(page);
     }
 }

@@ -8,6 +8,8 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -17,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::response::{Problem, Response};
+use super::response::{self, Problem};
 use crate::verification::numbers::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
@@ -43,24 +45,22 @@ impl Default for EventStreams {
 
 impl EventStreams {
     /// Answers with an event after each change, and with `alive` every 3 s without one, until all senders of `changes` are gone.
-    pub fn open(&self, changes: watch::Receiver<()>) -> Result<Response, Problem> {
+    /// It ends when `stop` is cancelled too.
+    pub fn open(&self, changes: watch::Receiver<()>, stop: CancellationToken) -> Result<Response, Problem> {
         let place = Arc::clone(&self.0).try_acquire_owned();
-        let place = Arc::new(place.map_err(|_| Problem::Refused(Refusal::Overloaded))?);
-        let mut response = Response::page("text/event-stream", &[], String::new());
-        response.events = Some(Events { changes, _place: place });
-        Ok(response)
+        let place = place.map_err(|_| Problem::Refused(Refusal::Overloaded))?;
+        let events = Events { changes, _place: place };
+        Ok(response::page("text/event-stream", &[], Body::new(events.body(stop))))
     }
 }
 
-#[derive(Debug, Clone)]
-pub struct Events {
+struct Events {
     changes: watch::Receiver<()>,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Events {
-    /// The body of the response. It ends when the server stops.
-    pub fn body(self, stop: CancellationToken) -> UnsyncBoxBody<Bytes, Infallible> {
+    fn body(self, stop: CancellationToken) -> UnsyncBoxBody<Bytes, Infallible> {
         let event = |text| Ok(Frame::data(Bytes::from_static(text)));
         // The first bytes tell the page that the stream is open.
         let first = stream::once(ready(event(b"retry: 1000\n\n".as_slice())));
@@ -87,8 +87,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_without_changes_shows_that_the_server_lives() {
         let (changes, receiver) = watch::channel(());
-        let response = EventStreams::default().open(receiver).expect("a place");
-        let mut body = response.events.expect("events").body(CancellationToken::new());
+        let response = EventStreams::default().open(receiver, CancellationToken::new()).expect("a place");
+        let mut body = response.into_body();
         let mut next = async || {
             let soon = tokio::time::timeout(Duration::from_millis(3_100), body.frame());
             let frame = soon.await.expect("in time").expect("no end").expect("a frame");

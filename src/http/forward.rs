@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::Response;
 use bytes::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
@@ -23,7 +24,7 @@ use url::Url;
 
 use super::proof::{CLIENT, OWNER, PROOF, Proofs, Sender};
 use super::request::{self, X_REQUEST_ID};
-use super::response::{ErrorFormat, Problem, Response};
+use super::response::{ErrorFormat, Problem, ResponseExt as _};
 use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{ForwardEnd, NodeState};
@@ -441,9 +442,7 @@ fn same_target(peer: &Url, uri: &Uri) -> Option<Url> {
 
 /// The answer to a request that another node passed on to this one, which does not own the records.
 pub fn not_owner() -> Response {
-    let mut answer = Problem::NoNode.answer(ErrorFormat::Envelope);
-    answer.headers.push((NOT_OWNER.clone(), HeaderValue::from_static("1")));
-    answer
+    Problem::NoNode.answer(ErrorFormat::Envelope).with(NOT_OWNER.clone(), HeaderValue::from_static("1"))
 }
 
 fn without_connection_headers(headers: &mut HeaderMap) {

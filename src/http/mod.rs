@@ -1,16 +1,15 @@
 //! The hyper front end, and the only place that knows statuses.
 //!
 //! * [`serve`] accepts connections and serves them until the server stops. `connection` serves one connection, with
-//!   [`Tls`] if the server has a certificate, `service` one request.
-//! * `routes` is the table of all routes. `route` finds the route of a request.
-//! * `admin` is the dashboard.
-//! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people. `local` has
-//!   the routes of the control socket, which [`serve_local`] serves beside all others.
-//! * `hooks` takes codes of identity systems, each in its system's form.
+//!   [`Tls`] if the server has a certificate. `service` leads one request through axum's router: it decides which node
+//!   answers, whether the route may be used, and the form of errors.
+//! * [`FrontEnd`] is the state that every request finds.
+//! * `route` declares routes: each file has its own at its end, `routes` puts them together. `openapi` describes them.
+//! * `api` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `hooks` takes codes of identity
+//!   systems, each in its system's form. `callbacks` takes reports of gateways. `hosted` and `pages` are for people, `admin`
+//!   is the dashboard. `local` has the routes of the control socket, which [`serve_local`] serves beside all others.
 //! * `forward` passes requests on to another node of a cluster.
-//! * `response` has the errors of every route, `openapi` the description of every route.
-//! * [`Deps`] is what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
-//!   [`Callbacks`].
+//! * `response` has the errors of every route.
 //!
 //! Architecture invariant: the front end decides nothing about a number. It logs no body, no code and no path that is not
 //! in the table.
@@ -18,14 +17,22 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod admin;
+mod api;
+mod app;
+mod base;
+mod call;
+mod callbacks;
 mod compatible;
 mod connection;
 mod cors;
+mod credential;
 mod events;
 mod forward;
+mod health;
 mod hooks;
 mod hosted;
 mod local;
+mod logs;
 mod openapi;
 mod pages;
 mod places;
@@ -33,13 +40,13 @@ mod proof;
 mod request;
 mod response;
 mod route;
-#[rustfmt::skip] // A table.
 mod routes;
 mod server;
 mod service;
 #[cfg(test)]
 mod tests;
-mod v2;
+mod tls;
+mod transport;
 
 /// Connections over any stream, for tests in memory.
 #[doc(hidden)]
@@ -49,17 +56,19 @@ pub mod streams {
     };
 }
 
-pub use admin::Admin;
-pub use connection::{CertificateHealth, Identity, Tls};
+pub use crate::gateway::CallbackKind;
+pub use crate::node::{CallbackAnswer, CallbackRequest};
+pub use app::{
+    Admin, App, Callbacks, FrontEnd, FrontEndSettings, GatewayHealth, Node, Now, ServedRoutes, Serving, V2,
+};
+pub use base::Base;
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
-pub use local::{CopyNews, Keys, Local, answers};
-pub use openapi::text as openapi_json;
+pub use local::state::Local;
+pub use local::{CopyNews, Keys, answers};
 pub use places::LongAnswers;
 pub use proof::Proofs;
 pub use response::{ALIVE, NOT_FOUND};
-pub use server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
-    serve, serve_local,
-};
-pub use v2::{Base, Now, V2};
+pub use routes::openapi_json;
+pub use server::{serve, serve_local};
+pub use tls::{CertificateHealth, Identity, Tls};

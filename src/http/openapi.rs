@@ -1,19 +1,16 @@
 //! The description of every route as `OpenAPI` 3.1, from the table of routes and the schemas of what it names.
 
-use std::sync::LazyLock;
-
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::response::{Envelope, ErrorFormat, Message, TwilioError};
-use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
-use super::routes::GROUPS;
-use super::v2::Meta;
-use super::v2::params::{
+use super::api::paging::Meta;
+use super::api::params::{
     AttemptSid, BucketSid, Country, GuardSubject, HostedSessionSid, IdOrNumber, Param, Pattern, RateLimitSid,
     ServiceSid, Text, WebhookSid,
 };
+use super::response::{Envelope, ErrorFormat, Message, TwilioError};
+use super::route::{Access, ApiGroup, Content, Operation, SchemaOf, Verb, schema};
 use crate::domain::PhoneNumber;
 
 pub const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
@@ -32,15 +29,11 @@ const OF_A_BODY: [u16; 3] = [400, 408, 413];
 
 const COMPONENTS: &str = "/components/schemas";
 
-static TEXT: LazyLock<String> = LazyLock::new(|| {
-    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+/// The document as JSON.
+pub fn text(groups: &[(ApiGroup, Vec<Operation>)]) -> String {
+    let mut text = serde_json::to_string_pretty(&document(groups)).unwrap_or_default();
     text.push('\n');
     text
-});
-
-/// The document as JSON.
-pub fn text() -> &'static str {
-    &TEXT
 }
 
 /// Collects the schemas of responses.
@@ -51,14 +44,14 @@ pub fn schemas() -> SchemaGenerator {
     settings.into_generator()
 }
 
-fn document() -> Value {
+fn document(groups: &[(ApiGroup, Vec<Operation>)]) -> Value {
     let (mut schemas, mut paths, mut tags) = (schemas(), Map::new(), Vec::new());
-    for group in GROUPS {
-        for route in group.routes.iter().filter(|route| route.is_described()) {
+    for (group, routes) in groups {
+        for route in routes.iter().filter(|route| route.is_described()) {
             let item = paths.entry(route.path).or_insert_with(|| json!({}));
             item[route.verb.as_str().to_lowercase()] = operation(group, route, &mut schemas);
         }
-        if group.routes.iter().any(Route::is_described) {
+        if routes.iter().any(Operation::is_described) {
             tags.push(json!({ "name": group.name, "description": group.about }));
         }
     }
@@ -88,7 +81,7 @@ pub fn schema_of_itself(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Every status that a route can answer beside its success.
-pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
+pub fn failures(group: &ApiGroup, route: &Operation) -> Vec<u16> {
     let mut statuses = vec![500, OF_THE_CONNECTION];
     statuses.extend(route.others);
     if route.verb == Verb::Post {
@@ -119,7 +112,7 @@ pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
     statuses
 }
 
-fn operation(group: &ApiGroup, route: &Route, schemas: &mut SchemaGenerator) -> Value {
+fn operation(group: &ApiGroup, route: &Operation, schemas: &mut SchemaGenerator) -> Value {
     let (is_post, params) = (route.verb == Verb::Post, route.params());
     let query: &[Param] = if is_post { &[] } else { &params };
     let places =
@@ -153,7 +146,7 @@ fn operation(group: &ApiGroup, route: &Route, schemas: &mut SchemaGenerator) -> 
 }
 
 /// The variable segments of a path. The segment before one names its kind.
-pub fn path_params(route: &Route) -> Vec<Param> {
+pub fn path_params(route: &Operation) -> Vec<Param> {
     const HEX: &str = "0123456789abcdef0123456789abcdef";
     let segments: Vec<&str> = route.path.split('/').collect();
     let param = |pair: &[&str]| {
@@ -218,7 +211,7 @@ fn body(group: &ApiGroup, params: &[Param]) -> Value {
     json!({ "required": !names.is_empty(), "content": content })
 }
 
-fn success(route: &Route, schemas: &mut SchemaGenerator) -> Value {
+fn success(route: &Operation, schemas: &mut SchemaGenerator) -> Value {
     let mut response = json!({ "description": route.success.about });
     if let Content::Text(media_type) = route.success.content {
         response["content"] = json!({ media_type: { "schema": { "type": "string" } } });
@@ -230,7 +223,7 @@ fn success(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     response
 }
 
-fn success_schema(route: &Route, schemas: &mut SchemaGenerator) -> Option<Value> {
+fn success_schema(route: &Operation, schemas: &mut SchemaGenerator) -> Option<Value> {
     match route.success.content {
         Content::Nothing | Content::Page | Content::Text(_) => None,
         Content::Json(schema, _) => Some(schema(schemas).to_value()),
@@ -247,7 +240,7 @@ fn success_schema(route: &Route, schemas: &mut SchemaGenerator) -> Option<Value>
 }
 
 /// An example of a good response.
-pub fn success_example(route: &Route, schemas: &mut SchemaGenerator) -> Option<String> {
+pub fn success_example(route: &Operation, schemas: &mut SchemaGenerator) -> Option<String> {
     if let Content::Json(_, Some(example)) = route.success.content {
         return Some(example.to_owned());
     }
@@ -262,7 +255,7 @@ pub fn success_example(route: &Route, schemas: &mut SchemaGenerator) -> Option<S
 }
 
 /// The path of a route, with examples in place of its variable segments.
-pub fn path_example(route: &Route) -> String {
+pub fn path_example(route: &Operation) -> String {
     path_params(route).iter().fold(route.path.to_owned(), |path, param| {
         let example = param.example.as_str().unwrap_or_default().replace('+', "%2B");
         path.replace(&format!("{{{}}}", param.name), &example)
@@ -361,28 +354,5 @@ pub const fn meaning(status: u16) -> &'static str {
             "The server cannot serve the request now. A header says when to try again: Retry-After, below /v2 X-Onceward-Retry-After."
         }
         _ => "Something else.",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
-    use crate::http::routes::GROUPS;
-
-    #[test]
-    fn the_description_has_every_route_of_the_table_and_no_other() {
-        let described: Value = serde_json::from_str(super::text()).expect("JSON");
-        let paths = described["paths"].as_object().expect("paths");
-        let methods = |item: &Value| item.as_object().expect("an item").keys().cloned().collect::<Vec<_>>();
-        let described = paths.iter().flat_map(|(path, item)| {
-            methods(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
-        });
-        let table = GROUPS.iter().flat_map(|group| group.routes).filter(|route| route.is_described());
-        let routed: BTreeSet<String> =
-            table.map(|route| format!("{} {}", route.verb.as_str(), route.path)).collect();
-        assert_eq!(described.collect::<BTreeSet<_>>(), routed);
     }
 }

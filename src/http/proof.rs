@@ -14,7 +14,7 @@ use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use sha2::{Digest as _, Sha256};
 
-use super::request;
+use super::request::{self, BodyDigest};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -35,9 +35,6 @@ const SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Numbers of one sender below its newest one that may still arrive.
 const WINDOW: usize = 1 << 16;
-
-/// The SHA-256 of a body.
-pub type BodyDigest = [u8; 32];
 
 /// Who sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
@@ -24,7 +24,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::places::BodyPlaces;
-use super::proof::BodyDigest;
 use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
@@ -62,6 +61,9 @@ const DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// The longest wait for the rest of a body that is discarded.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// The SHA-256 of a body.
+pub type BodyDigest = [u8; 32];
 
 /// The user id of an administrator of this machine, at the control socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +242,17 @@ pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
 pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
+}
+
+/// Whether `Accept` names the media type. `*/*` does not count: programs say it, or nothing.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        is_named && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
 }
 
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.

@@ -1,21 +1,25 @@
-//! A response before hyper gets it: status, JSON and the headers that differ; and the errors of every route, in one table.
+//! The forms of responses, and the errors of every route, in one table.
 
 use std::borrow::Cow;
 use std::io::Write as _;
 
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::HeaderMap;
-use hyper::StatusCode;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
 };
+use hyper::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::events::Events;
-use super::local::Copying;
 use crate::domain::NumberError;
 use crate::verification::numbers::{LimitedTable, Refusal};
 
@@ -42,10 +46,6 @@ pub const NOT_FOUND: &str = "Not found. GET / names what is served here.";
 /// The longest part of a body that is handed over at once. A connection buffers one for each of its 128 streams: half a
 /// MiB. An answer is long if it has more than one piece.
 pub const PIECE: usize = 4 * 1024;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
@@ -94,130 +94,118 @@ impl NotServed {
     }
 }
 
-/// A response without the headers that all responses share.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Response {
-    pub status: StatusCode,
-    pub content_type: HeaderValue,
-    pub body: Bytes,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Why the request was not served, for metrics and the log.
-    pub not_served: Option<NotServed>,
-    /// A stream of events in place of the body.
-    pub events: Option<Events>,
-    /// A copy of every record in place of the body.
-    pub copying: Option<Copying>,
+/// The envelope without `data`, status and code being the same.
+pub fn plain(status: StatusCode, message: &str) -> Response {
+    envelope(status, status.as_u16(), message, None::<()>)
 }
 
-impl Response {
-    /// The envelope without `data`, status and code being the same.
-    pub fn plain(status: StatusCode, message: &str) -> Self {
-        Self::envelope(status, status.as_u16(), message, None::<()>)
-    }
+/// The envelope; `code` differs from the status in the as-built answers only.
+pub fn envelope<D: Serialize>(status: StatusCode, code: u16, message: &str, data: Option<D>) -> Response {
+    json(status, &Envelope { code, message, data })
+}
 
-    /// The envelope; `code` differs from the status in the as-built answers only.
-    pub fn envelope<D: Serialize>(status: StatusCode, code: u16, message: &str, data: Option<D>) -> Self {
-        Self::json(status, &Envelope { code, message, data })
-    }
+pub fn message(status: StatusCode, message: &str) -> Response {
+    json(status, &Message { message })
+}
 
-    pub fn message(status: StatusCode, message: &str) -> Self {
-        Self::json(status, &Message { message })
-    }
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    (status, Json(body)).into_response()
+}
 
-    pub fn empty() -> Self {
-        Self::xml(StatusCode::NO_CONTENT, Bytes::new())
-    }
+pub fn ok(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
+}
 
-    fn of(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        let (headers, body) = (Vec::new(), body.into());
-        Self { status, content_type, body, headers, not_served: None, events: None, copying: None }
-    }
+pub fn xml(document: String) -> Response {
+    page("text/xml; charset=utf-8", &[], document)
+}
 
-    pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
-        Self::of(status, XML, document)
-    }
+/// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
+pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Response {
+    let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+    json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
+}
 
-    /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
-    pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Self {
-        let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-        Self::json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
+/// A page with the further headers that it must be served with, names in lower case.
+pub fn page(
+    content_type: &'static str,
+    headers: &[(&'static str, &'static str)],
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, HeaderValue::from_static(value));
     }
+    response
+}
 
-    pub fn json_text(status: StatusCode, text: &'static str) -> Self {
-        Self::of(status, JSON, Bytes::from_static(text.as_bytes()))
+/// The bytes of a body that is not a stream.
+pub fn whole(mut body: Body) -> Result<Bytes, Body> {
+    match body.size_hint().exact() {
+        None => Err(body),
+        Some(0) => Ok(Bytes::new()),
+        // Such a body has one frame, which is there.
+        Some(_) => {
+            let frame = body.frame().now_or_never().flatten().and_then(Result::ok);
+            frame.and_then(|frame| frame.into_data().ok()).ok_or(body)
+        }
     }
+}
 
-    pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Our bodies are texts, numbers and lists and maps of them, which serialize without fail.
-        Self::of(status, JSON, serde_json::to_vec(body).unwrap_or_default())
-    }
+/// What the front end adds to responses.
+pub trait ResponseExt: Sized {
+    fn with(self, name: HeaderName, value: HeaderValue) -> Self;
 
-    /// A page with the further headers that it must be served with, names in lower case.
-    pub fn page(content_type: &'static str, headers: &[(&'static str, &'static str)], body: String) -> Self {
-        let header = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        let headers = headers.iter().map(header).collect();
-        Self { headers, ..Self::of(StatusCode::OK, HeaderValue::from_static(content_type), body) }
-    }
-
-    pub fn ok(resource: &impl Serialize) -> Self {
-        Self::json(StatusCode::OK, resource)
-    }
-
-    pub fn created(resource: &impl Serialize) -> Self {
-        Self::json(StatusCode::CREATED, resource)
-    }
-
-    pub fn allowing(mut self, methods: &'static str) -> Self {
-        self.headers.push((ALLOW, HeaderValue::from_static(methods)));
-        self
-    }
-
-    pub fn with_challenge(mut self) -> Self {
-        self.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\"")));
-        self
-    }
+    /// Notes why the request was not served, for metrics and the log.
+    fn because(self, reason: NotServed) -> Self;
 
     /// Adds the reason as a header. The reason is the server's own text and repeats nothing that the client sent.
-    pub fn explained(mut self, reason: &str) -> Self {
-        let reason = HeaderValue::from_str(reason).unwrap_or(HeaderValue::from_static("unknown"));
-        self.headers.push((X_ONCEWARD_REASON, reason));
+    fn explained(self, reason: &str) -> Self {
+        self.with(
+            X_ONCEWARD_REASON,
+            HeaderValue::from_str(reason).unwrap_or(HeaderValue::from_static("unknown")),
+        )
+    }
+
+    fn retry_after(self, seconds: u64) -> Self {
+        self.with(RETRY_AFTER, seconds.into())
+    }
+
+    /// The same below `/v2`.
+    fn twilio_retry_after(self, seconds: u64) -> Self {
+        self.with(X_ONCEWARD_RETRY_AFTER, seconds.into())
+    }
+}
+
+impl ResponseExt for Response {
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers_mut().insert(name, value);
         self
     }
 
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.headers.push((RETRY_AFTER, seconds.into()));
-        self
-    }
-
-    /// As [`Response::retry_after`], below `/v2`.
-    pub fn twilio_retry_after(mut self, seconds: u64) -> Self {
-        self.headers.push((X_ONCEWARD_RETRY_AFTER, seconds.into()));
-        self
-    }
-
-    pub fn because(mut self, reason: NotServed) -> Self {
-        self.not_served = Some(reason);
+    fn because(mut self, reason: NotServed) -> Self {
+        self.extensions_mut().insert(reason);
         self
     }
 }
 
 /// A response that depends on no request, plain and compressed.
-pub struct Fixed([Response; 2]);
+pub struct Fixed {
+    headers: HeaderMap,
+    plain: Bytes,
+    gzip: Bytes,
+}
 
 impl Fixed {
-    pub fn new(mut plain: Response) -> Self {
-        plain.headers.push((VARY, HeaderValue::from_static("accept-encoding")));
-        let mut gzip = plain.clone();
+    pub fn new(plain: Response) -> Self {
+        let (head, body) = plain.into_parts();
+        let (mut headers, plain) = (head.headers, whole(body).unwrap_or_default());
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // A writer into memory does not fail.
-        if encoder.write_all(&plain.body).is_ok() {
-            gzip.body = encoder.finish().unwrap_or_default().into();
-            gzip.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-        }
-        Self([plain, gzip])
+        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default().into();
+        Self { headers, plain, gzip }
     }
 
     /// In the form that the client accepts.
@@ -228,7 +216,13 @@ impl Fixed {
             let weight = weight.trim().strip_prefix("q=").map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
             name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
         });
-        self.0[usize::from(takes_gzip)].clone()
+        let mut response =
+            Response::new(Body::from(if takes_gzip { &self.gzip } else { &self.plain }.clone()));
+        *response.headers_mut() = self.headers.clone();
+        if takes_gzip {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
     }
 }
 
@@ -401,9 +395,9 @@ impl Problem {
     pub fn answer(self, shape: ErrorFormat) -> Response {
         let (status, message) = self.status_and_message();
         let answer = match shape {
-            ErrorFormat::Envelope => Response::plain(status, &message),
-            ErrorFormat::Message => Response::message(status, &message),
-            ErrorFormat::Twilio => Response::twilio_error(status, self.twilio_code(), &message),
+            ErrorFormat::Envelope => plain(status, &message),
+            ErrorFormat::Message => self::message(status, &message),
+            ErrorFormat::Twilio => twilio_error(status, self.twilio_code(), &message),
         };
         let answer = match (self.retry_after(), shape) {
             (None, _) => answer,
@@ -413,11 +407,16 @@ impl Problem {
             (Some(seconds), _) => answer.retry_after(seconds),
         };
         match self {
-            Self::MethodNotAllowed(allow) => answer.allowing(allow).because(NotServed::Invalid),
+            Self::MethodNotAllowed(allow) => {
+                answer.with(ALLOW, HeaderValue::from_static(allow)).because(NotServed::Invalid)
+            }
             Self::BadBody(_) | Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BadHost => {
                 answer.because(NotServed::Invalid)
             }
-            Self::Unauthenticated => answer.with_challenge().because(NotServed::Unauthenticated),
+            Self::Unauthenticated => {
+                let challenge = HeaderValue::from_static("Basic realm=\"onceward\"");
+                answer.with(WWW_AUTHENTICATE, challenge).because(NotServed::Unauthenticated)
+            }
             Self::Forbidden
             | Self::CrossSite
             | Self::BadSignature
@@ -426,6 +425,13 @@ impl Problem {
             Self::Refused(refusal) => answer.because(NotServed::Refused(refusal)),
             _ => answer,
         }
+    }
+}
+
+/// The front end answers with it in the form of the route.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (Extension(self), Body::empty()).into_response()
     }
 }
 
@@ -502,34 +508,36 @@ mod tests {
 
     use super::*;
 
+    fn bytes(response: Response) -> Bytes {
+        whole(response.into_body()).expect("no stream")
+    }
+
     #[test]
     fn a_compressed_answer_is_the_plain_one() {
         let text = "onceward ".repeat(1_000);
-        let fixed = Fixed::new(Response::page("text/plain", &[], text.clone()));
+        let fixed = Fixed::new(page("text/plain", &[], text.clone()));
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"))]);
         let mut unpacked = String::new();
-        let answer = fixed.answer(&headers);
-        flate2::read::GzDecoder::new(&*answer.body).read_to_string(&mut unpacked).expect("gzip");
-        assert!(unpacked == text && answer.body.len() < 200);
-        assert!(fixed.answer(&HeaderMap::new()).body == text);
+        let answer = bytes(fixed.answer(&headers));
+        flate2::read::GzDecoder::new(&*answer).read_to_string(&mut unpacked).expect("gzip");
+        assert!(unpacked == text && answer.len() < 200);
+        assert!(bytes(fixed.answer(&HeaderMap::new())) == text);
     }
 
     #[test]
     fn an_envelope_has_code_message_and_data_in_this_order() {
-        let answer = Response::envelope(StatusCode::OK, 200, "m", Some("d"));
-        assert_eq!(answer.body, r#"{"code":200,"message":"m","data":"d"}"#);
-        assert_eq!(answer.content_type, "application/json");
+        let answer = envelope(StatusCode::OK, 200, "m", Some("d"));
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(bytes(answer), r#"{"code":200,"message":"m","data":"d"}"#);
     }
 
     #[test]
     fn a_plain_envelope_has_no_data_and_the_code_of_its_status() {
-        let answer = Response::plain(StatusCode::NOT_FOUND, "no");
-        assert_eq!(answer.body, r#"{"code":404,"message":"no"}"#);
+        assert_eq!(bytes(plain(StatusCode::NOT_FOUND, "no")), r#"{"code":404,"message":"no"}"#);
     }
 
     #[test]
     fn a_message_is_quoted_as_json_asks() {
-        let answer = Response::message(StatusCode::OK, "id \"1\"\n");
-        assert_eq!(answer.body, r#"{"message":"id \"1\"\n"}"#);
+        assert_eq!(bytes(message(StatusCode::OK, "id \"1\"\n")), r#"{"message":"id \"1\"\n"}"#);
     }
 }

@@ -1,22 +1,21 @@
-//! The type of a route, and the lookup of a request's route. The routes themselves are in [`super::routes`].
+//! Declarations of routes: the router with the handlers, and beside each handler what its route is for, who may use it
+//! and what it answers. Routing, the `Allow` header, names in logs, and the description in `/openapi.json` and `/docs`
+//! come from them.
 
-use std::sync::LazyLock;
-
-use futures_util::future::BoxFuture;
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodRouter, delete, get, post};
 use hyper::Method;
-use indexmap::IndexMap;
-use matchit::Params;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::response::{ErrorFormat, Problem, Response};
-use super::routes::{GROUPS, LOCAL, NOT_SERVED};
-use super::server::Deps;
-use super::service::Call;
-use super::v2::Paging;
-use super::v2::params::{Param, Parameters as _};
+use super::api::paging::Paging;
+use super::api::params::{Param, Parameters as _};
+use super::app::{App, FrontEnd};
+use super::response::{Envelope, ErrorFormat, Message};
 use crate::registry::Scope;
 
-/// Routes that belong together: they read and refuse alike.
+/// What routes have in common that belong together: they read and refuse alike.
+#[derive(Clone, Copy)]
 pub struct ApiGroup {
     pub name: &'static str,
     pub about: &'static str,
@@ -34,37 +33,41 @@ pub struct ApiGroup {
     /// `GET /` names the routes.
     pub is_listed: bool,
     /// Whether this server has the routes.
-    pub is_served: fn(&Deps) -> bool,
-    pub routes: &'static [Route],
+    pub is_served: fn(&FrontEnd) -> bool,
 }
 
 impl ApiGroup {
-    /// A group with the flags of most.
-    pub const fn new(
-        (name, about): (&'static str, &'static str),
-        access: Access,
-        (errors, bodies): (ErrorFormat, &'static [&'static str]),
-        routes: &'static [Route],
-    ) -> Self {
-        let (is_of_this_node, is_closed_to_pages, is_listed) = (false, false, true);
-        let is_served = |_: &Deps| true;
+    /// Routes that speak as Twilio's do.
+    pub const fn twilio(name: &'static str, about: &'static str, access: Access) -> Self {
+        const BODIES: &[&str] = &["application/x-www-form-urlencoded", "application/json"];
+        let (errors, bodies, is_listed) = (ErrorFormat::Twilio, BODIES, false);
+        Self { access, errors, bodies, is_listed, ..Self::open(name, about) }
+    }
+
+    /// Routes for clients of older servers.
+    pub const fn compatible(name: &'static str, about: &'static str, errors: ErrorFormat) -> Self {
+        Self { access: Access::Compatible, errors, bodies: &["application/json"], ..Self::open(name, about) }
+    }
+
+    /// Routes that check access themselves.
+    pub const fn open(name: &'static str, about: &'static str) -> Self {
         Self {
             name,
             about,
-            access,
-            errors,
-            bodies,
-            is_of_this_node,
-            is_closed_to_pages,
-            is_listed,
-            is_served,
-            routes,
+            access: Access::Open,
+            errors: ErrorFormat::Envelope,
+            bodies: &["application/x-www-form-urlencoded"],
+            is_of_this_node: false,
+            is_closed_to_pages: false,
+            is_listed: true,
+            is_served: |_| true,
         }
     }
 }
 
 /// A method at a path.
-pub struct Route {
+#[derive(Clone)]
+pub struct Operation {
     pub verb: Verb,
     /// The path, with the names of its variable segments in braces.
     pub path: &'static str,
@@ -74,7 +77,8 @@ pub struct Route {
     pub about: &'static str,
     /// The access rule; `None` for the group's rule.
     pub access: Option<Access>,
-    pub handler: Handler,
+    /// Describes the parameters that its handler reads; set by [`ApiRouter`] for an extractor that knows them.
+    pub reads: Option<fn() -> Vec<Param>>,
     pub headers: fn() -> Vec<Param>,
     pub success: Success,
     /// Other statuses of its own.
@@ -94,7 +98,7 @@ crate::named! {
 }
 
 impl Verb {
-    fn of(method: &Method) -> Option<Self> {
+    pub fn of(method: &Method) -> Option<Self> {
         match *method {
             Method::GET | Method::HEAD => Some(Self::Get),
             Method::POST => Some(Self::Post),
@@ -124,18 +128,8 @@ impl Access {
     }
 }
 
-/// The route of a request, and its access rule.
-pub type Found = (Access, &'static Route);
-
-/// Answers the requests at a route.
-#[derive(Clone, Copy)]
-pub struct Handler {
-    pub answer: for<'c, 'a> fn(&'c mut Call<'a>, Found) -> BoxFuture<'c, Result<Response, Problem>>,
-    /// Describes the parameters that it reads.
-    pub params: fn() -> Vec<Param>,
-}
-
 /// The response to a good request.
+#[derive(Clone, Copy)]
 pub struct Success {
     pub status: u16,
     pub about: &'static str,
@@ -165,24 +159,51 @@ pub fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
 /// The parameters of a route without any.
 pub const NONE: fn() -> Vec<Param> = Vec::new;
 
-impl Route {
-    /// A route without the optional fields: its method, its path, its name for generated clients and its purpose.
-    pub const fn new(
-        verb: Verb,
-        path: &'static str,
-        (id, summary): (&'static str, &'static str),
-        handler: Handler,
-        success: Success,
-    ) -> Self {
-        let (about, access, others) = ("", None, &[]);
-        let is_long = matches!(success.content, Content::List(..));
-        Self { verb, path, id, summary, about, access, handler, headers: NONE, success, others, is_long }
+impl Success {
+    pub const GONE: Self = Self { status: 204, about: "Deleted.", content: Content::Nothing };
+
+    pub const fn ok(content: Content) -> Self {
+        Self { status: 200, about: "The resource.", content }
     }
 
-    /// A route for people, or in the form of another system, which is not described.
-    pub const fn page(verb: Verb, path: &'static str, handler: Handler) -> Self {
-        let success = Success { status: 200, about: "", content: Content::Page };
-        Self::new(verb, path, ("", ""), handler, success)
+    pub const fn one<T: JsonSchema>() -> Self {
+        Self::ok(Content::Json(schema::<T>, None))
+    }
+
+    pub const fn made<T: JsonSchema>() -> Self {
+        Self { status: 201, about: "Created.", content: Content::Json(schema::<T>, None) }
+    }
+
+    pub const fn list<T: JsonSchema>(key: &'static str) -> Self {
+        Self { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key, None) }
+    }
+
+    /// A list beside which a page has a further member.
+    pub const fn list_with<T: JsonSchema, U: JsonSchema>(key: &'static str, further: &'static str) -> Self {
+        let content = Content::List(schema::<T>, key, Some((further, schema::<U>)));
+        Self { content, ..Self::list::<T>(key) }
+    }
+
+    pub const fn envelope(about: &'static str, example: &'static str) -> Self {
+        Self { status: 200, about, content: Content::Json(schema::<Envelope>, Some(example)) }
+    }
+
+    pub const fn message(about: &'static str, example: &'static str) -> Self {
+        Self { status: 200, about, content: Content::Json(schema::<Message>, Some(example)) }
+    }
+}
+
+impl Operation {
+    /// One without the optional fields: its name for generated clients, its purpose, and its good response.
+    pub const fn new(id: &'static str, summary: &'static str, success: Success) -> Self {
+        let (verb, path, about, access, others) = (Verb::Get, "", "", None, &[]);
+        let is_long = matches!(success.content, Content::List(..));
+        Self { verb, path, id, summary, about, access, reads: None, headers: NONE, success, others, is_long }
+    }
+
+    /// One for people, or in the form of another system, which is not described.
+    pub const fn page() -> Self {
+        Self::new("", "", Success { status: 200, about: "", content: Content::Page })
     }
 
     pub const fn about(self, about: &'static str) -> Self {
@@ -193,9 +214,9 @@ impl Route {
         Self { access: Some(access), ..self }
     }
 
-    /// Describes the parameters that a handler outside `/v2` reads.
-    pub const fn reads(self, params: fn() -> Vec<Param>) -> Self {
-        Self { handler: Handler { params, ..self.handler }, ..self }
+    /// Describes the parameters of a handler whose extractor does not.
+    pub const fn reads(self, reads: fn() -> Vec<Param>) -> Self {
+        Self { reads: Some(reads), ..self }
     }
 
     pub const fn headers(self, headers: fn() -> Vec<Param>) -> Self {
@@ -212,7 +233,7 @@ impl Route {
 
     /// Its parameters: in the body of a `POST`, else in the query.
     pub fn params(&self) -> Vec<Param> {
-        let mut params = (self.handler.params)();
+        let mut params = self.reads.map(|reads| reads()).unwrap_or_default();
         if matches!(self.success.content, Content::List(..)) {
             params.extend(Paging::describe());
         }
@@ -224,227 +245,95 @@ impl Route {
     }
 }
 
-/// The routes of a path.
-pub struct Resource {
-    pub path: &'static str,
-    pub group: &'static ApiGroup,
-    /// The methods that it answers, as the `Allow` header spells them.
-    pub allow: String,
-    /// The name of a resource of Twilio's that is not served.
-    pub not_served: Option<&'static str>,
-    routes: Vec<&'static Route>,
+/// An extractor that reads parameters, and describes them.
+pub trait Reads {
+    /// Those of the body of a `POST`, else of the query.
+    fn describe() -> Vec<Param>;
 }
 
-impl Resource {
-    fn of(path: &'static str, group: &'static ApiGroup, mut routes: Vec<&'static Route>) -> Self {
-        routes.sort_by_key(|route| route.verb);
-        let methods = routes.iter().map(|route| match route.verb {
-            Verb::Get => "GET, HEAD",
-            verb => verb.as_str(),
-        });
-        let allow = methods.collect::<Vec<_>>().join(", ");
-        Self { path, group, allow, not_served: None, routes }
-    }
-
-    fn not_served(path: &'static str, what: &'static str) -> Self {
-        let allow = "GET, HEAD, POST, DELETE".to_owned();
-        Self { path, group: GROUPS[0], allow, not_served: Some(what), routes: Vec::new() }
-    }
-
-    /// The route of a method, and its access rule. `OPTIONS` has none: [`super::cors`] answers preflights of allowed
-    /// origins.
-    pub fn route(&self, method: &Method) -> Option<Found> {
-        let verb = Verb::of(method)?;
-        let route = self.routes.iter().find(|route| route.verb == verb)?;
-        Some((route.access.unwrap_or(self.group.access), route))
-    }
-
-    pub fn allows(&self, method: &Method) -> bool {
-        self.route(method).is_some()
-            || self.not_served.is_some() && self.allow.split(", ").any(|name| name == method.as_str())
-    }
-
-    /// Whether only the control socket has it.
-    pub fn is_local(&self) -> bool {
-        self.path.starts_with("/local/")
-    }
-
-    /// Whether clients of older servers call it.
-    pub fn is_compatible(&self) -> bool {
-        self.group.access == Access::Compatible
+impl Reads for ((),) {
+    fn describe() -> Vec<Param> {
+        Vec::new()
     }
 }
 
-/// What the path of a request leads to.
-#[derive(Clone)]
-pub struct Target<'p> {
-    /// `Err` has the form of errors below an unknown path.
-    pub resource: Result<&'static Resource, ErrorFormat>,
-    /// The variable segments of the path, as they were sent.
-    pub params: Params<'static, 'p>,
+/// The extractor of a handler.
+impl<M, T: Reads> Reads for (M, T) {
+    fn describe() -> Vec<Param> {
+        T::describe()
+    }
 }
 
-impl<'p> Target<'p> {
-    /// Finds the resource of a path. Paths are exact: no trailing slash, no other case.
-    pub fn of(path: &'p str) -> Self {
-        if let Ok(found) = ROUTER.at(path) {
-            return Self { resource: Ok(found.value), params: found.params };
+/// Routes with their declarations, in the order in which a reader wants them.
+#[derive(Default)]
+pub struct ApiRouter {
+    pub router: Router<App>,
+    pub groups: Vec<(ApiGroup, Vec<Operation>)>,
+}
+
+impl ApiRouter {
+    /// Begins with no route of a group.
+    pub fn of(group: ApiGroup) -> Self {
+        Self { router: Router::new(), groups: vec![(group, Vec::new())] }
+    }
+
+    pub fn get<H: Handler<T, App>, T: Reads + 'static>(
+        self,
+        path: &'static str,
+        handler: H,
+        what: Operation,
+    ) -> Self {
+        self.route::<T>(Verb::Get, path, get(handler), what)
+    }
+
+    pub fn post<H: Handler<T, App>, T: Reads + 'static>(
+        self,
+        path: &'static str,
+        handler: H,
+        what: Operation,
+    ) -> Self {
+        self.route::<T>(Verb::Post, path, post(handler), what)
+    }
+
+    pub fn delete<H: Handler<T, App>, T: Reads + 'static>(
+        self,
+        path: &'static str,
+        handler: H,
+        what: Operation,
+    ) -> Self {
+        self.route::<T>(Verb::Delete, path, delete(handler), what)
+    }
+
+    fn route<T: Reads>(
+        mut self,
+        verb: Verb,
+        path: &'static str,
+        to: MethodRouter<App>,
+        what: Operation,
+    ) -> Self {
+        self.router = self.router.route(path, to);
+        if let Some((_, operations)) = self.groups.last_mut() {
+            let reads = what.reads.unwrap_or(T::describe);
+            operations.push(Operation { verb, path, reads: Some(reads), ..what });
         }
-        let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));
-        let errors = if is_twilio { ErrorFormat::Twilio } else { ErrorFormat::Envelope };
-        Self { resource: Err(errors), params: Params::new() }
+        self
     }
 
-    pub fn errors(&self) -> ErrorFormat {
-        self.resource.map_or_else(|errors| errors, |resource| resource.group.errors)
-    }
-
-    /// The name for logs: never the path of the request, which can contain a number.
-    pub const fn name(&self) -> &'static str {
-        match self.resource {
-            Ok(Resource { not_served: Some(_), .. }) => "/v2, not served",
-            Ok(resource) => resource.path,
-            Err(ErrorFormat::Twilio) => "/v2, unknown",
-            Err(_) => "unknown",
+    /// Adds the routes of another file. Those of one group stand together.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        for (group, operations) in other.groups {
+            match self.groups.iter_mut().find(|(known, _)| known.name == group.name) {
+                Some((_, known)) => known.extend(operations),
+                None => self.groups.push((group, operations)),
+            }
         }
-    }
-
-    pub fn is_compatible(&self) -> bool {
-        self.resource.is_ok_and(Resource::is_compatible)
-    }
-
-    /// Whether every node of a cluster answers by itself.
-    pub fn is_of_this_node(&self) -> bool {
-        self.resource.map_or(true, |resource| resource.group.is_of_this_node || resource.not_served.is_some())
+        self
     }
 }
-
-static ROUTER: LazyLock<matchit::Router<Resource>> = LazyLock::new(|| {
-    let mut paths: IndexMap<_, (_, Vec<_>)> = IndexMap::new();
-    for group in GROUPS.into_iter().chain([&LOCAL]) {
-        for route in group.routes {
-            paths.entry(route.path).or_insert((group, Vec::new())).1.push(route);
-        }
-    }
-    let served = paths.into_iter().map(|(path, (group, routes))| Resource::of(path, group, routes));
-    let not_served = NOT_SERVED.iter().map(|(path, what)| Resource::not_served(path, what));
-    let mut router = matchit::Router::new();
-    for resource in served.chain(not_served) {
-        // A test finds templates that exclude each other.
-        let _ = router.insert(resource.path, resource);
-    }
-    router
-});
 
 /// The name of a method for logs: a method that a client made up is not repeated.
 pub fn method_name(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn routes() -> impl Iterator<Item = &'static Route> {
-        GROUPS.iter().flat_map(|group| group.routes)
-    }
-
-    /// The path of a resource, with `{names}` in place of its variable segments.
-    fn found(path: &str) -> Option<&'static str> {
-        Target::of(path).resource.ok().map(|resource| resource.path)
-    }
-
-    #[test]
-    fn each_path_template_resolves_to_its_own_entry_and_no_two_overlap() {
-        for route in routes() {
-            assert_eq!(found(route.path), Some(route.path));
-            let example = route.path.replace('{', "x").replace('}', "");
-            assert_eq!(found(&example), Some(route.path), "{example}");
-            let Ok(resource) = Target::of(route.path).resource else { panic!("{}", route.path) };
-            let own: Vec<_> = resource.routes.iter().filter(|own| own.verb == route.verb).collect();
-            assert!(matches!(own[..], [own] if own.id == route.id), "{:?} {}", route.verb, route.path);
-        }
-        assert!(routes().count() > 50);
-    }
-
-    #[test]
-    fn a_path_that_only_looks_like_one_is_unknown() {
-        for path in [
-            "",
-            "*",
-            "//",
-            "/api",
-            "/api/send-otp/",
-            "/API/send-otp",
-            "/inboxes",
-            "/docs/",
-            "/v2",
-            "/callbacks/twilio",
-            "/callbacks/twilio/other",
-            "/+14155552671",
-        ] {
-            assert!(matches!(Target::of(path).resource, Err(ErrorFormat::Envelope)), "{path:?}");
-        }
-        for path in [
-            "/v1/Services",
-            "/v3/Services",
-            "/v2/",
-            "/v2/services",
-            "/v2/Services/",
-            "/v2//Services",
-            "/v2/Services//Verifications",
-            "/v2/Services/VA/Verifications/",
-            "/v2/Services/VA/Verifications/VE/x",
-            "/v2/Services/VA/RateLimits/RK/Buckets/BL/x",
-            "/v2/Services/VA/Other",
-            "/v2/SafeList",
-            "/v2/Templates/HJ",
-        ] {
-            assert!(matches!(Target::of(path).resource, Err(ErrorFormat::Twilio)), "{path:?}");
-        }
-    }
-
-    #[test]
-    fn what_twilio_serves_and_this_server_does_not_is_known_as_that() {
-        for path in [
-            "/v2/Forms/form-push",
-            "/v2/Services/VA/AccessTokens",
-            "/v2/Services/VA/AccessTokens/YK",
-            "/v2/Services/VA/Entities",
-            "/v2/Services/VA/Entities/1/Factors/YF",
-            "/v2/Services/VA/Entities/1/Challenges/YC",
-            "/v2/Services/VA/Passkeys/VerifyFactor",
-        ] {
-            let Ok(resource) = Target::of(path).resource else { panic!("{path}") };
-            assert!(resource.not_served.is_some(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_resource_allows_exactly_the_methods_it_names() {
-        let methods = [
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::DELETE,
-            Method::OPTIONS,
-            Method::TRACE,
-        ];
-        for path in routes().map(|route| route.path).chain(["/v2/Forms/form-push"]) {
-            let Ok(resource) = Target::of(path).resource else { panic!("{path}") };
-            let named: Vec<_> = resource.allow.split(", ").collect();
-            for method in &methods {
-                assert_eq!(resource.allows(method), named.contains(&method.as_str()), "{path} {method}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_method_that_a_client_made_up_is_not_logged() {
-        let made_up = Method::from_bytes(b"X14155552671").expect("a method");
-        assert_eq!(method_name(&made_up), "other");
-        assert_eq!(method_name(&Method::POST), "POST");
-    }
 }

@@ -1,147 +1,23 @@
-//! The dependencies of the front end, and the loop that accepts connections, up to their limit, until the server stops.
+//! The loop that accepts connections, up to their limit, until the server stops.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{self, JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use super::admin::Admin;
-use super::connection::{self, Connection, GivesWay, Server, Tls, refuse_tls, respond_and_close};
-use super::events::EventStreams;
-use super::forward::Forwarder;
-use super::places::LongAnswers;
+use super::app::App;
+use super::connection::{self, Connection, GivesWay, Server, refuse_tls, respond_and_close};
 use super::request::{self, LocalUser};
 use super::response::Problem;
-use super::v2::V2;
-use crate::config::{AnswerSet, Bounds, ProxySettings};
-use crate::domain::{Channel, Region};
-pub use crate::gateway::CallbackKind;
-use crate::gateway::Simulator;
-pub use crate::node::{CallbackAnswer, CallbackRequest};
-use crate::observe::metrics::{Metrics, Reading};
-use crate::observe::trace::Tracer;
-use crate::verification::numbers::{
-    Check, CheckOutcome, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Usage,
-};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServedRoutes {
-    All,
-    /// `/metrics` without credentials, and nothing else.
-    MetricsOnly,
-}
-
-/// The dependencies of the endpoints.
-#[derive(Clone)]
-pub struct Deps {
-    /// Decides sends and checks.
-    pub verifier: Arc<dyn Verify>,
-    /// Which set of answers `/api/*` gives.
-    pub answers: AnswerSet,
-    /// Body size, time-outs, connections.
-    pub bounds: Bounds,
-    /// Region of numbers without `+`; `None` refuses them.
-    pub default_region: Option<Region>,
-    /// The duration of a lockout. The tutorial's answers print it.
-    pub lockout: Duration,
-    /// Where the addresses of clients of the compatible routes come from.
-    pub proxies: ProxySettings,
-    /// Life and length of the codes of `/send-code`.
-    pub tutorial_code: SendOptions,
-    /// Whether the server can do its work now, else the reasons. This and the next two are called at each request of
-    /// `/readyz`, and must be cheap.
-    pub readiness: Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>,
-    /// The health of the gateways, in the order in which they are tried.
-    pub gateways: Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>,
-    /// The count of remembered numbers and its limit; `None` while they are being loaded.
-    pub numbers: Arc<dyn Fn() -> Option<Usage> + Send + Sync>,
-    /// The channels that a send may ask for.
-    pub channels: Vec<Channel>,
-    /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
-    pub callbacks: Option<Arc<dyn Callbacks>>,
-    /// The dependencies of `/v2`. They arrive when the store is loaded; until then those routes answer 503. They are
-    /// set before the verifier's first decision, because they decide who may use the compatible routes.
-    pub v2: Arc<OnceLock<V2>>,
-    /// The further dependencies of the dashboard, which arrive with `v2`.
-    pub admin: Arc<OnceLock<Admin>>,
-    /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
-    pub inbox: Option<Arc<Simulator>>,
-    /// Whether every message goes to the simulator. The inbox then has a form to try it.
-    pub simulates_all: bool,
-    pub event_streams: EventStreams,
-    /// Limits lists, pages and other long answers.
-    pub long_answers: LongAnswers,
-    /// Whether the inbox requires credentials: where other machines reach the server.
-    pub inbox_needs_credentials: bool,
-    /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
-    /// that is configured to listen on.
-    pub host_name: Option<Arc<str>>,
-    /// Origins of web pages that may call the API from a browser.
-    pub cors_origins: Vec<String>,
-    /// TLS; `None` for cleartext.
-    pub tls: Option<Arc<Tls>>,
-    /// Random for each start of the program, so that request ids of two starts differ.
-    pub request_id_prefix: u32,
-    /// Counts refused requests, and is what `/metrics` shows.
-    pub metrics: Arc<Metrics>,
-    /// Makes the spans of requests; `None` if none is traced.
-    pub tracer: Option<Arc<Tracer>>,
-    /// The state of the server for `/metrics`; `None` until it has started.
-    pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
-    pub routes: ServedRoutes,
-    /// Passes requests on to the owner of the records; only on a node of a cluster.
-    pub forwarder: Option<Arc<Forwarder>>,
-}
-
-impl Deps {
-    /// Why this server carries out no command yet.
-    pub fn why_not_ready(&self) -> String {
-        let owner = self.forwarder.as_ref().and_then(|forwarder| forwarder.peer());
-        owner.unwrap_or_else(|| (self.readiness)().err().unwrap_or_default().join("; "))
-    }
-}
-
-/// Decides sends and checks: the service, or a script in tests.
-pub trait Verify: Send + Sync + 'static {
-    fn send(&self, outgoing: Box<Outgoing>) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>>;
-
-    fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
-}
-
-/// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct GatewayHealth {
-    /// As in settings and logs.
-    pub name: &'static str,
-    /// Its circuit breaker: `closed` (it is used), `open` (it is left alone), `half-open` (the next
-    /// message may try it).
-    pub circuit: &'static str,
-    /// Seconds until an open circuit lets a message through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_try_in_seconds: Option<u64>,
-    /// The reason, for an operator. Contains no secret and no number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// Receives what gateways report on their own.
-pub trait Callbacks: Send + Sync + 'static {
-    /// Takes one report. The sender is not known yet: the receiver checks the signature.
-    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer>;
-
-    /// The path of the public address, without a trailing slash: a proxy that keeps paths puts it before ours.
-    fn path_prefix(&self) -> &str;
-}
 
 /// Pause after the system failed to accept a connection, usually for lack of file descriptors: the next attempt would
 /// fail too until one is closed.
@@ -164,14 +40,14 @@ const CLOSING: usize = 64;
 /// The connections that one look at all of them finds.
 const IDLEST: usize = 64;
 
-/// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if `deps` have a certificate, else HTTP/1
+/// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if the front end has a certificate, else HTTP/1
 /// in cleartext.
 ///
 /// Then it stops accepting, closes idle connections, lets the requests that are being answered finish, and returns
 /// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
-pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
+pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, app: App) {
     let mut shutdown = pin!(shutdown);
-    let mut connections = Connections::new(deps);
+    let mut connections = Connections::new(app);
     loop {
         tokio::select! {
             biased;
@@ -209,8 +85,8 @@ const LOCAL_CONNECTIONS: usize = 16;
 
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential, and have no time limits; other users are refused.
-pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
-    let (server, mut open, mut accepted) = (Arc::new(Server::new(deps)), JoinSet::new(), 0);
+pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
+    let (server, mut open, mut accepted) = (Arc::new(Server::new(app)), JoinSet::new(), 0);
     let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
     loop {
         let stream = tokio::select! {
@@ -259,9 +135,9 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(deps: Arc<Deps>) -> Self {
+    fn new(app: App) -> Self {
         Self {
-            server: Arc::new(Server::new(deps)),
+            server: Arc::new(Server::new(app)),
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),
@@ -308,7 +184,7 @@ impl Connections {
             info!("connections accepted again");
         }
         self.accepted += 1;
-        let limit = self.server.deps.bounds.connections;
+        let limit = self.server.app.settings.bounds.connections;
         // Logged again only after a real relief, not for each connection that ends and is replaced.
         self.is_full &= self.open.len() > limit / 8 * 7;
         if self.open.len() >= limit && !std::mem::replace(&mut self.is_full, true) {
@@ -319,13 +195,13 @@ impl Connections {
         }
         // Connections that are being closed are still open for a moment.
         if self.open.len() < limit || self.open.len() < limit + CLOSING && self.close_idlest() {
-            let deps = &self.server.deps;
+            let app = &self.server.app;
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer);
             let open = Arc::clone(&connection);
-            let task = match &deps.tls {
+            let task = match &app.tls {
                 None => self.open.spawn(connection::serve(stream, connection)),
                 Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), connection)),
             };
@@ -334,10 +210,10 @@ impl Connections {
             return;
         }
         if self.refused.len() < REFUSED {
-            let deps = &self.server.deps;
-            let id = request::own_id(deps.request_id_prefix, self.accepted, 0);
+            let app = &self.server.app;
+            let id = request::own_id(app.request_id_prefix, self.accepted, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
-            match &deps.tls {
+            match &app.tls {
                 None => self.refused.spawn(respond_and_close(stream, response)),
                 Some(tls) => self.refused.spawn(refuse_tls(stream, tls.acceptor_of_refused(), response)),
             };
@@ -346,7 +222,7 @@ impl Connections {
 
     /// Ends all connections after the requests that they are answering.
     async fn finish(mut self) {
-        if self.server.deps.forwarder.is_some() {
+        if self.server.app.forwarder.is_some() {
             // Clients may be sending requests, and another node can answer the next ones.
             self.server.is_leaving.store(true, Ordering::Relaxed);
             tokio::time::sleep(LEAVING_TIME).await;

@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::header::HeaderName;
+use hyper::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
+use crate::http::api::error::{Cause, Error};
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
-use crate::http::response::{BadBody, Problem};
-use crate::http::response::{ErrorFormat, Response};
-use crate::http::v2::{self, Cause};
+use crate::http::response::{BadBody, ErrorFormat, Problem, whole};
 use crate::limits::guard::{GuardRefusal, Rule};
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verification::numbers::{CheckOutcome, LimitedTable, Refusal, Reply, SendLimit, SendOutcome};
@@ -74,13 +77,13 @@ fn document(found: &str) -> String {
 /// Errors that every route may have: status and headers, the code below `/v2`, the message.
 fn of_all_routes() -> Vec<[String; 3]> {
     let rows = problems().into_iter().map(|problem| {
-        let row = Row(problem.answer(ErrorFormat::Envelope));
+        let row = Row::of(problem.answer(ErrorFormat::Envelope));
         if can_concern_tutorial(problem) {
-            let of_tutorial = Row(problem.answer(ErrorFormat::Message));
+            let of_tutorial = Row::of(problem.answer(ErrorFormat::Message));
             assert_eq!(row.members().message, of_tutorial.members().message);
         }
         let of_verify_api = can_concern_verify_api(problem).then(|| {
-            let of_verify_api = Row(problem.answer(ErrorFormat::Twilio));
+            let of_verify_api = Row::of(problem.answer(ErrorFormat::Twilio));
             assert_eq!(row.members().message, of_verify_api.members().message);
             let headers = of_verify_api.status_and_headers().replace("X-Onceward-Retry-After", "Retry-After");
             assert_eq!(row.status_and_headers(), headers);
@@ -211,7 +214,11 @@ fn merged<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Vec<[Strin
     merged
 }
 
-struct Row(Response);
+struct Row {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
 
 /// The answer to an outcome of a send or a check.
 struct Outcome {
@@ -229,8 +236,13 @@ struct Members {
 }
 
 impl Row {
+    fn of(response: Response) -> Self {
+        let (head, body) = response.into_parts();
+        Self { status: head.status, headers: head.headers, body: whole(body).expect("no stream") }
+    }
+
     fn body(&self) -> &str {
-        std::str::from_utf8(&self.0.body).expect("JSON is UTF-8")
+        std::str::from_utf8(&self.body).expect("JSON is UTF-8")
     }
 
     fn members(&self) -> Members {
@@ -260,13 +272,13 @@ impl Row {
     }
 
     fn status(&self) -> u16 {
-        self.0.status.as_u16()
+        self.status.as_u16()
     }
 
     /// The status, and the names of the headers. The introduction says which header each 429 and 503 has.
     fn status_and_headers(&self) -> String {
         let mut text = self.status().to_string();
-        let names = self.0.headers.iter().map(|(name, _)| name.as_str());
+        let names = self.headers.keys().map(HeaderName::as_str).filter(|name| *name != "content-type");
         let (waits, others): (Vec<_>, Vec<_>) = names.partition(|name| name.ends_with("retry-after"));
         let always_waits = [429, 503].contains(&self.status());
         assert!(!always_waits || waits.len() == 1, "the introduction says that it has one");
@@ -331,12 +343,12 @@ fn outcomes(
     let sends = sends().into_iter().map(|outcome| Outcome {
         route: SEND,
         is_shortly_locked: outcome == SendOutcome::Locked { until: SHORTLY },
-        row: Row(send(&reply(outcome))),
+        row: Row::of(send(&reply(outcome))),
     });
     let checks = checks().into_iter().map(|outcome| Outcome {
         route: CHECK,
         is_shortly_locked: outcome == CheckOutcome::Locked { until: SHORTLY },
-        row: Row(check(&reply(outcome))),
+        row: Row::of(check(&reply(outcome))),
     });
     sends.chain(checks).collect()
 }
@@ -344,22 +356,22 @@ fn outcomes(
 /// The refusals of verifications and of other resources.
 fn verify_api_errors() -> Vec<Row> {
     let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
-    let answered = |error: v2::Error| error.answer(path, "", Timestamp::EPOCH);
-    let refused = refusals().into_iter().map(|refused| Row(answered(v2::Error::from(refused))));
+    let answered = |error: Error| error.answer(path, "", Timestamp::EPOCH);
+    let refused = refusals().into_iter().map(|refused| Row::of(answered(Error::from(refused))));
     let too_many = |item, limit| of_registry(RegistryError::TooMany { item, limit });
     let exists = |item| of_registry(RegistryError::Exists(item));
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
-    let others: [v2::Error; 17] = [
-        v2::Error::missing("To"),
+    let others: [Error; 17] = [
+        Error::missing("To"),
         too_many(Item::Webhook, 10),
-        v2::Error::forbidden("the key lacks the scope admin"),
-        v2::Error::not_served("AccessTokens"),
+        Error::forbidden("the key lacks the scope admin"),
+        Error::not_served("AccessTokens"),
         of_registry(RegistryError::ReadOnly(read_only)),
-        v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
-        v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
-        v2::Error::not_served_parameter("CustomMessage"),
-        v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
+        Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
+        Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
+        Error::not_served_parameter("CustomMessage"),
+        Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
         of_registry(RegistryError::Invalid { field: "unique_name", why: format }),
         exists(Item::RateLimit),
         exists(Item::Bucket),
@@ -367,12 +379,12 @@ fn verify_api_errors() -> Vec<Row> {
         exists(Item::SafeNumber),
         too_many(Item::RateLimit, 25),
         too_many(Item::Bucket, 10),
-        v2::Error::media_type(),
+        Error::media_type(),
     ];
-    let others = others.into_iter().map(|error| Row(answered(error)));
+    let others = others.into_iter().map(|error| Row::of(answered(error)));
     let rows: Vec<Row> = refused.chain(others).collect();
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
-    let common: Vec<Row> = problems.map(|problem| Row(problem.answer(ErrorFormat::Twilio))).collect();
+    let common: Vec<Row> = problems.map(|problem| Row::of(problem.answer(ErrorFormat::Twilio))).collect();
     for (code, status, _) in Cause::ALL.iter().map(|cause| cause.row()) {
         let is_shown = |row: &Row| (row.members().code, row.status()) == (code.into(), status.as_u16());
         assert!(rows.iter().chain(&common).any(is_shown), "{code} is not in the tables");
@@ -380,7 +392,7 @@ fn verify_api_errors() -> Vec<Row> {
     rows
 }
 
-fn of_registry(error: RegistryError) -> v2::Error {
+fn of_registry(error: RegistryError) -> Error {
     error.into()
 }
 

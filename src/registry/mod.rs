@@ -43,8 +43,8 @@ use crate::shard::Shards;
 use crate::template::Templates;
 
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
-pub use crate::config::templates::{Template, Translation};
 pub use crate::config::template_sid;
+pub use crate::config::templates::{Template, Translation};
 pub use belongings::gateway_sid;
 pub use credential::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Scope, Scopes,

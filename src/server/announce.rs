@@ -50,9 +50,9 @@ const READS: &str = "every client that reaches the address can read the simulato
 impl App {
     /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
     fn announce_open_routes(&self, settings: &Settings) {
-        let deps = self.front_end();
+        let front_end = self.front_end();
         let compatible = !self.needs_key();
-        let inbox = deps.inbox.is_some() && !deps.inbox_needs_credentials;
+        let inbox = front_end.inbox.is_some() && !front_end.settings.inbox_needs_credentials;
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
         let routes = open.join(", ");

@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::http::{Deps, serve_local};
+use crate::http::{FrontEnd, serve_local};
 
 /// The socket's name in the data directory.
 const FILE_NAME: &str = "control.sock";
@@ -53,7 +53,7 @@ pub struct Control {
 
 impl Control {
     /// Answers requests of the command line. `None` without a socket; the server can run without one.
-    pub fn start(data_dir: &Path, deps: Arc<Deps>) -> Option<Self> {
+    pub fn start(data_dir: &Path, front_end: Arc<FrontEnd>) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
@@ -65,7 +65,7 @@ impl Control {
                 // Also when the other end is gone.
                 let _ = stopped.await;
             };
-            serve_local(&socket.listener, until, deps).await;
+            serve_local(&socket.listener, until, front_end).await;
         });
         Some(Self { stop, answering })
     }

@@ -27,7 +27,7 @@ use crate::config::{ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
-use crate::http::{self, Deps, ServedRoutes};
+use crate::http::{self, FrontEnd, ServedRoutes};
 use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
 use crate::observe::telemetry::{Exporter, ExporterError};
 use crate::registry::check_test_numbers;
@@ -38,7 +38,7 @@ use control::Control;
 
 pub use bind::bind;
 pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
-pub use front_end::LateBoundVerifier;
+pub use front_end::Start;
 pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};
 
@@ -81,10 +81,10 @@ pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
     certificates: Option<Certificates>,
-    late: LateBoundVerifier,
+    late: Start,
     control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
-    deps: Arc<Deps>,
+    front_end: Arc<FrontEnd>,
     exporter: Arc<Mutex<Option<Exporter>>>,
     /// Whether this node answers requests itself while it owns the records.
     is_serving: Arc<watch::Sender<bool>>,
@@ -107,24 +107,24 @@ impl App {
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
-        let (late, stopping) = (LateBoundVerifier::default(), Arc::new(AtomicBool::new(false)));
+        let (late, stopping) = (Start::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
-        let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
-        deps.tls = certificates.as_ref().map(Certificates::tls);
+        let mut front_end = front_end::front_end(settings, &late, &stopping, simulator, prefix);
+        front_end.tls = certificates.as_ref().map(Certificates::tls);
         let begun = settings
             .traces
             .as_ref()
             .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
             .transpose()?;
         let exporter;
-        (deps.tracer, exporter) = begun.unzip();
+        (front_end.tracer, exporter) = begun.unzip();
         let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
         if let Some(cluster) = &settings.cluster {
             let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
             let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
-            deps.forwarder = Some(Arc::new(forwarder));
+            front_end.forwarder = Some(Arc::new(forwarder));
         }
-        let (control, deps) = (Arc::default(), Arc::new(deps));
+        let (control, front_end) = (Arc::default(), Arc::new(front_end));
         let exporter = Arc::new(Mutex::new(exporter));
         Ok(Self {
             clock,
@@ -133,7 +133,7 @@ impl App {
             late,
             control,
             stopping,
-            deps,
+            front_end,
             exporter,
             is_serving: Arc::default(),
             request_target,
@@ -190,14 +190,15 @@ impl App {
             gateways: self.gateways.clone(),
             serves: true,
             loading: self.late.loading(),
-            metrics: Arc::clone(&self.deps.metrics),
-            tracer: self.deps.tracer.clone(),
+            metrics: Arc::clone(&self.front_end.metrics),
+            tracer: self.front_end.tracer.clone(),
         })
         .await?;
         // Before the first decision: the routes require a key from the first request on.
-        let _ = self.deps.admin.set(front_end::admin(&running)?);
-        let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
-        if let Some(receipts) = self.deps.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
+        let running = Arc::new(running);
+        let serving = front_end::serving(settings, &running, &self.clock)?;
+        let _ = self.front_end.serving.set(serving);
+        if let Some(receipts) = self.front_end.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
         self.late.set(running);
@@ -206,14 +207,13 @@ impl App {
         Ok(())
     }
 
-    /// The front end's dependencies.
-    pub fn front_end(&self) -> Arc<Deps> {
-        Arc::clone(&self.deps)
+    pub fn front_end(&self) -> Arc<FrontEnd> {
+        Arc::clone(&self.front_end)
     }
 
-    /// The dependencies of the listener that serves only `/metrics`.
-    pub fn metrics_deps(&self) -> Arc<Deps> {
-        Arc::new(Deps { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.deps).clone() })
+    /// The front end of the listener that serves only `/metrics`.
+    pub fn metrics_front_end(&self) -> Arc<FrontEnd> {
+        Arc::new(FrontEnd { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.front_end).clone() })
     }
 
     /// The certificate that is served; `None` for cleartext.
@@ -258,7 +258,7 @@ impl App {
 
     /// Waits for the requests that this node of a cluster answers itself.
     pub async fn finish_requests(&self) {
-        if let Some(forwarder) = &self.deps.forwarder {
+        if let Some(forwarder) = &self.front_end.forwarder {
             forwarder.idle().await;
         }
     }
@@ -275,9 +275,9 @@ impl App {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         if control.is_none() {
             // Ids of requests differ from those of the HTTP port.
-            let request_id_prefix = !self.deps.request_id_prefix;
-            let deps = Arc::new(Deps { request_id_prefix, ..(*self.deps).clone() });
-            *control = Control::start(data_dir, deps);
+            let request_id_prefix = !self.front_end.request_id_prefix;
+            let front_end = Arc::new(FrontEnd { request_id_prefix, ..(*self.front_end).clone() });
+            *control = Control::start(data_dir, front_end);
         }
     }
 

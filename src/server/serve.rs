@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
-use crate::http::Deps;
+use crate::http::FrontEnd;
 use crate::node::{process, server_key};
 use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
@@ -351,13 +351,13 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(accept(app.metrics_deps(), listener, stopped));
+    tokio::spawn(accept(app.metrics_front_end(), listener, stopped));
     Ok(stop)
 }
 
-async fn accept(deps: Arc<Deps>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+async fn accept(front_end: Arc<FrontEnd>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
     let until = async {
         let _ = stopped.await;
     };
-    crate::http::serve(listener, until, deps).await;
+    crate::http::serve(listener, until, front_end).await;
 }

@@ -54,12 +54,13 @@ pub(super) async fn report_status(app: App) {
     let mut looks = interval(LOOK_EVERY);
     loop {
         looks.tick().await;
-        let status = match (app.front_end().readiness)() {
-            Ok(()) => match app.late.owner() {
+        let reasons = app.front_end().reasons_against();
+        let status = match &reasons[..] {
+            [] => match app.late.owner() {
                 Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),
                 _ => READY.to_owned(),
             },
-            Err(reasons) => format!("not ready: {}", reasons.join("; ").replace('\n', " ")),
+            reasons => format!("not ready: {}", reasons.join("; ").replace('\n', " ")),
         };
         if status == shown {
             continue;

@@ -1,14 +1,17 @@
 //! HTTP/2 in memory, without TLS.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
+use onceward::clock::ManualClock;
+use onceward::gateway::Simulator;
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{Gate, Memory, Script, Setup, send_body, verify_body};
+use onceward_testkit::{Gate, Memory, Script, Setup, THEN, send_body, verify_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 #[tokio::test]
@@ -44,6 +47,22 @@ async fn requests_wait_side_by_side_and_not_for_each_other() {
     for answer in held {
         assert_eq!(answer.await.expect("no panic"), 500);
     }
+}
+
+#[tokio::test]
+async fn the_inbox_names_the_host_that_the_request_is_for() {
+    let mut setup = Setup::scripted(Script::panics());
+    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
+    setup.simulates_all = true;
+    setup.host_name = Some("test");
+    let server = Memory::with(setup);
+    let (mut client, _connection) = server.http2().await;
+    let (status, page) = ask(&mut client, request("GET", "/inbox", String::new())).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("curl http://test/api/send-otp"), "{page}");
+    let head =
+        client.send_request(request("HEAD", "/inbox/events", String::new())).await.expect("a response");
+    assert_eq!(head.headers().get("content-length"), None, "a stream has no length");
 }
 
 #[tokio::test]

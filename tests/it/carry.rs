@@ -114,8 +114,7 @@ async fn carrying_takes_a_key_with_a_scope_of_its_own() {
 
 #[tokio::test]
 async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
-    let (world, v2, service) =
-        World::with_service(limited_to(3)).await;
+    let (world, v2, service) = World::with_service(limited_to(3)).await;
     let numbers: Vec<String> = (0..15).map(|last| format!("+9929000001{last:02}")).collect();
     for number in &numbers {
         let sent = carries(&v2, &service, &[("To", number), ("Code", "123456")]).await;
@@ -142,8 +141,7 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
 
 #[tokio::test]
 async fn an_outcome_pays_the_guard_back_once_for_each_message() {
-    let (_world, v2, service) =
-        World::with_service(limited_to(2)).await;
+    let (_world, v2, service) = World::with_service(limited_to(2)).await;
     let outcome = async || status_and_code(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
     assert_eq!(outcome().await, (200, "unknown".to_owned()), "no message, no outcome");
     for code in ["111111", "222222"] {

@@ -133,7 +133,8 @@ async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
 async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
     for (proxies, status) in [("127.0.0.1", 200), ("192.0.2.1", 403)] {
         let setup = Setup::new()
-            .config("guard", json!({})).config("bounds.guard-sends-per-number", 1)
+            .config("guard", json!({}))
+            .config("bounds.guard-sends-per-number", 1)
             .config("trusted-proxies", proxies)
             .config("risk-check-header", "X-Risk-Check");
         let world = World::of(setup).await;

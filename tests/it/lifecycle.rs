@@ -108,7 +108,9 @@ async fn a_gateway_that_sends_nothing_is_not_shown() {
 
 #[tokio::test]
 async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
-    let world = World::with([("bounds.breaker-failures", json!(1)), ("bounds.breaker-open-for", json!(100_000))]).await;
+    let world =
+        World::with([("bounds.breaker-failures", json!(1)), ("bounds.breaker-open-for", json!(100_000))])
+            .await;
     world.twilio().otherwise(Reply::ServerError(503));
     world.send(&world.number()).await;
     let answer = world.get("/readyz").await;
@@ -124,7 +126,8 @@ async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
     // 1024 is the most.
     for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
         println!("shards {shards:?}, killed: {is_killed}");
-        let setup = shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("bounds.shards", shards));
+        let setup =
+            shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("bounds.shards", shards));
         let world = World::of(setup).await;
         let (mut facts, waiting) = (Facts::made_in(&world).await, Subject::with_code(&world).await);
         let world = world.restart_by(is_killed).await;

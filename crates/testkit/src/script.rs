@@ -6,9 +6,10 @@ use std::time::Duration;
 use onceward::domain::{Channel, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::gateway::BoxFuture;
-use onceward::http::Verify;
+use onceward::http::{GatewayHealth, Node};
+use onceward::observe::metrics::Reading;
 use onceward::template::MessageStyle;
-use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
+use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome, Usage};
 use tokio::sync::Semaphore;
 
 /// A call of the script, with readable secrets.
@@ -78,12 +79,19 @@ impl Script {
     }
 }
 
-impl Verify for Script {
+/// A node that answers as the script says.
+pub(crate) struct ScriptedNode {
+    pub script: Script,
+    pub readiness: Result<(), Vec<String>>,
+    pub gateways: Vec<GatewayHealth>,
+}
+
+impl Node for ScriptedNode {
     fn send(&self, outgoing: Box<Outgoing>) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
         let Outgoing { key, options, channel, style, .. } = *outgoing;
         Box::pin(async move {
-            self.note(Call::Send { number: key.number.e164(), options, channel, style }).await;
-            let outcome = self.send.clone().expect("no answer in the script")?;
+            self.script.note(Call::Send { number: key.number.e164(), options, channel, style }).await;
+            let outcome = self.script.send.clone().expect("no answer in the script")?;
             Ok(Reply::new(outcome, Timestamp::EPOCH, None))
         })
     }
@@ -91,10 +99,26 @@ impl Verify for Script {
     fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
         let code = check.code.map(|code| code.expose().to_owned());
         Box::pin(async move {
-            self.note(Call::Check { number: check.key.number.e164(), code }).await;
-            let outcome = self.check.expect("no answer in the script")?;
+            self.script.note(Call::Check { number: check.key.number.e164(), code }).await;
+            let outcome = self.script.check.expect("no answer in the script")?;
             Ok(Reply::new(outcome, Timestamp::EPOCH, None))
         })
+    }
+
+    fn reasons_against(&self) -> Vec<String> {
+        self.readiness.clone().err().unwrap_or_default()
+    }
+
+    fn gateways(&self) -> Vec<GatewayHealth> {
+        self.gateways.clone()
+    }
+
+    fn numbers(&self) -> Option<Usage> {
+        None
+    }
+
+    fn reading(&self) -> Option<Reading> {
+        None
     }
 }
 

@@ -8,10 +8,11 @@ use onceward::domain::{Channel, CodeLength, Region};
 use onceward::engine::SendOptions;
 use onceward::gateway::Simulator;
 use onceward::http::{
-    Callbacks, Deps, EventStreams, Forwarder, GatewayHealth, LongAnswers, ServedRoutes, V2,
+    Callbacks, EventStreams, Forwarder, FrontEnd, FrontEndSettings, GatewayHealth, LongAnswers, ServedRoutes,
+    Serving, V2,
 };
 
-use crate::script::Script;
+use crate::script::{Script, ScriptedNode};
 
 /// The parts of a front end that tests change. The server's defaults, unless a test sets one.
 pub struct Setup {
@@ -62,40 +63,40 @@ impl Setup {
         }
     }
 
-    /// Without `v2` the store is not loaded yet.
-    pub(crate) fn into_deps(self, v2: Option<V2>) -> Arc<Deps> {
-        let Self { readiness, gateways, .. } = self;
+    /// Without `v2` only the older routes are served.
+    pub(crate) fn into_front_end(self, v2: Option<V2>) -> Arc<FrontEnd> {
         let mut channels = vec![Channel::Sms, Channel::WhatsApp];
         if v2.is_some() {
             channels = Channel::ALL.to_vec();
         }
-        Arc::new(Deps {
-            verifier: Arc::new(self.script),
-            answers: self.answers,
-            bounds: self.bounds,
-            default_region: self.default_region,
-            lockout: self.lockout,
-            proxies: ProxySettings::default(),
-            tutorial_code: tutorial_code(),
-            readiness: Arc::new(move || readiness.clone()),
-            gateways: Arc::new(move || gateways.clone()),
-            numbers: Arc::new(|| None),
-            channels,
+        let Self { script, readiness, gateways, .. } = self;
+        let node = Arc::new(ScriptedNode { script, readiness, gateways });
+        let serving = Serving { node, v2: v2.map(Arc::new), admin: None };
+        Arc::new(FrontEnd {
+            settings: FrontEndSettings {
+                answers: self.answers,
+                bounds: self.bounds,
+                default_region: self.default_region,
+                lockout: self.lockout,
+                proxies: ProxySettings::default(),
+                tutorial_code: tutorial_code(),
+                channels,
+                simulates_all: self.simulates_all,
+                inbox_needs_credentials: false,
+                host_name: self.host_name.map(Into::into),
+                cors_origins: Vec::new(),
+            },
+            serving: Arc::new(serving.into()),
+            starting: Arc::new(Vec::new),
+            is_stopping: Arc::default(),
             callbacks: self.callbacks,
-            v2: Arc::new(v2.map(Into::into).unwrap_or_default()),
-            admin: Arc::default(),
             inbox: self.inbox,
-            simulates_all: self.simulates_all,
             event_streams: EventStreams::default(),
             long_answers: self.long_answers,
-            inbox_needs_credentials: false,
-            host_name: self.host_name.map(Into::into),
-            cors_origins: Vec::new(),
             tls: None,
             request_id_prefix: 0xabcd_0123,
             metrics: Arc::default(),
             tracer: None,
-            reading: Arc::new(|| None),
             routes: self.routes,
             forwarder: self.forwarder,
         })

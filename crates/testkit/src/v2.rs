@@ -78,7 +78,7 @@ impl V2World {
         let base = Base { public_url, tls: false, listens_on: "127.0.0.1:3000".into() };
         let fake = Fake::default();
         let v2 = V2::new(Arc::new(fake.clone()), registry.clone(), outbox.clone(), base, Arc::new(|| THEN));
-        let world = World::over(setup.into_deps(Some(v2))).await;
+        let world = World::over(setup.into_front_end(Some(v2))).await;
         Self { world, fake, registry, outbox, service }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use onceward::http::{Deps, serve};
+use onceward::http::{FrontEnd, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,21 +23,21 @@ pub struct World {
 
 impl World {
     pub async fn with(setup: Setup) -> Self {
-        Self::over(setup.into_deps(None)).await
+        Self::over(setup.into_front_end(None)).await
     }
 
     pub async fn scripted(script: Script) -> Self {
         Self::with(Setup::scripted(script)).await
     }
 
-    pub(crate) async fn over(deps: Arc<Deps>) -> Self {
+    pub(crate) async fn over(front_end: Arc<FrontEnd>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(listener, shutdown, deps));
+        let server = tokio::spawn(serve(listener, shutdown, front_end));
         Self { address, stop, server }
     }
 

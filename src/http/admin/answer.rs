@@ -1,6 +1,6 @@
 //! The answer to "why did I get no code?": what became of the last message to a number, and what support can do.
 
-use super::moment;
+use super::page::moment;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};

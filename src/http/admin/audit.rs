@@ -1,16 +1,16 @@
 //! The audit log, the newest entries first.
 
 use askama::Template;
+use axum::response::Response;
 
 use super::list::{self, List};
-use super::{AdminRequest, PageHeader, moment};
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use crate::domain::Timestamp;
-use crate::http::pages::Frame;
-use crate::http::response::Response;
-use crate::http::v2::params::{ServiceSid, Text, UtcTime, parameters};
-use crate::http::v2::{self, audit::AuditEntryView};
+use crate::http::api::audit::AuditEntryView;
+use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
+use crate::http::pages::{Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::registry::audit::{Action, AuditQuery};
-use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/audit";
 
@@ -41,8 +41,8 @@ struct AuditPage {
 }
 
 /// `GET /admin/audit`.
-pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let (mut list, filters) = List::read::<Filters>(request, PATH);
+async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+    let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut entries = Vec::new();
     if let Some(Filters { since, until, service, action, actor }) = filters {
@@ -54,7 +54,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         entries = list.take(request.v2.registry.audit().entries(&query).await?);
     }
     let registry = &request.v2.registry;
-    let views = v2::Frame { base: "", account: registry.account_sid() };
+    let views = ViewFrame { base: "", account: registry.account_sid() };
     let entries = entries.into_iter().map(|entry| {
         let service = entry.change.service.map(|sid| {
             let known = registry.service(&sid).ok();
@@ -63,7 +63,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         (entry.at, service.unwrap_or_default(), AuditEntryView::new(&views, &entry))
     });
     if list.is_file() {
-        let columns = "time,action,actor,service,target,request";
+        let columns = ["time", "action", "actor", "service", "target", "request"];
         let rows = entries.map(|(at, service, entry)| {
             let (who, target) = (entry.who(), entry.target().to_owned());
             let at = at.rfc3339_millis().to_string();
@@ -73,4 +73,8 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     }
     let entries = entries.collect();
     Ok(request.render_list(PATH, list, |frame, header, list| AuditPage { frame, header, list, entries }))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).get("/admin/audit", page, Operation::page())
 }

@@ -1,13 +1,14 @@
 //! The pumping guard: its allowances and manual entries, and the forms that change them.
 
 use askama::Template;
+use axum::response::Response;
 
-use super::overview::grouped;
+use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, readable};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, bad_request, readable, refused};
+use super::words::grouped;
 use crate::domain::{Region, ServiceId, Sid, SidKind};
-use crate::http::pages::Frame;
-use crate::http::response::Response;
+use crate::http::pages::{Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
 };
@@ -51,7 +52,7 @@ struct Question {
 }
 
 impl EntryForm {
-    fn of(request: &AdminRequest<'_>) -> Self {
+    fn of(request: &AdminRequest) -> Self {
         let minutes = request.field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
         let service = Sid::parse(SidKind::Service, request.field("service"));
         Self { subject: request.field("subject").to_owned(), service, minutes }
@@ -75,17 +76,16 @@ fn hidden(of: &str) -> String {
 }
 
 /// `GET /admin/guard`.
-pub fn page(request: &AdminRequest<'_>) -> Response {
-    let page = shown(request, EntryForm::of(request), None, None);
-    page.unwrap_or_else(|refusal| refused(request.call, refusal))
+async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+    shown(&request, EntryForm::of(&request), None, None)
 }
 
 fn shown(
-    request: &AdminRequest<'_>,
+    request: &AdminRequest,
     entry: EntryForm,
     question: Option<Question>,
     explanation: Option<Explanation>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Unavailable> {
     let items = guard(request)?.overview(None, MOST_ITEMS, exact);
     let services = request.services();
     let page = |frame, header| GuardPage { frame, header, entry, question, explanation, services, items };
@@ -94,12 +94,12 @@ fn shown(
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result. A country is blocked
 /// after a second request, with `confirmed`.
-pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let entry = EntryForm::of(request);
+async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+    let entry = EntryForm::of(&request);
     let minutes = entry.minutes;
     let unchanged = |why: &str, entry| {
         request.notify(Notice::failure(format!("Nothing was changed: {why}.")));
-        shown(request, entry, None, None).map(bad_request)
+        shown(&request, entry, None, None).map(bad_request)
     };
     let Some(dimension) = subject(&entry.subject, None) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"), entry);
@@ -109,8 +109,8 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     };
     let (action, done) = match request.field("action") {
         "explain" => {
-            let explanation = guard(request)?.explain(service.as_deref(), dimension);
-            return shown(request, entry, None, Some(explanation));
+            let explanation = guard(&request)?.explain(service.as_deref(), dimension);
+            return shown(&request, entry, None, Some(explanation));
         }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
@@ -121,23 +121,23 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     if let (Dimension::Country(Some(country)), Some(EntryAction::Block)) = (dimension, action)
         && request.field("confirmed").is_empty()
     {
-        let question = question(request, country, service).await?;
-        return shown(request, entry, Some(question), None);
+        let question = question(&request, country, service).await?;
+        return shown(&request, entry, Some(question), None);
     }
-    match guard(request)?.set_entry(Key::new(service, dimension), action, minutes, request.author()).await {
+    match guard(&request)?.set_entry(Key::new(service, dimension), action, minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let text = format!("{} {done}, in the service {service}.", masked(dimension));
             Ok(request.redirect_with_notice(PATH, Notice::success(text)))
         }
         Ok(None) => unchanged("there is no such entry", entry),
-        Err(EntryError::Refused(refusal)) => Err(refusal),
+        Err(EntryError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => unchanged(&error.to_string(), entry),
     }
 }
 
 /// Says what a country verified in the last day, which a block would end.
 async fn question(
-    request: &AdminRequest<'_>,
+    request: &AdminRequest,
     country: Region,
     service: Option<ServiceId>,
 ) -> Result<Question, Refusal> {
@@ -156,6 +156,14 @@ async fn question(
     Ok(Question { country: country.to_string(), figures })
 }
 
-fn guard<'a>(request: &AdminRequest<'a>) -> Result<&'a PumpingGuard, Refusal> {
+fn guard<'a>(request: &'a AdminRequest) -> Result<&'a PumpingGuard, Refusal> {
     request.admin.verifying.guard().ok_or(Refusal::Starting)
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).get("/admin/guard", page, Operation::page()).post(
+        "/admin/guard",
+        act,
+        Operation::page(),
+    )
 }

@@ -1,17 +1,17 @@
 //! API keys: the list, a new one, and their revocation.
 
 use askama::Template;
+use axum::response::Response;
 use tracing::info;
 
 use super::list::List;
+use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, bad_request, moment};
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::http::pages::Frame;
-use crate::http::response::Response;
-use crate::http::v2::params::{Fields, IsLive, ServiceSid, parameters};
+use crate::http::api::params::{Fields, IsLive, ServiceSid, parameters};
+use crate::http::pages::{Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{ApiKey, Scope, Scopes};
-use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/keys";
 
@@ -40,7 +40,7 @@ struct KeysPage<'a> {
     header: PageHeader,
     list: List,
     rows: Vec<ApiKey>,
-    request: &'a AdminRequest<'a>,
+    request: &'a AdminRequest,
     /// What a person typed.
     form: &'a Fields,
     /// The key that was just made, with its secret.
@@ -59,12 +59,12 @@ fn scopes_of(key: &ApiKey) -> String {
 }
 
 /// `GET /admin/keys`.
-pub fn page(request: &AdminRequest<'_>) -> Response {
-    shown(request, &request.form, None)
+async fn page(request: AdminRequest) -> Response {
+    shown(&request, &request.form, None)
 }
 
 /// Reads no record: keys are in memory.
-fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>) -> Response {
+fn shown(request: &AdminRequest, form: &Fields, made: Option<(Sid, String)>) -> Response {
     let (mut list, filters) = List::read::<Filters>(request, PATH);
     let mut rows = Vec::new();
     if let Some(Filters { service, is_live }) = filters
@@ -86,16 +86,16 @@ fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>)
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The answer to the first is the only one with the secret.
-pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     Ok(match request.field("action") {
-        "create" => match create(request).await {
-            Ok(made) => shown(request, &Fields::default(), Some(made)),
+        "create" => match create(&request).await {
+            Ok(made) => shown(&request, &Fields::default(), Some(made)),
             Err(why) => {
                 request.notify(Notice::failure(format!("No key was created: {why}.")));
-                bad_request(shown(request, &request.form, None))
+                bad_request(shown(&request, &request.form, None))
             }
         },
-        "revoke" => request.redirect_with_notice(PATH, revoke(request).await),
+        "revoke" => request.redirect_with_notice(PATH, revoke(&request).await),
         _ => {
             let text = "Nothing was changed: the form names no action.";
             request.redirect_with_notice(PATH, Notice::failure(text.to_owned()))
@@ -103,7 +103,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     })
 }
 
-async fn create(request: &AdminRequest<'_>) -> Result<(Sid, String), String> {
+async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
     let service = match request.field("service") {
         "" => None,
         sid => Some(request.service(sid).ok_or("the service does not exist")?.id),
@@ -118,7 +118,7 @@ async fn create(request: &AdminRequest<'_>) -> Result<(Sid, String), String> {
     Ok((made.key.sid, made.secret.expose().to_owned()))
 }
 
-async fn revoke(request: &AdminRequest<'_>) -> Notice {
+async fn revoke(request: &AdminRequest) -> Notice {
     let Some(sid) = Sid::parse(SidKind::ApiKey, request.field("key")) else {
         return Notice::failure("Nothing was revoked: there is no such key.".to_owned());
     };
@@ -131,4 +131,12 @@ async fn revoke(request: &AdminRequest<'_>) -> Notice {
         }
         Err(error) => Notice::failure(format!("{sid} may still work: {error}. Revoke it again.")),
     }
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).get("/admin/keys", page, Operation::page()).post(
+        "/admin/keys",
+        act,
+        Operation::page(),
+    )
 }

@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use askama::Template;
+use axum::response::Response;
+use csv::{QuoteStyle, Terminator, WriterBuilder};
 use serde_json::Value;
 
-use super::{AdminRequest, moment, words_of};
+use super::page::{AdminRequest, PageHeader, bad_request, moment, words_of};
 use crate::domain::{Sid, Timestamp};
-use crate::http::response::Response;
-use crate::http::v2::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
+use crate::http::api::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
+use crate::http::pages::Frame;
+use crate::http::response;
 use crate::registry::Service;
 use crate::shard::LogPart;
 
@@ -114,8 +118,8 @@ pub const ALL: Option<&str> = Some("all");
 impl List {
     /// The list that the address of this page asks for, and its filters; `None` if one of them is wrong. The doc comments
     /// of the fields of `F` are the labels of the form.
-    pub fn read<F: Parameters>(request: &AdminRequest<'_>, path: impl Into<String>) -> (Self, Option<F>) {
-        let fields = Fields::of_form(request.call.head.uri.query().unwrap_or_default().as_bytes());
+    pub fn read<F: Parameters>(request: &AdminRequest, path: impl Into<String>) -> (Self, Option<F>) {
+        let fields = Fields::of_form(request.call.query().as_bytes());
         let now = request.now().plus(Duration::from_millis(1));
         let read = F::read(&fields).and_then(|filters| Ok((filters, Place::read(&fields)?)));
         let mut list = Self {
@@ -146,7 +150,7 @@ impl List {
     /// The service of a filter. `Err` if there is none, which the page says.
     pub fn service(
         &mut self,
-        request: &AdminRequest<'_>,
+        request: &AdminRequest,
         asked: Option<Sid>,
     ) -> Result<Option<Arc<Service>>, ()> {
         let found = asked.map(|sid| request.v2.registry.service(&sid)).transpose();
@@ -233,8 +237,22 @@ impl List {
     }
 }
 
+impl AdminRequest {
+    /// Renders a page with a list, whose address may be wrong.
+    pub fn render_list<T: Template>(
+        &self,
+        here: &'static str,
+        list: List,
+        page: impl FnOnce(Frame, PageHeader, List) -> T,
+    ) -> Response {
+        let is_wrong = list.problem.is_some();
+        let page = self.render(here, |frame, header| page(frame, header, list));
+        if is_wrong { bad_request(page) } else { page }
+    }
+}
+
 /// The field of a filter. It shows a time in one form.
-fn filter(request: &AdminRequest<'_>, fields: &Fields, param: &Param) -> Field {
+fn filter(request: &AdminRequest, fields: &Fields, param: &Param) -> Field {
     let value = fields.first(&param.name).to_owned();
     let mut field = Field::new(&param.name, &param.about, &param.schema, value, ALL);
     match param.name.as_str() {
@@ -259,28 +277,40 @@ fn filter(request: &AdminRequest<'_>, fields: &Fields, param: &Param) -> Field {
 /// A file for spreadsheets. `columns` is its first line.
 pub fn csv<const N: usize>(
     disposition: &'static str,
-    columns: &str,
+    columns: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> Response {
-    let mut text = columns.to_owned() + "\r\n";
-    for row in rows {
-        text.push_str(&row.map(|cell| quoted(&cell)).join(","));
-        text.push_str("\r\n");
-    }
     let headers = [
         ("content-disposition", disposition),
         ("x-content-type-options", "nosniff"),
         ("cache-control", "no-store"),
     ];
-    Response::page("text/csv; charset=utf-8", &headers, text)
+    // A writer into memory does not fail.
+    response::page("text/csv; charset=utf-8", &headers, written(columns, rows).unwrap_or_default())
 }
 
-/// A cell, which no spreadsheet takes for a formula.
-fn quoted(cell: &str) -> String {
-    let is_number = cell.strip_prefix('+').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+fn written<const N: usize>(
+    columns: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Result<Vec<u8>, csv::Error> {
+    let mut head = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    head.write_record(columns)?;
+    let head = head.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    let mut writer =
+        WriterBuilder::new().terminator(Terminator::CRLF).quote_style(QuoteStyle::Always).from_writer(head);
+    for row in rows {
+        writer.write_record(row.map(no_formula))?;
+    }
+    Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error)?)
+}
+
+/// A cell that no spreadsheet takes for a formula. A phone number begins with a plus, perhaps with some of its digits masked.
+fn no_formula(cell: String) -> String {
+    let is_number = cell.strip_prefix('+').is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(|c| c.is_ascii_digit() || c == '*')
+    });
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number;
-    let guard = if is_formula { "'" } else { "" };
-    format!("\"{guard}{}\"", cell.replace('"', "\"\""))
+    if is_formula { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -294,9 +324,11 @@ mod tests {
             ("say \"x\"", "\"say \"\"x\"\"\""),
             ("=HYPERLINK(1)", "\"'=HYPERLINK(1)\""),
             ("+SUM(1)", "\"'+SUM(1)\""),
+            ("+1+HYPERLINK(\"//e.vi\",\"x\")", "\"'+1+HYPERLINK(\"\"//e.vi\"\",\"\"x\"\")\""),
             ("+1415*****71", "\"+1415*****71\""),
         ] {
-            assert_eq!(quoted(cell), text);
+            let file = written(["name"], std::iter::once([cell.to_owned()])).expect("a file");
+            assert_eq!(String::from_utf8_lossy(&file), format!("name\r\n{text}\r\n"));
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The list of messages: every attempt of every gateway, with filters in the address.
 
 use askama::Template;
+use axum::response::Response;
 use tracing::info;
 
 use super::list::{self, List};
-use super::overview::money;
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, moment};
+use super::words::money;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, Sid, SidKind};
-use crate::http::pages::{Frame, redirect};
-use crate::http::response::Response;
-use crate::http::v2::attempts::message_status;
-use crate::http::v2::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
-use crate::verification::numbers::Refusal;
+use crate::http::api::attempts::message_status;
+use crate::http::api::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
+use crate::http::pages::{Frame, GROUP, redirect};
+use crate::http::route::{ApiRouter, Operation};
 use crate::verification::verify::{AttemptQuery, Refused, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
@@ -68,7 +68,7 @@ struct MessagesPage<'a> {
     header: PageHeader,
     list: List,
     rows: Vec<SealedAttempt>,
-    request: &'a AdminRequest<'a>,
+    request: &'a AdminRequest,
     /// Whether the session may export whole numbers.
     exports_numbers: bool,
 }
@@ -93,7 +93,7 @@ fn class(listed: &ListedAttempt) -> &'static str {
     }
 }
 
-impl AdminRequest<'_> {
+impl AdminRequest {
     fn address_of(&self, listed: &ListedAttempt) -> String {
         self.path_of(listed.number)
     }
@@ -135,16 +135,28 @@ impl AdminRequest<'_> {
 }
 
 /// The columns of the file.
-const COLUMNS: &str =
-    "time,number,service,country,channel,gateway,status,code,error,price,verification,message";
+const COLUMNS: [&str; 12] = [
+    "time",
+    "number",
+    "service",
+    "country",
+    "channel",
+    "gateway",
+    "status",
+    "code",
+    "error",
+    "price",
+    "verification",
+    "message",
+];
 
 /// `GET /admin/messages`.
-pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let (mut list, filters) = List::read::<Filters>(request, PATH);
+async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+    let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut rows = Vec::new();
     if let Some(filters) = filters
-        && let Ok(service) = list.service(request, filters.service)
+        && let Ok(service) = list.service(&request, filters.service)
     {
         let query = AttemptQuery {
             services: service.map(|service| vec![service.id]),
@@ -170,7 +182,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     if list.is_file() {
         let is_whole = exports_numbers && list.given("numbers") == "whole";
         if is_whole {
-            info!(request_id = request.call.request_id, "whole numbers exported from the dashboard");
+            info!(request_id = request.call.request_id(), "whole numbers exported from the dashboard");
         }
         let disposition = "attachment; filename=\"messages.csv\"";
         return Ok(list::csv(disposition, COLUMNS, rows.iter().map(|row| request.cells(row, is_whole))));
@@ -186,14 +198,15 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     // The search leads to these two.
     list.filters
         .retain(|field| !["verification", "message"].contains(&&*field.name) || !field.value.is_empty());
-    let page = |frame, header, list| MessagesPage { frame, header, list, rows, request, exports_numbers };
+    let page =
+        |frame, header, list| MessagesPage { frame, header, list, rows, request: &request, exports_numbers };
     Ok(request.render_list(PATH, list, page))
 }
 
 /// `POST /admin/messages`: leads to what the words are about: the page of a number, or the messages with an id or to
 /// numbers with an ending. No address has a whole number.
-pub async fn search(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let (words, region) = (request.field("q"), request.call.deps.default_region);
+async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
+    let (words, region) = (request.field("q"), request.call.app.settings.default_region);
     let ending = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
     let is_ending = (1..=4).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_digit());
     let (name, value) = if is_ending {
@@ -203,8 +216,8 @@ pub async fn search(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     } else if let Some(sid) = Sid::parse(SidKind::Attempt, words) {
         match request.v2.verifications.attempt(sid).await {
             Ok(attempt) => ("verification", attempt.verification.to_string()),
-            Err(Refused::Unavailable(refusal)) => return Err(refusal),
-            Err(_) => return Ok(not_found(request, "No message has this id.")),
+            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
+            Err(_) => return Ok(not_found(&request, "No message has this id.")),
         }
     } else if let Ok(number) =
         PhoneNumber::parse(words, region).or_else(|_| PhoneNumber::parse(&format!("+{words}"), None))
@@ -214,12 +227,20 @@ pub async fn search(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     {
         ("message", words.to_owned())
     } else {
-        return Ok(not_found(request, "This is no number, no ending of one and no id."));
+        return Ok(not_found(&request, "This is no number, no ending of one and no id."));
     };
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
     Ok(redirect(&format!("{PATH}?{query}")))
 }
 
-fn not_found(request: &AdminRequest<'_>, why: &str) -> Response {
+fn not_found(request: &AdminRequest, why: &str) -> Response {
     request.redirect_with_notice(PATH, Notice::failure(why.to_owned()))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).get("/admin/messages", page, Operation::page()).post(
+        "/admin/messages",
+        search,
+        Operation::page(),
+    )
 }

@@ -1,17 +1,22 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+
+use askama::Template;
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
-use super::overview::time_left;
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, moment};
+use super::words::time_left;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::{Frame, redirect, words_for_number};
-use crate::http::response::Response;
+use crate::http::pages::{Frame, GROUP, redirect, words_for_number};
+use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::{Refusals, refusals_in_words};
 use crate::registry::Service;
 use crate::verification::numbers::Refusal;
@@ -19,7 +24,6 @@ use crate::verification::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
 use crate::webhook::{Delivery, DeliveryState, EventId};
-use askama::Template;
 
 #[derive(Template)]
 #[template(path = "number.html")]
@@ -52,6 +56,9 @@ struct State {
 
 /// Deliveries of events that are shown. A number has seldom more.
 const EVENTS: usize = 200;
+
+/// Services that are asked about a number at the same time.
+const AT_ONCE: usize = 64;
 
 /// Something that happened.
 struct Entry {
@@ -216,8 +223,8 @@ impl Entry {
 }
 
 /// `POST /admin/lookup`: leads to the page of a number.
-pub fn look_up(request: &AdminRequest<'_>) -> Response {
-    match PhoneNumber::parse(request.field("number"), request.call.deps.default_region) {
+async fn look_up(request: AdminRequest) -> Response {
+    match PhoneNumber::parse(request.field("number"), request.call.app.settings.default_region) {
         Ok(number) => redirect(&request.path_of(number)),
         Err(error) => {
             let text = format!("The number cannot be looked up. {}", words_for_number(error));
@@ -227,14 +234,21 @@ pub fn look_up(request: &AdminRequest<'_>) -> Response {
 }
 
 /// `GET /admin/numbers/{Id}`.
-pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Some(number) = number(request) else { return Ok(unknown(request)) };
+async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+    let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
     let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
-    for service in request.v2.registry.services(0, usize::MAX) {
-        let guard = request.admin.verifying.guard();
+    let verifying = &request.admin.verifying;
+    let services = request.v2.registry.services(0, usize::MAX);
+    // There may be ten thousand, and each is one question to a shard.
+    let asked = stream::iter(services).map(|service| async move {
+        let known = verifying.status(service.id, number).await;
+        (service, known)
+    });
+    let mut found = pin!(asked.buffered(AT_ONCE));
+    while let Some((service, known)) = found.next().await {
+        let (known, guard) = (known?, verifying.guard());
         let refusals = guard.and_then(|guard| guard.refusals(service.id, number));
-        let known = request.admin.verifying.status(service.id, number).await?;
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
         if known.is_none() && refusals.is_none() && events.is_empty() {
@@ -264,10 +278,10 @@ fn plan(number: PhoneNumber) -> String {
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
-pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Some(number) = number(request) else { return Ok(unknown(request)) };
+async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+    let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let notice = match (request.field("action"), request.service(request.field("service"))) {
-        ("erase", _) => return erase(request, number).await,
+        ("erase", _) => return erase(&request, number).await,
         ("unlock", Some(service)) => {
             let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
             request.admin.lockouts.invalidate().await;
@@ -287,7 +301,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             let title = request.v2.registry.title(&service);
             match ended {
                 Ok(_) => Notice::success(format!("The verification of {number} in {title} is canceled.")),
-                Err(Refused::Unavailable(refusal)) => return Err(refusal),
+                Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
                 Err(_) => Notice::failure(format!("{number} has no verification under way in {title}.")),
             }
         }
@@ -300,7 +314,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
-async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
+async fn erase(request: &AdminRequest, number: PhoneNumber) -> Result<Response, Unavailable> {
     let (verifying, by) = (request.admin.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
     match work.await.map_err(|_| Refusal::Stopping)? {
@@ -320,12 +334,19 @@ async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Respon
 }
 
 /// The number that the path names in this session.
-fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
+fn number(request: &AdminRequest) -> Option<PhoneNumber> {
     let id = request.call.param("Id")?.parse().ok()?;
     request.admin.sessions.with(&request.id, |session| session.number(id)).flatten()
 }
 
-fn unknown(request: &AdminRequest<'_>) -> Response {
+fn unknown(request: &AdminRequest) -> Response {
     let text = "This link belongs to another session, or the number was erased. Look the number up.";
     request.redirect_with_notice("/admin", Notice::failure(text.to_owned()))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .post("/admin/lookup", look_up, Operation::page())
+        .get("/admin/numbers/{Id}", page, Operation::page())
+        .post("/admin/numbers/{Id}", act, Operation::page())
 }

@@ -2,30 +2,24 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
-use tokio::sync::Mutex;
+use axum::response::Response;
 
 use super::list::List;
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::plot::Plot;
-use super::{AdminRequest, PageHeader, moment};
-use crate::clock::Stopwatch;
+use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
-use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
-use crate::http::pages::{self, Frame};
-use crate::http::response::Response;
-use crate::http::server::GatewayHealth;
-use crate::http::v2::params::{RangeName, ServiceSid, parameters};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::http::api::params::{RangeName, ServiceSid, parameters};
+use crate::http::app::GatewayHealth;
+use crate::http::pages::{self, Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::BudgetView;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
-use crate::verification::numbers::{LockedNumber, Refusal};
-use crate::verification::verify::Verifying;
-
-/// Lockouts that are listed.
-const LOCKOUTS: usize = 20;
+use crate::verification::numbers::LockedNumber;
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 15;
@@ -57,7 +51,7 @@ struct View {
 
 impl View {
     /// What the address asks for, or everything if something is wrong with it.
-    fn of(request: &AdminRequest<'_>) -> Self {
+    fn of(request: &AdminRequest) -> Self {
         let (mut list, filters) = List::read::<Filters>(request, "/admin");
         let mut filters = filters.unwrap_or_default();
         let range = &RANGES[filters.range.unwrap_or(DAY)];
@@ -94,7 +88,7 @@ impl View {
     }
 
     /// The value of each filter, and the address without it.
-    fn removals(&self, request: &AdminRequest<'_>) -> Vec<(String, String)> {
+    fn removals(&self, request: &AdminRequest) -> Vec<(String, String)> {
         let removal = |(name, value): (&str, &str)| {
             let service = request.service(value).filter(|_| name == "service");
             let title =
@@ -351,9 +345,9 @@ impl GatewayLine {
 }
 
 /// `GET /admin?range=&service=`.
-pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let (now, deps) = (request.now(), request.call.deps);
-    let view = View::of(request);
+async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+    let (now, app) = (request.now(), &request.call.app);
+    let view = View::of(&request);
     let (starts, resolution) = (view.range.starts(now), view.range.resolution);
     let from = starts.first().copied().unwrap_or(now);
     // The period before ends now, less its length: the last bucket of both has not ended.
@@ -369,20 +363,20 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
     let mut health: BTreeMap<&str, GatewayHealth> =
-        (deps.gateways)().into_iter().map(|health| (health.name, health)).collect();
-    let reading = (deps.reading)().unwrap_or_default();
+        app.gateways().into_iter().map(|health| (health.name, health)).collect();
+    let reading = app.reading().unwrap_or_default();
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();
     let spent_budgets = budgets.iter().filter(|budget| budget.is_spent).map(spent).collect();
-    let is_part = pages::is_part(request.call.head);
+    let is_part = pages::is_part(&request.call.head);
     let page = |frame: Frame, header| OverviewPage {
         frame: frame.live(is_part),
         header,
-        reasons: (deps.readiness)().err().unwrap_or_default(),
+        reasons: app.reasons_against(),
         spent_budgets,
         without_outcomes,
-        removals: view.removals(request),
+        removals: view.removals(&request),
         messages: view.messages(from),
         now,
         services: request.services(),
@@ -394,10 +388,10 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         currency: request.admin.history.currency().to_owned(),
         plots: plots(view.range, &starts, &rows, request.admin.history.currency()),
         causes: causes(&all),
-        tables: breakdowns(request, &view, &rows),
+        tables: breakdowns(&request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
-        lockouts: locked.iter().map(|locked| lockout(request, locked, now)).collect(),
+        lockouts: locked.iter().map(|locked| lockout(&request, locked, now)).collect(),
         locked: *count,
         view,
     };
@@ -409,7 +403,7 @@ fn spent(budget: &BudgetView) -> String {
     format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
 }
 
-fn lockout(request: &AdminRequest<'_>, lockout: &LockedNumber, now: Timestamp) -> LockoutLine {
+fn lockout(request: &AdminRequest, lockout: &LockedNumber, now: Timestamp) -> LockoutLine {
     let (path, left) = (request.path_of(lockout.number), time_left(lockout.until.since(now)));
     let (_, service) = request.v2.registry.named_by_id(lockout.service);
     LockoutLine { lockout: *lockout, path, service, left }
@@ -459,7 +453,7 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(request: &AdminRequest<'_>, view: &View, rows: &[Row]) -> Vec<Breakdown> {
+fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
     let row = |name: &'static str, value: Option<String>| match value {
         Some(value) => (value.clone(), Some(view.with(name, &value))),
@@ -532,99 +526,13 @@ impl Breakdown {
     }
 }
 
-/// The last scan of all numbers for lockouts. The next one begins after twenty times the time that it took: scans take a
-/// twentieth of a processor at most.
-#[derive(Default)]
-pub struct LockoutScan(Mutex<Option<Scanned>>);
-
-/// The lockouts that end last, and the number of all.
-type Lockouts = Arc<(Vec<LockedNumber>, usize)>;
-
-struct Scanned {
-    good_until: Timestamp,
-    lockouts: Lockouts,
-}
-
-impl LockoutScan {
-    async fn read(&self, verifying: &Verifying, now: Timestamp) -> Result<Lockouts, Refusal> {
-        let mut last = self.0.lock().await;
-        if let Some(scanned) = last.as_ref().filter(|scanned| now < scanned.good_until) {
-            return Ok(Arc::clone(&scanned.lockouts));
-        }
-        let stopwatch = Stopwatch::start();
-        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS).await?);
-        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
-        *last = Some(Scanned { good_until, lockouts: Arc::clone(&lockouts) });
-        Ok(lockouts)
-    }
-
-    /// Makes the next reader scan: a lockout has ended.
-    pub async fn invalidate(&self) {
-        *self.0.lock().await = None;
-    }
-}
-
-/// A count with its thousands set apart: `1,234,567`.
-pub fn grouped(count: impl Borrow<u64>) -> String {
-    let digits = count.borrow().to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A share in percent, `–` of nothing. More can be verified than began in a short time.
-fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
-    let (part, whole) = (*part.borrow(), *whole.borrow());
-    let tenths = (u128::from(part) * 1_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
-    tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
-}
-
-/// An amount to the cent, with its thousands set apart.
-pub fn money(micros: impl Borrow<u64>) -> String {
-    let micros = *micros.borrow();
-    if (1..10_000).contains(&micros) {
-        return "< 0.01".to_owned();
-    }
-    let cents = micros.saturating_add(5_000) / 10_000;
-    format!("{}.{:02}", grouped(cents / 100), cents % 100)
-}
-
-/// A time span that is left, rounded up.
-pub fn time_left(left: Duration) -> String {
-    let seconds = seconds_up(left);
-    let minutes = seconds.div_ceil(60);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{minutes} min"),
-        7_200..172_800 => format!("{} h", minutes.div_ceil(60)),
-        _ => format!("{} days", minutes.div_ceil(24 * 60)),
-    }
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).get("/admin", page, Operation::page())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_are_written_for_people() {
-        assert_eq!([0_u64, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(share(0_u64, 0_u64), "–");
-        assert_eq!(
-            [(2_u64, 3_u64), (7, 7), (0, 9)].map(|(part, whole)| share(part, whole)),
-            ["66.7 %", "100.0 %", "0.0 %"]
-        );
-        assert_eq!(money(0_u64), "0.00");
-        assert_eq!([1_u64, 9_999, 10_000, 25_000].map(money), ["< 0.01", "< 0.01", "0.01", "0.03"]);
-        assert_eq!([300_000_u64, 999_996_000, 1_234_567_890].map(money), ["0.30", "1,000.00", "1,234.57"]);
-        let spans =
-            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
-        assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
-    }
 
     #[test]
     fn a_range_ends_with_the_bucket_of_now() {

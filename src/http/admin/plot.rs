@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::overview::grouped;
+use super::words::grouped;
 
 /// The height of the plot in its own units.
 const HEIGHT: u64 = 100;

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::list::{Field, List, text_of};
+use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment, words_of};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, bad_request, moment, words_of};
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::http::pages::Frame;
-use crate::http::response::Response;
-use crate::http::v2::params::{Fields, Parameters as _};
-use crate::http::v2::services::{Changed, New, ServiceFields};
+use crate::http::api::params::{Fields, Parameters as _};
+use crate::http::api::services::{Changed, New, ServiceFields};
+use crate::http::pages::{Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{Origin, Service};
-use crate::verification::numbers::Refusal;
 
 const PATH: &str = "/admin/services";
 
@@ -54,7 +54,11 @@ fn is_changeable(service: &Service) -> bool {
 }
 
 /// `GET /admin/services`.
-pub fn page(request: &AdminRequest<'_>) -> Response {
+async fn page(request: AdminRequest) -> Response {
+    shown(&request)
+}
+
+fn shown(request: &AdminRequest) -> Response {
     let (mut list, _) = List::read::<()>(request, PATH);
     let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
     let titles = request.v2.registry.titles(&services);
@@ -63,12 +67,12 @@ pub fn page(request: &AdminRequest<'_>) -> Response {
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
-pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match New::read(&request.form) {
         Ok(ServiceFields(settings)) => {
             request.registry().create_service(settings).await.map_err(|error| error.to_string())
         }
-        Err(error) => Err(words_of(request, error)),
+        Err(error) => Err(words_of(&request, error)),
     };
     Ok(match made {
         Ok(service) => {
@@ -77,13 +81,13 @@ pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         }
         Err(why) => {
             request.notify(Notice::failure(format!("No service was created. {why}")));
-            bad_request(page(request))
+            bad_request(shown(&request))
         }
     })
 }
 
 /// The service that the path names.
-fn named(request: &AdminRequest<'_>) -> Option<Arc<Service>> {
+fn named(request: &AdminRequest) -> Option<Arc<Service>> {
     request.service(&request.call.param("Sid")?)
 }
 
@@ -96,12 +100,12 @@ fn settings_of(service: &Service) -> Map<String, Value> {
 }
 
 /// `GET /admin/services/{Sid}`.
-pub fn one(request: &AdminRequest<'_>) -> Response {
-    named(request).map_or_else(|| unknown(request), |service| settings(request, service))
+async fn one(request: AdminRequest) -> Response {
+    named(&request).map_or_else(|| unknown(&request), |service| settings(&request, service))
 }
 
 /// The page of a service, with what a person typed.
-fn settings(request: &AdminRequest<'_>, service: Arc<Service>) -> Response {
+fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
     let current = settings_of(&service);
     let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
@@ -117,8 +121,8 @@ fn settings(request: &AdminRequest<'_>, service: Arc<Service>) -> Response {
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
-pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Some(service) = named(request) else { return Ok(unknown(request)) };
+async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+    let Some(service) = named(&request) else { return Ok(unknown(&request)) };
     let notice = match request.field("action") {
         "delete" if request.field("confirmed") != service.settings.friendly_name => {
             Notice::failure("Nothing was deleted: type the name of the service.".to_owned())
@@ -130,11 +134,11 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             }
             Err(error) => Notice::failure(format!("Nothing was deleted: {error}.")),
         },
-        "update" => match update(request, &service).await {
+        "update" => match update(&request, &service).await {
             Ok(notice) => notice,
             Err(why) => {
                 request.notify(Notice::failure(format!("Nothing was changed. {why}")));
-                return Ok(bad_request(settings(request, service)));
+                return Ok(bad_request(settings(&request, service)));
             }
         },
         _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
@@ -142,7 +146,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     Ok(request.redirect_with_notice(&format!("{PATH}/{}", service.sid), notice))
 }
 
-async fn update(request: &AdminRequest<'_>, service: &Service) -> Result<Notice, String> {
+async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, String> {
     let current = settings_of(service);
     let ServiceFields(mut given) = Changed::read(&request.form).map_err(|error| words_of(request, error))?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
@@ -153,6 +157,14 @@ async fn update(request: &AdminRequest<'_>, service: &Service) -> Result<Notice,
     changed.map(|_| Notice::success("The service is changed.".to_owned())).map_err(|error| error.to_string())
 }
 
-fn unknown(request: &AdminRequest<'_>) -> Response {
+fn unknown(request: &AdminRequest) -> Response {
     request.redirect_with_notice(PATH, Notice::failure("There is no such service.".to_owned()))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/admin/services", page, Operation::page())
+        .post("/admin/services", create, Operation::page())
+        .get("/admin/services/{Sid}", one, Operation::page())
+        .post("/admin/services/{Sid}", act, Operation::page())
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use axum::response::Response;
 
 use super::list::{self, List};
-use super::overview::time_left;
+use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment, words_of};
 use super::session::Notice;
-use super::{AdminRequest, PageHeader, bad_request, moment, words_of};
+use super::words::time_left;
 use crate::domain::{Sid, SidKind};
-use crate::http::pages::Frame;
-use crate::http::response::Response;
-use crate::http::v2::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
-use crate::http::v2::webhooks::{Changed, New};
+use crate::http::api::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::api::webhooks::{Changed, New};
+use crate::http::pages::{Frame, GROUP};
+use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{Service, Webhook, WebhookStatus};
-use crate::verification::numbers::Refusal;
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError, WebhookLoad,
 };
@@ -78,7 +78,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(request: &AdminRequest<'_>, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
+    fn new(request: &AdminRequest, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
         Self {
             service: request.v2.registry.title(service),
             webhook: webhook.clone(),
@@ -134,12 +134,12 @@ const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
 }
 
 /// `GET /admin/webhooks`.
-pub fn page(request: &AdminRequest<'_>) -> Response {
-    shown(request, &request.form, None)
+async fn page(request: AdminRequest) -> Response {
+    shown(&request, &request.form, None)
 }
 
 /// Those that fail come first. Reads no record: webhooks and their states are in memory.
-fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>) -> Response {
+fn shown(request: &AdminRequest, form: &Fields, made: Option<(Sid, String)>) -> Response {
     let (mut list, filters) = List::read::<Filters>(request, PATH);
     let outbox = &request.v2.outbox;
     let mut all = Vec::new();
@@ -163,26 +163,26 @@ fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>)
 }
 
 /// `POST /admin/webhooks`: makes a webhook. The answer is the only one with its secret.
-pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match (request.service(request.field("service")), New::read(&request.form)) {
         (None, _) => Err("Choose the service.".to_owned()),
-        (_, Err(error)) => Err(words_of(request, error)),
+        (_, Err(error)) => Err(words_of(&request, error)),
         (Some(service), Ok(new)) => {
             let made = request.registry().create_webhook(service.sid, new.into()).await;
             made.map_err(|error| error.to_string())
         }
     };
     Ok(match made {
-        Ok(webhook) => shown(request, &Fields::default(), Some((webhook.sid, webhook.secret_text()))),
+        Ok(webhook) => shown(&request, &Fields::default(), Some((webhook.sid, webhook.secret_text()))),
         Err(why) => {
             request.notify(Notice::failure(format!("No webhook was created. {why}")));
-            bad_request(shown(request, &request.form, None))
+            bad_request(shown(&request, &request.form, None))
         }
     })
 }
 
 /// The webhook that the path names.
-fn named(request: &AdminRequest<'_>) -> Option<(Arc<Service>, Webhook)> {
+fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
     let sid = Sid::parse(SidKind::Webhook, &request.call.param("Sid")?)?;
     let mut services = request.v2.registry.services(0, usize::MAX).into_iter();
     services.find_map(|service| {
@@ -192,9 +192,9 @@ fn named(request: &AdminRequest<'_>) -> Option<(Arc<Service>, Webhook)> {
 }
 
 /// `GET /admin/webhooks/{Sid}`.
-pub async fn one(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Some((service, webhook)) = named(request) else { return Ok(unknown(request)) };
-    let (mut list, filters) = List::read::<DeliveryFilters>(request, format!("{PATH}/{}", webhook.sid));
+async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
+    let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
+    let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
     let (outbox, mut deliveries) = (&request.v2.outbox, Vec::new());
     if let Some(DeliveryFilters { since: after, until, state, event: kind }) = filters {
         let (before, read) = (Some(list.until(until)), Some(list::READ));
@@ -202,7 +202,7 @@ pub async fn one(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
         deliveries = list.take(outbox.deliveries_read(service.id, webhook.sid, &query).await?);
     }
-    let row = Row::new(request, &service, &webhook, outbox.load(service.id, webhook.sid));
+    let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));
     Ok(request.render_list(PATH, list, |frame, header, list| WebhookPage {
         frame,
         header,
@@ -213,8 +213,8 @@ pub async fn one(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
 }
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
-pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Some((service, webhook)) = named(request) else { return Ok(unknown(request)) };
+async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+    let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let path = format!("{PATH}/{}", webhook.sid);
     let to = |notice| Ok(request.redirect_with_notice(&path, notice));
     let what = match request.field("action") {
@@ -225,7 +225,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
                     let changed = registry.update_webhook(service.sid, webhook.sid, changed.into()).await;
                     changed.map_err(|error| error.to_string())
                 }
-                Err(error) => Err(words_of(request, error)),
+                Err(error) => Err(words_of(&request, error)),
             };
             return to(match changed {
                 Ok(_) => Notice::success("The webhook is changed.".to_owned()),
@@ -254,11 +254,19 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     };
     match request.v2.outbox.replay(service.id, webhook.sid, what).await {
         Ok(count) => to(Notice::success(format!("Events that are delivered again: {count}."))),
-        Err(ReplayError::Refused(refusal)) => Err(refusal),
+        Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => to(Notice::failure(format!("Not delivered again: {error}."))),
     }
 }
 
-fn unknown(request: &AdminRequest<'_>) -> Response {
+fn unknown(request: &AdminRequest) -> Response {
     request.redirect_with_notice(PATH, Notice::failure("There is no such webhook.".to_owned()))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/admin/webhooks", page, Operation::page())
+        .post("/admin/webhooks", create, Operation::page())
+        .get("/admin/webhooks/{Sid}", one, Operation::page())
+        .post("/admin/webhooks/{Sid}", act, Operation::page())
 }

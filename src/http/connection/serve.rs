@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -16,13 +16,9 @@ use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
 use super::lines::Lines;
-use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
+use super::open::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
+use super::respond::{respond, respond_boxed};
 use crate::http::response::{PIECE, Problem};
-use crate::http::service::{respond, respond_boxed};
-
-/// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
-const HEAD_BYTES: usize = 16 * 1024;
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Most bytes of an HTTP/2 request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -45,18 +41,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// client that vanished would hold its connection for as long as one of its requests is being answered.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-pub fn http1_builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        // A client may close its side and still wait for the answer to a request that changes something.
-        .half_close(true)
-        // hyper would take an idle connection for a slow head.
-        .header_read_timeout(None)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER_BYTES);
-    builder
-}
 
 /// A stream whose writes fail after `WRITE_TIMEOUT`. It is below TLS: rustls has a buffer of its own, and each frame
 /// that fits into it, such as a ping, would begin the time anew.
@@ -161,7 +145,7 @@ where
         result = &mut *http => return End::Over(result),
         () = connection.over() => {}
     }
-    if connection.activity.is_late(&connection.server.deps.bounds) {
+    if connection.activity.is_late(&connection.server.app.settings.bounds) {
         return End::HeadTooSlow;
     }
     Pin::new(&mut *http).graceful_shutdown();

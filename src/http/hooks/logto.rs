@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use serde::Deserialize;
 
-use super::{
-    Message, Refused, Signed, answer, body, carry, header, keyed, outcome, read_payload, signed, v2,
+use super::carry::{
+    GROUP, Message, Refused, Signed, answer, body, carry, header, keyed, outcome, read_payload, signed, v2,
 };
 use crate::domain::Timestamp;
-use crate::http::response::{Problem, Response};
-use crate::http::service::Call;
+use crate::http::call::Call;
+use crate::http::route::{ApiRouter, Operation};
 
 /// The connector has no time limit of its own. This is about as long as a person waits.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -45,12 +46,12 @@ struct User {
 }
 
 /// `POST /hooks/logto`: a message.
-pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let done = try_send(call).await;
-    Ok(answer(call, "logto", done))
+async fn send_sms(call: Call) -> Response {
+    let done = try_send(&call).await;
+    answer(&call, "logto", done)
 }
 
-async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
+async fn try_send(call: &Call) -> Result<(), Refused> {
     let service = keyed(call)?;
     let body = body(call).await?;
     let Sms { to, payload, ip } = read_payload(&body)?;
@@ -66,12 +67,12 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
 }
 
 /// `POST /hooks/logto/events`: a user has signed in or registered.
-pub async fn event(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let done = try_event(call).await;
-    Ok(answer(call, "logto/events", done))
+async fn event(call: Call) -> Response {
+    let done = try_event(&call).await;
+    answer(&call, "logto/events", done)
 }
 
-async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
+async fn try_event(call: &Call) -> Result<(), Refused> {
     let body = body(call).await?;
     let event = read_payload::<Event>(&body);
     let at = event.as_ref().ok().and_then(|event| Timestamp::parse_day_or_moment(&event.created_at));
@@ -92,4 +93,12 @@ async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
         outcome(call, &service, &phone).await?;
     }
     Ok(())
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).post("/hooks/logto", send_sms, Operation::page()).post(
+        "/hooks/logto/events",
+        event,
+        Operation::page(),
+    )
 }

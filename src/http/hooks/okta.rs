@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Message, Refused, body, carry, keyed, read_payload};
+use super::carry::{GROUP, Message, Refused, body, carry, keyed, read_payload};
 use crate::domain::Channel;
-use crate::http::response::{Problem, Response};
-use crate::http::service::Call;
+use crate::http::call::Call;
+use crate::http::response;
+use crate::http::route::{ApiRouter, Operation};
 use crate::verification::verify::CarriedMessage;
 
 const WITHIN: Duration = Duration::from_millis(2_500);
@@ -47,23 +49,23 @@ struct Request {
 }
 
 /// `POST /hooks/okta`.
-pub async fn send(call: &mut Call<'_>) -> Result<Response, Problem> {
-    Ok(match try_send(call).await {
+async fn send(call: Call) -> Response {
+    match try_send(&call).await {
         Ok(message) => {
             let id = message.sid.map(|sid| sid.to_string());
             let value = json!({ "status": "SUCCESSFUL", "provider": "onceward", "transactionId": id });
-            Response::ok(&json!({ "commands": [{ "type": "com.okta.telephony.action", "value": [value] }] }))
+            response::ok(&json!({ "commands": [{ "type": "com.okta.telephony.action", "value": [value] }] }))
         }
         Err(refused) => {
             let summary = "onceward did not send the code";
             let cause = json!({ "errorSummary": refused.message, "reason": refused.message });
             let body = json!({ "error": { "errorSummary": summary, "errorCauses": [cause] } });
-            refused.answer(call, "okta", refused.status, &body)
+            refused.answer(&call, "okta", refused.status, &body)
         }
-    })
+    }
 }
 
-async fn try_send(call: &mut Call<'_>) -> Result<CarriedMessage, Refused> {
+async fn try_send(call: &Call) -> Result<CarriedMessage, Refused> {
     let service = keyed(call)?;
     let body = body(call).await?;
     let Payload { data: Data { message_profile, context } } = read_payload(&body)?;
@@ -78,4 +80,8 @@ async fn try_send(call: &mut Call<'_>) -> Result<CarriedMessage, Refused> {
         within: WITHIN,
     };
     carry(call, &service, &message).await
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).post("/hooks/okta", send, Operation::page())
 }

@@ -4,15 +4,17 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Message, Refused, Signed, body, carry, header, read_payload, signed, v2};
-use crate::http::response::{Problem, Response};
-use crate::http::service::Call;
+use super::carry::{GROUP, Message, Refused, Signed, body, carry, header, read_payload, signed, v2};
+use crate::http::call::Call;
+use crate::http::response;
+use crate::http::route::{ApiRouter, Operation};
 
 const WITHIN: Duration = Duration::from_secs(4);
 
@@ -42,20 +44,20 @@ struct Metadata {
 }
 
 /// `POST /hooks/supabase`.
-pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    Ok(match try_send(call).await {
-        Ok(()) => Response::ok(&json!({})),
+async fn send_sms(call: Call) -> Response {
+    match try_send(&call).await {
+        Ok(()) => response::ok(&json!({})),
         Err(refused) => {
             let error =
                 json!({ "error": { "http_code": refused.status.as_u16(), "message": refused.message } });
             let is_unsigned = refused.status == StatusCode::UNAUTHORIZED;
             let status = if is_unsigned { refused.status } else { StatusCode::OK };
-            refused.answer(call, "supabase", status, &error)
+            refused.answer(&call, "supabase", status, &error)
         }
-    })
+    }
 }
 
-async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
+async fn try_send(call: &Call) -> Result<(), Refused> {
     let body = body(call).await?;
     let (id, at) = (header(call, "webhook-id"), header(call, "webhook-timestamp"));
     let given = header(call, "webhook-signature").split([' ', '\t']);
@@ -81,4 +83,8 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
         within: WITHIN,
     };
     carry(call, &service, &message).await.map(|_| ())
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).post("/hooks/supabase", send_sms, Operation::page())
 }

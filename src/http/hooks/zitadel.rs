@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use serde::Deserialize;
 
-use super::{Message, Refused, Signed, answer, body, carry, header, read_payload, signed, v2};
-use crate::http::response::{Problem, Response};
-use crate::http::service::Call;
+use super::carry::{GROUP, Message, Refused, Signed, answer, body, carry, header, read_payload, signed, v2};
+use crate::http::call::Call;
+use crate::http::route::{ApiRouter, Operation};
 
 const WITHIN: Duration = Duration::from_secs(4);
 
@@ -30,12 +31,12 @@ struct Args {
 }
 
 /// `POST /hooks/zitadel`.
-pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let done = try_send(call).await;
-    Ok(answer(call, "zitadel", done))
+async fn send_sms(call: Call) -> Response {
+    let done = try_send(&call).await;
+    answer(&call, "zitadel", done)
 }
 
-async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
+async fn try_send(call: &Call) -> Result<(), Refused> {
     let body = body(call).await?;
     let parts = || header(call, "zitadel-signature").split(',').filter_map(|part| part.split_once('='));
     let at = parts().find(|(name, _)| *name == "t").map_or("", |(_, at)| at);
@@ -61,4 +62,8 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
         within: WITHIN,
     };
     carry(call, &service, &message).await.map(|_| ())
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).post("/hooks/zitadel", send_sms, Operation::page())
 }

@@ -9,20 +9,23 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use askama::Template;
-use hyper::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue, SET_COOKIE};
+use axum::response::{IntoResponse as _, Response};
+use hyper::header::{ACCEPT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, SET_COOKIE};
 use hyper::{Method, StatusCode};
 use tracing::{debug, info};
 use url::Url;
 use zeroize::Zeroizing;
 
 use self::texts::Texts;
-use super::admin::Transport;
-use super::pages::{csp_hash, redirect};
+use super::api::error::Error;
+use super::api::verifications::log_check;
+use super::app::V2;
+use super::call::Call;
+use super::pages::{GROUP, csp_hash, redirect};
 use super::request;
-use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
-use super::service::Call;
-use super::v2::verifications::log_check;
-use super::v2::{Error, V2};
+use super::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
+use super::route::{ApiRouter, Operation};
+use super::transport::Transport;
 use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber, Region, ServiceId, Sid, seconds_up};
 use crate::limits::guard::ClientSignals;
 use crate::registry::Service;
@@ -119,9 +122,9 @@ struct HostedPage<'a> {
 }
 
 /// Answers a request below `/verify`.
-pub async fn answer(call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
-    let context = PageContext::of(call)?;
-    match context.answer(call, step).await {
+async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
+    let context = PageContext::of(&call)?;
+    match context.answer(&call, step).await {
         Err(Problem::Refused(refusal)) => {
             let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed());
             Ok(page.retry_after(REFUSED_SECONDS).because(NotServed::Refused(refusal)))
@@ -131,12 +134,12 @@ pub async fn answer(call: &mut Call<'_>, step: HostedStep) -> Result<Response, P
 }
 
 impl PageContext<'_> {
-    async fn answer(&self, call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
+    async fn answer(&self, call: &Call, step: HostedStep) -> Result<Response, Problem> {
         if self.transport == Transport::Cleartext {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
         }
         let is_post = call.head.method == Method::POST;
-        if is_post && !request::is_own_form(call.head) {
+        if is_post && !request::is_own_form(&call.head) {
             return Err(Problem::CrossSite);
         }
         if step == HostedStep::Address {
@@ -152,7 +155,7 @@ impl PageContext<'_> {
         if !may_return(call, &service, &session) {
             return self.end_unlisted(call, &cookie, &session).await;
         }
-        call.body.note_admitted();
+        call.exchange.note_admitted();
         let form =
             if is_post { Zeroizing::new(call.read_body().await?.to_vec()) } else { Zeroizing::default() };
         let field = |name| field(&form, name);
@@ -187,13 +190,13 @@ struct PageContext<'a> {
 }
 
 impl<'a> PageContext<'a> {
-    fn of(call: &Call<'a>) -> Result<Self, Problem> {
-        let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+    fn of(call: &'a Call) -> Result<Self, Problem> {
+        let v2 = call.app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
         let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
         let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
-        let regions = [tag.and_then(|(_, region)| Region::parse(region)), call.deps.default_region];
-        let (transport, texts) = (Transport::of(call, call.head), Texts::choose(languages(call)));
-        Ok(Self { v2, sessions, transport, texts, regions, channels: &call.deps.channels })
+        let regions = [tag.and_then(|(_, region)| Region::parse(region)), call.app.settings.default_region];
+        let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
+        Ok(Self { v2, sessions, transport, texts, regions, channels: &call.app.settings.channels })
     }
 
     /// The country of a number in national form.
@@ -211,7 +214,7 @@ impl<'a> PageContext<'a> {
 
     /// The header that sets the cookie; without a cookie, the header that removes it. In a frame of another site browsers
     /// keep only a partitioned cookie (CHIPS). On loopback every port is the same site.
-    fn set_cookie(&self, cookie: Option<&SessionSecret>, target: &ReturnTarget) -> (HeaderName, HeaderValue) {
+    fn set_cookie(&self, cookie: Option<&SessionSecret>, target: &ReturnTarget) -> HeaderValue {
         let attributes = match (self.transport, target) {
             (Transport::Encrypted, ReturnTarget::Embed { .. }) => {
                 "Path=/; Secure; SameSite=None; Partitioned"
@@ -223,13 +226,13 @@ impl<'a> PageContext<'a> {
         let (name, value) = (self.cookie_name(), cookie.map(SessionSecret::expose).unwrap_or_default());
         let header = format!("{name}={value}; HttpOnly; {attributes}; Max-Age={life}");
         // Secrets are base64url.
-        (SET_COOKIE, HeaderValue::from_str(&header).unwrap_or(HeaderValue::from_static("")))
+        HeaderValue::from_str(&header).unwrap_or(HeaderValue::from_static(""))
     }
 
     /// The page at the address of a session, and its button.
-    async fn at_address(&self, call: &Call<'_>, is_post: bool) -> Result<Response, Problem> {
+    async fn at_address(&self, call: &Call, is_post: bool) -> Result<Response, Problem> {
         let token = call.param("Token").unwrap_or_default();
-        let Some(address) = SessionSecret::parse(&token) else { return Ok(self.gone()) };
+        let Some(address) = SessionSecret::parse(token) else { return Ok(self.gone()) };
         let (service, session) = match self.sessions.by_address(&address).await {
             Ok(found) => found,
             // The button was pressed twice.
@@ -256,9 +259,8 @@ impl<'a> PageContext<'a> {
         }
         match self.sessions.begin(&address).await {
             Ok(cookie) => {
-                let mut response = redirect("/verify");
-                response.headers.push(self.set_cookie(Some(&cookie), &session.request.returns_to));
-                Ok(response)
+                let cookie = self.set_cookie(Some(&cookie), &session.request.returns_to);
+                Ok(redirect("/verify").with(SET_COOKIE, cookie))
             }
             Err(denied) => self.denied(denied),
         }
@@ -267,7 +269,7 @@ impl<'a> PageContext<'a> {
     /// Ends a session that can no longer lead back to its application. Its page says so.
     async fn end_unlisted(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         secret: &SessionSecret,
         session: &HostedSession,
     ) -> Result<Response, Problem> {
@@ -275,15 +277,14 @@ impl<'a> PageContext<'a> {
             return Err(Problem::Refused(refusal));
         }
         let reason = "the service no longer lists its return address";
-        info!(request_id = call.request_id, session = %secret.sid(), reason, "hosted session ended");
+        info!(request_id = call.request_id(), session = %secret.sid(), reason, "hosted session ended");
         let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
-        let mut response = Self { texts, ..*self }.message(StatusCode::FORBIDDEN, texts.cannot_return());
-        response.headers.push(self.set_cookie(None, &session.request.returns_to));
-        Ok(response)
+        let page = Self { texts, ..*self }.message(StatusCode::FORBIDDEN, texts.cannot_return());
+        Ok(page.with(SET_COOKIE, self.set_cookie(None, &session.request.returns_to)))
     }
 
     /// Whether the browser already has the session of this address.
-    async fn has_session(&self, call: &Call<'_>, address: &SessionSecret) -> bool {
+    async fn has_session(&self, call: &Call, address: &SessionSecret) -> bool {
         let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
         match cookie.filter(|cookie| cookie.sid() == address.sid()) {
             Some(cookie) => self.sessions.by_cookie(&cookie).await.is_ok(),
@@ -339,7 +340,7 @@ impl<'a> PageContext<'a> {
         };
         let script = SCRIPT;
         let page = HostedPage { texts, brand, style, script, data, token, problem, buttons, view };
-        Response { status, ..rendered(&page, &policy) }
+        (status, rendered(&page, &policy)).into_response()
     }
 
     /// The channels that a person may choose: names for forms, `auto` for the service's first one, and labels.
@@ -374,8 +375,8 @@ const AUTO: &str = "auto";
 const ENDED: &str = "ended";
 
 /// Whether the service still lists where the session leads back to. The sessions of the default service are the demo's.
-fn may_return(call: &Call<'_>, service: &Service, session: &HostedSession) -> bool {
-    let is_demo = call.deps.simulates_all && service.id == ServiceId::DEFAULT;
+fn may_return(call: &Call, service: &Service, session: &HostedSession) -> bool {
+    let is_demo = call.app.settings.simulates_all && service.id == ServiceId::DEFAULT;
     is_demo || session.request.returns_to.is_listed(&service.settings)
 }
 
@@ -458,7 +459,7 @@ impl OpenSession<'_> {
     }
 
     /// Sends a code to the number of the form, or to that of the session.
-    async fn send(mut self, call: &Call<'_>, form: &[u8]) -> Result<Response, Problem> {
+    async fn send(mut self, call: &Call, form: &[u8]) -> Result<Response, Problem> {
         let context = self.context;
         let (sessions, texts) = (context.sessions, context.texts);
         let (text, region) =
@@ -507,7 +508,7 @@ impl OpenSession<'_> {
         }
         let refused = match outcome {
             Ok(verification) => {
-                debug!(request_id = call.request_id, %number, "hosted page: code sent");
+                debug!(request_id = call.request_id(), %number, "hosted page: code sent");
                 let channel = verification.channel;
                 let sent = sessions.sent(self.cookie, number, verification.sid, channel).await;
                 return self.after(sent);
@@ -530,7 +531,7 @@ impl OpenSession<'_> {
             // A client that tries numbers out must not learn why one is refused.
             refused => {
                 let (_, reason) = Error::from(refused).status_and_message((context.v2.now)());
-                info!(request_id = call.request_id, %number, %reason, "hosted page: no code sent");
+                info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
                 (StatusCode::FORBIDDEN, texts.cannot_send())
             }
         };
@@ -549,7 +550,7 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    async fn check(mut self, call: &Call<'_>, code: &str) -> Result<Response, Problem> {
+    async fn check(mut self, call: &Call, code: &str) -> Result<Response, Problem> {
         let (sessions, texts) = (self.context.sessions, self.context.texts);
         if self.session.is_approved() {
             return self.approve(None).await;
@@ -598,9 +599,8 @@ impl OpenSession<'_> {
     async fn cancel(&self) -> Result<Response, Problem> {
         match self.context.sessions.end(self.cookie).await {
             Ok(()) => {
-                let mut response = self.leave(("error", "canceled"));
-                response.headers.push(self.context.set_cookie(None, &self.session.request.returns_to));
-                Ok(response)
+                let cookie = self.context.set_cookie(None, &self.session.request.returns_to);
+                Ok(self.leave(("error", "canceled")).with(SET_COOKIE, cookie))
             }
             Err(denied) => self.denied(denied),
         }
@@ -636,17 +636,17 @@ impl OpenSession<'_> {
 }
 
 /// `GET /verify.js`: shows the page in a frame or a window of another site.
-pub fn widget(_: &Call<'_>) -> Response {
+async fn widget() -> Response {
     let headers = [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=3600")];
-    Response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned())
+    response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned())
 }
 
 /// The demo: a button, and the page of an application, which redeems the code. Only where every message goes to the
 /// simulator.
-pub async fn demo(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let context = PageContext::of(call)?;
-    check_demo(call, context.v2)?;
-    let query = call.head.uri.query().unwrap_or_default().as_bytes();
+async fn demo(call: Call) -> Result<Response, Problem> {
+    let context = PageContext::of(&call)?;
+    check_demo(&call, context.v2)?;
+    let query = call.query().as_bytes();
     let code = field(query, "code");
     if query.is_empty() {
         let view = View::Start { address: "/verify/demo".to_owned() };
@@ -663,13 +663,13 @@ pub async fn demo(call: &mut Call<'_>) -> Result<Response, Problem> {
 }
 
 /// `POST /verify/demo`: makes a session and leads to its page.
-pub async fn begin_demo(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let context = PageContext::of(call)?;
-    check_demo(call, context.v2)?;
-    if !request::is_own_form(call.head) {
+async fn begin_demo(call: Call) -> Result<Response, Problem> {
+    let context = PageContext::of(&call)?;
+    check_demo(&call, context.v2)?;
+    if !request::is_own_form(&call.head) {
         return Err(Problem::CrossSite);
     }
-    let base = context.v2.base.of(call.head);
+    let base = context.v2.base.of(&call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
     let returns_to = ReturnTarget::Url { url, state: None };
     let request =
@@ -680,16 +680,16 @@ pub async fn begin_demo(call: &mut Call<'_>) -> Result<Response, Problem> {
 }
 
 /// The demo exists under the conditions of the inbox's form.
-fn check_demo(call: &Call<'_>, v2: &V2) -> Result<(), Problem> {
-    if !call.deps.simulates_all {
+fn check_demo(call: &Call, v2: &V2) -> Result<(), Problem> {
+    if !call.app.settings.simulates_all {
         return Err(Problem::NotFound);
     }
-    v2.admit_compatible(call.head, call.deps.host_name.as_deref())
+    v2.admit_compatible(&call.head, call.app.settings.host_name.as_deref())
 }
 
 /// The IP address of the person; `None` behind a proxy that does not report it.
-fn address_of(call: &Call<'_>) -> Option<IpAddr> {
-    let is_proxy = call.peer.is_loopback() || call.deps.proxies.trusts(call.peer);
+fn address_of(call: &Call) -> Option<IpAddr> {
+    let is_proxy = call.peer.is_loopback() || call.app.settings.proxies.trusts(call.peer);
     call.client.or((!is_proxy).then_some(call.peer))
 }
 
@@ -700,12 +700,12 @@ fn field(form: &[u8], name: &str) -> Zeroizing<String> {
 }
 
 /// The tags of `Accept-Language`, in their order: browsers put the preferred one first.
-fn accepted<'a>(call: &Call<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
+fn accepted<'a>(call: &'a Call) -> impl Iterator<Item = &'a str> + use<'a> {
     let header = request::only(&call.head.headers, &ACCEPT_LANGUAGE).unwrap_or_default();
     header.split(',').take(10).map(|range| range.split(';').next().unwrap_or_default().trim())
 }
 
-fn languages<'a>(call: &Call<'a>) -> impl Iterator<Item = Locale> + use<'a> {
+fn languages<'a>(call: &'a Call) -> impl Iterator<Item = Locale> + use<'a> {
     accepted(call).filter_map(Locale::parse)
 }
 
@@ -720,13 +720,11 @@ static COUNTRIES: LazyLock<Vec<(Region, i32)>> = LazyLock::new(|| {
 fn rendered(page: &HostedPage<'_>, policy: &str) -> Response {
     const HEADERS: [(&str, &str); 2] =
         [("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")];
-    // A template of texts does not fail.
-    let mut response =
-        Response::page("text/html; charset=utf-8", &HEADERS, page.render().unwrap_or_default());
     // Every address in it was parsed.
     let policy = HeaderValue::from_str(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-    response.headers.push((HeaderName::from_static("content-security-policy"), policy));
-    response
+    // A template of texts does not fail.
+    let html = page.render().unwrap_or_default();
+    response::page("text/html; charset=utf-8", &HEADERS, html).with(CONTENT_SECURITY_POLICY, policy)
 }
 
 /// The origin of pages that may show this one in a frame, for a content security policy.
@@ -768,6 +766,23 @@ fn text_color_on(color: &str) -> &'static str {
     let luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
     let on_white = 1.05 / (luminance + 0.05);
     if on_white >= (luminance + 0.05) / 0.05 { "#fff" } else { "#000" }
+}
+
+pub fn routes() -> ApiRouter {
+    let at = |step| move |call: Call| answer(call, step);
+    let page = Operation::page;
+    ApiRouter::of(GROUP)
+        .get("/verify", at(HostedStep::Page), page())
+        .get("/verify.js", widget, page())
+        .get("/verify/{Token}", at(HostedStep::Address), page())
+        .post("/verify/{Token}", at(HostedStep::Address), page())
+        .post("/verify/send", at(HostedStep::Send), page())
+        .post("/verify/check", at(HostedStep::Check), page())
+        .post("/verify/resend", at(HostedStep::Send), page())
+        .post("/verify/change", at(HostedStep::Change), page())
+        .post("/verify/cancel", at(HostedStep::Cancel), page())
+        .get("/verify/demo", demo, page())
+        .post("/verify/demo", begin_demo, page())
 }
 
 #[cfg(test)]

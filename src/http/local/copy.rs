@@ -1,6 +1,5 @@
 //! `GET /local/Copy`: a copy of every record.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,20 +45,13 @@ pub enum CopyNews {
 
 /// The body of the answer before it is made. The store makes the copy in a file; from then on nothing waits for the client
 /// but its connection.
-#[derive(Clone)]
 pub struct Copying {
     pub(super) store: Arc<dyn Store>,
     /// Where the file is made.
     pub(super) directory: PathBuf,
     /// The moment of the copy by the server's time.
     pub(super) at: Timestamp,
-    pub(super) permit: Arc<OwnedSemaphorePermit>,
-}
-
-impl fmt::Debug for Copying {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copying").finish_non_exhaustive()
-    }
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 enum Stage {

@@ -4,91 +4,66 @@
 pub mod answers;
 mod copy;
 mod keys;
+pub mod state;
 
+use super::api::context::Request;
+use super::route::{Access, ApiGroup, ApiRouter, Operation};
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hyper::StatusCode;
-use serde_json::json;
-use tokio::sync::Semaphore;
-
-use super::response::Response;
-use super::service::Call;
-use super::v2::params::Parameter as _;
-use super::v2::webhooks::WebhookView;
-use super::v2::{Error, Request};
+use super::api::error::Error;
+use super::api::params::Parameter as _;
+use super::api::webhooks::WebhookView;
+use super::call::Call;
+use super::response;
 use crate::delivery::Trial;
-use crate::delivery::attempts::{AttemptQuery, Attempts, StatusFilter};
-use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use crate::delivery::attempts::{AttemptQuery, StatusFilter};
+use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::node::{AccountFile, Running};
 use crate::registry::{RegistryError, Service};
-use crate::store::Store;
-use crate::verification::verify::{CarryCode, Erasure, NumberStatus, Verifying};
+use crate::verification::verify::{CarryCode, Erasure, NumberStatus};
 
-use answers::{
+use self::answers::{
     Erased, GuardItems, KeyList, KnownNumber, Message, Messages, NumberAnswer, ServerAnswer, ServiceNames,
     ServiceSid, Total, Totals, Tried, Unlocked, Webhooks,
 };
-
-pub use copy::{CopyNews, Copying};
+use self::copy::Copying;
+use self::state::Local;
+pub use copy::CopyNews;
 pub use keys::Keys;
-
-/// What these routes need beside the dependencies of `/v2`.
-pub struct Local {
-    attempts: Attempts,
-    store: Arc<dyn Store>,
-    account: AccountFile,
-    verifying: Verifying,
-    /// Those that are configured.
-    gateways: Vec<GatewayName>,
-    /// One copy at a time: each takes disk space until its client has read it.
-    copies: Arc<Semaphore>,
-}
-
-impl Local {
-    /// The parts of a process that serve these routes.
-    pub fn of(running: &Running) -> Self {
-        Self {
-            attempts: running.verifier.attempts().clone(),
-            store: Arc::clone(&running.store),
-            account: running.account.clone(),
-            verifying: running.verifying.clone(),
-            gateways: running.delivery.names().collect(),
-            copies: Arc::new(Semaphore::new(1)),
-        }
-    }
-}
 
 /// `GET /local/Server`: which server this is, the time by which it decides, and whether the compatible routes need a
 /// credential. A node that stands by knows neither of the last two.
-pub fn server(call: &Call<'_>) -> Response {
-    let time = call.deps.v2.get().map(|v2| (v2.now)());
-    let needs_key = call.deps.v2.get().map(|v2| v2.registry.compatible_routes_need_key());
+async fn server(call: Call) -> Json<ServerAnswer> {
+    let time = call.app.v2().map(|v2| (v2.now)());
+    let needs_key = call.app.v2().map(|v2| v2.registry.compatible_routes_need_key());
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Response::ok(&ServerAnswer { version, time, compatible_routes_need_key: needs_key })
+    Json(ServerAnswer { version, time, compatible_routes_need_key: needs_key })
 }
 
 /// `GET /local/Messages`: the newest first.
-pub async fn messages(request: &Request<'_>) -> Result<Response, Error> {
-    let found = local(request)?.attempts.list(&query(request)?).await.map_err(Error::from)?;
-    let messages = found.records.iter().map(Message::from).collect();
-    Ok(Response::ok(&Messages { messages }))
+pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
+    let found = local(&request)?.attempts.list(&query(&request)?).await.map_err(Error::from)?;
+    Ok(Json(Messages { messages: found.records.iter().map(Message::from).collect() }))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
-pub async fn totals(request: &Request<'_>) -> Result<Response, Error> {
-    let totals = local(request)?.attempts.totals(&query(request)?).await.map_err(Error::from)?;
+pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
+    let totals = local(&request)?.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
     let total = |(by, value, messages): (&str, &str, _)| Total {
         by: by.to_owned(),
         value: value.to_owned(),
         messages,
     };
-    Ok(Response::ok(&Totals { totals: totals.rows().map(total).collect() }))
+    Ok(Json(Totals { totals: totals.rows().map(total).collect() }))
 }
 
-fn query(request: &Request<'_>) -> Result<AttemptQuery, Error> {
+fn query(request: &Request) -> Result<AttemptQuery, Error> {
     let fields = &request.fields;
     Ok(AttemptQuery {
         to: PhoneNumber::find(fields, "Number")?,
@@ -102,9 +77,9 @@ fn query(request: &Request<'_>) -> Result<AttemptQuery, Error> {
 
 /// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. `error` says why
 /// the gateway did not accept it.
-pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let name = request.param("Name")?;
-    let known = local(request)?.gateways.iter().copied().find(|known| known.as_str() == name);
+    let known = local(&request)?.gateways.iter().copied().find(|known| known.as_str() == name);
     let gateway = known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?;
     let trial = Trial { gateway, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
@@ -122,27 +97,28 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
     if let Some(error) = trial.error.get() {
-        return Ok(Response::ok(&Tried { to: to.e164(), channel: None, error: Some(error.clone()) }));
+        let tried = Tried { to: to.e164(), channel: None, error: Some(error.clone()) };
+        return Ok((StatusCode::OK, Json(tried)));
     }
     let message = carried?;
     let channel = Some(message.channel.as_str().to_owned());
-    Ok(Response::created(&Tried { to: message.to.e164(), channel, error: None }))
+    Ok((StatusCode::CREATED, Json(Tried { to: message.to.e164(), channel, error: None })))
 }
 
 /// `GET /local/Numbers/{To}`.
-pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
-    let (number, (service, name)) = (number(request)?, service_or_default(request)?);
-    let verifying = &local(request)?.verifying;
+pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
+    let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
+    let verifying = &local(&request)?.verifying;
     let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number)).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
     let number_text = number.e164();
-    Ok(Response::ok(&match status {
+    Ok(Json(match status {
         None => NumberAnswer::Unknown {
             number: number_text,
             service: name,
             known: false,
             refusals,
-            services_with_messages: services_with_messages(request, number).await?,
+            services_with_messages: services_with_messages(&request, number).await?,
         },
         Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => {
             NumberAnswer::Known(Box::new(KnownNumber {
@@ -160,27 +136,24 @@ pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
 }
 
 /// The names of the services with the latest messages to a number.
-async fn services_with_messages(
-    request: &Request<'_>,
-    number: PhoneNumber,
-) -> Result<BTreeSet<String>, Error> {
+async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
     let found = local(request)?.attempts.list(&query).await.map_err(Error::from)?;
     Ok(found.records.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
-pub async fn unlock(request: &Request<'_>) -> Result<Response, Error> {
-    let (number, (service, name)) = (number(request)?, service_or_default(request)?);
+pub async fn unlock(request: Request) -> Result<impl IntoResponse, Error> {
+    let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let cleared =
-        local(request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
-    Ok(Response::ok(&Unlocked { number: number.e164(), service: name, was: cleared }))
+        local(&request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
+    Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared }))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
-pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
-    let (number, verifying, by) = (number(request)?, &local(request)?.verifying, request.author());
-    let erased = match service(request)? {
+pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
+    let (number, verifying, by) = (number(&request)?, &local(&request)?.verifying, request.author());
+    let erased = match service(&request)? {
         Some(only) => {
             let erased = verifying.erase(only.id, number, by).await.map_err(RegistryError::from)?;
             (usize::from(erased.has_erased), erased)
@@ -188,12 +161,12 @@ pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
         None => verifying.erase_everywhere(number, by).await?,
     };
     let (services, Erasure { has_erased, locked_until }) = erased;
-    Ok(Response::ok(&Erased { number: number.e164(), erased: has_erased, services, locked_until }))
+    Ok(Json(Erased { number: number.e164(), erased: has_erased, services, locked_until }))
 }
 
 /// `GET /local/Webhooks`: those of one service, or of all, with the names of their services.
-pub async fn webhooks(request: &Request<'_>) -> Result<Response, Error> {
-    let services = match service(request)? {
+pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
+    let services = match service(&request)? {
         Some(only) => vec![only],
         None => request.v2.registry.services(0, usize::MAX),
     };
@@ -205,96 +178,119 @@ pub async fn webhooks(request: &Request<'_>) -> Result<Response, Error> {
             webhooks.push(view);
         }
     }
-    Ok(Response::ok(&Webhooks { webhooks }))
+    Ok(Json(Webhooks { webhooks }))
 }
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
-pub async fn guard(request: &Request<'_>) -> Result<Response, Error> {
-    let guard = local(request)?.verifying.guard().ok_or(Error::NotFound)?;
-    let service = service(request)?.map(|service| service.id);
-    Ok(Response::ok(&GuardItems { items: guard.overview(service, limit(request)?, masked) }))
+pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
+    let guard = local(&request)?.verifying.guard().ok_or(Error::NotFound)?;
+    let service = service(&request)?.map(|service| service.id);
+    Ok(Json(GuardItems { items: guard.overview(service, limit(&request)?, masked) }))
 }
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
-pub async fn without_outcomes(request: &Request<'_>) -> Result<Response, Error> {
-    let services = local(request)?.verifying.without_outcomes().await.map_err(Error::from)?;
-    Ok(Response::ok(&ServiceNames { services }))
+pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Error> {
+    let services = local(&request)?.verifying.without_outcomes().await.map_err(Error::from)?;
+    Ok(Json(ServiceNames { services }))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
-pub async fn service_id(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.v2.registry.find_service(&request.param("Name")?).map_err(Error::invalid)?;
-    Ok(Response::ok(&ServiceSid { sid: service.sid.to_string() }))
+    Ok(Json(ServiceSid { sid: service.sid.to_string() }))
 }
 
 /// `GET /local/Keys`: the newest first, without their secrets.
-pub async fn list_keys(request: &Request<'_>) -> Result<Response, Error> {
-    let keys = keys(request)?.list(request.fields.text("Service")?.as_deref()).map_err(Error::invalid)?;
-    Ok(Response::ok(&KeyList { keys }))
+pub async fn list_keys(request: Request) -> Result<impl IntoResponse, Error> {
+    let keys = keys(&request)?.list(request.fields.text("Service")?.as_deref()).map_err(Error::invalid)?;
+    Ok(Json(KeyList { keys }))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.
-pub async fn create_key(request: &Request<'_>) -> Result<Response, Error> {
-    let (keys, fields) = (keys(request)?, &request.fields);
+pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
+    let (keys, fields) = (keys(&request)?, &request.fields);
     // An empty name is refused, and not taken for an absent one.
     let name = fields.given(&["Name"]).next().map(|(_, name)| name.to_owned());
     let made = keys.create(fields.text("Service")?, fields.texts("Scope")?, name).await;
-    Ok(Response::created(&made.map_err(Error::invalid)?))
+    Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
 }
 
 /// `DELETE /local/Keys/{Sid}`.
-pub async fn revoke_key(request: &Request<'_>) -> Result<Response, Error> {
-    Ok(Response::ok(&keys(request)?.revoke(&request.param("Sid")?).await.map_err(Error::invalid)?))
+pub async fn revoke_key(request: Request) -> Result<impl IntoResponse, Error> {
+    Ok(Json(keys(&request)?.revoke(&request.param("Sid")?).await.map_err(Error::invalid)?))
 }
 
 /// `POST /local/AuthToken`: replaces the account's auth token.
-pub async fn replace_token(request: &Request<'_>) -> Result<Response, Error> {
-    Ok(Response::created(&keys(request)?.replace_token().await.map_err(Error::invalid)?))
+pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error> {
+    Ok((StatusCode::CREATED, Json(keys(&request)?.replace_token().await.map_err(Error::invalid)?)))
 }
 
 /// `GET /local/Copy`.
-pub async fn copy(request: &Request<'_>) -> Result<Response, Error> {
-    let local = local(request)?;
+pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
+    let local = local(&request)?;
     let permit = Arc::clone(&local.copies)
         .try_acquire_owned()
         .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
     if local.store.sizes().is_none() {
         return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
     }
-    let mut response = Response::page("application/octet-stream", &[], String::new());
-    let store = Arc::clone(&local.store);
-    let (directory, at) = (local.account.data_dir().to_owned(), (request.v2.now)());
-    response.copying = Some(Copying { store, directory, at, permit: Arc::new(permit) });
-    Ok(Response { status: StatusCode::OK, ..response })
+    let (store, directory) = (Arc::clone(&local.store), local.account.data_dir().to_owned());
+    let copying = Copying { store, directory, at: (request.v2.now)(), permit };
+    Ok(response::page("application/octet-stream", &[], Body::new(copying.body())))
 }
 
-fn local<'a>(request: &Request<'a>) -> Result<&'a Local, Error> {
+fn local<'a>(request: &'a Request) -> Result<&'a Local, Error> {
     request.v2.local.as_ref().ok_or(Error::NotFound)
 }
 
-fn keys<'a>(request: &Request<'a>) -> Result<Keys<'a>, Error> {
+fn keys<'a>(request: &'a Request) -> Result<Keys<'a>, Error> {
     Ok(Keys { registry: request.registry(), account: &local(request)?.account })
 }
 
 /// The service that the parameter `Service` names; `None` without it.
-fn service(request: &Request<'_>) -> Result<Option<Arc<Service>>, Error> {
+fn service(request: &Request) -> Result<Option<Arc<Service>>, Error> {
     let Some(name) = request.fields.text("Service")? else { return Ok(None) };
     Ok(Some(request.v2.registry.find_service(&name).map_err(Error::invalid)?))
 }
 
 /// The same with the name that was given, or the service `default`.
-fn service_or_default(request: &Request<'_>) -> Result<(ServiceId, String), Error> {
+fn service_or_default(request: &Request) -> Result<(ServiceId, String), Error> {
     let name = request.fields.text("Service")?.unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
     let service = request.v2.registry.find_service(&name).map_err(Error::invalid)?;
     Ok((service.id, name))
 }
 
-fn number(request: &Request<'_>) -> Result<PhoneNumber, Error> {
+fn number(request: &Request) -> Result<PhoneNumber, Error> {
     PhoneNumber::parse(&request.param("To")?, None).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// The most items of a list; 100 without the parameter `Limit`.
-fn limit(request: &Request<'_>) -> Result<usize, Error> {
+fn limit(request: &Request) -> Result<usize, Error> {
     let limit = request.fields.parsed_scalar("Limit", "a whole number", |text| text.parse().ok())?;
     Ok(limit.unwrap_or(100))
+}
+
+/// The routes of the control socket, which no description has. Beside them it has all others.
+const GROUP: ApiGroup =
+    ApiGroup::twilio("The control socket", "For the command line.", Access::Account("the control socket"));
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/local/Server", server, Operation::page())
+        .get("/local/Services/{Name}", service_id, Operation::page())
+        .get("/local/Messages", messages, Operation::page())
+        .get("/local/Messages/Totals", totals, Operation::page())
+        .post("/local/Gateways/{Name}/Messages", try_gateway, Operation::page())
+        .get("/local/Numbers/{To}", status, Operation::page())
+        .delete("/local/Numbers/{To}", erase, Operation::page())
+        .delete("/local/Numbers/{To}/Lockout", unlock, Operation::page())
+        .get("/local/Guard", guard, Operation::page())
+        .get("/local/WithoutOutcomes", without_outcomes, Operation::page())
+        .get("/local/Webhooks", webhooks, Operation::page())
+        .get("/local/Keys", list_keys, Operation::page())
+        .post("/local/Keys", create_key, Operation::page())
+        .delete("/local/Keys/{Sid}", revoke_key, Operation::page())
+        .post("/local/AuthToken", replace_token, Operation::page())
+        .get("/local/Copy", copy, Operation::page())
 }

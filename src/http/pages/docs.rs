@@ -2,19 +2,19 @@
 //! script: it works offline, with a keyboard alone, and read aloud.
 
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use askama::Template;
+use axum::response::Response;
 use serde_json::Value;
 
 use super::{Frame, Headers, html, html_headers};
+use crate::http::api::params::Param;
+use crate::http::call::Call;
 use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON};
 use crate::http::request;
-use crate::http::response::{Fixed, Response};
-use crate::http::route::{Access, ApiGroup, Route, Verb};
-use crate::http::routes::GROUPS;
-use crate::http::service::Call;
-use crate::http::v2::params::Param;
+use crate::http::response::Fixed;
+use crate::http::route::{Access, ApiGroup, Operation, Verb};
 
 /// The server of the calls on the page.
 const HERE: &str = "http://localhost:3000";
@@ -37,7 +37,7 @@ struct DocsGroup {
 
 /// A route, and what follows from its entry in the table.
 struct DocsRoute {
-    route: &'static Route,
+    route: &'static Operation,
     access: &'static str,
     /// Each with its place: `path`, `header`, `query` or `body`.
     params: Vec<(&'static str, Param)>,
@@ -50,54 +50,54 @@ struct DocsRoute {
 /// The headers of pages without a script, and with the form of the search.
 static HEADERS: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'self'; "));
 
-/// Without and with a link to the inbox.
-static PAGES: [LazyLock<Fixed>; 2] =
-    [LazyLock::new(|| Fixed::new(page(false))), LazyLock::new(|| Fixed::new(page(true)))];
-
 /// The routes that are found.
 #[derive(Template)]
 #[template(path = "docs_search.html")]
 struct SearchPage<'a> {
     frame: Frame,
     query: &'a str,
-    found: Vec<&'static Route>,
+    found: Vec<&'static Operation>,
 }
 
 /// The longest text that is searched for.
 const LONGEST_QUERY: usize = 100;
 
 /// The page for `GET /docs?q=`.
-pub fn docs_page(call: &Call<'_>) -> Response {
-    let has_inbox = call.deps.inbox.is_some();
-    let query = request::form_field(call.head.uri.query().unwrap_or_default().as_bytes(), "q");
+pub fn page(call: &Call, groups: &'static [(ApiGroup, Vec<Operation>)]) -> Response {
+    /// Without and with a link to the inbox.
+    static PAGES: [OnceLock<Fixed>; 2] = [const { OnceLock::new() }; 2];
+    let has_inbox = call.app.inbox.is_some();
+    let query = request::form_field(call.query().as_bytes(), "q");
     let query: String = query.unwrap_or_default().trim().chars().take(LONGEST_QUERY).collect();
     if query.is_empty() {
-        return PAGES[usize::from(has_inbox)].answer(&call.head.headers);
+        let page = PAGES[usize::from(has_inbox)].get_or_init(|| Fixed::new(whole(groups, has_inbox)));
+        return page.answer(&call.head.headers);
     }
-    let page = SearchPage { frame: Frame::new("/docs", has_inbox), query: &query, found: found(&query) };
-    html(&page, &HEADERS)
+    let found = found(groups, &query);
+    html(&SearchPage { frame: Frame::new("/docs", has_inbox), query: &query, found }, &HEADERS)
 }
 
-fn page(has_inbox: bool) -> Response {
-    let groups = GROUPS.into_iter().map(docs_group).filter(|group| !group.routes.is_empty()).collect();
+fn whole(groups: &'static [(ApiGroup, Vec<Operation>)], has_inbox: bool) -> Response {
+    let groups = groups.iter().map(|(group, routes)| docs_group(group, routes));
+    let groups = groups.filter(|group| !group.routes.is_empty()).collect();
     let frame = Frame::new("/docs", has_inbox);
     html(&DocsPage { frame, query: "", introduction: INTRODUCTION, access: ACCESS, groups }, &HEADERS)
 }
 
 /// The routes with every word of the query in their names, paths, parameters or descriptions.
-fn found(query: &str) -> Vec<&'static Route> {
-    static TEXTS: LazyLock<Vec<(String, &'static Route)>> = LazyLock::new(|| {
-        let routes =
-            GROUPS.into_iter().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
+fn found(groups: &'static [(ApiGroup, Vec<Operation>)], query: &str) -> Vec<&'static Operation> {
+    static TEXTS: OnceLock<Vec<(String, &'static Operation)>> = OnceLock::new();
+    let texts = TEXTS.get_or_init(|| {
+        let routes = groups.iter().flat_map(|(group, routes)| routes.iter().map(move |route| (group, route)));
         let routes = routes.filter(|(_, route)| route.is_described());
         routes.map(|(group, route)| (searched(group, route), route)).collect()
     });
     let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
     let has_all = |text: &str| words.iter().all(|word| text.contains(word.as_str()));
-    TEXTS.iter().filter(|(text, _)| has_all(text)).map(|(_, route)| *route).collect()
+    texts.iter().filter(|(text, _)| has_all(text)).map(|(_, route)| *route).collect()
 }
 
-fn searched(group: &ApiGroup, route: &Route) -> String {
+fn searched(group: &ApiGroup, route: &Operation) -> String {
     let mut text = [group.name, route.verb.as_str(), route.path, route.summary, route.about].join("\n");
     for param in route.params().into_iter().chain((route.headers)()) {
         text = [text, param.name, param.about].join("\n");
@@ -105,13 +105,13 @@ fn searched(group: &ApiGroup, route: &Route) -> String {
     text.to_lowercase()
 }
 
-fn docs_group(group: &'static ApiGroup) -> DocsGroup {
-    let routes = group.routes.iter().filter(|route| route.is_described());
+fn docs_group(group: &'static ApiGroup, routes: &'static [Operation]) -> DocsGroup {
+    let routes = routes.iter().filter(|route| route.is_described());
     let routes = routes.map(|route| docs_route(group, route)).collect();
     DocsGroup { group, anchor: group.name.to_lowercase().replace(' ', "-"), routes }
 }
 
-fn docs_route(group: &ApiGroup, route: &'static Route) -> DocsRoute {
+fn docs_route(group: &ApiGroup, route: &'static Operation) -> DocsRoute {
     let place = if route.verb == Verb::Get { "query" } else { "body" };
     let places =
         [("path", openapi::path_params(route)), ("header", (route.headers)()), (place, route.params())];
@@ -137,7 +137,7 @@ fn docs_route(group: &ApiGroup, route: &'static Route) -> DocsRoute {
 }
 
 /// A call that a person can try.
-fn curl(group: &ApiGroup, route: &Route) -> String {
+fn curl(group: &ApiGroup, route: &Operation) -> String {
     let mut call = String::from("curl ");
     if route.verb != Verb::Get {
         let _ = write!(call, "-X {} ", route.verb.as_str());
@@ -171,9 +171,12 @@ fn curl(group: &ApiGroup, route: &Route) -> String {
 mod tests {
     use super::*;
     use crate::http::pages::csp_hash;
+    use crate::http::response;
+    use crate::http::routes::GROUPS;
 
     fn page() -> String {
-        String::from_utf8(super::page(true).body.to_vec()).expect("UTF-8")
+        let page = response::whole(super::whole(&GROUPS, true).into_body()).expect("no stream");
+        String::from_utf8(page.to_vec()).expect("UTF-8")
     }
 
     #[test]
@@ -196,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_search_finds_routes_by_every_word_of_it() {
-        let ids = |query| found(query).into_iter().map(|route| route.id).collect::<Vec<_>>();
+        let ids = |query| found(&GROUPS, query).into_iter().map(|route| route.id).collect::<Vec<_>>();
         assert_eq!(ids("FailedOnly replay"), ["CreateReplay"]);
         assert_eq!(ids("bucket DELETE"), ["DeleteBucket"]);
         assert!(ids("nothing-like-this").is_empty() && ids("verification").len() > 5);

@@ -2,19 +2,21 @@
 //! its form sends a code and checks it, through the same service as `/api`.
 
 use askama::Template;
+use axum::response::Response;
 use hyper::StatusCode;
-use hyper::header::HOST;
+use hyper::http::uri::Authority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, LIVE_HEADERS, html, is_part, redirect, words_for_number};
 use crate::domain::{Code, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
+use crate::http::api::params::{Param, Text};
+use crate::http::call::Call;
 use crate::http::compatible;
 use crate::http::request;
-use crate::http::response::{ErrorFormat, Problem, Response};
-use crate::http::service::Call;
-use crate::http::v2::params::{Param, Text};
+use crate::http::response::{self, ErrorFormat, Problem};
+use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
 use crate::registry::{Registry, Scope};
 use crate::verification::numbers::{Check, NumberKey, Refusal};
 
@@ -57,13 +59,13 @@ struct InboxPage<'a> {
 }
 
 /// `GET /inbox?q=`.
-pub fn page(call: &Call<'_>) -> Result<Response, Problem> {
-    shown(call, |view| view.page(call.head.uri.query(), None))
+async fn page(call: Call) -> Result<Response, Problem> {
+    shown(&call, |view| view.page(call.head.uri.query(), None))
 }
 
 /// `GET /inbox/messages?to=`.
-pub fn messages(call: &Call<'_>) -> Result<Response, Problem> {
-    shown(call, |view| view.json(call.head.uri.query()))
+async fn messages(call: Call) -> Result<Response, Problem> {
+    shown(&call, |view| view.json(call.head.uri.query()))
 }
 
 /// The filter of `/inbox/messages`.
@@ -72,34 +74,36 @@ pub fn describe() -> Vec<Param> {
 }
 
 /// `GET /inbox/events`.
-pub fn events(call: &Call<'_>) -> Result<Response, Problem> {
-    call.deps.event_streams.open(simulator(call)?.changes())
+async fn events(call: Call) -> Result<Response, Problem> {
+    let stop = call.exchange.stop.child_token();
+    call.app.event_streams.open(simulator(&call)?.changes(), stop)
 }
 
 /// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
-pub fn unknown(call: &Call<'_>) -> Result<Response, Problem> {
-    simulator(call).and(Err(Problem::NotFound))
+async fn unknown(call: Call) -> Result<Response, Problem> {
+    simulator(&call)?;
+    Err(Problem::NotFound)
 }
 
 /// `POST /inbox`: sends a code to `number`, or checks its `code`.
-pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let deps = call.deps;
-    if !deps.simulates_all {
+async fn act(call: Call) -> Result<Response, Problem> {
+    let app = &call.app;
+    if !app.settings.simulates_all {
         return Err(Problem::NotFound);
     }
-    if !request::is_own_form(call.head) {
+    if !request::is_own_form(&call.head) {
         return Err(Problem::CrossSite);
     }
-    simulator(call)?;
-    if let Some(v2) = deps.v2.get() {
-        v2.admit_compatible(call.head, deps.host_name.as_deref())?;
+    simulator(&call)?;
+    if let Some(v2) = app.v2() {
+        v2.admit_compatible(&call.head, app.settings.host_name.as_deref())?;
     }
     let body = call.read_body().await?;
     let field = |name| request::form_field(&body, name).unwrap_or_default();
     let (text, is_check) = (field("number"), field("action") == "check");
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
-    let answer = match PhoneNumber::parse(&text, deps.default_region) {
-        Err(error) => Response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
+    let answer = match PhoneNumber::parse(&text, app.settings.default_region) {
+        Err(error) => response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
             let code = Code::submitted(&field("code"), call.code_length());
@@ -111,13 +115,15 @@ pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
             call.send(send).await.map_or_else(refused, |reply| compatible::tutorial_send(&reply))
         }
     };
-    if answer.status.is_success() {
+    if answer.status().is_success() {
         return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
     }
-    let Words { message } = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let page = shown(call, |view| view.page(None, Some((&text, &message))))?;
-    let headers = [page.headers, answer.headers].concat();
-    Ok(Response { body: page.body, content_type: page.content_type, headers, ..answer })
+    let (mut head, body) = answer.into_parts();
+    let body = response::whole(body).unwrap_or_default();
+    let Words { message } = serde_json::from_slice(&body).unwrap_or_default();
+    let page = shown(&call, |view| view.page(None, Some((&text, &message))))?;
+    head.headers.extend(page.headers().clone());
+    Ok(Response::from_parts(head, page.into_body()))
 }
 
 /// The answer of the tutorial's routes, which is in words for people.
@@ -127,35 +133,36 @@ struct Words {
 }
 
 /// The simulator, for a request that may see codes: no page of another site may.
-fn simulator<'a>(call: &Call<'a>) -> Result<&'a Simulator, Problem> {
-    let deps = call.deps;
-    let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
-    if deps.inbox_needs_credentials {
-        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(call.head, &[Scope::Admin])?;
+fn simulator<'a>(call: &'a Call) -> Result<&'a Simulator, Problem> {
+    let app = &call.app;
+    let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
+    if app.settings.inbox_needs_credentials {
+        let v2 = app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
+        v2.admit(&call.head, &[Scope::Admin])?;
     }
-    let is_ours = request::names_this_server(call.head, deps.host_name.as_deref());
+    let is_ours = request::names_this_server(&call.head, app.settings.host_name.as_deref());
     if is_ours { Ok(simulator) } else { Err(Problem::ForeignHost) }
 }
 
-fn shown(call: &Call<'_>, show: impl FnOnce(&InboxView<'_>) -> Response) -> Result<Response, Problem> {
-    let (deps, simulator) = (call.deps, simulator(call)?);
-    let registry = deps.v2.get().map(|v2| &v2.registry);
+fn shown(call: &Call, show: impl FnOnce(&InboxView<'_>) -> Response) -> Result<Response, Problem> {
+    let (app, simulator) = (&call.app, simulator(call)?);
+    let registry = app.v2().map(|v2| &v2.registry);
     let service_name = |id: ServiceId| {
         let title = registry.and_then(|registry| Some(registry.title(&*registry.service_by_id(id)?)));
         title.unwrap_or_else(|| "removed".to_owned())
     };
     let needs_key = registry.is_some_and(Registry::compatible_routes_need_key);
-    let host = request::only(&call.head.headers, &HOST).unwrap_or("localhost:3000");
-    let origin = format!("{}://{host}", if deps.tls.is_some() { "https" } else { "http" });
+    let host = request::host_of(&call.head);
+    let host = host.as_ref().map_or("localhost:3000", Authority::as_str);
+    let origin = format!("{}://{host}", if app.tls.is_some() { "https" } else { "http" });
     Ok(show(&InboxView {
         simulator,
-        default_region: deps.default_region,
-        is_only: deps.simulates_all,
+        default_region: app.settings.default_region,
+        is_only: app.settings.simulates_all,
         service_name: &service_name,
         origin: &origin,
         credentials: if needs_key { "-u KEY:SECRET " } else { "" },
-        is_part: is_part(call.head),
+        is_part: is_part(&call.head),
     }))
 }
 
@@ -198,7 +205,7 @@ impl InboxView<'_> {
         let to = field(query, "to").map(|text| PhoneNumber::parse(&text, self.default_region));
         let to = match to.transpose() {
             Ok(to) => to,
-            Err(error) => return Response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
+            Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
         };
         let (now, messages) = (self.simulator.now(), self.simulator.messages(to, SHOWN));
         let inbox = Inbox {
@@ -207,7 +214,7 @@ impl InboxView<'_> {
         };
         // Neither a key that is no text nor a failing writer is possible here.
         let body = serde_json::to_string(&inbox).unwrap_or_default();
-        Response::page("application/json", &JSON_HEADERS, body)
+        response::page("application/json", &JSON_HEADERS, body)
     }
 
     /// Says whether messages leave this machine.
@@ -326,4 +333,27 @@ impl Search {
         let texts = [text.as_str(), service, channel, status];
         by_digits || texts.iter().any(|text| text.to_lowercase().contains(&self.text))
     }
+}
+
+const GROUP: ApiGroup = ApiGroup {
+    is_closed_to_pages: true,
+    is_served: |app| app.inbox.is_some(),
+    ..ApiGroup::open(
+        "The simulator",
+        "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
+         reach the server it requires the account's credentials or a key for all services with the scope admin.",
+    )
+};
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/inbox/messages", messages,
+            Operation::new("InboxMessages", "Read the simulator's inbox", Success::one::<Inbox>())
+                .reads(describe).others(&[400, 401, 403, 404, 503]))
+        .get("/inbox", page, Operation::page())
+        .post("/inbox", act, Operation::page())
+        .get("/inbox/", page, Operation::page())
+        .get("/inbox/events", events, Operation::page())
+        .get("/inbox/{*Path}", unknown, Operation::page())
 }

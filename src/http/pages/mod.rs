@@ -1,12 +1,13 @@
 //! The pages that the server shows to people, built into the program.
 
-mod docs;
+pub mod docs;
 pub mod inbox;
 
 use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use askama::Template;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,9 +16,8 @@ use hyper::header::{HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
-pub use docs::docs_page;
-
-use super::response::Response;
+use super::response::{self, ResponseExt as _};
+use super::route::ApiGroup;
 use crate::domain::{NumberError, PhoneNumber};
 
 /// The style sheet of every page.
@@ -46,20 +46,20 @@ pub type Headers = [(&'static str, &'static str); 4];
 /// A page from its template, with the headers that `html_headers` made for it.
 pub fn html(template: &impl Template, headers: &Headers) -> Response {
     // A template of texts does not fail.
-    Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
+    response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
 }
 
 /// A page from a template that depends on no request: all answers with it share its memory.
 pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
     static PAGES: Mutex<BTreeSet<Bytes>> = Mutex::new(BTreeSet::new());
-    let mut page = html(template, headers);
+    let mut page = Bytes::from(template.render().unwrap_or_default());
     let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
-    match pages.get(&page.body) {
-        Some(known) => page.body = known.clone(),
-        None if pages.len() < MOST_SHARED => drop(pages.insert(page.body.clone())),
+    match pages.get(&page) {
+        Some(known) => page = known.clone(),
+        None if pages.len() < MOST_SHARED => drop(pages.insert(page.clone())),
         None => {}
     }
-    page
+    response::page("text/html; charset=utf-8", headers, page)
 }
 
 #[derive(Template)]
@@ -90,17 +90,15 @@ pub fn is_part(head: &Parts) -> bool {
 /// The answer to a browser at an unknown path.
 pub fn not_found(has_inbox: bool) -> Response {
     let page = html_shared(&NotFoundPage { frame: Frame::new("", has_inbox) }, &STYLE_ONLY);
-    Response { status: StatusCode::NOT_FOUND, ..page }
+    (StatusCode::NOT_FOUND, page).into_response()
 }
 
 /// Leads to another page of this server.
 pub fn redirect(address: &str) -> Response {
-    let mut response = Response::page("text/html; charset=utf-8", &[], String::new());
-    response.status = StatusCode::SEE_OTHER;
     // Our own addresses are ASCII.
     let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
-    response.headers.push((LOCATION, address));
-    response
+    let response = response::page("text/html; charset=utf-8", &[], String::new());
+    (StatusCode::SEE_OTHER, response.with(LOCATION, address)).into_response()
 }
 
 pub fn words_for_number(error: NumberError) -> String {
@@ -165,3 +163,9 @@ impl Frame {
         Self { style: STYLE, script: "", version: env!("CARGO_PKG_VERSION"), links, here }
     }
 }
+
+/// Pages for people, and what their forms and scripts lead to.
+pub const GROUP: ApiGroup = ApiGroup {
+    is_closed_to_pages: true,
+    ..ApiGroup::open("Pages", "The list of the routes. For a browser it is the start page.")
+};

@@ -6,8 +6,11 @@ use crate::support::prelude::*;
 const TWILIO: &str = "TwilioMessages";
 
 async fn with_breaker(open_for: u32) -> Several {
-    Several::with("Twilio;Http", [("bounds.breaker-failures", json!(3)), ("bounds.breaker-open-for", json!(open_for))])
-        .await
+    Several::with(
+        "Twilio;Http",
+        [("bounds.breaker-failures", json!(3)), ("bounds.breaker-open-for", json!(open_for))],
+    )
+    .await
 }
 
 /// The circuit of a gateway, from `data.gateways` of `/readyz`.

@@ -25,8 +25,11 @@ fn is_sent(rows: &[Value]) -> bool {
 impl Several {
     /// A server with these gateways and settings, every channel, an address for reports, and circuits that stay closed.
     async fn reachable<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        let common =
-            [("voice", json!(true)), ("public-url", json!(PUBLIC_URL)), ("bounds.breaker-failures", json!(100))];
+        let common = [
+            ("voice", json!(true)),
+            ("public-url", json!(PUBLIC_URL)),
+            ("bounds.breaker-failures", json!(100)),
+        ];
         Self::of(gateways, |_, setup| {
             let setup = setup.env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
             common.into_iter().chain(settings).fold(setup, |setup, (key, value)| setup.config(key, value))

@@ -34,7 +34,8 @@ async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u
 
 #[tokio::test]
 async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
-    let settings = Setup::new().config("max-connections", json!(4)).config("bounds.body-timeout", json!(2_000));
+    let settings =
+        Setup::new().config("max-connections", json!(4)).config("bounds.body-timeout", json!(2_000));
     let (world, authority) = over_tls(settings).await;
     let (number, code) = world.number_with_code().await;
     let mut attacker = encrypted(&world.server, authority.client(&["h2"])).await;

@@ -2,20 +2,21 @@
 //! pumping guard refuses no message. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers that are
 //! never sent anything, with a known code.
 
+use super::context::{Given, Request};
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyper::StatusCode;
-
-use super::context::Request;
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Id, Note, Parameters as _, Pattern, SafeNumberSid, ServiceSid, TemplateSid, TestCode,
     Url, parameters, view,
 };
 use crate::domain::{Channel, PhoneNumber, Sid, Timestamp};
-use crate::http::response::Response;
-use crate::registry::{self, Template, Translation};
+use crate::registry::{self, Scope, Template, Translation};
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -116,41 +117,43 @@ view! {
 
 /// `GET` of the templates: all, or those with this friendly name.
 pub async fn list_templates(
-    request: &Request<'_>,
-    TemplateFilters { name }: TemplateFilters,
-) -> Result<Response, Error> {
+    Given(request, TemplateFilters { name }): Given<TemplateFilters>,
+) -> Result<impl IntoResponse, Error> {
     let page = request.page()?;
     let mut templates = request.v2.registry.templates();
     templates.retain(|template| name.as_ref().is_none_or(|name| *name == template.friendly_name));
     let frame = request.frame();
     let listed = page.of(templates.iter().skip(page.skip()), |template| TemplateView::new(&frame, template));
-    Ok(request.page_response("templates", listed, TemplateFilters::NAMES))
+    Ok(Json(request.page_object("templates", listed, TemplateFilters::NAMES)))
 }
 
 pub async fn create_safe_number(
-    request: &Request<'_>,
-    SafeNumber { number }: SafeNumber,
-) -> Result<Response, Error> {
+    Given(request, SafeNumber { number }): Given<SafeNumber>,
+) -> Result<impl IntoResponse, Error> {
     let made = request.registry().add_safe_number(number).await?;
-    Ok(safe_number(request, StatusCode::CREATED, made))
+    Ok(safe_number(&request, StatusCode::CREATED, made))
 }
 
-pub async fn fetch_safe_number(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn fetch_safe_number(request: Request) -> Result<impl IntoResponse, Error> {
     let found = request.v2.registry.safe_number(request.number("PhoneNumber")?)?;
-    Ok(safe_number(request, StatusCode::OK, found))
+    Ok(safe_number(&request, StatusCode::OK, found))
 }
 
-pub async fn delete_safe_number(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete_safe_number(request: Request) -> Result<impl IntoResponse, Error> {
     let number = request.number("PhoneNumber")?;
     request.registry().remove_safe_number(number).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn safe_number(request: &Request<'_>, status: StatusCode, safe: registry::SafeNumber) -> Response {
-    Response::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
+fn safe_number(
+    request: &Request,
+    status: StatusCode,
+    safe: registry::SafeNumber,
+) -> (StatusCode, Json<SafeNumberView>) {
+    (status, Json(SafeNumberView::new(&request.frame(), safe.sid, safe.number)))
 }
 
-pub async fn list_test_numbers(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn list_test_numbers(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
         TestNumberView::new(frame, service.sid, number)
@@ -158,7 +161,9 @@ pub async fn list_test_numbers(request: &Request<'_>) -> Result<Response, Error>
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(request: &Request<'_>, params: TestNumber) -> Result<Response, Error> {
+pub async fn create_test_number(
+    Given(request, params): Given<TestNumber>,
+) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
     let TestNumber { pattern, code, expires, force } = params;
     let force = force.unwrap_or(false);
@@ -169,13 +174,52 @@ pub async fn create_test_number(request: &Request<'_>, params: TestNumber) -> Re
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
     let made = request.registry().put_test_number(service, number).await?;
-    Ok(Response::created(&TestNumberView::new(&request.frame(), service, &made)))
+    Ok((StatusCode::CREATED, Json(TestNumberView::new(&request.frame(), service, &made))))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete_test_number(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
-    let pattern = request.param("Pattern")?.into_owned();
+    let pattern = request.param("Pattern")?.to_owned();
     request.registry().delete_test_number(service, pattern).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
+}
+
+const TEST_NUMBERS: ApiGroup = ApiGroup::twilio(
+    "Test numbers",
+    "Numbers that receive no message and have a known code. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+);
+
+const ACCOUNT: ApiGroup = ApiGroup::twilio(
+    "Templates and the safe list",
+    "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for the account itself.",
+    Access::Account("the safe list"),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(TEST_NUMBERS)
+        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number,
+            Operation::new("CreateTestNumber", "Create a test number", Success::made::<TestNumberView>())
+                .about("Replaces a test number with the same pattern. The server refuses a pattern that \
+                        could match a real subscriber's number, unless Force is true.").others(&[404, 409]))
+        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers,
+            Operation::new("ListTestNumber", "List test numbers", Success::list::<TestNumberView>("test_numbers"))
+                .others(&[404]))
+        .delete("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number,
+            Operation::new("DeleteTestNumber", "Delete a test number", Success::GONE).others(&[404, 409]))
+        .merge(ApiRouter::of(ACCOUNT)
+        .get("/v2/Templates", list_templates,
+            Operation::new("ListVerificationTemplate", "List templates", Success::list::<TemplateView>("templates"))
+                .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
+        .post("/v2/SafeList/Numbers", create_safe_number,
+            Operation::new("CreateSafelist", "Add a number to the safe list", Success::made::<SafeNumberView>())
+                .others(&[409]))
+        .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number,
+            Operation::new("FetchSafelist", "Fetch a number of the safe list", Success::one::<SafeNumberView>())
+                .others(&[404]))
+        .delete("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number,
+            Operation::new("DeleteSafelist", "Remove a number from the safe list", Success::GONE)
+                .others(&[404])))
 }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::error::{Cause, Error};
-use super::params::{Fields, JSON, Parameter};
+use super::fields::JSON;
+pub(in crate::http) use super::fields::parameters;
+pub use super::fields::{Fields, Param, Parameter, Parameters, accepted};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
     Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
@@ -335,12 +337,34 @@ impl From<Timestamp> for Date {
 #[schemars(extend("format" = "uri"))]
 pub struct Url(pub String);
 
+/// The addresses and ids that views are made with.
+pub struct Frame<'a> {
+    /// The beginning of every address, up to and with `/v2`.
+    pub base: &'a str,
+    pub account: Sid,
+}
+
+impl Frame<'_> {
+    /// Those of the examples in `/openapi.json`.
+    pub fn example() -> Self {
+        Self { base: "https://codes.example/v2", account: Self::example_sid(SidKind::Account) }
+    }
+
+    pub fn example_sid(kind: SidKind) -> Sid {
+        Sid::new(kind, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes())
+    }
+
+    pub fn url(&self, path: &str) -> Url {
+        Url(format!("{}{path}", self.base))
+    }
+}
+
 /// The value of a field that Twilio has and this server does not.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
 pub struct Null;
 
 /// Declares a resource as responses show it: for each field its meaning, its type and its value. The name after `as` is
-/// the schema's. The arguments are those of `new`, the first one being the [`Frame`](super::Frame).
+/// the schema's. The arguments are those of `new`, the first one being the [`Frame`](Frame).
 macro_rules! view {
     ($(#[$meta:meta])* $view:ident as $schema:literal($frame:ident $(, $arg:ident: $arg_type:ty)*) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)*
@@ -353,7 +377,7 @@ macro_rules! view {
         }
 
         impl $view {
-            pub fn new($frame: &$crate::http::v2::Frame<'_>, $($arg: $arg_type),*) -> Self {
+            pub fn new($frame: &$crate::http::api::params::Frame<'_>, $($arg: $arg_type),*) -> Self {
                 Self { $($field: $value,)* }
             }
         }
@@ -364,9 +388,9 @@ pub(in crate::http) use view;
 /// Declares views of what Twilio has and this server does not serve: every field is null.
 macro_rules! nulls {
     ($($view:ident as $schema:literal: $($field:ident),+;)+) => {$(
-        $crate::http::v2::params::view! {
+        $crate::http::api::params::view! {
             /// Not served.
-            $view as $schema(_frame) { $($field: $crate::http::v2::params::Null = $crate::http::v2::params::Null,)+ }
+            $view as $schema(_frame) { $($field: $crate::http::api::params::Null = $crate::http::api::params::Null,)+ }
         }
     )+};
 }

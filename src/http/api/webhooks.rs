@@ -1,20 +1,24 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
+use super::context::{Given, Request};
+use super::paging::Listed;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tracing::error;
 
-use super::context::{Listed, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
     parameters, view,
 };
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::http::response::Response;
-use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
+use crate::registry::{Scope, Service, Webhook, WebhookFields, WebhookStatus};
 use crate::verification::numbers::Refusal;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
@@ -147,7 +151,7 @@ struct Deliveries<'a> {
     dropped_events: DroppedView,
 }
 
-pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
         WebhookView::new(frame, service.sid, webhook)
@@ -155,68 +159,70 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
 }
 
 /// `POST`: the response has the secret.
-pub async fn create(request: &Request<'_>, params: New) -> Result<Response, Error> {
+pub async fn create(Given(request, params): Given<New>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
     let made = request.registry().create_webhook(service, params.into()).await?;
     let secret = Some(made.secret_text());
-    Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
+    Ok((
+        StatusCode::CREATED,
+        Json(WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }),
+    ))
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
-    let (service, sid) = webhook(request)?;
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+    let (service, sid) = webhook(&request)?;
     let webhook = service.webhook(&sid)?;
-    Ok(Response::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
+    Ok(Json(WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-pub async fn secret(request: &Request<'_>) -> Result<Response, Error> {
-    let (service, sid) = webhook(request)?;
+pub async fn secret(request: Request) -> Result<impl IntoResponse, Error> {
+    let (service, sid) = webhook(&request)?;
     let webhook = service.webhook(&sid)?;
-    Ok(Response::ok(&WebhookSecretView::new(&request.frame(), service.sid, webhook)))
+    Ok(Json(WebhookSecretView::new(&request.frame(), service.sid, webhook)))
 }
 
-pub async fn update(request: &Request<'_>, changed: Changed) -> Result<Response, Error> {
+pub async fn update(Given(request, changed): Given<Changed>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
     let changed = request.registry().update_webhook(service, webhook, changed.into()).await?;
-    Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
+    Ok(Json(WebhookView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
     request.registry().delete_webhook(service, webhook).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET .../Deliveries`: the newest event first.
 pub async fn deliveries(
-    request: &Request<'_>,
-    DeliveryFilters { state, kind, after, before }: DeliveryFilters,
-) -> Result<Response, Error> {
-    let (service, webhook) = webhook(request)?;
+    Given(request, DeliveryFilters { state, kind, after, before }): Given<DeliveryFilters>,
+) -> Result<impl IntoResponse, Error> {
+    let (service, webhook) = webhook(&request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let before = Some(before.map_or(began, |before| before.min(began)));
     let (skip, limit) = (page.skip(), page.limit());
     let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
-    let found = found.map_err(|refusal| unavailable(request, refusal))?;
+    let found = found.map_err(|refusal| unavailable(&request, refusal))?;
     let frame = request.frame();
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
     let deliveries = page.of(&found, view);
     let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
-    Ok(Response::ok(&Deliveries {
+    Ok(Json(Deliveries {
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
-    }))
+    })
+    .into_response())
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
 pub async fn replay(
-    request: &Request<'_>,
-    Replayed { since, event, failed_only }: Replayed,
-) -> Result<Response, Error> {
-    let (service, webhook) = webhook(request)?;
+    Given(request, Replayed { since, event, failed_only }): Given<Replayed>,
+) -> Result<impl IntoResponse, Error> {
+    let (service, webhook) = webhook(&request)?;
     let what = match (event, since) {
         (Some(event), None) => Replay::Event(event),
         (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
@@ -227,22 +233,64 @@ pub async fn replay(
         }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
-        Ok(replayed) => Ok(Response::ok(&ReplayView::new(&request.frame(), replayed))),
+        Ok(replayed) => Ok(Json(ReplayView::new(&request.frame(), replayed))),
         Err(ReplayError::NotFound) => Err(Error::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
-        Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal)),
+        Err(ReplayError::Refused(refusal)) => Err(unavailable(&request, refusal)),
     }
 }
 
 /// The webhook in the path, which exists.
-fn webhook(request: &Request<'_>) -> Result<(Arc<Service>, Sid), Error> {
+fn webhook(request: &Request) -> Result<(Arc<Service>, Sid), Error> {
     let service = request.service()?;
     let sid = request.sid("Sid", SidKind::Webhook)?;
     service.webhook(&sid)?;
     Ok((service, sid))
 }
 
-fn unavailable(request: &Request<'_>, refusal: Refusal) -> Error {
-    error!(request_id = request.call.request_id, %refusal, "webhook deliveries unavailable");
+fn unavailable(request: &Request, refusal: Refusal) -> Error {
+    error!(request_id = request.call.request_id(), %refusal, "webhook deliveries unavailable");
     refusal.into()
+}
+
+const WEBHOOKS: ApiGroup = ApiGroup::twilio(
+    "Webhooks",
+    "Receivers of events, which are signed according to Standard Webhooks.",
+    Access::Scope(Scope::Admin),
+);
+
+const DELIVERIES: ApiGroup = ApiGroup::twilio(
+    "Deliveries",
+    "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its console does this.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(WEBHOOKS)
+        .post("/v2/Services/{ServiceSid}/Webhooks", create,
+            Operation::new("CreateWebhook", "Create a webhook", Success::made::<WebhookView>())
+                .about("The response has one more field than Twilio's: the secret that signs events.")
+                .others(&[404, 409]))
+        .get("/v2/Services/{ServiceSid}/Webhooks", list,
+            Operation::new("ListWebhook", "List webhooks", Success::list::<WebhookView>("webhooks"))
+                .others(&[404]))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch,
+            Operation::new("FetchWebhook", "Fetch a webhook", Success::one::<WebhookView>()).others(&[404]))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
+            Operation::new("UpdateWebhook", "Update a webhook", Success::one::<WebhookView>())
+                .others(&[404, 409]))
+        .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
+            Operation::new("DeleteWebhook", "Delete a webhook", Success::GONE).others(&[404, 409]))
+        .merge(ApiRouter::of(DELIVERIES)
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
+            Operation::new("FetchWebhookSecret", "Fetch the secret of a webhook", Success::one::<WebhookSecretView>())
+                .about("Twilio's libraries drop the secret of the response that creates a webhook.")
+                .others(&[404]))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries,
+            Operation::new("ListDelivery", "List deliveries of events to a webhook", Success::list_with::<DeliveryView, DroppedView>("deliveries", "dropped_events"))
+                .about("Newest event first.").others(&[404]))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
+            Operation::new("CreateReplay", "Deliver events again", Success::one::<ReplayView>())
+                .about("The events keep their ids and the order of their verification.").others(&[404, 429])))
 }

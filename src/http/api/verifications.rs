@@ -1,13 +1,16 @@
 //! `/v2/Services/{ServiceSid}/Verifications` and `VerificationCheck`: begins a verification, shows it, checks its code,
 //! ends it.
 
+use super::context::{Given, Request};
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::net::IpAddr;
 
-use hyper::StatusCode;
 use serde_json::Value;
 use tracing::{debug, info};
 
-use super::context::Request;
 use super::error::{Cause, Error};
 use super::params::{
     AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
@@ -15,10 +18,9 @@ use super::params::{
     VerificationSid, matching, parameters, view, word_views,
 };
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
-use crate::http::response::Response;
-use crate::http::service::Call;
+use crate::http::call::Call;
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::registry::Service;
+use crate::registry::{Scope, Service};
 use crate::template::{AppHash, SendDigits};
 use crate::verification::verify::{
     self, CheckCode, Ending, Refused, SealedAttempt, Status, Verification, VerificationTarget,
@@ -172,48 +174,50 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(request: &Request<'_>, params: Begin) -> Result<Response, Error> {
+pub async fn create(Given(request, params): Given<Begin>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
-    let begin = read(request, params)?;
+    let begin = read(&request, params)?;
     let number = begin.to;
     let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
-        debug!(request_id = request.call.request_id, %number, outcome = "sent", "code sent");
+        debug!(request_id = request.call.request_id(), %number, outcome = "sent", "code sent");
     }
     if let (Err(Refused::Landline), Some(hint)) = (&outcome, number.landline_hint()) {
         return Err(Error::caused(Cause::Landline, hint));
     }
-    shown(request, &service, StatusCode::CREATED, outcome)
+    shown(&request, &service, StatusCode::CREATED, outcome)
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
-    let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
-    shown(request, &service, StatusCode::OK, outcome)
+    let outcome = request.v2.verifications.fetch(service.id, target(&request)?).await;
+    shown(&request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(request: &Request<'_>, End { ending }: End) -> Result<Response, Error> {
+pub async fn update(Given(request, End { ending }): Given<End>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
-    let target = target(request)?;
+    let target = target(&request)?;
     let author = request.author_of_change_in(service.id);
     let outcome = request.v2.verifications.end(service.id, target, ending, author).await;
-    shown(request, &service, StatusCode::OK, outcome)
+    shown(&request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(request: &Request<'_>, Check { code, to, sid }: Check) -> Result<Response, Error> {
+pub async fn check(
+    Given(request, Check { code, to, sid }): Given<Check>,
+) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     let code = Some(SubmittedCode::read(&code, service.settings.code_length)?);
-    let target = checked(request, service.id, to, sid).await?;
+    let target = checked(&request, service.id, to, sid).await?;
     let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
-    log_check(request.call, &verification);
-    Ok(Response::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
+    log_check(&request.call, &verification);
+    Ok(Json(CheckView::new(&request.frame(), service.sid, &verification)))
 }
 
-pub fn log_check(call: &Call<'_>, verification: &Verification) {
-    let (request_id, number, outcome) = (call.request_id, verification.to, verification.status.as_str());
+pub fn log_check(call: &Call, verification: &Verification) {
+    let (request_id, number, outcome) = (call.request_id(), verification.to, verification.status.as_str());
     if verification.status == Status::MaxAttemptsReached {
         info!(request_id, %number, outcome, "no checks left");
     } else {
@@ -224,7 +228,7 @@ pub fn log_check(call: &Call<'_>, verification: &Verification) {
 /// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
 /// anything is counted.
 async fn checked(
-    request: &Request<'_>,
+    request: &Request,
     service: ServiceId,
     number: Option<PhoneNumber>,
     sid: Option<Sid>,
@@ -241,24 +245,24 @@ async fn checked(
 }
 
 fn shown(
-    request: &Request<'_>,
+    request: &Request,
     service: &Service,
     status: StatusCode,
     outcome: Result<Verification, Refused>,
-) -> Result<Response, Error> {
+) -> Result<(StatusCode, Json<VerificationView>), Error> {
     let verification = outcome?;
-    Ok(Response::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
+    Ok((status, Json(VerificationView::new(&request.frame(), service.sid, &verification))))
 }
 
 /// The last segment of the path: an id or a number.
-fn target(request: &Request<'_>) -> Result<VerificationTarget, Error> {
+fn target(request: &Request) -> Result<VerificationTarget, Error> {
     let segment = request.param("Sid")?;
     IdOrNumber::parse(&segment).ok_or(Error::NotFound)
 }
 
-fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Error> {
+fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> {
     let channel = begin.channel;
-    if let Some(channel) = channel.filter(|channel| !request.call.deps.channels.contains(channel)) {
+    if let Some(channel) = channel.filter(|channel| !request.call.app.settings.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }
@@ -325,4 +329,30 @@ impl Parameter for IdempotencyKey {
     fn schema() -> Value {
         matching(format!("[!-~]{{1,{}}}", Self::LONGEST))
     }
+}
+
+pub const GROUP: ApiGroup = ApiGroup::twilio(
+    "Verifications",
+    "Send codes, check them, and read the delivery of messages. API keys need the scope verify.",
+    Access::Scope(Scope::Verify),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .post("/v2/Services/{ServiceSid}/Verifications", create,
+            Operation::new("CreateVerification", "Send a code", Success::made::<VerificationView>())
+                .about("Begins a verification, or sends its code again. With the header Idempotency-Key a \
+                        repetition of the request gets the same response for 24 hours.")
+                .headers(Headers::describe).others(&[404, 409, 422, 429, 502]))
+        .post("/v2/Services/{ServiceSid}/VerificationCheck", check,
+            Operation::new("CreateVerificationCheck", "Check a code", Success::one::<CheckView>())
+                .about("A wrong code is no error: the response has the status pending. An expired or used \
+                        verification is 404.").others(&[404, 409, 429, 502]))
+        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
+            Operation::new("FetchVerification", "Fetch a verification", Success::one::<VerificationView>())
+                .others(&[404, 429]))
+        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
+            Operation::new("UpdateVerification", "End a verification", Success::one::<VerificationView>())
+                .others(&[404, 429]))
 }

@@ -1,6 +1,11 @@
 //! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
 //! plans that the program has. No network is asked.
 
+use super::context::{Given, Request};
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::Scope;
+use axum::Json;
+use axum::response::IntoResponse;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,11 +13,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::context::Request;
 use super::error::Error;
 use super::params::{Fields, Null, Parameter, Url, parameters, view};
 use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
-use crate::http::response::Response;
 
 /// The values of `Fields` that Twilio has.
 const PACKAGES: [&str; 11] = [
@@ -186,7 +189,7 @@ fn in_path(number: &str) -> impl Display {
 }
 
 /// The number in the path.
-fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup, Error> {
+fn number(request: &Request, country: Option<Region>) -> Result<NumberLookup, Error> {
     let text = request.param("PhoneNumber")?;
     // As at Twilio, a national number without a country is North American.
     let country = country.or_else(|| Region::parse("US"));
@@ -194,16 +197,35 @@ fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup
 }
 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
-pub async fn fetch(request: &Request<'_>, wanted: Wanted) -> Result<Response, Error> {
-    let number = number(request, wanted.country)?;
-    Ok(Response::ok(&LookupView::new(&request.frame(), number, &wanted)))
+pub async fn fetch(Given(request, wanted): Given<Wanted>) -> Result<impl IntoResponse, Error> {
+    let number = number(&request, wanted.country)?;
+    Ok(Json(LookupView::new(&request.frame(), number, &wanted)))
 }
 
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
-pub async fn fetch_older(request: &Request<'_>, wanted: OlderWanted) -> Result<Response, Error> {
-    let number = number(request, wanted.country)?;
+pub async fn fetch_older(Given(request, wanted): Given<OlderWanted>) -> Result<impl IntoResponse, Error> {
+    let number = number(&request, wanted.country)?;
     if number.problem.is_some() {
         return Err(Error::NotFound);
     }
-    Ok(Response::ok(&OlderLookupView::new(&request.frame(), number, &wanted)))
+    Ok(Json(OlderLookupView::new(&request.frame(), number, &wanted)))
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Lookup",
+    "What the numbering plans tell about a number: its country, its format, whether it is valid, and the type of its line. \
+    No network is asked. API keys need the scope verify.",
+    Access::Scope(Scope::Verify),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch,
+            Operation::new("FetchPhoneNumber", "Look a number up", Success::one::<LookupView>())
+                .about("A number that is not valid is no error: valid is false, and validation_errors says \
+                        why.").others(&[404]))
+        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
+            Operation::new("FetchPhoneNumberV1", "Look a number up, as Lookup's first version", Success::one::<OlderLookupView>())
+                .about("A number that is not valid is 404.").others(&[404]))
 }

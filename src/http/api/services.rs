@@ -1,11 +1,15 @@
 //! `/v2/Services`, and below them `MessagingConfigurations`: which gateway sends to which country.
 
-use std::borrow::Cow;
+use super::context::{Given, Request};
+use super::params::Frame;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::context::{Frame, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
@@ -13,8 +17,7 @@ use super::params::{
 };
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::domain::{Sid, SidKind};
-use crate::http::response::Response;
-use crate::registry::{MessagingConfiguration, Service};
+use crate::registry::{MessagingConfiguration, Scope, Service};
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
@@ -185,7 +188,7 @@ view! {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
     let page = request.page()?;
     let registry = &request.v2.registry;
     let frame = request.frame();
@@ -194,28 +197,30 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
-    Ok(request.page_response("services", page.of(&services, view), &[]))
+    Ok(Json(request.page_object("services", page.of(&services, view), &[])))
 }
 
-pub async fn create(request: &Request<'_>, ServiceFields(settings): New) -> Result<Response, Error> {
+pub async fn create(Given(request, ServiceFields(settings)): Given<New>) -> Result<impl IntoResponse, Error> {
     let made = request.registry().create_service(settings).await?;
-    Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
+    Ok((StatusCode::CREATED, Json(ServiceView::new(&request.frame(), &made))))
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
-    Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+    Ok(Json(ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
 }
 
-pub async fn update(request: &Request<'_>, ServiceFields(settings): Changed) -> Result<Response, Error> {
+pub async fn update(
+    Given(request, ServiceFields(settings)): Given<Changed>,
+) -> Result<impl IntoResponse, Error> {
     let service = request.service_at("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
-    Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))
+    Ok(Json(ServiceView::new(&request.frame(), &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service_at("Sid")?;
     request.registry().delete_service(service.sid).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A time in a request: a bare number is seconds. It may be minutes in config.json.
@@ -282,43 +287,93 @@ view! {
     }
 }
 
-pub async fn list_messaging(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn list_messaging(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
         MessagingConfigurationView::new(frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(request: &Request<'_>, params: NewMessaging) -> Result<Response, Error> {
+pub async fn create_messaging(
+    Given(request, params): Given<NewMessaging>,
+) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
     let NewMessaging { country, gateway } = params;
     let made = request.registry().create_messaging(service, country, gateway).await?;
-    Ok(Response::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
+    Ok((StatusCode::CREATED, Json(MessagingConfigurationView::new(&request.frame(), service, &made))))
 }
 
-pub async fn fetch_messaging(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn fetch_messaging(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
-    let found = service.messaging(&country(request)?)?;
-    Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service.sid, found)))
+    let found = service.messaging(&country(&request)?)?;
+    Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
 pub async fn update_messaging(
-    request: &Request<'_>,
-    ChangedMessaging { gateway }: ChangedMessaging,
-) -> Result<Response, Error> {
+    Given(request, ChangedMessaging { gateway }): Given<ChangedMessaging>,
+) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
-    let country = country(request)?;
+    let country = country(&request)?;
     let changed = request.registry().update_messaging(service, country, gateway).await?;
-    Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
+    Ok(Json(MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete_messaging(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete_messaging(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.service()?.sid;
-    let country = country(request)?;
+    let country = country(&request)?;
     request.registry().delete_messaging(service, country).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn country(request: &Request<'_>) -> Result<String, Error> {
-    request.param("Country").map(Cow::into_owned)
+fn country(request: &Request) -> Result<String, Error> {
+    request.param("Country").map(str::to_owned)
+}
+
+const SERVICES: ApiGroup = ApiGroup::twilio(
+    "Services",
+    "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the key must be for all services.",
+    Access::Scope(Scope::Admin),
+);
+
+const MESSAGING: ApiGroup = ApiGroup::twilio(
+    "Messaging configurations",
+    "The gateway for each country.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(SERVICES)
+        .post("/v2/Services", create,
+            Operation::new("CreateService", "Create a service", Success::made::<ServiceView>())
+                .access(Access::Account("creating services")))
+        .get("/v2/Services", list,
+            Operation::new("ListService", "List services", Success::list::<ServiceView>("services"))
+                .about("Newest first. A key for one service sees that service."))
+        .get("/v2/Services/{Sid}", fetch,
+            Operation::new("FetchService", "Fetch a service", Success::one::<ServiceView>()).others(&[404]))
+        .post("/v2/Services/{Sid}", update,
+            Operation::new("UpdateService", "Update a service", Success::one::<ServiceView>())
+                .about("Parameters that are absent keep their values. A service of the configuration \
+                        cannot be updated here: 409.").others(&[404, 409]))
+        .delete("/v2/Services/{Sid}", delete,
+            Operation::new("DeleteService", "Delete a service", Success::GONE)
+                .about("Deletes everything that belongs to the service, including keys for it alone.")
+                .access(Access::Account("deleting services")).others(&[404, 409]))
+        .merge(ApiRouter::of(MESSAGING)
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
+            Operation::new("CreateMessagingConfiguration", "Create a messaging configuration", Success::made::<MessagingConfigurationView>())
+                .about("One for each country.").others(&[404, 409]))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging,
+            Operation::new("ListMessagingConfiguration", "List messaging configurations", Success::list::<MessagingConfigurationView>("messaging_configurations"))
+                .others(&[404]))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
+            Operation::new("FetchMessagingConfiguration", "Fetch a messaging configuration", Success::one::<MessagingConfigurationView>())
+                .others(&[404]))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
+            Operation::new("UpdateMessagingConfiguration", "Update a messaging configuration", Success::one::<MessagingConfigurationView>())
+                .others(&[404, 409]))
+        .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
+            Operation::new("DeleteMessagingConfiguration", "Delete a messaging configuration", Success::GONE)
+                .others(&[404, 409])))
 }

@@ -1,14 +1,18 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
-use super::context::Request;
+use super::context::{Given, Request};
 use super::error::{Cause, Error};
 use super::params::{
     AccountSid, ChannelList, ChannelName, Date, HostedSessionSid, Id, Note, ServiceSid, Url, parameters, view,
 };
 use crate::domain::{Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::http::response::Response;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::Scope;
 use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
 use crate::verification::numbers::Refusal;
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 
 parameters! {
     pub struct NewSession {
@@ -66,10 +70,10 @@ view! {
     }
 }
 
-pub async fn create(request: &Request<'_>, params: NewSession) -> Result<Response, Error> {
+pub async fn create(Given(request, params): Given<NewSession>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     let channels = params.channels.unwrap_or_default();
-    if let Some(off) = channels.iter().find(|channel| !request.call.deps.channels.contains(channel)) {
+    if let Some(off) = channels.iter().find(|channel| !request.call.app.settings.channels.contains(channel)) {
         let detail = format!("`Channels`: {} is not served here", off.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }
@@ -93,23 +97,41 @@ pub async fn create(request: &Request<'_>, params: NewSession) -> Result<Respons
         locale: params.locale,
         returns_to,
     };
-    let (secret, expires) = hosted(request)?.create(service.id, session).await?;
+    let (secret, expires) = hosted(&request)?.create(service.id, session).await?;
     let Url(base) = request.frame().url("");
     let address = Url(format!("{}/verify/{}", base.trim_end_matches("/v2"), secret.expose()));
     let view = HostedSessionView::new(&request.frame(), service.sid, secret.sid(), address, expires);
-    Ok(Response::created(&view))
+    Ok((StatusCode::CREATED, Json(view)))
 }
 
 /// `POST` of `Result`: exchanges the code for the result.
-pub async fn result(request: &Request<'_>, Redeemed { code }: Redeemed) -> Result<Response, Error> {
+pub async fn result(Given(request, Redeemed { code }): Given<Redeemed>) -> Result<impl IntoResponse, Error> {
     let (service, sid) = (request.service()?, request.sid("Sid", SidKind::HostedSession)?);
-    let result = hosted(request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
+    let result = hosted(&request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
         Denied::Refused(refusal) => refusal.into(),
         _ => Error::NotFound,
     })?;
-    Ok(Response::ok(&SessionResultView::new(&request.frame(), service.sid, sid, &result)))
+    Ok(Json(SessionResultView::new(&request.frame(), service.sid, sid, &result)))
 }
 
-fn hosted<'a>(request: &Request<'a>) -> Result<&'a HostedSessions, Error> {
+fn hosted<'a>(request: &'a Request) -> Result<&'a HostedSessions, Error> {
     request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Hosted sessions",
+    "A page of this server on which a person verifies a number, and its result. API keys need the scope verify. Not in \
+    Twilio's API.",
+    Access::Scope(Scope::Verify),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .post("/v2/Services/{ServiceSid}/HostedSessions", create,
+            Operation::new("CreateHostedSession", "Create a hosted session", Success::made::<HostedSessionView>())
+                .about("Lead the person to its url, which works once.").others(&[404]))
+        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
+            Operation::new("CreateHostedSessionResult", "Exchange the code for the result", Success::one::<SessionResultView>())
+                .about("Once, within 60 s after the person came back. Anything else is 404.").others(&[404]))
 }

@@ -1,19 +1,22 @@
 //! `/v2/Services/{ServiceSid}/Messages` and `Outcomes`: codes that another system makes and checks.
 
+use super::context::Given;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::Scope;
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hyper::StatusCode;
 use tracing::debug;
 
-use super::context::Request;
 use super::error::{Cause, Error};
 use super::params::{
     AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Id, Pairs, ServiceSid, TemplateSid, Text, Url,
     Whole, parameters, view,
 };
 use crate::domain::{Code, CodeLength, Locale, PhoneNumber, Sid};
-use crate::http::response::Response;
 use crate::limits::guard::ClientSignals;
 use crate::verification::verify::{CarriedMessage, CarryCode};
 
@@ -86,10 +89,10 @@ view! {
 }
 
 /// `POST` of `Messages`.
-pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> {
+pub async fn create(Given(request, new): Given<New>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     let channel = new.channel.flatten();
-    if let Some(channel) = channel.filter(|channel| !request.call.deps.channels.contains(channel)) {
+    if let Some(channel) = channel.filter(|channel| !request.call.app.settings.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }
@@ -114,15 +117,15 @@ pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> 
         ..CarryCode::new(new.to, code)
     };
     let message = request.v2.verifications.carry(service.id, carry).await?;
-    debug!(request_id = request.call.request_id, number = %message.to, "code carried");
-    Ok(Response::json(StatusCode::CREATED, &MessageView::new(&request.frame(), service.sid, &message)))
+    debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
+    Ok((StatusCode::CREATED, Json(MessageView::new(&request.frame(), service.sid, &message))))
 }
 
 /// `POST` of `Outcomes`.
-pub async fn outcome(request: &Request<'_>, Outcome { to }: Outcome) -> Result<Response, Error> {
+pub async fn outcome(Given(request, Outcome { to }): Given<Outcome>) -> Result<impl IntoResponse, Error> {
     let service = request.service()?;
     let is_counted = request.v2.verifications.outcome(service.id, to).await?;
-    Ok(Response::ok(&OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
+    Ok(Json(OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
 }
 
 /// The code in a text: the only run of 4 to 10 digits between other characters than letters and digits. The same run
@@ -137,6 +140,27 @@ pub fn code_in(text: &str) -> Option<Code> {
     let is_one =
         first.len() >= usize::from(CodeLength::MIN) && first.bytes().all(|byte| byte.is_ascii_digit());
     (is_one && found.all(|other| other == first)).then(|| Code::parse(first)).flatten()
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Carried codes",
+    "Messages with codes that another system makes and checks, and their outcomes. API keys need the scope messages. Not in \
+    Twilio's API.",
+    Access::Scope(Scope::Messages),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .post("/v2/Services/{ServiceSid}/Messages", create,
+            Operation::new("CreateMessage", "Carry a code of another system", Success::made::<MessageView>())
+                .about("One message, and no verification: nothing is checked here, and nothing is sent \
+                        again later. While the code lives, a repetition for the same number and code sends \
+                        nothing.").others(&[404, 409, 429, 502]))
+        .post("/v2/Services/{ServiceSid}/Outcomes", outcome,
+            Operation::new("CreateOutcome", "Report a verified number", Success::one::<OutcomeView>())
+                .about("The pumping guard learns which messages led to a verified number.")
+                .others(&[404, 429]))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::context::Request;
+use super::context::{Given, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
@@ -10,8 +10,10 @@ use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::response::Response;
+use crate::http::route::{ApiRouter, Operation, Success};
 use crate::verification::verify::{AttemptQuery, SealedAttempt, Summary};
+use axum::Json;
+use axum::response::IntoResponse;
 
 parameters! {
     pub struct Filters {
@@ -141,10 +143,10 @@ fn percentage(part: u64, whole: u64) -> String {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, Error> {
+pub async fn list(Given(request, filters): Given<Filters>) -> Result<impl IntoResponse, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let wanted = AttemptQuery {
-        services: services(request, filters.service),
+        services: services(&request, filters.service),
         after: filters.after,
         before: Some(filters.before.map_or(began, |before| before.min(began))),
         to: filters.to,
@@ -162,10 +164,10 @@ pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, E
     let view = |attempt: &SealedAttempt| {
         AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
     };
-    Ok(request.page_response("attempts", page.of(&found, view), Filters::NAMES))
+    Ok(Json(request.page_object("attempts", page.of(&found, view), Filters::NAMES)))
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
     let sid = request.sid("Sid", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
     let service = attempt.listed.id.key.service;
@@ -173,12 +175,12 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
         return Err(Error::NotFound);
     }
     let view = AttemptView::new(&request.frame(), request.service_sid(service), &attempt);
-    Ok(Response::ok(&view))
+    Ok(Json(view))
 }
 
-pub async fn summary(request: &Request<'_>, filters: SummaryFilters) -> Result<Response, Error> {
+pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Result<impl IntoResponse, Error> {
     let wanted = AttemptQuery {
-        services: services(request, filters.service),
+        services: services(&request, filters.service),
         after: filters.after,
         before: filters.before,
         country: filters.country,
@@ -188,15 +190,29 @@ pub async fn summary(request: &Request<'_>, filters: SummaryFilters) -> Result<R
         ..AttemptQuery::default()
     };
     let summary = request.v2.verifications.summary(wanted).await?;
-    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)))
+    Ok(Json(SummaryView::new(&request.frame(), summary)))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.
-fn services(request: &Request<'_>, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
+fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
     let Some(sid) = asked else { return own.map(|own| vec![own]) };
     let asked = request.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
     Some(asked.into_iter().collect())
+}
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(super::verifications::GROUP)
+        .get("/v2/Attempts", list,
+            Operation::new("ListVerificationAttempt", "List attempts to deliver messages", Success::list::<AttemptView>("attempts"))
+                .about("Newest first."))
+        .get("/v2/Attempts/{Sid}", fetch,
+            Operation::new("FetchVerificationAttempt", "Fetch an attempt", Success::one::<AttemptView>())
+                .others(&[404]))
+        .get("/v2/Attempts/Summary", summary,
+            Operation::new("FetchVerificationAttemptsSummary", "Summarize attempts", Success::one::<SummaryView>())
+                .others(&[429]).long())
 }
 
 #[cfg(test)]

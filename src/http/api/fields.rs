@@ -1,4 +1,4 @@
-//! Parameters of requests: how a route declares them, how they are described, and how they are read. `types` has the
+//! Parameters of requests: how a route declares them, how they are described, and how they are read. `params` has the
 //! types that a parameter can have.
 //!
 //! Names are Twilio's, in its case. Unknown parameters are ignored, whatever they hold. A known one that is given twice
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
-pub use super::types::*;
 use crate::config::json_members;
 use crate::http::response::BadBody;
 
@@ -50,13 +49,13 @@ macro_rules! parameters {
     ($(#[$meta:meta])* $visibility:vis struct $new:ident, $changed:ident {
         $($(#[doc = $about:literal])+ $name:literal = $example:literal => $field:ident: $type:ty,)*
     } $($rest:tt)*) => {
-        $crate::http::v2::params::parameters! {
+        $crate::http::api::fields::parameters! {
             $(#[$meta])* $visibility struct $new {
                 $($(#[doc = $about])+ $name = $example => $field: $type,)*
             } $($rest)*
         }
 
-        $crate::http::v2::params::parameters! {
+        $crate::http::api::fields::parameters! {
             $(#[$meta])* $visibility struct $changed {
                 $($(#[doc = $about])+ $name = $example => $field: Option<$type>,)*
             } $($rest)*
@@ -69,22 +68,22 @@ macro_rules! parameters {
     })? $(not_served $refused:expr)?) => {
         $(#[$meta])*
         $visibility struct $struct {
-            $(pub $field: <$type as $crate::http::v2::params::Parameter>::Value,)*
+            $(pub $field: <$type as $crate::http::api::fields::Parameter>::Value,)*
         }
 
-        impl $crate::http::v2::params::Parameters for $struct {
+        impl $crate::http::api::fields::Parameters for $struct {
             const NAMES: &'static [&'static str] = &[$($name),*];
 
-            fn read(fields: &$crate::http::v2::params::Fields) -> Result<Self, $crate::http::v2::Error> {
+            fn read(fields: &$crate::http::api::fields::Fields) -> Result<Self, $crate::http::api::error::Error> {
                 $(fields.refuse(&$refused)?;)?
-                $($(<$checked_type as $crate::http::v2::params::Parameter>::read(fields, $checked)?;)*)?
-                Ok(Self { $($field: <$type as $crate::http::v2::params::Parameter>::read(fields, $name)?,)* })
+                $($(<$checked_type as $crate::http::api::fields::Parameter>::read(fields, $checked)?;)*)?
+                Ok(Self { $($field: <$type as $crate::http::api::fields::Parameter>::read(fields, $name)?,)* })
             }
 
-            fn describe() -> Vec<$crate::http::v2::params::Param> {
+            fn describe() -> Vec<$crate::http::api::fields::Param> {
                 vec![
-                    $($crate::http::v2::params::Param::of::<$type>($name, concat!($($about),+), $example),)*
-                    $($($crate::http::v2::params::Param::of::<$checked_type>(
+                    $($crate::http::api::fields::Param::of::<$type>($name, concat!($($about),+), $example),)*
+                    $($($crate::http::api::fields::Param::of::<$checked_type>(
                         $checked,
                         concat!($($checked_about),+),
                         $checked_example,

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::Arc;
 
+use axum::Extension;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 use tracing::{debug, error, info};
 
 use crate::domain::{Timestamp, mask_number, seconds_up};
-use crate::http::response::Problem;
-use crate::http::response::{ErrorFormat, NotServed, Response};
+use crate::http::response::{self, ErrorFormat, NotServed, Problem, ResponseExt};
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::Refused;
@@ -318,21 +321,21 @@ impl Error {
 
     /// The answer to the request with this path and id. A provider's failure is logged at info level: the id that a user
     /// reports then leads to the lines about the provider.
-    pub fn answer(self, path: &str, request_id: &str, now: Timestamp) -> Response {
+    pub fn answer(&self, path: &str, request_id: &str, now: Timestamp) -> Response {
         match self {
             Self::Problem(problem) => problem.answer(ErrorFormat::Twilio),
             Self::NotFound => Self::not_found(path).answer(path, request_id, now),
             Self::Registry(error) => {
-                if let RegistryError::Store(why) = &error {
+                if let RegistryError::Store(why) = error {
                     error!(request_id, why, "change not stored");
                 }
-                Self::registry(&error, path).answer(path, request_id, now)
+                Self::registry(error, path).answer(path, request_id, now)
             }
             Self::Refused(refused) => {
-                if refused == Refused::GatewayFailed {
+                if *refused == Refused::GatewayFailed {
                     info!(request_id, "verification failed at the provider");
                 }
-                let error = Self::refused(&refused, path, now);
+                let error = Self::refused(refused, path, now);
                 if let Self::Specific { code, .. } = error {
                     debug!(request_id, code, "verification not served");
                 }
@@ -343,13 +346,21 @@ impl Error {
                     Some(seconds) => {
                         Cow::Owned(format!("{}. Try again in {seconds} s.", message.trim_end_matches('.')))
                     }
-                    None => message,
+                    None => Cow::Borrowed(&**message),
                 };
-                let answer = Response::twilio_error(status, code, &message);
-                let answer = retry_after.into_iter().fold(answer, Response::twilio_retry_after);
-                not_served(status, code).into_iter().fold(answer, Response::because)
+                let answer = response::twilio_error(*status, *code, &message);
+                let answer =
+                    retry_after.iter().fold(answer, |answer, seconds| answer.twilio_retry_after(*seconds));
+                not_served(*status, *code).into_iter().fold(answer, ResponseExt::because)
             }
         }
+    }
+}
+
+/// The front end answers with it, for the path of the request.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        (Extension(Arc::new(self)), Body::empty()).into_response()
     }
 }
 

@@ -1,11 +1,14 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
-use super::context::Request;
+use super::context::Given;
 use super::error::Error;
 use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
 use crate::domain::Timestamp;
-use crate::http::response::Response;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::Scope;
 use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
+use axum::Json;
+use axum::response::IntoResponse;
 
 parameters! {
     pub struct Filters {
@@ -70,13 +73,16 @@ impl AuditEntryView {
 /// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
 /// the first one was asked for.
 pub async fn list(
-    request: &Request<'_>,
-    Filters { service, after, before }: Filters,
-) -> Result<Response, Error> {
+    Given(request, Filters { service, after, before }): Given<Filters>,
+) -> Result<impl IntoResponse, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let own = request.own_service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
     if own.is_some_and(|own| service.is_some_and(|service| service != own)) {
-        return Ok(request.page_response("entries", page.of::<(), ()>([], |none| none), Filters::NAMES));
+        return Ok(Json(request.page_object(
+            "entries",
+            page.of([], |none: AuditEntryView| none),
+            Filters::NAMES,
+        )));
     }
     let query = AuditQuery {
         service: service.or(own),
@@ -89,5 +95,19 @@ pub async fn list(
     let found = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
     let frame = request.frame();
     let items = page.of(&found.records, |entry| AuditEntryView::new(&frame, entry));
-    Ok(request.page_response("entries", items, Filters::NAMES))
+    Ok(Json(request.page_object("entries", items, Filters::NAMES)))
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Audit log",
+    "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/v2/Audit", list,
+            Operation::new("ListAuditEntry", "List changes", Success::list::<AuditEntryView>("entries"))
+                .about("Newest first. A key for one service sees the changes of that service."))
 }

@@ -6,8 +6,12 @@ use super::error::Error;
 use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
 use crate::domain::{PhoneNumber, Sid};
 use crate::engine::LockoutState;
-use crate::http::response::Response;
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::Scope;
 use crate::verification::verify::Erasure;
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.
@@ -41,26 +45,50 @@ view! {
     }
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
     let (service, number) = (request.service()?, request.number("To")?);
     let state = request.v2.verifications.lockout(service.id, number).await?;
-    Ok(Response::ok(&LockoutView::new(&request.frame(), service.sid, number, state)))
+    Ok(Json(LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
-pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
     let (service, number) = (request.service()?, request.number("To")?);
     request.v2.verifications.unlock(service.id, number, request.author()).await?;
-    Ok(Response::empty())
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
+pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
     let (service, number) = (request.service()?, request.number("To")?);
     let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
         erasure.has_erased |= request.registry().erase_safe_number(number).await?;
     }
-    Ok(Response::ok(&ErasureView::new(&request.frame(), service.sid, number, erasure)))
+    Ok(Json(ErasureView::new(&request.frame(), service.sid, number, erasure)))
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Lockouts",
+    "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch,
+            Operation::new("FetchLockout", "Fetch the lockout of a number", Success::one::<LockoutView>())
+                .about("404 without a wrong code or a lockout.").others(&[404]))
+        .delete("/v2/Services/{ServiceSid}/Lockouts/{To}", delete,
+            Operation::new("DeleteLockout", "End the lockout of a number", Success::GONE)
+                .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code.")
+                .others(&[404, 429]))
+        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase,
+            Operation::new("DeleteNumber", "Erase a number", Success::one::<ErasureView>())
+                .about("Erases the verification, the counts, the attempts, the planned messages and the \
+                        events about the number. A lockout that is in force stays until it ends. With the \
+                        account's credentials or a key for all services the number also leaves the safe \
+                        list. 200 for an unknown number too.").others(&[404, 429]))
 }

@@ -1,0 +1,538 @@
+//! What the pages of the dashboard share: who may see them, their frame and their notices; and the sign-in.
+
+use std::borrow::Borrow;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, StatusCode};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::info;
+use zeroize::Zeroizing;
+
+use super::session::{Notice, SessionId};
+use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
+use crate::http::api::error::Error;
+use crate::http::api::params::{Fields, Param};
+use crate::http::app::{Admin, V2};
+use crate::http::call::Call;
+use crate::http::credential::masked_user;
+use crate::http::pages::{self, Frame, GROUP, LIVE_HEADERS, redirect};
+use crate::http::request;
+use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
+use crate::http::route::{ApiRouter, Operation, Reads};
+use crate::http::transport::Transport;
+use crate::registry::audit::Author;
+use crate::registry::{Caller, Registry, Scope, Service};
+use crate::verification::numbers::Refusal;
+
+/// The pages that each page leads to, and their names.
+const PAGES: [(&str, &str); 7] = [
+    ("/admin", "Overview"),
+    ("/admin/messages", "Messages"),
+    ("/admin/webhooks", "Webhooks"),
+    ("/admin/services", "Services"),
+    ("/admin/keys", "Keys"),
+    ("/admin/guard", "Guard"),
+    ("/admin/audit", "Audit log"),
+];
+
+/// The most services to choose from.
+const SERVICES: usize = 200;
+
+/// Longest field of a form.
+const MAX_FIELD_BYTES: usize = 200;
+
+/// A name with the prefix `__Host-` is kept only with `Secure`, which browsers accept only over TLS, and with the path
+/// `/`. Otherwise the path keeps the cookie from most other servers at this host: cookies are for every port.
+const fn cookie(transport: Transport) -> (&'static str, &'static str) {
+    match transport {
+        Transport::Encrypted => ("__Host-onceward", "/"),
+        Transport::Loopback | Transport::Cleartext => ("onceward", "/admin"),
+    }
+}
+
+/// The header that sets the cookie, or removes it.
+fn set_cookie(transport: Transport, id: Option<&SessionId>) -> HeaderValue {
+    let secure = if transport == Transport::Encrypted { "; Secure" } else { "" };
+    let end = if id.is_some() { "" } else { "; Max-Age=0" };
+    let id = id.map(SessionId::expose).unwrap_or_default();
+    let (name, path) = cookie(transport);
+    let cookie = format!("{name}={id}; Path={path}; HttpOnly; SameSite=Strict{secure}{end}");
+    // Ids are hex digits.
+    HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct NoticePage<'a> {
+    frame: Frame,
+    title: &'a str,
+    text: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    frame: Frame,
+    user: &'a str,
+    /// The page that was asked for.
+    to: &'a str,
+    problem: Option<&'a str>,
+}
+
+/// The top of the pages behind the sign-in, and the result of what the person did before. Only
+/// [`AdminRequest::render`] makes one.
+pub struct PageHeader {
+    pub name: String,
+    pub token: String,
+    pub here: &'static str,
+    /// Their paths and names.
+    pub pages: &'static [(&'static str, &'static str)],
+    pub notice: Option<Notice>,
+}
+
+/// A request of a person who is signed in.
+pub struct AdminRequest {
+    pub call: Call,
+    pub admin: Arc<Admin>,
+    pub v2: Arc<V2>,
+    /// The fields of its form.
+    pub form: Fields,
+    pub id: SessionId,
+    pub caller: Caller,
+    /// Whether a person asks, and not the script.
+    pub is_use: bool,
+}
+
+impl AdminRequest {
+    pub fn now(&self) -> Timestamp {
+        (self.v2.now)()
+    }
+
+    /// A field of the form; empty if it is absent or too long.
+    pub fn field(&self, name: &str) -> &str {
+        let text = self.form.first(name).trim();
+        if text.len() <= MAX_FIELD_BYTES { text } else { "" }
+    }
+
+    /// The service with this id.
+    pub fn service(&self, sid: &str) -> Option<Arc<Service>> {
+        self.v2.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
+    }
+
+    /// Services to choose from, the newest.
+    pub fn services(&self) -> Vec<(Sid, String)> {
+        let services = self.v2.registry.services(0, SERVICES);
+        let titles = self.v2.registry.titles(&services);
+        services.iter().map(|service| service.sid).zip(titles).collect()
+    }
+
+    /// Renders a page. Takes the notice: a page that failed before leaves it to the next one.
+    pub fn render<T: Template>(
+        &self,
+        here: &'static str,
+        page: impl FnOnce(Frame, PageHeader) -> T,
+    ) -> Response {
+        let name = self.caller.key().map_or_else(
+            || "the account".to_owned(),
+            |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
+        );
+        let header =
+            PageHeader { name, token: self.id.form_token(), here, pages: &PAGES, notice: self.take_notice() };
+        pages::html(&page(frame(&self.call), header), &LIVE_HEADERS)
+    }
+
+    /// The registry, for changes on behalf of the person.
+    pub fn registry(&self) -> Registry {
+        self.v2.registry.on_behalf_of(self.author())
+    }
+
+    pub fn author(&self) -> Author {
+        self.v2.registry.author(self.caller.session(), Some(self.call.request_id()))
+    }
+
+    /// Leads to the page at `path`, which shows the result of what the person did.
+    pub fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
+        self.notify(notice);
+        redirect(path)
+    }
+
+    /// Leaves a notice for the page that is rendered next.
+    pub fn notify(&self, notice: Notice) {
+        self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
+    }
+
+    fn take_notice(&self) -> Option<Notice> {
+        if !self.is_use {
+            return None;
+        }
+        self.admin.sessions.with(&self.id, |session| session.notice.take()).flatten()
+    }
+
+    /// The path of a number's page.
+    pub fn path_of(&self, number: PhoneNumber) -> String {
+        let id = self.admin.sessions.with(&self.id, |session| session.address_of(number));
+        format!("/admin/numbers/{}", id.unwrap_or_default())
+    }
+}
+
+/// The dashboard, and how the browser reaches it. `Err` is the answer to a request that may not come to it.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn enter(call: &Call) -> Result<(Arc<V2>, Arc<Admin>, Transport), Response> {
+    let head = &call.head;
+    let Some((v2, admin)) = call.app.v2().cloned().zip(call.app.admin().cloned()) else {
+        return Err(refused(call, Refusal::Starting));
+    };
+    let transport = Transport::of(call);
+    if transport == Transport::Cleartext {
+        return Err(notice(call, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
+    }
+    if head.method == Method::POST && !request::is_own_form(head) {
+        return Err(notice(call, StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
+    }
+    Ok((v2, admin, transport))
+}
+
+impl<S: Sync> FromRequestParts<S> for AdminRequest {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let call = Call::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let (v2, admin, transport) = enter(&call)?;
+        // What the script asks for by itself does not prolong a session.
+        let is_use = call.head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
+        let session = SessionId::of(&call.head.headers, cookie(transport).0).and_then(|id| {
+            let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
+            Some((id, caller))
+        });
+        let Some((id, caller)) = session else { return Err(signed_out(&call)) };
+        call.exchange.note_admitted();
+        let mut form = Fields::default();
+        if call.head.method == Method::POST {
+            form = Fields::of_form(&call.read_body().await.map_err(IntoResponse::into_response)?);
+            if !id.made_form(form.first("token")) {
+                return Err(notice(&call, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
+            }
+        }
+        Ok(Self { call, admin, v2, form, id, caller, is_use })
+    }
+}
+
+impl Reads for AdminRequest {
+    fn describe() -> Vec<Param> {
+        Vec::new()
+    }
+}
+
+/// Why a page cannot be made or a form not be carried out now. The front end answers with a page that says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Unavailable(pub Refusal);
+
+impl From<Refusal> for Unavailable {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Unavailable {
+    fn into_response(self) -> Response {
+        (Extension(self), Body::empty()).into_response()
+    }
+}
+
+/// The answer to a request without a session.
+fn signed_out(call: &Call) -> Response {
+    let (head, path) = (&call.head, call.head.uri.path());
+    if head.method == Method::POST {
+        return notice(call, StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT);
+    }
+    match head.uri.path_and_query().map_or("", PathAndQuery::as_str) {
+        "/admin" => redirect(SIGN_IN),
+        _ if path == EVENTS => counted(response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
+        page => redirect(&sign_in_for(page)),
+    }
+}
+
+/// `POST /admin/sign-out`.
+async fn sign_out(request: AdminRequest) -> Response {
+    request.admin.sessions.end(&request.id);
+    redirect(SIGN_IN).with(SET_COOKIE, set_cookie(Transport::of(&request.call), None))
+}
+
+const EVENTS: &str = "/admin/events";
+
+const SIGN_IN: &str = "/admin/sign-in";
+
+/// The address of the sign-in that leads to this page.
+fn sign_in_for(page: &str) -> String {
+    let to = url::form_urlencoded::Serializer::new(String::new()).append_pair("to", page).finish();
+    format!("{SIGN_IN}?{to}")
+}
+
+/// The page of the dashboard that a sign-in leads to; empty for another address, and for one that is no page.
+fn page_behind_sign_in(to: &str) -> &str {
+    let path = to.split('?').next().unwrap_or_default();
+    let is_id = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let below = ["/admin/numbers/", "/admin/webhooks/", "/admin/services/"];
+    let is_page = PAGES.iter().any(|(page, _)| *page == path)
+        || below.iter().any(|above| path.strip_prefix(above).is_some_and(is_id));
+    if is_page && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
+}
+
+const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
+     front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
+     open the dashboard through a tunnel, as http://localhost.";
+
+const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
+
+const SIGNED_OUT: &str = "The session has ended. Nothing was changed. Sign in, then try again.";
+
+const OLD_FORM: &str =
+    "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
+
+const LIMITED: &str =
+    "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
+
+fn frame(call: &Call) -> Frame {
+    Frame::new("/admin", call.app.inbox.is_some())
+}
+
+fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
+    let page = NoticePage { frame: frame(call), title, text };
+    counted((status, pages::html_shared(&page, &LIVE_HEADERS)).into_response())
+}
+
+/// The page that says that something is not available now.
+pub fn refused(call: &Call, refusal: Refusal) -> Response {
+    let (status, text) = Problem::Refused(refusal).status_and_message();
+    notice(call, status, "Temporarily unavailable", &text)
+        .retry_after(REFUSED_SECONDS)
+        .because(NotServed::Refused(refusal))
+}
+
+/// The page after a form or an address that cannot be used.
+pub fn bad_request(page: Response) -> Response {
+    (StatusCode::BAD_REQUEST, page).into_response()
+}
+
+/// The response, with the reason for metrics that follows from its status.
+fn counted(response: Response) -> Response {
+    let reason = match response.status() {
+        StatusCode::UNAUTHORIZED => NotServed::Unauthenticated,
+        StatusCode::FORBIDDEN => NotServed::Forbidden,
+        StatusCode::TOO_MANY_REQUESTS => NotServed::RateLimited,
+        _ => return response,
+    };
+    response.because(reason)
+}
+
+/// Why the API does not read a form, for a person.
+pub fn words_of(request: &AdminRequest, error: Error) -> String {
+    error.status_and_message(request.now()).1.into_owned()
+}
+
+/// `GET /admin/sign-in`.
+async fn sign_in_page(call: Call) -> Response {
+    if let Err(answer) = enter(&call) {
+        return answer;
+    }
+    let to = request::form_field(call.query().as_bytes(), "to");
+    sign_in_form(&call, "", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
+}
+
+fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, text)| (status, Some(text)));
+    let page = SignInPage { frame: frame(call), user, to, problem };
+    let html = if user.is_empty() && to.is_empty() { pages::html_shared } else { pages::html };
+    counted((status, html(&page, &LIVE_HEADERS)).into_response())
+}
+
+/// `POST /admin/sign-in`.
+async fn sign_in(call: Call) -> Result<Response, Problem> {
+    let (v2, admin, transport) = match enter(&call) {
+        Ok(entered) => entered,
+        Err(answer) => return Ok(answer),
+    };
+    let form = Zeroizing::new(call.read_body().await?.to_vec());
+    let field = |name| {
+        let text = Zeroizing::new(request::form_field(&form, name).unwrap_or_default());
+        if text.len() <= MAX_FIELD_BYTES {
+            Zeroizing::new(text.trim().to_owned())
+        } else {
+            Zeroizing::default()
+        }
+    };
+    let [user, secret, to] = ["user", "secret", "to"].map(field);
+    let (now, to) = ((v2.now)(), page_behind_sign_in(&to));
+    // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
+    // that the attempt counts.
+    let permit = call.app.long_answers.acquire(None);
+    let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
+    call.exchange.set_permit(permit);
+    let refused = |status, text| sign_in_form(&call, shown_user, shown_to, Some((status, text)));
+    let user_in_log = masked_user(&user);
+    let failed = || {
+        let user = user_in_log.clone();
+        admin.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
+    };
+    let address = call.client.unwrap_or(call.peer);
+    if let Err(wait) = admin.limit.begin(address, now) {
+        admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
+        return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
+    }
+    let Ok(caller) = v2.registry.authenticate(&user, &secret) else {
+        failed();
+        return Ok(refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."));
+    };
+    admin.limit.give_back(address);
+    let fingerprint = v2.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
+    let Some(fingerprint) = fingerprint else {
+        failed();
+        let text =
+            "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
+        return Ok(refused(StatusCode::FORBIDDEN, text));
+    };
+    let id = admin.sessions.begin(fingerprint, now);
+    let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
+    info!(actor, request_id = call.request_id(), "dashboard sign-in");
+    let page = redirect(if to.is_empty() { "/admin" } else { to });
+    Ok(page.with(SET_COOKIE, set_cookie(transport, Some(&id))))
+}
+
+/// Time between two events of the overview.
+const EVENTS_EVERY: Duration = Duration::from_secs(2);
+
+/// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
+/// The stream ends with the session.
+async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
+    let AdminRequest { call, admin, v2, id, .. } = request;
+    let (history, app) = (admin.history.clone(), Arc::clone(&call.app));
+    let state = move || {
+        let mut hasher = DefaultHasher::new();
+        history.facts().hash(&mut hasher);
+        if let Some(reading) = app.reading() {
+            reading.webhook_backlog.hash(&mut hasher);
+            reading.gateways.iter().for_each(|gateway| gateway.circuit.hash(&mut hasher));
+        }
+        hasher.finish()
+    };
+    let lives = move || admin.sessions.caller(&id, false, &v2.registry, (v2.now)()).is_some();
+    let (sender, receiver) = watch::channel(());
+    let mut before = state();
+    let streams = &call.app.event_streams;
+    let stop = call.exchange.stop.child_token();
+    let response = streams.open(receiver, stop).map_err(|_| Unavailable(Refusal::Overloaded))?;
+    tokio::spawn(async move {
+        while !sender.is_closed() && lives() {
+            sleep(EVENTS_EVERY).await;
+            let now = state();
+            if std::mem::replace(&mut before, now) != now {
+                sender.send_replace(());
+            }
+        }
+    });
+    Ok(response)
+}
+
+/// A moment, to the second: `2027-01-31 12:00:00`.
+pub fn moment(at: impl Borrow<Timestamp>) -> String {
+    readable(&at.borrow().rfc3339_seconds().to_string())
+}
+
+/// A moment in the form of RFC 3339, as the pages show it.
+pub fn readable(moment: &str) -> String {
+    moment.replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/admin/sign-in", sign_in_page, Operation::page())
+        .post("/admin/sign-in", sign_in, Operation::page())
+        .post("/admin/sign-out", sign_out, Operation::page())
+        .get("/admin/events", events, Operation::page())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(headers: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = hyper::Request::post("/admin/lookup");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_told_apart() {
+        let host = ("host", "codes.example:8443");
+        for own in [
+            &[host][..],
+            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "none")],
+        ] {
+            assert!(request::is_own_form(&head(own)), "{own:?}");
+        }
+        for other in [
+            &[host, ("origin", "https://codes.example")][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "https://evil.example")],
+            &[host, ("sec-fetch-site", "same-site")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert!(!request::is_own_form(&head(other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_sign_in_leads_only_to_pages_of_the_dashboard() {
+        for page in [
+            "/admin",
+            "/admin?range=14d&service=VA1",
+            "/admin/guard",
+            "/admin/audit?page=2",
+            "/admin/numbers/7",
+            "/admin/messages?status=receipt%3Afailed",
+            "/admin/webhooks/YW0",
+        ] {
+            assert_eq!(page_behind_sign_in(page), page);
+        }
+        for other in [
+            "",
+            "/",
+            "/administrator",
+            "//evil.example/admin",
+            "https://evil.example/admin",
+            "/admin/events",
+            "/admin/sign-out",
+            "/admin/numbers/../../inbox",
+            "/admin?\r\nset-cookie: a=b",
+        ] {
+            assert_eq!(page_behind_sign_in(other), "", "{other:?}");
+        }
+        assert_eq!(sign_in_for("/admin?range=14d&a=b"), "/admin/sign-in?to=%2Fadmin%3Frange%3D14d%26a%3Db");
+    }
+
+    #[test]
+    fn a_cookie_over_tls_is_for_this_host_and_secure() {
+        let cookie = set_cookie(Transport::Encrypted, None);
+        let cookie = cookie.to_str().expect("text");
+        assert!(
+            cookie.starts_with("__Host-onceward=; Path=/; HttpOnly; SameSite=Strict; Secure"),
+            "{cookie}"
+        );
+    }
+}

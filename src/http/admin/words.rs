@@ -1,0 +1,69 @@
+//! Figures in words for people.
+
+use std::borrow::Borrow;
+use std::time::Duration;
+
+use crate::domain::seconds_up;
+
+/// A count with its thousands set apart: `1,234,567`.
+pub fn grouped(count: impl Borrow<u64>) -> String {
+    let digits = count.borrow().to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent, `–` of nothing. More can be verified than began in a short time.
+pub fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
+    let (part, whole) = (*part.borrow(), *whole.borrow());
+    let tenths = (u128::from(part) * 1_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
+    tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+/// An amount to the cent, with its thousands set apart.
+pub fn money(micros: impl Borrow<u64>) -> String {
+    let micros = *micros.borrow();
+    if (1..10_000).contains(&micros) {
+        return "< 0.01".to_owned();
+    }
+    let cents = micros.saturating_add(5_000) / 10_000;
+    format!("{}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// A time span that is left, rounded up.
+pub fn time_left(left: Duration) -> String {
+    let seconds = seconds_up(left);
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{minutes} min"),
+        7_200..172_800 => format!("{} h", minutes.div_ceil(60)),
+        _ => format!("{} days", minutes.div_ceil(24 * 60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_for_people() {
+        assert_eq!([0_u64, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(share(0_u64, 0_u64), "–");
+        assert_eq!(
+            [(2_u64, 3_u64), (7, 7), (0, 9)].map(|(part, whole)| share(part, whole)),
+            ["66.7 %", "100.0 %", "0.0 %"]
+        );
+        assert_eq!(money(0_u64), "0.00");
+        assert_eq!([1_u64, 9_999, 10_000, 25_000].map(money), ["< 0.01", "< 0.01", "0.01", "0.03"]);
+        assert_eq!([300_000_u64, 999_996_000, 1_234_567_890].map(money), ["0.30", "1,000.00", "1,234.57"]);
+        let spans =
+            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
+        assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
+    }
+}

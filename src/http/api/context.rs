@@ -1,0 +1,250 @@
+//! One request below `/v2`: who sent it, its path, its parameters, what its handler needs, and lists in pages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
+
+use super::error::Error;
+use super::paging::{LAST_PAGE, Listed, Meta, Page, PageItems};
+use super::params::{Fields, Frame, Param, Parameters, Url};
+use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::app::V2;
+use crate::http::call::Call;
+use crate::http::request::LocalUser;
+use crate::http::response::Problem;
+use crate::http::route::{Access, Reads};
+use crate::registry::audit::Author;
+use crate::registry::{Caller, Registry, Scope, Service};
+use crate::verification::numbers::Refusal;
+
+/// A request whose sender is known, and may use the route.
+pub struct Request {
+    pub call: Call,
+    pub v2: Arc<V2>,
+    /// Its parameters: of the body of a `POST`, else of the query.
+    pub fields: Fields,
+    base: String,
+    caller: Caller,
+    service: Option<Arc<Service>>,
+}
+
+/// A request, and its parameters.
+pub struct Given<P>(pub Request, pub P);
+
+/// The server behind the routes below `/v2`.
+///
+/// # Errors
+/// It is not loaded. The command line is told why.
+pub fn v2_of(call: &Call) -> Result<Arc<V2>, Error> {
+    let loaded = call.app.v2().cloned();
+    loaded.ok_or_else(|| match call.head.extensions.get::<LocalUser>() {
+        None => Refusal::Starting.into(),
+        Some(_) => Error::stands_by(&call.app.why_not_ready()),
+    })
+}
+
+impl<S: Sync> FromRequestParts<S> for Request {
+    type Rejection = Error;
+
+    /// The body is not read before the caller is known and allowed. If the path begins with a service, the caller may know
+    /// that service.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let call = Call::from_request_parts(parts, state).await?;
+        let v2 = v2_of(&call)?;
+        let caller = v2.caller(&call.head)?;
+        let (access, operation) = call.operation.ok_or(Problem::NotFound)?;
+        check_access(&caller, access)?;
+        call.exchange.note_admitted();
+        if operation.is_long {
+            let permit = call.app.long_answers.acquire(caller.service());
+            let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
+            call.exchange.set_permit(Some(permit.ok_or_else(too_many)?));
+        }
+        let fields = if call.head.method == Method::POST {
+            let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+            Fields::of_body(content_type, &call.read_body().await?)?
+        } else {
+            Fields::of_form(call.query().as_bytes())
+        };
+        let base = v2.base.of(&call.head);
+        let mut request = Self { call, v2, fields, base, caller, service: None };
+        if request.call.param("ServiceSid").is_some() {
+            request.service = Some(request.service_at("ServiceSid")?);
+        }
+        Ok(request)
+    }
+}
+
+impl<S: Sync, P: Parameters> FromRequestParts<S> for Given<P> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let request = Request::from_request_parts(parts, state).await?;
+        let params = P::read(&request.fields)?;
+        Ok(Self(request, params))
+    }
+}
+
+impl Reads for Request {
+    fn describe() -> Vec<Param> {
+        Vec::new()
+    }
+}
+
+impl<P: Parameters> Reads for Given<P> {
+    fn describe() -> Vec<Param> {
+        P::describe()
+    }
+}
+
+fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
+    let may = |scope| match caller.service() {
+        Some(own) => caller.may(scope, own),
+        None => caller.may_everywhere(scope),
+    };
+    match access {
+        Access::Scope(scope) if !may(scope) => {
+            Err(Error::forbidden(format!("the key lacks the scope {}", scope.as_str())))
+        }
+        Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
+            Err(Error::forbidden("the key has neither the scope admin nor verify"))
+        }
+        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => Err(Error::forbidden(format!(
+            "{what} needs the account's credentials, or a key for all services with the scope admin"
+        ))),
+        Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+            Ok(())
+        }
+    }
+}
+
+impl Request {
+    pub fn path(&self) -> &str {
+        self.call.head.uri.path()
+    }
+
+    pub fn page(&self) -> Result<Page, Error> {
+        Page::read(&self.fields)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.v2.now)()
+    }
+
+    /// The end of this millisecond: everything so far is before it.
+    pub fn end_of_now(&self) -> Timestamp {
+        self.now().plus(Duration::from_millis(1))
+    }
+
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { base: &self.base, account: self.v2.registry.account_sid() }
+    }
+
+    /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
+    pub fn page_object<T>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Listed<T> {
+        let PageItems { page, items, has_more } = items;
+        let Url(list) = self.frame().url(self.path().strip_prefix("/v2").unwrap_or(self.path()));
+        let address = |number: u32| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(self.fields.given(filters));
+            query.append_pair("PageSize", &page.size.to_string());
+            query.append_pair("Page", &number.to_string());
+            // The first page fixes the time anew.
+            if let Some(since) = page.since.filter(|_| number > 0) {
+                query.append_pair("PageToken", &format!("PT{}", since.as_millis()));
+            }
+            Url(format!("{list}?{}", query.finish()))
+        };
+        let meta = Meta {
+            page: page.number,
+            page_size: page.size,
+            first_page_url: address(0),
+            previous_page_url: page.number.checked_sub(1).map(address),
+            url: address(page.number),
+            next_page_url: (has_more && page.number < LAST_PAGE).then(|| address(page.number + 1)),
+            key,
+        };
+        Listed { items: BTreeMap::from([(key, items)]), meta }
+    }
+
+    /// The requested page of all items.
+    pub fn list<T, W>(
+        &self,
+        key: &'static str,
+        all: impl Iterator<Item = T>,
+        view: impl Fn(&Frame<'_>, T) -> W,
+    ) -> Result<Json<Listed<W>>, Error> {
+        let frame = self.frame();
+        let page = self.page()?;
+        let items = page.of(all.skip(page.skip()), |item| view(&frame, item));
+        Ok(Json(self.page_object(key, items, &[])))
+    }
+
+    /// A variable segment of the path, percent-decoded.
+    pub fn param(&self, name: &str) -> Result<&str, Error> {
+        self.call.param(name).ok_or(Error::NotFound)
+    }
+
+    /// An id in the path.
+    pub fn sid(&self, name: &str, kind: SidKind) -> Result<Sid, Error> {
+        Sid::parse(kind, self.param(name)?).ok_or(Error::NotFound)
+    }
+
+    pub fn number(&self, name: &str) -> Result<PhoneNumber, Error> {
+        PhoneNumber::parse(self.param(name)?, None).map_err(|_| Error::NotFound)
+    }
+
+    /// The service that the path begins with.
+    pub fn service(&self) -> Result<Arc<Service>, Error> {
+        self.service.clone().ok_or(Error::NotFound)
+    }
+
+    /// The service in a segment of the path, if the caller may know it.
+    pub fn service_at(&self, name: &str) -> Result<Arc<Service>, Error> {
+        let service = self.v2.registry.service(&self.sid(name, SidKind::Service)?)?;
+        if self.own_service().is_some_and(|own| own != service.id) {
+            return Err(Error::NotFound);
+        }
+        Ok(service)
+    }
+
+    /// The one service that the caller's key is for; `None` for all.
+    pub fn own_service(&self) -> Option<ServiceId> {
+        self.caller.service()
+    }
+
+    /// Whether the caller may change more than one service.
+    pub fn is_for_all_services(&self) -> bool {
+        self.caller.may_everywhere(Scope::Admin)
+    }
+
+    /// The registry, for changes on behalf of the caller.
+    pub fn registry(&self) -> Registry {
+        self.v2.registry.on_behalf_of(self.author())
+    }
+
+    /// The caller in the audit log.
+    pub fn author(&self) -> Author {
+        self.v2.registry.author(self.caller.actor(), Some(self.call.request_id()))
+    }
+
+    /// The same if the caller may change this service. What others do there is ordinary traffic.
+    pub fn author_of_change_in(&self, service: ServiceId) -> Option<Author> {
+        self.caller.may(Scope::Admin, service).then(|| self.author())
+    }
+
+    pub fn service_id(&self, sid: &Sid) -> Option<ServiceId> {
+        self.v2.registry.service(sid).ok().map(|service| service.id)
+    }
+
+    /// The id of the service with this number, unless it is gone.
+    pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
+        self.v2.registry.service_by_id(id).map(|service| service.sid)
+    }
+}

@@ -1,0 +1,139 @@
+//! `/v2/Guard/..`, which is not Twilio's: allowances of the pumping guard, its manual entries and its explanations.
+
+use super::context::{Given, Request};
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
+use std::sync::Arc;
+
+use super::error::Error;
+use super::paging::Listed;
+use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
+use crate::domain::{ServiceId, Sid};
+use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
+use crate::limits::guard::{EntryAction, EntryError, Key, PumpingGuard};
+use crate::registry::{Scope, Service};
+
+parameters! {
+    pub struct OfService {
+        /// Of this service. Without it of all services, or of the service of the key.
+        "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+    }
+}
+
+parameters! {
+    pub struct NewEntry {
+        /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network.
+        "Subject" = "+99290000****" => subject: GuardSubject,
+        /// Whether messages need no allowance, or are refused.
+        "Action" = "allow" => action: EntryAction,
+        /// The length; the default is 720.
+        "Minutes" = "90" => minutes: Option<Whole<1, MOST_MINUTES>>,
+        /// For this service. Without it for all services, or for the service of the key.
+        "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+    }
+}
+
+/// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
+pub async fn list_allowances(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+    list(&request, params.service, "allowances", |guard, service, most| {
+        guard.low_allowances(service, most, masked)
+    })
+}
+
+/// `GET` of the manual entries: those that end last first.
+pub async fn list_entries(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+    list(&request, params.service, "entries", |guard, service, _| guard.entries(service, masked))
+}
+
+/// `read` is told how many items are enough.
+fn list(
+    request: &Request,
+    service: Option<Sid>,
+    key: &'static str,
+    read: impl FnOnce(&PumpingGuard, Option<ServiceId>, usize) -> Vec<Item>,
+) -> Result<Json<Listed<Item>>, Error> {
+    let (page, scope) = (request.page()?, scope(request, service)?);
+    let most = page.skip().saturating_add(page.limit());
+    let items = read(&guard(request)?, scope.map(|service| service.id), most);
+    let items = page.of(items.into_iter().skip(page.skip()), |item| item);
+    Ok(Json(request.page_object(key, items, OfService::NAMES)))
+}
+
+/// `POST` of an entry, which replaces that of the same subject.
+pub async fn create_entry(Given(request, params): Given<NewEntry>) -> Result<impl IntoResponse, Error> {
+    let NewEntry { subject, action, minutes, service } = params;
+    let key = Key::new(scope(&request, service)?.map(|service| service.id), subject);
+    let minutes = minutes.unwrap_or(USUAL_MINUTES);
+    Ok((StatusCode::CREATED, Json(set(&request, key, Some(action), minutes).await?)))
+}
+
+/// `DELETE` of an entry.
+pub async fn delete_entry(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+    let subject = subject(&request.param("Subject")?, None).ok_or(Error::NotFound)?;
+    let key = Key::new(scope(&request, params.service)?.map(|service| service.id), subject);
+    set(&request, key, None, 0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: u32) -> Result<Item, Error> {
+    let set = guard(request)?.set_entry(key, action, minutes, request.author()).await;
+    let set = set.map_err(|error| match error {
+        EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
+        EntryError::InNoPlan(_) => Error::parameter("Subject", error),
+        EntryError::Refused(refusal) => refusal.into(),
+    });
+    set?.ok_or(Error::NotFound)
+}
+
+/// `GET` of an explanation.
+pub async fn explain(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+    let subject = subject(&request.param("Subject")?, None).ok_or(Error::NotFound)?;
+    let scope = scope(&request, params.service)?;
+    Ok(Json(guard(&request)?.explain(scope.as_deref(), subject)))
+}
+
+fn guard(request: &Request) -> Result<PumpingGuard, Error> {
+    request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources"))
+}
+
+/// The service that the caller asks for; `None` for all services. A key for one service gets its own.
+fn scope(request: &Request, asked: Option<Sid>) -> Result<Option<Arc<Service>>, Error> {
+    let registry = &request.v2.registry;
+    let asked = asked.map(|sid| registry.service(&sid)).transpose()?;
+    let Some(own) = request.own_service() else { return Ok(asked) };
+    if asked.is_some_and(|asked| asked.id != own) {
+        return Err(Error::NotFound);
+    }
+    registry.service_by_id(own).ok_or(Error::NotFound).map(Some)
+}
+
+const GROUP: ApiGroup = ApiGroup::twilio(
+    "Guard",
+    "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for one service sees \
+    and changes that service. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP)
+        .get("/v2/Guard/Allowances", list_allowances,
+            Operation::new("ListGuardAllowance", "List low allowances", Success::list::<Item>("allowances"))
+                .about("Those with less than half of their messages, the smallest part first.")
+                .others(&[404, 429]))
+        .get("/v2/Guard/Explanations/{Subject}", explain,
+            Operation::new("FetchGuardExplanation", "Explain what the guard does", Success::one::<Explanation>())
+                .long()
+                .about("Without ServiceSid of the ten services that refuse it or have the least left.")
+                .others(&[404, 429]))
+        .post("/v2/Guard/Entries", create_entry,
+            Operation::new("CreateGuardEntry", "Allow or block messages", Success::made::<Item>())
+                .about("Replaces the entry of the same subject.").others(&[404, 409]))
+        .get("/v2/Guard/Entries", list_entries,
+            Operation::new("ListGuardEntry", "List manual entries", Success::list::<Item>("entries"))
+                .about("Those that end last first. Numbers are masked.").others(&[404]))
+        .delete("/v2/Guard/Entries/{Subject}", delete_entry,
+            Operation::new("DeleteGuardEntry", "Remove a manual entry", Success::GONE).others(&[404]))
+}

@@ -1,0 +1,222 @@
+//! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
+
+use super::context::{Given, Request};
+use super::error::Error;
+use super::params::Frame;
+use super::params::{
+    AccountSid, BucketSid, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url, Whole,
+    parameters, view,
+};
+use crate::domain::{Sid, SidKind};
+use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
+use crate::registry::{Bucket, RateLimit, Scope, Service};
+use axum::Json;
+use axum::response::IntoResponse;
+use hyper::StatusCode;
+
+parameters! {
+    pub struct NewRateLimit {
+        /// The name in requests and paths.
+        "UniqueName" = "session" => name: UniqueName,
+        /// For people.
+        "Description" = "one for each session" => description: Option<Note<512>>,
+    }
+}
+
+parameters! {
+    pub struct ChangedRateLimit {
+        /// For people. An empty text removes it.
+        "Description" = "one for each session" => description: Option<Removable<Note<512>>>,
+    }
+}
+
+parameters! {
+    pub struct NewBucket, ChangedBucket {
+        /// Requests.
+        "Max" = "5" => max: Whole<1, 1_000_000>,
+        /// Seconds.
+        "Interval" = "60" => interval: Whole<1, 604_800>,
+    }
+}
+
+view! {
+    /// A named limit: requests pass values for it, and its buckets count them.
+    RateLimitView as "RateLimit"(frame, service: Sid, limit: &RateLimit) {
+        sid: RateLimitSid = Id(limit.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The name in requests.
+        #[schemars(example = &"session")]
+        unique_name: String = limit.unique_name.clone(),
+        /// For people.
+        #[schemars(example = &"one for each session")]
+        description: Option<String> = limit.description.clone(),
+        date_created: Date = limit.created.into(),
+        date_updated: Date = limit.updated.into(),
+        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid)),
+        links: RateLimitLinks = RateLimitLinks::new(frame, service, limit.sid),
+    }
+}
+
+view! {
+    #[schemars(example = RateLimitLinks::new(&Frame::example(), Frame::example_sid(SidKind::Service), Frame::example_sid(SidKind::RateLimit)))]
+    RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
+        buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
+    }
+}
+
+view! {
+    /// The number of requests with one value that are allowed within an interval.
+    BucketView as "Bucket"(frame, service: Sid, limit: Sid, bucket: &Bucket) {
+        sid: BucketSid = Id(bucket.sid),
+        rate_limit_sid: RateLimitSid = Id(limit),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// Requests.
+        #[schemars(example = 5, range(min = 1))]
+        max: u32 = bucket.max,
+        /// Seconds.
+        #[schemars(example = 60, range(min = 1))]
+        interval: u32 = bucket.interval,
+        date_created: Date = bucket.created.into(),
+        date_updated: Date = bucket.updated.into(),
+        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
+    }
+}
+
+pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
+        RateLimitView::new(frame, service.sid, limit)
+    })
+}
+
+pub async fn create(
+    Given(request, NewRateLimit { name, description }): Given<NewRateLimit>,
+) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?.sid;
+    let made = request.registry().create_rate_limit(service, name, description).await?;
+    Ok((StatusCode::CREATED, Json(RateLimitView::new(&request.frame(), service, &made))))
+}
+
+pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "Sid")?;
+    Ok(Json(RateLimitView::new(&request.frame(), service.sid, limit)))
+}
+
+pub async fn update(
+    Given(request, ChangedRateLimit { description }): Given<ChangedRateLimit>,
+) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "Sid")?;
+    let description = description.unwrap_or_else(|| limit.description.clone());
+    let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
+    Ok(Json(RateLimitView::new(&request.frame(), service.sid, &changed)))
+}
+
+pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "Sid")?.sid;
+    request.registry().delete_rate_limit(service.sid, limit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn list_buckets(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "RateLimitSid")?;
+    request.list("buckets", limit.buckets.iter(), |frame, bucket| {
+        BucketView::new(frame, service.sid, limit.sid, bucket)
+    })
+}
+
+pub async fn create_bucket(
+    Given(request, NewBucket { max, interval }): Given<NewBucket>,
+) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "RateLimitSid")?.sid;
+    let made = request.registry().create_bucket(service.sid, limit, max, interval).await?;
+    Ok((StatusCode::CREATED, Json(BucketView::new(&request.frame(), service.sid, limit, &made))))
+}
+
+pub async fn fetch_bucket(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let limit = limit(&request, &service, "RateLimitSid")?;
+    let bucket = limit.bucket(&bucket(&request)?)?;
+    Ok(Json(BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
+}
+
+pub async fn update_bucket(
+    Given(request, ChangedBucket { max, interval }): Given<ChangedBucket>,
+) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
+    let changed = request.registry().update_bucket(service.sid, limit, bucket, max, interval).await?;
+    Ok(Json(BucketView::new(&request.frame(), service.sid, limit, &changed)))
+}
+
+pub async fn delete_bucket(request: Request) -> Result<impl IntoResponse, Error> {
+    let service = request.service()?;
+    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
+    request.registry().delete_bucket(service.sid, limit, bucket).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The limit in this segment of the path, by its id or its unique name.
+fn limit<'a>(request: &Request, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
+    let segment = request.param(name)?;
+    if let Some(sid) = Sid::parse(SidKind::RateLimit, &segment) {
+        return Ok(service.rate_limit(&sid)?);
+    }
+    let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
+    named.ok_or(Error::NotFound)
+}
+
+fn bucket(request: &Request) -> Result<Sid, Error> {
+    request.sid("Sid", SidKind::Bucket)
+}
+
+const RATE_LIMITS: ApiGroup = ApiGroup::twilio(
+    "Rate limits",
+    "Named limits: a request passes a value for one, and each of its buckets counts that value.",
+    Access::Scope(Scope::Admin),
+);
+
+const BUCKETS: ApiGroup = ApiGroup::twilio(
+    "Buckets",
+    "The number of requests with one value that are allowed within an interval.",
+    Access::Scope(Scope::Admin),
+);
+
+#[rustfmt::skip] // A table.
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(RATE_LIMITS)
+        .post("/v2/Services/{ServiceSid}/RateLimits", create,
+            Operation::new("CreateRateLimit", "Create a rate limit", Success::made::<RateLimitView>())
+                .about("Without buckets it counts nothing yet.").others(&[404, 409]))
+        .get("/v2/Services/{ServiceSid}/RateLimits", list,
+            Operation::new("ListRateLimit", "List rate limits", Success::list::<RateLimitView>("rate_limits"))
+                .others(&[404]))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch,
+            Operation::new("FetchRateLimit", "Fetch a rate limit", Success::one::<RateLimitView>())
+                .others(&[404]))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
+            Operation::new("UpdateRateLimit", "Update a rate limit", Success::one::<RateLimitView>())
+                .others(&[404, 409]))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
+            Operation::new("DeleteRateLimit", "Delete a rate limit", Success::GONE).others(&[404, 409]))
+        .merge(ApiRouter::of(BUCKETS)
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
+            Operation::new("CreateBucket", "Create a bucket", Success::made::<BucketView>())
+                .about("Counts from now on.").others(&[404, 409]))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets,
+            Operation::new("ListBucket", "List buckets", Success::list::<BucketView>("buckets"))
+                .others(&[404]))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
+            Operation::new("FetchBucket", "Fetch a bucket", Success::one::<BucketView>()).others(&[404]))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
+            Operation::new("UpdateBucket", "Update a bucket", Success::one::<BucketView>())
+                .others(&[404, 409]))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
+            Operation::new("DeleteBucket", "Delete a bucket", Success::GONE).others(&[404, 409])))
+}

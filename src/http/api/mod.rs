@@ -1,0 +1,73 @@
+//! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/reference/verify-api.md`.
+//!
+//! * `context`: who asks, and for what. `paging`: lists in pages. `fields`, `params`: parameters and views.
+//! * `error`: refusals in Twilio's form, one table.
+//! * One file for the resources of a subject, with its routes at the end.
+
+pub mod account;
+pub mod attempts;
+pub mod audit;
+pub mod context;
+pub mod error;
+pub mod fields;
+pub mod guard;
+pub mod hosted;
+pub mod limits;
+pub mod lockouts;
+pub mod lookup;
+pub mod messages;
+pub mod paging;
+pub mod params;
+pub mod services;
+pub mod verifications;
+pub mod webhooks;
+
+use axum::Router;
+use axum::routing::get;
+
+use self::context::v2_of;
+use self::error::Error;
+use super::app::App;
+use super::call::Call;
+use super::route::ApiRouter;
+
+/// The routes, in the order in which a reader wants them.
+pub fn routes() -> ApiRouter {
+    ApiRouter::default()
+        .merge(verifications::routes())
+        .merge(attempts::routes())
+        .merge(hosted::routes())
+        .merge(messages::routes())
+        .merge(lookup::routes())
+        .merge(lockouts::routes())
+        .merge(guard::routes())
+        .merge(services::routes())
+        .merge(limits::routes())
+        .merge(webhooks::routes())
+        .merge(account::routes())
+        .merge(audit::routes())
+}
+
+/// Routes that Twilio serves and this server does not, with their names.
+pub const NOT_SERVED: [(&str, &str); 7] = [
+    ("/v2/Services/{ServiceSid}/Entities", ENTITIES),
+    ("/v2/Services/{ServiceSid}/Entities/{*Path}", ENTITIES),
+    ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),
+    ("/v2/Services/{ServiceSid}/AccessTokens/{Sid}", "AccessTokens"),
+    ("/v2/Services/{ServiceSid}/Passkeys", "Passkeys"),
+    ("/v2/Services/{ServiceSid}/Passkeys/{*Path}", "Passkeys"),
+    ("/v2/Forms/{FormType}", "Forms"),
+];
+
+const ENTITIES: &str = "Entities, Factors and Challenges";
+
+/// Their handlers: 404 for a caller who is known.
+pub fn not_served() -> Router<App> {
+    NOT_SERVED.into_iter().fold(Router::new(), |router, (path, what)| {
+        let handler = move |call: Call| async move {
+            v2_of(&call)?.caller(&call.head)?;
+            Err::<(), _>(Error::not_served(what))
+        };
+        router.route(path, get(handler).post(handler).delete(handler))
+    })
+}

@@ -1,0 +1,268 @@
+//! Open connections: what they share with the server, and how their ends are told.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, GivesWay};
+use crate::http::app::{App, ServedRoutes};
+use crate::http::logs::Logs;
+use crate::http::places::BodyPlaces;
+use crate::http::request::{self, LocalUser, X_REQUEST_ID};
+use crate::http::response::{ErrorFormat, NotServed, Problem, whole};
+use crate::http::service;
+use crate::observe::log_limit::OncePerSecond;
+use crate::verification::numbers::Refusal;
+
+/// A byte stream to a client.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
+
+/// The state that all connections share.
+pub struct Server {
+    pub app: App,
+    pub router: Router,
+    /// Ends every connection after the requests that it is answering.
+    pub stop: CancellationToken,
+    pub logs: Arc<Logs>,
+    pub failed_handshakes: OncePerSecond,
+    pub body_places: Arc<BodyPlaces>,
+    /// Whether each answer is the last one of its connection.
+    pub is_leaving: AtomicBool,
+    pub(super) http1: http1::Builder,
+}
+
+impl Server {
+    pub fn new(app: App) -> Self {
+        app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
+        if app.forwarder.is_some() {
+            app.metrics.create_forwarded_at_zero();
+        }
+        let logs = Arc::default();
+        Self {
+            router: service::router(&app, &logs),
+            stop: CancellationToken::new(),
+            logs,
+            failed_handshakes: OncePerSecond::default(),
+            body_places: Arc::new(BodyPlaces::new(app.settings.bounds.connections)),
+            is_leaving: AtomicBool::new(false),
+            http1: http1_builder(),
+            app,
+        }
+    }
+
+    /// Notes how many connections are open.
+    pub fn note_open(&self, open: usize) {
+        if self.app.routes == ServedRoutes::All {
+            self.app.metrics.connections(open);
+        }
+    }
+}
+
+/// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
+const HEAD_BYTES: usize = 16 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // A client may close its side and still wait for the answer to a request that changes something.
+        .half_close(true)
+        // hyper would take an idle connection for a slow head.
+        .header_read_timeout(None)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(BUFFER_BYTES);
+    builder
+}
+
+/// The state that the requests of one connection share.
+pub struct Connection {
+    pub(super) server: Arc<Server>,
+    pub(super) activity: Activity,
+    pub(super) number: u64,
+    pub(super) peer: IpAddr,
+    /// At the control socket, the administrator of this machine at the other end.
+    pub(super) user: Option<LocalUser>,
+    /// Ends the connection after the requests that it is answering. A token of its own, because each check takes its
+    /// lock.
+    pub(super) stop: CancellationToken,
+    /// Places for its bodies that arrive in parts.
+    pub(super) bodies: Arc<Semaphore>,
+}
+
+impl Connection {
+    /// The connection with this number, counted from the start of the program, from the address `peer`.
+    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Arc<Self> {
+        Self::of(server, number, peer, None)
+    }
+
+    /// A connection to the control socket, from this user.
+    pub fn of_user(server: Arc<Server>, number: u64, user: LocalUser) -> Arc<Self> {
+        Self::of(server, number, Ipv4Addr::LOCALHOST.into(), Some(user))
+    }
+
+    fn of(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
+        let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
+        let (activity, peer) = (Activity::start(), peer.to_canonical());
+        Arc::new(Self { server, activity, number, peer, user, stop, bodies })
+    }
+
+    /// See [`Activity::gives_way`].
+    pub fn gives_way(&self) -> Option<GivesWay> {
+        self.activity.gives_way()
+    }
+
+    /// Ends the connection after the requests that it is answering.
+    pub fn close(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when the connection is to end: the server says so, or a time limit has passed. The control socket has no
+    /// limits. The timer is looked after once in the shortest limit: a request costs none.
+    pub(super) async fn over(&self) {
+        let bounds = &self.server.app.settings.bounds;
+        let shortest = bounds.header_timeout.min(bounds.idle_timeout);
+        loop {
+            let left = self.activity.time_left(bounds).filter(|_| self.user.is_none()).unwrap_or(shortest);
+            if left.is_zero() || timeout(left.min(shortest), self.stop.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
+    pub(super) fn request_id(&self, request: u64) -> HeaderValue {
+        request::own_id(self.server.app.request_id_prefix, self.number, request)
+    }
+}
+
+/// One request. The connection is busy until it is dropped.
+pub struct ActiveRequest {
+    connection: Arc<Connection>,
+    number: u64,
+}
+
+impl ActiveRequest {
+    pub(super) fn begin(connection: Arc<Connection>) -> Self {
+        let number = connection.activity.begin();
+        Self { connection, number }
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.connection.server
+    }
+
+    /// The connection's places for bodies that arrive in parts.
+    pub fn bodies(&self) -> &Arc<Semaphore> {
+        &self.connection.bodies
+    }
+
+    /// The address of the other end: the client, or a proxy.
+    pub fn peer(&self) -> IpAddr {
+        self.connection.peer
+    }
+
+    /// At the control socket, the user at the other end.
+    pub fn user(&self) -> Option<LocalUser> {
+        self.connection.user
+    }
+
+    /// The request's id, unless the client gave one.
+    pub fn request_id(&self) -> HeaderValue {
+        self.connection.request_id(self.number)
+    }
+
+    /// Notes that the request's body was not read to its end.
+    pub fn note_unread_body(&self) {
+        self.connection.activity.note_unread_body();
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.connection.activity.end();
+    }
+}
+
+/// Bounds of [`linger`]. A client that sends more would not read its response soon.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Reads and discards input until the client closes too, or a bound is reached.
+///
+/// A socket that is closed with unread input resets the connection. The reset can overtake the response: the client
+/// then sees a broken connection instead of the error.
+pub async fn linger(stream: &mut impl Stream) {
+    let drain = async {
+        let mut sink = [0; 8 * 1024];
+        let mut rest = stream.take(LINGER_BYTES);
+        while let Ok(1..) = rest.read(&mut sink).await {}
+    };
+    // Reaching a bound is no error: the client had time to read the response.
+    let _ = timeout(LINGER_TIME, drain).await;
+}
+
+/// Sends a response and closes the connection.
+pub async fn respond_and_close(mut stream: impl Stream, response: Bytes) {
+    if stream.write_all(&response).await.is_ok() && stream.shutdown().await.is_ok() {
+        linger(&mut stream).await;
+    }
+}
+
+/// A whole HTTP/1.1 response that closes the connection. The path is not known here; therefore it always has the
+/// envelope.
+pub fn raw_response(problem: Problem, id: &HeaderValue) -> Bytes {
+    let (head, body) = problem.answer(ErrorFormat::Envelope).into_parts();
+    let body = whole(body).unwrap_or_default();
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut raw = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    let mut push = |name: &str, value: &HeaderValue| {
+        raw.extend_from_slice(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    };
+    for (name, value) in &head.headers {
+        push(name.as_str(), value);
+    }
+    push(X_REQUEST_ID.as_str(), id);
+    push("cache-control", &HeaderValue::from_static("no-store"));
+    push("connection", &HeaderValue::from_static("close"));
+    push("content-length", &HeaderValue::from(body.len()));
+    raw.extend_from_slice(b"\r\n");
+    raw.extend_from_slice(&body);
+    raw.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_response_is_complete_and_in_the_envelope() {
+        let raw = raw_response(Problem::TooManyConnections, &HeaderValue::from_static("1-2-0"));
+        let text = std::str::from_utf8(&raw).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
+        assert_eq!(
+            head.lines().collect::<Vec<_>>(),
+            [
+                "HTTP/1.1 503 Service Unavailable",
+                "content-type: application/json",
+                "x-onceward-retry-after: 1",
+                "x-request-id: 1-2-0",
+                "cache-control: no-store",
+                "connection: close",
+                &format!("content-length: {}", body.len()),
+            ]
+        );
+        assert_eq!(body, r#"{"code":503,"message":"Too many connections are open. Try again shortly."}"#);
+    }
+}

@@ -1,0 +1,40 @@
+//! The limits on log lines about requests that are refused.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::warn;
+
+use crate::observe::log_limit::OncePerSecond;
+use crate::verification::numbers::Refusal;
+
+/// The limits that all requests share.
+#[derive(Default)]
+pub struct Logs {
+    pub refusals: RefusalLog,
+    /// Bad bodies at the compatible routes.
+    pub bad_bodies: OncePerSecond,
+    /// Requests that were refused because every circuit is open.
+    pub out_of_service: OncePerSecond,
+}
+
+/// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.
+const NAMED_SERVICES: usize = 100;
+
+/// Logs refusals, each reason of a service once a second at most: under overload there can be tens of thousands in a
+/// second.
+#[derive(Default)]
+pub struct RefusalLog(Mutex<HashMap<Option<String>, [OncePerSecond; Refusal::NAMES.len()]>>);
+
+impl RefusalLog {
+    /// `service` is the name of the service that the request was about, if it was about one.
+    pub fn note(&self, refusal: Refusal, service: Option<String>) {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let service = service.map(|name| {
+            let has_line = logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone()));
+            if has_line { name } else { "other".to_owned() }
+        });
+        let log = logs.entry(service.clone()).or_default();
+        log[refusal.kind()].note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
+    }
+}
