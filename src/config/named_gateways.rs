@@ -10,7 +10,7 @@ use super::context::Context;
 use super::forms::is_exposed;
 use super::layers::GATEWAYS_PREFIX as PREFIX;
 use super::report::{ConfigError, NOT_SHOWN, nearest, suggestion, text_of};
-use crate::domain::{Channel, GatewayName, ProviderName};
+use crate::domain::{GatewayName, ProviderName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting, given};
 
 const KEY: &str = "gateways";

@@ -296,7 +296,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 impl Received {
     /// The length of the codes that the default service makes.
     pub fn code_length(&self) -> CodeLength {
-        let length = |v2: &V2| v2.registry.default_service().settings.code_length;
+        let length = |v2: &std::sync::Arc<V2>| v2.registry.default_service().settings.code_length;
         self.app.v2().map_or(CodeLength::SIX, length)
     }
 

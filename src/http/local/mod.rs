@@ -12,6 +12,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use hyper::StatusCode;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

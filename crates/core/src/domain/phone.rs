@@ -209,6 +209,7 @@ impl PhoneNumber {
     }
 
     /// The number as WhatsApp registers it: some accounts are known by the form before a renumbering.
+    #[must_use]
     pub fn on_whatsapp(self) -> Self {
         plans::on_whatsapp(self)
     }
