@@ -150,7 +150,7 @@ struct Reader<'a> {
     unknown: &'a RefCell<Vec<(String, String)>>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn below(&self, name: String, value: Value) -> Self {
         Reader { value, place: [&self.place[..], &[name]].concat(), unknown: self.unknown }
     }

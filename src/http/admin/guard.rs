@@ -156,7 +156,7 @@ async fn question(
     Ok(Question { country: country.to_string(), figures })
 }
 
-fn guard<'a>(request: &'a AdminRequest) -> Result<&'a PumpingGuard, Refusal> {
+fn guard(request: &AdminRequest) -> Result<&PumpingGuard, Refusal> {
     request.admin.verifying.guard().ok_or(Refusal::Starting)
 }
 

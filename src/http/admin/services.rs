@@ -88,7 +88,7 @@ async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
 
 /// The service that the path names.
 fn named(request: &AdminRequest) -> Option<Arc<Service>> {
-    request.service(&request.call.param("Sid")?)
+    request.service(request.call.param("Sid")?)
 }
 
 /// The settings as members, by their keys in config.json.

@@ -183,7 +183,7 @@ async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
 
 /// The webhook that the path names.
 fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
-    let sid = Sid::parse(SidKind::Webhook, &request.call.param("Sid")?)?;
+    let sid = Sid::parse(SidKind::Webhook, request.call.param("Sid")?)?;
     let mut services = request.v2.registry.services(0, usize::MAX).into_iter();
     services.find_map(|service| {
         let webhook = service.webhook(&sid).ok()?.clone();

@@ -71,7 +71,7 @@ pub async fn create_entry(Given(request, params): Given<NewEntry>) -> Result<imp
 
 /// `DELETE` of an entry.
 pub async fn delete_entry(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
-    let subject = subject(&request.param("Subject")?, None).ok_or(Error::NotFound)?;
+    let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let key = Key::new(scope(&request, params.service)?.map(|service| service.id), subject);
     set(&request, key, None, 0).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -89,7 +89,7 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
 
 /// `GET` of an explanation.
 pub async fn explain(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
-    let subject = subject(&request.param("Subject")?, None).ok_or(Error::NotFound)?;
+    let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let scope = scope(&request, params.service)?;
     Ok(Json(guard(&request)?.explain(scope.as_deref(), subject)))
 }

@@ -114,7 +114,7 @@ pub async fn result(Given(request, Redeemed { code }): Given<Redeemed>) -> Resul
     Ok(Json(SessionResultView::new(&request.frame(), service.sid, sid, &result)))
 }
 
-fn hosted<'a>(request: &'a Request) -> Result<&'a HostedSessions, Error> {
+fn hosted(request: &Request) -> Result<&HostedSessions, Error> {
     request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
 }
 

@@ -165,7 +165,7 @@ pub async fn delete_bucket(request: Request) -> Result<impl IntoResponse, Error>
 /// The limit in this segment of the path, by its id or its unique name.
 fn limit<'a>(request: &Request, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
     let segment = request.param(name)?;
-    if let Some(sid) = Sid::parse(SidKind::RateLimit, &segment) {
+    if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
         return Ok(service.rate_limit(&sid)?);
     }
     let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);

@@ -193,7 +193,7 @@ fn number(request: &Request, country: Option<Region>) -> Result<NumberLookup, Er
     let text = request.param("PhoneNumber")?;
     // As at Twilio, a national number without a country is North American.
     let country = country.or_else(|| Region::parse("US"));
-    if text.len() > LONGEST { Err(Error::NotFound) } else { Ok(NumberLookup::of(&text, country)) }
+    if text.len() > LONGEST { Err(Error::NotFound) } else { Ok(NumberLookup::of(text, country)) }
 }
 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.

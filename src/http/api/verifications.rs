@@ -257,7 +257,7 @@ fn shown(
 /// The last segment of the path: an id or a number.
 fn target(request: &Request) -> Result<VerificationTarget, Error> {
     let segment = request.param("Sid")?;
-    IdOrNumber::parse(&segment).ok_or(Error::NotFound)
+    IdOrNumber::parse(segment).ok_or(Error::NotFound)
 }
 
 fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> {

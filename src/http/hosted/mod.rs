@@ -700,12 +700,12 @@ fn field(form: &[u8], name: &str) -> Zeroizing<String> {
 }
 
 /// The tags of `Accept-Language`, in their order: browsers put the preferred one first.
-fn accepted<'a>(call: &'a Call) -> impl Iterator<Item = &'a str> + use<'a> {
+fn accepted(call: &Call) -> impl Iterator<Item = &str> + use<'_> {
     let header = request::only(&call.head.headers, &ACCEPT_LANGUAGE).unwrap_or_default();
     header.split(',').take(10).map(|range| range.split(';').next().unwrap_or_default().trim())
 }
 
-fn languages<'a>(call: &'a Call) -> impl Iterator<Item = Locale> + use<'a> {
+fn languages(call: &Call) -> impl Iterator<Item = Locale> + use<'_> {
     accepted(call).filter_map(Locale::parse)
 }
 

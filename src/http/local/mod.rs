@@ -197,7 +197,7 @@ pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Err
 
 /// `GET /local/Services/{Name}`: the id of a service.
 pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.v2.registry.find_service(&request.param("Name")?).map_err(Error::invalid)?;
+    let service = request.v2.registry.find_service(request.param("Name")?).map_err(Error::invalid)?;
     Ok(Json(ServiceSid { sid: service.sid.to_string() }))
 }
 
@@ -218,7 +218,7 @@ pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `DELETE /local/Keys/{Sid}`.
 pub async fn revoke_key(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys(&request)?.revoke(&request.param("Sid")?).await.map_err(Error::invalid)?))
+    Ok(Json(keys(&request)?.revoke(request.param("Sid")?).await.map_err(Error::invalid)?))
 }
 
 /// `POST /local/AuthToken`: replaces the account's auth token.
@@ -240,11 +240,11 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
     Ok(response::page("application/octet-stream", &[], Body::new(copying.body())))
 }
 
-fn local<'a>(request: &'a Request) -> Result<&'a Local, Error> {
+fn local(request: &Request) -> Result<&Local, Error> {
     request.v2.local.as_ref().ok_or(Error::NotFound)
 }
 
-fn keys<'a>(request: &'a Request) -> Result<Keys<'a>, Error> {
+fn keys(request: &Request) -> Result<Keys<'_>, Error> {
     Ok(Keys { registry: request.registry(), account: &local(request)?.account })
 }
 
@@ -262,7 +262,7 @@ fn service_or_default(request: &Request) -> Result<(ServiceId, String), Error> {
 }
 
 fn number(request: &Request) -> Result<PhoneNumber, Error> {
-    PhoneNumber::parse(&request.param("To")?, None).map_err(|error| Error::invalid(error.to_string()))
+    PhoneNumber::parse(request.param("To")?, None).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// The most items of a list; 100 without the parameter `Limit`.

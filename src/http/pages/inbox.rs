@@ -133,7 +133,7 @@ struct Words {
 }
 
 /// The simulator, for a request that may see codes: no page of another site may.
-fn simulator<'a>(call: &'a Call) -> Result<&'a Simulator, Problem> {
+fn simulator(call: &Call) -> Result<&Simulator, Problem> {
     let app = &call.app;
     let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
     if app.settings.inbox_needs_credentials {
