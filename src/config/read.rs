@@ -150,7 +150,7 @@ struct Reader<'a> {
     unknown: &'a RefCell<Vec<(String, String)>>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn below(&self, name: String, value: Value) -> Self {
         Reader { value, place: [&self.place[..], &[name]].concat(), unknown: self.unknown }
     }
@@ -283,7 +283,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         members.retain(|name, _| {
             let is_known = known.contains(&name.as_str());
             if !is_known {
-                let place = path(&[&reader.place[..], &[name.clone()]].concat());
+                let place = path(&[&reader.place[..], std::slice::from_ref(name)].concat());
                 let hint = suggestion(nearest(name, known.iter().copied()));
                 reader.unknown.borrow_mut().push((place, hint));
             }
