@@ -283,7 +283,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         members.retain(|name, _| {
             let is_known = known.contains(&name.as_str());
             if !is_known {
-                let place = path(&[&reader.place[..], &[name.clone()]].concat());
+                let place = path(&[&reader.place[..], std::slice::from_ref(name)].concat());
                 let hint = suggestion(nearest(name, known.iter().copied()));
                 reader.unknown.borrow_mut().push((place, hint));
             }

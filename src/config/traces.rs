@@ -44,6 +44,7 @@ pub enum TraceSampler {
 /// The variables about traces.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(clippy::struct_field_names, reason = "each is a variable")]
 pub struct TraceVariables {
     /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
     /// it. Without it no request is traced.
