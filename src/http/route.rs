@@ -66,7 +66,7 @@ impl ApiGroup {
 }
 
 /// A method at a path.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Operation {
     pub verb: Verb,
     /// The path, with the names of its variable segments in braces.
