@@ -62,13 +62,6 @@ impl Twilio {
             })
             .collect()
     }
-
-    /// The ids of messages for which the server reported a verified number.
-    pub fn confirmed(&self) -> Vec<String> {
-        let received = self.received().into_iter();
-        let feedback = received.filter(|received| received.is_for("/Feedback.json"));
-        feedback.filter_map(|received| received.target.split('/').rev().nth(1).map(str::to_owned)).collect()
-    }
 }
 
 impl Provider for TwilioApi {
