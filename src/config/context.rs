@@ -136,10 +136,10 @@ impl Context {
         found.value
     }
 
-    /// Whether messages may not show a value: that of a variable, one of a gateway, the code of a test number, or a text
+    /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number, or a text
     /// that may hold a password.
     fn is_secret(&self, path: &str, given: &str) -> bool {
-        self.variables.contains(&path)
+        self.variables.contains(&path) && !path.ends_with("_URL")
             || path.starts_with("gateways")
             || path.contains("test-numbers")
             || given.contains("://") && given.contains(['@', '?'])

@@ -502,8 +502,8 @@ pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
 /// An id at Twilio, whose own begin with two letters. No secret, but a token is easily pasted into the wrong variable. It
 /// becomes part of a URL; therefore it must not be able to change the path.
 pub fn twilio_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = "an id of Twilio's, as its console shows it (behind another TWILIO_BASE_URL at most 64 letters, digits, hyphens \
-                    and underscores)";
+    let accepted = "two letters and 32 hexadecimal digits, as Twilio's console shows them (behind another TWILIO_BASE_URL at most 64 \
+                    letters, digits, hyphens and underscores)";
     optional(from, accepted, |text| is_name(text).then(|| text.to_owned()))
 }
 

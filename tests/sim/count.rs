@@ -177,6 +177,23 @@ impl Decision<'_> {
         })
     }
 
+    /// A check whose text held no code was answered: it is wrong, and counts nothing.
+    pub fn checked_nothing(&self, answer: &CheckOutcome) -> Memories {
+        self.each(|memory, now| {
+            let fits = match (memory.at(now, self.rules), answer) {
+                (Nothing, CheckOutcome::Wrong { attempts_left, live: false }) => {
+                    *attempts_left == self.rules.attempts
+                }
+                (Open { wrong, asking: 0, .. }, CheckOutcome::Wrong { attempts_left, .. }) => {
+                    wrong + attempts_left == self.rules.attempts
+                }
+                (Locked { until }, CheckOutcome::Locked { until: told }) => told.as_millis() == until,
+                _ => false,
+            };
+            fits.then(|| memory.or_what_became_of_it(now, self.rules)).into_iter().flatten()
+        })
+    }
+
     /// A check may have been decided. `right`: its code may have been right.
     pub fn may_have_checked(&self, right: bool) -> Memories {
         self.each(|memory, now| {

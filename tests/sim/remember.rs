@@ -95,6 +95,11 @@ impl NumberModel {
             What::Consulted { until } => decision.consulted(*until),
             What::Uncertain(command, stage) => self.count_in_doubt(decision, *command, stage),
             What::Answered(command, stage, answer) => match (stage, answer) {
+                (Stage::Direct, Outcome::Check(answer))
+                    if matches!(self.intent(*command), Intent::Check { code: None }) =>
+                {
+                    Self::or_as_before(decision, decision.checked_nothing(answer), doubt)
+                }
                 (Stage::Direct, Outcome::Check(answer)) => {
                     let fits = decision.checked(answer);
                     let nothing_written = match answer {
@@ -139,7 +144,9 @@ impl NumberModel {
                     if self.may_have_been_decided(*command, fact) =>
                 {
                     match (doubt, stage, self.intent(*command)) {
-                        (Doubt::Counted, Stage::Direct, Intent::Check { .. }) => decision.counted(),
+                        (Doubt::Counted, Stage::Direct, Intent::Check { code: Some(_) }) => {
+                            decision.counted()
+                        }
                         _ => self.count_in_doubt(decision, *command, stage),
                     }
                 }
@@ -164,6 +171,7 @@ impl NumberModel {
             Stage::Direct => match self.intent(command) {
                 // Its code may have become useless before its message could leave, and this may be noted too.
                 Intent::Send { life } => count::may_have_ended(&decision.may_have_sent(*life), End::Nothing),
+                Intent::Check { code: None } => decision.from.clone(),
                 Intent::Check { code } => {
                     decision.may_have_checked(self.codes.is_of_this_number(code.as_deref()))
                 }

@@ -242,14 +242,15 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 #[test]
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     // The guard permits one message. The warm-up sends it.
-    let guard = r#"{"messages-per-day": 1, "number-types": "off", "landlines": "off"}"#;
-    let world = World::new().with("ONCEWARD_GUARD", guard);
+    let guard = r#"{"number-types": "off", "landlines": "off"}"#;
+    let bounds = r#"{"guard-unproven": 1}"#;
+    let world = World::new().with("ONCEWARD_GUARD", guard).with("TEST_ONCEWARD_BOUNDS", bounds);
     let (results, finished) = world.bench(&["--workload", "send", "--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds[1]["figures"][name].as_f64().unwrap();
     assert!(count("answers") == 0.0 && count("unexpected") > 0.0, "{kinds}");
-    assert!(results["warnings"].to_string().contains("send: 429"), "{}", results["warnings"]);
+    assert!(results["warnings"].to_string().contains("send: 403 Sending a code"), "{}", results["warnings"]);
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }
 

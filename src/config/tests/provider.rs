@@ -70,13 +70,13 @@ fn ids_must_look_like_twilios_when_it_is_twilio_that_answers() {
 #[test]
 fn a_placeholder_is_no_value_when_it_is_twilio_that_answers() {
     for (variable, wrong, problem) in [
-        ("TWILIO_ACCOUNT_SID", "AC...", "AC and 32 hexadecimal digits"),
+        ("TWILIO_ACCOUNT_SID", "AC...", "two letters and 32 hexadecimal digits"),
         ("TWILIO_AUTH_TOKEN", "...", "neither letters nor digits"),
         ("TWILIO_PHONE_NUMBER", "+1...", "a phone number such as"),
         ("TWILIO_PHONE_NUMBER", "+1", "that can exist"),
         ("TWILIO_PHONE_NUMBER", "12", "a short code of 3 to 8 digits"),
         ("TWILIO_PHONE_NUMBER", "twelve chars", "at most 11 letters"),
-        ("TWILIO_MESSAGING_SERVICE_SID", "MG...", "MG and 32 hexadecimal digits"),
+        ("TWILIO_MESSAGING_SERVICE_SID", "MG...", "two letters and 32 hexadecimal digits"),
     ] {
         says(
             &World::with_twilio().variable(variable, wrong).error(),

@@ -59,7 +59,7 @@ impl Setup {
     /// Without retries, workflow and voice, and with a circuit that rarely opens.
     pub fn routing(routing: &'static str) -> Self {
         let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-        let settings = DeliverySettings { breaker, ..DeliverySettings::default() };
+        let settings = DeliverySettings { breaker, voice_fallback: false, ..DeliverySettings::default() };
         Self { routing, beside: Vec::new(), settings, bounds: Bounds::default(), life: World::LIFE }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
+use crate::domain::{Code, CodeLength};
 use crate::engine::{Ending, PossiblySent, SendResult};
 use crate::shard::Id;
 use crate::verification::numbers::{CheckOutcome, NumberKey, Refusal, Reply, SendOutcome};
@@ -188,8 +189,8 @@ fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
 fn what_the_store_refused_has_no_effect() {
     let mut world = World::new();
     let code = world.has_code(number(1));
-    for submitted in [None, Some(code.clone())] {
-        let answer = world.checks(number(1), submitted);
+    for submitted in ["guess", code.expose()] {
+        let answer = world.checks(number(1), Code::submitted(submitted, CodeLength::SIX));
         world.is_refused_a_commit();
         assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     }
