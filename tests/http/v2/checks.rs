@@ -26,12 +26,17 @@ async fn a_right_code_is_approved_and_shown_with_every_field() {
 async fn a_wrong_code_is_no_error() {
     let world = V2World::new().await;
     let path = world.below("/VerificationCheck");
-    for code in ["0000", "0123456789", "abcd", "ÄÖÜß", "12 456"] {
+    let cases = [
+        ("0000", "0000"),
+        ("0123456789", "0123456789"),
+        ("abcd", "abcd"),
+        ("ÄÖÜß", "????"),
+        ("12 456", "12456"),
+    ];
+    for (code, read) in cases {
         let reply = world.post(&path, &[("VerificationSid", &ve().to_string()), ("Code", code)]).await;
         assert_eq!((reply.status, &json(&reply)["status"]), (200, &json!("pending")), "{code}");
-        let as_code =
-            Some(code.to_owned()).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        let asked = Call::Check { target: VerificationTarget::Sid(ve()), code: as_code };
+        let asked = Call::Check { target: VerificationTarget::Sid(ve()), code: Some(read.to_owned()) };
         assert_eq!(world.fake.asked().pop(), Some(asked), "{code}");
     }
 }
