@@ -249,7 +249,7 @@ fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds[1]["figures"][name].as_f64().unwrap();
-    assert!(count("answers") == 0.0 && count("unexpected") > 0.0, "{kinds}");
+    assert!(count("unexpected") > count("answers"), "{kinds}");
     assert!(results["warnings"].to_string().contains("send: 403 Sending a code"), "{}", results["warnings"]);
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }

@@ -273,8 +273,10 @@ fn every_mistake_in_a_template_is_told_with_its_path() {
         (&format!("{en}, \"default-locale\": \"de\""), &["one of the languages of translations"]),
         (&format!("{en}, \"channels\": \"mail\""), &["templates.login.channels", "\"whatsapp\""]),
         (&format!("{en}, \"channels\": []"), &["templates.login.channels"]),
-        (&format!("{en}, \"default-locale\": null"), &["templates.login.default-locale", "BCP 47"]),
-        (&format!("{en}, \"friendly-name\": \"\""), &["templates.login.friendly-name", "1 to 64 characters"]),
+        (
+            &format!("{en}, \"friendly-name\": {:?}", "x".repeat(65)),
+            &["templates.login.friendly-name", "1 to 64 characters"],
+        ),
     ] {
         let error = template(members).error();
         says(&error, parts);
