@@ -59,7 +59,7 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Say("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 307 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
     (Act::Say("HTTP/1.1 308 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
-    // Errors with a page of a proxy. `src/gateway/provider/tests/classify.rs` has the class of each status.
+    // Errors with a page of a proxy. `crates/gateway/src/provider/tests/classify.rs` has the class of each status.
     (Act::Say("HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\n<html"), CONFIGURATION),
     (Act::Say("HTTP/1.1 429 Busy\r\nRetry-After: soon\r\nContent-Length: 5\r\n\r\n<html"), RETRY),
     (Act::Say("HTTP/1.1 429 Busy\r\nRetry-After: -5\r\nContent-Length: 5\r\n\r\n<html"), RETRY),

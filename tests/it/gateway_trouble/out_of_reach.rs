@@ -84,7 +84,7 @@ const HANGS: &str = "provider.example";
 /// Many more than the server looks up at once.
 const SENDS: usize = 200;
 
-/// `LOOK_UPS` in `src/gateway/egress.rs`.
+/// `LOOK_UPS` in `crates/gateway/src/egress.rs`.
 const AT_ONCE: u64 = 32;
 
 #[tokio::test]

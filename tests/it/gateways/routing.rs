@@ -79,7 +79,7 @@ async fn a_refusal_for_fraud_stops_everything() {
     }
 }
 
-/// Twilio's codes of such errors, and what Twilio means: some of each class. `src/gateway/twilio/codes/tests.rs` has the
+/// Twilio's codes of such errors, and what Twilio means: some of each class. `crates/gateway/src/twilio/codes/tests.rs` has the
 /// class of every code.
 const NOT_ABOUT_THE_PERSON: [(u32, &str); 6] = [
     (21_611, "the sender's queue is full"),
