@@ -237,7 +237,6 @@ impl Variables {
                 account: account(api.clone()),
                 sender,
                 whatsapp,
-                feedback: false,
             }));
         }
         let of_texts = || own_number(self.twilio_phone_number.as_deref()?);

@@ -214,7 +214,7 @@ mod tests {
             base_url: "http://127.0.0.1:9".to_owned(),
         };
         let sender = TwilioSender::Number("+15005550006".to_owned());
-        let twilio = TwilioSettings { account, sender, whatsapp: None, feedback: false };
+        let twilio = TwilioSettings { account, sender, whatsapp: None };
         let providers = vec![ProviderSettings::TwilioMessages(twilio)];
         GatewaySettings { providers, ..GatewaySettings::simulator() }
     }

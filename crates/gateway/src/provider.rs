@@ -18,7 +18,7 @@ use url::Url;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{
-    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, CodeEnd, ErrorClass, Gateway, GatewayError,
+    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, ErrorClass, Gateway, GatewayError,
     GatewaySettingsError, OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
@@ -55,16 +55,6 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The id of the accepted message, or why there is none.
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError>;
-
-    /// Whether [`Provider::success_report`] makes requests.
-    fn wants_success_report(&self) -> bool {
-        false
-    }
-
-    /// The request that reports a message as having led to a verified number.
-    fn success_report(&self, _message_id: &str) -> Result<Request, GatewayError> {
-        Err(not_tried(Self::NAME, "takes no reports of success".to_owned()))
-    }
 
     /// Requests that cost nothing and show whether a part of the account is in order. None if the provider has no such
     /// request.
@@ -144,27 +134,6 @@ impl<P: Provider> Gateway for HttpProvider<P> {
 
     fn checker(&self) -> Option<&dyn Checker> {
         self.provider.holds_codes().then_some(self as &dyn Checker)
-    }
-
-    fn wants_code_end(&self, end: CodeEnd) -> bool {
-        end == CodeEnd::Used && self.provider.wants_success_report()
-    }
-
-    fn report_code_end<'a>(
-        &'a self,
-        message_id: &'a str,
-        end: CodeEnd,
-    ) -> BoxFuture<'a, Result<(), GatewayError>> {
-        Box::pin(async move {
-            if !self.wants_code_end(end) {
-                return Ok(());
-            }
-            let request = self.provider.success_report(message_id)?;
-            let classify = |response: &GatewayResponse| {
-                if response.status.is_success() { Ok(()) } else { self.provider.classify(response).map(drop) }
-            };
-            self.exchange(request, classify).await
-        })
     }
 
     fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {

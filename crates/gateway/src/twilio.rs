@@ -57,8 +57,6 @@ pub struct TwilioSettings {
     pub sender: TwilioSender,
     /// The sender of `WhatsApp` messages; `None` without one.
     pub whatsapp: Option<WhatsAppSender>,
-    /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
-    pub feedback: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

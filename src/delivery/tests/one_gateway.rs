@@ -239,7 +239,6 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
             },
             sender: TwilioSender::Number("+15005550006".to_owned()),
             whatsapp: None,
-            feedback: false,
         };
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
         let gateway = TwilioMessages::new(&settings, Arc::new(clock));

@@ -253,7 +253,7 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<NamedGateway> {
         base_url: url.to_owned(),
     };
     let sender = TwilioSender::Number("+15005550006".to_owned());
-    let messages = TwilioSettings { account: account(), sender, whatsapp: None, feedback: false };
+    let messages = TwilioSettings { account: account(), sender, whatsapp: None };
     let voice = TwilioVoiceSettings {
         account: account(),
         from: "+15005550006".to_owned(),

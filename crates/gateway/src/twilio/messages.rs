@@ -8,12 +8,12 @@ use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_message;
-use super::codes::{self, account_state, created, is_id, number_state, service_state};
+use super::codes::{self, account_state, created, number_state, service_state};
 use super::{Account, BASE_URL, CallbackKind, SENDER, form};
 use crate::client::GatewayResponse;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
-use crate::provider::{HttpProvider, Provider, get, not_tried};
+use crate::provider::{HttpProvider, Provider, get};
 use crate::settings::below;
 use crate::{
     Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
@@ -56,7 +56,7 @@ impl Provider for MessagesApi {
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let TwilioSettings { sender, whatsapp, feedback, .. } = &self.settings;
+        let TwilioSettings { sender, whatsapp, .. } = &self.settings;
         let whatsapp = whatsapp.as_ref().filter(|_| message.channel == Channel::WhatsApp);
         let template = whatsapp.and_then(|whatsapp| whatsapp.content_sid.as_ref());
         let (field, from) = match (whatsapp, sender) {
@@ -71,9 +71,6 @@ impl Provider for MessagesApi {
         form.append_pair(field, &from);
         if let Some(sid) = template {
             form.append_pair("ContentSid", sid);
-        }
-        if *feedback {
-            form.append_pair("ProvideFeedback", "true");
         }
         form.append_pair("To", &format!("{scheme}{}", message.recipient().e164()))
             .append_pair("ValidityPeriod", &validity.to_string());
@@ -113,21 +110,6 @@ impl Provider for MessagesApi {
             (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, response),
             (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, response),
         }
-    }
-
-    fn wants_success_report(&self) -> bool {
-        self.settings.feedback
-    }
-
-    /// Reports the message's outcome as confirmed (`Feedback`).
-    fn success_report(&self, message_id: &str) -> Result<Request, GatewayError> {
-        // The id is part of the path.
-        if !is_id(message_id) {
-            return Err(not_tried(NAME, "was given an id that is none of its messages".to_owned()));
-        }
-        let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
-        let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
-        Ok(self.account.post(&url, form().append_pair("Outcome", "confirmed")))
     }
 }
 

@@ -34,7 +34,6 @@ fn settings(base_url: &str) -> TwilioSettings {
         account: account(base_url),
         sender: TwilioSender::Number("+15005550006".to_owned()),
         whatsapp: None,
-        feedback: false,
     }
 }
 

@@ -80,10 +80,6 @@ impl Provider for TwilioApi {
         } else if target == format!("{account}{CALLS}") {
             call_is_complete(received)?;
             RequestPurpose::Send
-        } else if target.starts_with(&format!("{account}/Messages/SM")) && target.ends_with("/Feedback.json")
-        {
-            wants(received.field("Outcome") == "confirmed", "Outcome must be confirmed")?;
-            RequestPurpose::Other
         } else if target == format!("{service}/Verifications") {
             let channel = received.field("Channel");
             wants(matches!(channel, "sms" | "call" | "whatsapp"), "Channel must be sms, call or whatsapp")?;
@@ -119,7 +115,6 @@ impl Provider for TwilioApi {
             Some(own) if own == format!("{ACCOUNT_SID}.json") => {
                 Said::json(200, &json!({"sid": ACCOUNT_SID, "status": "active", "type": "Full"}))
             }
-            Some("Feedback.json") => Said::json(201, &json!({"outcome": "confirmed"})),
             _ => {
                 let (sid, to) = (sid_of(received), received.field("To"));
                 Said::json(201, &json!({"sid": sid, "status": "queued", "to": to, "error_code": null}))

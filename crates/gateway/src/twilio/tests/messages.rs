@@ -1,8 +1,8 @@
-//! Text messages, and the feedback about them.
+//! Text messages.
 
 use super::*;
+use crate::Accepted;
 use crate::double::{answer, created_body};
-use crate::{Accepted, CodeEnd};
 
 #[tokio::test]
 async fn the_request_is_the_one_that_twilio_documents() {
@@ -120,51 +120,4 @@ async fn twilio_is_told_where_to_report_what_became_of_a_message() {
     twilio(&double.base_url()).send(&message).await.expect("accepted");
     let address = "https://example.com/otp/callbacks/twilio/message?attempt=0-00000000000000ff-3";
     assert_eq!(fields(&double.request().await.form()).last(), Some(&("StatusCallback", address)));
-}
-
-#[tokio::test]
-async fn with_feedback_the_gateway_confirms_a_message_that_verified_its_number() {
-    let mut double = Double::playing([
-        Reply::created(SID),
-        Reply::json(201, "{}"),
-        Reply::json(404, &twilio_error(20_404)),
-    ])
-    .await;
-    let settings = TwilioSettings { feedback: true, ..settings(&double.base_url()) };
-    let gateway = TwilioMessages::new(&settings, clock()).expect("a gateway");
-    gateway.send(&message("012345")).await.expect("accepted");
-    assert!(fields(&double.request().await.form()).contains(&("ProvideFeedback", "true")));
-
-    gateway.report_code_end(SID, CodeEnd::Used).await.expect("confirmed");
-    let request = double.request().await;
-    let line = format!("POST /2010-04-01/Accounts/{ACCOUNT}/Messages/{SID}/Feedback.json HTTP/1.1");
-    assert_eq!(request.request_line, line);
-    assert_eq!(fields(&request.form()), [("Outcome", "confirmed")]);
-    assert!(request.header("authorization").is_some());
-
-    let error = gateway.report_code_end(SID, CodeEnd::Used).await.expect_err("refused");
-    assert_eq!((error.class, error.code), (ErrorClass::Configuration, Some(20_404)));
-    assert_eq!(double.further_requests().len(), 1);
-}
-
-#[tokio::test]
-async fn an_id_that_could_change_the_path_is_not_confirmed() {
-    let mut double = Double::playing([]).await;
-    let settings = TwilioSettings { feedback: true, ..settings(&double.base_url()) };
-    let gateway = TwilioMessages::new(&settings, clock()).expect("a gateway");
-    for id in ["", "..", "SM/../x", "SM?x", "SM#x"] {
-        assert_eq!(
-            gateway.report_code_end(id, CodeEnd::Used).await.expect_err("refused").class,
-            ErrorClass::Configuration,
-            "{id}"
-        );
-    }
-    assert!(double.further_requests().is_empty());
-}
-
-#[tokio::test]
-async fn without_feedback_nothing_is_confirmed() {
-    let mut double = Double::playing([]).await;
-    assert_eq!(twilio(&double.base_url()).report_code_end(SID, CodeEnd::Used).await, Ok(()));
-    assert!(double.further_requests().is_empty());
 }
