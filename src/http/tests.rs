@@ -370,7 +370,7 @@ fn verify_api_errors() -> Vec<Row> {
         of_registry(RegistryError::ReadOnly(read_only)),
         Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
         Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
-        Error::not_served_parameter("CustomMessage"),
+        Error::not_served_parameter("CustomMessage").expect("one of Twilio's"),
         Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
         of_registry(RegistryError::Invalid { field: "unique_name", why: format }),
         exists(Item::RateLimit),

@@ -54,7 +54,7 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         entries = list.take(request.v2.registry.audit().entries(&query).await?);
     }
     let registry = &request.v2.registry;
-    let views = ViewFrame { base: "", account: registry.account_sid() };
+    let views = ViewFrame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {
         let service = entry.change.service.map(|sid| {
             let known = registry.service(&sid).ok();

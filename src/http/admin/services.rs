@@ -11,7 +11,7 @@ use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment, wo
 use super::session::Notice;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::params::{Fields, Parameters as _};
-use crate::http::api::services::{Changed, New, ServiceFields};
+use crate::http::api::services::{Changed, New};
 use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{Origin, Service};
@@ -69,7 +69,7 @@ fn shown(request: &AdminRequest) -> Response {
 /// `POST /admin/services`: makes a service, and leads to its page.
 async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match New::read(&request.form) {
-        Ok(ServiceFields(settings)) => {
+        Ok(New(settings)) => {
             request.registry().create_service(settings).await.map_err(|error| error.to_string())
         }
         Err(error) => Err(words_of(&request, error)),
@@ -148,7 +148,7 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
 
 async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, String> {
     let current = settings_of(service);
-    let ServiceFields(mut given) = Changed::read(&request.form).map_err(|error| words_of(request, error))?;
+    let Changed(mut given) = Changed::read(&request.form).map_err(|error| words_of(request, error))?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {
         return Ok(Notice::failure("Nothing was changed: every value is as before.".to_owned()));

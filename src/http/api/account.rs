@@ -2,21 +2,13 @@
 //! pumping guard refuses no message. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers that are
 //! never sent anything, with a known code.
 
-use super::context::{Given, Request};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::error::Error;
-use super::params::{
-    AccountSid, Date, Id, Note, Parameters as _, Pattern, SafeNumberSid, ServiceSid, TemplateSid, TestCode,
-    Url, parameters, view,
-};
-use crate::domain::{Channel, PhoneNumber, Sid, Timestamp};
-use crate::registry::{self, Scope, Template, Translation};
+use super::paging::Listed;
+use super::prelude::*;
+use crate::domain::Channel;
+use crate::registry::{self, Template, Translation};
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -89,12 +81,12 @@ view! {
 
 view! {
     /// A number on the safe list.
-    SafeNumberView as "SafeListNumber"(frame, sid: Sid, number: PhoneNumber) {
-        sid: SafeNumberSid = Id(sid),
+    SafeNumberView as "SafeListNumber"(frame, safe: &registry::SafeNumber) {
+        sid: SafeNumberSid = Id(safe.sid),
         /// In E.164 form.
         #[schemars(example = &"+14155552671")]
-        phone_number: String = number.e164(),
-        url: Url = frame.url(&format!("/SafeList/Numbers/{}", number.e164())),
+        phone_number: String = safe.number.e164(),
+        url: Url = frame.url(&format!("/SafeList/Numbers/{}", safe.number.e164())),
     }
 }
 
@@ -116,44 +108,31 @@ view! {
 }
 
 /// `GET` of the templates: all, or those with this friendly name.
-pub async fn list_templates(
-    Given(request, TemplateFilters { name }): Given<TemplateFilters>,
-) -> Result<impl IntoResponse, Error> {
-    let page = request.page()?;
+pub async fn list_templates(Given(request, params): Given<TemplateFilters>) -> Answer<Listed<TemplateView>> {
     let mut templates = request.v2.registry.templates();
-    templates.retain(|template| name.as_ref().is_none_or(|name| *name == template.friendly_name));
-    let frame = request.frame();
-    let listed = page.of(templates.iter().skip(page.skip()), |template| TemplateView::new(&frame, template));
-    Ok(Json(request.page_object("templates", listed, TemplateFilters::NAMES)))
+    templates.retain(|template| params.name.as_ref().is_none_or(|name| *name == template.friendly_name));
+    let (page, frame) = (request.page(TemplateFilters::NAMES)?, request.frame());
+    let listed = templates.iter().skip(page.skip());
+    Ok(Json(page.of("templates", listed, |template| TemplateView::new(&frame, template))))
 }
 
-pub async fn create_safe_number(
-    Given(request, SafeNumber { number }): Given<SafeNumber>,
-) -> Result<impl IntoResponse, Error> {
-    let made = request.registry().add_safe_number(number).await?;
-    Ok(safe_number(&request, StatusCode::CREATED, made))
+pub async fn create_safe_number(Given(request, new): Given<SafeNumber>) -> Made<SafeNumberView> {
+    let safe = request.registry().add_safe_number(new.number).await?;
+    created(SafeNumberView::new(&request.frame(), &safe))
 }
 
-pub async fn fetch_safe_number(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch_safe_number(request: Request) -> Answer<SafeNumberView> {
     let found = request.v2.registry.safe_number(request.number("PhoneNumber")?)?;
-    Ok(safe_number(&request, StatusCode::OK, found))
+    Ok(Json(SafeNumberView::new(&request.frame(), &found)))
 }
 
-pub async fn delete_safe_number(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn delete_safe_number(request: Request) -> Gone {
     let number = request.number("PhoneNumber")?;
     request.registry().remove_safe_number(number).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn safe_number(
-    request: &Request,
-    status: StatusCode,
-    safe: registry::SafeNumber,
-) -> (StatusCode, Json<SafeNumberView>) {
-    (status, Json(SafeNumberView::new(&request.frame(), safe.sid, safe.number)))
-}
-
-pub async fn list_test_numbers(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn list_test_numbers(request: Request) -> Answer<Listed<TestNumberView>> {
     let service = request.service()?;
     request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
         TestNumberView::new(frame, service.sid, number)
@@ -161,24 +140,21 @@ pub async fn list_test_numbers(request: Request) -> Result<impl IntoResponse, Er
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(
-    Given(request, params): Given<TestNumber>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn create_test_number(Given(request, new): Given<TestNumber>) -> Made<TestNumberView> {
     let service = request.service()?.sid;
-    let TestNumber { pattern, code, expires, force } = params;
+    let TestNumber { pattern, code, expires, force } = new;
     let force = force.unwrap_or(false);
     if force && !request.is_for_all_services() {
-        let error = "Force needs the account's credentials, or a key for all services";
-        return Err(Error::forbidden(error));
+        return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
-    let made = request.registry().put_test_number(service, number).await?;
-    Ok((StatusCode::CREATED, Json(TestNumberView::new(&request.frame(), service, &made))))
+    let number = request.registry().put_test_number(service, number).await?;
+    created(TestNumberView::new(&request.frame(), service, &number))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn delete_test_number(request: Request) -> Gone {
     let service = request.service()?.sid;
     let pattern = request.param("Pattern")?.to_owned();
     request.registry().delete_test_number(service, pattern).await?;

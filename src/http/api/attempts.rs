@@ -1,19 +1,12 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::context::{Given, Request};
-use super::error::Error;
-use super::params::{
-    AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
-    ServiceSid, Url, VerificationSid, nulls, parameters, view,
-};
+use super::paging::Listed;
+use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, Region, ServiceId};
 use crate::gateway::ReceiptStatus;
-use crate::http::route::{ApiRouter, Operation, Success};
 use crate::verification::verify::{AttemptQuery, SealedAttempt, Summary};
-use axum::Json;
-use axum::response::IntoResponse;
 
 parameters! {
     pub struct Filters {
@@ -143,18 +136,17 @@ fn percentage(part: u64, whole: u64) -> String {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(Given(request, filters): Given<Filters>) -> Result<impl IntoResponse, Error> {
-    let (page, began) = request.page()?.begun(request.end_of_now());
+pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<AttemptView>> {
+    let mut page = request.page(Filters::NAMES)?;
     let wanted = AttemptQuery {
         services: services(&request, filters.service),
         after: filters.after,
-        before: Some(filters.before.map_or(began, |before| before.min(began))),
+        before: Some(page.until(filters.before)),
         to: filters.to,
         country: filters.country,
         channel: filters.channel,
         verification: filters.verification,
         converted: filters.converted,
-        prefix: None,
         skip: page.skip(),
         limit: page.limit(),
         ..AttemptQuery::default()
@@ -164,21 +156,20 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Result<impl IntoRe
     let view = |attempt: &SealedAttempt| {
         AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
     };
-    Ok(Json(request.page_object("attempts", page.of(&found, view), Filters::NAMES)))
+    Ok(Json(page.of("attempts", &found, view)))
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch(request: Request) -> Answer<AttemptView> {
     let sid = request.sid("Sid", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
     let service = attempt.listed.id.key.service;
     if request.own_service().is_some_and(|own| own != service) {
         return Err(Error::NotFound);
     }
-    let view = AttemptView::new(&request.frame(), request.service_sid(service), &attempt);
-    Ok(Json(view))
+    Ok(Json(AttemptView::new(&request.frame(), request.service_sid(service), &attempt)))
 }
 
-pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Result<impl IntoResponse, Error> {
+pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<SummaryView> {
     let wanted = AttemptQuery {
         services: services(&request, filters.service),
         after: filters.after,

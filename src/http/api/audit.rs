@@ -1,14 +1,8 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
-use super::context::Given;
-use super::error::Error;
-use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
-use crate::domain::Timestamp;
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::Scope;
+use super::paging::Listed;
+use super::prelude::*;
 use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
-use axum::Json;
-use axum::response::IntoResponse;
 
 parameters! {
     pub struct Filters {
@@ -72,30 +66,19 @@ impl AuditEntryView {
 
 /// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
 /// the first one was asked for.
-pub async fn list(
-    Given(request, Filters { service, after, before }): Given<Filters>,
-) -> Result<impl IntoResponse, Error> {
-    let (page, began) = request.page()?.begun(request.end_of_now());
+pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<AuditEntryView>> {
+    let Filters { service, after, before } = filters;
+    let mut page = request.page(Filters::NAMES)?;
+    let (frame, until) = (request.frame(), Some(page.until(before)));
     let own = request.own_service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
-    if own.is_some_and(|own| service.is_some_and(|service| service != own)) {
-        return Ok(Json(request.page_object(
-            "entries",
-            page.of([], |none: AuditEntryView| none),
-            Filters::NAMES,
-        )));
+    let mut found = Vec::new();
+    if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
+        let (service, since) = (service.or(own), after.unwrap_or_default());
+        let (skip, limit) = (page.skip(), page.limit());
+        let query = AuditQuery { service, since, until, skip, limit, ..AuditQuery::default() };
+        found = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?.records;
     }
-    let query = AuditQuery {
-        service: service.or(own),
-        since: after.unwrap_or(Timestamp::EPOCH),
-        until: Some(before.map_or(began, |before| before.min(began))),
-        skip: page.skip(),
-        limit: page.limit(),
-        ..AuditQuery::default()
-    };
-    let found = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
-    let frame = request.frame();
-    let items = page.of(&found.records, |entry| AuditEntryView::new(&frame, entry));
-    Ok(Json(request.page_object("entries", items, Filters::NAMES)))
+    Ok(Json(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry))))
 }
 
 const GROUP: ApiGroup = ApiGroup::twilio(

@@ -1,17 +1,16 @@
 //! One request below `/v2`: who sent it, its path, its parameters, what its handler needs, and lists in pages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
-use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 
 use super::error::Error;
-use super::paging::{LAST_PAGE, Listed, Meta, Page, PageItems};
+use super::paging::{Listed, Page};
 use super::params::{Fields, Frame, Param, Parameters, Url};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::app::V2;
@@ -29,13 +28,25 @@ pub struct Request {
     pub v2: Arc<V2>,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
-    base: String,
     caller: Caller,
     service: Option<Arc<Service>>,
 }
 
 /// A request, and its parameters.
 pub struct Given<P>(pub Request, pub P);
+
+/// The answer with a resource.
+pub type Answer<T> = Result<Json<T>, Error>;
+
+/// The answer with a resource that was made.
+pub type Made<T> = Result<(StatusCode, Json<T>), Error>;
+
+/// The answer after a deletion.
+pub type Gone = Result<StatusCode, Error>;
+
+pub fn created<T>(view: T) -> Made<T> {
+    Ok((StatusCode::CREATED, Json(view)))
+}
 
 /// The server behind the routes below `/v2`.
 ///
@@ -72,8 +83,7 @@ impl<S: Sync> FromRequestParts<S> for Request {
         } else {
             Fields::of_form(call.query().as_bytes())
         };
-        let base = v2.base.of(&call.head);
-        let mut request = Self { call, v2, fields, base, caller, service: None };
+        let mut request = Self { call, v2, fields, caller, service: None };
         if request.call.param("ServiceSid").is_some() {
             request.service = Some(request.service_at("ServiceSid")?);
         }
@@ -86,6 +96,9 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for Given<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let request = Request::from_request_parts(parts, state).await?;
+        if request.call.head.method == Method::POST {
+            request.fields.refuse_not_served()?;
+        }
         let params = P::read(&request.fields)?;
         Ok(Self(request, params))
     }
@@ -129,61 +142,31 @@ impl Request {
         self.call.head.uri.path()
     }
 
-    pub fn page(&self) -> Result<Page, Error> {
-        Page::read(&self.fields)
-    }
-
     pub fn now(&self) -> Timestamp {
         (self.v2.now)()
     }
 
-    /// The end of this millisecond: everything so far is before it.
-    pub fn end_of_now(&self) -> Timestamp {
-        self.now().plus(Duration::from_millis(1))
-    }
-
+    /// What views are made with.
     pub fn frame(&self) -> Frame<'_> {
-        Frame { base: &self.base, account: self.v2.registry.account_sid() }
+        Frame { base: self.v2.base.of(&self.call.head).into(), account: self.v2.registry.account_sid() }
     }
 
-    /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
-    pub fn page_object<T>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Listed<T> {
-        let PageItems { page, items, has_more } = items;
+    /// The requested page of the list. Addresses of pages repeat the parameters with these names.
+    pub fn page(&self, filters: &[&str]) -> Result<Page, Error> {
         let Url(list) = self.frame().url(self.path().strip_prefix("/v2").unwrap_or(self.path()));
-        let address = |number: u32| {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            query.extend_pairs(self.fields.given(filters));
-            query.append_pair("PageSize", &page.size.to_string());
-            query.append_pair("Page", &number.to_string());
-            // The first page fixes the time anew.
-            if let Some(since) = page.since.filter(|_| number > 0) {
-                query.append_pair("PageToken", &format!("PT{}", since.as_millis()));
-            }
-            Url(format!("{list}?{}", query.finish()))
-        };
-        let meta = Meta {
-            page: page.number,
-            page_size: page.size,
-            first_page_url: address(0),
-            previous_page_url: page.number.checked_sub(1).map(address),
-            url: address(page.number),
-            next_page_url: (has_more && page.number < LAST_PAGE).then(|| address(page.number + 1)),
-            key,
-        };
-        Listed { items: BTreeMap::from([(key, items)]), meta }
+        // All that is made within this millisecond is before its end.
+        Page::read(&self.fields, filters, &list, self.now().plus(Duration::from_millis(1)))
     }
 
     /// The requested page of all items.
-    pub fn list<T, W>(
+    pub fn list<T, V>(
         &self,
         key: &'static str,
         all: impl Iterator<Item = T>,
-        view: impl Fn(&Frame<'_>, T) -> W,
-    ) -> Result<Json<Listed<W>>, Error> {
-        let frame = self.frame();
-        let page = self.page()?;
-        let items = page.of(all.skip(page.skip()), |item| view(&frame, item));
-        Ok(Json(self.page_object(key, items, &[])))
+        view: impl Fn(&Frame<'_>, T) -> V,
+    ) -> Answer<Listed<V>> {
+        let (page, frame) = (self.page(&[])?, self.frame());
+        Ok(Json(page.of(key, all.skip(page.skip()), |item| view(&frame, item))))
     }
 
     /// A variable segment of the path, percent-decoded.
@@ -201,8 +184,8 @@ impl Request {
     }
 
     /// The service that the path begins with.
-    pub fn service(&self) -> Result<Arc<Service>, Error> {
-        self.service.clone().ok_or(Error::NotFound)
+    pub fn service(&self) -> Result<&Service, Error> {
+        self.service.as_deref().ok_or(Error::NotFound)
     }
 
     /// The service in a segment of the path, if the caller may know it.

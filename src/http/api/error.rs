@@ -17,8 +17,8 @@ use crate::registry::{Item, RegistryError, TextError};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::Refused;
 
-/// Features of Twilio's that are not served here, by the beginnings of their parameters.
-const NOT_SERVED: [(&str, &str); 9] = [
+/// Twilio's parameters that are not served here, by their beginnings, and what they are for.
+const NOT_SERVED: [(&str, &str); 11] = [
     ("Push.", "push is"),
     ("Totp.", "TOTP is"),
     ("Whatsapp.", "a sender of the service's own is"),
@@ -28,6 +28,8 @@ const NOT_SERVED: [(&str, &str); 9] = [
     ("Psd2", "PSD2 is"),
     ("EnableSna", "silent network authentication is"),
     ("Sna", "silent network authentication is"),
+    ("ChannelConfiguration", "it is"),
+    ("CustomMessage", "it is"),
 ];
 
 /// Longest part of a path that an error repeats.
@@ -128,16 +130,13 @@ impl Error {
         Self::new(status, code, message)
     }
 
-    /// A parameter that this server does not serve.
-    pub fn not_served_parameter(name: &str) -> Self {
-        match name {
+    /// The error for a parameter of Twilio's that this server does not serve; `None` for others.
+    pub fn not_served_parameter(name: &str) -> Option<Self> {
+        let (_, what) = NOT_SERVED.iter().find(|(beginning, _)| name.starts_with(beginning))?;
+        Some(match name {
             "CustomMessage" => Self::caused(Cause::CustomMessage, "use `TemplateSid` and `CustomCode`"),
-            name => {
-                let feature = NOT_SERVED.iter().find(|(beginning, _)| name.starts_with(beginning));
-                let what = feature.map_or("it is", |(_, what)| what);
-                Self::parameter(name, format_args!("{what} not served here"))
-            }
-        }
+            name => Self::parameter(name, format_args!("{what} not served here")),
+        })
     }
 
     /// A parameter that cannot be used. `problem` says what is accepted.

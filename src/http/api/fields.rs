@@ -4,10 +4,10 @@
 //! Names are Twilio's, in its case. Unknown parameters are ignored, whatever they hold. A known one that is given twice
 //! is refused: a proxy in front could have read the other one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use hyper::HeaderMap;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -41,31 +41,11 @@ impl Parameters for () {
 }
 
 /// Declares a struct with the parameters of a route: for each its meaning, its name, an example, and the field with its
-/// type, which is an `Option` if the parameter may be absent. Those behind `checked` are refused if they are wrong, and
-/// have no other effect. With two names it declares a second struct for changes, in which every parameter may be
-/// absent. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no
-/// effect.
+/// type, which is an `Option` if the parameter may be absent.
 macro_rules! parameters {
-    ($(#[$meta:meta])* $visibility:vis struct $new:ident, $changed:ident {
-        $($(#[doc = $about:literal])+ $name:literal = $example:literal => $field:ident: $type:ty,)*
-    } $($rest:tt)*) => {
-        $crate::http::api::fields::parameters! {
-            $(#[$meta])* $visibility struct $new {
-                $($(#[doc = $about])+ $name = $example => $field: $type,)*
-            } $($rest)*
-        }
-
-        $crate::http::api::fields::parameters! {
-            $(#[$meta])* $visibility struct $changed {
-                $($(#[doc = $about])+ $name = $example => $field: Option<$type>,)*
-            } $($rest)*
-        }
-    };
     ($(#[$meta:meta])* $visibility:vis struct $struct:ident {
         $($(#[doc = $about:literal])+ $name:literal = $example:literal => $field:ident: $type:ty,)*
-    } $(checked {
-        $($(#[doc = $checked_about:literal])+ $checked:literal = $checked_example:literal => $checked_type:ty,)*
-    })? $(not_served $refused:expr)?) => {
+    }) => {
         $(#[$meta])*
         $visibility struct $struct {
             $(pub $field: <$type as $crate::http::api::fields::Parameter>::Value,)*
@@ -75,20 +55,11 @@ macro_rules! parameters {
             const NAMES: &'static [&'static str] = &[$($name),*];
 
             fn read(fields: &$crate::http::api::fields::Fields) -> Result<Self, $crate::http::api::error::Error> {
-                $(fields.refuse(&$refused)?;)?
-                $($(<$checked_type as $crate::http::api::fields::Parameter>::read(fields, $checked)?;)*)?
                 Ok(Self { $($field: <$type as $crate::http::api::fields::Parameter>::read(fields, $name)?,)* })
             }
 
             fn describe() -> Vec<$crate::http::api::fields::Param> {
-                vec![
-                    $($crate::http::api::fields::Param::of::<$type>($name, concat!($($about),+), $example),)*
-                    $($($crate::http::api::fields::Param::of::<$checked_type>(
-                        $checked,
-                        concat!($($checked_about),+),
-                        $checked_example,
-                    ),)*)?
-                ]
+                vec![$($crate::http::api::fields::Param::of::<$type>($name, concat!($($about),+), $example),)*]
             }
         }
     };
@@ -270,14 +241,6 @@ impl Fields {
         Self { pairs: pairs.collect(), typed: false }
     }
 
-    /// Reads these headers. A value that is not visible ASCII is empty.
-    pub fn of_headers(headers: &HeaderMap, names: &[&str]) -> Self {
-        let values =
-            |name: &str| headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
-        let pairs = names.iter().flat_map(|name| values(name).map(|text| ((*name).to_owned(), text.into())));
-        Self { pairs: pairs.collect(), typed: false }
-    }
-
     /// Reads a text; `must_be` says what it must be. `None` when it is absent, null or empty.
     pub fn parsed<T>(
         &self,
@@ -285,8 +248,8 @@ impl Fields {
         must_be: impl Display,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        parse(&text).map(Some).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}")))
+        let wrong = || Error::parameter(name, format_args!("it must be {must_be}"));
+        self.text(name)?.map(|text| parse(text).ok_or_else(wrong)).transpose()
     }
 
     /// The same for a value that is no text in JSON.
@@ -297,33 +260,31 @@ impl Fields {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         if self.typed && matches!(self.only(name)?, Some(Value::String(_))) {
-            return Err(Error::parameter(name, format!("it must be {must_be}, in JSON without quotes")));
+            return Err(Error::parameter(name, format_args!("it must be {must_be}, in JSON without quotes")));
         }
-        let Some(text) = self.scalar(name)? else { return Ok(None) };
-        parse(&text).map(Some).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}")))
+        let wrong = || Error::parameter(name, format_args!("it must be {must_be}"));
+        self.scalar(name)?.map(|text| parse(&text).ok_or_else(wrong)).transpose()
     }
 
     /// The text of a value that may be a number or a truth value in JSON. `None` when it is absent, null or empty.
-    pub fn scalar(&self, name: &str) -> Result<Option<String>, Error> {
-        match self.only(name)? {
+    pub fn scalar(&self, name: &str) -> Result<Option<Cow<'_, str>>, Error> {
+        Ok(match self.only(name)? {
             Some(Value::Number(number)) => {
                 // JSON has one number for 6 and 6.0.
                 let text = number.to_string();
-                Ok(Some(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
+                Some(text.strip_suffix(".0").unwrap_or(&text).to_owned().into())
             }
-            Some(Value::Bool(value)) => Ok(Some(value.to_string())),
-            _ => self.text(name),
-        }
+            Some(Value::Bool(value)) => Some(value.to_string().into()),
+            _ => self.text(name)?.map(Cow::Borrowed),
+        })
     }
 
     /// A text; `None` when it is absent, null or empty.
-    pub fn text(&self, name: &str) -> Result<Option<String>, Error> {
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         match self.only(name)? {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-                Err(Error::parameter(name, "it must be a text"))
-            }
+            Some(Value::String(text)) => Ok(Some(&**text).filter(|text| !text.is_empty())),
+            Some(_) => Err(Error::parameter(name, "it must be a text")),
         }
     }
 
@@ -370,13 +331,16 @@ impl Fields {
         Ok(Some(object))
     }
 
-    /// Refuses a request that gives one of these parameters a value.
-    pub fn refuse(&self, names: &[&str]) -> Result<(), Error> {
-        let is_given = |value: &Value| !value.is_null() && value != "";
-        match self.pairs.iter().find(|(name, value)| names.contains(&name.as_str()) && is_given(value)) {
-            Some((name, _)) => Err(Error::not_served_parameter(name)),
-            None => Ok(()),
-        }
+    /// Refuses what Twilio reads and this server does not, to tell the client that it would have no effect. Switches of
+    /// it may be off.
+    pub fn refuse_not_served(&self) -> Result<(), Error> {
+        let is_off = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty() || !self.typed && text.eq_ignore_ascii_case("false"),
+            _ => false,
+        };
+        let mut refused = self.pairs.iter().filter(|(_, value)| !is_off(value));
+        refused.find_map(|(name, _)| Error::not_served_parameter(name)).map_or(Ok(()), Err)
     }
 
     /// The parameters among `names` that the request has, for an address with the same filters.

@@ -1,19 +1,12 @@
 //! `/v2/Guard/..`, which is not Twilio's: allowances of the pumping guard, its manual entries and its explanations.
 
-use super::context::{Given, Request};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 use std::sync::Arc;
 
-use super::error::Error;
 use super::paging::Listed;
-use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
-use crate::domain::{ServiceId, Sid};
+use super::prelude::*;
+use crate::domain::ServiceId;
 use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
 use crate::limits::guard::{EntryAction, EntryError, Key, PumpingGuard};
-use crate::registry::{Scope, Service};
 
 parameters! {
     pub struct OfService {
@@ -36,14 +29,14 @@ parameters! {
 }
 
 /// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
-pub async fn list_allowances(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+pub async fn list_allowances(Given(request, params): Given<OfService>) -> Answer<Listed<Item>> {
     list(&request, params.service, "allowances", |guard, service, most| {
         guard.low_allowances(service, most, masked)
     })
 }
 
 /// `GET` of the manual entries: those that end last first.
-pub async fn list_entries(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+pub async fn list_entries(Given(request, params): Given<OfService>) -> Answer<Listed<Item>> {
     list(&request, params.service, "entries", |guard, service, _| guard.entries(service, masked))
 }
 
@@ -53,24 +46,23 @@ fn list(
     service: Option<Sid>,
     key: &'static str,
     read: impl FnOnce(&PumpingGuard, Option<ServiceId>, usize) -> Vec<Item>,
-) -> Result<Json<Listed<Item>>, Error> {
-    let (page, scope) = (request.page()?, scope(request, service)?);
+) -> Answer<Listed<Item>> {
+    let (page, scope) = (request.page(OfService::NAMES)?, scope(request, service)?);
     let most = page.skip().saturating_add(page.limit());
     let items = read(&guard(request)?, scope.map(|service| service.id), most);
-    let items = page.of(items.into_iter().skip(page.skip()), |item| item);
-    Ok(Json(request.page_object(key, items, OfService::NAMES)))
+    Ok(Json(page.of(key, items.into_iter().skip(page.skip()), |item| item)))
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
-pub async fn create_entry(Given(request, params): Given<NewEntry>) -> Result<impl IntoResponse, Error> {
+pub async fn create_entry(Given(request, params): Given<NewEntry>) -> Made<Item> {
     let NewEntry { subject, action, minutes, service } = params;
     let key = Key::new(scope(&request, service)?.map(|service| service.id), subject);
     let minutes = minutes.unwrap_or(USUAL_MINUTES);
-    Ok((StatusCode::CREATED, Json(set(&request, key, Some(action), minutes).await?)))
+    created(set(&request, key, Some(action), minutes).await?)
 }
 
 /// `DELETE` of an entry.
-pub async fn delete_entry(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+pub async fn delete_entry(Given(request, params): Given<OfService>) -> Gone {
     let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let key = Key::new(scope(&request, params.service)?.map(|service| service.id), subject);
     set(&request, key, None, 0).await?;
@@ -88,7 +80,7 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
 }
 
 /// `GET` of an explanation.
-pub async fn explain(Given(request, params): Given<OfService>) -> Result<impl IntoResponse, Error> {
+pub async fn explain(Given(request, params): Given<OfService>) -> Answer<Explanation> {
     let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let scope = scope(&request, params.service)?;
     Ok(Json(guard(&request)?.explain(scope.as_deref(), subject)))

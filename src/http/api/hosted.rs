@@ -1,18 +1,9 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
-use super::context::{Given, Request};
-use super::error::{Cause, Error};
-use super::params::{
-    AccountSid, ChannelList, ChannelName, Date, HostedSessionSid, Id, Note, ServiceSid, Url, parameters, view,
-};
-use crate::domain::{Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::Scope;
+use super::prelude::*;
+use crate::domain::Locale;
 use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
 use crate::verification::numbers::Refusal;
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 
 parameters! {
     pub struct NewSession {
@@ -70,7 +61,7 @@ view! {
     }
 }
 
-pub async fn create(Given(request, params): Given<NewSession>) -> Result<impl IntoResponse, Error> {
+pub async fn create(Given(request, params): Given<NewSession>) -> Made<HostedSessionView> {
     let service = request.service()?;
     let channels = params.channels.unwrap_or_default();
     if let Some(off) = channels.iter().find(|channel| !request.call.app.settings.channels.contains(channel)) {
@@ -98,14 +89,13 @@ pub async fn create(Given(request, params): Given<NewSession>) -> Result<impl In
         returns_to,
     };
     let (secret, expires) = hosted(&request)?.create(service.id, session).await?;
-    let Url(base) = request.frame().url("");
-    let address = Url(format!("{}/verify/{}", base.trim_end_matches("/v2"), secret.expose()));
-    let view = HostedSessionView::new(&request.frame(), service.sid, secret.sid(), address, expires);
-    Ok((StatusCode::CREATED, Json(view)))
+    let frame = request.frame();
+    let address = Url(format!("{}/verify/{}", frame.base.trim_end_matches("/v2"), secret.expose()));
+    created(HostedSessionView::new(&frame, service.sid, secret.sid(), address, expires))
 }
 
 /// `POST` of `Result`: exchanges the code for the result.
-pub async fn result(Given(request, Redeemed { code }): Given<Redeemed>) -> Result<impl IntoResponse, Error> {
+pub async fn result(Given(request, Redeemed { code }): Given<Redeemed>) -> Answer<SessionResultView> {
     let (service, sid) = (request.service()?, request.sid("Sid", SidKind::HostedSession)?);
     let result = hosted(&request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
         Denied::Refused(refusal) => refusal.into(),

@@ -1,18 +1,8 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
-use super::context::{Given, Request};
-use super::error::Error;
-use super::params::Frame;
-use super::params::{
-    AccountSid, BucketSid, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url, Whole,
-    parameters, view,
-};
-use crate::domain::{Sid, SidKind};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::{Bucket, RateLimit, Scope, Service};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
+use super::paging::Listed;
+use super::prelude::*;
+use crate::registry::{Bucket, RateLimit};
 
 parameters! {
     pub struct NewRateLimit {
@@ -26,16 +16,25 @@ parameters! {
 parameters! {
     pub struct ChangedRateLimit {
         /// For people. An empty text removes it.
-        "Description" = "one for each session" => description: Option<Removable<Note<512>>>,
+        "Description" = "one for each session" => description: Option<Note<512>>,
     }
 }
 
 parameters! {
-    pub struct NewBucket, ChangedBucket {
+    pub struct NewBucket {
         /// Requests.
         "Max" = "5" => max: Whole<1, 1_000_000>,
         /// Seconds.
         "Interval" = "60" => interval: Whole<1, 604_800>,
+    }
+}
+
+parameters! {
+    pub struct ChangedBucket {
+        /// Requests.
+        "Max" = "5" => max: Option<Whole<1, 1_000_000>>,
+        /// Seconds.
+        "Interval" = "60" => interval: Option<Whole<1, 604_800>>,
     }
 }
 
@@ -84,92 +83,80 @@ view! {
     }
 }
 
-pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn list(request: Request) -> Answer<Listed<RateLimitView>> {
     let service = request.service()?;
     request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
         RateLimitView::new(frame, service.sid, limit)
     })
 }
 
-pub async fn create(
-    Given(request, NewRateLimit { name, description }): Given<NewRateLimit>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn create(Given(request, new): Given<NewRateLimit>) -> Made<RateLimitView> {
     let service = request.service()?.sid;
-    let made = request.registry().create_rate_limit(service, name, description).await?;
-    Ok((StatusCode::CREATED, Json(RateLimitView::new(&request.frame(), service, &made))))
+    let limit = request.registry().create_rate_limit(service, new.name, new.description).await?;
+    created(RateLimitView::new(&request.frame(), service, &limit))
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "Sid")?;
-    Ok(Json(RateLimitView::new(&request.frame(), service.sid, limit)))
+pub async fn fetch(request: Request) -> Answer<RateLimitView> {
+    let (service, limit) = limit(&request, "Sid")?;
+    Ok(Json(RateLimitView::new(&request.frame(), service, limit)))
 }
 
-pub async fn update(
-    Given(request, ChangedRateLimit { description }): Given<ChangedRateLimit>,
-) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "Sid")?;
-    let description = description.unwrap_or_else(|| limit.description.clone());
-    let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
-    Ok(Json(RateLimitView::new(&request.frame(), service.sid, &changed)))
+pub async fn update(Given(request, params): Given<ChangedRateLimit>) -> Answer<RateLimitView> {
+    let (service, limit) = limit(&request, "Sid")?;
+    let is_removed = request.fields.has("Description", "");
+    let description = params.description.or_else(|| limit.description.clone()).filter(|_| !is_removed);
+    let changed = request.registry().update_rate_limit(service, limit.sid, description).await?;
+    Ok(Json(RateLimitView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "Sid")?.sid;
-    request.registry().delete_rate_limit(service.sid, limit).await?;
+pub async fn delete(request: Request) -> Gone {
+    let (service, limit) = limit(&request, "Sid")?;
+    request.registry().delete_rate_limit(service, limit.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn list_buckets(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "RateLimitSid")?;
-    request.list("buckets", limit.buckets.iter(), |frame, bucket| {
-        BucketView::new(frame, service.sid, limit.sid, bucket)
-    })
+pub async fn list_buckets(request: Request) -> Answer<Listed<BucketView>> {
+    let (service, limit) = limit(&request, "RateLimitSid")?;
+    let view = |frame: &Frame<'_>, bucket| BucketView::new(frame, service, limit.sid, bucket);
+    request.list("buckets", limit.buckets.iter(), view)
 }
 
-pub async fn create_bucket(
-    Given(request, NewBucket { max, interval }): Given<NewBucket>,
-) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "RateLimitSid")?.sid;
-    let made = request.registry().create_bucket(service.sid, limit, max, interval).await?;
-    Ok((StatusCode::CREATED, Json(BucketView::new(&request.frame(), service.sid, limit, &made))))
+pub async fn create_bucket(Given(request, new): Given<NewBucket>) -> Made<BucketView> {
+    let (service, limit) = limit(&request, "RateLimitSid")?;
+    let bucket = request.registry().create_bucket(service, limit.sid, new.max, new.interval).await?;
+    created(BucketView::new(&request.frame(), service, limit.sid, &bucket))
 }
 
-pub async fn fetch_bucket(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let limit = limit(&request, &service, "RateLimitSid")?;
+pub async fn fetch_bucket(request: Request) -> Answer<BucketView> {
+    let (service, limit) = limit(&request, "RateLimitSid")?;
     let bucket = limit.bucket(&bucket(&request)?)?;
-    Ok(Json(BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
+    Ok(Json(BucketView::new(&request.frame(), service, limit.sid, bucket)))
 }
 
-pub async fn update_bucket(
-    Given(request, ChangedBucket { max, interval }): Given<ChangedBucket>,
-) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
-    let changed = request.registry().update_bucket(service.sid, limit, bucket, max, interval).await?;
-    Ok(Json(BucketView::new(&request.frame(), service.sid, limit, &changed)))
+pub async fn update_bucket(Given(request, params): Given<ChangedBucket>) -> Answer<BucketView> {
+    let ((service, limit), bucket) = (limit(&request, "RateLimitSid")?, bucket(&request)?);
+    let ChangedBucket { max, interval } = params;
+    let changed = request.registry().update_bucket(service, limit.sid, bucket, max, interval).await?;
+    Ok(Json(BucketView::new(&request.frame(), service, limit.sid, &changed)))
 }
 
-pub async fn delete_bucket(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?;
-    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
-    request.registry().delete_bucket(service.sid, limit, bucket).await?;
+pub async fn delete_bucket(request: Request) -> Gone {
+    let ((service, limit), bucket) = (limit(&request, "RateLimitSid")?, bucket(&request)?);
+    request.registry().delete_bucket(service, limit.sid, bucket).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The limit in this segment of the path, by its id or its unique name.
-fn limit<'a>(request: &Request, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
-    let segment = request.param(name)?;
-    if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
-        return Ok(service.rate_limit(&sid)?);
-    }
-    let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-    named.ok_or(Error::NotFound)
+/// The service, and the limit in this segment of the path, by its id or its unique name.
+fn limit<'a>(request: &'a Request, name: &str) -> Result<(Sid, &'a RateLimit), Error> {
+    let (service, segment) = (request.service()?, request.param(name)?);
+    let found = match Sid::parse(SidKind::RateLimit, segment) {
+        Some(sid) => service.rate_limit(&sid)?,
+        None => {
+            let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
+            named.ok_or(Error::NotFound)?
+        }
+    };
+    Ok((service.sid, found))
 }
 
 fn bucket(request: &Request) -> Result<Sid, Error> {

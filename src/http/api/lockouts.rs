@@ -1,17 +1,9 @@
 //! `/v2/Services/{ServiceSid}/Lockouts/{To}`, which is not Twilio's: the lockout of a number, and its end; and
 //! `.../Numbers/{To}`: the erasure of a number.
 
-use super::context::Request;
-use super::error::Error;
-use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
-use crate::domain::{PhoneNumber, Sid};
+use super::prelude::*;
 use crate::engine::LockoutState;
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::Scope;
 use crate::verification::verify::Erasure;
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.
@@ -45,14 +37,14 @@ view! {
     }
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch(request: Request) -> Answer<LockoutView> {
     let (service, number) = (request.service()?, request.number("To")?);
     let state = request.v2.verifications.lockout(service.id, number).await?;
     Ok(Json(LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
-pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn delete(request: Request) -> Gone {
     let (service, number) = (request.service()?, request.number("To")?);
     request.v2.verifications.unlock(service.id, number, request.author()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -60,7 +52,7 @@ pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn erase(request: Request) -> Answer<ErasureView> {
     let (service, number) = (request.service()?, request.number("To")?);
     let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {

@@ -1,11 +1,6 @@
 //! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
 //! plans that the program has. No network is asked.
 
-use super::context::{Given, Request};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::Scope;
-use axum::Json;
-use axum::response::IntoResponse;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,8 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::error::Error;
-use super::params::{Fields, Null, Parameter, Url, parameters, view};
+use super::prelude::*;
 use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
 
 /// The values of `Fields` that Twilio has.
@@ -197,13 +191,13 @@ fn number(request: &Request, country: Option<Region>) -> Result<NumberLookup, Er
 }
 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
-pub async fn fetch(Given(request, wanted): Given<Wanted>) -> Result<impl IntoResponse, Error> {
+pub async fn fetch(Given(request, wanted): Given<Wanted>) -> Answer<LookupView> {
     let number = number(&request, wanted.country)?;
     Ok(Json(LookupView::new(&request.frame(), number, &wanted)))
 }
 
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
-pub async fn fetch_older(Given(request, wanted): Given<OlderWanted>) -> Result<impl IntoResponse, Error> {
+pub async fn fetch_older(Given(request, wanted): Given<OlderWanted>) -> Answer<OlderLookupView> {
     let number = number(&request, wanted.country)?;
     if number.problem.is_some() {
         return Err(Error::NotFound);

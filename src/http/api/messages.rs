@@ -1,22 +1,12 @@
 //! `/v2/Services/{ServiceSid}/Messages` and `Outcomes`: codes that another system makes and checks.
 
-use super::context::Given;
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::Scope;
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::debug;
 
-use super::error::{Cause, Error};
-use super::params::{
-    AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Id, Pairs, ServiceSid, TemplateSid, Text, Url,
-    Whole, parameters, view,
-};
-use crate::domain::{Code, CodeLength, Locale, PhoneNumber, Sid};
+use super::prelude::*;
+use crate::domain::{Code, CodeLength, Locale};
 use crate::limits::guard::ClientSignals;
 use crate::verification::verify::{CarriedMessage, CarryCode};
 
@@ -89,7 +79,7 @@ view! {
 }
 
 /// `POST` of `Messages`.
-pub async fn create(Given(request, new): Given<New>) -> Result<impl IntoResponse, Error> {
+pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
     let service = request.service()?;
     let channel = new.channel.flatten();
     if let Some(channel) = channel.filter(|channel| !request.call.app.settings.channels.contains(channel)) {
@@ -118,11 +108,11 @@ pub async fn create(Given(request, new): Given<New>) -> Result<impl IntoResponse
     };
     let message = request.v2.verifications.carry(service.id, carry).await?;
     debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
-    Ok((StatusCode::CREATED, Json(MessageView::new(&request.frame(), service.sid, &message))))
+    created(MessageView::new(&request.frame(), service.sid, &message))
 }
 
 /// `POST` of `Outcomes`.
-pub async fn outcome(Given(request, Outcome { to }): Given<Outcome>) -> Result<impl IntoResponse, Error> {
+pub async fn outcome(Given(request, Outcome { to }): Given<Outcome>) -> Answer<OutcomeView> {
     let service = request.service()?;
     let is_counted = request.v2.verifications.outcome(service.id, to).await?;
     Ok(Json(OutcomeView::new(&request.frame(), service.sid, to, is_counted)))

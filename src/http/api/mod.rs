@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod messages;
 pub mod paging;
 pub mod params;
+mod prelude;
 pub mod services;
 pub mod verifications;
 pub mod webhooks;

@@ -15,7 +15,7 @@ const USUAL_SIZE: u32 = 50;
 /// Most items on a page.
 const LARGEST: u32 = 1_000;
 /// Last page that can be asked for: more items than are ever listed.
-pub(super) const LAST_PAGE: u32 = 10_000_000;
+const LAST_PAGE: u32 = 10_000_000;
 
 parameters! {
     /// The parameters of every list.
@@ -52,13 +52,15 @@ impl Parameter for PageSize {
     }
 }
 
-/// A part of a list.
-#[derive(Clone, Copy)]
+/// A page of a list, as a request asks for it.
 pub struct Page {
-    pub(super) size: u32,
-    pub(super) number: u32,
+    size: u32,
+    number: u32,
     /// When the client requested the first page: items made since then move nothing.
-    pub(super) since: Option<Timestamp>,
+    since: Option<Timestamp>,
+    now: Timestamp,
+    /// The address of the list with the filters, to which the page is added.
+    address: String,
 }
 
 /// The place of a page in its list.
@@ -67,62 +69,85 @@ pub struct Page {
 pub struct Meta {
     /// Which page this is, from 0.
     #[schemars(example = 0)]
-    pub(super) page: u32,
+    page: u32,
     /// Most items on a page.
     #[schemars(example = 50)]
-    pub(super) page_size: u32,
-    pub(super) first_page_url: Url,
+    page_size: u32,
+    first_page_url: Url,
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
-    pub(super) previous_page_url: Option<Url>,
-    pub(super) url: Url,
+    previous_page_url: Option<Url>,
+    url: Url,
     /// Null for the last page.
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
-    pub(super) next_page_url: Option<Url>,
+    next_page_url: Option<Url>,
     /// The name of the items.
     #[schemars(example = &"KEY")]
-    pub(super) key: &'static str,
+    key: &'static str,
 }
 
 /// The items of a page under a name of their own, and its place in the list.
 #[derive(Serialize)]
 pub struct Listed<T> {
     #[serde(flatten)]
-    pub(super) items: BTreeMap<&'static str, Vec<T>>,
-    pub(super) meta: Meta,
+    items: BTreeMap<&'static str, Vec<T>>,
+    meta: Meta,
 }
 
 impl Page {
-    pub fn read(query: &Fields) -> Result<Self, Error> {
-        let Paging { size, page, token } = Paging::read(query)?;
-        Ok(Self { size: size.unwrap_or(USUAL_SIZE), number: page.unwrap_or(0), since: token })
+    /// Reads the page of the list at `path` that is asked for at `now`. Addresses of pages repeat the parameters with
+    /// these names.
+    pub fn read(query: &Fields, filters: &[&str], path: &str, now: Timestamp) -> Result<Self, Error> {
+        let Paging { size, page, token: since } = Paging::read(query)?;
+        let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+        let address = address.extend_pairs(query.given(filters)).finish();
+        Ok(Self { size: size.unwrap_or(USUAL_SIZE), number: page.unwrap_or(0), since, now, address })
     }
 
-    pub fn skip(self) -> usize {
+    pub fn skip(&self) -> usize {
         self.number as usize * self.size as usize
     }
 
     /// The items of this page, and one more, which tells that there is a further page.
-    pub const fn limit(self) -> usize {
+    pub const fn limit(&self) -> usize {
         self.size as usize + 1
     }
 
-    /// Fixes the time of the first request for all pages, and returns that time; `now` for the first page.
-    pub fn begun(self, now: Timestamp) -> (Self, Timestamp) {
-        let since = self.since.unwrap_or(now);
-        (Self { since: Some(since), ..self }, since)
+    /// The end in time of a list whose pages go on from the first request: items made since then do not move those on
+    /// later pages.
+    pub fn until(&mut self, asked: Option<Timestamp>) -> Timestamp {
+        let since = *self.since.get_or_insert(self.now);
+        asked.map_or(since, |asked| asked.min(since))
     }
 
     /// This page of items that begin with its first one.
-    pub fn of<T, V>(self, items: impl IntoIterator<Item = T>, view: impl FnMut(T) -> V) -> PageItems<V> {
+    pub fn of<T, V>(
+        &self,
+        key: &'static str,
+        items: impl IntoIterator<Item = T>,
+        view: impl FnMut(T) -> V,
+    ) -> Listed<V> {
         let mut rest = items.into_iter();
         let items = rest.by_ref().take(self.size as usize).map(view).collect();
-        PageItems { page: self, items, has_more: rest.next().is_some() }
+        let has_more = rest.next().is_some() && self.number < LAST_PAGE;
+        let meta = Meta {
+            page: self.number,
+            page_size: self.size,
+            first_page_url: self.url(0),
+            previous_page_url: self.number.checked_sub(1).map(|number| self.url(number)),
+            url: self.url(self.number),
+            next_page_url: has_more.then(|| self.url(self.number + 1)),
+            key,
+        };
+        Listed { items: BTreeMap::from([(key, items)]), meta }
     }
-}
 
-pub struct PageItems<T> {
-    pub page: Page,
-    pub items: Vec<T>,
-    /// Whether more follow on the next page.
-    pub has_more: bool,
+    fn url(&self, number: u32) -> Url {
+        let and = if self.address.ends_with('?') { "" } else { "&" };
+        let mut url = format!("{}{and}PageSize={}&Page={number}", self.address, self.size);
+        // The first page fixes the time anew.
+        if let Some(since) = self.since.filter(|_| number > 0) {
+            url.push_str(&format!("&PageToken=PT{}", since.as_millis()));
+        }
+        Url(url)
+    }
 }

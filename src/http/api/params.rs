@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
@@ -81,6 +80,8 @@ const NUMBER: &str = r"\+[1-9][0-9]{6,14}";
 const DIGITS_IN_A_NAME: usize = 5;
 /// Longest name of a sender in a message.
 const LONGEST_NAME: usize = 30;
+/// Longest key of a request.
+const LONGEST_KEY: usize = 255;
 /// E.164's fifteen digits.
 const LONGEST_PREFIX: usize = 15;
 
@@ -138,6 +139,9 @@ texts! {
     Text<const LONGEST> => String: format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned()), at_most(LONGEST);
     Country => String: "two letters of ISO 3166-1", |text| Some(text.to_owned()), matching("[A-Za-z]{2}");
     Pattern => String: "a number in E.164 form, in which x is any digit", |text| Some(text.to_owned()), matching("\\+[0-9xX]{7,15}");
+    IdempotencyKey => String: format_args!("1 to {LONGEST_KEY} visible ASCII characters"), Self::parse, matching(
+        format!("[!-~]{{1,{LONGEST_KEY}}}")
+    );
     TestCode => String: "digits", |text| Some(text.to_owned()), matching(digits("[0-9]"));
 }
 
@@ -192,6 +196,9 @@ pub struct Pattern;
 /// A text that the registry checks: the code of a test number.
 pub struct TestCode;
 
+/// The key that makes a repetition of a request harmless.
+pub struct IdempotencyKey;
+
 /// The form of a webhook's events: there is one.
 pub struct WebhookVersion;
 
@@ -206,6 +213,14 @@ pub struct IsLive;
 
 /// A time span of the dashboard, by its place among them.
 pub struct RangeName;
+
+impl IdempotencyKey {
+    pub fn parse(text: &str) -> Option<String> {
+        let fits =
+            (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| text.to_owned())
+    }
+}
 
 impl IdOrNumber {
     pub fn parse(text: &str) -> Option<VerificationTarget> {
@@ -267,11 +282,9 @@ impl Parameter for PhoneNumber {
 
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
         let Some(text) = fields.text(name)? else { return Ok(None) };
-        let read = Self::parse(&text, None).map(Some);
-        let must_be = Self::accepts();
-        read.map_err(|error| match error {
-            NumberError::Unreadable => Error::parameter(name, format!("it must be {must_be}")),
-            error => Error::parameter(name, format!("it must be {must_be} ({error})")),
+        Self::parse(text, None).map(Some).map_err(|error| {
+            let why = if error == NumberError::Unreadable { String::new() } else { format!(" ({error})") };
+            Error::parameter(name, format_args!("it must be {}{why}", Self::accepts()))
         })
     }
 
@@ -340,18 +353,23 @@ pub struct Url(pub String);
 /// The addresses and ids that views are made with.
 pub struct Frame<'a> {
     /// The beginning of every address, up to and with `/v2`.
-    pub base: &'a str,
+    pub base: Cow<'a, str>,
     pub account: Sid,
 }
 
 impl Frame<'_> {
     /// Those of the examples in `/openapi.json`.
     pub fn example() -> Self {
-        Self { base: "https://codes.example/v2", account: Self::example_sid(SidKind::Account) }
+        Self { base: "https://codes.example/v2".into(), account: Self::example_sid(SidKind::Account) }
     }
 
     pub fn example_sid(kind: SidKind) -> Sid {
         Sid::new(kind, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes())
+    }
+
+    /// For a view that has none.
+    pub fn without_addresses(account: Sid) -> Self {
+        Self { base: "".into(), account }
     }
 
     pub fn url(&self, path: &str) -> Url {
@@ -438,7 +456,7 @@ impl Parameter for BeginChannel {
 
     fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
         let Some(text) = fields.text(name)? else { return Ok(None) };
-        let channel = Channel::parse(&text);
+        let channel = Channel::parse(text);
         if channel.is_some() || text == Self::AUTO {
             return Ok(Some(channel));
         }
@@ -507,17 +525,14 @@ impl Parameter for bool {
     }
 }
 
-/// The switch of something that is not served: only `false`.
+/// The switch of something that is not served. [`Fields::refuse_not_served`] has refused all but `false`.
 pub struct Off;
 
 impl Parameter for Off {
     type Value = ();
 
-    fn find(fields: &Fields, name: &str) -> Result<Option<()>, Error> {
-        match bool::find(fields, name)? {
-            Some(true) => Err(Error::not_served_parameter(name)),
-            given => Ok(given.map(|_| ())),
-        }
+    fn find(_: &Fields, _: &str) -> Result<Option<()>, Error> {
+        Ok(None)
     }
 
     fn schema() -> Value {
@@ -565,27 +580,5 @@ impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST>
 
     fn schema() -> Value {
         json!({ "type": "string", "contentMediaType": JSON })
-    }
-}
-
-/// A value that an empty text removes.
-pub struct Removable<T>(PhantomData<T>);
-
-impl<T: Parameter> Parameter for Removable<T> {
-    type Value = Option<T::Value>;
-
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
-        if fields.only(name)?.is_some_and(|value| value == "") {
-            return Ok(Some(None));
-        }
-        Ok(T::find(fields, name)?.map(Some))
-    }
-
-    fn schema() -> Value {
-        T::schema()
-    }
-
-    fn accepts() -> String {
-        T::accepts()
     }
 }

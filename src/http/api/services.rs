@@ -1,23 +1,11 @@
 //! `/v2/Services`, and below them `MessagingConfigurations`: which gateway sends to which country.
 
-use super::context::{Given, Request};
-use super::params::Frame;
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
-use super::error::Error;
-use super::params::{
-    AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
-    ServiceSid, Url, accepted, is_digits, nulls, parameters, view,
-};
+use super::paging::Listed;
+use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::domain::{Sid, SidKind};
-use crate::registry::{MessagingConfiguration, Scope, Service};
+use crate::registry::MessagingConfiguration;
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
@@ -30,44 +18,34 @@ const OFF: [(&str, &str); 2] = [
 
 const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
 
-/// Parameters that Twilio reads and this server does not.
-const NOT_SERVED: [&str; 14] = [
-    "Push.ApnCredentialSid",
-    "Push.FcmCredentialSid",
-    "Totp.Issuer",
-    "Totp.TimeStep",
-    "Totp.CodeLength",
-    "Totp.Skew",
-    "Whatsapp.MsgServiceSid",
-    "Whatsapp.From",
-    "Passkeys.RelyingParty.Id",
-    "Passkeys.RelyingParty.Name",
-    "Passkeys.RelyingParty.Origins",
-    "Passkeys.AuthenticatorAttachment",
-    "Passkeys.DiscoverableCredentials",
-    "Passkeys.UserVerification",
-];
+/// The settings of a new service, by their keys. They have its name.
+pub struct New(pub Map<String, Value>);
 
-/// Settings of a service, by their keys; those of a new one have its name.
-pub struct ServiceFields<const IS_NEW: bool>(pub Map<String, Value>);
+/// The same for a change.
+pub struct Changed(pub Map<String, Value>);
 
-pub type New = ServiceFields<true>;
-pub type Changed = ServiceFields<false>;
-
-impl<const IS_NEW: bool> Parameters for ServiceFields<IS_NEW> {
+impl Parameters for New {
     const NAMES: &'static [&'static str] = &[];
 
     fn read(fields: &Fields) -> Result<Self, Error> {
         let given = given(fields)?;
-        if IS_NEW && !given.contains_key(NAME) {
-            Err(Error::missing("FriendlyName"))
-        } else {
-            Ok(Self(given))
-        }
+        if given.contains_key(NAME) { Ok(Self(given)) } else { Err(Error::missing("FriendlyName")) }
     }
 
     fn describe() -> Vec<Param> {
-        describe(IS_NEW)
+        describe(true)
+    }
+}
+
+impl Parameters for Changed {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(fields: &Fields) -> Result<Self, Error> {
+        given(fields).map(Self)
+    }
+
+    fn describe() -> Vec<Param> {
+        describe(false)
     }
 }
 
@@ -188,57 +166,49 @@ view! {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
-    let page = request.page()?;
+pub async fn list(request: Request) -> Answer<Listed<ServiceView>> {
+    let (page, frame) = (request.page(&[])?, request.frame());
     let registry = &request.v2.registry;
-    let frame = request.frame();
-    let view = |service: &Arc<Service>| ServiceView::new(&frame, service);
     let services = match request.own_service() {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
-    Ok(Json(request.page_object("services", page.of(&services, view), &[])))
+    Ok(Json(page.of("services", &services, |service| ServiceView::new(&frame, service))))
 }
 
-pub async fn create(Given(request, ServiceFields(settings)): Given<New>) -> Result<impl IntoResponse, Error> {
-    let made = request.registry().create_service(settings).await?;
-    Ok((StatusCode::CREATED, Json(ServiceView::new(&request.frame(), &made))))
+pub async fn create(Given(request, New(settings)): Given<New>) -> Made<ServiceView> {
+    let service = request.registry().create_service(settings).await?;
+    created(ServiceView::new(&request.frame(), &service))
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch(request: Request) -> Answer<ServiceView> {
     Ok(Json(ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
 }
 
-pub async fn update(
-    Given(request, ServiceFields(settings)): Given<Changed>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn update(Given(request, Changed(settings)): Given<Changed>) -> Answer<ServiceView> {
     let service = request.service_at("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Json(ServiceView::new(&request.frame(), &changed)))
 }
 
-pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn delete(request: Request) -> Gone {
     let service = request.service_at("Sid")?;
     request.registry().delete_service(service.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A time in a request: a bare number is seconds. It may be minutes in config.json.
-fn in_seconds(text: String) -> Value {
+fn in_seconds(text: &str) -> Value {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s").into() } else { text.into() }
 }
 
 /// The given parameters as members of the settings.
 fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
-    fields.refuse(&NOT_SERVED)?;
-    for (name, _) in OFF {
-        Off::find(fields, name)?;
-    }
     let mut given = Map::new();
     for parameter in service_parameters() {
         let name = &parameter.name;
         let value = match parameter.schema["type"].as_str() {
-            _ if parameter.is_time => fields.scalar(name)?.map(in_seconds),
+            _ if parameter.is_time => fields.scalar(name)?.map(|text| in_seconds(&text)),
             Some("boolean") => bool::find(fields, name)?.map(Value::from),
             Some("integer") => {
                 let number = |text: &str| text.parse::<u32>().ok().filter(|_| is_digits(text));
@@ -287,40 +257,35 @@ view! {
     }
 }
 
-pub async fn list_messaging(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn list_messaging(request: Request) -> Answer<Listed<MessagingConfigurationView>> {
     let service = request.service()?;
     request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
         MessagingConfigurationView::new(frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(
-    Given(request, params): Given<NewMessaging>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn create_messaging(Given(request, new): Given<NewMessaging>) -> Made<MessagingConfigurationView> {
     let service = request.service()?.sid;
-    let NewMessaging { country, gateway } = params;
-    let made = request.registry().create_messaging(service, country, gateway).await?;
-    Ok((StatusCode::CREATED, Json(MessagingConfigurationView::new(&request.frame(), service, &made))))
+    let configuration = request.registry().create_messaging(service, new.country, new.gateway).await?;
+    created(MessagingConfigurationView::new(&request.frame(), service, &configuration))
 }
 
-pub async fn fetch_messaging(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch_messaging(request: Request) -> Answer<MessagingConfigurationView> {
     let service = request.service()?;
     let found = service.messaging(&country(&request)?)?;
     Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
 pub async fn update_messaging(
-    Given(request, ChangedMessaging { gateway }): Given<ChangedMessaging>,
-) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?.sid;
-    let country = country(&request)?;
-    let changed = request.registry().update_messaging(service, country, gateway).await?;
+    Given(request, params): Given<ChangedMessaging>,
+) -> Answer<MessagingConfigurationView> {
+    let (service, country) = (request.service()?.sid, country(&request)?);
+    let changed = request.registry().update_messaging(service, country, params.gateway).await?;
     Ok(Json(MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete_messaging(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.service()?.sid;
-    let country = country(&request)?;
+pub async fn delete_messaging(request: Request) -> Gone {
+    let (service, country) = (request.service()?.sid, country(&request)?);
     request.registry().delete_messaging(service, country).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,32 +1,23 @@
 //! `/v2/Services/{ServiceSid}/Verifications` and `VerificationCheck`: begins a verification, shows it, checks its code,
 //! ends it.
 
-use super::context::{Given, Request};
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
 use std::net::IpAddr;
 
-use serde_json::Value;
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
 use tracing::{debug, info};
 
-use super::error::{Cause, Error};
-use super::params::{
-    AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
-    Parameter, Parameters as _, RiskCheck, SenderName, ServiceSid, SubmittedCode, TemplateSid, Url,
-    VerificationSid, matching, parameters, view, word_views,
-};
-use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
+use super::prelude::*;
+use crate::domain::{Channel, Code, Locale, ServiceId};
 use crate::http::call::Call;
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::registry::{Scope, Service};
 use crate::template::{AppHash, SendDigits};
 use crate::verification::verify::{
     self, CheckCode, Ending, Refused, SealedAttempt, Status, Verification, VerificationTarget,
 };
 
 parameters! {
+    #[expect(dead_code, reason = "the switch `sna` is off: the request would be refused")]
     pub struct Begin {
         /// The channel that delivers the code; auto is the channel that the service begins with.
         "Channel" = "sms" => channel: BeginChannel,
@@ -54,17 +45,8 @@ parameters! {
         "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
         /// disable exempts this request from the pumping guard's allowances. Its fixed rules, budgets and blocks still apply.
         "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
-    } checked {
         /// Only false: silent network authentication is not served.
-        "EnableSnaClientToken" = "false" => Option<Off>,
-    } not_served ["CustomMessage", "Amount", "Payee", "ChannelConfiguration"]
-}
-
-parameters! {
-    /// The headers of the request that begins one.
-    pub struct Headers {
-        /// Visible ASCII characters that the client chooses, such as a UUID.
-        "Idempotency-Key" = "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10" => key: Option<IdempotencyKey>,
+        "EnableSnaClientToken" = "false" => sna: Option<Off>,
     }
 }
 
@@ -83,7 +65,7 @@ parameters! {
         "To" = "+14155552671" => to: Option<PhoneNumber>,
         /// The verification.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
-    } not_served ["Amount", "Payee", "SnaClientToken"]
+    }
 }
 
 view! {
@@ -174,7 +156,7 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(Given(request, params): Given<Begin>) -> Result<impl IntoResponse, Error> {
+pub async fn create(Given(request, params): Given<Begin>) -> Made<VerificationView> {
     let service = request.service()?;
     let begin = read(&request, params)?;
     let number = begin.to;
@@ -185,35 +167,34 @@ pub async fn create(Given(request, params): Given<Begin>) -> Result<impl IntoRes
     if let (Err(Refused::Landline), Some(hint)) = (&outcome, number.landline_hint()) {
         return Err(Error::caused(Cause::Landline, hint));
     }
-    shown(&request, &service, StatusCode::CREATED, outcome)
+    created(VerificationView::new(&request.frame(), service.sid, &outcome?))
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn fetch(request: Request) -> Answer<VerificationView> {
     let service = request.service()?;
-    let outcome = request.v2.verifications.fetch(service.id, target(&request)?).await;
-    shown(&request, &service, StatusCode::OK, outcome)
+    let found = request.v2.verifications.fetch(service.id, target(&request)?).await?;
+    Ok(Json(VerificationView::new(&request.frame(), service.sid, &found)))
 }
 
 /// `POST` of one: ends it.
-pub async fn update(Given(request, End { ending }): Given<End>) -> Result<impl IntoResponse, Error> {
+pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<VerificationView> {
     let service = request.service()?;
     let target = target(&request)?;
     let author = request.author_of_change_in(service.id);
-    let outcome = request.v2.verifications.end(service.id, target, ending, author).await;
-    shown(&request, &service, StatusCode::OK, outcome)
+    let ended = request.v2.verifications.end(service.id, target, ending, author).await?;
+    Ok(Json(VerificationView::new(&request.frame(), service.sid, &ended)))
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(
-    Given(request, Check { code, to, sid }): Given<Check>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Answer<CheckView> {
     let service = request.service()?;
     let code = Some(SubmittedCode::read(&code, service.settings.code_length)?);
     let target = checked(&request, service.id, to, sid).await?;
     let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
     log_check(&request.call, &verification);
-    Ok(Json(CheckView::new(&request.frame(), service.sid, &verification)))
+    let account = request.v2.registry.account_sid();
+    Ok(Json(CheckView::new(&Frame::without_addresses(account), service.sid, &verification)))
 }
 
 pub fn log_check(call: &Call, verification: &Verification) {
@@ -244,16 +225,6 @@ async fn checked(
     }
 }
 
-fn shown(
-    request: &Request,
-    service: &Service,
-    status: StatusCode,
-    outcome: Result<Verification, Refused>,
-) -> Result<(StatusCode, Json<VerificationView>), Error> {
-    let verification = outcome?;
-    Ok((status, Json(VerificationView::new(&request.frame(), service.sid, &verification))))
-}
-
 /// The last segment of the path: an id or a number.
 fn target(request: &Request) -> Result<VerificationTarget, Error> {
     let segment = request.param("Sid")?;
@@ -272,7 +243,7 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
         return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
-    let Headers { key } = Headers::read(&Fields::of_headers(&request.call.head.headers, Headers::NAMES))?;
+    let key = idempotency_key(&request.call.head.headers)?;
     Ok(verify::BeginRequest {
         to: begin.to,
         channel,
@@ -294,41 +265,32 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
             },
             ..ClientSignals::default()
         },
-        idempotency_key: key,
         // The number is as it was sent: another spelling of it is another request.
-        fingerprint: request.fields.fingerprint(request.path(), &["CustomCode"]),
+        fingerprint: match key {
+            Some(_) => request.fields.fingerprint(request.path(), &["CustomCode"]),
+            None => [0; 32],
+        },
+        idempotency_key: key,
         request_id: Some(request.call.traced_id()),
     })
 }
 
-/// The key that makes a repetition of a request harmless.
-pub struct IdempotencyKey;
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-impl IdempotencyKey {
-    const LONGEST: usize = 255;
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().and_then(IdempotencyKey::parse).filter(|_| values.next().is_none());
+    key.map(Some).ok_or_else(|| {
+        let accepted = IdempotencyKey::accepts();
+        Error::invalid(format!("Invalid header `Idempotency-Key`: it must be given once, with {accepted}"))
+    })
 }
 
-impl Parameter for IdempotencyKey {
-    type Value = String;
-
-    fn find(headers: &Fields, name: &str) -> Result<Option<String>, Error> {
-        let names = [name];
-        let mut values = headers.given(&names).map(|(_, key)| key);
-        let Some(key) = values.next() else { return Ok(None) };
-        let fits =
-            (1..=Self::LONGEST).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-        if !fits || values.next().is_some() {
-            let most = Self::LONGEST;
-            return Err(Error::invalid(format!(
-                "Invalid header `{name}`: it must be given once, with 1 to {most} visible ASCII characters"
-            )));
-        }
-        Ok(Some(key.to_owned()))
-    }
-
-    fn schema() -> Value {
-        matching(format!("[!-~]{{1,{}}}", Self::LONGEST))
-    }
+fn headers() -> Vec<Param> {
+    const ABOUT: &str = "Visible ASCII characters that the client chooses, such as a UUID.";
+    let example = "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10";
+    vec![Param::of::<Option<IdempotencyKey>>("Idempotency-Key", ABOUT, example)]
 }
 
 pub const GROUP: ApiGroup = ApiGroup::twilio(
@@ -344,7 +306,7 @@ pub fn routes() -> ApiRouter {
             Operation::new("CreateVerification", "Send a code", Success::made::<VerificationView>())
                 .about("Begins a verification, or sends its code again. With the header Idempotency-Key a \
                         repetition of the request gets the same response for 24 hours.")
-                .headers(Headers::describe).others(&[404, 409, 422, 429, 502]))
+                .headers(headers).others(&[404, 409, 422, 429, 502]))
         .post("/v2/Services/{ServiceSid}/VerificationCheck", check,
             Operation::new("CreateVerificationCheck", "Check a code", Success::one::<CheckView>())
                 .about("A wrong code is no error: the response has the status pending. An expired or used \

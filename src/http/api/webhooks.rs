@@ -1,29 +1,18 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
-use super::context::{Given, Request};
-use super::paging::Listed;
-use crate::http::route::{Access, ApiGroup, ApiRouter, Operation, Success};
-use axum::Json;
-use axum::response::IntoResponse;
-use hyper::StatusCode;
-use std::sync::Arc;
-
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tracing::error;
 
-use super::error::Error;
-use super::params::{
-    AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
-    parameters, view,
-};
-use crate::domain::{Sid, SidKind, Timestamp};
-use crate::registry::{Scope, Service, Webhook, WebhookFields, WebhookStatus};
+use super::paging::Listed;
+use super::prelude::*;
+use crate::registry::{Webhook, WebhookFields, WebhookStatus};
 use crate::verification::numbers::Refusal;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 parameters! {
-    pub struct New, Changed {
+    pub struct New {
         /// For people.
         "FriendlyName" = "billing" => friendly_name: Note<64>,
         /// The events, or * for all. May be repeated.
@@ -32,22 +21,36 @@ parameters! {
         "WebhookUrl" = "https://shop.example/hooks" => url: Text<2_048>,
         /// Whether the server sends events.
         "Status" = "enabled" => status: Option<WebhookStatus>,
-    } checked {
         /// The form of the events.
-        "Version" = "v2" => Option<WebhookVersion>,
+        "Version" = "v2" => version: Option<WebhookVersion>,
+    }
+}
+
+parameters! {
+    pub struct Changed {
+        /// For people.
+        "FriendlyName" = "billing" => friendly_name: Option<Note<64>>,
+        /// The events, or * for all. May be repeated.
+        "EventTypes" = "verification.approved" => event_types: Option<Events>,
+        /// Where the server sends the events: http or https.
+        "WebhookUrl" = "https://shop.example/hooks" => url: Option<Text<2_048>>,
+        /// Whether the server sends events.
+        "Status" = "enabled" => status: Option<WebhookStatus>,
+        /// The form of the events.
+        "Version" = "v2" => version: Option<WebhookVersion>,
     }
 }
 
 impl From<New> for WebhookFields {
-    fn from(New { friendly_name, event_types, url, status }: New) -> Self {
+    fn from(New { friendly_name, event_types, url, status, .. }: New) -> Self {
         let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
         Self { friendly_name, event_types, url, status }
     }
 }
 
 impl From<Changed> for WebhookFields {
-    fn from(Changed { friendly_name, event_types, url, status }: Changed) -> Self {
-        Self { friendly_name, event_types, url, status: status.flatten() }
+    fn from(Changed { friendly_name, event_types, url, status, .. }: Changed) -> Self {
+        Self { friendly_name, event_types, url, status }
     }
 }
 
@@ -151,7 +154,7 @@ struct Deliveries<'a> {
     dropped_events: DroppedView,
 }
 
-pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn list(request: Request) -> Answer<Listed<WebhookView>> {
     let service = request.service()?;
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
         WebhookView::new(frame, service.sid, webhook)
@@ -159,37 +162,32 @@ pub async fn list(request: Request) -> Result<impl IntoResponse, Error> {
 }
 
 /// `POST`: the response has the secret.
-pub async fn create(Given(request, params): Given<New>) -> Result<impl IntoResponse, Error> {
+pub async fn create(Given(request, new): Given<New>) -> Made<WebhookView> {
     let service = request.service()?.sid;
-    let made = request.registry().create_webhook(service, params.into()).await?;
-    let secret = Some(made.secret_text());
-    Ok((
-        StatusCode::CREATED,
-        Json(WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }),
-    ))
+    let webhook = request.registry().create_webhook(service, new.into()).await?;
+    let secret = Some(webhook.secret_text());
+    created(WebhookView { secret, ..WebhookView::new(&request.frame(), service, &webhook) })
 }
 
-pub async fn fetch(request: Request) -> Result<impl IntoResponse, Error> {
-    let (service, sid) = webhook(&request)?;
-    let webhook = service.webhook(&sid)?;
+pub async fn fetch(request: Request) -> Answer<WebhookView> {
+    let (service, webhook) = webhook(&request)?;
     Ok(Json(WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-pub async fn secret(request: Request) -> Result<impl IntoResponse, Error> {
-    let (service, sid) = webhook(&request)?;
-    let webhook = service.webhook(&sid)?;
+pub async fn secret(request: Request) -> Answer<WebhookSecretView> {
+    let (service, webhook) = webhook(&request)?;
     Ok(Json(WebhookSecretView::new(&request.frame(), service.sid, webhook)))
 }
 
-pub async fn update(Given(request, changed): Given<Changed>) -> Result<impl IntoResponse, Error> {
+pub async fn update(Given(request, changed): Given<Changed>) -> Answer<WebhookView> {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
     let changed = request.registry().update_webhook(service, webhook, changed.into()).await?;
     Ok(Json(WebhookView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
+pub async fn delete(request: Request) -> Gone {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
     request.registry().delete_webhook(service, webhook).await?;
@@ -197,42 +195,34 @@ pub async fn delete(request: Request) -> Result<impl IntoResponse, Error> {
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(
-    Given(request, DeliveryFilters { state, kind, after, before }): Given<DeliveryFilters>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn deliveries(Given(request, filters): Given<DeliveryFilters>) -> Result<Response, Error> {
     let (service, webhook) = webhook(&request)?;
-    let (page, began) = request.page()?.begun(request.end_of_now());
-    let before = Some(before.map_or(began, |before| before.min(began)));
-    let (skip, limit) = (page.skip(), page.limit());
+    let mut page = request.page(DeliveryFilters::NAMES)?;
+    let DeliveryFilters { state, kind, after, before } = filters;
+    let (before, skip, limit) = (Some(page.until(before)), page.skip(), page.limit());
     let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
-    let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
+    let found = request.v2.outbox.deliveries(service.id, webhook.sid, &wanted).await;
     let found = found.map_err(|refusal| unavailable(&request, refusal))?;
     let frame = request.frame();
-    let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
-    let deliveries = page.of(&found, view);
-    let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
+    let (dropped, last) = request.v2.outbox.dropped(service.id, webhook.sid);
     Ok(Json(Deliveries {
-        page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
+        page: page.of("deliveries", &found, |one| DeliveryView::of(one, frame.account, service.sid)),
         dropped_events: DroppedView::new(&frame, dropped, last),
     })
     .into_response())
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(
-    Given(request, Replayed { since, event, failed_only }): Given<Replayed>,
-) -> Result<impl IntoResponse, Error> {
+pub async fn replay(Given(request, params): Given<Replayed>) -> Answer<ReplayView> {
+    let Replayed { since, event, failed_only } = params;
     let (service, webhook) = webhook(&request)?;
     let what = match (event, since) {
         (Some(event), None) => Replay::Event(event),
         (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
         (None, Some(since)) => Replay::AllSince(since),
-        _ => {
-            let problem = "Invalid parameters: either `EventId` or `Since` must be given";
-            return Err(Error::invalid(problem));
-        }
+        _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
     };
-    match request.v2.outbox.replay(service.id, webhook, what).await {
+    match request.v2.outbox.replay(service.id, webhook.sid, what).await {
         Ok(replayed) => Ok(Json(ReplayView::new(&request.frame(), replayed))),
         Err(ReplayError::NotFound) => Err(Error::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
@@ -240,12 +230,10 @@ pub async fn replay(
     }
 }
 
-/// The webhook in the path, which exists.
-fn webhook(request: &Request) -> Result<(Arc<Service>, Sid), Error> {
+/// The webhook in the path.
+fn webhook(request: &Request) -> Result<(&Service, &Webhook), Error> {
     let service = request.service()?;
-    let sid = request.sid("Sid", SidKind::Webhook)?;
-    service.webhook(&sid)?;
-    Ok((service, sid))
+    Ok((service, service.webhook(&request.sid("Sid", SidKind::Webhook)?)?))
 }
 
 fn unavailable(request: &Request, refusal: Refusal) -> Error {

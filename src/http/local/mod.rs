@@ -84,7 +84,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let gateway = known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?;
     let trial = Trial { gateway, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
-    let to = PhoneNumber::parse(&to, None).map_err(|error| Error::invalid(error.to_string()))?;
+    let to = PhoneNumber::parse(to, None).map_err(|error| Error::invalid(error.to_string()))?;
     let channel =
         request.fields.parsed("Channel", format_args!("one of {}", Channel::names(", ")), Channel::parse)?;
     // A code that was sent before would count as a repetition.
@@ -203,7 +203,7 @@ pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 pub async fn list_keys(request: Request) -> Result<impl IntoResponse, Error> {
-    let keys = keys(&request)?.list(request.fields.text("Service")?.as_deref()).map_err(Error::invalid)?;
+    let keys = keys(&request)?.list(request.fields.text("Service")?).map_err(Error::invalid)?;
     Ok(Json(KeyList { keys }))
 }
 
@@ -212,7 +212,7 @@ pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
     let (keys, fields) = (keys(&request)?, &request.fields);
     // An empty name is refused, and not taken for an absent one.
     let name = fields.given(&["Name"]).next().map(|(_, name)| name.to_owned());
-    let made = keys.create(fields.text("Service")?, fields.texts("Scope")?, name).await;
+    let made = keys.create(fields.text("Service")?.map(str::to_owned), fields.texts("Scope")?, name).await;
     Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
 }
 
@@ -251,14 +251,14 @@ fn keys(request: &Request) -> Result<Keys<'_>, Error> {
 /// The service that the parameter `Service` names; `None` without it.
 fn service(request: &Request) -> Result<Option<Arc<Service>>, Error> {
     let Some(name) = request.fields.text("Service")? else { return Ok(None) };
-    Ok(Some(request.v2.registry.find_service(&name).map_err(Error::invalid)?))
+    Ok(Some(request.v2.registry.find_service(name).map_err(Error::invalid)?))
 }
 
 /// The same with the name that was given, or the service `default`.
 fn service_or_default(request: &Request) -> Result<(ServiceId, String), Error> {
-    let name = request.fields.text("Service")?.unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
-    let service = request.v2.registry.find_service(&name).map_err(Error::invalid)?;
-    Ok((service.id, name))
+    let name = request.fields.text("Service")?.unwrap_or(ServiceId::DEFAULT_NAME);
+    let service = request.v2.registry.find_service(name).map_err(Error::invalid)?;
+    Ok((service.id, name.to_owned()))
 }
 
 fn number(request: &Request) -> Result<PhoneNumber, Error> {
