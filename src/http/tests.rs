@@ -463,7 +463,7 @@ fn refusals() -> [Refused; 24] {
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
-        Refused::ByGuard { asks_proof: false },
+        Refused::ByGuard { is_for_an_allowance: false },
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,

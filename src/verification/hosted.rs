@@ -96,33 +96,6 @@ pub struct HostedSession {
     checks: u8,
     numbers: u8,
     approved: Option<Approval>,
-    /// The proof of work that the message to `number` lacks.
-    pub challenge: Option<Challenge>,
-}
-
-/// A proof of work in the scheme of ALTCHA: the SHA-256 of a salt and a number is known, and the browser searches the
-/// number. The session holds it, which takes the place of a signature: an answer is good in this session, for one message.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Challenge {
-    salt: [u8; 12],
-    answer: u32,
-    /// The channel that the person chose.
-    pub channel: Option<Channel>,
-}
-
-impl Challenge {
-    /// The largest answer. A phone that does 400,000 hashes a second needs half a second on average.
-    pub const MOST: u32 = 400_000;
-
-    pub fn salt(&self) -> String {
-        base16ct::lower::encode_string(&self.salt)
-    }
-
-    /// The SHA-256 of the salt and the answer, both as text.
-    pub fn hash(&self) -> String {
-        let hash = Sha256::new().chain_update(self.salt()).chain_update(self.answer.to_string()).finalize();
-        base16ct::lower::encode_string(&hash)
-    }
 }
 
 /// The number is verified, and the application may redeem the code.
@@ -182,7 +155,6 @@ impl HostedSession {
             checks: 0,
             numbers: 0,
             approved: None,
-            challenge: None,
         }
     }
 
@@ -227,18 +199,6 @@ impl HostedSession {
         Ok(())
     }
 
-    /// Takes the answer to the challenge, which ends, unless the answer is wrong and no message may follow. The message
-    /// that it is for was counted when it was refused.
-    fn begin_proven(&mut self, number: PhoneNumber, answer: Option<u32>, now: Timestamp) -> bool {
-        let challenge = self.challenge.take().filter(|challenge| Some(challenge.answer) == answer);
-        let is_sendable = self.number == Some(number) && self.has_checks() && !self.is_approved();
-        let has_proof = challenge.is_some() && is_sendable;
-        if has_proof {
-            self.next_send = now.plus(self.wait());
-        }
-        has_proof
-    }
-
     /// The time between the last message and the next one.
     fn wait(&self) -> Duration {
         let seconds = usize::from(self.sends).checked_sub(1).and_then(|last| WAITS.get(last));
@@ -275,7 +235,7 @@ impl HostedSession {
         if !self.may_change() || self.is_approved() {
             return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
         }
-        (self.awaits_code, self.challenge) = (false, None);
+        self.awaits_code = false;
         Ok(())
     }
 }
@@ -422,42 +382,9 @@ impl HostedSessions {
         Ok(cookie)
     }
 
-    /// Counts a message before it is sent. [`Self::sent`], [`Self::not_sent`] or [`Self::ask_proof`] follows. Returns whether
-    /// `answer` is that of the challenge.
-    pub async fn begin_send(
-        &self,
-        cookie: &SessionSecret,
-        number: PhoneNumber,
-        answer: Option<u32>,
-    ) -> Result<bool, Denied> {
-        self.change(cookie, true, move |session, now| {
-            let has_proof = session.begin_proven(number, answer, now);
-            if !has_proof {
-                session.begin_send(number, now)?;
-            }
-            Ok(has_proof)
-        })
-        .await
-    }
-
-    /// Notes that a message was refused, and may pass with a proof of work.
-    pub async fn ask_proof(
-        &self,
-        cookie: &SessionSecret,
-        number: PhoneNumber,
-        channel: Option<Channel>,
-    ) -> Result<(), Denied> {
-        let (salt, answer) = {
-            let mut rng = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner);
-            (rng.random(), rng.random_range(0..=Challenge::MOST))
-        };
-        self.change(cookie, true, move |session, now| {
-            session.not_sent(number, now);
-            session.challenge =
-                (session.number == Some(number)).then_some(Challenge { salt, answer, channel });
-            Ok(())
-        })
-        .await
+    /// Counts a message before it is sent. [`Self::sent`] or [`Self::not_sent`] follows.
+    pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
+        self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
     }
 
     /// Notes the verification of a message that a gateway accepted.
@@ -725,7 +652,7 @@ mod tests {
         let (address, _) = sessions.create(SERVICE, request).await.expect("a session");
         let cookie = sessions.begin(&address).await.expect("a cookie");
         let (to, sid) = (number("+14155552671"), Sid::new(SidKind::Verification, [1; 16]));
-        sessions.begin_send(&cookie, to, None).await.expect("a message");
+        sessions.begin_send(&cookie, to).await.expect("a message");
         sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
         let (sid, _) = sessions.begin_check(&cookie).await.expect("a check");
         let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
@@ -754,33 +681,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_takes_the_place_of_the_refused_message_once() {
-        let clock = Arc::new(ManualClock::starting_at(NOW));
-        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let (address, _) = sessions.create(SERVICE, session(None, true).request).await.expect("a session");
-        let cookie = sessions.begin(&address).await.expect("a cookie");
-        let (one, two) = (number("+14155552671"), number("+14155552672"));
-        let send = async |to, answer| sessions.begin_send(&cookie, to, answer).await;
-        let asked = async |to| {
-            sessions.ask_proof(&cookie, to, Some(Channel::Call)).await.expect("asked");
-            let (_, session) = sessions.by_cookie(&cookie).await.expect("a session");
-            session.challenge.map(|challenge| challenge.answer)
-        };
-        assert_eq!(send(one, None).await, Ok(false));
-        assert_eq!(asked(two).await, None, "the session asks for its own number");
-        let answer = asked(one).await;
-        assert_eq!(send(one, answer).await, Ok(true));
-        assert!(matches!(send(one, answer).await, Err(Denied::Wait { .. })), "the answer was used");
-        assert_eq!(send(two, None).await, Ok(false));
-        let answer = asked(two).await;
-        assert_eq!(send(two, answer.map(|answer| answer ^ 1)).await, Ok(false), "a wrong one counts as none");
-        assert_eq!(send(two, answer).await, Err(Denied::NoneLeft), "and ends the challenge");
-        let answer = asked(two).await;
-        clock.advance(SESSION_LIFE);
-        assert_eq!(send(two, answer).await, Err(Denied::NoSession), "it ends with its session");
-    }
-
-    #[tokio::test]
     async fn a_code_of_another_verification_approves_nothing() {
         let clock = Arc::new(ManualClock::starting_at(NOW));
         let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
@@ -789,7 +689,7 @@ mod tests {
         let (one, two) = (number("+14155552671"), number("+14155552672"));
         let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
         for (to, sid) in [(one, first), (two, second)] {
-            sessions.begin_send(&cookie, to, None).await.expect("a message");
+            sessions.begin_send(&cookie, to).await.expect("a message");
             sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
         }
         for sid in [Some(first), None] {

@@ -6,10 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::sdk::tools::{Tool, Tools, target};
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Twilio, V2, through};
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
@@ -23,24 +21,13 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
     walk("hosted.test.js").await;
 }
 
-#[tokio::test]
-async fn the_hosted_page_does_a_proof_of_work() {
-    let twilio = Twilio::start().await;
-    let setup = Setup::new().config("guard", json!({})).config("bounds.guard-unproven", 2);
-    walk_with("proof.test.js", through(&twilio.base_url(), setup)).await;
-}
-
 async fn walk(test: &str) {
-    walk_with(test, Setup::new()).await;
-}
-
-async fn walk_with(test: &str, setup: Setup) {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     // The first is the same engine without a browser around it, at half the cost of the others.
     let chromium = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
     let mut chromium = chromium.map(|name| format!("/usr/bin/{name}")).into_iter();
     let chromium = chromium.find(|path| Path::new(path).exists()).expect("Chromium is installed");
-    let server = V2::account(setup).start().await;
+    let server = V2::account(Setup::new()).start().await;
     let address = format!("http://{}", server.client.address());
     let pictures = target().join("screenshots");
     let pid = server.pid().as_raw_nonzero().to_string();

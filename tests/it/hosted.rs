@@ -1,7 +1,5 @@
 //! The hosted page, as a browser without JavaScript uses it, and what attackers try with it.
 
-use sha2::{Digest as _, Sha256};
-
 use crate::support::prelude::*;
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
@@ -294,54 +292,6 @@ async fn every_refusal_of_a_number_looks_alike() {
 }
 
 #[tokio::test]
-async fn a_proof_of_work_lets_one_message_pass_a_used_up_allowance() {
-    let twilio = Twilio::start().await;
-    let site = Site::guarded(&twilio).await;
-    let sent = || twilio.received().len() - 1;
-    let refused = site.person().await.post("send", &[("number", "+4915123456789")]).await;
-    assert_eq!((refused.status(), sent()), (403, 1), "a proof does not open a blocked country");
-
-    let [person, other] = [site.person().await, site.person().await];
-    person.asks_proof(&[("number", "+14155550124")]).await;
-    let page = person.get("/verify").await;
-    let (text, policy) = (page.text(), page.header("content-security-policy").to_owned());
-    assert!(text.contains("This step needs JavaScript.") && !text.contains("name=\"code\""), "{text}");
-    assert!(text.len() < 30_000 && policy.contains("; worker-src blob:;"), "{} bytes, {policy}", text.len());
-    let answer = solved(&text);
-    other.asks_proof(&[("number", "+14155550125")]).await;
-    other.asks_proof(&[("proof", &answer)]).await;
-    assert_eq!(sent(), 1, "the answer is another session's");
-    let passed = person.post("send", &[("proof", &answer)]).await;
-    assert_eq!((passed.status(), sent()), (303, 2), "{}", passed.text());
-    assert!(person.get("/verify").await.text().contains("name=\"code\""));
-
-    assert_eq!(person.post("change", &[]).await.status(), 303);
-    person.asks_proof(&[("number", "+14155550126"), ("proof", &answer)]).await;
-    person.asks_proof(&[("proof", "400001")]).await;
-    assert_eq!(sent(), 2, "an answer is used up, and a made-up one is none");
-    let answer = solved(&other.get("/verify").await.text());
-    let passed = other.post("send", &[("proof", &answer)]).await;
-    assert_eq!((passed.status(), passed.header("location")), (303, "/verify"), "{}", passed.text());
-    assert_eq!(sent(), 3);
-    let (number, page) = ("+14155550125", other.get("/verify").await.text());
-    page.says(["name=\"code\"", "autocomplete=\"one-time-code\""]);
-    page.says(["action=\"/verify/check\"", &*masked(number)]);
-    assert!(!page.contains(" data-salt=\"") && !page.contains("needs JavaScript"), "{page}");
-
-    let last = site.person().await;
-    last.asks_proof(&[("number", "+14155550127")]).await;
-    let answer = solved(&last.get("/verify").await.text());
-    let exhausted = last.post("send", &[("proof", &answer)]).await;
-    assert_eq!((exhausted.status(), sent()), (403, 3), "proofs have an allowance of their own");
-    for page in [refused, exhausted] {
-        assert!(page.text().contains("We cannot send a code to this number."), "{}", page.text());
-        assert!(!page.text().contains(" data-salt=\""), "{}", page.text());
-    }
-    let back = other.post("check", &[("code", &twilio.code_for(number))]).await.expects_status(303);
-    assert!(back.header("location").starts_with(&format!("{RETURN}&code=")), "{}", back.header("location"));
-}
-
-#[tokio::test]
 async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
     let look = [
         ("AccentColor", "#FFD400"),
@@ -507,18 +457,6 @@ impl Site {
         Self { setup, server, client, v2, service }
     }
 
-    /// One whose messages cost money. Its allowance of unproven countries is used up by two messages, and that of proofs has
-    /// two.
-    async fn guarded(twilio: &Twilio) -> Self {
-        let setup = Setup::new().config("guard", json!({ "blocked-countries": ["DE"] }));
-        let setup = setup.config("bounds.guard-unproven", 2);
-        let site = Self::with(through(&twilio.base_url(), setup)).await;
-        for number in ["+14155550122", NUMBER] {
-            assert_eq!(site.person().await.post("send", &[("number", number)]).await.status(), 303);
-        }
-        site
-    }
-
     async fn person(&self) -> Person {
         self.session(&[]).await.open(self).await
     }
@@ -592,13 +530,6 @@ impl Person {
         self.client.get_with(path, &headers).await
     }
 
-    /// Sends the form, which is answered by a page that needs a proof of work.
-    async fn asks_proof(&self, form: &[(&str, &str)]) {
-        assert_eq!(self.post("send", form).await.status(), 303, "{form:?}");
-        let page = self.get("/verify").await.text();
-        assert!(page.contains(" data-salt=\""), "{form:?}: {page}");
-    }
-
     async fn post(&self, step: &str, form: &[(&str, &str)]) -> HttpResponse {
         self.post_with(step, ("accept", "text/html"), form).await
     }
@@ -608,16 +539,6 @@ impl Person {
         let form = [form, &[("token", self.token.as_str())]].concat();
         self.client.post_form(&format!("/verify/{step}"), &headers, &form).await
     }
-}
-
-/// The answer to the proof of work of a page.
-fn solved(page: &str) -> String {
-    let [salt, hash, most] =
-        ["salt", "hash", "most"].map(|name| between(page, &format!(" data-{name}=\""), "\""));
-    let most: u32 = most.parse().expect("a number");
-    let mut answers = (0..=most).map(|answer| answer.to_string());
-    let wanted = base16ct::lower::decode_vec(hash).expect("hex digits");
-    answers.find(|answer| *Sha256::digest(format!("{salt}{answer}")) == *wanted).expect("an answer")
 }
 
 /// Verifies a number in a session. Returns the code of the application.

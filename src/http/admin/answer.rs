@@ -216,7 +216,7 @@ const fn after_refusal(rule: Rule) -> &'static str {
             "Let the person name a mobile number, or ask for a call if this server makes calls."
         }
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
-        Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven | Rule::Proof => {
+        Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
         }
     }

@@ -30,8 +30,7 @@ use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber, Region, Ser
 use crate::limits::guard::ClientSignals;
 use crate::registry::Service;
 use crate::verification::hosted::{
-    Challenge, Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest,
-    SessionSecret,
+    Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest, SessionSecret,
 };
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
@@ -74,15 +73,6 @@ enum View {
         may_resend: bool,
         may_change: bool,
     },
-    /// The browser has to do a proof of work before a message is sent.
-    Proof {
-        number: String,
-        challenge: Challenge,
-        /// Whether an earlier message had a code.
-        awaits_code: bool,
-        channel: &'static str,
-        may_change: bool,
-    },
     Verified,
     /// Every check is used: the person can only go back.
     NoneLeft,
@@ -93,7 +83,7 @@ enum View {
 
 impl View {
     const fn may_cancel(&self) -> bool {
-        matches!(self, Self::Number { .. } | Self::Code { .. } | Self::Proof { .. } | Self::NoneLeft)
+        matches!(self, Self::Number { .. } | Self::Code { .. } | Self::NoneLeft)
     }
 }
 
@@ -402,23 +392,16 @@ impl OpenSession<'_> {
 
     fn view(&self) -> View {
         let session = &self.session;
-        match (session.number, &session.challenge) {
+        match session.number {
             _ if session.is_approved() => View::Verified,
             _ if !session.has_checks() => View::NoneLeft,
-            (Some(number), Some(challenge)) => View::Proof {
-                number: number.to_string(),
-                challenge: challenge.clone(),
-                awaits_code: session.awaits_code,
-                channel: challenge.channel.map_or(AUTO, Channel::as_str),
-                may_change: session.may_change(),
-            },
-            (Some(number), None) if session.awaits_code => View::Code {
+            Some(number) if session.awaits_code => View::Code {
                 number: number.to_string(),
                 wait: seconds_up(session.next_send.since((self.context.v2.now)())),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
             },
-            (number, _) => self.number_view(number.map(PhoneNumber::e164).unwrap_or_default()),
+            number => self.number_view(number.map(PhoneNumber::e164).unwrap_or_default()),
         }
     }
 
@@ -459,7 +442,7 @@ impl OpenSession<'_> {
     }
 
     /// Sends a code to the number of the form, or to that of the session.
-    async fn send(mut self, call: &Call, form: &[u8]) -> Result<Response, Problem> {
+    async fn send(self, call: &Call, form: &[u8]) -> Result<Response, Problem> {
         let context = self.context;
         let (sessions, texts) = (context.sessions, context.texts);
         let (text, region) =
@@ -484,19 +467,15 @@ impl OpenSession<'_> {
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
         let channel = offered.and_then(|(name, _)| Channel::parse(name));
-        let has_proof =
-            match sessions.begin_send(self.cookie, number, field(form, "proof").parse().ok()).await {
-                Ok(has_proof) => has_proof,
-                Err(denied) => return self.denied(denied),
-            };
-        // Another message, or an answer, ends the challenge.
-        self.session.challenge = None;
+        if let Err(denied) = sessions.begin_send(self.cookie, number).await {
+            return self.denied(denied);
+        }
         let session = &self.session;
         let begin = |locale| BeginRequest {
             channel,
             locale,
             web_host: self.web_host(),
-            client: ClientSignals { address: address_of(call), has_proof, ..ClientSignals::default() },
+            client: ClientSignals { address: address_of(call), ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
             ..BeginRequest::new(number)
         };
@@ -515,9 +494,6 @@ impl OpenSession<'_> {
             }
             Err(refused) => refused,
         };
-        if refused == (Refused::ByGuard { asks_proof: true }) {
-            return self.after(sessions.ask_proof(self.cookie, number, channel).await);
-        }
         if let Err(denied) = sessions.not_sent(self.cookie, number).await {
             return self.denied(denied);
         }
@@ -748,7 +724,7 @@ fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>, framed
         Some(ReturnTarget::Embed { .. }) | None => "",
     };
     format!(
-        "default-src 'none'; style-src {}; script-src {}; worker-src blob:; img-src data: {}; form-action 'self'{form_action}; \
+        "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self'{form_action}; \
          base-uri 'none'; frame-ancestors {framed_by}",
         csp_hash(style),
         csp_hash(SCRIPT),

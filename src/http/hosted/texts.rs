@@ -33,7 +33,7 @@ macro_rules! texts {
 
 texts! {
     title country number send code sent_to go_on change again wait call cancel bad_number cannot_send wrong_code none_left failed
-    gone verified privacy terms cannot_return proof
+    gone verified privacy terms cannot_return
 }
 
 impl Texts {

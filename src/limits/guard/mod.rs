@@ -96,17 +96,15 @@ pub struct ClientSignals {
     pub refuses_landlines: bool,
     /// [`Signals::only_number`].
     pub only_number: bool,
-    /// [`Signals::has_proof`].
-    pub has_proof: bool,
 }
 
 impl ClientSignals {
     /// With the country and the type of the number, which cost some microseconds.
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
-        let Self { exemption, only_number, has_proof, .. } = self;
+        let Self { exemption, only_number, .. } = self;
         let address = self.address.map(ClientNet::from);
-        Signals { service, number, country, number_type, channel, address, exemption, only_number, has_proof }
+        Signals { service, number, country, number_type, channel, address, exemption, only_number }
     }
 }
 

@@ -172,8 +172,8 @@ pub enum Refused {
     Blocked,
     /// The pumping guard refuses the message. 60410.
     ByGuard {
-        /// Whether a proof of work would take the place of the allowance that lacks messages.
-        asks_proof: bool,
+        /// Whether only an allowance is empty that a request with `RiskCheck=disable` does not need.
+        is_for_an_allowance: bool,
     },
     /// The country is not allowed. 60605.
     Country,

@@ -74,13 +74,12 @@ impl Limit {
             Dimension::Number(_) | Dimension::Total => {
                 (Rule::Number, number, 1.0, 0.0, [f64::INFINITY, 0.0], KEPT)
             }
-            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) => {
+            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) | Dimension::Proof => {
                 (Rule::Network, floors.network, 1.0, 1.0, [1.0, 2.0], 0.0)
             }
             Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.5, 0.0], KEPT),
             Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], KEPT),
             Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], KEPT),
-            Dimension::Proof => (Rule::Proof, unproven, 1.0, 0.0, [1.0, 0.5], 0.0),
         };
         let tolerance = f64::from(rules.tolerance);
         Self {
@@ -164,7 +163,7 @@ pub(super) mod slot {
     pub const NETWORK: usize = 3;
     pub const UNPROVEN: usize = 4;
     pub const COUNTRY: usize = 5;
-    pub const PROOF: usize = 6;
+    /// With a last one that only earlier versions used.
     pub const ALL: usize = 7;
 }
 
@@ -190,7 +189,6 @@ pub struct NumberState {
     /// Of the last message.
     pub address: Option<ClientNet>,
     pub(super) country: Option<Region>,
-    pub(super) has_proof: bool,
     /// A crash forgets them.
     #[serde(skip)]
     pub refused: Option<Refusals>,

@@ -46,12 +46,7 @@ pub struct Guard {
 /// What a message is to and from, by [`slot`], as far as it is known: an explanation may be about a country only.
 type Subjects = [Option<Dimension>; slot::ALL];
 
-fn subjects(
-    number: PhoneNumber,
-    address: Option<ClientNet>,
-    country: Option<Region>,
-    has_proof: bool,
-) -> Subjects {
+fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Option<Region>) -> Subjects {
     [
         Some(Dimension::Number(number)),
         Some(Dimension::prefix_of(number)),
@@ -59,7 +54,7 @@ fn subjects(
         address.map(|address| Dimension::Network(address.network())),
         Some(Dimension::Unproven),
         Some(Dimension::Country(country)),
-        has_proof.then_some(Dimension::Proof),
+        None,
     ]
 }
 
@@ -194,8 +189,8 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
-        let Signals { exemption, only_number, has_proof, .. } = *signals;
-        let (subjects, is_known) = (subjects(number, address, country, has_proof), verified.is_some());
+        let Signals { exemption, only_number, .. } = *signals;
+        let (subjects, is_known) = (subjects(number, address, country), verified.is_some());
         let context =
             Context { exemption, only_number, is_known, ..Context::new(service, subjects, rules, now) };
         let mut allowances = Allowances::default();
@@ -203,7 +198,7 @@ impl Guard {
         let mut assessment = Assessment::of(self.decide(&context, broken, &mut allowances));
         let Allowances { slots, number: state } = &mut allowances;
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let new = NumberState { address, country, has_proof, ..NumberState::default() };
+            let new = NumberState { address, country, ..NumberState::default() };
             self.change_number(&context, number, Some(new), |state| state.refuse(rule, now));
             return assessment;
         }
@@ -211,12 +206,12 @@ impl Guard {
         if !takes[slot::NUMBER] {
             // The verification of an exempt message must not pay an earlier message's client.
             self.change_number(&context, number, None, |state| {
-                *state = NumberState { address, country, has_proof, ..*state };
+                *state = NumberState { address, country, ..*state };
             });
             return assessment;
         }
         let unverified = state.unverified.saturating_add(1);
-        let state = NumberState { unverified, address, country, has_proof, ..*state };
+        let state = NumberState { unverified, address, country, ..*state };
         for (at, current) in slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
             current.allowance.take(&current.limit, 1.0);
@@ -254,7 +249,7 @@ impl Guard {
         now: Timestamp,
     ) {
         let Ticket { address, country, takes, .. } = *ticket;
-        let subjects = subjects(number, address, country, takes[slot::PROOF]);
+        let subjects = subjects(number, address, country);
         let context = Context::new(service, subjects, rules, now);
         for (of, _) in subjects.into_iter().zip(takes).filter(|(_, takes)| *takes) {
             let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
@@ -290,7 +285,7 @@ impl Guard {
         let known = self.number(service, number).copied();
         let state =
             known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
-        let subjects = subjects(number, state.address, state.country, state.has_proof);
+        let subjects = subjects(number, state.address, state.country);
         let context = Context::new(service, subjects, rules, now);
         let mut allowances = Allowances::default();
         self.read(&context, &mut allowances);
@@ -352,7 +347,7 @@ impl Guard {
         let client = known.and_then(|known| known.address);
         let (of, unproven) = (Some(dimension), Some(Dimension::Unproven));
         let subjects = match dimension {
-            Dimension::Number(number) => subjects(number, client, country, false),
+            Dimension::Number(number) => subjects(number, client, country),
             Dimension::Prefix(_) => [None, of, None, None, unproven, Some(Dimension::Country(country)), None],
             Dimension::Address(client) => {
                 [None, None, of, Some(Dimension::Network(client.network())), None, None, None]
@@ -395,7 +390,7 @@ impl Guard {
     pub fn restore(&mut self, row: GuardRow) {
         match row {
             // Of earlier versions.
-            GuardRow::Allowance(_, Dimension::Address(_) | Dimension::ProofsOf(_), _) => {}
+            GuardRow::Allowance(_, Dimension::Address(_) | Dimension::Proof | Dimension::ProofsOf(_), _) => {}
             GuardRow::Allowance(service, dimension, row) => {
                 self.rows.change(None, (service, dimension), |known| *known = row);
             }
@@ -454,17 +449,14 @@ impl Guard {
     fn read(&self, context: &Context<'_>, Allowances { slots, number }: &mut Allowances) {
         let Context { subjects, is_known, only_number, is_stranger, .. } = *context;
         let mut users = None;
-        for at in [slot::NUMBER, slot::NETWORK, slot::PREFIX, slot::COUNTRY, slot::UNPROVEN, slot::PROOF] {
+        for at in [slot::NUMBER, slot::NETWORK, slot::PREFIX, slot::COUNTRY, slot::UNPROVEN] {
             // The client says whether the message may use what is kept.
             let is_needed = !is_known || number.needs(at);
             let country = slots[slot::COUNTRY].as_ref();
             let is_replaced = match at {
                 slot::NUMBER => false,
                 _ if only_number => true,
-                slot::COUNTRY => subjects[slot::PROOF].is_some(),
-                slot::UNPROVEN => {
-                    subjects[slot::PROOF].is_some() || country.is_some_and(|of| of.allowance.usual >= PROVEN)
-                }
+                slot::UNPROVEN => country.is_some_and(|of| of.allowance.usual >= PROVEN),
                 _ => false,
             };
             let of = subjects[at].filter(|_| !is_replaced && (is_needed || at == slot::NETWORK));

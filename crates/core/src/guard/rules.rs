@@ -40,8 +40,6 @@ named! {
         Unproven = "unproven",
         /// A budget of messages or money. The server decides it.
         Budget = "budget",
-        /// The allowance of proofs of work.
-        Proof = "proof",
     }
 }
 
@@ -171,9 +169,9 @@ impl Assessment {
 }
 
 impl Refused {
-    /// Whether a message with a proof of work needs no allowance that this one lacks, but that of proofs.
-    pub const fn gives_way_to_proof(self) -> bool {
-        matches!(self.rule, Rule::Country | Rule::Unproven)
+    /// Whether the message lacked only allowances that one with [`Exemption::Allowances`](super::Exemption) does not need.
+    pub const fn is_for_an_allowance(self) -> bool {
+        matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven)
     }
 }
 

@@ -21,9 +21,6 @@ pub struct Signals {
     pub exemption: Exemption,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
-    /// The client did a proof of work: the message takes the allowance of proofs in place of those of the country and of
-    /// unproven countries.
-    pub has_proof: bool,
 }
 
 /// The rules that a message is exempt from.
@@ -101,9 +98,8 @@ pub enum Dimension {
     /// All unproven countries together.
     Unproven,
     Number(PhoneNumber),
-    /// Messages that a proof of work let pass.
+    // In records of earlier versions.
     Proof,
-    /// In records of earlier versions.
     ProofsOf(ClientNet),
 }
 
@@ -125,7 +121,7 @@ impl fmt::Display for Dimension {
             Self::Network(net) => f.write_str(&net.named("/24", "/48")),
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
-            Self::Proof => f.write_str("proofs"),
+            Self::Proof => f.write_str("none"),
         }
     }
 }

@@ -60,27 +60,6 @@ fn a_country_without_users_gets_thirty_messages_and_all_of_them_sixty() {
 }
 
 #[test]
-fn a_proof_takes_the_place_of_the_allowances_of_countries() {
-    let mut world = World::new();
-    assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
-    assert!(world.assess(&World::signals(elsewhere(30))).is_err_and(|rule| rule == Rule::Country));
-    let proven =
-        |n: u64| Signals { has_proof: true, address: Some(net(&fresh(n))), ..World::signals(elsewhere(n)) };
-    assert_eq!((100..160).map(|n| world.assess(&proven(n))).find(Result::is_err), None);
-    assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty");
-    world.verify(elsewhere(100));
-    assert_eq!(world.assess(&proven(161)), Ok(()), "a verification pays back");
-    assert_eq!(world.assess(&proven(162)), Err(Rule::Proof));
-    world.give_back(elsewhere(161));
-    assert_eq!(world.assess(&proven(162)), Ok(()), "and so does a message that was not sent");
-    world.pass(DAY);
-    let of_prefix = |n: u64| Signals { number: number(elsewhere(163) + n), ..proven(163) };
-    assert_eq!((0..11).map(|n| world.assess(&of_prefix(n))).find(Result::is_err), Some(Err(Rule::Prefix)));
-    world.rules.blocked_countries = proven(164).country.into_iter().collect();
-    assert_eq!(world.assess(&proven(164)), Err(Rule::CountryList));
-}
-
-#[test]
 fn the_last_messages_of_all_of_them_are_for_known_networks() {
     let mut world = World::new();
     for (n, to) in (0..).zip([DE, US].into_iter().chain(PLACES)) {
@@ -584,7 +563,6 @@ impl World {
             address: None,
             exemption: Exemption::None,
             only_number: false,
-            has_proof: false,
         }
     }
 

@@ -193,7 +193,7 @@ pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
 pub const EVERYWHERE: Range<usize> = 0..COUNTRIES.len();
 
 /// One request in 10 s for 7 days to the United States, from fresh networks or one.
-pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool, proves: bool) -> u32 {
+pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool) -> u32 {
     let one = world.stranger(US);
     let mut sent = 0;
     for _ in 0..7 * 8_640 {
@@ -202,18 +202,18 @@ pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool, proves: b
         if !has_fresh_networks {
             person.address = one.address;
         }
-        sent += u32::from(if proves { world.proves(&person) } else { world.asks(&person) });
+        sent += u32::from(world.asks(&person));
     }
     sent
 }
 
 /// One request a minute for two weeks to numbers of one country.
-pub fn slow(world: &mut World, country: usize, proves: bool) -> u32 {
+pub fn slow(world: &mut World, country: usize) -> u32 {
     let mut sent = 0;
     for _ in 0..14 * 24 * 60 {
         world.pass(MINUTE);
         let person = world.stranger(country);
-        sent += u32::from(if proves { world.proves(&person) } else { world.asks(&person) });
+        sent += u32::from(world.asks(&person));
     }
     sent
 }

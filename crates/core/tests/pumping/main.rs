@@ -276,7 +276,7 @@ fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
         let attacked = |own_address, has_fresh_networks| {
             let mut world = old(seed);
             world.honest.own_address = own_address;
-            attackers::bot_in_one_country(&mut world, has_fresh_networks, false);
+            attackers::bot_in_one_country(&mut world, has_fresh_networks);
             world
         };
         let [fresh, half, one] =
@@ -344,35 +344,9 @@ fn a_cheap_bot_gets_users_of_small_services_and_countries_refused() {
 
 #[test]
 fn a_slow_attack_gets_only_what_refills() {
-    hold(
-        [
-            Line("one request a minute for 14 days, a country without users: messages a day", 25.0, Messages),
-            Line("the same on the hosted page, with proofs: messages a day", 90.0, Messages),
-        ],
-        |seed| {
-            let sent = |proves| attackers::slow(&mut World::old(seed, Honest::of(200)), FOREIGN, proves);
-            [false, true].map(|proves| f64::from(sent(proves)) / 14.0)
-        },
-    );
-}
-
-#[test]
-fn a_person_who_solves_a_proof_passes_on_the_hosted_page() {
-    let lines = [
-        Line("US, all from fresh networks, on the hosted page: new US users refused", 0.0, RefusedPerCent),
-        Line("the same, the bot does proofs too: new US users refused", 92.0, RefusedPerCent),
-        Line("the same: messages to the bot in 7 days", 12_500.0, Messages),
-        Line("the same without proofs: messages to the bot in 7 days", 15_500.0, Messages),
-    ];
-    hold(lines, |seed| {
-        let attacked = |proves| {
-            let mut world = old(seed);
-            (world.honest.own_address, world.honest.proves) = (1_000, true);
-            let sent = attackers::bot_in_one_country(&mut world, true, proves);
-            (world.new_users_in(US).per_cent(), f64::from(sent))
-        };
-        let ((honest, without), (both, with)) = (attacked(false), attacked(true));
-        [honest, both, with, without]
+    let line = "one request a minute for 14 days, a country without users: messages a day";
+    hold([Line(line, 25.0, Messages)], |seed| {
+        [f64::from(attackers::slow(&mut World::old(seed, Honest::of(200)), FOREIGN)) / 14.0]
     });
 }
 

@@ -48,8 +48,6 @@ pub struct Honest {
     pub country: Option<usize>,
     /// Whether the application passes addresses.
     pub has_addresses: bool,
-    /// Whether they use the hosted page, whose scripts do a proof of work where it asks for one.
-    pub proves: bool,
 }
 
 impl Honest {
@@ -64,7 +62,6 @@ impl Honest {
             reads_after: Duration::ZERO,
             country: None,
             has_addresses: true,
-            proves: false,
         }
     }
 }
@@ -212,20 +209,6 @@ impl World {
         self.guarded.send(&self.signals(person), self.now).is_ok()
     }
 
-    /// The same on the hosted page: does a proof of work where it asks for one.
-    pub fn proves(&mut self, person: &Person) -> bool {
-        self.send(person, true, self.now).is_ok()
-    }
-
-    fn send(&mut self, person: &Person, proves: bool, at: Timestamp) -> Result<Ticket, Refused> {
-        let signals = self.signals(person);
-        let sent = self.guarded.send(&signals, at);
-        if proves && sent.is_err_and(Refused::gives_way_to_proof) {
-            return self.guarded.send(&Signals { has_proof: true, ..signals }, at);
-        }
-        sent
-    }
-
     /// The person submits the right code.
     pub fn verifies(&mut self, person: &Person) {
         self.guarded.verify(self.service, person.number, self.now);
@@ -323,7 +306,6 @@ impl World {
             address: address.filter(|_| self.honest.has_addresses),
             exemption: Exemption::None,
             only_number: false,
-            has_proof: false,
         }
     }
 
@@ -339,7 +321,7 @@ impl World {
             Action::Send => person.number,
             Action::SendWrong(number) => number,
         };
-        let sent = self.send(&Person { number, ..person }, self.honest.proves, at);
+        let sent = self.guarded.send(&self.signals(&Person { number, ..person }), at);
         let passes = sent.is_ok();
         if let (Ok(ticket), true) = (sent, self.is_out) {
             let Guarded { guard, rules, .. } = &mut self.guarded;

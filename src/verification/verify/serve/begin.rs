@@ -229,7 +229,7 @@ pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Ve
             Rule::CountryList => Refused::Country,
             Rule::Landline => Refused::Landline,
             Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
-            _ => Refused::ByGuard { asks_proof: refusal.gives_way_to_proof() },
+            _ => Refused::ByGuard { is_for_an_allowance: refusal.is_for_an_allowance() },
         },
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
     })
@@ -249,7 +249,7 @@ fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
         }
         Some(Failure::NotServed) => Refused::ChannelOff,
         Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
-        Some(Failure::RefusedByGuard) => Refused::ByGuard { asks_proof: false },
+        Some(Failure::RefusedByGuard) => Refused::ByGuard { is_for_an_allowance: false },
         Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
         Some(
             // Refused before, as a store that is not available.

@@ -435,10 +435,10 @@ async fn an_unlocked_number_gets_messages_again() {
 async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
+    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
-    assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { asks_proof: false }));
+    assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     world.begins(trusting(TJ)).await.expect("sent");
     world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");
     world.begins(asking(phone(PREMIUM))).await.expect("sent");
