@@ -84,6 +84,9 @@ pub fn schema_of_itself(_: &mut SchemaGenerator) -> Schema {
 pub fn failures(group: &ApiGroup, route: &Operation) -> Vec<u16> {
     let mut statuses = vec![500, OF_THE_CONNECTION];
     statuses.extend(route.others);
+    if route.path.contains('{') {
+        statuses.push(404);
+    }
     if route.verb == Verb::Post {
         statuses.extend(OF_A_BODY);
     }

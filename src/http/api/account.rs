@@ -161,41 +161,30 @@ pub async fn delete_test_number(request: Request) -> Gone {
     Ok(StatusCode::NO_CONTENT)
 }
 
-const TEST_NUMBERS: ApiGroup = ApiGroup::twilio(
-    "Test numbers",
-    "Numbers that receive no message and have a known code. Not in Twilio's API.",
-    Access::Scope(Scope::Admin),
-);
-
-const ACCOUNT: ApiGroup = ApiGroup::twilio(
-    "Templates and the safe list",
-    "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for the account itself.",
-    Access::Account("the safe list"),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(TEST_NUMBERS)
-        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number,
-            Operation::new("CreateTestNumber", "Create a test number", Success::made::<TestNumberView>())
+    ApiRouter::of(ApiGroup::twilio("Test numbers",
+            "Numbers that receive no message and have a known code. Not in Twilio's API.",
+            Access::Scope(Scope::Admin)))
+        .write("/v2/Services/{ServiceSid}/TestNumbers", create_test_number,
+            operation("CreateTestNumber", "Create a test number")
                 .about("Replaces a test number with the same pattern. The server refuses a pattern that \
-                        could match a real subscriber's number, unless Force is true.").others(&[404, 409]))
-        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers,
-            Operation::new("ListTestNumber", "List test numbers", Success::list::<TestNumberView>("test_numbers"))
-                .others(&[404]))
-        .delete("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number,
-            Operation::new("DeleteTestNumber", "Delete a test number", Success::GONE).others(&[404, 409]))
-        .merge(ApiRouter::of(ACCOUNT)
-        .get("/v2/Templates", list_templates,
-            Operation::new("ListVerificationTemplate", "List templates", Success::list::<TemplateView>("templates"))
+                        could match a real subscriber's number, unless Force is true.").others(&[409]))
+        .list("/v2/Services/{ServiceSid}/TestNumbers", "test_numbers", list_test_numbers,
+            operation("ListTestNumber", "List test numbers"))
+        .remove("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number,
+            operation("DeleteTestNumber", "Delete a test number").others(&[409]))
+        .merge(ApiRouter::of(ApiGroup::twilio("Templates and the safe list",
+            "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
+            the account itself.",
+            Access::Account("the safe list")))
+        .list("/v2/Templates", "templates", list_templates,
+            operation("ListVerificationTemplate", "List templates")
                 .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
-        .post("/v2/SafeList/Numbers", create_safe_number,
-            Operation::new("CreateSafelist", "Add a number to the safe list", Success::made::<SafeNumberView>())
-                .others(&[409]))
-        .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number,
-            Operation::new("FetchSafelist", "Fetch a number of the safe list", Success::one::<SafeNumberView>())
-                .others(&[404]))
-        .delete("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number,
-            Operation::new("DeleteSafelist", "Remove a number from the safe list", Success::GONE)
-                .others(&[404])))
+        .write("/v2/SafeList/Numbers", create_safe_number,
+            operation("CreateSafelist", "Add a number to the safe list").others(&[409]))
+        .read("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number,
+            operation("FetchSafelist", "Fetch a number of the safe list"))
+        .remove("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number,
+            operation("DeleteSafelist", "Remove a number from the safe list")))
 }

@@ -195,15 +195,11 @@ fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
     ApiRouter::of(super::verifications::GROUP)
-        .get("/v2/Attempts", list,
-            Operation::new("ListVerificationAttempt", "List attempts to deliver messages", Success::list::<AttemptView>("attempts"))
-                .about("Newest first."))
-        .get("/v2/Attempts/{Sid}", fetch,
-            Operation::new("FetchVerificationAttempt", "Fetch an attempt", Success::one::<AttemptView>())
-                .others(&[404]))
-        .get("/v2/Attempts/Summary", summary,
-            Operation::new("FetchVerificationAttemptsSummary", "Summarize attempts", Success::one::<SummaryView>())
-                .others(&[429]).long())
+        .list("/v2/Attempts", "attempts", list,
+            operation("ListVerificationAttempt", "List attempts to deliver messages").about("Newest first."))
+        .read("/v2/Attempts/{Sid}", fetch, operation("FetchVerificationAttempt", "Fetch an attempt"))
+        .read("/v2/Attempts/Summary", summary,
+            operation("FetchVerificationAttemptsSummary", "Summarize attempts").others(&[429]).long())
 }
 
 #[cfg(test)]

@@ -81,16 +81,12 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Audi
     Ok(Json(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry))))
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Audit log",
-    "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/v2/Audit", list,
-            Operation::new("ListAuditEntry", "List changes", Success::list::<AuditEntryView>("entries"))
+    ApiRouter::of(ApiGroup::twilio("Audit log",
+            "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
+            Access::Scope(Scope::Admin)))
+        .list("/v2/Audit", "entries", list,
+            operation("ListAuditEntry", "List changes")
                 .about("Newest first. A key for one service sees the changes of that service."))
 }

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
+use axum::handler::Handler;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
+use schemars::JsonSchema;
 
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::paging::{Listed, Page};
 use super::params::{Fields, Frame, Param, Parameters, Url};
-use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
-use crate::http::app::V2;
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::app::{App, V2};
 use crate::http::call::Call;
 use crate::http::request::LocalUser;
 use crate::http::response::Problem;
-use crate::http::route::{Access, Reads};
+use crate::http::route::{Access, ApiRouter, Operation, Reads, Success};
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
@@ -116,6 +118,69 @@ impl<P: Parameters> Reads for Given<P> {
     }
 }
 
+/// What a handler answers, as its signature has it.
+pub trait Describe {
+    const SUCCESS: Success;
+}
+
+impl<T: JsonSchema> Describe for Json<T> {
+    const SUCCESS: Success = Success::one::<T>();
+}
+
+impl<T: JsonSchema> Describe for (StatusCode, Json<T>) {
+    const SUCCESS: Success = Success::made::<T>();
+}
+
+impl Describe for StatusCode {
+    const SUCCESS: Success = Success::GONE;
+}
+
+/// The name of a route for generated clients, and its purpose.
+pub const fn operation(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(id, summary, Success::GONE)
+}
+
+/// Routes below `/v2`, each with its path, its handler, and what the handler's signature does not say.
+impl ApiRouter {
+    pub fn read<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
+        self,
+        path: &'static str,
+        handler: impl Fn(E) -> F + Handler<(M, E), App>,
+        what: Operation,
+    ) -> Self {
+        self.get(path, handler, Operation { success: A::SUCCESS, ..what })
+    }
+
+    /// One that answers with pages of a list under `key`.
+    pub fn list<M: 'static, E: Reads + 'static, F: Future<Output = Answer<Listed<T>>>, T: JsonSchema>(
+        self,
+        path: &'static str,
+        key: &'static str,
+        handler: impl Fn(E) -> F + Handler<(M, E), App>,
+        what: Operation,
+    ) -> Self {
+        self.get(path, handler, Operation { success: Success::list::<T>(key), is_long: true, ..what })
+    }
+
+    pub fn write<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
+        self,
+        path: &'static str,
+        handler: impl Fn(E) -> F + Handler<(M, E), App>,
+        what: Operation,
+    ) -> Self {
+        self.post(path, handler, Operation { success: A::SUCCESS, ..what })
+    }
+
+    pub fn remove<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
+        self,
+        path: &'static str,
+        handler: impl Fn(E) -> F + Handler<(M, E), App>,
+        what: Operation,
+    ) -> Self {
+        self.delete(path, handler, Operation { success: A::SUCCESS, ..what })
+    }
+}
+
 fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
     let may = |scope| match caller.service() {
         Some(own) => caller.may(scope, own),
@@ -167,6 +232,15 @@ impl Request {
     ) -> Answer<Listed<V>> {
         let (page, frame) = (self.page(&[])?, self.frame());
         Ok(Json(page.of(key, all.skip(page.skip()), |item| view(&frame, item))))
+    }
+
+    /// Checks that the server sends by these channels, which the parameter names.
+    pub fn check_served(&self, name: &str, channels: &[Channel]) -> Result<(), Error> {
+        let served = &self.call.app.settings.channels;
+        channels.iter().find(|channel| !served.contains(channel)).map_or(Ok(()), |off| {
+            let detail = format_args!("`{name}`: {} is not served here", off.as_str());
+            Err(Error::caused(Cause::ChannelOff, detail))
+        })
     }
 
     /// A variable segment of the path, percent-decoded.

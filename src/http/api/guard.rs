@@ -101,31 +101,26 @@ fn scope(request: &Request, asked: Option<Sid>) -> Result<Option<Arc<Service>>, 
     registry.service_by_id(own).ok_or(Error::NotFound).map(Some)
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Guard",
-    "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for one service sees \
-    and changes that service. Not in Twilio's API.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/v2/Guard/Allowances", list_allowances,
-            Operation::new("ListGuardAllowance", "List low allowances", Success::list::<Item>("allowances"))
+    ApiRouter::of(ApiGroup::twilio("Guard",
+            "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for \
+            one service sees and changes that service. Not in Twilio's API.",
+            Access::Scope(Scope::Admin)))
+        .list("/v2/Guard/Allowances", "allowances", list_allowances,
+            operation("ListGuardAllowance", "List low allowances")
                 .about("Those with less than half of their messages, the smallest part first.")
                 .others(&[404, 429]))
-        .get("/v2/Guard/Explanations/{Subject}", explain,
-            Operation::new("FetchGuardExplanation", "Explain what the guard does", Success::one::<Explanation>())
+        .read("/v2/Guard/Explanations/{Subject}", explain,
+            operation("FetchGuardExplanation", "Explain what the guard does")
                 .long()
                 .about("Without ServiceSid of the ten services that refuse it or have the least left.")
-                .others(&[404, 429]))
-        .post("/v2/Guard/Entries", create_entry,
-            Operation::new("CreateGuardEntry", "Allow or block messages", Success::made::<Item>())
+                .others(&[429]))
+        .write("/v2/Guard/Entries", create_entry,
+            operation("CreateGuardEntry", "Allow or block messages")
                 .about("Replaces the entry of the same subject.").others(&[404, 409]))
-        .get("/v2/Guard/Entries", list_entries,
-            Operation::new("ListGuardEntry", "List manual entries", Success::list::<Item>("entries"))
+        .list("/v2/Guard/Entries", "entries", list_entries,
+            operation("ListGuardEntry", "List manual entries")
                 .about("Those that end last first. Numbers are masked.").others(&[404]))
-        .delete("/v2/Guard/Entries/{Subject}", delete_entry,
-            Operation::new("DeleteGuardEntry", "Remove a manual entry", Success::GONE).others(&[404]))
+        .remove("/v2/Guard/Entries/{Subject}", delete_entry, operation("DeleteGuardEntry", "Remove a manual entry"))
 }

@@ -64,10 +64,7 @@ view! {
 pub async fn create(Given(request, params): Given<NewSession>) -> Made<HostedSessionView> {
     let service = request.service()?;
     let channels = params.channels.unwrap_or_default();
-    if let Some(off) = channels.iter().find(|channel| !request.call.app.settings.channels.contains(channel)) {
-        let detail = format!("`Channels`: {} is not served here", off.as_str());
-        return Err(Error::caused(Cause::ChannelOff, detail));
-    }
+    request.check_served("Channels", &channels)?;
     if params.to.is_some() && params.hint.is_some() {
         return Err(Error::parameter("ToHint", "leave it out, or `To`"));
     }
@@ -108,20 +105,16 @@ fn hosted(request: &Request) -> Result<&HostedSessions, Error> {
     request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Hosted sessions",
-    "A page of this server on which a person verifies a number, and its result. API keys need the scope verify. Not in \
-    Twilio's API.",
-    Access::Scope(Scope::Verify),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .post("/v2/Services/{ServiceSid}/HostedSessions", create,
-            Operation::new("CreateHostedSession", "Create a hosted session", Success::made::<HostedSessionView>())
-                .about("Lead the person to its url, which works once.").others(&[404]))
-        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
-            Operation::new("CreateHostedSessionResult", "Exchange the code for the result", Success::one::<SessionResultView>())
-                .about("Once, within 60 s after the person came back. Anything else is 404.").others(&[404]))
+    ApiRouter::of(ApiGroup::twilio("Hosted sessions",
+            "A page of this server on which a person verifies a number, and its result. API keys need the scope \
+            verify. Not in Twilio's API.",
+            Access::Scope(Scope::Verify)))
+        .write("/v2/Services/{ServiceSid}/HostedSessions", create,
+            operation("CreateHostedSession", "Create a hosted session")
+                .about("Lead the person to its url, which works once."))
+        .write("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
+            operation("CreateHostedSessionResult", "Exchange the code for the result")
+                .about("Once, within 60 s after the person came back. Anything else is 404."))
 }

@@ -163,47 +163,32 @@ fn bucket(request: &Request) -> Result<Sid, Error> {
     request.sid("Sid", SidKind::Bucket)
 }
 
-const RATE_LIMITS: ApiGroup = ApiGroup::twilio(
-    "Rate limits",
-    "Named limits: a request passes a value for one, and each of its buckets counts that value.",
-    Access::Scope(Scope::Admin),
-);
-
-const BUCKETS: ApiGroup = ApiGroup::twilio(
-    "Buckets",
-    "The number of requests with one value that are allowed within an interval.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(RATE_LIMITS)
-        .post("/v2/Services/{ServiceSid}/RateLimits", create,
-            Operation::new("CreateRateLimit", "Create a rate limit", Success::made::<RateLimitView>())
-                .about("Without buckets it counts nothing yet.").others(&[404, 409]))
-        .get("/v2/Services/{ServiceSid}/RateLimits", list,
-            Operation::new("ListRateLimit", "List rate limits", Success::list::<RateLimitView>("rate_limits"))
-                .others(&[404]))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch,
-            Operation::new("FetchRateLimit", "Fetch a rate limit", Success::one::<RateLimitView>())
-                .others(&[404]))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
-            Operation::new("UpdateRateLimit", "Update a rate limit", Success::one::<RateLimitView>())
-                .others(&[404, 409]))
-        .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
-            Operation::new("DeleteRateLimit", "Delete a rate limit", Success::GONE).others(&[404, 409]))
-        .merge(ApiRouter::of(BUCKETS)
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
-            Operation::new("CreateBucket", "Create a bucket", Success::made::<BucketView>())
-                .about("Counts from now on.").others(&[404, 409]))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets,
-            Operation::new("ListBucket", "List buckets", Success::list::<BucketView>("buckets"))
-                .others(&[404]))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
-            Operation::new("FetchBucket", "Fetch a bucket", Success::one::<BucketView>()).others(&[404]))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
-            Operation::new("UpdateBucket", "Update a bucket", Success::one::<BucketView>())
-                .others(&[404, 409]))
-        .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
-            Operation::new("DeleteBucket", "Delete a bucket", Success::GONE).others(&[404, 409])))
+    ApiRouter::of(ApiGroup::twilio("Rate limits",
+            "Named limits: a request passes a value for one, and each of its buckets counts that value.",
+            Access::Scope(Scope::Admin)))
+        .write("/v2/Services/{ServiceSid}/RateLimits", create,
+            operation("CreateRateLimit", "Create a rate limit")
+                .about("Without buckets it counts nothing yet.").others(&[409]))
+        .list("/v2/Services/{ServiceSid}/RateLimits", "rate_limits", list,
+            operation("ListRateLimit", "List rate limits"))
+        .read("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, operation("FetchRateLimit", "Fetch a rate limit"))
+        .write("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
+            operation("UpdateRateLimit", "Update a rate limit").others(&[409]))
+        .remove("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
+            operation("DeleteRateLimit", "Delete a rate limit").others(&[409]))
+        .merge(ApiRouter::of(ApiGroup::twilio("Buckets",
+            "The number of requests with one value that are allowed within an interval.",
+            Access::Scope(Scope::Admin)))
+        .write("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
+            operation("CreateBucket", "Create a bucket").about("Counts from now on.").others(&[409]))
+        .list("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", "buckets", list_buckets,
+            operation("ListBucket", "List buckets"))
+        .read("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
+            operation("FetchBucket", "Fetch a bucket"))
+        .write("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
+            operation("UpdateBucket", "Update a bucket").others(&[409]))
+        .remove("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
+            operation("DeleteBucket", "Delete a bucket").others(&[409])))
 }

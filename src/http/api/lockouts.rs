@@ -61,26 +61,22 @@ pub async fn erase(request: Request) -> Answer<ErasureView> {
     Ok(Json(ErasureView::new(&request.frame(), service.sid, number, erasure)))
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Lockouts",
-    "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in Twilio's API.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch,
-            Operation::new("FetchLockout", "Fetch the lockout of a number", Success::one::<LockoutView>())
-                .about("404 without a wrong code or a lockout.").others(&[404]))
-        .delete("/v2/Services/{ServiceSid}/Lockouts/{To}", delete,
-            Operation::new("DeleteLockout", "End the lockout of a number", Success::GONE)
+    ApiRouter::of(ApiGroup::twilio("Lockouts",
+            "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in \
+            Twilio's API.",
+            Access::Scope(Scope::Admin)))
+        .read("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch,
+            operation("FetchLockout", "Fetch the lockout of a number").about("404 without a wrong code or a lockout."))
+        .remove("/v2/Services/{ServiceSid}/Lockouts/{To}", delete,
+            operation("DeleteLockout", "End the lockout of a number")
                 .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code.")
-                .others(&[404, 429]))
-        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase,
-            Operation::new("DeleteNumber", "Erase a number", Success::one::<ErasureView>())
+                .others(&[429]))
+        .remove("/v2/Services/{ServiceSid}/Numbers/{To}", erase,
+            operation("DeleteNumber", "Erase a number")
                 .about("Erases the verification, the counts, the attempts, the planned messages and the \
                         events about the number. A lockout that is in force stays until it ends. With the \
                         account's credentials or a key for all services the number also leaves the safe \
-                        list. 200 for an unknown number too.").others(&[404, 429]))
+                        list. 200 for an unknown number too.").others(&[429]))
 }

@@ -205,21 +205,17 @@ pub async fn fetch_older(Given(request, wanted): Given<OlderWanted>) -> Answer<O
     Ok(Json(OlderLookupView::new(&request.frame(), number, &wanted)))
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Lookup",
-    "What the numbering plans tell about a number: its country, its format, whether it is valid, and the type of its line. \
-    No network is asked. API keys need the scope verify.",
-    Access::Scope(Scope::Verify),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch,
-            Operation::new("FetchPhoneNumber", "Look a number up", Success::one::<LookupView>())
+    ApiRouter::of(ApiGroup::twilio("Lookup",
+            "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
+            type of its line. No network is asked. API keys need the scope verify.",
+            Access::Scope(Scope::Verify)))
+        .read("/v2/PhoneNumbers/{PhoneNumber}", fetch,
+            operation("FetchPhoneNumber", "Look a number up")
                 .about("A number that is not valid is no error: valid is false, and validation_errors says \
-                        why.").others(&[404]))
-        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
-            Operation::new("FetchPhoneNumberV1", "Look a number up, as Lookup's first version", Success::one::<OlderLookupView>())
-                .about("A number that is not valid is 404.").others(&[404]))
+                        why."))
+        .read("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
+            operation("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
+                .about("A number that is not valid is 404."))
 }

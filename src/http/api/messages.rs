@@ -82,10 +82,7 @@ view! {
 pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
     let service = request.service()?;
     let channel = new.channel.flatten();
-    if let Some(channel) = channel.filter(|channel| !request.call.app.settings.channels.contains(channel)) {
-        let detail = format!("`Channel`: {} is not served here", channel.as_str());
-        return Err(Error::caused(Cause::ChannelOff, detail));
-    }
+    request.check_served("Channel", channel.as_slice())?;
     let code = match (new.code, new.text) {
         (Some(code), None) => code,
         (None, Some(text)) => code_in(&text).ok_or_else(|| {
@@ -132,25 +129,21 @@ pub fn code_in(text: &str) -> Option<Code> {
     (is_one && found.all(|other| other == first)).then(|| Code::parse(first)).flatten()
 }
 
-const GROUP: ApiGroup = ApiGroup::twilio(
-    "Carried codes",
-    "Messages with codes that another system makes and checks, and their outcomes. API keys need the scope messages. Not in \
-    Twilio's API.",
-    Access::Scope(Scope::Messages),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .post("/v2/Services/{ServiceSid}/Messages", create,
-            Operation::new("CreateMessage", "Carry a code of another system", Success::made::<MessageView>())
+    ApiRouter::of(ApiGroup::twilio("Carried codes",
+            "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
+            scope messages. Not in Twilio's API.",
+            Access::Scope(Scope::Messages)))
+        .write("/v2/Services/{ServiceSid}/Messages", create,
+            operation("CreateMessage", "Carry a code of another system")
                 .about("One message, and no verification: nothing is checked here, and nothing is sent \
                         again later. While the code lives, a repetition for the same number and code sends \
-                        nothing.").others(&[404, 409, 429, 502]))
-        .post("/v2/Services/{ServiceSid}/Outcomes", outcome,
-            Operation::new("CreateOutcome", "Report a verified number", Success::one::<OutcomeView>())
+                        nothing.").others(&[409, 429, 502]))
+        .write("/v2/Services/{ServiceSid}/Outcomes", outcome,
+            operation("CreateOutcome", "Report a verified number")
                 .about("The pumping guard learns which messages led to a verified number.")
-                .others(&[404, 429]))
+                .others(&[429]))
 }
 
 #[cfg(test)]

@@ -294,51 +294,36 @@ fn country(request: &Request) -> Result<String, Error> {
     request.param("Country").map(str::to_owned)
 }
 
-const SERVICES: ApiGroup = ApiGroup::twilio(
-    "Services",
-    "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the key must be for all services.",
-    Access::Scope(Scope::Admin),
-);
-
-const MESSAGING: ApiGroup = ApiGroup::twilio(
-    "Messaging configurations",
-    "The gateway for each country.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(SERVICES)
-        .post("/v2/Services", create,
-            Operation::new("CreateService", "Create a service", Success::made::<ServiceView>())
-                .access(Access::Account("creating services")))
-        .get("/v2/Services", list,
-            Operation::new("ListService", "List services", Success::list::<ServiceView>("services"))
-                .about("Newest first. A key for one service sees that service."))
-        .get("/v2/Services/{Sid}", fetch,
-            Operation::new("FetchService", "Fetch a service", Success::one::<ServiceView>()).others(&[404]))
-        .post("/v2/Services/{Sid}", update,
-            Operation::new("UpdateService", "Update a service", Success::one::<ServiceView>())
+    ApiRouter::of(ApiGroup::twilio("Services",
+            "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
+            key must be for all services.",
+            Access::Scope(Scope::Admin)))
+        .write("/v2/Services", create,
+            operation("CreateService", "Create a service").access(Access::Account("creating services")))
+        .list("/v2/Services", "services", list,
+            operation("ListService", "List services").about("Newest first. A key for one service sees that service."))
+        .read("/v2/Services/{Sid}", fetch, operation("FetchService", "Fetch a service"))
+        .write("/v2/Services/{Sid}", update,
+            operation("UpdateService", "Update a service")
                 .about("Parameters that are absent keep their values. A service of the configuration \
-                        cannot be updated here: 409.").others(&[404, 409]))
-        .delete("/v2/Services/{Sid}", delete,
-            Operation::new("DeleteService", "Delete a service", Success::GONE)
+                        cannot be updated here: 409.").others(&[409]))
+        .remove("/v2/Services/{Sid}", delete,
+            operation("DeleteService", "Delete a service")
                 .about("Deletes everything that belongs to the service, including keys for it alone.")
-                .access(Access::Account("deleting services")).others(&[404, 409]))
-        .merge(ApiRouter::of(MESSAGING)
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
-            Operation::new("CreateMessagingConfiguration", "Create a messaging configuration", Success::made::<MessagingConfigurationView>())
-                .about("One for each country.").others(&[404, 409]))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging,
-            Operation::new("ListMessagingConfiguration", "List messaging configurations", Success::list::<MessagingConfigurationView>("messaging_configurations"))
-                .others(&[404]))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
-            Operation::new("FetchMessagingConfiguration", "Fetch a messaging configuration", Success::one::<MessagingConfigurationView>())
-                .others(&[404]))
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
-            Operation::new("UpdateMessagingConfiguration", "Update a messaging configuration", Success::one::<MessagingConfigurationView>())
-                .others(&[404, 409]))
-        .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
-            Operation::new("DeleteMessagingConfiguration", "Delete a messaging configuration", Success::GONE)
-                .others(&[404, 409])))
+                .access(Access::Account("deleting services")).others(&[409]))
+        .merge(ApiRouter::of(ApiGroup::twilio("Messaging configurations",
+            "The gateway for each country.", Access::Scope(Scope::Admin)))
+        .write("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
+            operation("CreateMessagingConfiguration", "Create a messaging configuration")
+                .about("One for each country.").others(&[409]))
+        .list("/v2/Services/{ServiceSid}/MessagingConfigurations", "messaging_configurations", list_messaging,
+            operation("ListMessagingConfiguration", "List messaging configurations"))
+        .read("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
+            operation("FetchMessagingConfiguration", "Fetch a messaging configuration"))
+        .write("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
+            operation("UpdateMessagingConfiguration", "Update a messaging configuration").others(&[409]))
+        .remove("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
+            operation("DeleteMessagingConfiguration", "Delete a messaging configuration").others(&[409])))
 }

@@ -233,10 +233,7 @@ fn target(request: &Request) -> Result<VerificationTarget, Error> {
 
 fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> {
     let channel = begin.channel;
-    if let Some(channel) = channel.filter(|channel| !request.call.app.settings.channels.contains(channel)) {
-        let detail = format!("`Channel`: {} is not served here", channel.as_str());
-        return Err(Error::caused(Cause::ChannelOff, detail));
-    }
+    request.check_served("Channel", channel.as_slice())?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
         return Err(Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"));
     }
@@ -302,19 +299,17 @@ pub const GROUP: ApiGroup = ApiGroup::twilio(
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
     ApiRouter::of(GROUP)
-        .post("/v2/Services/{ServiceSid}/Verifications", create,
-            Operation::new("CreateVerification", "Send a code", Success::made::<VerificationView>())
+        .write("/v2/Services/{ServiceSid}/Verifications", create,
+            operation("CreateVerification", "Send a code")
                 .about("Begins a verification, or sends its code again. With the header Idempotency-Key a \
                         repetition of the request gets the same response for 24 hours.")
-                .headers(headers).others(&[404, 409, 422, 429, 502]))
-        .post("/v2/Services/{ServiceSid}/VerificationCheck", check,
-            Operation::new("CreateVerificationCheck", "Check a code", Success::one::<CheckView>())
+                .headers(headers).others(&[409, 422, 429, 502]))
+        .write("/v2/Services/{ServiceSid}/VerificationCheck", check,
+            operation("CreateVerificationCheck", "Check a code")
                 .about("A wrong code is no error: the response has the status pending. An expired or used \
-                        verification is 404.").others(&[404, 409, 429, 502]))
-        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
-            Operation::new("FetchVerification", "Fetch a verification", Success::one::<VerificationView>())
-                .others(&[404, 429]))
-        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
-            Operation::new("UpdateVerification", "End a verification", Success::one::<VerificationView>())
-                .others(&[404, 429]))
+                        verification is 404.").others(&[409, 429, 502]))
+        .read("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
+            operation("FetchVerification", "Fetch a verification").others(&[429]))
+        .write("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
+            operation("UpdateVerification", "End a verification").others(&[429]))
 }

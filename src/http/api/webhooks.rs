@@ -7,6 +7,7 @@ use tracing::error;
 
 use super::paging::Listed;
 use super::prelude::*;
+use crate::http::route::{Operation, Success};
 use crate::registry::{Webhook, WebhookFields, WebhookStatus};
 use crate::verification::numbers::Refusal;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
@@ -241,44 +242,31 @@ fn unavailable(request: &Request, refusal: Refusal) -> Error {
     refusal.into()
 }
 
-const WEBHOOKS: ApiGroup = ApiGroup::twilio(
-    "Webhooks",
-    "Receivers of events, which are signed according to Standard Webhooks.",
-    Access::Scope(Scope::Admin),
-);
-
-const DELIVERIES: ApiGroup = ApiGroup::twilio(
-    "Deliveries",
-    "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its console does this.",
-    Access::Scope(Scope::Admin),
-);
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(WEBHOOKS)
-        .post("/v2/Services/{ServiceSid}/Webhooks", create,
-            Operation::new("CreateWebhook", "Create a webhook", Success::made::<WebhookView>())
+    ApiRouter::of(ApiGroup::twilio("Webhooks",
+            "Receivers of events, which are signed according to Standard Webhooks.", Access::Scope(Scope::Admin)))
+        .write("/v2/Services/{ServiceSid}/Webhooks", create,
+            operation("CreateWebhook", "Create a webhook")
                 .about("The response has one more field than Twilio's: the secret that signs events.")
-                .others(&[404, 409]))
-        .get("/v2/Services/{ServiceSid}/Webhooks", list,
-            Operation::new("ListWebhook", "List webhooks", Success::list::<WebhookView>("webhooks"))
-                .others(&[404]))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch,
-            Operation::new("FetchWebhook", "Fetch a webhook", Success::one::<WebhookView>()).others(&[404]))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
-            Operation::new("UpdateWebhook", "Update a webhook", Success::one::<WebhookView>())
-                .others(&[404, 409]))
-        .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
-            Operation::new("DeleteWebhook", "Delete a webhook", Success::GONE).others(&[404, 409]))
-        .merge(ApiRouter::of(DELIVERIES)
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
-            Operation::new("FetchWebhookSecret", "Fetch the secret of a webhook", Success::one::<WebhookSecretView>())
-                .about("Twilio's libraries drop the secret of the response that creates a webhook.")
-                .others(&[404]))
+                .others(&[409]))
+        .list("/v2/Services/{ServiceSid}/Webhooks", "webhooks", list, operation("ListWebhook", "List webhooks"))
+        .read("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, operation("FetchWebhook", "Fetch a webhook"))
+        .write("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
+            operation("UpdateWebhook", "Update a webhook").others(&[409]))
+        .remove("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
+            operation("DeleteWebhook", "Delete a webhook").others(&[409]))
+        .merge(ApiRouter::of(ApiGroup::twilio("Deliveries",
+            "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
+            console does this.",
+            Access::Scope(Scope::Admin)))
+        .read("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
+            operation("FetchWebhookSecret", "Fetch the secret of a webhook")
+                .about("Twilio's libraries drop the secret of the response that creates a webhook."))
         .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries,
             Operation::new("ListDelivery", "List deliveries of events to a webhook", Success::list_with::<DeliveryView, DroppedView>("deliveries", "dropped_events"))
                 .about("Newest event first.").others(&[404]))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
-            Operation::new("CreateReplay", "Deliver events again", Success::one::<ReplayView>())
-                .about("The events keep their ids and the order of their verification.").others(&[404, 429])))
+        .write("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
+            operation("CreateReplay", "Deliver events again")
+                .about("The events keep their ids and the order of their verification.").others(&[429])))
 }
