@@ -150,12 +150,12 @@ fn unknown_members(recipe: &Value) -> Vec<String> {
 const RECIPES_MD: &str = "\
 # Recipes
 
-The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). A test compares each with a
-double that answers as the provider documents; none was tried against the live service.
+The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). None was tried against the
+live service.
 
 *Receipts*: the provider reports what became of a message; a signature proves it if the recipe has a setting for its key,
 else the key in the address. *Doctor*: `onceward doctor` checks the account. Parentheses contain a setting's default. Every
-recipe also takes `url`, another address of the API. `onceward gateways --json` has the sources.
+recipe also takes `url`, another address of the API.
 ";
 
 #[test]
