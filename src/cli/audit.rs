@@ -26,9 +26,10 @@ pub struct AuditArgs {
 }
 
 /// Rows are those of `/v2`.
-const COLUMNS: [Column<Value>; 6] = [
+const COLUMNS: [Column<Value>; 7] = [
     ("TIME", |entry| cell(&entry["date_created"])),
     ("ACTION", |entry| cell(&entry["action"])),
+    ("TIMES", |entry| cell(&entry["times"])),
     ("BY", by),
     ("SERVICE", |entry| cell(&entry["service_sid"])),
     ("RESOURCE", |entry| {

@@ -64,6 +64,10 @@ pub enum KeysCommand {
         /// The id of the key.
         #[arg(value_name = "SK..")]
         sid: String,
+
+        /// Revoke the keys that were created with it, too.
+        #[arg(long)]
+        with_created: bool,
     },
 
     /// Create a new auth token for the account, show it, and write it to account.env in the data directory. The server
@@ -92,8 +96,10 @@ impl KeysCommand {
                 let KeyList { keys } = client.get("/local/Keys", &[("Service", service)])?;
                 KeysAnswer::List(keys)
             }
-            Self::Revoke { sid } => {
-                KeysAnswer::Revoked(client.delete(&format!("/local/Keys/{}", segment(&sid)), &[])?)
+            Self::Revoke { sid, with_created } => {
+                let with_created = Some(with_created.to_string());
+                let path = format!("/local/Keys/{}", segment(&sid));
+                KeysAnswer::Revoked(client.delete(&path, &[("WithCreated", with_created)])?)
             }
             Self::NewRoot => KeysAnswer::Replaced(client.post("/local/AuthToken", &[])?),
         })
@@ -109,20 +115,21 @@ impl KeysCommand {
                 KeysAnswer::Created(keys.create(service, scopes, name).await?)
             }
             Self::List { service } => KeysAnswer::List(keys.list(service.as_deref())?),
-            Self::Revoke { sid } => KeysAnswer::Revoked(keys.revoke(&sid).await?),
+            Self::Revoke { sid, with_created } => KeysAnswer::Revoked(keys.revoke(&sid, with_created).await?),
             Self::NewRoot => KeysAnswer::Replaced(keys.replace_token().await?),
         })
     }
 }
 
 /// Every key has a service in the table. The last use is known to the minute.
-const COLUMNS: [Column<Key>; 7] = [
+const COLUMNS: [Column<Key>; 8] = [
     ("ID", |key| cell(key.sid)),
     ("SERVICE", |key| {
         cell(key.service_name.as_ref().or(key.service_sid.as_ref()).map_or("(all)", String::as_str))
     }),
     ("SCOPES", |key| cell(&key.scopes)),
     ("CREATED", |key| cell(key.created)),
+    ("BY", |key| cell(&key.created_by)),
     ("LAST-USED", |key| {
         key.last_used.map_or(cell(()), |used| {
             format!("{}Z", cell(used).get(.."2026-03-01T12:14".len()).unwrap_or_default())
@@ -139,7 +146,10 @@ pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<
         KeysAnswer::List(keys) => {
             list(&keys, json, "no API keys; `onceward keys create` creates one", &COLUMNS)
         }
-        KeysAnswer::Revoked(key) => one(&key, json, revoked),
+        KeysAnswer::Revoked(key) => {
+            let is_with_created = matches!(request, KeysCommand::Revoke { with_created: true, .. });
+            one(&key, json, |key| revoked(key, is_with_created))
+        }
         KeysAnswer::Replaced(token) => {
             let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
             CommandOutput { if_lost, ..one(&token, json, replaced) }
@@ -225,9 +235,19 @@ async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> 
     Ok(Offline::of_copy(records, at, settings).await?)
 }
 
-fn revoked(Key { sid, revoked, already_revoked, .. }: &Key) -> String {
+fn revoked(key: &Key, is_with_created: bool) -> String {
+    let Key { sid, revoked, already_revoked, created_keys, .. } = key;
     let before = if *already_revoked { "was revoked before: it " } else { "" };
-    format!("{sid} {before}is refused since {}\n", cell(revoked))
+    let created: Vec<String> = created_keys.iter().map(ToString::to_string).collect();
+    let created = match (created.join(", "), is_with_created) {
+        (none, _) if none.is_empty() => String::new(),
+        (created, true) => format!("Keys that were created with it are refused too: {created}\n"),
+        (created, false) => format!(
+            "Keys that were created with it still work: {created}\nRevoke them with `onceward keys revoke {sid} \
+             --with-created`.\n"
+        ),
+    };
+    format!("{sid} {before}is refused since {}\n{created}", cell(revoked))
 }
 
 fn replaced(NewToken { account_sid, auth_token, file }: &NewToken) -> String {

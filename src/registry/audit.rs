@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, LogPart, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
+use crate::shard::{
+    Durability, Id, LogPart, LogRange, LogRecord, OlderLayout, Record, RecordLog, Refusal, Transaction,
+};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -111,20 +114,42 @@ pub struct Audited {
     pub change: Change,
 }
 
-/// One entry of the log.
+/// One entry of the log. Equal changes by one author within an hour are one entry, so that a program that repeats a change
+/// does not push out what others did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
+    /// The last time.
     pub at: Timestamp,
+    pub first: Timestamp,
+    pub times: u32,
     pub keep_until: Timestamp,
     pub actor: Actor,
+    /// The request of the last time.
     pub request_id: Option<String>,
     pub change: Change,
+}
+
+/// As earlier versions wrote it: one entry for each time.
+#[derive(Deserialize)]
+struct FirstAuditEntry {
+    at: Timestamp,
+    keep_until: Timestamp,
+    actor: Actor,
+    request_id: Option<String>,
+    change: Change,
+}
+
+impl From<FirstAuditEntry> for AuditEntry {
+    fn from(FirstAuditEntry { at, keep_until, actor, request_id, change }: FirstAuditEntry) -> Self {
+        Self { at, first: at, times: 1, keep_until, actor, request_id, change }
+    }
 }
 
 /// After a failed commit the entry stays by default: the change may have been made.
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstAuditEntry>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         let [.., slot] = *id;
@@ -146,13 +171,43 @@ impl Author {
     pub fn record(&self, change: Change, view: &mut Transaction<'_>) {
         let at = view.now();
         let Self { actor, request_id, keep_for } = self.clone();
-        let entry = AuditEntry { at, keep_until: at.plus(keep_for), actor, request_id, change };
-        let random: u64 = view.rng().random();
         // By these bytes the log knows the entries of one service from those of others, should it have too many.
-        let service = entry.change.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
+        let service = change.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
-        let id = record_id(service, random << 8 | u64::from(view.slot()));
+        let slot = u64::from(view.slot());
+        let id_of = |number: u64| record_id(service, number << 8 | slot);
+        let mut id = id_of(digest(&actor, &change, at));
+        let (mut first, mut times) = (at, 1);
+        match view.get::<AuditEntry>(id) {
+            Some(earlier) if (&earlier.actor, &earlier.change) == (&actor, &change) => {
+                (first, times) = (earlier.first, earlier.times.saturating_add(1));
+            }
+            // Another change with the same digest keeps its entry.
+            Some(_) => id = id_of(view.rng().random()),
+            None => {}
+        }
+        let keep_until = at.plus(keep_for);
+        let entry = AuditEntry { at, first, times, keep_until, actor, request_id, change };
         view.put(id, Some(&entry), Durability::Durable);
+    }
+}
+
+/// The number of the entry about a change in this hour.
+fn digest(actor: &Actor, change: &Change, at: Timestamp) -> u64 {
+    let hour = at.as_millis() / 3_600_000;
+    let digest = Sha256::digest(format!("{hour} {actor:?} {change:?}"));
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+impl std::fmt::Display for Actor {
+    /// The kind, the id and the name, as far as there are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind())?;
+        match self {
+            Self::User { uid, .. } => write!(f, " {uid}")?,
+            actor => actor.key().map_or(Ok(()), |sid| write!(f, " {sid}"))?,
+        }
+        self.name().map_or(Ok(()), |name| write!(f, " ({name})"))
     }
 }
 

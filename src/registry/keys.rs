@@ -1,16 +1,19 @@
 //! API keys are made, listed and revoked; the account's own credentials are made.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::command::{NEW, NewIds, record};
 use super::credential::{LiveKey, hash};
 use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
-use super::{AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scopes};
+use super::{
+    AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scope, Scopes,
+};
 use crate::config::note;
-use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
-use crate::registry::audit::{Action, Change};
+use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
+use crate::registry::audit::{Action, Actor, Change};
 use crate::shard::{Durability, Refusal, Transaction};
 
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
@@ -44,7 +47,11 @@ impl Registry {
             if scopes == Scopes::default() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
-            let number = next_number(view, service)?;
+            let keys = keys(view);
+            if let Some(creator) = author.as_ref().and_then(|author| author.actor.key()) {
+                check_grant(&keys, creator, service, scopes)?;
+            }
+            let number = next_number(view, &keys, service)?;
             let mut ids = NewIds::new(now, view.rng());
             let secret: [u8; 32] = ids.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
@@ -54,6 +61,7 @@ impl Registry {
                 service,
                 scopes,
                 name,
+                creator: author.as_ref().map(|author| author.actor.clone()),
                 created: now,
                 last_used: None,
                 revoked: None,
@@ -75,35 +83,62 @@ impl Registry {
         keys.into_iter().map(|live| live.with_last_use()).collect()
     }
 
-    /// Revokes a key, which the server then refuses. A revoked key stays unchanged. Returns the key, and whether it was
-    /// revoked before.
-    pub async fn revoke_key(&self, sid: Sid) -> Result<(ApiKey, bool), RegistryError> {
+    /// The live keys that were created with a key, or with one of these.
+    pub fn created_with(&self, sid: Sid) -> Vec<ApiKey> {
+        let snapshot = self.snapshot();
+        let by_a_key = |live: &&Arc<LiveKey>| live.key.creator.as_ref().and_then(Actor::key).is_some();
+        let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(by_a_key).collect();
+        keys.sort_by_key(|live| live.number);
+        let created = created_with(keys.iter().map(|live| &live.key), sid);
+        let is_meant = |key: &&ApiKey| key.revoked.is_none() && created.contains(&key.sid);
+        keys.iter().map(|live| &live.key).filter(is_meant).cloned().collect()
+    }
+
+    /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
+    /// stays unchanged.
+    pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation, RegistryError> {
         let found = self.snapshot().keys.get(&sid).map(|live| live.number);
         let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
         let this = self.clone();
         self.decide::<Credential, _, _>(id, move |view| {
-            let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
-                return Err(RegistryError::NotFound(Item::ApiKey));
-            };
+            let keys = keys(view);
+            let created = created_with(keys.iter().map(|(key, ..)| key), sid);
             view.holds_at_once();
-            let already_revoked = key.revoked.is_some();
-            key.revoked.get_or_insert(now);
-            if key.is_for_compatible_routes() {
-                view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
+            let (mut revoked, mut others) = (None, Vec::new());
+            for (key, hash, number) in keys {
+                if key.sid == sid {
+                    let already_revoked = key.revoked.is_some();
+                    revoked = Some((this.revoke(key, hash, number, now, view), already_revoked));
+                } else if created.contains(&key.sid) && key.revoked.is_none() {
+                    others.push(if with_created { this.revoke(key, hash, number, now, view) } else { key });
+                }
             }
-            let credential = Credential::Key { key: key.clone(), hash, number };
-            view.put(id, Some(&credential), Durability::Durable);
-            if !already_revoked {
-                let service = key.service.and_then(|id| Some(this.service_by_id(id)?.sid));
-                record(
-                    this.author.as_ref(),
-                    Change::of(Action::KeyRevoked).in_service(service).to(sid),
-                    view,
-                );
-            }
-            Ok((key, already_revoked))
+            let (key, already_revoked) = revoked.ok_or(RegistryError::NotFound(Item::ApiKey))?;
+            Ok(Revocation { key, already_revoked, created: others })
         })
         .await
+    }
+
+    fn revoke(
+        &self,
+        mut key: ApiKey,
+        hash: [u8; 32],
+        number: u64,
+        now: Timestamp,
+        view: &mut Transaction<'_>,
+    ) -> ApiKey {
+        if key.revoked.is_none() {
+            let service = key.service.and_then(|id| Some(self.service_by_id(id)?.sid));
+            let change = Change::of(Action::KeyRevoked).in_service(service).to(key.sid);
+            record(self.author.as_ref(), change, view);
+        }
+        key.revoked.get_or_insert(now);
+        if key.is_for_compatible_routes() {
+            view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
+        }
+        let credential = Credential::Key { key: key.clone(), hash, number };
+        view.put(credential_id(number), Some(&credential), Durability::Durable);
+        key
     }
 
     /// Keeps the minute of a key's last use. A crash within 150 ms may lose it.
@@ -170,23 +205,79 @@ impl Registry {
     }
 }
 
+/// A key that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    pub key: ApiKey,
+    pub already_revoked: bool,
+    /// The keys that were created with it and were live until now.
+    pub created: Vec<ApiKey>,
+}
+
+/// Every key with its hash and its number, the oldest first.
+fn keys(view: &Transaction<'_>) -> Vec<(ApiKey, [u8; 32], u64)> {
+    let mut keys: Vec<_> = view
+        .iter::<Credential>()
+        .filter_map(|(_, record)| match record {
+            Credential::Key { key, hash, number } => Some((key, hash, number)),
+            Credential::Root(_) | Credential::HadKey => None,
+        })
+        .collect();
+    keys.sort_by_key(|(.., number)| *number);
+    keys
+}
+
+/// The keys that were created with this one, or with one of these. A key is older than what is created with it.
+fn created_with<'a>(keys: impl IntoIterator<Item = &'a ApiKey>, sid: Sid) -> HashSet<Sid> {
+    let mut created = HashSet::new();
+    for key in keys {
+        let creator = key.creator.as_ref().and_then(Actor::key);
+        if creator.is_some_and(|creator| creator == sid || created.contains(&creator)) {
+            created.insert(key.sid);
+        }
+    }
+    created
+}
+
+/// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
+fn check_grant(
+    keys: &[(ApiKey, [u8; 32], u64)],
+    creator: Sid,
+    service: Option<ServiceId>,
+    scopes: Scopes,
+) -> Result<(), RegistryError> {
+    let own = keys.iter().map(|(key, ..)| key).find(|key| key.sid == creator && key.revoked.is_none());
+    let own = own.ok_or(RegistryError::NotFound(Item::ApiKey))?;
+    let names =
+        |scopes: &mut dyn Iterator<Item = Scope>| scopes.map(Scope::as_str).collect::<Vec<_>>().join(", ");
+    if own.service.is_some() && own.service != service {
+        return Err(RegistryError::invalid("service")("must be that of your own key".to_owned()));
+    }
+    let missing = names(&mut scopes.iter().filter(|scope| !own.scopes.has(*scope)));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let own = names(&mut own.scopes.iter());
+    let why = format!(
+        "must be among those of your own key ({own}); a key with {missing} is created by the account"
+    );
+    Err(RegistryError::invalid("scopes")(why))
+}
+
 /// The number of a new key, if there may be one more for this service, or for all.
-fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result<u64, RegistryError> {
+fn next_number(
+    view: &mut Transaction<'_>,
+    keys: &[(ApiKey, [u8; 32], u64)],
+    service: Option<ServiceId>,
+) -> Result<u64, RegistryError> {
     if let Some(id) = service
         && !matches!(view.get(service_id(id)), Some(ServiceRecord::Present(_)))
     {
         return Err(RegistryError::NotFound(Item::Service));
     }
-    let (mut last, mut keys, mut live) = (ROOT, 0, 0);
-    for (_, record) in view.iter::<Credential>() {
-        if let Credential::Key { key, number, .. } = record {
-            last = last.max(number);
-            keys += 1;
-            live += usize::from(key.service == service && key.revoked.is_none());
-        }
-    }
-    check_room(keys, MOST, Item::ApiKey)?;
+    check_room(keys.len(), MOST, Item::ApiKey)?;
+    let live = keys.iter().filter(|(key, ..)| key.service == service && key.revoked.is_none()).count();
     let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
     check_room(live, KEYS_PER_SERVICE, live_keys)?;
-    Ok(last + 1)
+    Ok(keys.last().map_or(ROOT, |(.., last)| *last) + 1)
 }

@@ -51,7 +51,7 @@ pub use credential::{
     Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
-pub use keys::KEYS_PER_SERVICE;
+pub use keys::{KEYS_PER_SERVICE, Revocation};
 pub use policies::Policies;
 pub use safe_list::SafeNumber;
 pub use service::{

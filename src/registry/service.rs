@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::FirstCredential;
 use super::{Credential, SafeNumber, ServiceSettings, TestNumber};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, Record};
+use crate::shard::{Id, OlderLayout, Record};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,6 +169,7 @@ permanent_record!(SafeNumber, 8, "numbers on the safe list");
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstCredential>()];
 
     fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
         SLOT

@@ -56,6 +56,20 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
 }
 
 #[tokio::test]
+async fn equal_repeated_changes_are_one_entry_with_a_count() {
+    let (world, v2) = World::with_account(Setup::new()).await;
+    let service = sid(&v2.post("/Services", &[("FriendlyName", "Owl Bank")]).await);
+    for length in ["5", "6", "7", "8"] {
+        v2.post(&format!("/Services/{service}"), &[("CodeLength", length)]).await;
+    }
+    let entries = v2.audit("").await;
+    // Two, should an hour have ended in between.
+    let times: Vec<u64> = entries.iter().filter_map(|entry| entry["times"].as_u64()).collect();
+    assert_eq!((times.iter().sum::<u64>(), times.len() <= 3), (5, true), "{entries:?}");
+    world.setup.command(["audit"]).await.says(["TIMES"]);
+}
+
+#[tokio::test]
 async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();

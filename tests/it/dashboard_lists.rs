@@ -314,6 +314,63 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
 }
 
 #[tokio::test]
+async fn an_admin_key_grants_its_own_scopes_and_goes_with_what_it_created() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let setup = world.setup.clone();
+    let (visitor, anna) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;
+    let page = visitor.get("/admin/keys").await.text();
+    assert!(page.contains("value=\"admin\"") && !page.contains("value=\"verify\""), "{page}");
+    for scopes in [&["verify"][..], &["admin", "verify"], &["messages"], &["admin", "metrics"]] {
+        let scopes = scopes.iter().map(|scope| ("scope", *scope));
+        let form: Vec<_> = [("action", "create"), ("name", "backdoor")].into_iter().chain(scopes).collect();
+        let refused = visitor.post("/admin/keys", &form).await.expects_status(400);
+        refused.says(["scopes must be among those of your own key (admin)", "is created by the account"]);
+    }
+    let form = [("action", "create"), ("name", "backdoor"), ("scope", "admin")];
+    let made = visitor.post("/admin/keys", &form).await.expects_status(200).text();
+    let made = between(&made, "The key ", " ").to_owned();
+
+    let listed = setup.command(["keys", "list", "--json"]).await.json();
+    let of = |sid: &str| listed.iter().find(|key| key["sid"] == sid).expect("it");
+    assert_eq!(of(&made)["created_by"], format!("session {anna} (anna)"));
+    let by = text(of(&anna), "created_by");
+    assert!(by.starts_with(&format!("user {}", rustix::process::getuid().as_raw())), "{by}");
+    let owner = Visitor::of(&world).await;
+    owner.get("/admin/keys").await.says([format!("session {anna} (anna)")]);
+
+    let revoked = setup.command(["keys", "revoke", &anna]).await;
+    revoked.says([format!("still work: {made}"), format!("onceward keys revoke {anna} --with-created")]);
+    let page = owner.get("/admin/keys").await.text();
+    assert!(page.contains(&format!("Revoke {made}")), "{page}");
+    let revoked = setup.command(["keys", "revoke", &anna, "--with-created", "--json"]).await.object();
+    assert_eq!((&revoked["already_revoked"], &revoked["created_keys"]), (&true.into(), &json!([made])));
+    let live = owner.get("/admin/keys?state=live").await.text();
+    assert!(!live.contains(&made), "{live}");
+}
+
+#[tokio::test]
+async fn keys_go_with_the_key_that_created_them_on_the_dashboard_and_without_a_server() {
+    let (world, owner) = signed_in(Setup::new()).await;
+    let (visitor, anna) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;
+    let create = async |name: &str| {
+        let form = [("action", "create"), ("name", name), ("scope", "admin")];
+        let made = visitor.post("/admin/keys", &form).await.expects_status(200).text();
+        between(&made, "The key ", " ").to_owned()
+    };
+    let (first, second) = (create("first").await, create("second").await);
+    let page = owner.get("/admin/keys").await.text();
+    assert!(page.contains(&format!("Revoke what was created with it, too: {first}, {second}")), "{page}");
+    owner.post("/admin/keys", &[("action", "revoke"), ("key", &second)]).await.expects_status(303);
+    let form = [("action", "revoke"), ("key", anna.as_str()), ("with-created", "yes")];
+    owner.post("/admin/keys", &form).await.expects_status(303);
+    let page = owner.get("/admin/keys?state=live").await.text();
+    assert!(page.contains(&format!("So are those created with it: {first}.")), "{page}");
+    world.server.stop().await;
+    let listed = world.setup.command(["keys", "list", "--json"]).await.json();
+    assert!(listed.len() == 3 && listed.iter().all(|key| key["revoked"].is_string()), "{listed:?}");
+}
+
+#[tokio::test]
 async fn the_audit_log_has_filters_and_a_file() {
     let world = World::of(V2::account(Setup::new())).await;
     let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;

@@ -67,7 +67,7 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         let rows = entries.map(|(at, service, entry)| {
             let (who, target) = (entry.who(), entry.target().to_owned());
             let at = at.rfc3339_millis().to_string();
-            [at, entry.action.to_owned(), who, service, target, entry.request_id.unwrap_or_default()]
+            [at, entry.what(), who, service, target, entry.request_id.unwrap_or_default()]
         });
         return Ok(list::csv("attachment; filename=\"audit.csv\"", columns, rows));
     }

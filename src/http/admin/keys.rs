@@ -11,16 +11,16 @@ use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::api::params::{Fields, IsLive, ServiceSid, parameters};
 use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
-use crate::registry::{ApiKey, Scope, Scopes};
+use crate::registry::{ApiKey, Revocation, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";
 
 /// Scopes, and what a key with them may.
-const SCOPES: [(&str, &str); 4] = [
-    (Scope::Verify.as_str(), "send and check codes"),
-    (Scope::Admin.as_str(), "change services and what belongs to them, and sign in here"),
-    (Scope::Messages.as_str(), "carry codes of another system"),
-    (Scope::Metrics.as_str(), "read metrics"),
+const SCOPES: [(Scope, &str); 4] = [
+    (Scope::Verify, "send and check codes"),
+    (Scope::Admin, "change services and what belongs to them, and sign in here"),
+    (Scope::Messages, "carry codes of another system"),
+    (Scope::Metrics, "read metrics"),
 ];
 
 parameters! {
@@ -51,6 +51,18 @@ impl KeysPage<'_> {
     fn service_of(&self, key: &ApiKey) -> String {
         let name = |id: ServiceId| self.request.v2.registry.named_by_id(id).1;
         key.service.map_or_else(|| "all services".to_owned(), name)
+    }
+
+    /// What the person may grant.
+    fn scopes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let may = |scope: &Scope| self.request.caller.may_everywhere(*scope);
+        SCOPES.into_iter().filter(move |(scope, _)| may(scope)).map(|(scope, words)| (scope.as_str(), words))
+    }
+
+    /// The ids of the live keys that were created with a key.
+    fn created_with(&self, key: &ApiKey) -> Vec<String> {
+        let created = self.request.v2.registry.created_with(key.sid);
+        created.iter().map(|created| created.sid.to_string()).collect()
     }
 }
 
@@ -122,12 +134,18 @@ async fn revoke(request: &AdminRequest) -> Notice {
     let Some(sid) = Sid::parse(SidKind::ApiKey, request.field("key")) else {
         return Notice::failure("Nothing was revoked: there is no such key.".to_owned());
     };
-    match request.registry().revoke_key(sid).await {
-        Ok((_, already_revoked)) => {
-            if !already_revoked {
-                info!(key = %sid, "API key revoked");
+    match request.registry().revoke_key(sid, request.form.has("with-created", "yes")).await {
+        Ok(Revocation { key, already_revoked, created }) => {
+            let refused: Vec<String> =
+                created.iter().filter(|key| key.revoked.is_some()).map(|key| key.sid.to_string()).collect();
+            for key in refused.iter().chain((!already_revoked).then_some(&key.sid.to_string())) {
+                info!(key, "API key revoked");
             }
-            Notice::success(format!("The key {sid} is revoked: the server refuses it."))
+            let with = match refused.as_slice() {
+                [] => String::new(),
+                refused => format!(" So are those created with it: {}.", refused.join(", ")),
+            };
+            Notice::success(format!("The key {sid} is revoked: the server refuses it.{with}"))
         }
         Err(error) => Notice::failure(format!("{sid} may still work: {error}. Revoke it again.")),
     }

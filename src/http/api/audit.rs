@@ -20,6 +20,11 @@ view! {
     AuditEntryView as "AuditEntry"(frame, entry: &AuditEntry) {
         account_sid: AccountSid = Id(frame.account),
         date_created: Date = entry.at.into(),
+        /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
+        date_first: Date = entry.first.into(),
+        /// How often it was done.
+        #[schemars(example = 1)]
+        times: u32 = entry.times,
         /// What was done.
         #[schemars(example = &"key.revoked")]
         action: &'static str = entry.change.action.as_str(),
@@ -51,6 +56,15 @@ view! {
 }
 
 impl AuditEntryView {
+    /// The action, and how often.
+    pub fn what(&self) -> String {
+        if self.times > 1 {
+            format!("{} ({} times)", self.action, self.times)
+        } else {
+            self.action.to_owned()
+        }
+    }
+
     /// The kind of actor, and its name or else its id.
     pub fn who(&self) -> String {
         let id = || self.actor_sid.clone().or_else(|| Some(self.actor_uid?.to_string()));

@@ -166,6 +166,8 @@ pub struct Key {
     pub scopes: Vec<String>,
     pub name: Option<String>,
     pub created: Timestamp,
+    /// Who created it: `session SK.. (anna)`.
+    pub created_by: Option<String>,
     /// The minute in which it was used last.
     pub last_used: Option<Timestamp>,
     pub revoked: Option<Timestamp>,
@@ -174,6 +176,9 @@ pub struct Key {
     /// Of a revocation: whether it had been revoked before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub already_revoked: bool,
+    /// Of a revocation: the keys that were created with it and were live until now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created_keys: Vec<Sid>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

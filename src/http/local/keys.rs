@@ -3,7 +3,7 @@
 use super::answers::{Key, NewToken};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::node::AccountFile;
-use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes};
+use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes};
 
 /// Lists and changes keys, and logs the changes. Errors are in words for a person.
 pub struct Keys<'a> {
@@ -36,15 +36,20 @@ impl Keys<'_> {
     }
 
     /// From now on the server refuses the key.
-    pub async fn revoke(&self, sid: &str) -> Result<Key, String> {
+    /// With `with_created` it also refuses those that were created with it.
+    pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Key, String> {
         let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
-        let revoked = self.registry.revoke_key(sid).await;
-        let (revoked, already_revoked) = revoked.map_err(|error| self.not_revoked(sid, &error))?;
-        let view = self.view(&revoked);
+        let revoked = self.registry.revoke_key(sid, with_created).await;
+        let Revocation { key, already_revoked, created } =
+            revoked.map_err(|error| self.not_revoked(sid, &error))?;
+        let view = self.view(&key);
         if !already_revoked {
             log(&view, "API key revoked");
         }
-        Ok(Key { already_revoked, ..view })
+        for other in created.iter().filter(|other| other.revoked.is_some()) {
+            log(&self.view(other), "API key revoked");
+        }
+        Ok(Key { already_revoked, created_keys: created.iter().map(|other| other.sid).collect(), ..view })
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
@@ -73,10 +78,12 @@ impl Keys<'_> {
             scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
             name: key.name.clone(),
             created: key.created,
+            created_by: key.creator.as_ref().map(ToString::to_string),
             last_used: key.last_used,
             revoked: key.revoked,
             secret: None,
             already_revoked: false,
+            created_keys: Vec::new(),
         }
     }
 

@@ -218,7 +218,9 @@ pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `DELETE /local/Keys/{Sid}`.
 pub async fn revoke_key(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys(&request)?.revoke(request.param("Sid")?).await.map_err(Error::invalid)?))
+    let with_created = request.fields.text("WithCreated")?.is_some_and(|text| text == "true");
+    let revoked = keys(&request)?.revoke(request.param("Sid")?, with_created).await;
+    Ok(Json(revoked.map_err(Error::invalid)?))
 }
 
 /// `POST /local/AuthToken`: replaces the account's auth token.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::world::{World, named, number};
-use crate::registry::audit::{Actor, AuditLog, AuditQuery};
+use crate::clock::Clock as _;
+use crate::domain::Timestamp;
+use crate::registry::Scope;
+use crate::registry::audit::{Actor, AuditEntry, AuditLog, AuditQuery};
 use crate::shard::LogPart;
 
 #[tokio::test]
@@ -34,10 +37,16 @@ async fn changes_of_one_service_remove_no_entry_of_another() {
     let few = AuditLog::follow(&registry.inner.shards, 10);
     let registry = registry.on_behalf_of(registry.author(Actor::Account, None));
     let quiet = registry.create_service(named("Quiet")).await.expect("a service").sid;
-    let busy = registry.create_service(named("Busy")).await.expect("a service").sid;
+    let id = registry.create_service(named("Busy")).await.expect("a service").id;
     for change in 0..40 {
         world.clock.advance(Duration::from_secs(1));
-        registry.update_service(busy, named(&format!("Busy {change}"))).await.expect("changed");
+        let name = Some(format!("Busy {change}"));
+        registry.create_key(Some(id), [Scope::Verify].into_iter().collect(), name).await.expect("a key");
+        if change % 2 == 1 {
+            for key in registry.keys(Some(id)) {
+                registry.revoke_key(key.sid, false).await.expect("revoked");
+            }
+        }
     }
     let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
     let listed = async || few.entries(&all).await.expect("a list").records;
@@ -45,6 +54,29 @@ async fn changes_of_one_service_remove_no_entry_of_another() {
         tokio::task::yield_now().await;
     }
     assert!(listed().await.iter().any(|entry| entry.change.service == Some(quiet)));
+}
+
+#[tokio::test]
+async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
+    let world = World::new();
+    let registry = world.open().await;
+    let service = registry.create_service(named("Shop")).await.expect("a service").sid;
+    let begin = world.clock.now();
+    for (minutes, name) in [(0, None), (1, None), (2, Some("anna")), (3, None), (70, None)] {
+        world.clock.advance(begin.plus(Duration::from_secs(60 * minutes)).since(world.clock.now()));
+        let actor = name.map_or(Actor::Account, |name| Actor::User { uid: 1, name: Some(name.to_owned()) });
+        let by = registry.on_behalf_of(registry.author(actor, Some(&minutes.to_string())));
+        by.update_service(service, named(&format!("Shop {minutes}"))).await.expect("changed");
+    }
+    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
+    let entries = registry.audit().entries(&all).await.expect("a list").records;
+    let of = |entry: &AuditEntry| {
+        let minutes = |at: Timestamp| at.since(begin).as_secs() / 60;
+        (entry.actor.kind(), entry.times, minutes(entry.first), minutes(entry.at), entry.request_id.clone())
+    };
+    let expected = [("account", 1, 70, 70, "70"), ("account", 3, 0, 3, "3"), ("user", 1, 2, 2, "2")]
+        .map(|(kind, times, first, last, request)| (kind, times, first, last, Some(request.to_owned())));
+    assert_eq!(entries.iter().map(of).collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
+use crate::registry::audit::Actor;
 use crate::registry::{
-    AccountCredentials, Caller, Item, KEYS_PER_SERVICE, NewApiKey, Registry, RegistryError, Scope, Scopes,
-    Unauthenticated,
+    AccountCredentials, ApiKey, Caller, Item, KEYS_PER_SERVICE, NewApiKey, Registry, RegistryError,
+    Revocation, Scope, Scopes, Unauthenticated,
 };
 use crate::shard::tests::StoreFault;
 
@@ -141,12 +142,13 @@ async fn several_keys_are_live_at_once_until_one_is_revoked() {
     let let_in =
         |made: &NewApiKey| registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_ok();
     assert!(let_in(&old) && let_in(&new));
-    let (revoked, before) = registry.revoke_key(old.key.sid).await.expect("revoked");
-    assert_eq!((revoked.revoked, before), (Some(START), false));
+    let revoked = registry.revoke_key(old.key.sid, false).await.expect("revoked");
+    assert_eq!((revoked.key.revoked, revoked.already_revoked), (Some(START), false));
     assert!(!let_in(&old) && let_in(&new));
-    assert_eq!(registry.revoke_key(old.key.sid).await, Ok((revoked, true)), "twice is once");
+    let again = Revocation { already_revoked: true, ..revoked };
+    assert_eq!(registry.revoke_key(old.key.sid, false).await, Ok(again), "twice is once");
     assert_eq!(registry.live_keys(), 1);
-    let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16])).await;
+    let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16]), false).await;
     assert_eq!(unknown, Err(RegistryError::NotFound(Item::ApiKey)));
 }
 
@@ -161,7 +163,7 @@ async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
     let refused = registry.create_key(Some(shop), verify(), None).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
     key_for(&registry, None).await;
-    registry.revoke_key(last.expect("a key")).await.expect("revoked");
+    registry.revoke_key(last.expect("a key"), false).await.expect("revoked");
     key_for(&registry, Some(shop)).await;
 }
 
@@ -170,11 +172,11 @@ async fn a_revoked_key_is_forgotten_after_thirty_days() {
     let world = World::new();
     let registry = world.open().await;
     let sid = key_for(&registry, None).await.key.sid;
-    registry.revoke_key(sid).await.expect("revoked");
+    registry.revoke_key(sid, false).await.expect("revoked");
     world.clock.advance(Duration::from_secs(29 * 24 * 3_600));
     assert_eq!(registry.keys(None).len(), 1);
     world.clock.advance(Duration::from_secs(24 * 3_600));
-    assert_eq!(registry.revoke_key(sid).await, Err(RegistryError::NotFound(Item::ApiKey)));
+    assert_eq!(registry.revoke_key(sid, false).await, Err(RegistryError::NotFound(Item::ApiKey)));
     // Until the sweep has removed them.
     while !registry.keys(None).is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -201,6 +203,53 @@ async fn what_a_key_may_not_be_is_refused_by_name() {
         let refused = registry.create_key(None, verify(), Some(name.to_owned())).await;
         assert_eq!(refused_field(refused), "name", "{name:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_grants_what_it_has_and_where_it_has_it() {
+    let registry = World::new().open().await;
+    let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
+    let admin: Scopes = [Scope::Admin].into_iter().collect();
+    let both: Scopes = [Scope::Admin, Scope::Verify].into_iter().collect();
+    let all = registry.create_key(None, admin, None).await.expect("a key");
+    let one = registry.create_key(Some(shop), admin, None).await.expect("a key");
+    let by = |made: &NewApiKey| {
+        let caller = registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).expect("let in");
+        registry.on_behalf_of(registry.author(caller.session(), None))
+    };
+    for scopes in [verify(), both] {
+        assert_eq!(refused_field(by(&all).create_key(None, scopes, None).await), "scopes");
+    }
+    assert_eq!(refused_field(by(&one).create_key(Some(club), admin, None).await), "service");
+    assert_eq!(refused_field(by(&one).create_key(None, admin, None).await), "service");
+    let of_one = by(&one).create_key(Some(shop), admin, None).await.expect("a key");
+    assert_eq!(of_one.key.creator.and_then(|creator| creator.key()), Some(one.key.sid));
+    let revoked = by(&all);
+    registry.revoke_key(all.key.sid, false).await.expect("revoked");
+    assert!(revoked.create_key(None, admin, None).await.is_err(), "its session may still be on its way");
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_with_those_that_were_created_with_it() {
+    let world = World::new();
+    let registry = world.open().await;
+    let by =
+        |sid| registry.on_behalf_of(registry.author(Actor::Session { key: Some(sid), name: None }, None));
+    let first = key_for(&registry, None).await.key.sid;
+    let second = key_for(&by(first), None).await.key.sid;
+    let third = key_for(&by(second), None).await.key.sid;
+    let other = key_for(&registry, None).await.key.sid;
+    let sids = |keys: Vec<ApiKey>| keys.into_iter().map(|key| key.sid).collect::<Vec<_>>();
+    assert_eq!(sids(registry.created_with(first)), [second, third]);
+    let alone = registry.revoke_key(first, false).await.expect("revoked");
+    assert_eq!((sids(alone.created), registry.live_keys()), (vec![second, third], 3));
+    let with_them = registry.revoke_key(first, true).await.expect("revoked");
+    assert!(with_them.already_revoked && with_them.created.iter().all(|key| key.revoked == Some(START)));
+    let live = |registry: &Registry| {
+        registry.keys(None).into_iter().filter(|key| key.revoked.is_none()).collect::<Vec<_>>()
+    };
+    assert_eq!(sids(live(&registry)), [other]);
+    assert_eq!(sids(live(&world.restarted().open().await)), [other]);
 }
 
 #[tokio::test]
@@ -237,7 +286,7 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     assert!(!registry.compatible_routes_need_key(), "keys for something else");
     let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
     assert!(registry.compatible_routes_need_key());
-    registry.revoke_key(made.key.sid).await.expect("revoked");
+    registry.revoke_key(made.key.sid, false).await.expect("revoked");
     assert!(registry.compatible_routes_need_key(), "also when it is revoked");
     world.clock.advance(Duration::from_secs(31 * 24 * 3_600));
     let mut world = world.restarted();
@@ -259,7 +308,7 @@ async fn a_revocation_that_may_be_stored_keeps_the_compatible_routes_closed() {
         let registry = world.open().await;
         let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
         world.store.fail_next([fault]);
-        assert!(registry.revoke_key(made.key.sid).await.is_err());
+        assert!(registry.revoke_key(made.key.sid, false).await.is_err());
         assert!(registry.compatible_routes_need_key(), "{fault:?}");
     }
 }

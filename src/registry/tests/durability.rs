@@ -92,7 +92,7 @@ async fn a_revocation_that_may_be_on_the_disk_holds() {
     let scopes = [Scope::Verify].into_iter().collect();
     let made = registry.create_key(None, scopes, None).await.expect("a key");
     world.store.fail_next([StoreFault::UnknownNotApplied]);
-    assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
+    assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     world.clock.advance(Duration::from_secs(2));
     registry.inner.shards.flush().await;
@@ -159,7 +159,7 @@ async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let scopes = [Scope::Verify].into_iter().collect();
     let kept = registry.create_key(None, scopes, None).await.expect("a key");
     let revoked = registry.create_key(None, scopes, None).await.expect("a key");
-    registry.revoke_key(revoked.key.sid).await.expect("revoked");
+    registry.revoke_key(revoked.key.sid, false).await.expect("revoked");
     let registry = world.restarted().open().await;
     assert!(registry.authenticate(&kept.key.sid.to_string(), kept.secret.expose()).is_ok());
     assert!(registry.authenticate(&revoked.key.sid.to_string(), revoked.secret.expose()).is_err());
