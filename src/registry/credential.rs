@@ -31,13 +31,9 @@ impl Scope {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
 
+    /// In the order of the variants, which records therefore contain.
     const fn bit(self) -> u8 {
-        match self {
-            Self::Verify => 1,
-            Self::Admin => 2,
-            Self::Metrics => 4,
-            Self::Messages => 8,
-        }
+        1 << self as u8
     }
 }
 
@@ -114,14 +110,17 @@ impl AccountCredentials {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     Root(CredentialFingerprint),
-    Key {
-        key: ApiKey,
-        hash: [u8; 32],
-        /// Keys are numbered as they are made, from 1.
-        number: u64,
-    },
+    Key(StoredKey),
     /// A key for the compatible routes was revoked: these routes require a key from then on, even if no key is left.
     HadKey,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    pub(super) key: ApiKey,
+    pub(super) hash: [u8; 32],
+    /// Keys are numbered as they are made, from 1.
+    pub(super) number: u64,
 }
 
 /// As earlier versions wrote it: without the creator.
@@ -150,7 +149,7 @@ impl From<FirstCredential> for Credential {
             FirstCredential::Key { key, hash, number } => {
                 let FirstApiKey { sid, service, scopes, name, created, last_used, revoked } = key;
                 let key = ApiKey { sid, service, scopes, name, creator: None, created, last_used, revoked };
-                Self::Key { key, hash, number }
+                Self::Key(StoredKey { key, hash, number })
             }
             FirstCredential::HadKey => Self::HadKey,
         }
@@ -160,7 +159,7 @@ impl From<FirstCredential> for Credential {
 impl Credential {
     pub const fn key(&self) -> Option<Sid> {
         match self {
-            Self::Key { key, .. } => Some(key.sid),
+            Self::Key(stored) => Some(stored.key.sid),
             Self::Root(_) | Self::HadKey => None,
         }
     }
@@ -175,9 +174,7 @@ pub struct CredentialFingerprint {
 
 pub struct LiveKey {
     /// Without the last use.
-    pub(super) key: ApiKey,
-    pub(super) hash: [u8; 32],
-    pub(super) number: u64,
+    pub(super) stored: StoredKey,
     /// The minute since 1970 of the last use; 0 for never. Changes within a snapshot, so that a use costs no lock.
     used: AtomicU64,
 }
@@ -185,9 +182,9 @@ pub struct LiveKey {
 const MINUTE_MS: u64 = 60_000;
 
 impl LiveKey {
-    pub(super) fn new(mut key: ApiKey, hash: [u8; 32], number: u64) -> Self {
-        let used = minute_of(key.last_used.take());
-        Self { key, hash, number, used: AtomicU64::new(used) }
+    pub(super) fn new(mut stored: StoredKey) -> Self {
+        let used = minute_of(stored.key.last_used.take());
+        Self { stored, used: AtomicU64::new(used) }
     }
 
     /// Notes a use. Whether it is the first in its minute.
@@ -197,16 +194,14 @@ impl LiveKey {
         self.used.load(Ordering::Relaxed) < minute && self.used.fetch_max(minute, Ordering::Relaxed) < minute
     }
 
-    /// Takes over the last use of `other`. Returns `true` if nothing else differs.
-    pub(super) fn merge_last_use(&self, other: &Self) -> bool {
+    pub(super) fn take_last_use_of(&self, other: &Self) {
         self.used.fetch_max(other.used.load(Ordering::Relaxed), Ordering::Relaxed);
-        (&self.key, self.hash) == (&other.key, other.hash)
     }
 
     pub(super) fn with_last_use(&self) -> ApiKey {
         let minute = self.used.load(Ordering::Relaxed);
         let last_used = (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)));
-        ApiKey { last_used, ..self.key.clone() }
+        ApiKey { last_used, ..self.stored.key.clone() }
     }
 }
 
@@ -236,7 +231,7 @@ impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {
         match self {
             Self::Root | Self::User(_) => None,
-            Self::Key(live) => Some(&live.key),
+            Self::Key(live) => Some(&live.stored.key),
         }
     }
 
@@ -261,7 +256,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match self {
             Self::Root => Actor::Account,
-            Self::Key(live) => Actor::Key { sid: live.key.sid, name: live.key.name.clone() },
+            Self::Key(live) => Actor::Key { sid: live.stored.key.sid, name: live.stored.key.name.clone() },
             Self::User(uid) => Actor::user(*uid),
         }
     }
@@ -298,7 +293,7 @@ impl Registry {
         let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
-        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|live| live.hash));
+        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|live| live.stored.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
             _ if !right => Err(Unauthenticated),
@@ -319,7 +314,9 @@ impl Registry {
             Caller::Root => self.root(),
             // It has no secret.
             Caller::User(_) => None,
-            Caller::Key(live) => Some(CredentialFingerprint { sid: live.key.sid, hash: live.hash }),
+            Caller::Key(live) => {
+                Some(CredentialFingerprint { sid: live.stored.key.sid, hash: live.stored.hash })
+            }
         }
     }
 
@@ -330,7 +327,7 @@ impl Registry {
             return Some(Caller::Root);
         }
         let snapshot = self.snapshot();
-        let live = snapshot.live_key(sid).filter(|live| live.hash == *hash)?;
+        let live = snapshot.live_key(sid).filter(|live| live.stored.hash == *hash)?;
         Some(Caller::Key(Arc::clone(live)))
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::command::{NEW, NewIds, record};
-use super::credential::{LiveKey, hash};
+use super::credential::{LiveKey, StoredKey, hash};
 use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
 use super::{
@@ -66,8 +66,8 @@ impl Registry {
                 last_used: None,
                 revoked: None,
             };
-            let credential = Credential::Key { key: key.clone(), hash: hash(secret.expose()), number };
-            view.put(credential_id(number), Some(&credential), Durability::Durable);
+            let stored = StoredKey { key: key.clone(), hash: hash(secret.expose()), number };
+            view.put(credential_id(number), Some(&Credential::Key(stored)), Durability::Durable);
             record(author.as_ref(), Change::of(Action::KeyCreated).in_service(service_sid).to(key.sid), view);
             Ok(NewApiKey { key, secret })
         })
@@ -77,40 +77,40 @@ impl Registry {
     /// Every key, the newest first; those of one service, if it is named.
     pub fn keys(&self, service: Option<ServiceId>) -> Vec<ApiKey> {
         let snapshot = self.snapshot();
-        let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.key.service == service;
+        let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.stored.key.service == service;
         let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(wanted).collect();
-        keys.sort_by_key(|live| Reverse(live.number));
+        keys.sort_by_key(|live| Reverse(live.stored.number));
         keys.into_iter().map(|live| live.with_last_use()).collect()
     }
 
     /// The live keys that were created with a key, or with one of these.
     pub fn created_with(&self, sid: Sid) -> Vec<ApiKey> {
         let snapshot = self.snapshot();
-        let by_a_key = |live: &&Arc<LiveKey>| live.key.creator.as_ref().and_then(Actor::key).is_some();
+        let by_a_key = |live: &&Arc<LiveKey>| live.stored.key.creator.as_ref().and_then(Actor::key).is_some();
         let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(by_a_key).collect();
-        keys.sort_by_key(|live| live.number);
-        let created = created_with(keys.iter().map(|live| &live.key), sid);
+        keys.sort_by_key(|live| live.stored.number);
+        let created = created_with(keys.iter().map(|live| &live.stored.key), sid);
         let is_meant = |key: &&ApiKey| key.revoked.is_none() && created.contains(&key.sid);
-        keys.iter().map(|live| &live.key).filter(is_meant).cloned().collect()
+        keys.iter().map(|live| &live.stored.key).filter(is_meant).cloned().collect()
     }
 
     /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
     /// stays unchanged.
     pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation, RegistryError> {
-        let found = self.snapshot().keys.get(&sid).map(|live| live.number);
+        let found = self.snapshot().keys.get(&sid).map(|live| live.stored.number);
         let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
         let this = self.clone();
         self.decide::<Credential, _, _>(id, move |view| {
             let keys = keys(view);
-            let created = created_with(keys.iter().map(|(key, ..)| key), sid);
+            let created = created_with(keys.iter().map(|stored| &stored.key), sid);
             view.holds_at_once();
             let (mut revoked, mut others) = (None, Vec::new());
-            for (key, hash, number) in keys {
-                if key.sid == sid {
-                    let already_revoked = key.revoked.is_some();
-                    revoked = Some((this.revoke(key, hash, number, now, view), already_revoked));
-                } else if created.contains(&key.sid) && key.revoked.is_none() {
-                    others.push(if with_created { this.revoke(key, hash, number, now, view) } else { key });
+            for stored in keys {
+                let already_revoked = stored.key.revoked.is_some();
+                if stored.key.sid == sid {
+                    revoked = Some((this.revoke(stored, now, view), already_revoked));
+                } else if created.contains(&stored.key.sid) && !already_revoked {
+                    others.push(if with_created { this.revoke(stored, now, view) } else { stored.key });
                 }
             }
             let (key, already_revoked) = revoked.ok_or(RegistryError::NotFound(Item::ApiKey))?;
@@ -119,14 +119,8 @@ impl Registry {
         .await
     }
 
-    fn revoke(
-        &self,
-        mut key: ApiKey,
-        hash: [u8; 32],
-        number: u64,
-        now: Timestamp,
-        view: &mut Transaction<'_>,
-    ) -> ApiKey {
+    fn revoke(&self, mut stored: StoredKey, now: Timestamp, view: &mut Transaction<'_>) -> ApiKey {
+        let key = &mut stored.key;
         if key.revoked.is_none() {
             let service = key.service.and_then(|id| Some(self.service_by_id(id)?.sid));
             let change = Change::of(Action::KeyRevoked).in_service(service).to(key.sid);
@@ -136,18 +130,18 @@ impl Registry {
         if key.is_for_compatible_routes() {
             view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
         }
-        let credential = Credential::Key { key: key.clone(), hash, number };
-        view.put(credential_id(number), Some(&credential), Durability::Durable);
+        let (key, id) = (key.clone(), credential_id(stored.number));
+        view.put(id, Some(&Credential::Key(stored)), Durability::Durable);
         key
     }
 
     /// Keeps the minute of a key's last use. A crash within 150 ms may lose it.
     pub(super) fn note_use(&self, live: &LiveKey) {
-        let (id, used) = (credential_id(live.number), live.with_last_use().last_used);
+        let (id, used) = (credential_id(live.stored.number), live.with_last_use().last_used);
         self.submit::<Credential, (), Refusal>(id, move |view| {
-            if let Some(Credential::Key { mut key, hash, number }) = view.get(id) {
-                key.last_used = key.last_used.max(used);
-                view.put(id, Some(&Credential::Key { key, hash, number }), Durability::Lazy);
+            if let Some(Credential::Key(mut stored)) = view.get(id) {
+                stored.key.last_used = stored.key.last_used.max(used);
+                view.put(id, Some(&Credential::Key(stored)), Durability::Lazy);
             }
             Ok(())
         });
@@ -214,16 +208,13 @@ pub struct Revocation {
     pub created: Vec<ApiKey>,
 }
 
-/// Every key with its hash and its number, the oldest first.
-fn keys(view: &Transaction<'_>) -> Vec<(ApiKey, [u8; 32], u64)> {
-    let mut keys: Vec<_> = view
-        .iter::<Credential>()
-        .filter_map(|(_, record)| match record {
-            Credential::Key { key, hash, number } => Some((key, hash, number)),
-            Credential::Root(_) | Credential::HadKey => None,
-        })
+/// Every key, the oldest first.
+fn keys(view: &Transaction<'_>) -> Vec<StoredKey> {
+    let records = view.iter::<Credential>().map(|(_, record)| record);
+    let mut keys: Vec<_> = records
+        .filter_map(|record| if let Credential::Key(stored) = record { Some(stored) } else { None })
         .collect();
-    keys.sort_by_key(|(.., number)| *number);
+    keys.sort_by_key(|stored| stored.number);
     keys
 }
 
@@ -241,12 +232,12 @@ fn created_with<'a>(keys: impl IntoIterator<Item = &'a ApiKey>, sid: Sid) -> Has
 
 /// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
 fn check_grant(
-    keys: &[(ApiKey, [u8; 32], u64)],
+    keys: &[StoredKey],
     creator: Sid,
     service: Option<ServiceId>,
     scopes: Scopes,
 ) -> Result<(), RegistryError> {
-    let own = keys.iter().map(|(key, ..)| key).find(|key| key.sid == creator && key.revoked.is_none());
+    let own = keys.iter().map(|stored| &stored.key).find(|key| key.sid == creator && key.revoked.is_none());
     let own = own.ok_or(RegistryError::NotFound(Item::ApiKey))?;
     let names =
         |scopes: &mut dyn Iterator<Item = Scope>| scopes.map(Scope::as_str).collect::<Vec<_>>().join(", ");
@@ -267,7 +258,7 @@ fn check_grant(
 /// The number of a new key, if there may be one more for this service, or for all.
 fn next_number(
     view: &mut Transaction<'_>,
-    keys: &[(ApiKey, [u8; 32], u64)],
+    keys: &[StoredKey],
     service: Option<ServiceId>,
 ) -> Result<u64, RegistryError> {
     if let Some(id) = service
@@ -276,8 +267,8 @@ fn next_number(
         return Err(RegistryError::NotFound(Item::Service));
     }
     check_room(keys.len(), MOST, Item::ApiKey)?;
-    let live = keys.iter().filter(|(key, ..)| key.service == service && key.revoked.is_none()).count();
+    let live = keys.iter().filter(|of| of.key.service == service && of.key.revoked.is_none()).count();
     let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
     check_room(live, KEYS_PER_SERVICE, live_keys)?;
-    Ok(keys.last().map_or(ROOT, |(.., last)| *last) + 1)
+    Ok(keys.last().map_or(ROOT, |last| last.number) + 1)
 }

@@ -21,6 +21,7 @@ mod template;
 pub(crate) mod tests;
 mod webhooks;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use self::snapshot::{Published, Snapshot};
 use self::template::TemplateCatalog;
 use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
-use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid};
+use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::engine::Policy;
 use crate::observe::metrics::ServiceNames;
 use crate::shard::Shards;
@@ -181,22 +182,37 @@ impl Registry {
     /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
     /// waits.
     pub fn service_by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
-        self.snapshot().by_id(id)
+        self.snapshot().by_id.get(&id).cloned()
     }
 
     /// Makes the services known by their names in the log and in metrics.
     pub fn provide_names(&self, names: &ServiceNames) {
         let published = Arc::clone(&self.inner.published);
-        names.set(move |id| Some(published.current.load().by_id(id)?.name()));
+        names.set(move |id| Some(published.current.load().by_id.get(&id)?.name()));
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
-        self.snapshot().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
+        let snapshot = self.snapshot();
+        let found = snapshot.ids.get(sid).and_then(|id| snapshot.by_id.get(id));
+        found.cloned().ok_or(RegistryError::NotFound(Item::Service))
     }
 
     /// The name of a service for people: its friendly name, with the sid if another service has the same.
     pub fn title(&self, service: &Service) -> String {
-        self.snapshot().title(service)
+        let name = &service.settings.friendly_name;
+        let snapshot = self.snapshot();
+        let mut others = snapshot.by_id.values().filter(|other| other.id != service.id);
+        titled(service, others.any(|other| other.settings.friendly_name == *name))
+    }
+
+    /// The names of services, in their order, as [`title`](Self::title) gives them.
+    pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
+        let (snapshot, mut named) = (self.snapshot(), HashMap::<&str, usize>::new());
+        for service in snapshot.by_id.values() {
+            *named.entry(&service.settings.friendly_name).or_default() += 1;
+        }
+        let is_shared = |service: &Service| named.get(&*service.settings.friendly_name) > Some(&1);
+        services.iter().map(|service| titled(service, is_shared(service))).collect()
     }
 
     /// The sid and the [`title`](Self::title) of a service that may have been deleted.
@@ -205,11 +221,6 @@ impl Registry {
             Some(service) => (Some(service.sid), self.title(&service)),
             None => (None, "a deleted service".to_owned()),
         }
-    }
-
-    /// The names of services, in their order, as [`title`](Self::title) gives them.
-    pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
-        self.snapshot().titles(services)
     }
 
     /// The sid and the [`title`](Self::title) of each service.
@@ -221,26 +232,47 @@ impl Registry {
 
     /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
     pub fn find_service_exact(&self, text: &str) -> Option<Arc<Service>> {
-        self.snapshot().find_exact(text)
+        let sid = Sid::parse(SidKind::Service, text);
+        let is_named = |found: &&Arc<Service>| match &found.origin {
+            Origin::Default if text == ServiceId::DEFAULT_NAME => true,
+            Origin::Config(name) if name == text => true,
+            _ => sid.is_some_and(|sid| found.sid == sid),
+        };
+        self.snapshot().by_id.values().find(is_named).cloned()
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
-        self.snapshot().find(text)
+        if let Some(service) = self.find_service_exact(text) {
+            return Ok(service);
+        }
+        let snapshot = self.snapshot();
+        let called = snapshot.by_id.values().filter(|found| found.settings.friendly_name == text);
+        let called: Vec<_> = called.collect();
+        match &called[..] {
+            [service] => Ok(Arc::clone(service)),
+            [] => Err(format!(
+                "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
+            )),
+            several => {
+                let ids: Vec<_> = several.iter().map(|service| service.sid.to_string()).collect();
+                Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
+            }
+        }
     }
 
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
-        self.snapshot().default_service()
+        Arc::clone(&self.snapshot().default)
     }
 
     /// At most `limit` services after the first `skip`, the newest first.
     pub fn services(&self, skip: usize, limit: usize) -> Vec<Arc<Service>> {
-        self.snapshot().newest_first().skip(skip).take(limit).collect()
+        self.snapshot().by_id.values().rev().skip(skip).take(limit).cloned().collect()
     }
 
     pub fn count(&self) -> usize {
-        self.snapshot().len()
+        self.snapshot().by_id.len()
     }
 
     /// The rules of every service, those of the default one as given.
@@ -269,4 +301,9 @@ impl Registry {
     pub fn live_keys(&self) -> usize {
         self.snapshot().live_keys()
     }
+}
+
+fn titled(service: &Service, is_shared: bool) -> String {
+    let name = &service.settings.friendly_name;
+    if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::credential::LiveKey;
+use super::credential::{LiveKey, StoredKey};
 use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
-use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
+use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::shard::{Index, IndexFactory, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
@@ -93,13 +93,6 @@ impl Published {
         }
         self.current.store(Arc::new(next));
     }
-
-    /// Whether a credential differs from the published one at most in its last use, which that one takes over.
-    fn was_only_used(&self, after: Option<&Stored>) -> bool {
-        let Some(Credential::Key { key, hash, number }) = read(after) else { return false };
-        let used = LiveKey::new(key, hash, number);
-        self.current.load().keys.get(&used.key.sid).is_some_and(|present| present.merge_last_use(&used))
-    }
 }
 
 /// A record before and after a change.
@@ -120,9 +113,6 @@ struct Publisher {
 
 impl Index for Publisher {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        if self.kind == Credential::KIND && !self.anew && self.published.was_only_used(after) {
-            return;
-        }
         self.changes.push((before.cloned(), after.cloned()));
     }
 
@@ -145,9 +135,9 @@ pub(super) struct Snapshot {
     /// The services of config.json. Others of that origin are not served.
     configured: Arc<HashSet<String>>,
     /// Ids grow; therefore this is the order in which they were made.
-    by_id: BTreeMap<ServiceId, Arc<Service>>,
-    ids: HashMap<Sid, ServiceId>,
-    default: Arc<Service>,
+    pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
+    pub(super) ids: HashMap<Sid, ServiceId>,
+    pub(super) default: Arc<Service>,
     /// `None` before the first start of a server is complete.
     pub(super) root: Option<CredentialFingerprint>,
     pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
@@ -175,7 +165,7 @@ impl Snapshot {
 
     fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
         match before {
-            Some(Credential::Key { key, .. })
+            Some(Credential::Key(StoredKey { key, .. }))
                 if after.as_ref().and_then(Credential::key) != Some(key.sid) =>
             {
                 self.keys.remove(&key.sid);
@@ -187,12 +177,12 @@ impl Snapshot {
         match after {
             Some(Credential::Root(root)) => self.root = Some(root),
             Some(Credential::HadKey) => self.had_key = true,
-            Some(Credential::Key { key, hash, number }) => {
-                let live = LiveKey::new(key, hash, number);
-                if let Some(present) = self.keys.get(&live.key.sid) {
-                    live.merge_last_use(present);
+            Some(Credential::Key(stored)) => {
+                let live = LiveKey::new(stored);
+                if let Some(present) = self.keys.get(&live.stored.key.sid) {
+                    live.take_last_use_of(present);
                 }
-                self.keys.insert(live.key.sid, Arc::new(live));
+                self.keys.insert(live.stored.key.sid, Arc::new(live));
             }
             None => {}
         }
@@ -200,92 +190,20 @@ impl Snapshot {
 
     /// The key with this id, if it can be used.
     pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<LiveKey>> {
-        self.keys.get(sid).filter(|live| self.accepts(&live.key))
+        self.keys.get(sid).filter(|live| self.accepts(&live.stored.key))
     }
 
     pub(super) fn live_keys(&self) -> usize {
-        self.keys.values().filter(|live| self.accepts(&live.key)).count()
+        self.keys.values().filter(|live| self.accepts(&live.stored.key)).count()
     }
 
     /// Returns `true` if there is or was a key for the compatible routes and nothing else.
     pub(super) fn needs_key(&self) -> bool {
-        self.had_key || self.keys.values().any(|live| live.key.is_for_compatible_routes())
-    }
-
-    pub(super) fn by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
-        self.by_id.get(&id).cloned()
+        self.had_key || self.keys.values().any(|live| live.stored.key.is_for_compatible_routes())
     }
 
     /// Returns `true` if the key is neither revoked nor for a removed service.
     fn accepts(&self, key: &ApiKey) -> bool {
         key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
     }
-
-    pub(super) fn by_sid(&self, sid: &Sid) -> Option<Arc<Service>> {
-        self.ids.get(sid).and_then(|id| self.by_id(*id))
-    }
-
-    pub(super) fn default_service(&self) -> Arc<Service> {
-        Arc::clone(&self.default)
-    }
-
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = Arc<Service>> {
-        self.by_id.values().rev().cloned()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    pub(super) fn title(&self, service: &Service) -> String {
-        let name = &service.settings.friendly_name;
-        let is_another =
-            |other: &Arc<Service>| other.id != service.id && other.settings.friendly_name == *name;
-        titled(service, self.by_id.values().any(is_another))
-    }
-
-    /// [`title`](Self::title) of many services, in one pass over all.
-    pub(super) fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
-        let mut named = HashMap::<&str, usize>::new();
-        for service in self.by_id.values() {
-            *named.entry(&service.settings.friendly_name).or_default() += 1;
-        }
-        let is_shared = |service: &Service| named.get(&*service.settings.friendly_name) > Some(&1);
-        services.iter().map(|service| titled(service, is_shared(service))).collect()
-    }
-
-    /// The service by its id, its name in config.json, or `default`: names that no tenant can give a service of its own.
-    pub(super) fn find_exact(&self, text: &str) -> Option<Arc<Service>> {
-        let sid = Sid::parse(SidKind::Service, text);
-        let named = |found: &&Arc<Service>| match &found.origin {
-            Origin::Default if text == ServiceId::DEFAULT_NAME => true,
-            Origin::Config(name) if name == text => true,
-            _ => sid.is_some_and(|sid| found.sid == sid),
-        };
-        self.by_id.values().find(named).cloned()
-    }
-
-    /// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
-    pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
-        if let Some(service) = self.find_exact(text) {
-            return Ok(service);
-        }
-        let called = self.by_id.values().filter(|found| found.settings.friendly_name == text);
-        let called: Vec<_> = called.collect();
-        match &called[..] {
-            [service] => Ok(Arc::clone(service)),
-            [] => Err(format!(
-                "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
-            )),
-            several => {
-                let ids: Vec<_> = several.iter().map(|service| service.sid.to_string()).collect();
-                Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
-            }
-        }
-    }
-}
-
-fn titled(service: &Service, is_shared: bool) -> String {
-    let name = &service.settings.friendly_name;
-    if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
 }
