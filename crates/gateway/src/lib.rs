@@ -15,6 +15,7 @@
 
 mod client;
 #[cfg(any(test, feature = "double"))]
+#[path = "tests/double.rs"]
 pub mod double;
 mod egress;
 pub mod given;

@@ -106,12 +106,11 @@ impl<P: Provider> HttpProvider<P> {
         request: Request,
         classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
-        let pending = PendingAnswer { account: &self.account, is_answered: false };
         let outcome = match self.client.send(request).await {
             Ok(response) => classify(&response),
             Err(no_response) => Err(without_response(self.provider.name(), no_response)),
         };
-        pending.answered(outcome)
+        self.account.learn(outcome)
     }
 }
 
@@ -210,31 +209,8 @@ pub(super) fn request(
 /// only a ready server gets the send that can prove that the account works again.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// A request to the provider. Dropped without an answer, as by a time-out, it is a failure of another kind than a refusal
-/// of the account.
-struct PendingAnswer<'a> {
-    account: &'a AccountHealth,
-    is_answered: bool,
-}
-
-impl PendingAnswer<'_> {
-    fn answered<T>(mut self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
-        self.is_answered = true;
-        self.account.learn(outcome)
-    }
-}
-
-impl Drop for PendingAnswer<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.account.forget_refusal();
-        }
-    }
-}
-
 /// The last answer that says something about the account: after a refusal, sends of all numbers fail until an operator
-/// acts, and the first success proves that it works again. A later failure of the whole gateway of another kind replaces
-/// the refusal: the circuit breaker has its reason.
+/// acts, and the first success proves that it works again.
 struct AccountHealth {
     clock: Arc<dyn Clock>,
     refuses_account: fn(u32) -> bool,
@@ -248,20 +224,13 @@ impl AccountHealth {
 
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
         match &outcome {
-            Ok(_) => self.forget_refusal(),
+            Ok(_) if self.refusal.load().is_some() => self.refusal.store(None),
             Err(error) if self.is_refusal(error) => {
                 self.refusal.store(Some(Arc::new((self.clock.now(), error.to_string()))));
             }
-            Err(error) if error.whole_gateway => self.forget_refusal(),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         outcome
-    }
-
-    fn forget_refusal(&self) {
-        if self.refusal.load().is_some() {
-            self.refusal.store(None);
-        }
     }
 
     fn readiness(&self) -> Result<(), String> {

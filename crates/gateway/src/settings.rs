@@ -65,8 +65,10 @@ pub(super) fn base_url(gateway: GatewayName, setting: &str, text: &str) -> Resul
 }
 
 /// The address of a path below such a one; the path is given without a slash in front.
-pub(super) fn below(base: &Url, path: &str) -> Option<Url> {
-    Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).ok()
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
 }
 
 /// `base64(user:password)`.

@@ -23,9 +23,9 @@ use reqwest::{Method, Request};
 use secrecy::SecretString;
 use url::Url;
 
-use super::GatewaySettingsError;
 use super::provider::{get, request};
 use super::settings::{base_url, basic_auth, below};
+use super::{AccountPart, GatewaySettingsError};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
@@ -96,7 +96,6 @@ pub struct TwilioVerifySettings {
 }
 
 struct Account {
-    gateway: GatewayName,
     headers: HeaderMap,
     base: Url,
     sid: String,
@@ -111,36 +110,26 @@ impl Account {
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        Ok(Self { gateway, headers, base, sid: account_sid.clone() })
+        Ok(Self { headers, base, sid: account_sid.clone() })
     }
 
     /// The URL of something that belongs to the account, such as `Messages.json`.
-    fn resource(&self, name: &str) -> Result<Url, GatewaySettingsError> {
-        self.url(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
+    fn resource(&self, name: &str) -> Url {
+        below(&self.base, &format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
-    /// The URL of a path, which is given without a leading slash.
-    fn url(&self, path: &str) -> Result<Url, GatewaySettingsError> {
-        below(&self.base, path).ok_or_else(|| {
-            GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
-        })
-    }
-
-    /// `GET` of something that belongs to the account. `None` if the base URL takes no path, which was checked before.
-    fn get(&self, name: &str) -> Option<Request> {
-        self.resource(name).ok().map(|url| get(url, &self.headers))
-    }
-
-    /// The account itself.
-    fn itself(&self) -> Option<Request> {
-        self.url(&format!("2010-04-01/Accounts/{}.json", self.sid)).ok().map(|url| get(url, &self.headers))
+    /// The request for the account itself.
+    fn itself(&self) -> (AccountPart, Request) {
+        let url = below(&self.base, &format!("2010-04-01/Accounts/{}.json", self.sid));
+        (AccountPart::Credentials, get(url, &self.headers))
     }
 
     /// The phone number among those of the account. `None` for a short code or a name.
-    fn phone_number(&self, number: &str) -> Option<Request> {
-        let digits = number.strip_prefix('+')?;
-        let is_number = digits.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| self.get(&format!("IncomingPhoneNumbers.json?PhoneNumber=%2B{digits}")))?
+    fn phone_number(&self, number: &str) -> Option<(AccountPart, Request)> {
+        let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        let mut url = self.resource("IncomingPhoneNumbers.json");
+        url.set_query(Some(&format!("PhoneNumber=%2B{digits}")));
+        Some((AccountPart::Sender, get(url, &self.headers)))
     }
 
     fn post(&self, url: &Url, form: &mut Form) -> Request {

@@ -26,8 +26,6 @@ use crate::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 /// nor a value of a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-type Fields = Vec<(String, String)>;
-
 /// Headers that the HTTP library writes itself.
 const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
@@ -47,14 +45,6 @@ enum BodyTemplate {
     Json(JsonTemplate),
     Form(Vec<(String, Template)>),
     Xml(Template),
-}
-
-/// A body as the description has it.
-#[derive(Clone, Copy)]
-enum Body<'a> {
-    Json(&'a Value),
-    Form(&'a Fields),
-    Xml(&'a str),
 }
 
 /// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped when the whole is
@@ -281,7 +271,8 @@ impl<'a> TemplateReader<'a> {
                 return self.wrong("check.json", words);
             };
             self.used.clone_from(&of_headers);
-            let request = self.request("check.", ("PUT", &check.url), Some(Body::Json(json)), &headers)?;
+            let body = BodyTemplate::Json(self.json(json)?);
+            let request = self.request("check.", ("PUT", &check.url), body, &headers)?;
             checks.push((channel, request));
         }
         let account = settings.account.as_ref();
@@ -314,15 +305,15 @@ impl<'a> TemplateReader<'a> {
     }
 
     /// The body of messages.
-    fn body(&self) -> Read<Option<Body<'a>>> {
+    fn body(&mut self) -> Read<BodyTemplate> {
         let HttpGatewaySettings { json, form, xml, .. } = self.settings;
         let first = if json.is_some() { "json" } else { "form" };
         let words = || format!("is given beside {first}, and a message has one body: remove one of them");
         Ok(match (json, form, xml) {
-            (None, None, None) => None,
-            (Some(json), None, None) => Some(Body::Json(json)),
-            (None, Some(form), None) => Some(Body::Form(form)),
-            (None, None, Some(xml)) => Some(Body::Xml(xml)),
+            (None, None, None) => BodyTemplate::Empty,
+            (Some(json), None, None) => BodyTemplate::Json(self.json(json)?),
+            (None, Some(form), None) => BodyTemplate::Form(self.form(form)?),
+            (None, None, Some(xml)) => BodyTemplate::Xml(self.template(xml, "xml")?),
             (Some(_), Some(_), _) => return self.wrong("form", words()),
             (_, _, Some(_)) => return self.wrong("xml", words()),
         })
@@ -333,11 +324,11 @@ impl<'a> TemplateReader<'a> {
         &mut self,
         of: &str,
         (method, url): (&str, &str),
-        body: Option<Body<'_>>,
+        body: BodyTemplate,
         headers: &[(HeaderName, Template)],
     ) -> Read<RequestTemplate> {
         let method = match method.to_ascii_uppercase().as_str() {
-            "GET" if body.is_some() => {
+            "GET" if !matches!(body, BodyTemplate::Empty) => {
                 let words = "is GET, which has no body: use POST or PUT, or leave json, form and xml out";
                 return self.wrong("method", words);
             }
@@ -347,12 +338,6 @@ impl<'a> TemplateReader<'a> {
             _ => return self.wrong("method", "must be GET, POST or PUT"),
         };
         let (url, address) = self.url(url, &format!("{of}url"))?;
-        let body = match body {
-            None => BodyTemplate::Empty,
-            Some(Body::Json(value)) => BodyTemplate::Json(self.json(value)?),
-            Some(Body::Form(fields)) => BodyTemplate::Form(self.form(fields)?),
-            Some(Body::Xml(text)) => BodyTemplate::Xml(self.template(text, "xml")?),
-        };
         let signer = self.settings.sign.as_ref().map(|sign| Signer::new(sign, &url, self)).transpose()?;
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
         let has = |wanted: [&str; 2]| wanted.iter().any(|wanted| self.used.contains(wanted));

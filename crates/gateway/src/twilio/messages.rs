@@ -37,7 +37,7 @@ pub struct MessagesApi {
 impl TwilioMessages {
     pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(NAME, &settings.account)?;
-        let url = account.resource("Messages.json")?;
+        let url = account.resource("Messages.json");
         let base = account.base.clone();
         Self::of(MessagesApi { account, url, settings: settings.clone() }, &base, clock)
     }
@@ -92,12 +92,11 @@ impl Provider for MessagesApi {
 
     /// The account, and the sender unless it is a short code or a name.
     fn account_requests(&self) -> Vec<(AccountPart, Request)> {
-        let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
         let sender = match &self.settings.sender {
             TwilioSender::Number(number) => self.account.phone_number(number),
-            TwilioSender::MessagingService(sid) => self.messaging_service(sid),
+            TwilioSender::MessagingService(sid) => Some((AccountPart::Sender, self.messaging_service(sid))),
         };
-        credentials.into_iter().chain(sender.map(|request| (AccountPart::Sender, request))).collect()
+        [self.account.itself()].into_iter().chain(sender).collect()
     }
 
     fn classify_account(
@@ -115,13 +114,12 @@ impl Provider for MessagesApi {
 
 impl MessagesApi {
     /// Twilio has messaging services on a host of their own.
-    fn messaging_service(&self, sid: &str) -> Option<Request> {
-        let base = &self.account.base;
-        let base = if base.host_str() == Some("api.twilio.com") {
-            Url::parse("https://messaging.twilio.com").ok()?
-        } else {
-            base.clone()
-        };
-        Some(get(below(&base, &format!("v1/Services/{sid}"))?, &self.account.headers))
+    fn messaging_service(&self, sid: &str) -> Request {
+        let mut url = below(&self.account.base, &format!("v1/Services/{sid}"));
+        if url.host_str() == Some("api.twilio.com") {
+            // Every `https` URL takes another host.
+            let _ = url.set_host(Some("messaging.twilio.com"));
+        }
+        get(url, &self.account.headers)
     }
 }

@@ -19,6 +19,7 @@ use crate::client::GatewayResponse;
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::provider::{HttpProvider, Provider, get};
+use crate::settings::below;
 use crate::{
     Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
 };
@@ -41,9 +42,9 @@ impl TwilioVerify {
     pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVerifySettings { account, service_sid } = settings;
         let account = Account::new(NAME, account)?;
-        let service = account.url(&format!("v2/Services/{service_sid}"))?;
-        let verifications = account.url(&format!("v2/Services/{service_sid}/Verifications"))?;
-        let checks = account.url(&format!("v2/Services/{service_sid}/VerificationCheck"))?;
+        let service = below(&account.base, &format!("v2/Services/{service_sid}"));
+        let (verifications, checks) =
+            (below(&service, "Verifications"), below(&service, "VerificationCheck"));
         let base = account.base.clone();
         Self::of(VerifyApi { account, service, verifications, checks }, &base, clock)
     }

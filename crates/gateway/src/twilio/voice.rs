@@ -39,7 +39,7 @@ pub struct VoiceApi {
 impl TwilioVoice {
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(NAME, &settings.account)?;
-        let url = account.resource("Calls.json")?;
+        let url = account.resource("Calls.json");
         let base = account.base.clone();
         Self::of(VoiceApi { account, url, settings: settings.clone() }, &base, clock)
     }
@@ -89,10 +89,8 @@ impl Provider for VoiceApi {
     }
 
     fn account_requests(&self) -> Vec<(AccountPart, Request)> {
-        let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
-        let caller =
-            self.account.phone_number(&self.settings.from).map(|request| (AccountPart::Sender, request));
-        credentials.into_iter().chain(caller).collect()
+        let caller = self.account.phone_number(&self.settings.from);
+        [self.account.itself()].into_iter().chain(caller).collect()
     }
 
     fn classify_account(

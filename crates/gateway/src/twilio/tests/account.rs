@@ -113,23 +113,6 @@ async fn readiness_fails_from_a_refused_account_until_a_send_succeeds() {
 }
 
 #[tokio::test]
-async fn a_later_failure_of_another_kind_replaces_a_refused_account() {
-    let refused = || Reply::json(401, &twilio_error(CREDENTIALS));
-    let double =
-        Double::playing([refused(), Reply::json(500, "{}"), refused(), Reply::Silence(String::new())]).await;
-    let gateway = twilio(&double.base_url());
-    let _ = gateway.send(&message("012345")).await;
-    assert!(gateway.readiness().is_err());
-    let _ = gateway.send(&message("012345")).await;
-    assert_eq!(gateway.readiness(), Ok(()), "an answer");
-    let _ = gateway.send(&message("012345")).await;
-    assert!(gateway.readiness().is_err());
-    let silent = tokio::time::timeout(Duration::from_millis(100), gateway.send(&message("012345"))).await;
-    assert!(silent.is_err());
-    assert_eq!(gateway.readiness(), Ok(()), "no answer");
-}
-
-#[tokio::test]
 async fn a_missing_sender_fails_the_whole_gateway_but_leaves_it_ready() {
     let double = Double::playing([Reply::json(400, &twilio_error(21_603))]).await;
     let gateway = twilio(&double.base_url());
