@@ -57,14 +57,13 @@ impl Inner {
     async fn attempt(self: Arc<Self>, attempt: Attempt) {
         let Attempt { endpoint, verification, seq } = attempt;
         let at = self.clock().now();
-        let delivery = match self.shards.router().get(seq.key(endpoint.service)).await {
-            Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
-            found => {
-                let again = found.is_err().then(|| at.plus(RETRY));
-                self.queues.set(endpoint, verification, seq, again);
-                self.queues.finish(attempt, WebhookHealth::NotAsked, at);
-                return;
-            }
+        let found = self.shards.router().get::<EventRecord>(seq.key(endpoint.service)).await;
+        let again = found.is_err().then(|| at.plus(RETRY));
+        let delivery = found.ok().flatten().and_then(EventRecord::into_delivery);
+        let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Pending) else {
+            self.queues.set(endpoint, verification, seq, again);
+            self.queues.finish(attempt, WebhookHealth::NotAsked, at);
+            return;
         };
         let posted = match self.request(&delivery, at) {
             Ok(post) => {
@@ -73,20 +72,21 @@ impl Inner {
                 end_span(span, &delivery, &posted);
                 posted
             }
-            Err(error) => Posted::NotAnswered(error, not_asked(error).to_owned()),
+            Err((error, words)) => Posted::NotAnswered(error, words.to_owned()),
         };
         self.conclude(attempt, at, posted).await;
     }
 
-    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
-        let service = self.registry.service_by_id(delivery.event.service).ok_or(AttemptError::Removed)?;
-        let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
-        let webhook = webhook.ok_or(AttemptError::Removed)?;
+    /// The request, or why the receiver is not asked.
+    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, (AttemptError, &'static str)> {
+        let removed = (AttemptError::Removed, "the webhook was removed");
+        let service = self.registry.service_by_id(delivery.event.service).ok_or(removed)?;
+        let webhook = service.webhook(&delivery.webhook).map_err(|_| removed)?;
         if webhook.status != WebhookStatus::Enabled {
-            return Err(AttemptError::Disabled);
+            return Err((AttemptError::Disabled, "the webhook is disabled"));
         }
         if super::backoff::is_too_old(now, delivery.since) {
-            return Err(AttemptError::TooOld);
+            return Err((AttemptError::TooOld, "its turn did not come in time"));
         }
         let body = request::body(self.registry.account_sid(), service.sid, &delivery.event);
         let headers = request::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
@@ -198,10 +198,9 @@ impl EventRecorder {
 
     /// An expected end may be due.
     pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
-        let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id) else { return };
-        if view.now() < end.due() {
-            return;
-        }
+        let record = view.get::<EventRecord>(id);
+        let end = record.as_ref().and_then(EventRecord::expected);
+        let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
         if end.is_announced {
             self.announce(&end.event(EventType::Expired, "expired", end.expires), view);
         }
@@ -216,7 +215,8 @@ pub(super) fn conclude(
     posted: Posted,
     view: &mut Transaction<'_>,
 ) -> Option<(EventId, DeliveryState, WebhookHealth)> {
-    let mut delivery = pending_or_ended(id, view).filter(|d| d.state == DeliveryState::Pending)?;
+    let delivery = view.get::<EventRecord>(id).and_then(EventRecord::into_delivery);
+    let mut delivery = delivery.filter(|delivery| delivery.state == DeliveryState::Pending)?;
     let random = view.rng().next_u32();
     let health = delivery.conclude(at, view.now(), posted, random);
     let (event, state) = (delivery.id, delivery.state);
@@ -229,17 +229,11 @@ pub(super) fn conclude(
 
 /// Makes a delivery due again. `false` without it.
 pub(super) fn replay(id: Id, view: &mut Transaction<'_>) -> bool {
-    let Some(mut delivery) = pending_or_ended(id, view) else { return false };
+    let delivery = view.get::<EventRecord>(id).and_then(EventRecord::into_delivery);
+    let Some(mut delivery) = delivery else { return false };
     delivery.restart(view.now());
     view.put(id, Some(&EventRecord::Delivery(delivery)), Durability::Durable);
     true
-}
-
-fn pending_or_ended(id: Id, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
-    match view.get::<EventRecord>(id)? {
-        EventRecord::Delivery(delivery) => Some(delivery),
-        EventRecord::Expected(_) => None,
-    }
 }
 
 fn end_span(span: Option<Span>, delivery: &Delivery, posted: &Posted) {
@@ -261,13 +255,5 @@ fn said(posted: &Posted) -> String {
     match posted {
         Posted::Answered { status, .. } => format!("status {status}"),
         Posted::NotAnswered(_, words) => words.clone(),
-    }
-}
-
-const fn not_asked(error: AttemptError) -> &'static str {
-    match error {
-        AttemptError::Disabled => "the webhook is disabled",
-        AttemptError::TooOld => "its turn did not come in time",
-        _ => "the webhook was removed",
     }
 }

@@ -53,29 +53,18 @@ impl Outbox {
         service: ServiceId,
         webhook: Sid,
         query: &DeliveryQuery,
-    ) -> Result<Vec<Delivery>, Refusal> {
-        Ok(self.deliveries_read(service, webhook, query).await?.records)
-    }
-
-    /// The same, with what follows.
-    pub async fn deliveries_read(
-        &self,
-        service: ServiceId,
-        webhook: Sid,
-        query: &DeliveryQuery,
     ) -> Result<LogPart<Delivery>, Refusal> {
         let DeliveryQuery { state, kind, after, before, skip, limit, read } = *query;
-        let fits = |record: &EventRecord| match record {
-            EventRecord::Delivery(delivery) => {
-                delivery.webhook == webhook
-                    && state.is_none_or(|state| state == delivery.state)
-                    && kind.is_none_or(|kind| kind == delivery.event.kind)
-            }
-            EventRecord::Expected(_) => false,
+        let is_wanted = |delivery: &Delivery| {
+            delivery.webhook == webhook
+                && state.is_none_or(|state| state == delivery.state)
+                && kind.is_none_or(|kind| kind == delivery.event.kind)
         };
+        let fits = |record: &EventRecord| record.delivery().is_some_and(is_wanted);
         let (since, read) = (after.unwrap_or(Timestamp::EPOCH), read.unwrap_or(usize::MAX));
         let range = LogRange { since, until: before, fits, skip, limit, read };
-        Ok(self.inner.log.list_of(Some(&[service]), range).await?.filter_map(delivery))
+        let found = self.inner.log.list_of(Some(&[service]), range).await?;
+        Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)))
     }
 
     /// Deliveries of events about a number, the newest event first.
@@ -84,10 +73,11 @@ impl Outbox {
         number: PhoneNumber,
         limit: usize,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let fits = |record: &EventRecord| matches!(record, EventRecord::Delivery(delivery) if delivery.event.about.to == number);
+        let fits = |record: &EventRecord| record.delivery().is_some_and(|of| of.event.about.to == number);
         let (since, read) = (Timestamp::EPOCH, usize::MAX);
         let range = LogRange { since, until: None, fits, skip: 0, limit, read };
-        Ok(self.inner.log.list(range).await?.filter_map(delivery).records)
+        let found = self.inner.log.list(range).await?;
+        Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)).records)
     }
 
     /// The number of webhooks that fail.
@@ -100,23 +90,15 @@ impl Outbox {
         self.inner.queues.load(Endpoint { service, webhook })
     }
 
-    /// The number of events that a webhook did not get since the start, and when the last one was dropped.
-    pub fn dropped(&self, service: ServiceId, webhook: Sid) -> (u64, Option<Timestamp>) {
-        self.inner.queues.dropped(Endpoint { service, webhook })
-    }
-
     /// Makes deliveries due again, with the same ids, from the first attempt on. Returns how many; they are durable. Those
     /// of one verification go in the order of its events.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
         let inner = &self.inner;
         let mut wanted: Vec<Seq> = Vec::new();
         let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
-            wanted.extend(records.iter().filter_map(|(key, record)| match record {
-                EventRecord::Delivery(delivery) if delivery.webhook == webhook && what.wants(delivery) => {
-                    Seq::of(&key.id)
-                }
-                EventRecord::Delivery(_) | EventRecord::Expected(_) => None,
-            }));
+            let is_wanted = |delivery: &Delivery| delivery.webhook == webhook && what.wants(delivery);
+            let found = records.iter().filter(|(_, record)| record.delivery().is_some_and(is_wanted));
+            wanted.extend(found.filter_map(|(key, _)| Seq::of(&key.id)));
             match what {
                 Replay::Event(_) if !wanted.is_empty() => Break(()),
                 Replay::FailedSince(since) | Replay::AllSince(since) if latest_to_come < since => Break(()),
@@ -146,13 +128,6 @@ impl Outbox {
             }
         }
         Ok(count)
-    }
-}
-
-fn delivery(record: EventRecord) -> Option<Delivery> {
-    match record {
-        EventRecord::Delivery(delivery) => Some(*delivery),
-        EventRecord::Expected(_) => None,
     }
 }
 

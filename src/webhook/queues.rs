@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -20,9 +19,6 @@ use crate::shard::{Id, RecordKey, Shares, service_of};
 
 /// Requests that a webhook has in flight at once.
 const AT_ONCE: usize = 8;
-
-/// A webhook that drops events is logged once in this time.
-const LOG_DROPS_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Endpoint {
@@ -64,7 +60,6 @@ struct Webhook {
     /// Its entry in [`State::ready`].
     ready: Option<Timestamp>,
     load: WebhookLoad,
-    dropped: Dropped,
 }
 
 /// What is under way to a webhook, and how it answers.
@@ -77,14 +72,9 @@ pub struct WebhookLoad {
     pub not_before: Timestamp,
     /// The last error since the start.
     pub last_error: Option<(Timestamp, String)>,
-}
-
-/// The events that a webhook did not get since the start.
-#[derive(Debug, Clone, Copy, Default)]
-struct Dropped {
-    count: u64,
-    last: Timestamp,
-    logged: Option<Timestamp>,
+    /// Events that it did not get since the start, because there was no room.
+    pub dropped: u64,
+    pub last_dropped: Option<Timestamp>,
 }
 
 /// A delivery that is under way until [`Queues::finish`].
@@ -127,26 +117,19 @@ impl Queues {
         self.state().held.room(service, self.bounds.pending) > 0
     }
 
-    /// Counts an event that a webhook does not get, and logs it from time to time.
+    /// Counts an event that a webhook does not get. The log has the first one, and after it each doubling.
     pub(super) fn count_drop(&self, service: &Service, webhook: Sid, now: Timestamp) {
         let state = &mut *self.state();
-        let dropped = &mut state.webhook(Endpoint { service: service.id, webhook }).dropped;
-        (dropped.count, dropped.last) = (dropped.count + 1, now);
-        if dropped.logged.is_none_or(|logged| now.since(logged) >= LOG_DROPS_EVERY) {
-            dropped.logged = Some(now);
-            let (service, dropped) = (service.name(), dropped.count);
-            let (pending, expected) = (state.pending(), state.ends.len());
+        let load = &mut state.webhook(Endpoint { service: service.id, webhook }).load;
+        (load.dropped, load.last_dropped) = (load.dropped + 1, Some(now));
+        let dropped = load.dropped;
+        if dropped.is_power_of_two() {
+            let (service, pending, expected) = (service.name(), state.pending(), state.ends.len());
             tracing::warn!(
                 service, %webhook, dropped, pending, expected,
                 "webhook events dropped; too many deliveries are pending"
             );
         }
-    }
-
-    /// The number of events that a webhook did not get since the start, and when the last one was dropped.
-    pub(super) fn dropped(&self, endpoint: Endpoint) -> (u64, Option<Timestamp>) {
-        let dropped = self.state().webhooks.get(&endpoint).map(|webhook| webhook.dropped).unwrap_or_default();
-        (dropped.count, (dropped.count > 0).then_some(dropped.last))
     }
 
     pub(super) fn load(&self, endpoint: Endpoint) -> WebhookLoad {
@@ -166,8 +149,8 @@ impl Queues {
     /// The webhook was removed.
     pub(super) fn forget(&self, endpoint: Endpoint) {
         let state = &mut *self.state();
-        let webhook = state.webhook(endpoint);
-        (webhook.dropped, webhook.load.last_error) = (Dropped::default(), None);
+        let load = &mut state.webhook(endpoint).load;
+        (load.dropped, load.last_dropped, load.last_error) = (0, None, None);
         state.remove_idle(endpoint);
     }
 
@@ -191,7 +174,7 @@ impl Queues {
             pending: state.pending(),
             under_way: state.under_way,
             expected: state.ends.len(),
-            dropped: state.webhooks.values().map(|webhook| webhook.dropped.count).sum(),
+            dropped: state.webhooks.values().map(|webhook| webhook.load.dropped).sum(),
         }
     }
 
@@ -318,14 +301,14 @@ impl State {
     }
 
     fn remove_idle(&mut self, endpoint: Endpoint) {
-        let Some(Webhook { pending, load, under_way, dropped, .. }) = self.webhooks.get_mut(&endpoint) else {
+        let Some(Webhook { pending, load, under_way, .. }) = self.webhooks.get_mut(&endpoint) else {
             return;
         };
         if !pending.is_empty() || !under_way.is_empty() {
             return;
         }
-        *load = WebhookLoad { last_error: load.last_error.take(), ..WebhookLoad::default() };
-        if load.last_error.is_none() && dropped.count == 0 {
+        (load.failures, load.not_before) = (0, Timestamp::EPOCH);
+        if load.last_error.is_none() && load.dropped == 0 {
             self.webhooks.remove(&endpoint);
         }
     }
@@ -383,27 +366,15 @@ pub(super) struct Follower {
 
 impl Follower {
     pub fn changed(&self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
-        let end = |record: Option<&EventRecord>| match record {
-            Some(EventRecord::Expected(end)) => Some(end.due()),
-            Some(EventRecord::Delivery(_)) | None => None,
-        };
+        let end = |record: Option<&EventRecord>| Some(record?.expected()?.due());
         let Some(seq) = Seq::of(&key.id) else {
             self.queues.state().set_end(key.id, end(before), end(after));
             return self.queues.wake.notify_one();
         };
         self.sequences.raise(key.slot, seq);
-        let delivery = |record: Option<&EventRecord>| match record {
-            Some(EventRecord::Delivery(delivery)) => {
-                let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
-                let due = (delivery.state == DeliveryState::Pending).then_some(delivery.due);
-                Some((endpoint, delivery.event.verification, due))
-            }
-            Some(EventRecord::Expected(_)) | None => None,
-        };
-        let (before, after) = (delivery(before), delivery(after));
-        if let Some((endpoint, verification, _)) = after.or(before) {
-            let due = after.and_then(|(_, _, due)| due);
-            self.queues.set(endpoint, verification, seq, due);
-        }
+        let Some(delivery) = after.or(before).and_then(EventRecord::delivery) else { return };
+        let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
+        let is_pending = after.is_some() && delivery.state == DeliveryState::Pending;
+        self.queues.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }
 }

@@ -31,6 +31,18 @@ pub enum EventRecord {
 }
 
 impl EventRecord {
+    pub(super) fn delivery(&self) -> Option<&Delivery> {
+        if let Self::Delivery(delivery) = self { Some(delivery) } else { None }
+    }
+
+    pub(super) fn into_delivery(self) -> Option<Box<Delivery>> {
+        if let Self::Delivery(delivery) = self { Some(delivery) } else { None }
+    }
+
+    pub(super) fn expected(&self) -> Option<&ExpectedEnd> {
+        if let Self::Expected(end) = self { Some(end) } else { None }
+    }
+
     /// Its service, if it is about this number.
     pub fn service_about(&self, number: PhoneNumber) -> Option<ServiceId> {
         let (service, to) = match self {
@@ -81,11 +93,11 @@ impl LogRecord for EventRecord {
     }
 
     fn is_listed(&self) -> bool {
-        matches!(self, Self::Delivery(_))
+        self.delivery().is_some()
     }
 
     fn may_forget(&self) -> bool {
-        matches!(self, Self::Delivery(delivery) if delivery.state != DeliveryState::Pending)
+        self.delivery().is_some_and(|delivery| delivery.state != DeliveryState::Pending)
     }
 }
 

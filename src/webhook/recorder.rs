@@ -298,10 +298,7 @@ impl EventRecorder {
 
 impl EventContext<'_, '_> {
     fn expected(&mut self) -> Option<ExpectedEnd> {
-        match self.view.get::<EventRecord>(self.id)? {
-            EventRecord::Expected(end) => Some(*end),
-            EventRecord::Delivery(_) => None,
-        }
+        self.view.get::<EventRecord>(self.id)?.expected().cloned()
     }
 
     fn end(&self, channel: Channel) -> ExpectedEnd {

@@ -72,7 +72,6 @@ struct Row {
     service: String,
     webhook: Webhook,
     load: WebhookLoad,
-    dropped: u64,
     /// The time until the next attempt of one that fails.
     next: String,
 }
@@ -82,7 +81,6 @@ impl Row {
         Self {
             service: request.v2.registry.title(service),
             webhook: webhook.clone(),
-            dropped: request.v2.outbox.dropped(service.id, webhook.sid).0,
             next: time_left(load.not_before.since(request.now())),
             load,
         }
@@ -200,7 +198,7 @@ async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
         let (before, read) = (Some(list.until(until)), Some(list::READ));
         let query =
             DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
-        deliveries = list.take(outbox.deliveries_read(service.id, webhook.sid, &query).await?);
+        deliveries = list.take(outbox.deliveries(service.id, webhook.sid, &query).await?);
     }
     let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));
     Ok(request.render_list(PATH, list, |frame, header, list| WebhookPage {

@@ -205,10 +205,10 @@ pub async fn deliveries(Given(request, filters): Given<DeliveryFilters>) -> Resu
     let found = request.v2.outbox.deliveries(service.id, webhook.sid, &wanted).await;
     let found = found.map_err(|refusal| unavailable(&request, refusal))?;
     let frame = request.frame();
-    let (dropped, last) = request.v2.outbox.dropped(service.id, webhook.sid);
+    let load = request.v2.outbox.load(service.id, webhook.sid);
     Ok(Json(Deliveries {
-        page: page.of("deliveries", &found, |one| DeliveryView::of(one, frame.account, service.sid)),
-        dropped_events: DroppedView::new(&frame, dropped, last),
+        page: page.of("deliveries", &found.records, |one| DeliveryView::of(one, frame.account, service.sid)),
+        dropped_events: DroppedView::new(&frame, load.dropped, load.last_dropped),
     })
     .into_response())
 }

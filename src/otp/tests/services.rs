@@ -25,7 +25,7 @@ async fn a_webhook_of_the_default_service_gets_the_events_of_the_handle() {
     otp.send_sms(ANNA).await.expect("sent");
     assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
-    let found = running.outbox.deliveries(default.id, webhook.sid, &query).await.expect("deliveries");
+    let found = running.outbox.deliveries(default.id, webhook.sid, &query).await.expect("deliveries").records;
     let kinds: Vec<_> = found.iter().rev().map(|delivery| delivery.event.kind.as_str()).collect();
     assert_eq!(kinds, ["verification.created", "verification.sent", "verification.approved"]);
 }

@@ -16,7 +16,7 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     world.emit(3, EventType::Approved);
     world.settle().await;
     let list = async |query: DeliveryQuery| {
-        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list");
+        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
         page.iter().map(|d| (d.event.verification, d.event.kind)).collect::<Vec<_>>()
     };
     let of = |verification, kind| (ve(verification), kind);
@@ -33,7 +33,8 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     let second = START.plus(SECOND);
     assert_eq!(list(DeliveryQuery { after: Some(second), ..everything }).await, all[..3]);
     assert_eq!(list(DeliveryQuery { before: Some(second), ..everything }).await, all[3..]);
-    let elsewhere = world.outbox.deliveries(ServiceId::DEFAULT, yw(1), &everything).await.expect("a list");
+    let elsewhere =
+        world.outbox.deliveries(ServiceId::DEFAULT, yw(1), &everything).await.expect("a list").records;
     assert_eq!(elsewhere, []);
 }
 
@@ -162,6 +163,6 @@ async fn a_list_reaches_beyond_the_longest_page() {
     }
     world.settle().await;
     let query = DeliveryQuery { limit: 1_001, ..DeliveryQuery::default() };
-    let found = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list");
+    let found = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
     assert_eq!(found.len(), 1_001);
 }

@@ -112,7 +112,7 @@ impl World {
 
     async fn listed(&self, webhook: u8) -> Vec<Delivery> {
         let query = DeliveryQuery { limit: 1_000, ..DeliveryQuery::default() };
-        self.outbox.deliveries(SERVICE, yw(webhook), &query).await.expect("a list")
+        self.outbox.deliveries(SERVICE, yw(webhook), &query).await.expect("a list").records
     }
 
     async fn states(&self, webhook: u8) -> Vec<DeliveryState> {

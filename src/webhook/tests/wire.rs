@@ -31,7 +31,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     assert_eq!(header("webhook-timestamp"), "1700000000");
     outbox.close().await;
     let query = DeliveryQuery { limit: 1, ..DeliveryQuery::default() };
-    let listed = outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list");
+    let listed = outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
     assert_eq!(listed[0].state, DeliveryState::Delivered);
 }
 
