@@ -71,6 +71,7 @@ impl GuardSettings {
             number_types: self.number_types.unwrap_or(base.number_types),
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
+            max_price: base.max_price,
             blocked_countries: self
                 .blocked_countries
                 .clone()

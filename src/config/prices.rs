@@ -70,8 +70,13 @@ impl Prices {
     /// The price of a message. Without a price for the channel it is the highest of the table: a budget must bound
     /// messages to countries that the operator did not think of.
     pub fn of(&self, country: Option<Region>, channel: Channel) -> u64 {
-        let price = self.0.get(&(country, channel)).or_else(|| self.0.get(&(None, channel)));
-        price.or_else(|| self.0.values().max()).copied().unwrap_or(0)
+        let price = self.known(country, channel);
+        price.or_else(|| self.0.values().max().copied()).unwrap_or(0)
+    }
+
+    /// The price of a message, if the table has one for its country or for all others.
+    pub fn known(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
+        self.0.get(&(country, channel)).or_else(|| self.0.get(&(None, channel))).copied()
     }
 }
 

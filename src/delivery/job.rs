@@ -40,7 +40,7 @@ pub struct Outgoing {
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
-    /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
+    /// What the guard has taken for it.
     pub allowance: TakenAllowance,
     /// The code is another system's: nothing is planned, and the caller repeats what failed.
     pub carried: Option<Carried>,
@@ -276,14 +276,25 @@ pub enum TakenAllowance {
     /// One message, and one may have left. The next step takes its own.
     #[serde(rename = "Spent")]
     Final,
+    /// That of the number, for an exempt request, and no message may have left. Its further steps take nothing.
+    OfExempt(Ticket),
 }
 
 impl TakenAllowance {
     /// What the guard gets back if no message leaves any more.
     pub const fn refundable(&self) -> Option<Ticket> {
         match self {
-            Self::Refundable(ticket) => Some(*ticket),
+            Self::Refundable(ticket) | Self::OfExempt(ticket) => Some(*ticket),
             Self::Exempt | Self::Final => None,
+        }
+    }
+
+    /// A message may have left: nothing is given back for it.
+    #[must_use]
+    pub const fn used(self) -> Self {
+        match self {
+            Self::Refundable(_) | Self::Final => Self::Final,
+            Self::OfExempt(_) | Self::Exempt => Self::Exempt,
         }
     }
 }

@@ -501,9 +501,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// A message may have left: the guard gets nothing back for it.
     fn may_have_left(&mut self) {
-        if let TakenAllowance::Refundable(_) = self.allowance {
-            self.allowance = TakenAllowance::Final;
-        }
+        self.allowance = self.allowance.used();
     }
 
     fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {

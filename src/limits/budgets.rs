@@ -197,6 +197,11 @@ impl Budgets {
         }
     }
 
+    /// The price of a message, if the operator has given one for its country.
+    pub fn price(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
+        self.pricing.prices.as_ref()?.known(country, channel)
+    }
+
     fn usage(&self, account: &Account) -> BudgetView {
         let Account { service, key, budget: Budget { limit, period }, .. } = *account;
         let (now, memory) = (self.clock.now(), account.lock());

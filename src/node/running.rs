@@ -123,6 +123,9 @@ impl Running {
         };
         let names = Some(registry.clone());
         let guard = PumpingGuard::start(&shards, &server_key, known_numbers, names, guard).await?;
+        let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
+        let taken = |service, number, ticket| guard.take_again(service, number, &ticket);
+        attempts.taken_since(guard.unwritten_since(), taken).await?;
         let history = History::start(&shards, &server_key, settings.history);
         let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
@@ -143,7 +146,7 @@ impl Running {
             shards: shards.clone(),
             capacity,
             keys: Arc::clone(keys.capacity()),
-            attempts: Attempts::new(&shards, &server_key, settings.attempt_log),
+            attempts,
             delivery: Arc::clone(&delivery),
             policies: registry.policies(policy),
             server_key,

@@ -59,8 +59,9 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         self.view.put(self.key.id(), Some(log), durability);
     }
 
-    /// Reserves numbers for the attempts of a permitted send, and returns the first.
-    pub fn permit(&mut self, number: PhoneNumber) -> u8 {
+    /// Reserves numbers for the attempts of a permitted send, and returns the first. Notes what the guard has taken for it, so
+    /// that it is durable before the message leaves.
+    pub fn permit(&mut self, number: PhoneNumber, taken: Option<Ticket>) -> u8 {
         let now = self.view.now();
         let Some(mut log) = self.log().or_else(|| {
             (self.settings.keep_at_most > 0).then(|| AttemptLog::new(number, now, self.settings))
@@ -68,6 +69,9 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
             return 0;
         };
         let first = log.reserve();
+        if let Some(ticket) = taken.filter(|ticket| !ticket.is_empty()) {
+            log.take(ticket);
+        }
         self.put(&log, false);
         first
     }

@@ -9,7 +9,8 @@ use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChan
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::{Id, LogRecord, Record};
+use crate::limits::guard::Ticket;
+use crate::shard::{Id, LogRecord, OlderLayout, Record};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -27,6 +28,9 @@ const NUMBERS_PER_SEND: u8 = {
     assert!(rest[0] == 0);
     least
 };
+
+/// The guard's own records are that old at most.
+const TAKEN_FOR: Duration = Duration::from_secs(60);
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);
@@ -50,6 +54,30 @@ pub struct AttemptLog {
     pub rows: Vec<Attempt>,
     /// The planned message.
     pub plan: Option<Box<PlannedSend>>,
+    /// What the guard took for messages that were permitted in the last minute: after a crash it takes that again, unless
+    /// its own records contain it.
+    pub taken: Vec<Ticket>,
+}
+
+/// The first layout of [`AttemptLog`].
+#[derive(Deserialize)]
+struct FirstAttemptLog {
+    number: PhoneNumber,
+    created: Timestamp,
+    keep_until: Timestamp,
+    verify: VerifyStatus,
+    verify_at: Timestamp,
+    next_attempt: u8,
+    rows: Vec<Attempt>,
+    plan: Option<Box<PlannedSend>>,
+}
+
+impl From<FirstAttemptLog> for AttemptLog {
+    fn from(first: FirstAttemptLog) -> Self {
+        let FirstAttemptLog { number, created, keep_until, verify, verify_at, next_attempt, rows, plan } =
+            first;
+        Self { number, created, keep_until, verify, verify_at, next_attempt, rows, plan, taken: Vec::new() }
+    }
 }
 
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
@@ -98,6 +126,7 @@ pub enum ReceiptOutcome {
 impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstAttemptLog>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         AttemptLogKey::from_id(*id).slot()
@@ -131,7 +160,7 @@ impl Record for AttemptLog {
 
 impl LogRecord for AttemptLog {
     fn at(&self) -> Timestamp {
-        self.last_attempt_at()
+        self.taken.iter().map(Ticket::at).fold(self.last_attempt_at(), Timestamp::max)
     }
 
     fn may_forget(&self) -> bool {
@@ -151,12 +180,19 @@ impl AttemptLog {
             next_attempt: 0,
             rows: Vec::new(),
             plan: None,
+            taken: Vec::new(),
         }
     }
 
     /// When an attempt was made last.
     pub fn last_attempt_at(&self) -> Timestamp {
         self.rows.iter().map(|row| row.at).fold(self.created, Timestamp::max)
+    }
+
+    /// Notes what the guard has taken for a message that is about to leave.
+    pub fn take(&mut self, ticket: Ticket) {
+        self.taken.retain(|earlier| ticket.at() < earlier.at().plus(TAKEN_FOR));
+        self.taken.push(ticket);
     }
 
     /// Takes numbers for the attempts of a send that is about to begin, and returns the first.

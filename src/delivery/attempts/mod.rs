@@ -21,6 +21,7 @@ use self::index::Plans;
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{Sealer, VerificationAddress};
+use crate::limits::guard::Ticket;
 use crate::shard::{
     LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
 };
@@ -203,6 +204,24 @@ impl Attempts {
         let mut totals = Totals::default();
         self.each(query, |listed| totals.add(&listed)).await?;
         Ok(totals)
+    }
+
+    /// Passes what the guard took for messages since a moment to `visit`.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn taken_since(
+        &self,
+        since: Timestamp,
+        mut visit: impl FnMut(ServiceId, PhoneNumber, Ticket),
+    ) -> Result<(), Refusal> {
+        let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
+            for (key, log) in records {
+                log.taken.iter().for_each(|ticket| visit(service_of(&key.id), log.number, *ticket));
+            }
+            if latest_to_come < since { Break(()) } else { Continue(()) }
+        };
+        self.log.for_each_page(None, None, page).await
     }
 
     /// Takes at most `most` follow-ups that are due.

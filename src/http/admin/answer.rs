@@ -215,6 +215,12 @@ const fn after_refusal(rule: Rule) -> &'static str {
         Rule::Landline => {
             "Let the person name a mobile number, or ask for a call if this server makes calls."
         }
+        Rule::Price => {
+            "A message costs more than max-price of the guard, or prices has none for this country."
+        }
+        Rule::KnownOnly => {
+            "Only known numbers get messages now. End that on the guard page, or add the number to the safe list."
+        }
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
         Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven => {
             "If the person is real, allow the number on the guard page, and let the person ask again."

@@ -1,9 +1,9 @@
 //! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
 //! stores their records.
 //!
-//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: with the
-//! shard's next commit. A crash may give back what the last half second took. Manual entries are durable before they are
-//! answered.
+//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards. What a message
+//! took is also in the commit of its own decision, and a start after a crash takes it again if the records may lack it.
+//! Manual entries are durable before they are answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -94,17 +94,27 @@ pub struct ClientSignals {
     pub exemption: Exemption,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
-    /// [`Signals::only_number`].
-    pub only_number: bool,
+    /// [`Signals::without_outcomes`].
+    pub without_outcomes: bool,
 }
 
 impl ClientSignals {
     /// With the country and the type of the number, which cost some microseconds.
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
-        let Self { exemption, only_number, .. } = self;
-        let address = self.address.map(ClientNet::from);
-        Signals { service, number, country, number_type, channel, address, exemption, only_number }
+        let Self { exemption, without_outcomes, .. } = self;
+        let (address, price) = (self.address.map(ClientNet::from), None);
+        Signals {
+            service,
+            number,
+            country,
+            number_type,
+            channel,
+            address,
+            exemption,
+            without_outcomes,
+            price,
+        }
     }
 }
 
@@ -241,10 +251,21 @@ impl PumpingGuard {
         Ok(Self { inner })
     }
 
+    /// The moment from which on messages may not be in the records that a start has read.
+    pub fn unwritten_since(&self) -> Timestamp {
+        self.inner.guard().unwritten_since()
+    }
+
+    /// Before the first send: takes again what a message took, if the records may not contain it.
+    pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
+        let inner = &self.inner;
+        inner.guard().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
+    }
+
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
         let Signals { service, country, number_type, channel, exemption, .. } = *signals;
-        let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
+        let mut broken = self.inner.rules(service).fixed(country, number_type, channel, None);
         exemption != Exemption::AllowancesAndTypes
             && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
     }
@@ -273,7 +294,9 @@ impl PumpingGuard {
         let message = Message { service, number, channel, request_id };
         self.require_budget(message)?;
         let verified = inner.known(service, number, now);
-        let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
+        let price = inner.budgets.price(signals.country, channel);
+        let assessment =
+            inner.guard().assess(&Signals { price, ..*signals }, inner.rules(service), verified, now);
         for finding in &assessment.findings {
             inner.count(message, finding, None);
         }
@@ -299,7 +322,7 @@ impl PumpingGuard {
         if let GuardNews::NotSent(ticket) = &news {
             return inner.guard().give_back(service, number, ticket, rules, now);
         }
-        if is_test || rules.mode == Mode::Off {
+        if is_test {
             return;
         }
         let earlier = inner.known(service, number, now);
@@ -365,7 +388,7 @@ impl PumpingGuard {
         }
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard().unlock(service, number);
-        inner.write(Durability::Durable).await?;
+        inner.write(false).await?;
         let is_listed = inner.findings().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -377,10 +400,10 @@ impl PumpingGuard {
         Ok(removed.await.unwrap_or(Err(Refusal::Stopping))? || is_known || is_listed)
     }
 
-    /// Hands all changes to the shards. Those that a shard refuses are handed again later.
+    /// Writes all changes, at the end.
     pub async fn flush(&self) {
         // The shard logs why it refuses.
-        let _ = self.inner.write(Durability::Lazy).await;
+        let _ = self.inner.write(true).await;
     }
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
@@ -404,7 +427,7 @@ async fn run(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
-        let _ = inner.write(Durability::Lazy).await;
+        let _ = inner.write(false).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard());
         guard.rows.sweep(LOOKS, now);
         let dropped = guard.rows.dropped;
@@ -435,9 +458,6 @@ impl Inner {
 
     /// A number that was verified in the last 30 days.
     fn known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> Option<VerifiedNumber> {
-        if self.rules(service).mode == Mode::Off {
-            return None;
-        }
         let verified = self.verified.get(self.verified_subject(service, number).slot, service, number);
         verified.filter(|verified| now < verified.expires())
     }
@@ -447,10 +467,12 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
-    /// Writes the changed allowances. After a refusal, what was not written waits for the next time.
-    async fn write(&self, durability: Durability) -> Result<(), Refusal> {
+    /// Writes the changed allowances, and then up to which message they are. After a refusal, what was not written waits for
+    /// the next time.
+    async fn write(&self, is_last: bool) -> Result<(), Refusal> {
         let _writing = self.writing.lock().await;
-        let mut result = Ok(());
+        let complete_before = self.guard().complete_before(is_last, self.clock.now());
+        let (mut result, mut has_written) = (Ok(()), is_last);
         while result.is_ok() {
             let changed = self.guard().rows.take_changed(AT_ONCE);
             // By slot: a decision is about one.
@@ -465,12 +487,13 @@ impl Inner {
             if slots.is_empty() {
                 break;
             }
+            has_written = true;
             let writes = slots.into_iter().map(|(slot, rows)| {
                 let (names, subject) =
                     (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
                 let written = self.router.decide(subject, move |view| {
                     for (_, id, record) in &rows {
-                        view.put(*id, record.as_ref(), durability);
+                        view.put(*id, record.as_ref(), Durability::Durable);
                     }
                     Ok(())
                 });
@@ -486,6 +509,15 @@ impl Inner {
                 }
                 result = result.and(written);
             }
+        }
+        if has_written && result.is_ok() {
+            let subject = Subject::of_name(&"guard rows", &self.slots);
+            let record = GuardRecord(GuardRow::Written(complete_before));
+            let written = self.router.decide(subject, move |view| {
+                view.put(subject.id, Some(&record), Durability::Lazy);
+                Ok(())
+            });
+            result = written.await.unwrap_or(Err(Refusal::Stopping));
         }
         result
     }

@@ -16,7 +16,7 @@ use super::{
     ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard, Rule,
     effect,
 };
-use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
 use crate::registry::audit::{Action, Author, Change};
@@ -167,6 +167,15 @@ fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Fin
                 "The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard."
             )
         }
+        (Rule::Price, _) => format!(
+            "A message to {of} costs more than max-price of the key guard, or prices has no price for it."
+        ),
+        (Rule::KnownOnly, Some(until)) => {
+            let until = shown(*until);
+            format!(
+                "Only numbers that were verified in the last 30 days get messages until {until}; onceward guard known-only off ends it."
+            )
+        }
         (_, Some(until)) => {
             let allow = if *rule == Rule::Unproven { exact(subject) } else { of.clone() };
             let until = shown(*until);
@@ -194,7 +203,8 @@ impl PumpingGuard {
                 Dimension::Number(number) => inner.known(service, number, now),
                 _ => None,
             };
-            let (of, rules) = (country_and_type(dimension), inner.rules(service));
+            let ((country, number_type), rules) = (country_and_type(dimension), inner.rules(service));
+            let of = (country, number_type, inner.budgets.price(country, Channel::Sms));
             let explained = inner.guard().explain(service, dimension, of, rules, verified, now);
             let least = explained.allowances.iter().map(AllowanceNow::rank).min();
             ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
@@ -226,7 +236,7 @@ impl PumpingGuard {
         service: ServiceId,
         dimension: Dimension,
         is_known: bool,
-        Explained { assessment, entries, allowances, client, refusals }: Explained,
+        Explained { assessment, entries, allowances, client, from_home, refusals }: Explained,
     ) -> ServiceExplanation {
         let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
         let in_no_plan = matches!(dimension, Dimension::Number(number)
@@ -255,9 +265,12 @@ impl PumpingGuard {
             reasons.push(format!("The mode of the guard is {mode}: an empty allowance refuses nothing."));
         }
         if is_known {
-            reasons.push(
-                "It was verified in the last 30 days: most messages take only its own allowance.".to_owned(),
-            );
+            let from_home = match from_home {
+                None => "",
+                Some(Ok(())) => " From the network of its last verification the next message passes.",
+                Some(Err(_)) => " From the network of its last verification it is refused, too.",
+            };
+            reasons.push(format!("It was verified in the last 30 days.{from_home}"));
         }
         reasons.extend(refusals.map(refusals_in_words));
         // The compatible routes, which use the default service, accept such a number.
@@ -308,6 +321,7 @@ impl PumpingGuard {
         let details = match action {
             EntryAction::Allow => "messages need no allowance",
             EntryAction::Block => "messages are refused",
+            EntryAction::KnownOnly => "only numbers verified in the last 30 days get messages",
         };
         let (action, date_until) = (Some(action.to_string()), Some(shown(until)));
         let item = self.item("entry", key.service, named(key.dimension), details.to_owned());
@@ -333,7 +347,7 @@ impl PumpingGuard {
         }
         let audited = match action {
             Some(EntryAction::Allow) => Action::GuardAllowed,
-            Some(EntryAction::Block) => Action::GuardBlocked,
+            Some(EntryAction::Block | EntryAction::KnownOnly) => Action::GuardBlocked,
             None => Action::GuardEntryRemoved,
         };
         let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));

@@ -10,7 +10,7 @@ use onceward_core::guard::VerifiedNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
-use crate::shard::{Record, RecordKey, Stored, Table, room};
+use crate::shard::{OlderLayout, Record, RecordKey, Stored, Table, room};
 
 /// The record of a verified number. Its id is that of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +19,23 @@ pub struct VerifiedRecord(pub VerifiedNumber);
 impl Record for VerifiedRecord {
     const KIND: u8 = 15;
     const PLURAL: &'static str = "verified numbers";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstVerifiedRecord>()];
 
     fn expires(&self) -> Timestamp {
         self.0.expires()
+    }
+}
+
+/// Without the network.
+#[derive(Deserialize)]
+struct FirstVerifiedRecord {
+    day: u16,
+    counted: u16,
+}
+
+impl From<FirstVerifiedRecord> for VerifiedRecord {
+    fn from(FirstVerifiedRecord { day, counted }: FirstVerifiedRecord) -> Self {
+        Self(VerifiedNumber { day, counted, home: 0 })
     }
 }
 
@@ -85,7 +99,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number in 14 bytes.
+/// A number in 16 bytes.
 #[derive(Clone, Copy)]
 #[repr(C, packed(2))]
 struct Row {
@@ -93,6 +107,7 @@ struct Row {
     packed: u64,
     service: ServiceId,
     day: u16,
+    home: u16,
 }
 
 /// Bits of a number of at most 15 digits.
@@ -103,10 +118,10 @@ type Name = (ServiceId, u64);
 
 impl Row {
     fn new((service, number): Name, slot: u8, verified: VerifiedNumber) -> Self {
-        let VerifiedNumber { day, counted } = verified;
+        let VerifiedNumber { day, counted, home } = verified;
         let since = u64::from(day.saturating_sub(counted)).min(7);
         let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
-        Self { packed, service, day }
+        Self { packed, service, day, home }
     }
 
     const fn name(self) -> Name {
@@ -115,7 +130,7 @@ impl Row {
 
     fn verified(self) -> VerifiedNumber {
         let since = (self.packed >> (NUMBER_BITS + 8)) as u16;
-        VerifiedNumber { day: self.day, counted: self.day.saturating_sub(since) }
+        VerifiedNumber { day: self.day, counted: self.day.saturating_sub(since), home: self.home }
     }
 
     fn key(self) -> RecordKey {
@@ -245,7 +260,7 @@ mod tests {
     use super::*;
 
     fn verified(day: u16, counted: u16) -> VerifiedNumber {
-        VerifiedNumber { day, counted }
+        VerifiedNumber { day, counted, home: day / 2 }
     }
 
     fn key(service: u32, number: u64) -> RecordKey {

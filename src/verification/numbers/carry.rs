@@ -131,12 +131,12 @@ impl Verifier {
         // One place for the key of the code, and one for the number's last message. Their records are written when the message
         // has left, and a message that left must not find the table full.
         let _places = (reserve()?, reserve()?);
-        outgoing.client.only_number = !self.has_outcomes(key.service).await?;
+        outgoing.client.without_outcomes = !self.has_outcomes(key.service).await?;
         if let Err(refusal) = self.assess(&mut outgoing) {
             let outcome = SendOutcome::GuardRefused(refusal);
             return Ok((Reply::new(outcome, self.now(), None), None));
         }
-        let begun = self.begin_carry(key, options).await;
+        let begun = self.begin_carry(key, options, outgoing.allowance.refundable()).await;
         let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
         let id = permitted.permit.verification.salt.id();
         let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
@@ -149,13 +149,18 @@ impl Verifier {
     }
 
     /// Reserves the log of the attempts, in which receipts find them.
-    async fn begin_carry(&self, key: NumberKey, options: SendOptions) -> Result<Permitted, Refusal> {
+    async fn begin_carry(
+        &self,
+        key: NumberKey,
+        options: SendOptions,
+        taken: Option<Ticket>,
+    ) -> Result<Permitted, Refusal> {
         let settings = self.deps.attempt_log;
         let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
             let mut salt = Salt([0; 16]);
             view.rng().fill_bytes(&mut salt.0);
             let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
-            let first_attempt = AttemptLogWriter::new(view, log, settings).permit(key.number);
+            let first_attempt = AttemptLogWriter::new(view, log, settings).permit(key.number, taken);
             let verification = Verification::beginning(salt, &options, view.now());
             let permit = SendPermit { verification, replaced: None };
             Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None })

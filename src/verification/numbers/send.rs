@@ -63,7 +63,8 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
         keyed.permit(verification.salt.id(), channel, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
-    let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number) };
+    let taken = outgoing.allowance.refundable();
+    let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number, taken) };
     if let Some(verification) = next.verification() {
         let tags = outgoing.has_limits.then_some(&outgoing.tags);
         decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });

@@ -183,7 +183,8 @@ impl Verifier {
         outgoing.channel = Some(channel);
         outgoing.allowance = match client.exemption {
             Exemption::None => TakenAllowance::Refundable(ticket),
-            Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
+            Exemption::Allowances => TakenAllowance::OfExempt(ticket),
+            Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
         };
         Ok(())
     }

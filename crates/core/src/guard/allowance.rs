@@ -24,6 +24,9 @@ pub(super) const NO_USERS: f64 = 0.05;
 /// Messages in a day to a known number since its last verification that take no allowance of its prefix and country.
 const KNOWN_UNVERIFIED: u8 = 4;
 
+/// What a known number's verification leaves taken of its message.
+const VERIFIED_COSTS: f64 = 0.5;
+
 /// Whole seconds since the epoch; the last one is in 2106.
 pub(super) fn seconds(at: Timestamp) -> u32 {
     u32::try_from(at.as_millis() / 1_000).unwrap_or(u32::MAX)
@@ -163,7 +166,8 @@ pub(super) mod slot {
     pub const NETWORK: usize = 3;
     pub const UNPROVEN: usize = 4;
     pub const COUNTRY: usize = 5;
-    /// With a last one that only earlier versions used.
+    /// Not a place: the service has no outcomes, and the message took a part of one from each place.
+    pub const WITHOUT_OUTCOMES: usize = 6;
     pub const ALL: usize = 7;
 }
 
@@ -176,22 +180,61 @@ pub struct Ticket {
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; slot::ALL],
-    /// Only earlier versions need these two, which other records contain.
-    pub(super) is_known: bool,
+    /// The message came from the number's home.
+    pub(super) is_home: bool,
+    /// Only earlier versions need it, which other records contain.
     pub(super) announced: Option<Key>,
+}
+
+impl Ticket {
+    /// Whether it took anything.
+    pub fn is_empty(&self) -> bool {
+        !self.takes.contains(&true)
+    }
+
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_millis(u64::from(self.at) * 1_000)
+    }
 }
 
 /// What is known of a number that got a message, or was refused one, in the last days.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct NumberState {
     /// Messages since its last verification, on the day of the allowance's time.
-    pub(super) unverified: u8,
+    pub(super) unverified: Unverified,
     /// Of the last message.
     pub address: Option<ClientNet>,
     pub(super) country: Option<Region>,
     /// A crash forgets them.
     #[serde(skip)]
     pub refused: Option<Refusals>,
+}
+
+/// Unverified messages from a number's home in the upper four bits, and from elsewhere in the lower four: what comes from
+/// elsewhere takes nothing from the person at home.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Unverified(u8);
+
+impl Unverified {
+    const MOST: u8 = 15;
+
+    pub(super) const fn of(self, is_home: bool) -> u8 {
+        if is_home { self.0 >> 4 } else { self.0 & Self::MOST }
+    }
+
+    pub(super) const fn set(&mut self, is_home: bool, messages: u8) {
+        let messages = if messages > Self::MOST { Self::MOST } else { messages };
+        self.0 = if is_home { self.0 & Self::MOST | messages << 4 } else { self.0 & !Self::MOST | messages };
+    }
+}
+
+/// Whether a message to a known number needs the allowance at this [`slot`], after so many from the same side.
+pub(super) const fn needs(earlier: u8, slot: usize) -> bool {
+    match earlier {
+        0 => slot == slot::NUMBER,
+        1..KNOWN_UNVERIFIED => matches!(slot, slot::NUMBER | slot::NETWORK),
+        _ => true,
+    }
 }
 
 /// Refusals of messages to one number in a day.
@@ -203,25 +246,28 @@ pub struct Refusals {
 }
 
 impl NumberState {
-    /// Whether the next message to a known number needs the allowance at this [`slot`].
-    pub(super) const fn needs(&self, slot: usize) -> bool {
-        match self.unverified {
-            0 => slot == slot::NUMBER,
-            1..KNOWN_UNVERIFIED => matches!(slot, slot::NUMBER | slot::NETWORK),
-            _ => true,
-        }
-    }
-
     pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {
         let today = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
         let messages = today.map_or(0, |today| today.messages).saturating_add(1);
         self.refused = Some(Refusals { messages, last: now, rule });
     }
 
+    /// What the last message took of the allowance at this [`slot`], if the number was known; of its own a half. An owner who
+    /// enters each code would else get any number of messages.
+    pub(super) fn last_took(&self, is_home: bool, slot: usize) -> f64 {
+        let took = self.unverified.of(is_home).checked_sub(1).is_some_and(|earlier| needs(earlier, slot));
+        match slot {
+            _ if !took => 0.0,
+            slot::NUMBER => 1.0 - VERIFIED_COSTS,
+            _ => 1.0,
+        }
+    }
+
     /// A message was not sent.
-    pub(super) const fn give_back(&mut self, ticket: &Ticket, now: u32) {
+    pub(super) fn give_back(&mut self, ticket: &Ticket, now: u32) {
         if day(ticket.at) == day(now) {
-            self.unverified = self.unverified.saturating_sub(1);
+            let of = self.unverified.of(ticket.is_home);
+            self.unverified.set(ticket.is_home, of.saturating_sub(1));
         }
     }
 }
@@ -238,7 +284,7 @@ impl Row {
     pub(super) fn number_at(&self, now: u32) -> Option<NumberState> {
         let mut state = **self.number.as_ref()?;
         if day(now) > day(self.allowance.at) {
-            state.unverified = 0;
+            state.unverified = Unverified::default();
         }
         Some(state)
     }
@@ -262,6 +308,8 @@ impl Row {
 pub struct VerifiedNumber {
     pub day: u16,
     pub counted: u16,
+    /// A keyed fingerprint of the network in which it was verified last; 0 if that is not known.
+    pub home: u16,
 }
 
 /// Days for which a number is known.
@@ -272,10 +320,11 @@ const COUNTED_DAYS: u16 = 7;
 
 impl VerifiedNumber {
     /// After a verification, with the earlier state; and whether it counts as usual.
-    pub(super) fn after(earlier: Option<Self>, now: Timestamp) -> (Self, bool) {
+    pub(super) fn after(earlier: Option<Self>, home: u16, now: Timestamp) -> (Self, bool) {
         let day = u16::try_from(now.as_millis() / 86_400_000).unwrap_or(u16::MAX);
         let counted = earlier.map(|earlier| earlier.counted).filter(|counted| day < counted + COUNTED_DAYS);
-        (Self { day, counted: counted.unwrap_or(day) }, counted.is_none())
+        let home = if home == 0 { earlier.map_or(0, |earlier| earlier.home) } else { home };
+        (Self { day, counted: counted.unwrap_or(day), home }, counted.is_none())
     }
 
     /// When it is known no longer.

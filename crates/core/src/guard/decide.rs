@@ -1,11 +1,13 @@
 //! The guard: allowances, numbers and manual entries, and the decision about a send.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, Limit, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, slot, whole,
+    Allowance, Limit, NO_USERS, NumberState, Refusals, Row, Ticket, Unverified, VerifiedNumber, needs,
+    seconds, slot, whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
 use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
@@ -13,6 +15,8 @@ use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
 use super::table::Table;
 use crate::budget::Period;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
@@ -25,6 +29,8 @@ pub const MOST_ALLOWANCES: usize = 700_000;
 pub enum GuardRow {
     Allowance(ServiceId, Dimension, Row),
     Entry(Key, Entry),
+    /// The stored allowances contain every message before this second since the epoch.
+    Written(u32),
 }
 
 impl GuardRow {
@@ -32,6 +38,7 @@ impl GuardRow {
         match self {
             Self::Allowance(.., row) => row.expires(),
             Self::Entry(_, entry) => entry.until,
+            Self::Written(_) => Timestamp::MAX,
         }
     }
 }
@@ -41,6 +48,17 @@ impl GuardRow {
 pub struct Guard {
     pub rows: Table,
     pub entries: Entries,
+    /// The second of the last message; it never goes back.
+    latest: u32,
+    /// [`GuardRow::Written`] before the start.
+    written: u32,
+    /// Of fingerprints of networks.
+    key: u64,
+}
+
+/// What a message of a service without outcomes takes: nothing pays its places back, and its users need more of them.
+const fn part_without_outcomes(at: usize) -> f64 {
+    if at == slot::NUMBER { 1.0 } else { 0.2 }
 }
 
 /// What a message is to and from, by [`slot`], as far as it is known: an explanation may be about a country only.
@@ -63,10 +81,12 @@ struct Context<'a> {
     service: ServiceId,
     subjects: Subjects,
     exemption: Exemption,
-    /// [`Signals::only_number`].
-    only_number: bool,
-    /// Whether the number was verified in the last 30 days.
-    is_known: bool,
+    /// [`Signals::without_outcomes`].
+    without_outcomes: bool,
+    /// Its number, if that was verified in the last 30 days.
+    verified: Option<VerifiedNumber>,
+    /// Whether it is from the network in which the number was verified.
+    is_home: bool,
     /// Without an address: whether the client is taken for one without users.
     is_stranger: bool,
     rules: &'a GuardRules,
@@ -75,8 +95,9 @@ struct Context<'a> {
 
 impl<'a> Context<'a> {
     const fn new(service: ServiceId, subjects: Subjects, rules: &'a GuardRules, now: Timestamp) -> Self {
-        let (exemption, only_number, is_known, is_stranger) = (Exemption::None, false, false, false);
-        Self { service, subjects, exemption, only_number, is_known, is_stranger, rules, now }
+        let (exemption, verified) = (Exemption::None, None);
+        let (without_outcomes, is_home, is_stranger) = (false, false, false);
+        Self { service, subjects, exemption, without_outcomes, verified, is_home, is_stranger, rules, now }
     }
 }
 
@@ -88,6 +109,8 @@ struct Current {
     allowance: Allowance,
     /// The last part of it, which the message may not use.
     reserve: f64,
+    /// The part of a message that it takes.
+    takes: f64,
 }
 
 impl Current {
@@ -97,7 +120,7 @@ impl Current {
             Some((index, allowance)) => (Some(index), allowance.at(&limit, now)),
             None => (None, Allowance::new(&limit, now)),
         };
-        Self { dimension: of, row_index, limit, allowance, reserve: 0.0 }
+        Self { dimension: of, row_index, limit, allowance, reserve: 0.0, takes: 1.0 }
     }
 
     fn keep_reserve(&mut self) {
@@ -106,7 +129,7 @@ impl Current {
 
     /// When a message passes it; `None` for now.
     fn next_pass_at(&self) -> Option<Timestamp> {
-        self.allowance.has(&self.limit, self.reserve + 1.0)
+        self.allowance.has(&self.limit, self.reserve + self.takes)
     }
 
     fn figures(&self) -> Figures {
@@ -135,6 +158,8 @@ pub struct Explained {
     pub allowances: Vec<AllowanceNow>,
     /// The client of the number's last message, which the next one is assumed to come from.
     pub client: Option<ClientNet>,
+    /// What a message gets from the network in which the number was verified last, if that is known.
+    pub from_home: Option<Result<(), Refused>>,
     pub refusals: Option<Refusals>,
 }
 
@@ -176,7 +201,14 @@ impl AllowanceNow {
 impl Guard {
     /// With room for so many allowances. `seed` is random and secret: it decides which keys collide in the table.
     pub fn new(most: usize, seed: u64) -> Self {
-        Self { rows: Table::new(most, seed), entries: Entries::default() }
+        let (rows, entries) = (Table::new(most, seed), Entries::default());
+        Self { rows, entries, latest: 0, written: 0, key: seed }
+    }
+
+    /// Whether a client is in the network in which a number was verified last.
+    fn is_home(&self, verified: Option<VerifiedNumber>, client: Option<ClientNet>) -> bool {
+        let home = client.map(|client| client.fingerprint(self.key));
+        home.is_some() && home == verified.map(|verified| verified.home)
     }
 
     /// Decides about a send, and takes its allowances if it may pass. `verified` is the record of a number that was
@@ -189,12 +221,18 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
-        let Signals { exemption, only_number, .. } = *signals;
-        let (subjects, is_known) = (subjects(number, address, country), verified.is_some());
-        let context =
-            Context { exemption, only_number, is_known, ..Context::new(service, subjects, rules, now) };
+        let Signals { exemption, without_outcomes, price, .. } = *signals;
+        let subjects = subjects(number, address, country);
+        let is_home = self.is_home(verified, address);
+        let context = Context {
+            exemption,
+            without_outcomes,
+            verified,
+            is_home,
+            ..Context::new(service, subjects, rules, now)
+        };
         let mut allowances = Allowances::default();
-        let broken = rules.fixed(country, number_type, channel);
+        let broken = rules.fixed(country, number_type, channel, price);
         let mut assessment = Assessment::of(self.decide(&context, broken, &mut allowances));
         let Allowances { slots, number: state } = &mut allowances;
         if let Err(Refused { rule, .. }) = assessment.verdict {
@@ -202,7 +240,7 @@ impl Guard {
             self.change_number(&context, number, Some(new), |state| state.refuse(rule, now));
             return assessment;
         }
-        let takes = slots.each_ref().map(Option::is_some);
+        let mut takes = slots.each_ref().map(Option::is_some);
         if !takes[slot::NUMBER] {
             // The verification of an exempt message must not pay an earlier message's client.
             self.change_number(&context, number, None, |state| {
@@ -210,16 +248,43 @@ impl Guard {
             });
             return assessment;
         }
-        let unverified = state.unverified.saturating_add(1);
-        let state = NumberState { unverified, address, country, ..*state };
+        let mut state = NumberState { address, country, ..*state };
+        state.unverified.set(is_home, state.unverified.of(is_home) + 1);
         for (at, current) in slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
-            current.allowance.take(&current.limit, 1.0);
+            current.allowance.take(&current.limit, current.takes);
             self.write(service, current, (at == slot::NUMBER).then_some(state), true);
         }
-        let at = seconds(now);
-        assessment.ticket = Ticket { at, address, country, takes, is_known, announced: None };
+        self.latest = self.latest.max(seconds(now));
+        takes[slot::WITHOUT_OUTCOMES] = without_outcomes;
+        assessment.ticket = Ticket { at: self.latest, address, country, takes, is_home, announced: None };
         assessment
+    }
+
+    /// The second from which on messages may not be in the rows: what is stored now has all earlier ones. At the end of the
+    /// server's life all messages are in.
+    pub fn complete_before(&self, is_last: bool, now: Timestamp) -> u32 {
+        if is_last { self.latest + 1 } else { self.latest.min(seconds(now)) }
+    }
+
+    /// The moment from which on messages may not be in the rows that were restored.
+    pub fn unwritten_since(&self) -> Timestamp {
+        Timestamp::from_millis(u64::from(self.written) * 1_000)
+    }
+
+    /// A message that left shortly before a crash: takes its allowances again if the stored ones may not contain it.
+    pub fn take_again(
+        &mut self,
+        service: ServiceId,
+        number: PhoneNumber,
+        ticket: &Ticket,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) {
+        if ticket.at >= self.written && ticket.at().plus(DAY) > now {
+            self.latest = self.latest.max(ticket.at);
+            self.repeat(service, number, ticket, 1.0, rules, now);
+        }
     }
 
     /// Changes what is known of a number that takes nothing. A change that may make a `new` row is not stored.
@@ -248,18 +313,38 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) {
-        let Ticket { address, country, takes, .. } = *ticket;
+        self.repeat(service, number, ticket, -1.0, rules, now);
+    }
+
+    /// Takes what a message took once more, or gives it back.
+    fn repeat(
+        &mut self,
+        service: ServiceId,
+        number: PhoneNumber,
+        ticket: &Ticket,
+        messages: f64,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) {
+        let Ticket { address, country, takes, is_home, .. } = *ticket;
         let subjects = subjects(number, address, country);
-        let context = Context::new(service, subjects, rules, now);
-        for (of, _) in subjects.into_iter().zip(takes).filter(|(_, takes)| *takes) {
+        let (context, gives_back) = (Context::new(service, subjects, rules, now), messages < 0.0);
+        for (at, of) in subjects.into_iter().enumerate().filter(|(at, _)| takes[*at]) {
             let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
+            let part = if takes[slot::WITHOUT_OUTCOMES] { part_without_outcomes(at) } else { 1.0 };
             // One without a row is full.
-            let Some(row) = row else { continue };
-            let mut state = row.number_at(seconds(now));
-            if let Some(state) = &mut state {
-                state.give_back(ticket, seconds(now));
+            if gives_back && row.is_none() {
+                continue;
             }
-            current.allowance.take(&current.limit, -1.0);
+            let mut state = row.and_then(|row| row.number_at(seconds(now)));
+            if gives_back && let Some(state) = &mut state {
+                state.give_back(ticket, seconds(now));
+            } else if matches!(current.dimension, Dimension::Number(_)) {
+                let mut known = NumberState { address, country, ..state.unwrap_or_default() };
+                known.unverified.set(is_home, known.unverified.of(is_home) + 1);
+                state = Some(known);
+            }
+            current.allowance.take(&current.limit, messages * part);
             self.write(service, &current, state, true);
         }
     }
@@ -275,16 +360,18 @@ impl Guard {
         has_room: bool,
         now: Timestamp,
     ) -> Option<VerifiedNumber> {
-        let (verified, is_counted) = VerifiedNumber::after(earlier, now);
+        let known = self.number(service, number).copied();
+        let state =
+            known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
+        let home = state.address.map_or(0, |address| address.fingerprint(self.key));
+        let (verified, is_counted) = VerifiedNumber::after(earlier, home, now);
         // Without its record it would count again each time.
         let verified = (earlier.is_some() || has_room).then_some(verified);
         if rules.mode == Mode::Off {
             return verified;
         }
         let is_counted = is_counted && verified.is_some();
-        let known = self.number(service, number).copied();
-        let state =
-            known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
+        let is_home = self.is_home(earlier, state.address);
         let subjects = subjects(number, state.address, state.country);
         let context = Context::new(service, subjects, rules, now);
         let mut allowances = Allowances::default();
@@ -292,11 +379,11 @@ impl Guard {
         for (at, current) in allowances.slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
             let is_number = at == slot::NUMBER;
-            let paid = match verified {
-                // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
-                _ if earlier.is_some() => 0.0,
-                Some(_) => current.limit.pays_back + current.limit.pays_more,
-                None => current.limit.pays_back,
+            let paid = match (verified, earlier) {
+                // A known number of the attacker's own would pay for messages to others for ever.
+                (_, Some(_)) => allowances.number.last_took(is_home, at).min(current.limit.pays_back),
+                (Some(_), _) => current.limit.pays_back + current.limit.pays_more,
+                (None, _) => current.limit.pays_back,
             };
             if if is_number { known.is_none() } else { paid <= 0.0 && !is_counted } {
                 continue;
@@ -305,7 +392,7 @@ impl Guard {
                 current.allowance.count_user();
             }
             current.allowance.take(&current.limit, -paid);
-            let state = NumberState { unverified: 0, ..allowances.number };
+            let state = NumberState { unverified: Unverified::default(), ..allowances.number };
             self.write(service, current, is_number.then_some(state), true);
         }
         verified
@@ -329,13 +416,13 @@ impl Guard {
         }
     }
 
-    /// What the guard knows of a subject, and what it would decide about the next text message to or from it. The type is that
-    /// of the subject's numbers, and the country theirs.
+    /// What the guard knows of a subject, and what it would decide about the next text message to or from it. Country, type and
+    /// price are those of the subject's numbers.
     pub fn explain(
         &self,
         service: ServiceId,
         dimension: Dimension,
-        (country, number_type): (Option<Region>, NumberType),
+        (country, number_type, price): (Option<Region>, NumberType, Option<u64>),
         rules: &GuardRules,
         verified: Option<VerifiedNumber>,
         now: Timestamp,
@@ -356,11 +443,24 @@ impl Guard {
             Dimension::Country(_) => [None, None, None, None, unproven, of, None],
             _ => [None, None, None, None, of, None, None],
         };
-        let (is_known, is_stranger) = (verified.is_some(), known.is_none());
-        let context = Context { is_known, is_stranger, ..Context::new(service, subjects, rules, now) };
-        let broken = rules.fixed(country, number_type, Channel::Sms);
-        let broken = broken.filter(|_| subjects[slot::COUNTRY].is_some());
-        let assessment = Assessment::of(self.decide(&context, broken, &mut Allowances::default()));
+        let (is_home, is_stranger) = (self.is_home(verified, client), known.is_none());
+        let context =
+            Context { verified, is_home, is_stranger, ..Context::new(service, subjects, rules, now) };
+        let broken: Vec<_> = if subjects[slot::COUNTRY].is_some() {
+            rules.fixed(country, number_type, Channel::Sms, price).collect()
+        } else {
+            Vec::new()
+        };
+        let decide = |context| {
+            Assessment::of(self.decide(context, broken.iter().copied(), &mut Allowances::default()))
+        };
+        let assessment = decide(&context);
+        let from_home = match verified {
+            Some(verified) if verified.home != 0 => {
+                Some(decide(&Context { is_home: true, ..context }).verdict)
+            }
+            _ => None,
+        };
         let allowances = subjects.into_iter().enumerate().filter(|(at, _)| *at != slot::ADDRESS);
         let allowances = allowances.filter_map(|(_, of)| {
             let allowance = self.current(&context, of?).0.allowance;
@@ -371,6 +471,7 @@ impl Guard {
             entries: self.entries_about(&context).collect(),
             allowances: allowances.collect(),
             client,
+            from_home,
             refusals: known.and_then(|known| known.refused),
         }
     }
@@ -395,6 +496,7 @@ impl Guard {
                 self.rows.change(None, (service, dimension), |known| *known = row);
             }
             GuardRow::Entry(key, entry) => self.entries.set(key, Some(entry)),
+            GuardRow::Written(before) => (self.latest, self.written) = (self.latest.max(before), before),
         }
     }
 
@@ -406,27 +508,35 @@ impl Guard {
         broken: impl Iterator<Item = (Rule, Mode)>,
         allowances: &mut Allowances,
     ) -> Vec<Finding> {
-        let Context { service, subjects, exemption, rules, now, .. } = *context;
+        let Context { service, subjects, exemption, verified, rules, now, .. } = *context;
         let entry = self.entries_about(context).next();
         let mut findings = Vec::new();
         if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
             findings.push(Finding { until: Some(until), ..Finding::new(Rule::Entry, key, Mode::Block) });
         }
+        let lids = [Some(service), None].map(|scope| Key::new(scope, Dimension::Total));
+        let lid = lids.into_iter().find_map(|key| Some((key, self.entries.get(&key, now)?)));
+        if let Some((key, Entry { until, .. })) = lid.filter(|_| verified.is_none())
+            && exemption != Exemption::AllowancesAndTypes
+        {
+            findings.push(Finding { until: Some(until), ..Finding::new(Rule::KnownOnly, key, Mode::Block) });
+        }
         for (rule, mode) in broken {
             let of = match rule {
-                Rule::CountryList => subjects[slot::COUNTRY],
+                Rule::CountryList | Rule::Price => subjects[slot::COUNTRY],
                 _ if exemption == Exemption::AllowancesAndTypes => None,
                 _ => subjects[slot::NUMBER].or(subjects[slot::COUNTRY]),
             };
             findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), mode)));
         }
         let is_refused = findings.iter().any(|finding| finding.is_refused);
-        if is_refused || exemption != Exemption::None || entry.is_some() || rules.mode == Mode::Off {
+        let is_exempt = exemption == Exemption::AllowancesAndTypes || entry.is_some();
+        if is_refused || is_exempt || rules.mode == Mode::Off {
             return findings;
         }
         self.read(context, allowances);
         // A known number needs only its own allowance again from the next day on.
-        let free_at = context.is_known.then(|| Period::Day.end(Period::Day.index(now)));
+        let free_at = context.verified.map(|_| Period::Day.end(Period::Day.index(now)));
         findings.extend(allowances.slots.iter().flatten().filter_map(|current| {
             let of = current.dimension;
             let free_at = free_at.filter(|_| !matches!(of, Dimension::Number(_)));
@@ -447,20 +557,25 @@ impl Guard {
 
     /// The allowances that the next message takes, as they are now, and what it may not use of them.
     fn read(&self, context: &Context<'_>, Allowances { slots, number }: &mut Allowances) {
-        let Context { subjects, is_known, only_number, is_stranger, .. } = *context;
+        let Context { subjects, exemption, verified, is_home, without_outcomes, is_stranger, .. } = *context;
+        let is_vouched_for = exemption != Exemption::None;
         let mut users = None;
         for at in [slot::NUMBER, slot::NETWORK, slot::PREFIX, slot::COUNTRY, slot::UNPROVEN] {
             // The client says whether the message may use what is kept.
-            let is_needed = !is_known || number.needs(at);
+            let is_needed = verified.is_none() || needs(number.unverified.of(is_home), at);
             let country = slots[slot::COUNTRY].as_ref();
             let is_replaced = match at {
                 slot::NUMBER => false,
-                _ if only_number => true,
-                slot::UNPROVEN => country.is_some_and(|of| of.allowance.usual >= PROVEN),
+                _ if is_vouched_for => true,
+                slot::COUNTRY => without_outcomes,
+                slot::UNPROVEN => without_outcomes || country.is_some_and(|of| of.allowance.usual >= PROVEN),
                 _ => false,
             };
             let of = subjects[at].filter(|_| !is_replaced && (is_needed || at == slot::NETWORK));
-            let Some((current, row)) = of.map(|of| self.current(context, of)) else { continue };
+            let Some((mut current, row)) = of.map(|of| self.current(context, of)) else { continue };
+            if without_outcomes {
+                current.takes = part_without_outcomes(at);
+            }
             if at == slot::NUMBER {
                 *number = row.and_then(|row| row.number_at(seconds(context.now))).unwrap_or_default();
             } else if at == slot::NETWORK {
@@ -468,8 +583,14 @@ impl Guard {
             }
             slots[at] = Some(current).filter(|_| is_needed || at == slot::NUMBER);
         }
-        if users.map_or(is_stranger, |users| users < NO_USERS) {
-            slots.iter_mut().flatten().for_each(Current::keep_reserve);
+        let is_stranger = users.map_or(is_stranger, |users| users < NO_USERS);
+        for (at, current) in slots.iter_mut().enumerate() {
+            // What is kept of the number's own is for its home, if that is known.
+            let has_home = at == slot::NUMBER && verified.is_some_and(|verified| verified.home != 0);
+            let is_kept = if has_home { !is_home && users.is_some() } else { is_stranger };
+            if let Some(current) = current.as_mut().filter(|_| is_kept && !is_vouched_for) {
+                current.keep_reserve();
+            }
         }
     }
 

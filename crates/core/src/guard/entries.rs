@@ -18,6 +18,8 @@ named! {
         /// Messages need no allowance.
         Allow = "allow",
         Block = "block",
+        /// Of all subjects: only numbers that were verified in the last 30 days get messages.
+        KnownOnly = "known-only",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::allowance::{Allowance, NumberState, Row};
+use super::allowance::{Allowance, NumberState, Row, Unverified};
 use super::decide::GuardRow;
 use super::entries::{Entry, EntryAction};
 use super::signals::{ClientNet, Dimension, Key};
@@ -61,9 +61,12 @@ impl From<FirstGuardRow> for GuardRow {
         match row {
             FirstGuardRow::Allowance(service, dimension, FirstRow { allowance, number }) => {
                 let FirstAllowance { level, usual, at, .. } = allowance;
-                let number = number.map(|FirstNumberState { unverified, address, country, .. }| {
-                    Box::new(NumberState { unverified, address, country, ..NumberState::default() })
-                });
+                let number =
+                    number.map(|FirstNumberState { unverified: messages, address, country, .. }| {
+                        let mut unverified = Unverified::default();
+                        unverified.set(false, messages);
+                        Box::new(NumberState { unverified, address, country, ..NumberState::default() })
+                    });
                 Self::Allowance(service, dimension, Row { allowance: Allowance { level, usual, at }, number })
             }
             FirstGuardRow::Entry(key, FirstEntry { action, until }) => {

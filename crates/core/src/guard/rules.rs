@@ -31,6 +31,10 @@ named! {
         NumberType = "number_type",
         /// A landline, for a text message.
         Landline = "landline",
+        /// `max-price`.
+        Price = "price",
+        /// Known numbers only.
+        KnownOnly = "known_only",
         /// Unverified messages to one number.
         Number = "number",
         /// The allowances.
@@ -55,6 +59,8 @@ pub struct GuardRules {
     /// `None` for all countries.
     pub allowed_countries: Option<BTreeSet<Region>>,
     pub blocked_countries: BTreeSet<Region>,
+    /// Of a message, in millionths of the currency. A message without a known price is refused.
+    pub max_price: Option<u64>,
     /// Unverified messages to one number. Refilled over a day.
     pub sends_per_number: u32,
     /// Unverified messages in a day for each one that is usually verified.
@@ -85,6 +91,7 @@ impl Default for GuardRules {
             number_types: Mode::Block,
             landlines: Mode::Block,
             allowed_countries: None,
+            max_price: None,
             blocked_countries: BTreeSet::new(),
             sends_per_number: 20,
             tolerance: 1,
@@ -99,7 +106,7 @@ impl GuardRules {
     pub fn are_off(&self) -> bool {
         let modes = [self.mode, self.number_types, self.landlines];
         let lists_no_country = self.allowed_countries.is_none() && self.blocked_countries.is_empty();
-        lists_no_country && modes.iter().all(|mode| *mode == Mode::Off)
+        lists_no_country && self.max_price.is_none() && modes.iter().all(|mode| *mode == Mode::Off)
     }
 
     /// Whether the lists of countries permit messages to this country.
@@ -114,10 +121,13 @@ impl GuardRules {
         country: Option<Region>,
         number_type: NumberType,
         channel: Channel,
+        price: Option<u64>,
     ) -> impl Iterator<Item = (Rule, Mode)> {
         let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
+        let is_too_dear = self.max_price.is_some_and(|most| price.is_none_or(|price| price > most));
         let rules = [
             (Rule::CountryList, Mode::Block, !self.permits(country)),
+            (Rule::Price, Mode::Block, is_too_dear),
             (Rule::NumberType, self.number_types, number_type == NumberType::Special),
             (Rule::Landline, self.landlines, is_text_to_landline),
         ];

@@ -19,8 +19,11 @@ pub struct Signals {
     /// The client's address, if the caller passes one. Without it no rule about addresses applies.
     pub address: Option<ClientNet>,
     pub exemption: Exemption,
-    /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
-    pub only_number: bool,
+    /// Nothing tells which messages of the service led to a verified number: those of countries count for nothing, and those
+    /// of prefixes and networks a fifth.
+    pub without_outcomes: bool,
+    /// Of the message, in millionths of the currency; `None` if it is not known.
+    pub price: Option<u64>,
 }
 
 /// The rules that a message is exempt from.
@@ -28,7 +31,7 @@ pub struct Signals {
 pub enum Exemption {
     #[default]
     None,
-    /// The request says `RiskCheck=disable`: the message needs no allowance.
+    /// The request says `RiskCheck=disable`: the message needs no allowance but the number's own.
     Allowances,
     /// The number is on the safe list, or the operator sends: the number may also be of any type.
     AllowancesAndTypes,
@@ -44,6 +47,14 @@ impl ClientNet {
     pub const fn network(self) -> Self {
         let host = if self.0 & V4 == V4 { 0xff } else { 0xffff };
         Self(self.0 & !host)
+    }
+
+    /// A fingerprint of its network, which is not 0. Only who knows `key` can tell which networks share one.
+    pub(super) fn fingerprint(self, key: u64) -> u16 {
+        // Two rounds of a multiplication and a shift mix all bits.
+        let mix = |x: u64| (x ^ x >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [.., high, low] = mix(mix(self.network().0 ^ key)).rotate_left(16).to_be_bytes();
+        u16::from_be_bytes([high, low]).max(1)
     }
 
     /// The address with the length of its prefix, if it is one of IPv4 or of IPv6.
@@ -87,6 +98,7 @@ impl fmt::Display for ClientNet {
 /// What an allowance, an entry or a refusal is about. Records contain the position of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
+    /// Of the entry for known numbers only.
     Total,
     Country(Option<Region>),
     /// A number without its last four digits.

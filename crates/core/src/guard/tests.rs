@@ -22,13 +22,113 @@ const DE: u64 = 4_915_100_000_000;
 const US: u64 = 14_150_000_000;
 
 #[test]
-fn without_outcomes_only_the_number_is_limited() {
+fn without_outcomes_countries_count_nothing_and_prefixes_and_networks_a_fifth() {
     let mut world = World::new();
-    world.send_while(|n| TJ + n);
-    let to = |n: u64| Signals { only_number: true, ..World::signals(TJ + n) };
-    (100..130).for_each(|n| assert_eq!(world.assess(&to(n)), Ok(())));
-    let refused = (0..100).find_map(|_| world.assess(&to(100)).err());
-    assert_eq!(refused, Some(Rule::Number));
+    let of = |n: u64| Signals { without_outcomes: true, ..World::signals(n) };
+    let most = |world: &World, signals: &dyn Fn(u64) -> Signals| {
+        let mut world = world.clone();
+        let refused = (0..1_000).find_map(|n| Some((n, world.assess(&signals(n)).err()?)));
+        (refused, world)
+    };
+    assert_eq!(most(&world, &|_| of(TJ)).0, Some((20, Rule::Number)));
+    assert_eq!(most(&world, &|n| of(elsewhere(n))).0, None);
+    let (of_prefix, drained) = most(&world, &|n| of(TJ + n));
+    assert_eq!(of_prefix, Some((50, Rule::Prefix)));
+    let of_network = |n| Signals { address: Some(net(&format!("192.0.2.{n}"))), ..of(elsewhere(n % 200)) };
+    assert_eq!(most(&world, &of_network).0, Some((100, Rule::Network)));
+    world = drained;
+    (0..50).for_each(|n| world.give_back(TJ + n));
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10, "what was not sent is given back");
+    let (again, _) = most(&world, &|n| of(TJ + 100 + n));
+    assert_eq!(again, Some((50, Rule::Prefix)));
+}
+
+#[test]
+fn a_start_after_a_crash_takes_again_what_the_stored_rows_may_lack() {
+    let mut world = World::new();
+    let sends = |world: &mut World, from: u64| {
+        for n in from..from + 4 {
+            world.send_from(TJ + n, &fresh(n)).expect("sent");
+        }
+    };
+    sends(&mut world, 0);
+    world.pass(MINUTE);
+    let stored = world.guard.clone();
+    let written = stored.complete_before(false, world.now);
+    sends(&mut world, 4);
+    let levels = |world: &World| {
+        let places = [Dimension::Prefix(TJ / 10_000), country("TJ").dimension, Dimension::Unproven];
+        places.map(|place| world.level(place))
+    };
+    let before = levels(&world);
+    for crash in 0..3 {
+        let mut restarted = world.clone();
+        restarted.guard = stored.clone();
+        restarted.guard.restore(GuardRow::Written(written));
+        restarted.pass(Duration::from_secs(crash));
+        for (to, tickets) in &world.tickets {
+            let (rules, now) = (world.rules.clone(), restarted.now);
+            restarted.guard.take_again(ServiceId::DEFAULT, *to, &tickets[0], &rules, now);
+        }
+        assert!(levels(&restarted) <= before, "{:?} {before:?}", levels(&restarted));
+        assert_eq!(restarted.send_from(TJ + 20, &fresh(20)), Err(Rule::Prefix));
+    }
+    // At the end of an orderly stop, the rows have everything.
+    let mut stopped = world.clone();
+    stopped.guard.restore(GuardRow::Written(world.guard.complete_before(true, world.now)));
+    for (to, tickets) in &world.tickets {
+        stopped.guard.take_again(ServiceId::DEFAULT, *to, &tickets[0], &world.rules, world.now);
+    }
+    assert_eq!(levels(&stopped), before);
+}
+
+#[test]
+fn a_verified_message_to_a_known_number_counts_half() {
+    let mut world = World::new();
+    for n in 0..40 {
+        assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(()), "sign-in {n}");
+        world.verify(TJ);
+    }
+    let full = [network("192.0.2.7"), country("TJ").dimension].map(|place| world.figures(place));
+    assert!(full.iter().all(|figures| figures.level == figures.most), "{full:?}");
+    assert!((0..5).any(|_| world.send_from(TJ, "192.0.2.7").is_err()), "an own number gets 41 a day");
+}
+
+/// A bot begins for a returning user, each hour until it is refused, always from another network.
+#[test]
+fn a_bot_locks_no_returning_user_out_at_home() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.send_from(TJ, "203.0.113.7").expect("sent");
+        world.verify(TJ);
+        world.pass(DAY);
+    }
+    let mut bot = 0;
+    for hour in 0..72 {
+        while world.send_from(TJ, &fresh(bot)) == Ok(()) {
+            bot += 1;
+        }
+        assert_eq!(world.explain(TJ).from_home, Some(Ok(())));
+        assert_eq!(world.send_from(TJ, "203.0.113.9"), Ok(()), "hour {hour}, the same network");
+        // Each third code is not entered.
+        if hour % 3 != 0 {
+            world.verify(TJ);
+        }
+        world.pass(HOUR);
+    }
+    assert!(bot < 80, "{bot} messages to the person in three days");
+}
+
+#[test]
+fn an_exempt_message_takes_the_numbers_own_allowance() {
+    let mut world = World::new();
+    let vouched = Signals { exemption: Exemption::Allowances, ..World::signals(TJ) };
+    (0..20).for_each(|_| assert_eq!(world.assess(&vouched), Ok(())));
+    assert_eq!(world.assess(&vouched), Err(Rule::Number));
+    world.give_back(TJ);
+    assert_eq!(world.assess(&vouched), Ok(()));
+    let safe = Signals { exemption: Exemption::AllowancesAndTypes, ..vouched };
+    assert_eq!(world.assess(&safe), Ok(()));
 }
 
 #[test]
@@ -146,12 +246,7 @@ fn an_explanation_is_the_decision_about_the_next_message() {
     world.send_from(TJ + 7_000, "192.0.2.7").expect("sent");
     world.verify(TJ + 7_000);
     world.send_while(|n| TJ + n);
-    let explained = |world: &World, to: u64| {
-        let (number, known) = (number(to), world.known.get(&number(to)).copied());
-        let (service, of) = (ServiceId::DEFAULT, Dimension::Number(number));
-        let country = (number.region(), NumberType::Other);
-        world.guard.explain(service, of, country, &world.rules, known, world.now).assessment
-    };
+    let explained = |world: &World, to: u64| world.explain(to).assessment;
     assert_eq!(explained(&world, TJ + 7_000).verdict, Ok(()), "a known number needs no allowance");
     // The last fifth is kept for clients of a verified number's network.
     world.pass(DAY / 4);
@@ -168,7 +263,7 @@ fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
         world.send_from(TJ + n, &fresh(n)).expect("sent");
     }
     for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
-        let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other));
+        let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other, None));
         let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
         assert!(explained.assessment.verdict.is_err(), "{of}");
     }
@@ -259,13 +354,13 @@ fn a_known_number_gets_four_unverified_messages_without_an_allowance() {
 }
 
 #[test]
-fn a_known_number_gets_twenty_messages_a_day_however_often_verified() {
+fn a_known_number_gets_forty_messages_a_day_if_each_is_verified() {
     let mut world = World::new();
     world.send(TJ + 7_000).expect("sent");
     world.verify(TJ + 7_000);
     world.pass(DAY);
     assert_eq!(world.send_while(|n| TJ + n).1, Rule::Prefix);
-    for _ in 0..20 {
+    for _ in 0..39 {
         assert_eq!(world.send(TJ + 7_000), Ok(()));
         world.verify(TJ + 7_000);
     }
@@ -562,7 +657,8 @@ impl World {
             channel: Channel::Sms,
             address: None,
             exemption: Exemption::None,
-            only_number: false,
+            without_outcomes: false,
+            price: None,
         }
     }
 
@@ -640,6 +736,13 @@ impl World {
 
     fn refusals(&self, of: u64) -> Option<Refusals> {
         self.guard.number(ServiceId::DEFAULT, number(of))?.refused
+    }
+
+    fn explain(&self, to: u64) -> Explained {
+        let (service, of) = (ServiceId::DEFAULT, Dimension::Number(number(to)));
+        let (of_number, known) =
+            ((number(to).region(), NumberType::Other, None), self.known.get(&number(to)));
+        self.guard.explain(service, of, of_number, &self.rules, known.copied(), self.now)
     }
 
     fn set(&mut self, key: Key, action: EntryAction, time: Duration) {

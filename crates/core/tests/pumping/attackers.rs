@@ -24,9 +24,10 @@ pub struct OwnNumber {
     pub at_midnight: bool,
 }
 
-/// Messages in 30 days to one number of the attacker's own, and in the first 24 hours.
-pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u32; 2] {
-    let (mut sent, mut first_day, mut last_verified) = (0, 0, None::<Timestamp>);
+/// Messages in 30 days to one number of the attacker's own whose codes it does not enter, and in the first 24 hours; and
+/// all in 30 days.
+pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u32; 3] {
+    let (mut sent, mut verified, mut first_day, mut last_verified) = (0, 0, 0, None::<Timestamp>);
     for quarter in 0..30 * 96 {
         world.pass(QUARTER);
         if strategy.at_midnight && (2..94).contains(&(quarter % 96)) {
@@ -43,14 +44,15 @@ pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u3
             let has_rested = last_verified.is_none_or(|last| world.now >= last.plus(DAY * strategy.rests));
             if last_verified.is_none() || is_due && has_rested {
                 world.verifies(&own);
+                verified += 1;
                 last_verified = Some(world.now);
             }
         }
         if quarter == 95 {
-            first_day = sent;
+            first_day = sent - verified;
         }
     }
-    [sent, first_day]
+    [sent - verified, first_day, sent]
 }
 
 /// From the person's address, a fresh one, then from one where another number was verified.
@@ -85,7 +87,7 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
     let mut sent_of = Vec::new();
     for _ in 0..days {
         let mut sent = 0;
-        let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 20)).collect();
+        let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 40)).collect();
         for _ in 0..96 {
             world.pass(QUARTER);
             while next < 9_000 {
@@ -94,7 +96,7 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
                     break;
                 }
                 world.verifies(&new);
-                left.insert(new.number, 19);
+                left.insert(new.number, 39);
                 known.push(new);
                 next += 1;
                 sent += 1;

@@ -305,7 +305,8 @@ impl World {
             channel: Channel::Sms,
             address: address.filter(|_| self.honest.has_addresses),
             exemption: Exemption::None,
-            only_number: false,
+            without_outcomes: false,
+            price: None,
         }
     }
 

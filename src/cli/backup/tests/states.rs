@@ -146,6 +146,7 @@ fn planned() -> AttemptLog {
         next_attempt: 4,
         rows: Vec::new(),
         plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
+        taken: vec![Ticket::default()],
     }
 }
 
@@ -223,6 +224,7 @@ fn log() -> impl Strategy<Value = AttemptLog> {
             next_attempt,
             rows,
             plan: plan.map(Box::new),
+            taken: Vec::new(),
         },
     )
 }

@@ -71,3 +71,44 @@ fn allowing_a_number_in_all_services_ends_its_refusals_in_each() {
     world.guard.set_entry(key, None);
     assert_eq!((world.send(TJ), world.assess(&elsewhere)), (Ok(()), Ok(())));
 }
+
+#[test]
+fn with_known_numbers_only_others_are_refused_until_it_ends() {
+    let mut world = World::new();
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    let all = Key::new(None, Dimension::Total);
+    world.set(all, EntryAction::KnownOnly, 2 * HOUR);
+    world.set(country("DE"), EntryAction::Allow, DAY);
+    assert_eq!(world.send(TJ), Ok(()));
+    let until = world.now.plus(2 * HOUR);
+    for exemption in [Exemption::None, Exemption::Allowances] {
+        for to in [TJ + 1, DE] {
+            let signals = Signals { exemption, ..World::signals(to) };
+            assert_eq!(world.assess(&signals), Err(Rule::KnownOnly));
+            assert_eq!(world.until(&signals), until);
+        }
+    }
+    let of_other_service = Key::new(Some(ServiceId::new(7)), Dimension::Total);
+    world.guard.set_entry(all, None);
+    world.set(of_other_service, EntryAction::KnownOnly, HOUR);
+    assert_eq!(world.send(TJ + 1), Ok(()));
+    world.set(all, EntryAction::KnownOnly, HOUR);
+    world.rules.mode = Mode::Off;
+    assert_eq!(world.send(TJ + 2), Err(Rule::KnownOnly), "in any mode");
+    world.pass(HOUR);
+    assert_eq!(world.send(TJ + 2), Ok(()));
+}
+
+#[test]
+fn a_message_above_the_highest_price_or_without_a_price_is_refused() {
+    let mut world = World::new();
+    world.rules.max_price = Some(50_000);
+    for (price, verdict) in
+        [(Some(50_000), Ok(())), (Some(50_001), Err(Rule::Price)), (None, Err(Rule::Price))]
+    {
+        for exemption in [Exemption::None, Exemption::Allowances, Exemption::AllowancesAndTypes] {
+            assert_eq!(world.assess(&Signals { price, exemption, ..World::signals(TJ) }), verdict);
+        }
+    }
+}

@@ -95,7 +95,7 @@ fn refused_requests_push_out_no_number_with_messages() {
     world.send(TJ).expect("sent");
     world.verify(TJ);
     world.pass(DAY);
-    for _ in 0..20 {
+    for _ in 0..39 {
         world.send(TJ).expect("needs no allowance");
         world.verify(TJ);
     }
@@ -108,7 +108,7 @@ fn refused_requests_push_out_no_number_with_messages() {
     world.rules = roomy();
     (0..200).for_each(|n| world.send(elsewhere(n)).expect("sent"));
     assert_eq!((world.guard.rows.held(), world.guard.rows.dropped), (500, 150));
-    assert_eq!(world.send(TJ), Err(Rule::Number), "its twenty of the day are used");
+    assert_eq!(world.send(TJ), Err(Rule::Number), "its messages of the day are used");
 }
 
 #[test]

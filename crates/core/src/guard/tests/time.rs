@@ -72,13 +72,11 @@ proptest! {
                 world.verify(to);
             }
             let (number, known) = (number(to), world.known.get(&number(to)).copied());
-            let (service, of) = (ServiceId::DEFAULT, (number.region(), NumberType::Other));
             // An explanation assumes the client of the last message.
-            if first.is_err() || world.guard.number(service, number).is_none() {
+            if first.is_err() || world.guard.number(ServiceId::DEFAULT, number).is_none() {
                 continue;
             }
-            let explained =
-                world.guard.explain(service, Dimension::Number(number), of, &world.rules, known, world.now);
+            let explained = world.explain(to);
             let mut next = world.clone();
             let signals = Signals { address: Some(net(&address)), ..World::signals(to) };
             let decided = next.guard.assess(&signals, &next.rules, known, next.now);
