@@ -1,13 +1,52 @@
 //! The record of a number, and its key.
 
+use serde::Deserialize;
+
 use crate::domain::{NumberKey, Timestamp};
-use crate::engine::{NumberState, SlotHash, merge_pessimistic};
-use crate::shard::{Id, Record};
+use crate::engine::{FailureCount, NumberState, OpenNumber, SlotHash, Verification, merge_pessimistic};
+use crate::shard::{Id, OlderLayout, Record};
+
+/// Without the wrong codes that no success clears.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FirstNumberState {
+    Fresh,
+    Open(FirstOpenNumber),
+    Locked { until: Timestamp },
+}
+
+#[derive(Deserialize)]
+struct FirstOpenNumber {
+    failures: FirstFailureCount,
+    keep_until: Timestamp,
+    verification: Option<Verification>,
+}
+
+#[derive(Deserialize)]
+struct FirstFailureCount {
+    in_a_row: u8,
+    last: Timestamp,
+}
+
+impl From<FirstNumberState> for NumberState {
+    fn from(first: FirstNumberState) -> Self {
+        match first {
+            FirstNumberState::Fresh => Self::Fresh,
+            FirstNumberState::Locked { until } => Self::Locked { until },
+            FirstNumberState::Open(FirstOpenNumber { failures, keep_until, verification }) => {
+                let FirstFailureCount { in_a_row, last } = failures;
+                let failures = FailureCount { in_a_row, last, ..FailureCount::NONE };
+                Self::Open(OpenNumber { failures, keep_until, verification })
+            }
+        }
+    }
+}
 
 /// A fresh number has no record.
 impl Record for NumberState {
     const KIND: u8 = 1;
     const PLURAL: &'static str = "numbers";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstNumberState>()];
 
     /// A test number has the slot of its number.
     fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {

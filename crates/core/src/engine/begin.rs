@@ -306,6 +306,7 @@ pub fn end(
         (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
             open.with(Some(canceled.canceled(&rules.policy))).with_end_by(&rules.policy)
         }
+        (Ending::Approved, NumberState::Open(open), _) => open.succeeded(&rules.policy),
         _ => NumberState::Fresh,
     };
     (next, EndOutcome::Ended(under_way))

@@ -110,7 +110,7 @@ pub enum CheckResult {
 
 /// Decides a check.
 ///
-/// A right code works once, clears the count and makes the number fresh. A late code counts as a wrong one. A check of
+/// A right code works once, and clears the count of wrong codes in a row. A late code counts as a wrong one. A check of
 /// a number without a record reveals nothing and stores nothing.
 ///
 /// The engine counts the attempt before it asks the gateway that holds the code, also the last attempt. Therefore each
@@ -150,7 +150,7 @@ pub fn check(
         return decided(state, CheckOutcome::NotFound);
     }
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
-        return decided(NumberState::Fresh, CheckOutcome::Approved);
+        return decided(open.succeeded(policy), CheckOutcome::Approved);
     }
     if submitted.code.is_none() {
         let attempts_left = policy.attempts_left(open.failures.in_a_row);
@@ -207,7 +207,7 @@ pub fn settle_check(
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
     // costs an attempt, and a right code after a typing error works.
     let live = match result {
-        CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
+        CheckResult::Approved => return (open.succeeded(policy), CheckOutcome::Approved),
         CheckResult::Wrong | CheckResult::Unknown => true,
         // Another code may be right meanwhile.
         CheckResult::NotLive => verification.our_code_may_be_right(),
@@ -251,7 +251,7 @@ fn check_verification(
         return decided(NumberState::Open(open), CheckOutcome::NoChecksLeft { until });
     }
     if submitted.is_our_code_of(&v, rules) {
-        return decided(NumberState::Fresh, CheckOutcome::Approved);
+        return decided(open.succeeded(policy), CheckOutcome::Approved);
     }
     let counted = VerificationLockout { open, verification: v };
     if submitted.code.is_none() {
@@ -278,7 +278,8 @@ fn settle_verification(
     let attempts_left = lockout.attempts_left(policy);
     let wrong = |live| (lockout.state(policy), CheckOutcome::Wrong { attempts_left, live });
     match result {
-        CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
+        // The attempt was counted when the gateway was asked, and was no guess.
+        CheckResult::Approved => (lockout.give_back(policy).open.succeeded(policy), CheckOutcome::Approved),
         CheckResult::NotAsked => (lockout.give_back(policy).state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Unknown => (lockout.state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),

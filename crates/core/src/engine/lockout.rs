@@ -20,7 +20,9 @@ pub enum LockoutRule {
     Verification,
 }
 
-/// Consecutive wrong codes of a number, over all its verifications, and the hard stop after too many of them.
+/// Wrong codes of a number, over all its verifications, and the hard stop after too many of them: those in a row, which a
+/// success clears, and those of the last time, which it does not. Otherwise the owner's sign-ins would clear the guesses of
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCount {
     /// The count. [`FailureCount::HARD_STOP_AT`] wrong codes begin a hard stop.
@@ -28,11 +30,13 @@ pub struct FailureCount {
     /// The time of the last wrong code. [`Timestamp::EPOCH`] with a fixed lockout, where the record's end ends the
     /// count.
     pub last: Timestamp,
+    /// When the wrong codes that no success clears are forgotten. Each moves it by [`FailureCount::REMEMBERED`].
+    pub forgotten: Timestamp,
 }
 
 impl FailureCount {
     /// No wrong codes.
-    pub const NONE: Self = Self { in_a_row: 0, last: Timestamp::EPOCH };
+    pub const NONE: Self = Self { in_a_row: 0, last: Timestamp::EPOCH, forgotten: Timestamp::EPOCH };
 
     /// Consecutive wrong codes after which no code is checked for [`FailureCount::HARD_STOP_TIME`] (NIST SP 800-63B-4,
     /// 3.2.2: at most 100).
@@ -48,19 +52,23 @@ impl FailureCount {
     /// of the count, or 150 by waiting for the ends of hard stops.
     pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 
+    /// How long each wrong code is remembered, one after the other: a hundred for as long as a hard stop lasts. A hundred of
+    /// them begin a stop, too.
+    pub const REMEMBERED: Duration =
+        Duration::from_secs(Self::HARD_STOP_TIME.as_secs() / Self::HARD_STOP_AT as u64);
+
     /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::COUNT_AFTER_STOP`] after a hard
     /// stop.
     #[must_use]
-    pub(super) fn at(self, now: Timestamp) -> Self {
-        if self.is_untimed() {
-            self
-        } else if now >= self.last.plus(Self::RETENTION) {
-            Self::NONE
-        } else if self.stopped_until().is_some_and(|end| now >= end) {
-            Self { in_a_row: Self::COUNT_AFTER_STOP, ..self }
-        } else {
-            self
+    pub(super) fn at(mut self, now: Timestamp) -> Self {
+        if self.stopped_until().is_some_and(|end| now >= end) {
+            self.in_a_row = self.in_a_row.min(Self::COUNT_AFTER_STOP);
+            self.forgotten = Timestamp::EPOCH;
         }
+        if now >= self.forgotten {
+            self.forgotten = Timestamp::EPOCH;
+        }
+        if !self.is_untimed() && now >= self.last.plus(Self::RETENTION) { Self::NONE } else { self }
     }
 
     /// Returns `true` if no wrong code has a time: there is none, or a fixed lockout began the count, which then ends with
@@ -71,26 +79,49 @@ impl FailureCount {
 
     #[must_use]
     pub(super) fn counted(self, now: Timestamp) -> Self {
-        Self { in_a_row: self.in_a_row.saturating_add(1), last: now }
+        Self { in_a_row: self.in_a_row.saturating_add(1), last: now, ..self }
     }
 
+    /// Counts a wrong code that no success clears, beside [`counted`](Self::counted).
     #[must_use]
-    pub(super) fn given_back(self) -> Self {
+    pub(super) fn remembered(self, now: Timestamp) -> Self {
+        Self { forgotten: self.forgotten.max(now).plus(Self::REMEMBERED), ..self }
+    }
+
+    /// What a success leaves.
+    #[must_use]
+    pub(super) const fn cleared(self) -> Self {
+        Self { forgotten: self.forgotten, ..Self::NONE }
+    }
+
+    /// Undoes [`counted`](Self::counted).
+    #[must_use]
+    pub(super) const fn given_back(self) -> Self {
         match self.in_a_row {
-            0 | 1 => Self::NONE,
+            0 | 1 => self.cleared(),
             more => Self { in_a_row: more - 1, ..self },
         }
     }
 
+    /// Undoes [`remembered`](Self::remembered) of the last wrong code.
+    #[must_use]
+    pub(super) fn unremembered(self) -> Self {
+        let forgotten = self.forgotten.minus(Self::REMEMBERED);
+        Self { forgotten: if forgotten <= self.last { Timestamp::EPOCH } else { forgotten }, ..self }
+    }
+
     /// The end of the hard stop, if it has begun.
     pub fn stopped_until(self) -> Option<Timestamp> {
-        (self.in_a_row >= Self::HARD_STOP_AT && !self.is_untimed())
-            .then(|| self.last.plus(Self::HARD_STOP_TIME))
+        let end = self.last.plus(Self::HARD_STOP_TIME);
+        let remembers_a_hundred = self.forgotten > end.minus(Self::REMEMBERED);
+        let has_begun = self.in_a_row >= Self::HARD_STOP_AT || remembers_a_hundred;
+        (has_begun && !self.is_untimed()).then_some(end)
     }
 
     /// The end of the count's retention.
     pub(super) fn kept_until(self) -> Timestamp {
-        if self.is_untimed() { self.last } else { self.last.plus(Self::RETENTION) }
+        let end = if self.is_untimed() { self.last } else { self.last.plus(Self::RETENTION) };
+        end.max(self.forgotten)
     }
 }
 
@@ -173,7 +204,7 @@ pub(super) struct VerificationLockout {
 impl VerificationLockout {
     /// Counts a wrong code.
     pub(super) fn fail(mut self, policy: &Policy, now: Timestamp) -> Self {
-        self.open.failures = self.open.failures.counted(now);
+        self.open.failures = self.open.failures.counted(now).remembered(now);
         let mut counted = self.verification.details(policy);
         counted.wrong = counted.wrong.saturating_add(1);
         counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
@@ -183,7 +214,7 @@ impl VerificationLockout {
 
     /// Uncounts an attempt, because the gateway certainly did not compare the code.
     pub(super) fn give_back(mut self, policy: &Policy) -> Self {
-        self.open.failures = self.open.failures.given_back();
+        self.open.failures = self.open.failures.unremembered().given_back();
         let mut counted = self.verification.details(policy);
         counted.wrong = counted.wrong.saturating_sub(1);
         counted.spent = false;

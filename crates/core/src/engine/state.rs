@@ -29,8 +29,8 @@ pub enum NumberState {
 /// The record of a number that is not locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenNumber {
-    /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do.
+    /// Wrong codes. Neither a resend nor a new verification resets them (NIST SP 800-63B-4, 3.2.2); success resets those in a
+    /// row, and the end of a lockout all.
     pub failures: FailureCount,
     /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
@@ -312,13 +312,18 @@ impl OpenNumber {
         }
     }
 
-    const fn has_failures(&self) -> bool {
-        self.failures.in_a_row > 0
+    fn has_failures(&self) -> bool {
+        self.failures != FailureCount::NONE
     }
 
-    /// Returns `true` if nothing but a canceled verification is left.
+    /// After a success.
+    pub(super) fn succeeded(self, policy: &Policy) -> NumberState {
+        Self { failures: self.failures.cleared(), ..Self::EMPTY }.with(None).with_end_by(policy)
+    }
+
+    /// Returns `true` if no wrong code in a row and nothing but a canceled verification is left.
     pub(super) fn is_canceled(&self) -> bool {
-        !self.has_failures() && self.verification.is_some_and(|v| v.is_canceled())
+        self.failures.in_a_row == 0 && self.verification.is_some_and(|v| v.is_canceled())
     }
 }
 
@@ -394,9 +399,12 @@ impl NumberState {
         let code = open.verification.map_or(Timestamp::EPOCH, |v| v.expires.max(v.checking_until));
         let keep_until = match policy.lockout {
             LockoutRule::Fixed(_) if open.is_canceled() => code,
+            LockoutRule::Fixed(_) if open.verification.is_none() && open.failures.in_a_row == 0 => {
+                open.failures.kept_until()
+            }
             LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
-            LockoutRule::Verification if open.failures.is_untimed() && open.has_failures() => {
-                code.max(open.keep_until)
+            LockoutRule::Verification if open.failures.is_untimed() && open.failures.in_a_row > 0 => {
+                code.max(open.keep_until).max(open.failures.forgotten)
             }
             LockoutRule::Verification => code.max(open.failures.kept_until()),
         };

@@ -75,7 +75,11 @@ impl FailureCount {
     #[must_use]
     fn merge_pessimistic(self, other: Self, now: Timestamp) -> Self {
         let (one, other) = (self.at(now), other.at(now));
-        Self { in_a_row: one.in_a_row.max(other.in_a_row), last: one.last.max(other.last) }
+        Self {
+            in_a_row: one.in_a_row.max(other.in_a_row),
+            last: one.last.max(other.last),
+            forgotten: one.forgotten.max(other.forgotten),
+        }
     }
 }
 

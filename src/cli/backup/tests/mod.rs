@@ -176,7 +176,7 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
 
 #[test]
 fn for_another_key_wrong_codes_without_a_verification_still_count() {
-    let failures = FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT };
+    let failures = FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT, ..FailureCount::NONE };
     let keep_until = AT.plus(FailureCount::RETENTION);
     let stopped = OpenNumber { failures, keep_until, verification: None };
     let stopped = NumberState::Open(stopped);

@@ -87,7 +87,7 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
         checking_until: Timestamp::EPOCH,
         counted: Some(counted),
     };
-    let failures = FailureCount { in_a_row: 3, last: at(2) };
+    let failures = FailureCount { in_a_row: 3, last: at(2), forgotten: at(5_000) };
     let keep_until = at(9_000);
     let count = OpenNumber { failures, keep_until, verification: None };
     let (count, before) = (
@@ -159,9 +159,12 @@ fn counted() -> impl Strategy<Value = VerificationDetails> {
 }
 
 fn failures() -> impl Strategy<Value = FailureCount> {
-    let some = (1..=u8::MAX, moment()).prop_map(|(in_a_row, last)| FailureCount { in_a_row, last });
-    let of_a_fixed_lockout =
-        any::<u8>().prop_map(|in_a_row| FailureCount { in_a_row, last: Timestamp::EPOCH });
+    let some = (1..=u8::MAX, moment(), moment()).prop_map(|(in_a_row, last, forgotten)| FailureCount {
+        in_a_row,
+        last,
+        forgotten,
+    });
+    let of_a_fixed_lockout = any::<u8>().prop_map(|in_a_row| FailureCount { in_a_row, ..FailureCount::NONE });
     prop_oneof![Just(FailureCount::NONE), some, of_a_fixed_lockout]
 }
 

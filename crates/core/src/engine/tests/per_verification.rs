@@ -105,7 +105,46 @@ fn a_right_code_clears_the_count() {
     let permit = number.begins();
     let code = number.code_of(&permit);
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-    assert_eq!(number.state, NumberState::Fresh);
+    assert_eq!(number.failures().in_a_row, 0);
+    let remembered = 99 * FailureCount::REMEMBERED;
+    assert_eq!(number.state.ends(), Some(number.now.plus(remembered)), "but not what may have been guessed");
+    number.advance(remembered);
+    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
+}
+
+#[test]
+fn a_hundred_wrong_codes_stop_the_number_although_the_owner_signs_in_between() {
+    let mut number = Number::of_a_new_service();
+    let mut failed = 0;
+    while number.state.locked_until().is_none() {
+        number.fails(5);
+        failed += 5;
+        if number.state.locked_until().is_some() {
+            break;
+        }
+        number.ends(Ending::Canceled);
+        let permit = number.begins();
+        let code = number.code_of(&permit);
+        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+    }
+    assert_eq!(failed, 100);
+    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    number.now = until;
+    number.begins();
+    assert_eq!(number.failures().in_a_row, 5, "those since the last success");
+}
+
+#[test]
+fn a_person_with_three_typing_errors_a_day_is_never_stopped() {
+    let mut number = Number::of_a_new_service();
+    for _ in 0..365 {
+        number.fails(3);
+        let permit = number.begins();
+        let code = number.code_of(&permit);
+        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+        number.advance(mins(DAY));
+    }
 }
 
 #[test]
@@ -311,7 +350,7 @@ fn after_a_failed_commit_a_hard_stop_that_has_ended_hides_no_failure() {
     number.fails(1);
     let merged = merge_pessimistic(before, number.state, number.now);
     let NumberState::Open(OpenNumber { failures, .. }) = merged else { panic!("{merged:?}") };
-    assert_eq!(failures, FailureCount { in_a_row: 51, last: number.now });
+    assert_eq!((failures.in_a_row, failures.last), (51, number.now));
 }
 
 #[test]

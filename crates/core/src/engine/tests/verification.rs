@@ -205,7 +205,7 @@ fn an_end_by_the_caller_is_the_end() {
     number.begins();
     number.guesses(None);
     assert!(matches!(number.ends(Ending::Approved), EndOutcome::Ended(Some(_))));
-    assert_eq!(number.state, NumberState::Fresh);
+    assert_eq!((number.state.verification(), number.state.failures()), (None, 0));
 }
 
 #[test]

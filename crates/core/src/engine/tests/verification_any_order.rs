@@ -262,19 +262,24 @@ impl Run {
     }
 
     fn is_fresh(&mut self) {
-        self.in_a_row = InARow::default();
+        self.in_a_row.succeed();
     }
 
     /// Memory and disk keep every count that a client learned.
     fn counts_hold(&mut self) -> Result<(), TestCaseError> {
         let (now, policy) = (self.number.now, self.number.policy);
-        if self.number.state.at(&policy, now) == NumberState::Fresh {
+        // After a success, which may be on the disk alone.
+        let is_cleared = |state: &NumberState| state.verification().is_none() && state.failures() == 0;
+        if is_cleared(&self.number.state.at(&policy, now)) {
             self.is_fresh();
         }
         self.in_a_row.at_least(now);
         let told_in_a_row = self.in_a_row.wrong;
         for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
             let NumberState::Open(open) = state else { continue };
+            if is_cleared(&state) {
+                continue;
+            }
             let failures = open.failures.in_a_row;
             prop_assert!(failures >= told_in_a_row, "{failures} counted, {told_in_a_row} told");
             let Some(v) = open.verification.filter(|v| v.is_live(now)) else { continue };
@@ -299,7 +304,9 @@ fn is_not_looser(
         NumberState::Fresh | NumberState::Locked { .. } => FailureCount::NONE,
     };
     let (is, was, would_be) = (counts(kept), counts(before), counts(after));
-    let holds = |is: FailureCount, was: FailureCount| is.in_a_row >= was.in_a_row && is.last >= was.last;
+    let holds = |is: FailureCount, was: FailureCount| {
+        is.in_a_row >= was.in_a_row && is.last >= was.last && is.forgotten >= was.forgotten
+    };
     prop_assert!(holds(is, was), "a count was forgotten");
     prop_assert!(holds(is, would_be), "a count once made was forgotten");
     let Some(live) = kept.verification().filter(|v| v.is_live(now)) else { return Ok(()) };

@@ -28,12 +28,17 @@ pub struct Known {
 }
 
 /// Wrong codes in a row. Ninety days after the last one they are forgotten. A hundred stop the number for thirty days,
-/// and are fifty afterwards.
+/// and are fifty afterwards. Those that a success does not clear are forgotten one by one, each after 7.2 hours; more than
+/// 99 of them stop the number, too.
 #[derive(Default, Clone, Copy)]
 pub struct InARow {
     pub wrong: u8,
     pub last: Option<Timestamp>,
+    /// When the last of them is forgotten.
+    pub forgotten: Timestamp,
 }
+
+const REMEMBERED: u64 = 25_920;
 
 impl InARow {
     fn day(&self, days: u64) -> Option<Timestamp> {
@@ -41,11 +46,20 @@ impl InARow {
     }
 
     pub fn at(&mut self, now: Timestamp) {
+        if self.stop().is_some_and(|end| now >= end) {
+            (self.wrong, self.forgotten) = (self.wrong.min(50), Timestamp::EPOCH);
+        }
+        if now >= self.forgotten {
+            self.forgotten = Timestamp::EPOCH;
+        }
         if self.day(90).is_some_and(|end| now >= end) {
             *self = Self::default();
-        } else if self.wrong == 100 && self.day(30).is_some_and(|end| now >= end) {
-            self.wrong = 50;
         }
+    }
+
+    /// A right code.
+    pub fn succeed(&mut self) {
+        *self = Self { forgotten: self.forgotten, ..Self::default() };
     }
 
     /// The same for those who were not told every code that counts: the hard stop may have come earlier.
@@ -57,18 +71,22 @@ impl InARow {
     }
 
     pub fn count(&mut self, now: Timestamp) {
-        *self = Self { wrong: self.wrong + 1, last: Some(now) };
+        let forgotten = self.forgotten.max(now).plus(secs(REMEMBERED));
+        *self = Self { wrong: self.wrong + 1, last: Some(now), forgotten };
     }
 
     pub fn give_back(&mut self) {
         self.wrong = self.wrong.saturating_sub(1);
+        let before = Timestamp::from_millis(self.forgotten.as_millis().saturating_sub(REMEMBERED * 1_000));
+        self.forgotten = if self.last.is_none_or(|last| before > last) { before } else { Timestamp::EPOCH };
         if self.wrong == 0 {
-            *self = Self::default();
+            self.last = None;
         }
     }
 
     fn stop(&self) -> Option<Timestamp> {
-        self.day(30).filter(|_| self.wrong == 100)
+        let remembers = |last: Timestamp| self.forgotten > last.plus(secs(99 * REMEMBERED));
+        self.day(30).filter(|_| self.wrong == 100 || self.last.is_some_and(remembers))
     }
 }
 
@@ -90,6 +108,11 @@ impl Model {
 
     pub fn live(&self, now: Timestamp) -> Option<&Known> {
         self.current.as_ref().filter(|known| now < known.ends)
+    }
+
+    fn succeed(&mut self) {
+        self.in_a_row.succeed();
+        *self = Self { in_a_row: self.in_a_row, ..Self::default() };
     }
 
     /// Why no message may be asked for, if so.
@@ -193,7 +216,7 @@ impl Model {
             return Decided(CheckOutcome::NoChecksLeft { until });
         }
         if asked.code.is_some_and(|code| code == known.code) && !known.held {
-            *self = Self::default();
+            self.succeed();
             return Decided(CheckOutcome::Approved);
         }
         let left = self.count(policy, now);
@@ -241,7 +264,8 @@ impl Model {
         let attempts_left = Self::left(known, policy);
         match result {
             CheckResult::Approved => {
-                *self = Self::default();
+                self.in_a_row.give_back();
+                self.succeed();
                 CheckOutcome::Approved
             }
             CheckResult::NotAsked => {
@@ -265,7 +289,7 @@ impl Model {
         match ending {
             Ending::Cleared => *self = Self::default(),
             Ending::Erased => panic!("no step erases a number"),
-            Ending::Approved if is_live => *self = Self::default(),
+            Ending::Approved if is_live => self.succeed(),
             Ending::Canceled if is_live => self.current = None,
             Ending::Approved | Ending::Canceled => return Ok(false),
         }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use super::verification_steps::{Number, name_of};
 use super::world::{GatewayResult, mins};
 use crate::domain::Timestamp;
-use crate::engine::{BeginOutcome, CheckOutcome, CheckStep::Decided, FailureCount, NumberState, SendLimit};
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckStep::Decided, Ending, FailureCount, NumberState, SendLimit,
+};
 
 const DAY: u64 = 24 * 60;
 const YEAR: u64 = 365 * DAY;
@@ -27,7 +29,7 @@ struct Attacker {
     is_named: bool,
     start: Timestamp,
     /// The most guesses that a state leaves in the rest of the year.
-    best: HashMap<[u64; 3], u32>,
+    best: HashMap<[u64; 4], u32>,
 }
 
 impl Attacker {
@@ -39,7 +41,8 @@ impl Attacker {
             NumberState::Open(open) => open.failures,
             _ => FailureCount::NONE,
         };
-        let key = [number.now.as_millis(), u64::from(count.in_a_row), count.last.as_millis()];
+        let FailureCount { in_a_row, last, forgotten } = count;
+        let key = [number.now.as_millis(), u64::from(in_a_row), last.as_millis(), forgotten.as_millis()];
         if let Some(best) = self.best.get(&key) {
             return *best;
         }
@@ -103,6 +106,44 @@ fn in_a_row(number: &Number) -> u8 {
 fn guesses_in_a_year(is_named: bool) -> u32 {
     let number = Number::of_a_new_service();
     Attacker { is_named, start: number.now, best: HashMap::new() }.best(&number)
+}
+
+/// The guesses of a year while the owner enters a right code each day, if the server still sends one. A careful attacker
+/// begins no stop.
+fn guesses_beside_the_owner(is_careful: bool) -> u32 {
+    let mut number = Number::of_a_new_service();
+    let (end, mut guesses) = (number.now.plus(mins(YEAR)), 0);
+    while number.now < end {
+        while let Some(next) =
+            guessed(&number).filter(|next| !is_careful || next.state.locked_until().is_none())
+        {
+            number = next;
+            guesses += 1;
+        }
+        number.ends(Ending::Canceled);
+        if let BeginOutcome::Permitted(permit) = number.asks_for_a_code() {
+            number.settles(&permit, GatewayResult::Accepted);
+            let code = number.code_of(&permit);
+            assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+        }
+        number.now = number.now.plus(mins(DAY));
+    }
+    guesses
+}
+
+/// The number after a further guess, in a verification of its own; `None` if none is looked at.
+fn guessed(number: &Number) -> Option<Number> {
+    let mut next = number.clone();
+    next.ends(Ending::Canceled);
+    let BeginOutcome::Permitted(permit) = next.asks_for_a_code() else { return None };
+    next.settles(&permit, GatewayResult::Accepted);
+    matches!(next.guesses(None), Decided(CheckOutcome::Wrong { .. })).then_some(next)
+}
+
+#[test]
+fn with_an_owner_who_signs_in_daily_an_attacker_has_some_1300_guesses_in_a_year() {
+    let [careful, greedy] = [true, false].map(guesses_beside_the_owner);
+    assert!((1_300..=1_320).contains(&careful) && greedy < careful, "{careful} {greedy}");
 }
 
 #[test]
