@@ -23,7 +23,6 @@ mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::Guard;
 use serde::{Deserialize, Serialize};
@@ -87,17 +86,9 @@ struct Inner {
     templates: TemplateCatalog,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
-    exposure: Exposure,
+    /// Without services, templates and account.
+    settings: RegistrySettings,
     audit: AuditLog,
-    audit_retention: Duration,
-    numbers: NumberRule,
-}
-
-/// The clients that can reach the server.
-#[derive(Debug, Clone, Copy)]
-struct Exposure {
-    local_only: bool,
-    allows_unauthenticated: bool,
 }
 
 /// The dependencies of a [`Registry`].
@@ -117,32 +108,25 @@ impl Registry {
     /// Publishes the shards' records and updates them from the configuration. A service of config.json gets its id at
     /// the first start with it, and keeps the id.
     pub async fn open(parts: RegistryDeps) -> Result<Self, OpenError> {
-        let RegistryDeps { shards, settings, default, templates, gateways: names, .. } = parts;
+        let RegistryDeps { shards, mut settings, default, templates, gateways: names, .. } = parts;
         let now = shards.clock().wall();
-        let services = checked_services(&settings.services, now)?;
+        let services = checked_services(std::mem::take(&mut settings.services), now)?;
         let mut gateways: Vec<(Sid, GatewayName)> =
             names.iter().map(|name| (gateway_sid(*name), *name)).collect();
         if names.contains(&GatewayName::TwilioMessages) {
             gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
-        let root = |AccountSettings { sid, token }: &AccountSettings| CredentialFingerprint {
-            sid: *sid,
-            hash: hash(token.expose()),
-        };
+        let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
+        let configured = std::mem::take(&mut settings.templates);
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST),
-            audit_retention: settings.audit_retention,
-            numbers: settings.numbers,
             published: Published::follow(&shards, served, unnamed_default(&default, now)),
             shards,
-            given_root: settings.account.as_ref().map(root),
-            templates: TemplateCatalog::new(&settings.templates, templates, now),
+            given_root: settings.account.take().map(root),
+            templates: TemplateCatalog::new(&configured, templates, now),
             gateways,
-            exposure: Exposure {
-                local_only: settings.local_only,
-                allows_unauthenticated: settings.allows_unauthenticated,
-            },
+            settings,
         };
         let registry = Self { inner: Arc::new(inner), author: None };
         // Decided after the shard has passed all records to the indexes.
@@ -160,7 +144,7 @@ impl Registry {
     /// The author of changes that `actor` asks for, by the request with this id.
     pub fn author(&self, actor: Actor, request_id: Option<&str>) -> Author {
         let request_id = request_id.map(str::to_owned);
-        Author { actor, request_id, keep_for: self.inner.audit_retention }
+        Author { actor, request_id, keep_for: self.inner.settings.audit_retention }
     }
 
     /// A handle whose changes have this author.
@@ -171,7 +155,7 @@ impl Registry {
 
     /// Whether verifications may be sent to the number, by the setting `numbers`.
     pub fn accepts(&self, number: PhoneNumber) -> bool {
-        self.inner.numbers == NumberRule::Possible || number.is_in_a_plan()
+        self.inner.settings.numbers == NumberRule::Possible || number.is_in_a_plan()
     }
 
     /// The entries about changes.
@@ -289,13 +273,13 @@ impl Registry {
     /// that may verify in the default service: where unauthenticated clients reach the server and are not allowed to, and
     /// since a key for just that exists, also when it is revoked.
     pub fn compatible_routes_need_key(&self) -> bool {
-        let Exposure { local_only, allows_unauthenticated } = self.inner.exposure;
+        let RegistrySettings { local_only, allows_unauthenticated, .. } = self.inner.settings;
         !allows_unauthenticated && (!local_only || self.snapshot().needs_key())
     }
 
     /// Whether the operator allows every client the compatible routes.
     pub fn allows_unauthenticated(&self) -> bool {
-        self.inner.exposure.allows_unauthenticated
+        self.inner.settings.allows_unauthenticated
     }
 
     pub fn live_keys(&self) -> usize {

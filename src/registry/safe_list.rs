@@ -49,21 +49,14 @@ impl Registry {
     }
 
     /// Removes a number. Returns `true` if it was on the list.
-    pub async fn erase_safe_number(&self, number: PhoneNumber) -> Result<bool, RegistryError> {
-        match self.remove_safe_number(number).await {
-            Err(RegistryError::NotFound(_)) => Ok(false),
-            removed => removed.map(|()| true),
-        }
-    }
-
-    pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
+    pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<bool, RegistryError> {
         let (id, author) = (safe_number_id(number), self.author.clone());
         self.decide::<SafeNumber, _, _>(id, move |view| {
-            let entry = view.get::<SafeNumber>(id).ok_or(RegistryError::NotFound(Item::SafeNumber))?;
+            let Some(entry) = view.get::<SafeNumber>(id) else { return Ok(false) };
             view.put::<SafeNumber>(id, None, Durability::Durable);
             let removed = Change::of(Action::SafeNumberRemoved).to(entry.sid).about(number);
             record(author.as_ref(), removed, view);
-            Ok(())
+            Ok(true)
         })
         .await
     }

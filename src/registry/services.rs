@@ -163,10 +163,9 @@ pub fn check_test_numbers(service: &ConfiguredService, now: Timestamp) -> Result
 
 /// The services of config.json, without test numbers that have expired.
 pub(super) fn checked_services(
-    services: &[ConfiguredService],
+    mut services: Vec<ConfiguredService>,
     now: Timestamp,
 ) -> Result<Vec<ConfiguredService>, OpenError> {
-    let mut services = services.to_vec();
     for service in &mut services {
         check_test_numbers(service, now)?;
         let given = service.test_numbers.len();

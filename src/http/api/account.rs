@@ -128,8 +128,8 @@ pub async fn fetch_safe_number(request: Request) -> Answer<SafeNumberView> {
 
 pub async fn delete_safe_number(request: Request) -> Gone {
     let number = request.number("PhoneNumber")?;
-    request.registry().remove_safe_number(number).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let was_on_it = request.registry().remove_safe_number(number).await?;
+    if was_on_it { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NotFound) }
 }
 
 pub async fn list_test_numbers(request: Request) -> Answer<Listed<TestNumberView>> {

@@ -56,7 +56,7 @@ pub async fn erase(request: Request) -> Answer<ErasureView> {
     let (service, number) = (request.service()?, request.number("To")?);
     let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
-        erasure.has_erased |= request.registry().erase_safe_number(number).await?;
+        erasure.has_erased |= request.registry().remove_safe_number(number).await?;
     }
     Ok(Json(ErasureView::new(&request.frame(), service.sid, number, erasure)))
 }

@@ -184,7 +184,7 @@ impl Verifying {
         if let Some(guard) = self.0.verifier.guard() {
             all.has_erased |= guard.erase(None, number).await?;
         }
-        all.has_erased |= self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
+        all.has_erased |= self.0.registry.on_behalf_of(by).remove_safe_number(number).await?;
         Ok((services, all))
     }
 
