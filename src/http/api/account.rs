@@ -86,7 +86,7 @@ view! {
         /// In E.164 form.
         #[schemars(example = &"+14155552671")]
         phone_number: String = safe.number.e164(),
-        url: Url = frame.url(&format!("/SafeList/Numbers/{}", safe.number.e164())),
+        url: Url = frame.url(format_args!("/SafeList/Numbers/{}", safe.number.e164())),
     }
 }
 
@@ -103,7 +103,7 @@ view! {
         code: String = number.code.clone(),
         /// The time from which they are ordinary numbers again.
         date_expires: Date = number.expires.into(),
-        url: Url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern)),
+        url: Url = frame.url(format_args!("/Services/{service}/TestNumbers/{}", number.pattern)),
     }
 }
 

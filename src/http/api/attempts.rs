@@ -62,7 +62,7 @@ view! {
         channel: ChannelName = ChannelName(attempt.listed.attempt.channel),
         price: Price = Price::new(frame),
         channel_data: ChannelData = ChannelData::new(frame, attempt),
-        url: Url = frame.url(&format!("/Attempts/{}", attempt.sid)),
+        url: Url = frame.url(format_args!("/Attempts/{}", attempt.sid)),
     }
 }
 

@@ -52,7 +52,7 @@ view! {
         description: Option<String> = limit.description.clone(),
         date_created: Date = limit.created.into(),
         date_updated: Date = limit.updated.into(),
-        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid)),
+        url: Url = frame.url(format_args!("/Services/{service}/RateLimits/{}", limit.sid)),
         links: RateLimitLinks = RateLimitLinks::new(frame, service, limit.sid),
     }
 }
@@ -60,7 +60,7 @@ view! {
 view! {
     #[schemars(example = RateLimitLinks::new(&Frame::example(), Frame::example_sid(SidKind::Service), Frame::example_sid(SidKind::RateLimit)))]
     RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
-        buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
+        buckets: Url = frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets")),
     }
 }
 
@@ -79,7 +79,7 @@ view! {
         interval: u32 = bucket.interval,
         date_created: Date = bucket.created.into(),
         date_updated: Date = bucket.updated.into(),
-        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
+        url: Url = frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
     }
 }
 

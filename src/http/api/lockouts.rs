@@ -18,7 +18,7 @@ view! {
         wrong_codes: u8 = state.wrong_codes,
         /// The time until which checks are refused; null while they are allowed.
         date_locked_until: Option<Date> = state.until.map(Date::from),
-        url: Url = frame.url(&format!("/Services/{service}/Lockouts/{}", number.e164())),
+        url: Url = frame.url(format_args!("/Services/{service}/Lockouts/{}", number.e164())),
     }
 }
 

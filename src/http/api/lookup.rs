@@ -116,7 +116,7 @@ view! {
         sms_pumping_risk: Null = Null,
         phone_number_quality_score: Null = Null,
         pre_fill: Null = Null,
-        url: Url = frame.url(&format!("/PhoneNumbers/{}", in_path(&number.number))),
+        url: Url = frame.url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
     }
 }
 

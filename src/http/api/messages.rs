@@ -60,7 +60,7 @@ view! {
         #[schemars(regex(pattern = "^(accepted|repeated)$"))]
         status: &'static str = if message.is_repeated { "repeated" } else { "accepted" },
         date_created: Date = message.at.into(),
-        url: Option<Url> = message.sid.map(|sid| frame.url(&format!("/Attempts/{sid}"))),
+        url: Option<Url> = message.sid.map(|sid| frame.url(format_args!("/Attempts/{sid}"))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
@@ -372,7 +373,7 @@ impl Frame<'_> {
         Self { base: "".into(), account }
     }
 
-    pub fn url(&self, path: &str) -> Url {
+    pub fn url(&self, path: impl Display) -> Url {
         Url(format!("{}{path}", self.base))
     }
 }

@@ -121,7 +121,7 @@ view! {
         verify_event_subscription_enabled: bool = service.settings.verify_event_subscription_enabled,
         date_created: Date = service.created.into(),
         date_updated: Date = service.updated.into(),
-        url: Url = frame.url(&format!("/Services/{}", service.sid)),
+        url: Url = frame.url(format_args!("/Services/{}", service.sid)),
         links: Links = Links::new(frame, service.sid),
     }
 }
@@ -155,13 +155,13 @@ view! {
     /// The addresses of what belongs to a service. Entities and access tokens are not served.
     #[schemars(example = Links::new(&Frame::example(), Frame::example_sid(SidKind::Service)))]
     Links as "ServiceLinks"(frame, service: Sid) {
-        verification_checks: Url = frame.url(&format!("/Services/{service}/VerificationCheck")),
-        verifications: Url = frame.url(&format!("/Services/{service}/Verifications")),
-        rate_limits: Url = frame.url(&format!("/Services/{service}/RateLimits")),
-        messaging_configurations: Url = frame.url(&format!("/Services/{service}/MessagingConfigurations")),
-        entities: Url = frame.url(&format!("/Services/{service}/Entities")),
-        webhooks: Url = frame.url(&format!("/Services/{service}/Webhooks")),
-        access_tokens: Url = frame.url(&format!("/Services/{service}/AccessTokens")),
+        verification_checks: Url = frame.url(format_args!("/Services/{service}/VerificationCheck")),
+        verifications: Url = frame.url(format_args!("/Services/{service}/Verifications")),
+        rate_limits: Url = frame.url(format_args!("/Services/{service}/RateLimits")),
+        messaging_configurations: Url = frame.url(format_args!("/Services/{service}/MessagingConfigurations")),
+        entities: Url = frame.url(format_args!("/Services/{service}/Entities")),
+        webhooks: Url = frame.url(format_args!("/Services/{service}/Webhooks")),
+        access_tokens: Url = frame.url(format_args!("/Services/{service}/AccessTokens")),
     }
 }
 
@@ -253,7 +253,7 @@ view! {
         date_created: Date = configuration.created.into(),
         date_updated: Date = configuration.updated.into(),
         url: Url =
-            frame.url(&format!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
+            frame.url(format_args!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
     }
 }
 

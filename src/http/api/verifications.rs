@@ -94,7 +94,7 @@ view! {
         date_updated: Date = verification.updated.into(),
         /// Silent network authentication is not served.
         sna: Null = Null,
-        url: Url = frame.url(&format!("/Services/{service}/Verifications/{}", verification.sid)),
+        url: Url = frame.url(format_args!("/Services/{service}/Verifications/{}", verification.sid)),
     }
 }
 

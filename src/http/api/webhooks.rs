@@ -117,7 +117,7 @@ view! {
         webhook_method: &'static str = "POST",
         date_created: Date = webhook.created.into(),
         date_updated: Date = webhook.updated.into(),
-        url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}", webhook.sid)),
+        url: Url = frame.url(format_args!("/Services/{service}/Webhooks/{}", webhook.sid)),
         /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
@@ -133,7 +133,7 @@ view! {
         account_sid: AccountSid = Id(frame.account),
         #[schemars(regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
         secret: String = webhook.secret_text(),
-        url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}/Secret", webhook.sid)),
+        url: Url = frame.url(format_args!("/Services/{service}/Webhooks/{}/Secret", webhook.sid)),
     }
 }
 

@@ -33,7 +33,7 @@ pub struct BeginRequest {
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
     pub idempotency_key: Option<String>,
-    /// Equal for equal requests: a SHA-256 over the fields as they were sent.
+    /// Equal for equal requests: a SHA-256 over the fields as they were sent. Zero without a key.
     pub fingerprint: [u8; 32],
     /// The device's address, and whether to check for fraud.
     pub client: ClientSignals,

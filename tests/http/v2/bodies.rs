@@ -1,6 +1,6 @@
 //! Forms, JSON, and other bodies.
 
-use onceward_testkit::{Begun, V2World, given, is_error, json, root};
+use onceward_testkit::{V2World, given, is_error, json, root};
 
 const GOOD: &str = "To=%2B14155552671&Channel=sms";
 
@@ -89,22 +89,24 @@ async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
     let fields = given(serde_json::json!({ "custom-code": true }));
     world.registry.update_service(world.service.sid, fields).await.expect("changed");
     let path = world.below("/Verifications");
-    let form = [
-        ("To", "+14155552671"),
-        ("Channel", "sms"),
-        ("RateLimits", r#"{"b":"2", "a":"1"}"#),
-        ("CustomCode", "123456"),
-    ];
-    let fingerprint = |begun: Begun| begun.fingerprint;
-    world.post(&path, &form).await;
-    let first = fingerprint(world.fake.begun());
+    let fingerprint = async |kind: &str, body: &str| {
+        world.ask("POST", &path, &root(), &["idempotency-key: k", kind], body).await;
+        world.fake.begun().fingerprint
+    };
+    let form_type = "content-type: application/x-www-form-urlencoded";
+    let form = "To=%2B14155552671&Channel=sms&RateLimits=%7B%22b%22:%222%22,+%22a%22:%221%22%7D";
+    let first = fingerprint(form_type, &format!("{form}&CustomCode=123456")).await;
     let object = serde_json::json!({
         "Channel": "sms", "CustomCode": "999999", "To": "+14155552671", "RateLimits": { "a": "1", "b": "2" },
     });
-    world.post_json(&path, &object).await;
-    assert_eq!(fingerprint(world.fake.begun()), first);
-    world.post(&path, &form[..3]).await;
-    assert_ne!(fingerprint(world.fake.begun()), first, "whether there is a code counts");
+    assert_eq!(fingerprint("content-type: application/json", &object.to_string()).await, first);
+    assert_ne!(fingerprint(form_type, form).await, first, "whether there is a code counts");
+    let once = fingerprint(form_type, &format!("{form}&x=1")).await;
+    assert_ne!(
+        fingerprint(form_type, &format!("{form}&x=1&x=1")).await,
+        once,
+        "so does a repeated parameter"
+    );
 }
 
 #[tokio::test]

@@ -71,18 +71,16 @@ async fn every_parameter_is_read_from_a_form_and_from_json() {
         ("SomethingElse", "even twice"),
     ];
     assert_eq!(world.post(&path, &texts).await.status, 201);
-    assert_eq!(Begun { fingerprint: [0; 32], ..world.fake.begun() }, wanted);
+    assert_eq!(world.fake.begun(), wanted);
 
     let mut object = serde_json::Map::new();
     for (name, text) in texts {
         let value = serde_json::from_str::<serde_json::Value>(text).ok().filter(serde_json::Value::is_object);
         object.insert(name.to_owned(), value.unwrap_or_else(|| text.into()));
     }
-    let in_form = world.fake.begun().fingerprint;
     object.insert("SomethingElse".to_owned(), "is passed over".into());
     assert_eq!(world.post_json(&path, &object.into()).await.status, 201);
-    assert_eq!(Begun { fingerprint: [0; 32], ..world.fake.begun() }, wanted);
-    assert_ne!(world.fake.begun().fingerprint, in_form, "one of them had a parameter twice");
+    assert_eq!(world.fake.begun(), wanted);
 
     assert_eq!(world.post(&path, &[TO, SMS, ("AppHash", "FA+9qCX9VSu")]).await.status, 201);
     assert_eq!(world.fake.begun().app_hash.as_deref(), Some("FA+9qCX9VSu"));
