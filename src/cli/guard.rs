@@ -10,7 +10,7 @@ use super::{CommandError, CommandOutput};
 use crate::config::{self, Sources};
 use crate::http::answers::GuardItems;
 use crate::limits::guard::EntryAction;
-use crate::limits::guard::operator::{Item, MOST_MINUTES, SUBJECTS, exact, subject};
+use crate::limits::guard::operator::{Item, MOST_MINUTES, SUBJECTS, entry_subject, exact};
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
@@ -29,6 +29,10 @@ pub enum GuardCommand {
 
     /// Refuse messages to a number, prefix or country, or from an address or network, for a time.
     Block(EntryArgs),
+
+    /// Send messages only to numbers that were verified here in the last 30 days, for a time. RiskCheck=disable does not lift
+    /// it, the safe list does.
+    KnownOnly(KnownOnlyArgs),
 
     /// Remove a manual entry that `allow` or `block` created.
     #[command(alias = "unblock")]
@@ -57,6 +61,20 @@ pub struct SubjectArgs {
     /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
     #[arg(long, value_name = "NAME|VA..")]
     service: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct KnownOnlyArgs {
+    #[arg(value_name = "on|off", value_parser = ["on", "off"])]
+    state: String,
+
+    /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+
+    /// How long, such as 30m, 12h or 7d.
+    #[arg(long = "for", value_name = "TIME", value_parser = minutes, default_value = "2h")]
+    minutes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +133,13 @@ pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<Comma
             let explained: Vec<_> = services.iter().map(|service| explained(&subject, service)).collect();
             CommandOutput { err, ..CommandOutput::of(explained.join("\n")) }
         }
+        GuardCommand::KnownOnly(KnownOnlyArgs { state, service, minutes }) => {
+            let of = SubjectArgs { subject: "all".to_owned(), service };
+            if state == "off" {
+                return run(GuardCommand::Remove(of), json, sources);
+            }
+            set(EntryArgs { of, minutes }, EntryAction::KnownOnly, json, sources)?
+        }
         GuardCommand::Remove(of) => {
             let (client, subject, service) = begin(of, sources)?;
             let path = format!("/v2/Guard/Entries/{}", segment(&subject));
@@ -144,7 +169,7 @@ pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<Comma
 /// The server, the subject as it reads it, and the id of the service.
 fn begin(of: SubjectArgs, sources: &Sources) -> Result<(Client, String, Option<String>), CommandError> {
     let (settings, SubjectArgs { subject: asked, service }) = (config::load_storage(sources)?, of);
-    let read = subject(&asked, settings.default_region);
+    let read = entry_subject(&asked, settings.default_region);
     let read = read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
     let client = Client::of(&settings.data_dir)?;
     let service = client.service_sid(service.as_deref())?;

@@ -86,12 +86,15 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
 /// A longer lockout is probably one that was meant in seconds.
 const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Warns of `money-per-day` without `prices`.
+/// Warns of `money-per-day` without `prices`; `max-price` needs them.
 pub fn warn_of_built_in_prices<'a>(
-    mut rules: impl Iterator<Item = &'a GuardSettings>,
+    mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
     c: &mut Context,
 ) {
+    if pricing.prices.is_none() && rules.clone().any(|rules| rules.max_price.is_some()) {
+        c.wrong("guard.max-price", None, "needs the key prices: a message without a price is refused");
+    }
     if pricing.prices.is_none() && rules.any(|rules| rules.money_per_day.is_some()) {
         c.report.warn(
             "money-per-day counts the built-in prices, which are not your provider's. Set prices to what you pay",

@@ -37,6 +37,11 @@ pub struct GuardSettings {
     #[serde(with = "money")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub money_per_day: Option<u64>,
+    /// Money for one message, by the key `prices`, which must be given, with at most six decimals, or `off`. A message to a
+    /// country without a price is refused.
+    #[serde(with = "money")]
+    #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
+    pub max_price: Option<u64>,
     /// The only countries that get messages, by their two letters. By default all.
     #[serde(deserialize_with = "allowed_countries", serialize_with = "form::serialize")]
     #[schemars(with = "Vec<String>")]
@@ -71,7 +76,7 @@ impl GuardSettings {
             number_types: self.number_types.unwrap_or(base.number_types),
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
-            max_price: base.max_price,
+            max_price: self.max_price.or(base.max_price).filter(|price| *price != NO_LIMIT),
             blocked_countries: self
                 .blocked_countries
                 .clone()

@@ -64,6 +64,9 @@ pub enum Failure {
     /// The pumping guard has no allowance for a further step.
     #[error("the pumping guard refuses the message; nothing was sent")]
     RefusedByGuard,
+    /// The parts of the message cost more than the highest price of a message.
+    #[error("the message costs more than max-price of the guard; nothing was sent")]
+    TooDear,
     /// The store did not take the record of a budget.
     #[error("the budget of messages cannot be stored; nothing was sent")]
     BudgetUnknown,

@@ -160,6 +160,8 @@ pub struct Delivered {
     pub reason: Option<Failure>,
     /// What the guard has taken, and does not get back.
     pub allowance: TakenAllowance,
+    /// Parts of its last text message.
+    pub parts: u8,
 }
 
 impl Delivered {
@@ -169,7 +171,7 @@ impl Delivered {
             None => PlanChange::Keep,
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
-        Self { result, attempts: Vec::new(), plan, reason: None, allowance: outgoing.allowance }
+        Self { result, attempts: Vec::new(), plan, reason: None, allowance: outgoing.allowance, parts: 1 }
     }
 
     /// What the guard gets back: no message has left, and none will.

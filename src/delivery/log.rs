@@ -112,7 +112,8 @@ impl<O> DeliveryRun<'_, O> {
             | Failure::NoAnswerInTime
             | Failure::Overloaded
             | Failure::BudgetSpent { .. }
-            | Failure::RefusedByGuard => {}
+            | Failure::RefusedByGuard
+            | Failure::TooDear => {}
         }
     }
 }

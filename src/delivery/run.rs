@@ -30,10 +30,10 @@ use crate::config::{OnAmbiguous, RetrySettings};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::limits::guard::{Charge, ChargeError, ClientSignals, Message};
+use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Message};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
-use crate::template::Rendered;
+use crate::template::{Rendered, parts_of};
 
 impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
@@ -58,7 +58,7 @@ impl Delivery {
             tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
             let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
-            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
+            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
         })
     }
 }
@@ -90,6 +90,8 @@ pub(super) struct DeliveryRun<'a, O> {
     /// Whether a gateway was asked a second time.
     asked_once_more: bool,
     tried: Vec<Channel>,
+    /// Of its last text message.
+    parts: u8,
 }
 
 /// How a run ends.
@@ -189,6 +191,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),
+            parts: 1,
         }
     }
 
@@ -370,7 +373,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(message) = self.message() else {
             return Break(Failure::NoLongerUsable.into());
         };
-        let charge = match self.charge(gateway).await {
+        let charge = match self.charge(gateway, &message).await {
             Ok(charge) => charge,
             Err(error) => return Break(error.into()),
         };
@@ -382,16 +385,25 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// Charges a message to the budgets. The simulator's costs no money.
-    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, Failure> {
+    async fn charge(
+        &mut self,
+        gateway: &GuardedGateway,
+        outgoing: &OutgoingMessage,
+    ) -> Result<Charge, Failure> {
+        // Of a gateway that makes its own text, the parts are not known.
+        let is_our_text = outgoing.channel == Channel::Sms && gateway.gateway.checker().is_none();
+        self.parts = if is_our_text { parts_of(&outgoing.text) } else { 1 };
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
-        let is_free = gateway.name == GatewayName::Simulator;
+        let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
+        let cost = Cost { parts, without_outcomes: self.outgoing.client.without_outcomes };
         let (service, number, channel) = (self.service(), self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
-        let charging = guard.charge(message, is_free);
+        let charging = guard.charge(message, cost);
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
             Ok(charged) => charged.map_err(|error| match error {
                 ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
+                ChargeError::TooDear => Failure::TooDear,
                 ChargeError::Unavailable => Failure::BudgetUnknown,
             }),
             Err(_) => Err(Failure::BudgetUnknown),
@@ -479,8 +491,8 @@ impl<'a, O> DeliveryRun<'a, O> {
             }
         };
         self.log_configuration_errors(&result);
-        let Self { attempts, allowance, .. } = self;
-        Delivered { result, attempts, plan, reason, allowance }
+        let Self { attempts, allowance, parts, .. } = self;
+        Delivered { result, attempts, plan, reason, allowance, parts }
     }
 
     /// Messages of the verification that gateways accepted before this run.

@@ -41,6 +41,9 @@ impl Record for BudgetRecord {
 /// The budget of money. It counts millionths of the currency, the others messages.
 const MONEY: &str = "money-per-day";
 
+/// A service without outcomes has this part of each budget of all services, unless it has a budget of its own.
+const SHARE_WITHOUT_OUTCOMES: u64 = 2;
+
 /// The part of a budget, in per cent, at which the log says so.
 const NEARLY_SPENT: u64 = 80;
 
@@ -70,6 +73,8 @@ struct InMemory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChargeError {
     Spent(SpentBudget),
+    /// The parts of the message cost more than `max-price`.
+    TooDear,
     /// The store did not take the record of the budget.
     Unavailable,
 }
@@ -82,6 +87,15 @@ pub struct SpentBudget {
     pub until: Timestamp,
     /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
     pub newly_spent: Option<(&'static str, u64)>,
+}
+
+/// What a message is charged for.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// The parts that the provider asks money for: none by the simulator.
+    pub parts: u32,
+    /// [`Signals::without_outcomes`](super::guard::Signals::without_outcomes).
+    pub without_outcomes: bool,
 }
 
 /// What a message costs. Given back when it is dropped, unless it is spent.
@@ -136,6 +150,9 @@ pub struct Budgets {
     pricing: Pricing,
     names: ServiceNames,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
+    /// Of services without outcomes, from their first message on.
+    shares: Mutex<HashMap<(ServiceId, &'static str), Arc<Account>>>,
+    slots: SlotHash,
 }
 
 impl Budgets {
@@ -166,7 +183,25 @@ impl Budgets {
                 accounts.entry(service).or_default().push(Arc::new(account));
             }
         }
-        Ok(Self { clock, pricing, names, accounts })
+        Ok(Self { clock, pricing, names, accounts, shares: Mutex::default(), slots })
+    }
+
+    /// The shares of a service without outcomes in the budgets of all services, as far as it has no budget of its own.
+    fn shares(&self, service: ServiceId) -> Vec<Arc<Account>> {
+        let has_own =
+            |key| self.accounts.get(&Some(service)).is_some_and(|own| own.iter().any(|a| a.key == key));
+        let global = self.accounts.get(&None).into_iter().flatten().filter(|account| !has_own(account.key));
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = |of: &Arc<Account>| {
+            let made = || {
+                let budget = Budget { limit: (of.budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..of.budget };
+                let subject = Subject::of_name(&(Some(service), of.key), &self.slots);
+                let (router, memory) = (Arc::clone(&of.router), Mutex::default());
+                Arc::new(Account { service: Some(service), key: of.key, budget, router, subject, memory })
+            };
+            Arc::clone(shares.entry((service, of.key)).or_insert_with(made))
+        };
+        global.map(share).collect()
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
@@ -182,17 +217,17 @@ impl Budgets {
     pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetView, Timestamp)> {
         let (usage, account) = self.of(service).map(|account| (self.usage(account), account)).find(
             |(BudgetView { spent, limit, .. }, account)| {
-                spent.saturating_add(self.cost(account, country, Channel::Sms, false)) > *limit
+                spent.saturating_add(self.cost(account, country, Channel::Sms, 1)) > *limit
             },
         )?;
         Some((usage, account.budget.period.end_at(self.clock.now())))
     }
 
     /// What a message takes from a budget.
-    fn cost(&self, account: &Account, country: Option<Region>, channel: Channel, is_free: bool) -> u64 {
+    fn cost(&self, account: &Account, country: Option<Region>, channel: Channel, parts: u32) -> u64 {
         match account.key {
-            MONEY if is_free => 0,
-            MONEY => self.pricing.list().of(country, channel),
+            MONEY if parts == 0 => 0,
+            MONEY => self.pricing.list().of(country, channel).saturating_mul(parts.into()),
             _ => 1,
         }
     }
@@ -233,17 +268,19 @@ impl Budgets {
         })
     }
 
-    /// Charges one message to every budget of its service and of all services, or to none. A free one costs no money.
+    /// Charges one message to every budget of its service and of all services, or to none.
     pub async fn charge(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         channel: Channel,
-        is_free: bool,
+        Cost { parts, without_outcomes }: Cost,
     ) -> Result<Charge, ChargeError> {
+        let shares = if without_outcomes { self.shares(service) } else { Vec::new() };
         let mut charge = Charge::default();
-        for account in self.of(service) {
-            let cost = self.cost(account, number.region(), channel, is_free);
+        // What refuses one service comes first.
+        for account in shares.iter().chain(self.of(service)) {
+            let cost = self.cost(account, number.region(), channel, parts);
             if cost == 0 {
                 continue;
             }
@@ -336,7 +373,8 @@ mod tests {
 
     async fn charge(budgets: &Budgets) -> Result<Charge, ChargeError> {
         let number = PhoneNumber::parse("+14155550123", None).expect("a number");
-        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, false).await
+        let cost = Cost { parts: 1, without_outcomes: false };
+        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, cost).await
     }
 
     #[tokio::test]
@@ -349,6 +387,26 @@ mod tests {
             charge(&budgets).await.expect("a charge").spend();
         }
         assert!(matches!(charge(&budgets).await, Err(ChargeError::Spent(_))));
+    }
+
+    #[tokio::test]
+    async fn a_service_without_outcomes_leaves_half_of_the_budget_to_the_others() {
+        let budgets = budgets(&FaultyStore::new(), 10).await;
+        let number = PhoneNumber::parse("+14155550123", None).expect("a number");
+        let carries = async |service| {
+            let cost = Cost { parts: 1, without_outcomes: true };
+            let charged = budgets.charge(ServiceId::new(service), number, Channel::Sms, cost).await;
+            charged.map(|mut charge| charge.spend()).is_ok()
+        };
+        let mut carried = Vec::new();
+        for _ in 0..8 {
+            carried.push(carries(7).await);
+        }
+        assert_eq!(carried.iter().filter(|is_sent| **is_sent).count(), 5);
+        for _ in 0..5 {
+            charge(&budgets).await.expect("of a service with outcomes").spend();
+        }
+        assert!(!carries(8).await, "all are spent");
     }
 
     #[tokio::test]

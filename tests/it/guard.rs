@@ -46,6 +46,79 @@ async fn answers_as_built_have_the_data_of_a_lockout_too() {
     assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
 }
 
+#[tokio::test]
+async fn a_kill_gives_back_nothing_that_was_sent() {
+    let mut world = World::with([("guard", json!({}))]).await;
+    let mut sent = 0;
+    for round in 0..3 {
+        for last in 0..14 {
+            let number = format!("+9929000001{:02}", round * 14 + last);
+            sent += usize::from(world.send(&number).await.status() == 200);
+        }
+        world = world.restart_after_kill().await;
+    }
+    assert_eq!(sent, 10, "the prefix has ten");
+    let setup = Setup::new().config("guard", json!({}));
+    let (mut world, _, service) = World::with_service(setup).await;
+    let number = world.number();
+    let mut exempt = 0;
+    for _ in 0..2 {
+        let v2 = V2::of(&world);
+        for _ in 0..24 {
+            let begun = v2.begins_with(&service, &number, &[("RiskCheck", "disable")]).await;
+            exempt += usize::from(begun.status() == 201);
+            if begun.status() == 201 {
+                let path = format!("{service}/Verifications/{number}");
+                v2.post(&path, &[("Status", "canceled")]).await.expects_status(200);
+            }
+        }
+        world = world.restart_after_kill().await;
+    }
+    assert_eq!(exempt, 20, "RiskCheck=disable lifts no limit of the number");
+}
+
+#[tokio::test]
+async fn known_numbers_only_lets_the_known_pass_until_it_is_off() {
+    let setup = Setup::new().config("guard", json!({}));
+    let (world, v2, service) = World::with_service(setup).await;
+    let [known, new] = [world.number(), world.number()];
+    v2.begins(&service, &known).await.expects_status(201);
+    let code = world.twilio().code_for(&known);
+    v2.checks_number(&service, &known, &code).await.expects_status(200);
+    guard(&world, &["known-only", "on", "--for", "2h"])
+        .await
+        .says(["only numbers verified in the last 30 days"]);
+    let world = world.restart_after_kill().await;
+    let v2 = V2::of(&world);
+    assert_eq!(v2.begins(&service, &known).await.status(), 201);
+    for fields in [&[][..], &[("RiskCheck", "disable")]] {
+        v2.begins_with(&service, &new, fields).await.tells(403, "60410");
+    }
+    assert_eq!(world.send(&new).await.status(), 403);
+    guard(&world, &["explain", &new]).await.says(["messages: refused", "guard known-only off"]);
+    guard(&world, &["known-only", "off"]).await.says(["is removed"]);
+    assert_eq!(v2.begins(&service, &new).await.status(), 201);
+    let entry = [("Subject", "all"), ("Action", "block")];
+    assert_eq!(v2.post("/Guard/Entries", &entry).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_message_above_the_highest_price_is_refused_with_each_part_counted() {
+    let prices = json!({ "US": { "sms": 0.01 }, "DE": { "sms": 0.2 } });
+    let setup = Setup::new().config("guard", json!({ "max-price": "0.015" })).config("prices", prices);
+    let (world, v2, service) = World::with_service(setup).await;
+    assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+    for number in ["+4915112345678", "+447400123456"] {
+        v2.begins_with(&service, number, &[("RiskCheck", "disable")]).await.tells(403, "60410");
+        assert_eq!(world.send(number).await.status(), 403, "a country above it, and one without a price");
+    }
+    let long = [("FriendlyName", "Ж".repeat(29))];
+    let long: Vec<_> = long.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let service = v2.service(&long).await;
+    let form = [("Locale", "ru")];
+    v2.begins_with(&service, &world.number(), &form).await.tells(403, "60410");
+}
+
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
 }

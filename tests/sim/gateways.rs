@@ -14,7 +14,7 @@ use crate::world::{AtGateway, HeldCode, Open, Plan, World};
 
 pub fn delivered(result: SendResult, plan: PlanChange) -> Delivered {
     let allowance = TakenAllowance::Refundable(Ticket::default());
-    Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
+    Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
 }
 
 impl World {

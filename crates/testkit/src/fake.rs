@@ -81,6 +81,7 @@ pub fn attempt(number: u8, service: ServiceId, channel: Channel) -> SealedAttemp
         sid: vl(number),
         verification: ve(),
         listed: ListedAttempt {
+            parts: 1,
             id: AttemptId { key: AttemptLogKey { service, verification: 0 }, attempt: number },
             number: PhoneNumber::parse("+573003003030", None).expect("a number"),
             attempt: Attempt {

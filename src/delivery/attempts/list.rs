@@ -58,6 +58,8 @@ pub struct ListedAttempt {
     pub number: PhoneNumber,
     /// The attempt itself.
     pub attempt: Attempt,
+    /// What its text is paid for, in text messages.
+    pub parts: u8,
     /// The status of the verification.
     pub verify_status: VerifyStatus,
     /// When that was decided. `None` before the first check.
@@ -166,12 +168,13 @@ pub(super) fn keep_newest(rows: &mut Vec<ListedAttempt>, most: usize) {
 
 /// The attempts of one verification.
 pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
-    let AttemptLog { number, verify, verify_at, rows, .. } = log;
+    let AttemptLog { number, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
     rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
         id: AttemptId { key, attempt: attempt.number },
         number,
+        parts: if attempt.channel == Channel::Sms { parts } else { 1 },
         attempt,
         verify_status: verify,
         checked_at,

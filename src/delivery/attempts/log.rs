@@ -57,6 +57,8 @@ pub struct AttemptLog {
     /// What the guard took for messages that were permitted in the last minute: after a crash it takes that again, unless
     /// its own records contain it.
     pub taken: Vec<Ticket>,
+    /// Parts of its last text message.
+    pub parts: u8,
 }
 
 /// The first layout of [`AttemptLog`].
@@ -76,7 +78,18 @@ impl From<FirstAttemptLog> for AttemptLog {
     fn from(first: FirstAttemptLog) -> Self {
         let FirstAttemptLog { number, created, keep_until, verify, verify_at, next_attempt, rows, plan } =
             first;
-        Self { number, created, keep_until, verify, verify_at, next_attempt, rows, plan, taken: Vec::new() }
+        Self {
+            number,
+            created,
+            keep_until,
+            verify,
+            verify_at,
+            next_attempt,
+            rows,
+            plan,
+            taken: Vec::new(),
+            parts: 1,
+        }
     }
 }
 
@@ -181,6 +194,7 @@ impl AttemptLog {
             rows: Vec::new(),
             plan: None,
             taken: Vec::new(),
+            parts: 1,
         }
     }
 
@@ -205,6 +219,7 @@ impl AttemptLog {
     /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
     pub fn settle(&mut self, style: &MessageStyle, permitted: &Permitted, delivered: &Delivered) -> bool {
         let first_attempt = permitted.first_attempt;
+        self.parts = delivered.parts;
         for attempt in &delivered.attempts {
             self.add(attempt);
         }

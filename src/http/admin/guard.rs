@@ -10,7 +10,7 @@ use crate::domain::{Region, ServiceId, Sid, SidKind};
 use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
+    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key, PumpingGuard};
 use crate::node::history::{Resolution, totals};
@@ -101,7 +101,8 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         request.notify(Notice::failure(format!("Nothing was changed: {why}.")));
         shown(&request, entry, None, None).map(bad_request)
     };
-    let Some(dimension) = subject(&entry.subject, None) else {
+    let read = if request.field("action") == "explain" { subject } else { entry_subject };
+    let Some(dimension) = read(&entry.subject, None) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"), entry);
     };
     let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
@@ -114,6 +115,7 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
+        "known-only" => (Some(EntryAction::KnownOnly), "messages go to known numbers only"),
         "remove" => (None, "has no manual entry any more"),
         _ => return unchanged("the form names no action", entry),
     };

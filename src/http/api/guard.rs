@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::paging::Listed;
 use super::prelude::*;
 use crate::domain::ServiceId;
-use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
+use crate::limits::guard::operator::{
+    Explanation, Item, MOST_MINUTES, USUAL_MINUTES, entry_subject, masked, subject,
+};
 use crate::limits::guard::{EntryAction, EntryError, Key, PumpingGuard};
 
 parameters! {
@@ -17,9 +19,10 @@ parameters! {
 
 parameters! {
     pub struct NewEntry {
-        /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network.
+        /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network; or
+        /// all, with known-only.
         "Subject" = "+99290000****" => subject: GuardSubject,
-        /// Whether messages need no allowance, or are refused.
+        /// Whether messages need no allowance, are refused, or go only to numbers that were verified in the last 30 days.
         "Action" = "allow" => action: EntryAction,
         /// The length; the default is 720.
         "Minutes" = "90" => minutes: Option<Whole<1, MOST_MINUTES>>,
@@ -63,7 +66,7 @@ pub async fn create_entry(Given(request, params): Given<NewEntry>) -> Made<Item>
 
 /// `DELETE` of an entry.
 pub async fn delete_entry(Given(request, params): Given<OfService>) -> Gone {
-    let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
+    let subject = entry_subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let key = Key::new(scope(&request, params.service)?.map(|service| service.id), subject);
     set(&request, key, None, 0).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -73,7 +76,7 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
     let set = guard(request)?.set_entry(key, action, minutes, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::InNoPlan(_) => Error::parameter("Subject", error),
+        EntryError::InNoPlan(_) | EntryError::OnlyAll => Error::parameter("Subject", error),
         EntryError::Refused(refusal) => refusal.into(),
     });
     set?.ok_or(Error::NotFound)

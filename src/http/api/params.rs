@@ -116,8 +116,8 @@ texts! {
     EventType => Self: "the name of an event", Self::parse, one_of(Self::ALL.map(Self::as_str));
     Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),
         |text| Sid::parse(SidKind::ALL[KIND], text), matching(sid_pattern(SidKind::ALL[KIND]));
-    GuardSubject => Dimension: operator::SUBJECTS, |text| operator::subject(text, None), matching(
-        "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
+    GuardSubject => Dimension: operator::SUBJECTS, |text| operator::entry_subject(text, None), matching(
+        "all|\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
     );
     IdOrNumber => VerificationTarget: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))

@@ -23,7 +23,7 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
-pub use crate::limits::budgets::{Charge, ChargeError, SpentBudget};
+pub use crate::limits::budgets::{Charge, ChargeError, Cost, SpentBudget};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
@@ -126,6 +126,8 @@ pub enum EntryError {
     /// The setting `numbers` permits none such.
     #[error("no numbering plan has this number; for a prefix, write '{}****'", .0.e164())]
     InNoPlan(PhoneNumber),
+    #[error("known-only is for the subject all, and all for nothing else")]
+    OnlyAll,
     /// After `StoreUnavailable` or `Stopping` the entry may be stored.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -218,7 +220,9 @@ impl PumpingGuard {
         let (metrics, slots) = (Arc::clone(shards.metrics()), SlotHash::new(server_key));
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
             let rules = own.rules(base);
-            GuardRules { mode: if is_free { Mode::Off } else { rules.mode }, ..rules }
+            // The simulator's messages cost no money.
+            let (mode, max_price) = if is_free { (Mode::Off, None) } else { (rules.mode, rules.max_price) };
+            GuardRules { mode, max_price, ..rules }
         };
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
@@ -338,10 +342,16 @@ impl PumpingGuard {
         }
     }
 
-    /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
-    pub async fn charge(&self, message: Message<'_>, is_free: bool) -> Result<Charge, ChargeError> {
-        let Message { service, number, channel, .. } = message;
-        let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
+    /// Charges one message to the budgets, durably, before a gateway may get it.
+    pub async fn charge(&self, message: Message<'_>, cost: Cost) -> Result<Charge, ChargeError> {
+        let (Message { service, number, channel, .. }, inner) = (message, &self.inner);
+        if let Some(most) = inner.rules(service).max_price.filter(|_| cost.parts > 1) {
+            let price = inner.budgets.price(number.region(), channel);
+            if price.is_none_or(|price| price.saturating_mul(cost.parts.into()) > most) {
+                return Err(ChargeError::TooDear);
+            }
+        }
+        let charged = inner.budgets.charge(service, number, channel, cost).await;
         charged.inspect_err(|error| {
             if let ChargeError::Spent(spent) = error {
                 self.inner.report_spent_budget(message, spent);

@@ -57,6 +57,11 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     PhoneNumber::parse(given, region).ok().map(Dimension::Number)
 }
 
+/// Reads the subject of a manual entry: one of these, or `all`, for known numbers only.
+pub fn entry_subject(text: &str, region: Option<Region>) -> Option<Dimension> {
+    if text.trim() == "all" { Some(Dimension::Total) } else { subject(text, region) }
+}
+
 /// A subject with a masked number.
 pub fn masked(dimension: Dimension) -> String {
     dimension.to_string()
@@ -344,6 +349,11 @@ impl PumpingGuard {
             && inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number))
         {
             return Err(EntryError::InNoPlan(number));
+        }
+        let (is_of_all, is_known_only) =
+            (key.dimension == Dimension::Total, action == Some(EntryAction::KnownOnly));
+        if action.is_some() && is_of_all != is_known_only {
+            return Err(EntryError::OnlyAll);
         }
         let audited = match action {
             Some(EntryAction::Allow) => Action::GuardAllowed,

@@ -241,7 +241,10 @@ pub(super) fn facts<'a>(
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
         SendResult::Failed { may_have_been_sent: None }
-            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard)) =>
+            if matches!(
+                delivered.reason,
+                Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard | Failure::TooDear)
+            ) =>
         {
             SendEnd::Limited
         }
@@ -284,6 +287,11 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             if let Some(Failure::BudgetSpent { until }) = reason =>
         {
             Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Budget, until: Some(*until) }))
+        }
+        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
+            if *reason == Some(Failure::TooDear) =>
+        {
+            Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Price, until: None }))
         }
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
             if reason.is_some_and(Failure::is_about_the_number) =>

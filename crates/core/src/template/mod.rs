@@ -20,6 +20,11 @@ use crate::domain::{Channel, Code, Locale, PhoneNumber};
 use check::{Context, check_text};
 use text::Text;
 
+/// The text messages that this whole text is sent as, each of which is paid for.
+pub fn parts_of(text: &str) -> u8 {
+    u8::try_from(gsm7::size(text).segments).unwrap_or(u8::MAX)
+}
+
 pub use check::{Finding, LocalText, TemplateSettings, TextSource};
 pub use languages::StandardMessage;
 

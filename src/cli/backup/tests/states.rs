@@ -19,7 +19,7 @@ use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid,
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{
-    ClientSignals, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
+    ClientSignals, Cost, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
 };
 use crate::limits::rate::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::node::history::{Counts, Group, Resolution, Series};
@@ -84,7 +84,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     }
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
-    guard.charge(message, false).await.expect("a budget");
+    guard.charge(message, Cost { parts: 1, without_outcomes: false }).await.expect("a budget");
     guard.learn(NumberKey::new(shop.id, number("+14155552671")), GuardNews::Verified);
     let hosted = HostedSessions::new(&shards, &server_key, 10, StdRng::seed_from_u64(1));
     let returns_to =
@@ -147,6 +147,7 @@ fn planned() -> AttemptLog {
         rows: Vec::new(),
         plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
         taken: vec![Ticket::default()],
+        parts: 2,
     }
 }
 
@@ -225,6 +226,7 @@ fn log() -> impl Strategy<Value = AttemptLog> {
             rows,
             plan: plan.map(Box::new),
             taken: Vec::new(),
+            parts: 1,
         },
     )
 }

@@ -39,6 +39,7 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         plan: PlanChange::End(None),
         reason: None,
         allowance: crate::delivery::TakenAllowance::Final,
+        parts: 1,
     };
     let options = SendOptions { life: std::time::Duration::from_secs(30), length: CodeLength::SIX };
     let verification = Verification::beginning(Salt([1; 16]), &options, START);

@@ -339,7 +339,8 @@ impl World {
         } else {
             TakenAllowance::Refundable(Ticket::default())
         };
-        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
+        let delivered =
+            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance, parts: 1 };
         self.submit(key, Request::Settle(sending, delivered));
     }
 

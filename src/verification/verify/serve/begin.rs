@@ -249,7 +249,7 @@ fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
         }
         Some(Failure::NotServed) => Refused::ChannelOff,
         Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
-        Some(Failure::RefusedByGuard) => Refused::ByGuard { is_for_an_allowance: false },
+        Some(Failure::RefusedByGuard | Failure::TooDear) => Refused::ByGuard { is_for_an_allowance: false },
         Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
         Some(
             // Refused before, as a store that is not available.
