@@ -219,7 +219,7 @@ impl AttemptLog {
     /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
     pub fn settle(&mut self, style: &MessageStyle, permitted: &Permitted, delivered: &Delivered) -> bool {
         let first_attempt = permitted.first_attempt;
-        self.parts = delivered.parts;
+        self.parts = self.parts.max(delivered.parts);
         for attempt in &delivered.attempts {
             self.add(attempt);
         }

@@ -110,7 +110,10 @@ fn counts_of_step(step: VerificationStep) -> Option<Counts> {
 fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
     let failed = |failed| Some(Counts { failed, ..Counts::default() });
     match facts.outcome {
-        SendEnd::Accepted => Some(Counts { accepted: 1, ..Counts::default() }),
+        // The cost is that of a minute's parts: `Pending::add` makes money of it.
+        SendEnd::Accepted => {
+            Some(Counts { accepted: 1, cost_micros: facts.parts.into(), ..Counts::default() })
+        }
         SendEnd::NumberRefused => failed(Failures { number: 1, ..Failures::default() }),
         SendEnd::Unknown => failed(Failures { unknown: 1, ..Failures::default() }),
         SendEnd::Failed => failed(failure(facts.error)),
@@ -145,8 +148,9 @@ impl Pending {
     /// Adds the counts of a minute to its bucket of each resolution, with their cost.
     pub(super) fn add(&mut self, minute: Series, mut counts: Counts, prices: &Prices) {
         let Series { service, group: Group { country, channel, gateway }, .. } = minute;
+        let parts = std::mem::take(&mut counts.cost_micros);
         if gateway != Some(GatewayName::Simulator) {
-            counts.cost_micros = prices.of(country, channel).saturating_mul(counts.accepted);
+            counts.cost_micros = prices.of(country, channel).saturating_mul(parts);
             counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
         }
         for resolution in Resolution::ALL {

@@ -294,7 +294,7 @@ fn send(
     outcome: SendEnd,
     error: Option<ErrorClass>,
 ) -> SendFacts {
-    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error }
+    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error, parts: 1 }
 }
 
 fn recipient(number: &str) -> NumberKey {

@@ -51,6 +51,8 @@ pub struct SendFacts {
     pub outcome: SendEnd,
     /// The class of the last gateway's error.
     pub error: Option<ErrorClass>,
+    /// What the message is paid for, in text messages.
+    pub parts: u8,
 }
 
 crate::named! {

@@ -19,6 +19,7 @@ fn sent(service: u32) -> SendFacts {
         gateway: Some(GatewayName::Simulator),
         outcome: SendEnd::Accepted,
         error: None,
+        parts: 1,
     }
 }
 

@@ -219,7 +219,7 @@ const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
 }
 
 const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
-    SendFacts { recipient, channel, gateway: None, outcome, error: None }
+    SendFacts { recipient, channel, gateway: None, outcome, error: None, parts: 1 }
 }
 
 /// What the end of a send counts, with the verification that it began.
@@ -264,6 +264,7 @@ pub(super) fn facts<'a>(
         gateway: asked.map(|attempt| attempt.gateway),
         outcome,
         error: asked.and_then(|attempt| attempt.class),
+        parts: delivered.parts,
     });
     failed.chain(begun).chain([ended])
 }
