@@ -66,8 +66,8 @@ pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings,
-    ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings, RetrySettings,
-    Settings, StorageSettings, TlsFiles,
+    ListenSettings, LogFormat, LogSettings, NumberRule, Pricing, ProxySettings, RetrySettings, Settings,
+    StorageSettings, TlsFiles,
 };
 pub use traces::TraceSettings;
 

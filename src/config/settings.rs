@@ -380,15 +380,6 @@ pub enum AnswerSet {
     AsBuilt,
 }
 
-/// The step after a gateway did not say whether it took a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnAmbiguous {
-    /// The next gateway is asked, with the same code.
-    Next,
-    /// The send ends: no message is paid for twice.
-    Stop,
-}
-
 /// Which providers send, and for whom.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -455,8 +446,6 @@ pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    #[serde(skip)]
-    pub gateway_silent: OnAmbiguous,
     /// `true` allows calls. Needs a gateway that can call.
     pub voice: bool,
     /// Whether, with `voice`, a number that text messages do not reach is called.
@@ -486,7 +475,6 @@ impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
             retry: None,
-            gateway_silent: OnAmbiguous::Next,
             voice: false,
             voice_fallback: true,
             workflow: Vec::new(),

@@ -13,6 +13,7 @@ use super::run::half_until;
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
 use crate::engine::VerificationName;
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
+use crate::limits::rate::RunningRequest;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 
@@ -36,6 +37,15 @@ pub struct Check {
     pub named: Option<VerificationName>,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
+    /// The request's idempotency key.
+    pub keyed: Option<RunningRequest>,
+}
+
+impl Check {
+    /// A check of the verification that is under way, by a request without an id.
+    pub const fn new(key: NumberKey, code: Option<Code>) -> Self {
+        Self { key, code, named: None, request_id: None, keyed: None }
+    }
 }
 
 const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };

@@ -102,6 +102,9 @@ pub struct Permitted {
     pub first_attempt: u8,
     /// The plan that this message carries out; `None` where a client waits for it.
     pub follow_up: Option<FollowUp>,
+    /// The gateways whose message of this verification is not known to have arrived, the one that was asked last at the
+    /// end: other gateways are asked before them.
+    pub asked: Vec<GatewayName>,
 }
 
 impl Permitted {
@@ -165,13 +168,14 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// The result of a message for which no gateway was asked.
-    pub fn unsent(result: SendResult, outgoing: &Outgoing, permitted: &Permitted) -> Self {
+    /// The result of a message for which no gateway was asked, because its code could no longer be used.
+    pub fn no_longer_usable(outgoing: &Outgoing, permitted: &Permitted) -> Self {
         let plan = match permitted.follow_up {
             None => PlanChange::Keep,
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
-        Self { result, attempts: Vec::new(), plan, reason: None, allowance: outgoing.allowance, parts: 1 }
+        let (result, attempts) = (SendResult::NoLongerUsable, Vec::new());
+        Self { result, attempts, plan, reason: None, allowance: outgoing.allowance, parts: 1 }
     }
 
     /// What the guard gets back: no message has left, and none will.

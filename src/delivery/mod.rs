@@ -295,8 +295,15 @@ impl Delivery {
         }
     }
 
-    /// The eligible gateways for a message on a channel, in their order: the holder of its code before the order of the number.
-    fn candidates(&self, outgoing: &Outgoing, eligible: Eligible, channel: Channel) -> Vec<Candidate<'_>> {
+    /// The eligible gateways for a message on a channel, in their order: the holder of its code, then the order of the
+    /// number. A further message goes another way than those before it: see [`Permitted::asked`].
+    fn candidates(
+        &self,
+        outgoing: &Outgoing,
+        permitted: &Permitted,
+        eligible: Eligible,
+        channel: Channel,
+    ) -> Vec<Candidate<'_>> {
         let names: Vec<_> = match outgoing.trial() {
             Some(trial) => vec![trial.gateway],
             None => self.order_of(outgoing.key.service, outgoing.key.number).collect(),
@@ -308,10 +315,28 @@ impl Delivery {
             self.gateways.iter().filter(fits).map(move |gateway| Candidate { priority, gateway })
         };
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
+        self.turn(&mut found, permitted);
         if let Eligible::HolderFirst(holder) = eligible {
             found.sort_by_key(|candidate| candidate.gateway.name != holder);
         }
         found
+    }
+
+    /// Puts the gateways behind that were asked for this verification before, the last one at the end, and behind all of
+    /// them those that would begin another code while ours may have arrived.
+    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
+        let sends_ours = |guarded: &GuardedGateway| guarded.gateway.checker().is_none();
+        let asked: Vec<_> =
+            asked.iter().filter_map(|name| self.gateways.iter().find(|other| other.name == *name)).collect();
+        let ours_is_out = permit.verification.sent || asked.iter().any(|guarded| sends_ours(guarded));
+        let place = |of: &Candidate<'_>| asked.iter().rposition(|g| g.routed_as == of.gateway.routed_as);
+        // Of those that were not asked, the one after the last comes first.
+        let last = found.iter().position(|of| place(of).is_some_and(|place| place + 1 == asked.len()));
+        found.rotate_left(last.filter(|_| ours_is_out).map_or(0, |last| last + 1));
+        found.sort_by_key(|of| match sends_ours(of.gateway) {
+            true => (false, place(of)),
+            false => (ours_is_out, None),
+        });
     }
 
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's

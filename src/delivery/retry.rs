@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{OnAmbiguous, RetrySettings};
+use crate::config::RetrySettings;
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
 
@@ -18,18 +18,21 @@ pub(super) enum AfterError {
 }
 
 /// The step after an error of this class.
-pub(super) const fn after_error(class: ErrorClass, silent: OnAmbiguous) -> AfterError {
-    match (class, silent) {
-        // A person gets the same code twice at worst.
-        (ErrorClass::Ambiguous, OnAmbiguous::Next)
-        | (ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused, _) => {
-            AfterError::NextGateway
-        }
-        (ErrorClass::NotReachableHere, _) => AfterError::OtherChannel,
+pub(super) const fn after_error(class: ErrorClass, channel: Channel) -> AfterError {
+    match (class, channel) {
+        // After silence a person gets the same code twice at worst.
+        (
+            ErrorClass::Ambiguous
+            | ErrorClass::Retry { .. }
+            | ErrorClass::Configuration
+            | ErrorClass::Refused,
+            _,
+        ) => AfterError::NextGateway,
+        // A person who replied STOP to text messages can be called.
+        (ErrorClass::NotReachableHere, _) | (ErrorClass::OptedOut, Channel::Sms) => AfterError::OtherChannel,
         // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
         // another gateway.
-        (ErrorClass::Ambiguous, OnAmbiguous::Stop)
-        | (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => AfterError::Stop,
+        (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => AfterError::Stop,
     }
 }
 
@@ -121,23 +124,24 @@ mod tests {
     }
 
     #[test]
-    fn the_class_and_the_setting_say_what_comes_next() {
+    fn the_class_says_what_comes_next() {
         for (class, next) in [
+            (ErrorClass::Ambiguous, AfterError::NextGateway),
             (ErrorClass::Retry { after: None }, AfterError::NextGateway),
             (ErrorClass::Retry { after: Some(Duration::MAX) }, AfterError::NextGateway),
             (ErrorClass::Configuration, AfterError::NextGateway),
             (ErrorClass::Refused, AfterError::NextGateway),
             (ErrorClass::NotReachableHere, AfterError::OtherChannel),
             (ErrorClass::BadNumber, AfterError::Stop),
-            (ErrorClass::OptedOut, AfterError::Stop),
             (ErrorClass::Fraud, AfterError::Stop),
         ] {
-            for silent in [OnAmbiguous::Next, OnAmbiguous::Stop] {
-                assert_eq!(after_error(class, silent), next, "{class:?}");
+            for channel in Channel::ALL {
+                assert_eq!(after_error(class, channel), next, "{class:?} {channel:?}");
             }
         }
-        assert_eq!(after_error(ErrorClass::Ambiguous, OnAmbiguous::Next), AfterError::NextGateway);
-        assert_eq!(after_error(ErrorClass::Ambiguous, OnAmbiguous::Stop), AfterError::Stop);
+        assert_eq!(after_error(ErrorClass::OptedOut, Channel::Sms), AfterError::OtherChannel);
+        assert_eq!(after_error(ErrorClass::OptedOut, Channel::WhatsApp), AfterError::Stop);
+        assert_eq!(after_error(ErrorClass::OptedOut, Channel::Call), AfterError::Stop);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::limiter::GatewayPermit;
 use super::retry::{AfterError, Retry, RetryInputs, after_error, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
-use crate::config::{OnAmbiguous, RetrySettings};
+use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
@@ -208,11 +208,15 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 Break(end) => return end,
                 Continue(failure) => failure,
             };
-            if failure.unreachable
-                && let Some(channel) = self.stand_in_channel()
-            {
-                self.go_to(self.workflow.step_on(self.step, channel), channel);
-                continue;
+            if failure.unreachable {
+                if let Some(channel) = self.stand_in_channel() {
+                    self.go_to(self.workflow.step_on(self.step, channel), channel);
+                    continue;
+                }
+                // No step of a workflow follows: its owner wants no messages.
+                if failure.error == Some(Failure::OptedOut) {
+                    return Failure::OptedOut.into();
+                }
             }
             let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
             let mut dropped = error;
@@ -276,13 +280,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// When the time of a gateway ends: at most half of the remaining time while one of `further` can be asked, and all of
-    /// it otherwise or with [`OnAmbiguous::Stop`].
+    /// it otherwise.
     fn deadline(&self, further: &[Candidate<'a>]) -> Instant {
         let mut open = further.iter().filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
-        match self.delivery.settings.gateway_silent {
-            OnAmbiguous::Next if open.next().is_some() => half_until(self.budget.end),
-            OnAmbiguous::Next | OnAmbiguous::Stop => self.budget.end,
-        }
+        if open.next().is_some() { half_until(self.budget.end) } else { self.budget.end }
     }
 
     /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else
@@ -422,7 +423,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if class.may_have_been_sent() {
             self.may_have_left();
         }
-        match after_error(class, self.delivery.settings.gateway_silent) {
+        match after_error(class, self.channel) {
             AfterError::NextGateway => {
                 let wait = match class {
                     ErrorClass::Retry { after } => Some(after),
@@ -586,7 +587,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn candidates(&self, channel: Channel) -> Vec<Candidate<'a>> {
-        self.delivery.candidates(self.outgoing, self.eligible(), channel)
+        self.delivery.candidates(self.outgoing, self.permitted, self.eligible(), channel)
     }
 
     fn eligible(&self) -> Eligible {

@@ -219,7 +219,7 @@ fn check_request(
     }
     let code = Code::submitted(code, length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Ok((Check { key, code, named: None, request_id: None }, spelled))
+    Ok((Check::new(key, code), spelled))
 }
 
 impl SendBody<'_> {

@@ -1,10 +1,12 @@
 //! The limits on log lines about requests that are refused.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use hyper::header::HeaderName;
 use tracing::warn;
 
+use crate::config::ProxySettings;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -16,6 +18,20 @@ pub struct Logs {
     pub bad_bodies: OncePerSecond,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
+    unread_address: OnceLock<()>,
+}
+
+impl Logs {
+    /// A proxy named no address that can be read. It writes all of its headers in one way: the first one is logged.
+    pub fn note_unread_address(&self, proxies: &ProxySettings) {
+        self.unread_address.get_or_init(|| {
+            let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
+            warn!(
+                header,
+                "client address not read; the clients behind the proxy have no limits of their own"
+            );
+        });
+    }
 }
 
 /// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.

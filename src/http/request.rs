@@ -29,22 +29,37 @@ use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
 use crate::verification::numbers::Refusal;
 
+/// The header with the client's address has a text that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnreadAddress;
+
 /// The address of the person behind a request: in the configured header the last one that is not a trusted proxy's. `None`
-/// if the request does not come from a trusted proxy, or the header does not name an address.
-pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> Option<IpAddr> {
-    let header = proxies.client_address_header.as_ref()?;
+/// if the request does not come from a trusted proxy, or the header names no other address.
+pub fn client_address(
+    proxies: &ProxySettings,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Result<Option<IpAddr>, UnreadAddress> {
     let is_trusted = |address: IpAddr| proxies.trusts(address);
-    if !is_trusted(peer) {
-        return None;
-    }
-    let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
-    let addresses = values.flat_map(|value| value.split(',')).map(|text| {
-        let text = text.trim();
-        let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
-        text.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
-    });
-    let addresses: Vec<Option<IpAddr>> = addresses.collect();
-    addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted)).flatten()
+    let Some(header) = proxies.client_address_header.as_ref().filter(|_| is_trusted(peer)) else {
+        return Ok(None);
+    };
+    let values = headers.get_all(header).into_iter().map(|value| value.to_str().unwrap_or_default());
+    let addresses: Vec<_> = values.flat_map(|value| value.split(',')).map(read_address).collect();
+    let last = addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted));
+    last.map(|address| address.ok_or(UnreadAddress)).transpose()
+}
+
+/// Reads an address as proxies and identity systems write it: in quotes or brackets, with a port or a zone, or behind
+/// `for=` as in the header `Forwarded` (RFC 7239).
+pub fn read_address(text: &str) -> Option<IpAddr> {
+    let mut pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let forwarded = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, address)| address);
+    let text = forwarded.unwrap_or(text).trim().trim_matches('"');
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    bare.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`. Of several lines, one
@@ -390,23 +405,36 @@ mod tests {
             trusted_proxies: vec![trusted("127.0.0.1/32"), trusted("10.0.0.0/8")],
         };
         for (peer, values, expected) in [
-            ("127.0.0.1", &["192.0.2.7"][..], Some("192.0.2.7")),
-            ("127.0.0.1", &["198.51.100.1, 192.0.2.7, 10.1.2.3"], Some("192.0.2.7")),
-            ("127.0.0.1", &["198.51.100.1", "192.0.2.7:443"], Some("192.0.2.7")),
-            ("10.9.9.9", &["2001:db8::1"], Some("2001:db8::1")),
-            ("127.0.0.1", &["10.1.2.3"], None),
-            ("127.0.0.1", &["192.0.2.7, unknown"], None),
-            ("127.0.0.1", &[], None),
-            ("192.0.2.9", &["192.0.2.7"], None),
+            ("127.0.0.1", &["192.0.2.7"][..], Ok(Some("192.0.2.7"))),
+            ("127.0.0.1", &["198.51.100.1, 192.0.2.7, 10.1.2.3"], Ok(Some("192.0.2.7"))),
+            ("127.0.0.1", &["198.51.100.1", "192.0.2.7:443"], Ok(Some("192.0.2.7"))),
+            ("10.9.9.9", &["2001:db8::1"], Ok(Some("2001:db8::1"))),
+            ("127.0.0.1", &["192.0.2.7, [2001:db8::1]"], Ok(Some("2001:db8::1"))),
+            ("127.0.0.1", &["[2001:db8::1]:443, [10.1.2.3]:80"], Ok(Some("2001:db8::1"))),
+            ("127.0.0.1", &["\"[2001:db8::1%eth0]\""], Ok(Some("2001:db8::1"))),
+            ("127.0.0.1", &["for=192.0.2.7;proto=https"], Ok(Some("192.0.2.7"))),
+            (
+                "127.0.0.1",
+                &["proto=https; For=\"[2001:db8::1]:47011\", for=10.1.2.3"],
+                Ok(Some("2001:db8::1")),
+            ),
+            ("127.0.0.1", &["[::ffff:192.0.2.7]"], Ok(Some("192.0.2.7"))),
+            ("127.0.0.1", &["10.1.2.3"], Ok(None)),
+            ("127.0.0.1", &[], Ok(None)),
+            ("192.0.2.9", &["192.0.2.7"], Ok(None)),
+            ("192.0.2.9", &["unknown"], Ok(None)),
+            ("127.0.0.1", &["192.0.2.7, unknown"], Err(UnreadAddress)),
+            ("127.0.0.1", &["[2001:db8::1"], Err(UnreadAddress)),
+            ("127.0.0.1", &[""], Err(UnreadAddress)),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
             let peer = peer.parse().expect("an address");
-            let expected = expected.map(|address| address.parse().expect("an address"));
+            let expected = expected.map(|given| given.map(|address| address.parse().expect("an address")));
             assert_eq!(client_address(&proxies, &headers, peer), expected, "{values:?}");
-            assert_eq!(client_address(&ProxySettings::default(), &headers, peer), None);
+            assert_eq!(client_address(&ProxySettings::default(), &headers, peer), Ok(None));
         }
     }
 

@@ -84,7 +84,7 @@ async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, n
         Err(response) => return response,
     };
     let client = if is_passed_on {
-        request::client_address(&app.settings.proxies, &head.headers, peer)
+        request::client_address(&app.settings.proxies, &head.headers, peer).unwrap_or_default()
     } else {
         client
     };

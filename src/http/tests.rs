@@ -443,7 +443,7 @@ fn checks() -> [CheckOutcome; 10] {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 24] {
+fn refusals() -> [Refused; 25] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -461,6 +461,7 @@ fn refusals() -> [Refused; 24] {
         Refused::TooSoon { until },
         Refused::BudgetSpent { until },
         Refused::Landline,
+        Refused::OptedOut,
         Refused::Concurrent,
         Refused::Blocked,
         Refused::ByGuard { is_for_an_allowance: false },

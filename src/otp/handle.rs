@@ -192,7 +192,7 @@ impl Otp {
         };
         let length = self.engine.running.registry.default_service().settings.code_length;
         let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::submitted(code, length));
-        let check = Check { key, code, named: None, request_id: None };
+        let check = Check::new(key, code);
         self.engine.running.verifying.check_for_default_service(check).await.into()
     }
 

@@ -100,6 +100,11 @@ async fn supabase_has_its_codes_sent() {
     let body = of_supabase(&TO[1..], "14155550101", "654321");
     supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
     let message = &world.twilio().messages_for("+14155550101")[0];
+    // Before supabase/auth#2160 only `new_phone` had a number that was not verified.
+    let body = json!({ "user": { "phone": "", "new_phone": "14155550102" }, "sms": { "otp": "561173" } });
+    let body = body.to_string();
+    supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
+    assert_eq!(world.twilio().code_for("+14155550102"), "561173");
     assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
     assert!((240..=300).contains(&message.field("ValidityPeriod").parse().expect("seconds")));
 }
@@ -202,6 +207,7 @@ async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
     logto(&world, &body).await.expects_status(400);
     let output = world.server.stop().await.output;
     let refused: Vec<_> = output.lines().filter(|line| line.contains("hook refused")).collect();
+    assert!(refused.iter().all(|line| line.contains("\"WARN\"")), "each is the first: {refused:?}");
     for (hook, reason) in [
         ("supabase", "no key has made the signature"),
         ("supabase", "payload: missing field `otp` at line 1 column"),

@@ -153,7 +153,7 @@ async fn numbers_with_faults_fail_as_the_documentation_says() {
         ("+15005550001", 400, "does not exist", (400, "60200")),
         ("+15005550002", 400, "cannot be reached", (403, "60205")),
         ("+15005550003", 500, "", (403, "60605")),
-        ("+15005550004", 400, "asked the provider for no messages", (400, "60200")),
+        ("+15005550004", 400, "asked the provider for no messages", (403, "21610")),
         ("+15005550009", 400, "cannot be reached", (403, "60205")),
         ("+15005550011", 500, "", (502, "20502")),
     ] {

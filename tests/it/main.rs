@@ -41,6 +41,7 @@ mod power_loss;
 mod privacy;
 mod proxy;
 mod quickstart;
+mod reach;
 mod sdk;
 mod service_manager;
 mod storage_trouble;

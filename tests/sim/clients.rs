@@ -65,7 +65,7 @@ impl World {
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
         let (responder, answer) = Responder::new(self.place()?);
-        let check = Check { key: self.setup.numbers[number], code: parsed, named: None, request_id: None };
+        let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
         self.submits(
             number,
@@ -131,8 +131,8 @@ impl World {
         let shard = owner.unwrap_or(self.current().start);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.event();
-        let (stage, at_gateway) = (Stage::Direct, false);
-        let mut open = Open { number, shard, intent, stage, since, at_gateway, answer };
+        let (stage, at_gateway, is_useless) = (Stage::Direct, false, false);
+        let mut open = Open { number, shard, intent, stage, since, at_gateway, is_useless, answer };
         let waker = self.captured.waker(command);
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");

@@ -50,6 +50,9 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
+        if let Some(open) = self.commands.get_mut(&command) {
+            open.is_useless = end == SendResult::NoLongerUsable && dispatch.permitted.follow_up.is_none();
+        }
         self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered(end, plan)))
     }
 

@@ -161,11 +161,19 @@ impl World {
             Some(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
-        if open.at_gateway || open.stage != Stage::Direct {
+        // Its code had ended before the message could leave: the send was decided again.
+        let ended = (open.stage != Stage::Direct).then(|| std::mem::replace(&mut open.stage, Stage::Direct));
+        if open.at_gateway || ended.is_some() && !std::mem::take(&mut open.is_useless) {
             return Err(format!("a second message left for command {command}"));
         }
         open.at_gateway = true;
         let (number, since) = (open.number, open.since);
+        if let Some(ended) = ended {
+            let fact = self.fact(call, number, since, What::Uncertain(command, ended));
+            self.notes(fact);
+            self.tally.count("send decided again");
+        }
+        let open = &self.commands[&command];
         let planned = matches!(open.intent, Intent::Resume { .. });
         let (key, verification) = (dispatch.outgoing.key, dispatch.permitted.permit.verification);
         if key != self.setup.numbers[number] {

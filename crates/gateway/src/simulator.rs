@@ -68,8 +68,8 @@ crate::named! {
 enum Fault {
     /// The provider refuses with this error code.
     Refused(u32, ErrorClass),
-    /// As `Refused` with 21614, but calls arrive.
-    Landline,
+    /// The same for texts, but calls arrive.
+    RefusedText(u32, ErrorClass),
     /// The provider never answers.
     Silent,
     /// The message arrives after [`LATE`].
@@ -90,8 +90,16 @@ const FAULTS: [(u64, Fault, &str); 8] = [
         Fault::Refused(21_408, ErrorClass::Configuration),
         "the account may not send to this country",
     ),
-    (15_005_550_004, Fault::Refused(21_610, ErrorClass::OptedOut), "the recipient has opted out"),
-    (15_005_550_009, Fault::Landline, "a landline: calls arrive, texts do not"),
+    (
+        15_005_550_004,
+        Fault::RefusedText(21_610, ErrorClass::OptedOut),
+        "the recipient has opted out: calls arrive, texts do not",
+    ),
+    (
+        15_005_550_009,
+        Fault::RefusedText(21_614, ErrorClass::NotReachableHere),
+        "a landline: calls arrive, texts do not",
+    ),
     (15_005_550_011, Fault::Silent, "the provider never answers"),
     (15_005_550_012, Fault::Late, "the message arrives 10 s late"),
     (15_005_550_013, Fault::Undelivered, "the message does not arrive, which the provider reports"),
@@ -265,13 +273,13 @@ impl Gateway for Simulator {
             let fault = FAULTS.iter().find(|(number, ..)| *number == message.to.as_u64());
             match fault {
                 Some((_, Fault::Refused(code, class), words)) => Err(refusal(*code, *class, words)),
-                Some((_, Fault::Landline, words)) if !is_call => {
-                    Err(refusal(21_614, ErrorClass::NotReachableHere, words))
+                Some((_, Fault::RefusedText(code, class), words)) if !is_call => {
+                    Err(refusal(*code, *class, words))
                 }
                 Some((_, Fault::Silent, _)) => std::future::pending().await,
                 Some((_, Fault::Late, _)) => Ok(self.accept(message, LATE)),
                 Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
-                Some((_, Fault::Landline, _)) | None => Ok(self.accept(message, Duration::ZERO)),
+                Some((_, Fault::RefusedText(..), _)) | None => Ok(self.accept(message, Duration::ZERO)),
             }
         })
     }

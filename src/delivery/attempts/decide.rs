@@ -2,7 +2,7 @@
 
 use super::log::{AttemptLog, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Delivered, Failure, Permitted, PlanChange, SendStatus};
+use crate::delivery::{Delivered, Failure, Permitted, PlanChange, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
@@ -59,21 +59,21 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         self.view.put(self.key.id(), Some(log), durability);
     }
 
-    /// Reserves numbers for the attempts of a permitted send, and returns the first. Notes what the guard has taken for it, so
-    /// that it is durable before the message leaves.
-    pub fn permit(&mut self, number: PhoneNumber, taken: Option<Ticket>) -> u8 {
+    /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
+    /// guard has taken for it, so that it is durable before the message leaves.
+    pub fn permit(&mut self, number: PhoneNumber, taken: Option<Ticket>) -> (u8, Vec<GatewayName>) {
         let now = self.view.now();
         let Some(mut log) = self.log().or_else(|| {
             (self.settings.keep_at_most > 0).then(|| AttemptLog::new(number, now, self.settings))
         }) else {
-            return 0;
+            return (0, Vec::new());
         };
         let first = log.reserve();
         if let Some(ticket) = taken.filter(|ticket| !ticket.is_empty()) {
             log.take(ticket);
         }
         self.put(&log, false);
-        first
+        (first, log.asked_in_vain())
     }
 
     /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
@@ -115,13 +115,14 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     }
 
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
-    /// the send. Returns the number of its first attempt.
-    pub fn begin_follow_up(&mut self) -> u8 {
-        let Some(mut log) = self.log() else { return 0 };
+    /// the send. Returns the number of its first attempt, and [`Permitted::asked`]: a retry asks in the order of the number.
+    pub fn begin_follow_up(&mut self) -> (u8, Vec<GatewayName>) {
+        let Some(mut log) = self.log() else { return (0, Vec::new()) };
         let begun = log.plan.take();
         let first = log.reserve();
         self.put(&log, begun.is_some());
-        first
+        let is_step = begun.is_some_and(|plan| plan.follow_up.reason == Reason::NextStep);
+        (first, if is_step { log.asked_in_vain() } else { Vec::new() })
     }
 
     /// Drops the planned send.

@@ -349,6 +349,19 @@ impl AttemptLog {
         }
     }
 
+    /// The gateways whose message is not known to have arrived, the one that was asked last at the end.
+    pub fn asked_in_vain(&self) -> Vec<GatewayName> {
+        let mut asked = Vec::new();
+        for row in &self.rows {
+            asked.retain(|gateway| *gateway != row.gateway);
+            let was_asked = matches!(row.status, SendStatus::Sent | SendStatus::GatewayError);
+            if was_asked && row.receipt < Some(ReceiptStatus::Delivered) {
+                asked.push(row.gateway);
+            }
+        }
+        asked
+    }
+
     /// The last message that a gateway took, if its id is known.
     pub fn accepted(&self) -> Option<(GatewayName, String)> {
         let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);

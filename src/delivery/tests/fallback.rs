@@ -6,7 +6,7 @@ use super::RETRY;
 use super::gateways::{TokioClock, accepted, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{KEY, Setup, World, failed, failure, secs, taken};
-use crate::config::{Bounds, OnAmbiguous};
+use crate::config::Bounds;
 use crate::delivery::PlanChange;
 use crate::delivery::error::Failure;
 use crate::delivery::{FollowUp, Reason, SendStatus, TakenAllowance};
@@ -43,7 +43,7 @@ async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_every_gateway_would_share_ends_it() {
-    for class in [ErrorClass::BadNumber, ErrorClass::OptedOut, ErrorClass::Fraud] {
+    for class in [ErrorClass::BadNumber, ErrorClass::Fraud] {
         let world = Setup::routing("Twilio;Http").with_voice().build().and(TwilioMessages, [error(class)]);
         assert_eq!(failure(world.requests().await).class(), Some(class));
         assert_eq!(world.asked().len(), 1, "{class:?}");
@@ -88,16 +88,6 @@ async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_is_left_too_little_time_is_not_asked() {
-    let slow = error(ErrorClass::Refused).after_ms(9_500);
-    let mut setup = Setup::routing(BOTH);
-    setup.settings.gateway_silent = OnAmbiguous::Stop;
-    let world = setup.build().and(Mada, [slow]);
-    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
-    assert_eq!(world.asked().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
     let overloaded = |sends_waiting| {
         let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
@@ -123,6 +113,68 @@ async fn a_number_that_texts_do_not_reach_is_called() {
     let sent = world.sent();
     assert_eq!(sent[0].code, sent[1].code);
     assert_eq!(world.rows()[1].priority, 0, "voice goes by the name of Twilio");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_replied_stop_is_called_where_a_landline_is() {
+    let world = Setup::routing("Twilio;Http").with_voice().build();
+    let world = world.and(TwilioMessages, [error(ErrorClass::OptedOut)]).and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, taken("CA1"));
+    assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
+    let mut setup = Setup::routing("Twilio;Http").with_voice();
+    setup.settings.voice_fallback = false;
+    let world = setup.build().and(TwilioMessages, [error(ErrorClass::OptedOut)]);
+    assert_eq!(failure(world.requests().await), failed(Failure::OptedOut));
+    assert_eq!(world.asked(), [(TwilioMessages, Sms)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_further_message_goes_by_the_gateway_whose_turn_is_longest_ago() {
+    let world = Setup::routing("Mada;Http;Twilio").build();
+    for name in [Mada, Http, TwilioMessages] {
+        world.gateway(name).answers([accepted("1"), accepted("2"), accepted("3")]);
+    }
+    for _ in 0..7 {
+        world.sends_again().await;
+    }
+    let asked: Vec<_> = world.asked().into_iter().map(|(gateway, _)| gateway).collect();
+    let round = [Mada, Http, TwilioMessages];
+    assert_eq!(asked, [&round[..], &round[..], &round[..1]].concat());
+    let codes: Vec<_> = world.sent().into_iter().map(|message| message.code).collect();
+    assert!(codes.iter().all(|code| *code == codes[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_message_leaves_out_no_gateway_that_is_the_last_or_has_delivered() {
+    let world = Setup::routing(BOTH).build().and(Mada, [accepted("1"), accepted("2"), accepted("3")]);
+    world.requests().await;
+    world.gateway(Http).answers([error(ErrorClass::Refused)]);
+    assert_eq!(world.sends_again().await, taken("2"), "the promise that any gateway's message arrives");
+    world.arrived("2");
+    assert_eq!(world.sends_again().await, taken("3"));
+    assert_eq!(world.asked(), [(Mada, Sms), (Http, Sms), (Mada, Sms), (Mada, Sms)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_message_changes_to_or_from_another_code_only_at_last() {
+    let gateways = |world: &World| world.asked().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    for routing in ["Http;Sinch", "Sinch;Http"] {
+        let world = Setup::routing(routing).build().and(Http, [accepted("1"), accepted("2"), accepted("3")]);
+        world.gateway(Sinch).answers([error(ErrorClass::Refused)]);
+        world.requests().await;
+        let before = world.asked().len();
+        assert_eq!(world.sends_again().await, taken("2"), "{routing}");
+        assert_eq!(gateways(&world)[before..], [Http], "{routing}");
+    }
+    let world = Setup::routing("Http;Sinch").build().and(Http, [accepted("1"), error(ErrorClass::Refused)]);
+    world.gateway(Sinch).answers([accepted("2")]);
+    world.requests().await;
+    world.sends_again().await;
+    assert_eq!(gateways(&world), [Http, Http, Sinch]);
+    let world = Setup::routing("Sinch;Http").build().and(Sinch, [accepted("1"), accepted("2")]);
+    world.requests().await;
+    world.sends_again().await;
+    assert_eq!(gateways(&world), [Sinch, Sinch]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::config::{Bounds, OnAmbiguous};
+use crate::config::Bounds;
 use crate::delivery::error::Failure;
 use crate::delivery::{SendStatus, TakenAllowance};
 use crate::domain::Channel::{Call, Sms};
@@ -133,14 +133,10 @@ async fn only_a_message_that_may_work_later_is_tried_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
-    for (class, status) in [
-        (ErrorClass::BadNumber, SendStatus::Unsendable),
-        (DOUBT, SendStatus::GatewayError),
-        (ErrorClass::Refused, SendStatus::Unsendable),
-    ] {
-        let mut setup = Setup::routing("Mada").with_retry();
-        setup.settings.gateway_silent = OnAmbiguous::Stop;
-        let world = setup.build().and(Mada, [error(RETRY), error(class)]);
+    for (class, status) in
+        [(ErrorClass::BadNumber, SendStatus::Unsendable), (ErrorClass::Refused, SendStatus::Unsendable)]
+    {
+        let world = Setup::routing("Mada").with_retry().build().and(Mada, [error(RETRY), error(class)]);
         world.requests().await;
         assert_eq!(failure(world.follows_up().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None);
@@ -271,13 +267,4 @@ async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.requests().await, taken("M2"));
     assert_eq!(world.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
-    let mut setup = Setup::routing("Mada;Http").with_retry();
-    setup.settings.gateway_silent = OnAmbiguous::Stop;
-    let world = setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.asked(), [(Mada, Sms)]);
 }

@@ -3,7 +3,6 @@
 use super::gateways::{accepted, down, error, hanging};
 use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::config::OnAmbiguous;
 use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
 use crate::domain::Channel::Sms;
@@ -61,23 +60,6 @@ async fn the_last_gateway_gets_all_of_the_remaining_time() {
         }
         world.gateway(Mada).answers([slow()]);
         assert_eq!(world.requests().await, taken("SM"), "{routing}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_silence_stops_a_send_no_other_gateway_is_asked() {
-    for (answer, at) in [(error(DOUBT), 0), (hanging(), 10_000)] {
-        for with_retry in [false, true] {
-            let mut setup = Setup::routing(BOTH);
-            if with_retry {
-                setup = setup.with_retry();
-            }
-            setup.settings.gateway_silent = OnAmbiguous::Stop;
-            let world = setup.build().and(Mada, [answer.clone()]);
-            assert_eq!(held_by(&failure(world.requests().await)), None);
-            assert_eq!((world.asked(), world.elapsed_ms()), (vec![(Mada, Sms)], at));
-            assert_eq!(world.takes_plan(), None);
-        }
     }
 }
 

@@ -52,7 +52,9 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_error_about_the_person_ends_the_workflow() {
     for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut] {
-        let world = setup().build().and(TwilioMessages, [error(class)]);
+        let mut setup = setup();
+        setup.settings.voice_fallback = false;
+        let world = setup.build().and(TwilioMessages, [error(class)]);
         assert_eq!(failure(world.requests().await).class(), Some(class));
         assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
     }

@@ -23,7 +23,7 @@ use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
 };
 use crate::engine::{PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::gateway::{ErrorClass, Gateway, Verdict};
+use crate::gateway::{ErrorClass, Gateway, ReceiptStatus, Verdict};
 use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -196,11 +196,12 @@ impl World {
             ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()))
         };
         let permitted = Permitted {
-            permit: SendPermit { verification, replaced: None },
+            permit: SendPermit { verification, replaced: None, before: None },
             begins: true,
             log: KEY,
             first_attempt: self.log.lock().expect("the record").reserve(),
             follow_up: None,
+            asked: Vec::new(),
         };
         Job { outgoing, permitted, code }
     }
@@ -283,6 +284,21 @@ impl World {
         plan.map(|plan| plan.follow_up)
     }
 
+    /// A further message of the same verification.
+    pub async fn sends_again(&self) -> Ended {
+        let mut job = self.job();
+        let log = self.log.lock().expect("the record").clone();
+        job.permitted.asked = log.asked_in_vain();
+        self.run(job).await
+    }
+
+    /// The provider reports that the message with this id has arrived.
+    pub fn arrived(&self, message_id: &str) {
+        let mut log = self.log.lock().expect("the record");
+        let row = log.rows.iter_mut().find(|row| row.message_id.as_deref() == Some(message_id));
+        row.expect("that message").receipt = Some(ReceiptStatus::Delivered);
+    }
+
     pub fn rows(&self) -> Vec<Attempt> {
         let mut rows = self.log.lock().expect("the record").rows.clone();
         rows.sort_by_key(|row| row.number);
@@ -294,7 +310,7 @@ impl World {
         let code = &Code::parse("012345").expect("a code");
         let service = KEY.service;
         let key = NumberKey::new(service, number());
-        let check = Check { key, code: Some(code.clone()), named: None, request_id: None };
+        let check = Check::new(key, Some(code.clone()));
         self.delivery.check(&check, held).await
     }
 

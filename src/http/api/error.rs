@@ -53,6 +53,7 @@ macro_rules! causes {
 }
 
 causes! {
+    OptedOut: 21610, FORBIDDEN, "Attempt to send to unsubscribed recipient";
     NoChecksLeft: 60202, TOO_MANY_REQUESTS, "Max check attempts reached";
     NoSendsLeft: 60203, TOO_MANY_REQUESTS, "Max send attempts reached";
     FeatureOff: 60204, FORBIDDEN, "Service does not support this feature";
@@ -218,6 +219,7 @@ impl Error {
                     .until(*until, now)
             }
             Refused::Landline => Self::plain(Cause::Landline),
+            Refused::OptedOut => Self::caused(Cause::OptedOut, "the person has replied STOP to the sender"),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
             Refused::ByGuard { .. } => Self::plain(Cause::Fraud),

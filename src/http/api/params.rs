@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::str::FromStr as _;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -20,6 +19,7 @@ use crate::domain::{
     Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
     Timestamp,
 };
+use crate::http::request::read_address;
 use crate::limits::guard::operator;
 use crate::limits::guard::{Dimension, EntryAction};
 use crate::registry::WebhookStatus;
@@ -99,7 +99,7 @@ texts! {
     );
     AppHash => Self: "11 characters of A-Z, a-z, 0-9, + and /", Self::parse, matching("[A-Za-z0-9+/]{11}");
     Region => Self: "two letters of ISO 3166-1", Self::parse, matching("[A-Za-z]{2}");
-    IpAddr => Self: "an IP address", |text| Self::from_str(text).ok(), at_most(45);
+    IpAddr => Self: "an IP address", read_address, at_most(45);
     Channel => Self: format_args!("one of {}", Self::names(", ")), Self::parse, one_of(Self::ALL.map(Self::as_str));
     Code => Self: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Self::parse_alphanumeric,
         matching(digits("[A-Za-z0-9]"));

@@ -189,8 +189,18 @@ pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<Verifi
 pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Answer<CheckView> {
     let service = request.service()?;
     let code = Some(SubmittedCode::read(&code, service.settings.code_length)?);
-    let target = checked(&request, service.id, to, sid).await?;
-    let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
+    let target = match (sid, to) {
+        (Some(sid), _) => VerificationTarget::Sid(sid),
+        (None, Some(number)) => VerificationTarget::Number(number),
+        (None, None) => return Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`")),
+    };
+    let check = CheckCode {
+        number: to,
+        idempotency_key: idempotency_key(&request.call.head.headers)?,
+        fingerprint: request.fields.fingerprint(request.path(), &["Code"]),
+        request_id: Some(request.call.traced_id()),
+        ..CheckCode::new(target, code)
+    };
     let verification = request.v2.verifications.check(service.id, check).await?;
     log_check(&request.call, &verification);
     let account = request.v2.registry.account_sid();
@@ -203,25 +213,6 @@ pub fn log_check(call: &Call, verification: &Verification) {
         info!(request_id, %number, outcome, "no checks left");
     } else {
         debug!(request_id, %number, outcome, "code checked");
-    }
-}
-
-/// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
-/// anything is counted.
-async fn checked(
-    request: &Request,
-    service: ServiceId,
-    number: Option<PhoneNumber>,
-    sid: Option<Sid>,
-) -> Result<VerificationTarget, Error> {
-    match (sid, number) {
-        (Some(sid), None) => Ok(VerificationTarget::Sid(sid)),
-        (None, Some(number)) => Ok(VerificationTarget::Number(number)),
-        (Some(sid), Some(number)) => {
-            let found = request.v2.verifications.fetch(service, VerificationTarget::Sid(sid)).await?;
-            if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Error::NotFound) }
-        }
-        (None, None) => Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`")),
     }
 }
 
@@ -307,7 +298,9 @@ pub fn routes() -> ApiRouter {
         .write("/v2/Services/{ServiceSid}/VerificationCheck", check,
             operation("CreateVerificationCheck", "Check a code")
                 .about("A wrong code is no error: the response has the status pending. An expired or used \
-                        verification is 404.").others(&[409, 429, 502]))
+                        verification is 404. With the header Idempotency-Key a repetition of the request gets the \
+                        same response for 60 seconds.")
+                .headers(headers).others(&[409, 422, 429, 502]))
         .read("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
             operation("FetchVerification", "Fetch a verification").others(&[429]))
         .write("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,

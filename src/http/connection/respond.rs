@@ -30,6 +30,10 @@ pub async fn respond(active: ActiveRequest, request: Request<Incoming>) -> Resul
     }
     let (version, peer) = (head.version, active.peer());
     let client = request::client_address(&app.settings.proxies, &head.headers, peer);
+    if client.is_err() {
+        server.logs.note_unread_address(&app.settings.proxies);
+    }
+    let client = client.unwrap_or_default();
     let room = BodyRoom {
         places: Arc::clone(&server.body_places),
         of_connection: Arc::clone(active.bodies()),

@@ -1,7 +1,6 @@
 //! What the hooks share: keys and signatures, payloads, and the code that is carried.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::config::HookKey;
 use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber, Timestamp};
@@ -59,7 +58,10 @@ impl Refused {
             let request_id = call.request_id().to_owned();
             // A reason that is made for one payload counts with all of its kind.
             let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-            v2.refused_hooks.note(hook, kind, move |count| {
+            v2.refused_hooks.note(hook, kind, move |count, is_first| {
+                if is_first {
+                    return warn!(request_id, hook, %reason, count, "hook refused");
+                }
                 info!(request_id, hook, %reason, count, "hook refused");
             });
         }
@@ -219,7 +221,18 @@ pub async fn carry(call: &Call, service: &Service, message: &Message<'_>) -> Res
         let message = format!("No gateway serves the channel {}.", channel.as_str());
         return Err(Refused::new(StatusCode::BAD_REQUEST, message));
     }
-    let address = message.address.and_then(|address| address.parse::<IpAddr>().ok());
+    let address = message.address.and_then(|text| {
+        let address = request::read_address(text);
+        if address.is_none() {
+            let service = service.name();
+            v2.refused_hooks.note("", "address", move |_, is_first| {
+                if is_first {
+                    warn!(service, "address of a hook's payload not read; it has no limit of its own");
+                }
+            });
+        }
+        address
+    });
     let in_language = |locale| CarryCode {
         channel: message.channel,
         locale,

@@ -27,8 +27,10 @@ struct Payload {
 
 #[derive(Deserialize)]
 struct User {
-    /// Without +.
+    /// Without +. Empty until the first number is verified.
     phone: Option<String>,
+    /// The number that is to be verified. Before supabase/auth#2160 no other field had it.
+    new_phone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,10 +74,11 @@ async fn try_send(call: &Call) -> Result<(), Refused> {
         },
     )?;
     let Payload { user, sms, metadata } = read_payload(&body)?;
-    let new = sms.phone.filter(|phone| !phone.is_empty());
+    let mut numbers = [sms.phone, user.phone, user.new_phone].into_iter().flatten();
+    let to = numbers.find(|phone| !phone.is_empty()).unwrap_or_default();
     let address = metadata.and_then(|metadata| metadata.ip_address);
     let message = Message {
-        to: &new.or(user.phone).unwrap_or_default(),
+        to: &to,
         code: &sms.otp,
         channel: None,
         locale: None,

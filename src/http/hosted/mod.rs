@@ -543,7 +543,7 @@ impl OpenSession<'_> {
             Err(denied) => return self.denied(denied),
         };
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
-        let check = CheckCode { target, code, request_id };
+        let check = CheckCode { request_id, ..CheckCode::new(target, code) };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);

@@ -107,7 +107,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
             let code = Code::submitted(&field("code"), call.code_length());
-            let check = Check { key, code, named: None, request_id: None };
+            let check = Check::new(key, code);
             call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
         }
         Ok(number) => {

@@ -3,7 +3,7 @@
 //! A key belongs to a service and a number. The decision that permits the message of a request also writes the record of
 //! its key, in the slot of the number: both are one commit. A repetition finds the record whenever a message may have been
 //! sent, also after a crash, and reports the verification instead of sending another message. The commit that settles a
-//! message that was certainly not sent removes the record.
+//! message that was certainly not sent removes the record. The decision about a code writes the record with its answer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,25 +15,54 @@ use serde::{Deserialize, Serialize};
 use super::Bounds;
 use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use crate::engine::SlotHash;
-use crate::shard::{Capacity, Durability, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction};
+use crate::engine::{CheckOutcome, SlotHash};
+use crate::shard::{
+    Capacity, Durability, Id, LimitedTable, OlderLayout, Record, RecordKey, Refusal, Shards, Transaction,
+};
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
 /// How long an idempotency key is remembered, from the decision that permits the message on.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the answer to a check is remembered.
+const ANSWER_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// What is remembered of a request whose message may have been sent.
+/// A request whose message may have been sent, or whose code was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyedRequest {
+    pub known: KnownRequest,
+    /// The answer to a check; `None` for a send.
+    pub answer: Option<CheckAnswer>,
+}
+
+/// What a check was answered, beside what is known of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    pub outcome: CheckOutcome,
+    /// When the verification began.
+    pub begun: Timestamp,
+    /// When its last message was sent.
+    pub last_send: Timestamp,
+}
+
+/// What is remembered of every request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRequest {
     identity: Identity,
     /// The verification: [`Salt::id`](crate::engine::Salt::id).
     pub verification: u64,
     pub channel: Channel,
-    /// When the message was permitted.
+    /// When the message was permitted, or the code compared.
     pub at: Timestamp,
-    /// Until when a repetition sends nothing.
+    /// Until when a repetition has no effect.
     pub until: Timestamp,
+}
+
+/// Before checks had keys.
+impl From<KnownRequest> for KeyedRequest {
+    fn from(known: KnownRequest) -> Self {
+        Self { known, answer: None }
+    }
 }
 
 /// Identifies a request: its key and its content.
@@ -48,13 +77,14 @@ struct Identity {
 impl Record for KeyedRequest {
     const KIND: u8 = 14;
     const PLURAL: &'static str = "idempotency keys";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<KnownRequest>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         AttemptLogKey::from_id(*id).slot()
     }
 
     fn expires(&self) -> Timestamp {
-        self.until
+        self.known.until
     }
 
     /// A failed commit sent no message, and a message whose record it removed was never sent: in both cases no record
@@ -88,14 +118,35 @@ impl RequestKey {
 
     /// Remembers a message for this time.
     pub fn remember(&self, verification: u64, channel: Channel, life: Duration, view: &mut Transaction<'_>) {
+        self.put((verification, channel), life, None, view);
+    }
+
+    /// Remembers the answer to a check of this verification.
+    pub fn answered(&self, about: (u64, Channel), answer: CheckAnswer, view: &mut Transaction<'_>) {
+        self.put(about, ANSWER_KEPT_FOR, Some(answer), view);
+    }
+
+    fn put(
+        &self,
+        (verification, channel): (u64, Channel),
+        life: Duration,
+        answer: Option<CheckAnswer>,
+        view: &mut Transaction<'_>,
+    ) {
         let (identity, at) = (self.identity, view.now());
-        let request = KeyedRequest { identity, verification, channel, at, until: at.plus(life) };
-        view.put(self.id.id(), Some(&request), Durability::Durable);
+        let known = KnownRequest { identity, verification, channel, at, until: at.plus(life) };
+        view.put(self.id.id(), Some(&KeyedRequest { known, answer }), Durability::Durable);
+    }
+
+    /// What is remembered of the request.
+    pub fn known(&self, view: &mut Transaction<'_>) -> Option<KnownRequest> {
+        let KeyedRequest { known, .. } = view.get(self.id.id())?;
+        (known.identity == self.identity).then_some(known)
     }
 
     /// Forgets what is remembered, and returns it.
-    pub fn take(&self, view: &mut Transaction<'_>) -> Option<KeyedRequest> {
-        let known = view.get::<KeyedRequest>(self.id.id()).filter(|known| known.identity == self.identity)?;
+    pub fn take(&self, view: &mut Transaction<'_>) -> Option<KnownRequest> {
+        let known = self.known(view)?;
         view.put::<KeyedRequest>(self.id.id(), None, Durability::Lazy);
         Some(known)
     }
@@ -111,7 +162,7 @@ impl RequestKey {
 pub enum KeyDecision {
     /// Carry the request out.
     First(RunningRequest),
-    /// An earlier request with this key may have sent a message of this verification. Send nothing.
+    /// An earlier request with this key may have sent a message of this verification, or has compared this code. Do neither.
     Again(KeyedRequest),
     /// The key came with another request.
     OtherRequest,
@@ -223,7 +274,7 @@ impl IdempotencyKeys {
         };
         let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
         Ok(match known {
-            Some(known) if known.identity == identity => KeyDecision::Again(known),
+            Some(request) if request.known.identity == identity => KeyDecision::Again(request),
             Some(_) => KeyDecision::OtherRequest,
             None => {
                 if let (KeyDecision::First(_), Some(running)) = (&begun, self.0.running().get_mut(&id)) {

@@ -15,7 +15,10 @@ mod tests;
 
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
-pub use keyed::{IdempotencyKeys, KeyDecision, KeyRefusal, KeyedRequest, RequestKey, RunningRequest};
+pub use keyed::{
+    CheckAnswer, IdempotencyKeys, KeyDecision, KeyRefusal, KeyedRequest, KnownRequest, RequestKey,
+    RunningRequest,
+};
 
 /// Bounds of each of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

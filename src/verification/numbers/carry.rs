@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::reply::{Reply, SendOutcome};
 use super::send;
 use super::verifier::Verifier;
-use crate::delivery::attempts::{AttemptLogWriter, VerifyStatus};
+use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
@@ -136,7 +136,8 @@ impl Verifier {
             let outcome = SendOutcome::GuardRefused(refusal);
             return Ok((Reply::new(outcome, self.now(), None), None));
         }
-        let begun = self.begin_carry(key, options, outgoing.allowance.refundable()).await;
+        let taken = outgoing.allowance.refundable();
+        let begun = self.begin_carry(key, options, carried.of_number, taken).await;
         let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
         let id = permitted.permit.verification.salt.id();
         let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
@@ -153,6 +154,7 @@ impl Verifier {
         &self,
         key: NumberKey,
         options: SendOptions,
+        of_number: RequestKey,
         taken: Option<Ticket>,
     ) -> Result<Permitted, Refusal> {
         let settings = self.deps.attempt_log;
@@ -160,10 +162,15 @@ impl Verifier {
             let mut salt = Salt([0; 16]);
             view.rng().fill_bytes(&mut salt.0);
             let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
-            let first_attempt = AttemptLogWriter::new(view, log, settings).permit(key.number, taken);
+            let (first_attempt, _) = AttemptLogWriter::new(view, log, settings).permit(key.number, taken);
             let verification = Verification::beginning(salt, &options, view.now());
-            let permit = SendPermit { verification, replaced: None };
-            Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None })
+            let permit = SendPermit { verification, replaced: None, before: None };
+            // While the code before it lives, the person asks for another because that one has not arrived.
+            let last = of_number.known(view).filter(|last| view.now() < last.at.plus(options.life));
+            let last = last.map(|last| AttemptLogKey::new(key.service, last.verification, view.slot()));
+            let asked = last.and_then(|last| view.get::<AttemptLog>(last.id()));
+            let asked = asked.map(|log| log.asked_in_vain()).unwrap_or_default();
+            Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None, asked })
         });
         begun.await.unwrap_or(Err(Refusal::Stopping))
     }

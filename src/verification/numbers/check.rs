@@ -1,16 +1,17 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::command::{Answer, Busy, Decision, Effect};
+use super::command::{Answer, Asking, Busy, Decision, Effect};
 use super::reply::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, Checked, VerifyStatus};
 use crate::domain::{Channel, NumberKey};
 use crate::engine::{
-    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt,
-    Submitted, Verification, VerificationName,
+    self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
+    Verification, VerificationName,
 };
 use crate::gateway::CodeEnd;
 use crate::limits::guard::GuardNews;
+use crate::limits::rate::CheckAnswer;
 use crate::observe::metrics::{CheckFacts, Fact, VerificationFacts, VerificationStep};
 use crate::registry::audit::Audited;
 use crate::shard::{Durability, Refusal};
@@ -59,14 +60,14 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<()
     };
     // A text that holds no code is no check of one.
     let looked_at = decision.before.map(|v| v.salt).zip(status).filter(|_| check.code.is_some());
-    decided(decision, outcome, &next, looked_at, Ok(()));
+    decided(decision, check, outcome, &next, looked_at, Ok(()));
     Ok(())
 }
 
 /// Settles a check with the answer of the gateway that holds the code.
 pub(super) fn settle(
     decision: &mut Decision<'_, '_>,
-    permit: &CheckPermit,
+    Asking { check, permit, .. }: &Asking,
     result: Result<CheckResult, Refusal>,
 ) {
     let answer = result.unwrap_or(CheckResult::NotAsked);
@@ -88,13 +89,14 @@ pub(super) fn settle(
             VerifyStatus::GatewayError
         }
     };
-    decided(decision, outcome, &next, Some((permit.salt, status)), result.map(drop));
+    decided(decision, check, outcome, &next, Some((permit.salt, status)), result.map(drop));
 }
 
 /// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
 /// describes the verification as it is after the check, or was before one that ended it.
 fn decided(
     decision: &mut Decision<'_, '_>,
+    check: &Check,
     outcome: CheckOutcome,
     next: &NumberState,
     looked_at: Option<(Salt, VerifyStatus)>,
@@ -140,7 +142,28 @@ fn decided(
         decision.tell(end, log.as_ref());
     }
     let reply = Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) };
+    if may_reply.is_ok() {
+        remember(decision, check, &reply);
+    }
     decision.effect(Effect::Reply(Answer::Check(may_reply.map(|()| reply))));
+}
+
+/// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
+fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckOutcome>) {
+    let Some(keyed) = &check.keyed else { return };
+    let outcome = match reply.outcome {
+        CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::GatewayFailed => {
+            return;
+        }
+        outcome => outcome,
+    };
+    let (id, channel, begun, last_send) = match &reply.verification {
+        Some(v) => (v.id, v.channel, v.begun, v.last_send),
+        None => (0, Channel::Sms, decision.now, decision.now),
+    };
+    let last_attempt = reply.attempts.as_ref().map(AttemptLog::last_attempt_at);
+    let answer = CheckAnswer { outcome, begun, last_send: last_send.max(last_attempt.unwrap_or(last_send)) };
+    keyed.key().answered((id, channel), answer, decision.view);
 }
 
 /// Counts a step of a verification. The guard learns of verified numbers.

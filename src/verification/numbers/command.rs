@@ -19,9 +19,7 @@ use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::{AttemptLog, AttemptLogWriter};
 use crate::delivery::{Check, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
-use crate::engine::{
-    CheckPermit, CheckResult, NumberState, Policy, Rules, Salt, SendResult, SlotHash, Verification,
-};
+use crate::engine::{CheckPermit, CheckResult, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
 use crate::limits::guard::GuardNews;
 use crate::observe::metrics::{Fact, Metrics};
@@ -223,6 +221,8 @@ pub enum Effect {
     DeliverPlanned(Box<Outgoing>, Permitted),
     /// Ask the gateway that holds the code.
     AskGateway(CheckPermit),
+    /// Decide the send once more: its verification ended before its message left.
+    SendAgain,
     Reply(Answer),
     TellGateway(ToldEnd),
     TellGuard(GuardNews),
@@ -276,16 +276,24 @@ impl NumberCommand {
 
     /// The places of an idempotency key and of a number that the command adds to their tables.
     fn reserve(&self, view: &mut Transaction<'_>) -> Result<[Option<Reservation>; 2], Decided<Effects>> {
-        let Request::Send(outgoing, _) = &self.request else { return Ok([None, None]) };
+        let (keyed, is_send) = match &self.request {
+            Request::Send(outgoing, _) => (&outgoing.keyed, true),
+            Request::Check(check, _) => (&check.keyed, false),
+            Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => {
+                return Ok([None, None]);
+            }
+        };
         let NumberKey { service, is_test, .. } = self.key;
-        let place_of_key = match outgoing.request_key() {
-            // An earlier request with the same idempotency key may have sent its message. When the caller repeats the
-            // request, the answer reports that message.
-            Some(keyed) if keyed.is_taken(view) => return Err(Decided::Refused(Refusal::StoreUnavailable)),
+        let place_of_key = match keyed {
+            // An earlier request with the same idempotency key may have had its effect. When the caller repeats the
+            // request, the answer reports that effect.
+            Some(keyed) if keyed.key().is_taken(view) => {
+                return Err(Decided::Refused(Refusal::StoreUnavailable));
+            }
             Some(_) => Some(self.deps.keys.reserve(service).map_err(Decided::Full)?),
             None => None,
         };
-        if view.get::<NumberState>(self.subject.id).is_some() {
+        if !is_send || view.get::<NumberState>(self.subject.id).is_some() {
             return Ok([place_of_key, None]);
         }
         let place = self.deps.capacity.of(is_test).reserve(service).map_err(Decided::Full)?;
@@ -308,10 +316,14 @@ impl Command for NumberCommand {
         }
     }
 
-    /// An event is never lazy.
+    /// An event, and the answer to a check with a key, are never lazy.
     fn may_be_lazy(&self) -> bool {
-        let is_settlement = self.load() == Load::Settlement;
-        is_settlement && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
+        let may_be = match &self.request {
+            Request::Settle(..) => true,
+            Request::SettleCheck(asking, _) => asking.check.keyed.is_none(),
+            Request::Send(..) | Request::Resume(..) | Request::Check(..) | Request::End(..) => false,
+        };
+        may_be && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
     }
 
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
@@ -320,8 +332,12 @@ impl Command for NumberCommand {
         state.and_then(|state| state.verification()).is_some_and(|v| v.is_checking(now))
     }
 
-    /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record.
+    /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record. The answer to a
+    /// check with a key is remembered.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
+        if matches!(&self.request, Request::Check(Check { keyed: Some(_), .. }, _)) {
+            return false;
+        }
         match view.get::<NumberState>(self.subject.id) {
             Some(NumberState::Open(_)) => false,
             Some(NumberState::Locked { .. }) => {
@@ -347,7 +363,7 @@ impl Command for NumberCommand {
                 Ok(())
             }
             Request::SettleCheck(asking, result) => {
-                check::settle(&mut decision, &asking.permit, *result);
+                check::settle(&mut decision, asking, *result);
                 Ok(())
             }
         };
@@ -370,7 +386,8 @@ impl Command for NumberCommand {
                 Effect::Reply(_)
                 | Effect::Deliver(_)
                 | Effect::DeliverPlanned(..)
-                | Effect::AskGateway(_) => last = Some(effect),
+                | Effect::AskGateway(_)
+                | Effect::SendAgain => last = Some(effect),
             }
         }
         let command = Performed { key, subject: self.subject, deps, after };
@@ -384,6 +401,10 @@ impl Command for NumberCommand {
             (Request::Check(check, responder), Some(Effect::AskGateway(permit))) => {
                 command.ask(Asking { check, permit, responder });
             }
+            (
+                Request::Settle(Sending { outgoing, caller: Caller::Client(responder), .. }, _),
+                Some(Effect::SendAgain),
+            ) => command.enqueue(Request::Send(outgoing, responder)),
             // The caller may repeat the request with its key at once.
             (Request::Send(outgoing, responder), Some(Effect::Reply(Answer::Send(reply)))) => {
                 drop(outgoing);
@@ -397,9 +418,12 @@ impl Command for NumberCommand {
                 caller.reply(reply);
             }
             (
-                Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
+                Request::Check(check, responder) | Request::SettleCheck(Asking { check, responder, .. }, _),
                 Some(Effect::Reply(Answer::Check(reply))),
-            ) => responder.send(reply),
+            ) => {
+                drop(check);
+                responder.send(reply);
+            }
             (Request::End(_, responder), Some(Effect::Reply(Answer::End(reply)))) => {
                 responder.send(Ok(reply));
             }
@@ -428,7 +452,8 @@ impl Command for NumberCommand {
                 responder.send(Err(refusal));
             }
             Request::Resume(_, responder) => responder.send(Err(refusal)),
-            Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _) => {
+            Request::Check(check, responder) | Request::SettleCheck(Asking { check, responder, .. }, _) => {
+                drop(check);
                 responder.send(Err(refusal));
             }
             Request::End(_, responder) => responder.send(Err(refusal)),
@@ -475,7 +500,7 @@ impl Performed<'_, '_> {
             permitted.permit.verification.expires = live.expires;
             return (self.deps.outside)(&self.deps, Task::Deliver(sending));
         }
-        let delivered = Delivered::unsent(SendResult::NoLongerUsable, outgoing, permitted);
+        let delivered = Delivered::no_longer_usable(outgoing, permitted);
         self.enqueue(Request::Settle(sending, delivered));
     }
 

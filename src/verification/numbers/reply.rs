@@ -5,6 +5,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, Verification, VerificationDetails};
 use crate::limits::guard::GuardRefusal;
+use crate::limits::rate::KnownRequest;
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -89,6 +90,17 @@ impl VerificationSummary {
             begun, last_send, channel, sends, wrong: wrong_codes, spent, canceled, ..
         } = verification.details(policy);
         let (id, expires) = (verification.salt.id(), verification.expires);
+        Self { id, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
+    }
+
+    /// What an answer says of a verification that is known only by a request with an idempotency key.
+    pub const fn remembered(
+        &KnownRequest { verification: id, channel, .. }: &KnownRequest,
+        begun: Timestamp,
+        last_send: Timestamp,
+        expires: Timestamp,
+    ) -> Self {
+        let (sends, wrong_codes, spent, canceled) = (1, 0, false, false);
         Self { id, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
     }
 }

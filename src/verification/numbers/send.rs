@@ -64,7 +64,12 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
     }
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();
-    let first_attempt = if is_test { 0 } else { decision.log_of(&verification.salt).permit(number, taken) };
+    let (first_attempt, mut asked) =
+        if is_test { Default::default() } else { decision.log_of(&verification.salt).permit(number, taken) };
+    // By the compatible routes a further message has a code of its own.
+    if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
+        asked = decision.attempts_of(&replaced).map(|log| log.asked_in_vain()).unwrap_or_default();
+    }
     if let Some(verification) = next.verification() {
         let tags = outgoing.has_limits.then_some(&outgoing.tags);
         decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });
@@ -83,7 +88,7 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
     } else {
         let log = AttemptLogKey::new(service, verification.salt.id(), decision.view.slot());
         let begins = begins(&permit, now);
-        let permitted = Permitted { permit, begins, log, first_attempt, follow_up: None };
+        let permitted = Permitted { permit, begins, log, first_attempt, follow_up: None, asked };
         decision.effect(Effect::Deliver(permitted));
     }
 }
@@ -114,7 +119,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     };
     let mut writer = AttemptLogWriter::new(decision.view, log, settings);
     if let ResumeOutcome::Permitted(permit) = outcome {
-        let first_attempt = writer.begin_follow_up();
+        let (first_attempt, asked) = writer.begin_follow_up();
         let PlannedSend { style, follow_up, .. } = *plan;
         let outgoing = Outgoing {
             channel: Some(follow_up.channel),
@@ -122,7 +127,8 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
             style,
             ..Outgoing::new(decision.key)
         };
-        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up: Some(follow_up) };
+        let follow_up = Some(follow_up);
+        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up, asked };
         decision.effect(Effect::DeliverPlanned(Box::new(outgoing), permitted));
     } else {
         writer.drop_follow_up(Failure::NoLongerUsable);
@@ -160,12 +166,19 @@ pub(super) fn settle(
         is_follow_up: permitted.follow_up.is_some(),
     });
     decision.emit_lockout(&next);
+    // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
+    // what the guard has taken.
+    let begins_again = *result == SendResult::NoLongerUsable && permitted.follow_up.is_none();
+    let unused = delivered.certainly_not_sent().filter(|_| !begins_again);
     // No message has left for the plan that this send takes the place of.
-    for ticket in replaced_plan.into_iter().chain(delivered.certainly_not_sent()) {
+    for ticket in replaced_plan.into_iter().chain(unused) {
         decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
     }
     for fact in facts(outgoing, permitted.begins, delivered) {
         decision.count(fact);
+    }
+    if begins_again {
+        return decision.effect(Effect::SendAgain);
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
     let summary = VerificationSummary::from_verification(
@@ -202,7 +215,7 @@ fn durability_of(result: &SendResult, before: &NumberState, next: &NumberState) 
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
 /// live code belongs to the verification of that code.
-fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) -> bool {
+fn begins(SendPermit { verification, replaced, .. }: &SendPermit, now: Timestamp) -> bool {
     let follows = |earlier: &Verification| now < earlier.expires;
     match verification.counted {
         Some(counted) => counted.sends == 1,

@@ -109,9 +109,21 @@ impl CarryCode {
 
 pub struct CheckCode {
     pub target: VerificationTarget,
-    /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
+    /// The number that the verification must have; `None` for any.
+    pub number: Option<PhoneNumber>,
+    /// The submitted code; `None` if the text cannot be a code, which does not count.
     pub code: Option<Code>,
+    pub idempotency_key: Option<String>,
+    /// Equal for requests that are equal apart from their codes.
+    pub fingerprint: [u8; 32],
     pub request_id: Option<RequestId>,
+}
+
+impl CheckCode {
+    /// A request without options.
+    pub const fn new(target: VerificationTarget, code: Option<Code>) -> Self {
+        Self { target, number: None, code, idempotency_key: None, fingerprint: [0; 32], request_id: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -166,6 +166,8 @@ pub enum Refused {
     },
     /// The number is a landline, and was to get a text message. 60205.
     Landline,
+    /// The owner of the number has asked the provider for no messages. 21610.
+    OptedOut,
     /// Too many requests for this number are being answered, or its verification had five messages in its first second. 60212.
     Concurrent,
     /// The provider blocks this range of numbers. 60410.

@@ -38,7 +38,7 @@ impl World {
             return Err("a message left for a verification that is over".to_owned());
         }
         if let Some(open) = self.open_of(&dispatch.outgoing.style) {
-            open.left = true;
+            (open.left, open.in_vain) = (true, None);
         }
         *self.tally.entry("message").or_default() += 1;
         self.sends.push(dispatch);

@@ -215,7 +215,7 @@ impl World {
         let code = Code::parse(right.map_or("0000000", |id| &self.beliefs[&id].code));
         let (responder, answer) = Responder::new(self.place()?);
         let name = named.map(VerificationName::of);
-        let check = Check { key: self.numbers[number], code, named: name, request_id: None };
+        let check = Check { named: name, ..Check::new(self.numbers[number], code) };
         let request = Request::Check(check, responder);
         self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), request)
     }
@@ -302,8 +302,15 @@ impl World {
         if let Some(open) = self.open_of(&dispatch.outgoing.style) {
             open.in_vain = surely_not_sent.then(|| salt.id());
         }
-        if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
-            self.beliefs.entry(salt.id()).and_modify(Belief::doubted);
+        if surely_not_sent {
+            let of_keeping = self.policy.sends.keeps_code;
+            self.beliefs.entry(salt.id()).and_modify(|belief| {
+                // It is none of the messages that the verification may have.
+                belief.messages = belief.messages.saturating_sub(1);
+                if permit.replaced.is_none() && !of_keeping {
+                    belief.doubted();
+                }
+            });
         }
         self.hands_over(key, Request::Settle(dispatch, delivered(end, PlanChange::Keep)))
     }

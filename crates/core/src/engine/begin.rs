@@ -100,6 +100,8 @@ pub struct SendPermit {
     /// The replaced code in its state at that time. [`settle`](fn@super::settle) restores it if this message was
     /// certainly not sent. `None` for a repetition.
     pub replaced: Option<Verification>,
+    /// The counts without this message, which are restored too. `None` if it is not counted.
+    pub before: Option<VerificationDetails>,
 }
 
 impl SendPermit {
@@ -146,11 +148,11 @@ pub fn begin(
     }
     let fresh = Verification::beginning(salt, &request.options, now);
     let live = current.filter(|v| v.is_live(now));
-    let carried = match request.verification {
+    let (carried, before) = match request.verification {
         // A message states the life of its code. Therefore a further message never shortens that life.
-        None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
+        None => (live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)), None),
         Some(_) => match named_verification(rules, &request, fresh, live, now) {
-            Ok(verification) => verification,
+            Ok((verification, before)) => (verification, Some(before)),
             Err(until) => return (state, BeginOutcome::Limited(SendLimit::StillSending { until })),
         },
     };
@@ -163,10 +165,11 @@ pub fn begin(
     };
     let next = open.with(Some(verification)).with_end_by(policy);
     let replaced = current.filter(|v| v.salt != verification.salt);
-    (next, BeginOutcome::Permitted(SendPermit { verification, replaced }))
+    (next, BeginOutcome::Permitted(SendPermit { verification, replaced, before }))
 }
 
-/// The verification whose code a further message carries, or `fresh` with the name and the counts of the `live` one.
+/// The verification whose code a further message carries, or `fresh` with the name and the counts of the `live` one; and
+/// its counts without this message.
 ///
 /// # Errors
 /// The latest end of a send of another code than the one that the caller supplies.
@@ -176,7 +179,7 @@ fn named_verification(
     fresh: Verification,
     live: Option<Verification>,
     now: Timestamp,
-) -> Result<Verification, Timestamp> {
+) -> Result<(Verification, VerificationDetails), Timestamp> {
     let supplied = request.verification.and_then(|options| options.supplied_code);
     let length = supplied.map_or(fresh.length, Code::length);
     let offset = |salt: &Salt| {
@@ -193,17 +196,17 @@ fn named_verification(
         Some(v) if rules.policy.sends.keeps_code => Some(v),
         _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
     };
-    let before = live.and_then(|v| v.counted.map(|counted| (v.salt, counted)));
-    let counted = before.map_or(VerificationDetails::beginning(now, request.channel), |(_, counted)| counted);
+    let counted = live.and_then(|v| Some((v.salt, v.counted?)));
+    let before = counted.map_or(VerificationDetails::beginning(now, request.channel), |(_, counted)| counted);
     let carried = repeated.unwrap_or_else(|| {
         // A new code of the same verification keeps the half of the salt that is its name.
-        let salt = before.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
+        let salt = counted.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
         Verification { salt, length, ..fresh }
     });
     let offset = repeated.map_or_else(|| offset(&carried.salt), |v| v.offset());
-    let (channel, sends) = (request.channel, counted.sends.saturating_add(1));
-    let counted = VerificationDetails { last_send: now, channel, sends, offset, ..counted };
-    Ok(Verification { counted: Some(counted), ..carried })
+    let (channel, sends) = (request.channel, before.sends.saturating_add(1));
+    let counted = VerificationDetails { last_send: now, channel, sends, offset, ..before };
+    Ok((Verification { counted: Some(counted), ..carried }, before))
 }
 
 /// The most messages of a verification in its first second, as at Twilio (60212).
@@ -253,7 +256,7 @@ pub fn resume(
         postponed: false,
         ..current
     };
-    let permit = SendPermit { verification, replaced: None };
+    let permit = SendPermit { verification, replaced: None, before: None };
     (open.with(Some(verification)), ResumeOutcome::Permitted(permit))
 }
 

@@ -1,5 +1,7 @@
 //! Decides whether a submitted code is right.
 
+use serde::{Deserialize, Serialize};
+
 use super::lockout::VerificationLockout;
 use super::{NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
@@ -34,7 +36,7 @@ impl Submitted<'_> {
 }
 
 /// The result of a check. The caller must make the new state durable before it answers the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckOutcome {
     /// The code is right. It cannot be used again.
     Approved,

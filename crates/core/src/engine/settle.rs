@@ -1,6 +1,6 @@
 //! The result of a send, and its effect on the number.
 
-use super::{NumberState, Rules, SendPermit, Verification};
+use super::{NumberState, Rules, SendPermit, Verification, VerificationDetails};
 use crate::domain::{Held, Timestamp};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub enum SettleOutcome {
 ///
 /// The count of wrong codes never changes. If no message with the code was sent, the code is withdrawn. The code that
 /// it replaced becomes valid again, in its state at the replacement and until its own expiry. A code that may arrive
-/// stays valid until another gateway accepts a message with its own code. A result about a replaced or used code
-/// changes nothing. A check at a gateway continues.
+/// stays valid until another gateway accepts a message with its own code. A message that was certainly not sent does not
+/// count. A result about a replaced or used code changes nothing. A check at a gateway continues.
 pub fn settle(
     state: NumberState,
     rules: &Rules<'_>,
@@ -97,13 +97,29 @@ pub fn settle(
     let Some(sent) = open.verification.filter(|v| permit.is_for(v) && !v.is_canceled()) else {
         return (state, outcome);
     };
-    let settled = sent.after(result);
+    let mut settled = sent.after(result);
+    if !result.may_still_arrive() {
+        settled.counted = settled.counted.map(|counted| without_message(counted, permit));
+    }
     let verification = if settled.can_arrive() {
         Some(settled)
     } else {
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
     (open.with(verification).with_end_by(policy), outcome)
+}
+
+/// The counts without a message that was certainly not sent: it uses none of the verification's messages, and starts no
+/// wait. Of a later message the wait stays.
+fn without_message(counted: VerificationDetails, permit: &SendPermit) -> VerificationDetails {
+    let (Some(before), Some(requested)) = (permit.before, permit.verification.counted) else {
+        return counted;
+    };
+    let sends = counted.sends.saturating_sub(1);
+    if counted.last_send != requested.last_send {
+        return VerificationDetails { sends, ..counted };
+    }
+    VerificationDetails { sends, last_send: before.last_send, channel: before.channel, ..counted }
 }
 
 /// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.

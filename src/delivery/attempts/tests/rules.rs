@@ -43,8 +43,9 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
     };
     let options = SendOptions { life: std::time::Duration::from_secs(30), length: CodeLength::SIX };
     let verification = Verification::beginning(Salt([1; 16]), &options, START);
-    let permit = SendPermit { verification, replaced: None };
-    let permitted = Permitted { permit, begins: true, log: key(1), first_attempt, follow_up: None };
+    let permit = SendPermit { verification, replaced: None, before: None };
+    let asked = Vec::new();
+    let permitted = Permitted { permit, begins: true, log: key(1), first_attempt, follow_up: None, asked };
     log.settle(&MessageStyle::default(), &permitted, &delivered);
 }
 

@@ -53,7 +53,7 @@ async fn a_key_is_remembered_for_a_day_after_its_message_was_permitted() {
     for wait in [0, 86_399] {
         world.clock.advance(secs(wait));
         let KeyDecision::Again(request) = begins(&keys, "k", REQUEST).await else { panic!("forgotten") };
-        assert_eq!((request.verification, request.channel), (7, Channel::Sms));
+        assert_eq!((request.known.verification, request.known.channel), (7, Channel::Sms));
         assert!(matches!(begins(&keys, "k", OTHER).await, KeyDecision::OtherRequest));
     }
     world.clock.advance(secs(1));

@@ -408,8 +408,34 @@ fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
     world.commits_if_any();
     assert!(world.dispatches_nothing(), "the code could not be used");
     world.commits_if_any();
-    assert!(matches!(ended.reply(), Ok(Reply { verification: Some(_), .. })));
-    assert!(!matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
+    let Ok(Reply { verification: Some(ended), .. }) = ended.reply() else { panic!("it was canceled") };
+    // The request begins another one.
+    world.commits_if_any();
+    let sending = world.dispatched();
+    assert_ne!(sending.permitted.permit.verification.salt.id(), ended.id);
+    world.settles(sending, accepted());
+    world.commits_if_any();
+    assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
+    assert_eq!(world.not_sent(), 0, "the guard has taken one allowance for one message");
+}
+
+#[test]
+fn a_message_whose_verification_ended_on_its_way_begins_another_one() {
+    let mut world = World::new();
+    let sent = world.sends(number(1));
+    world.commits();
+    let sending = world.dispatched();
+    let first = sending.permitted.permit.verification.salt;
+    let _ended = world.ends(number(1), Ending::Canceled);
+    world.commits_if_any();
+    world.settles(sending, SendResult::NoLongerUsable);
+    world.commits_if_any();
+    world.commits_if_any();
+    let sending = world.dispatched();
+    assert_ne!(sending.permitted.permit.verification.salt, first);
+    world.settles(sending, accepted());
+    world.commits_if_any();
+    assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl World {
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
-        let check = Check { key, code, named: None, request_id: None };
+        let check = Check::new(key, code);
         self.submit(key, Request::Check(check, responder));
         awaited
     }

@@ -8,7 +8,8 @@ use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_n
 use crate::engine::fingerprint_with_code;
 use crate::limits::guard::{ClientSignals, Exemption, Rule};
 use crate::limits::rate::{
-    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RunningRequest,
+    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, KnownRequest, LimitRefusal,
+    RunningRequest,
 };
 use crate::registry::{Service, TextOptions};
 use crate::template::{MessageStyle, Wording};
@@ -25,10 +26,24 @@ impl VerifyingInner {
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Some(key) = &begin.idempotency_key else { return self.start(&service, begin, None).await };
-        let fingerprint = self.fingerprint(&begin);
-        match self.keys.begin(service.id, begin.to, key, fingerprint).await.map_err(key_refused)? {
-            KeyDecision::First(running) => self.start(&service, begin, Some(running)).await,
-            KeyDecision::Again(request) => self.begun_before(&service, begin.to, &request).await,
+        let fingerprint = self.fingerprint(begin.fingerprint, begin.code.as_ref());
+        match self.keyed(service.id, begin.to, key, fingerprint).await? {
+            Ok(running) => self.start(&service, begin, Some(running)).await,
+            Err(request) => self.begun_before(&service, begin.to, &request.known).await,
+        }
+    }
+
+    /// Begins a request with an idempotency key. The inner error is what is known of an earlier request that was equal.
+    pub(super) async fn keyed(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<Result<RunningRequest, KeyedRequest>, Refused> {
+        match self.keys.begin(service, number, key, fingerprint).await.map_err(key_refused)? {
+            KeyDecision::First(running) => Ok(Ok(running)),
+            KeyDecision::Again(request) => Ok(Err(request)),
             KeyDecision::OtherRequest => Err(Refused::OtherRequest),
             KeyDecision::StillAnswering => Err(Refused::StillAnswering),
         }
@@ -98,9 +113,9 @@ impl VerifyingInner {
         &self,
         service: &Service,
         to: PhoneNumber,
-        request: &KeyedRequest,
+        request: &KnownRequest,
     ) -> Result<Verification, Refused> {
-        let KeyedRequest { verification, channel, at, .. } = *request;
+        let KnownRequest { verification, at, .. } = *request;
         let sid = self.sid_of(service.id, to, verification);
         match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
@@ -109,17 +124,7 @@ impl VerifyingInner {
         let log = AttemptLogKey::new(service.id, verification, self.slots.of_number(service.id, to));
         let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
-            let summary = VerificationSummary {
-                id: verification,
-                begun: log.created,
-                last_send: at,
-                channel,
-                expires: log.verify_at,
-                sends: 1,
-                wrong_codes: 0,
-                spent: false,
-                canceled: false,
-            };
+            let summary = VerificationSummary::remembered(request, log.created, at, log.verify_at);
             return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));
         }
         let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
@@ -127,13 +132,10 @@ impl VerifyingInner {
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
     }
 
-    /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
-    /// find it.
-    fn fingerprint(&self, begin: &BeginRequest) -> [u8; 32] {
-        match &begin.code {
-            None => begin.fingerprint,
-            Some(code) => fingerprint_with_code(self.verifier.server_key(), &begin.fingerprint, code),
-        }
+    /// Equal for equal requests. A code is hashed with the server key: the kept fingerprint must not help to find it.
+    pub(super) fn fingerprint(&self, without_code: [u8; 32], code: Option<&Code>) -> [u8; 32] {
+        let with = |code| fingerprint_with_code(self.verifier.server_key(), &without_code, code);
+        code.map_or(without_code, with)
     }
 
     /// Marks a number of the safe list.
@@ -238,9 +240,8 @@ pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Ve
 /// The API's refusal for the reason that a gateway gave.
 fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
     match reason {
-        Some(failure @ (Failure::BadNumber | Failure::OptedOut)) => {
-            Refused::Invalid(format!("To: {failure}"))
-        }
+        Some(failure @ Failure::BadNumber) => Refused::Invalid(format!("To: {failure}")),
+        Some(Failure::OptedOut) => Refused::OptedOut,
         Some(Failure::NotReachable) => Refused::Landline,
         Some(Failure::Blocked) => Refused::Blocked,
         Some(Failure::Country) => Refused::Country,

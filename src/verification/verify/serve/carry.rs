@@ -7,7 +7,7 @@ use super::begin::{begun, unknown_number};
 use crate::delivery::{Carried, SendStatus};
 use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServiceId};
 use crate::limits::guard::ClientSignals;
-use crate::limits::rate::{KeyDecision, KeyedRequest};
+use crate::limits::rate::{KeyDecision, KnownRequest};
 use crate::registry::TextOptions;
 use crate::template::MessageStyle;
 use crate::verification::numbers::{CarriedCode, Failure, NumberKey, Outgoing, SendOutcome};
@@ -43,8 +43,8 @@ impl VerifyingInner {
         let running = match self.keys.begin_carried(service.id, to, &code).await? {
             KeyDecision::First(running) => running,
             KeyDecision::Again(request) => {
-                let sid = self.carried_before(service.id, to, &request).await?;
-                return Ok(message(sid, request.at, true));
+                let sid = self.carried_before(service.id, to, &request.known).await?;
+                return Ok(message(sid, request.known.at, true));
             }
             KeyDecision::StillAnswering | KeyDecision::OtherRequest => return Err(Refused::Concurrent),
         };
@@ -82,7 +82,7 @@ impl VerifyingInner {
         &self,
         service: ServiceId,
         to: PhoneNumber,
-        request: &KeyedRequest,
+        request: &KnownRequest,
     ) -> Result<Option<crate::domain::Sid>, Refused> {
         let key = AttemptLogKey::new(service, request.verification, self.slots.of_number(service, to));
         let log = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;

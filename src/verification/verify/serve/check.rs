@@ -4,17 +4,32 @@ use super::VerifyingInner;
 use super::found::ResolvedTarget;
 use crate::domain::ServiceId;
 use crate::engine;
+use crate::limits::rate::{CheckAnswer, KeyedRequest};
 use crate::registry::audit::{Action, Author};
-use crate::verification::numbers::{Check, CheckOutcome, End};
+use crate::verification::numbers::{Check, CheckOutcome, End, Reply, VerificationSummary};
 use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
 
 impl VerifyingInner {
     pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let CheckCode { target, code, request_id } = check;
+        let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
-        let check = Check { key: self.key(&service, number), code, named, request_id };
-        let reply = self.verifier.check(check).await.map_err(Refused::from)?;
+        if given.is_some_and(|given| given != number) {
+            return Err(Refused::NotFound);
+        }
+        let fingerprint = self.fingerprint(fingerprint, code.as_ref());
+        let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
+        let mut known = None;
+        if let Some(key) = idempotency_key {
+            match self.keyed(service.id, number, &key, fingerprint).await? {
+                Ok(running) => check.keyed = Some(running),
+                Err(request) => known = Some(answered_before(&request)?),
+            }
+        }
+        let reply = match known {
+            Some(reply) => reply,
+            None => self.verifier.check(check).await?,
+        };
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
         let summary = reply.verification.ok_or(Refused::NotFound)?;
@@ -42,6 +57,13 @@ impl VerifyingInner {
         let summary = reply.verification.ok_or(Refused::NotFound)?;
         Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
     }
+}
+
+/// The answer to an earlier request with the same idempotency key.
+fn answered_before(KeyedRequest { known, answer }: &KeyedRequest) -> Result<Reply<CheckOutcome>, Refused> {
+    let CheckAnswer { outcome, begun, last_send } = answer.ok_or(Refused::OtherRequest)?;
+    let summary = VerificationSummary::remembered(known, begun, last_send, known.at);
+    Ok(Reply::new(outcome, known.at, Some(summary)))
 }
 
 /// The verification's status after a check, or the API's refusal.

@@ -116,6 +116,42 @@ fn where_a_service_says_so_messages_cool_down_longer_each_time() {
 }
 
 #[test]
+fn a_further_message_that_was_not_sent_starts_no_wait_and_uses_none_of_the_messages() {
+    let mut number = Number::of_a_new_service();
+    number.policy.sends = SendRules { max: Some(2), keeps_code: true, cools_down: true };
+    let first = number.begins();
+    for _ in 0..3 {
+        number.advance(secs(30));
+        let BeginOutcome::Permitted(further) = number.asks_for_a_code() else { panic!("permitted") };
+        number.settles(&further, GatewayResult::Failed);
+        let counted = number.state.verification().and_then(|v| v.counted);
+        assert_eq!(counted, first.verification.counted);
+    }
+    // One that may arrive counts.
+    let BeginOutcome::Permitted(further) = number.asks_for_a_code() else { panic!("the wait is over") };
+    number.settles(&further, GatewayResult::Unknown);
+    assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoSendsLeft { .. })));
+}
+
+#[test]
+fn of_two_messages_at_once_the_wait_of_the_one_that_was_sent_stays() {
+    for first_fails in [true, false] {
+        let mut number = Number::of_a_new_service();
+        number.policy.sends.cools_down = false;
+        number.begins();
+        number.advance(secs(30));
+        let BeginOutcome::Permitted(one) = number.asks_for_a_code() else { panic!("permitted") };
+        number.advance(secs(30));
+        let BeginOutcome::Permitted(two) = number.asks_for_a_code() else { panic!("permitted") };
+        let (failed, sent) = if first_fails { (one, two) } else { (two, one) };
+        number.settles(&failed, GatewayResult::Failed);
+        let counted = number.state.verification().and_then(|v| v.counted).expect("its counts");
+        let last = sent.verification.counted.expect("its counts").last_send;
+        assert_eq!((counted.sends, counted.last_send), (2, last));
+    }
+}
+
+#[test]
 fn a_name_of_another_verification_is_not_found_and_counts_nothing() {
     let mut number = Number::of_a_new_service();
     let permit = number.begins();

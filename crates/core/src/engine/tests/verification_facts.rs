@@ -176,8 +176,9 @@ impl Model {
         repeats
     }
 
-    /// Takes over the result of a send; `before` is the verification that it replaced.
-    pub fn settled(&mut self, result: GatewayResult, before: Option<Known>) {
+    /// Takes over the result of a send; `before` is the verification that it replaced, and `counts` are the messages before
+    /// it and the time of the last one.
+    pub fn settled(&mut self, result: GatewayResult, before: Option<Known>, counts: Option<(u8, Timestamp)>) {
         let Some(known) = &mut self.current else { return };
         // The last accepted message decides which code is right; one that may have been sent only if there is none.
         let is_first = !known.ours_is_out && !known.held;
@@ -187,7 +188,9 @@ impl Model {
             GatewayResult::Unknown => known.ours_is_out |= is_first,
             GatewayResult::UnknownHeld(_) => known.held |= is_first,
             GatewayResult::Postponed => known.postponed = true,
-            GatewayResult::Failed => {}
+            GatewayResult::Failed => {
+                (known.messages, known.asked_last) = counts.unwrap_or((known.messages, known.asked_last));
+            }
         }
         if known.ours_is_out || known.held || known.postponed {
             return;

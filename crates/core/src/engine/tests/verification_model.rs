@@ -88,7 +88,7 @@ impl Run {
         let told = permit.verification.counted.map(|counted| (counted.begun, counted.sends));
         prop_assert_eq!(told, Some((known.begun, known.messages)));
         prop_assert_eq!(permit.verification.expires, known.ends);
-        if let Some(was) = was_live {
+        if let Some(was) = &was_live {
             prop_assert_eq!(was.name, known.name, "a verification keeps its name");
             prop_assert_eq!(was.salt == known.salt, repeats);
             prop_assert!(!repeats || (was.ends == known.ends && was.code == known.code));
@@ -98,10 +98,11 @@ impl Run {
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
         prop_assert_eq!(copy == Decided(CheckOutcome::Approved), silent || !known.held);
         if silent {
-            self.model.settled(GatewayResult::Accepted, None);
+            self.model.settled(GatewayResult::Accepted, None, None);
         } else {
             self.number.settles(&permit, result);
-            self.model.settled(result, before.filter(|_| !repeats));
+            let counts = was_live.map_or((0, now), |was| (was.messages, was.asked_last));
+            self.model.settled(result, before.filter(|_| !repeats), Some(counts));
         }
         self.sent.push(permit);
         Ok(())
@@ -119,7 +120,7 @@ impl Run {
                 prop_assert!(is_usable && self.model.asking_until.is_none());
                 self.number.settles(&permit, result);
                 self.model.current.as_mut().expect("it is usable").postponed = false;
-                self.model.settled(result, None);
+                self.model.settled(result, None, None);
             }
             ResumeOutcome::NotUsable => prop_assert!(!is_usable),
             ResumeOutcome::Busy { until } => {

@@ -6,14 +6,14 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::world::{START, World, asking, asking_once, number};
-use crate::domain::{Channel, Code};
+use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
 use crate::limits::rate::KeyedRequest;
 use crate::registry::TestNumber;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Record as _, Refusal};
 use crate::verification::verify::{
-    BeginRequest, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
+    BeginRequest, CheckCode, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
 };
 
 #[tokio::test]
@@ -309,4 +309,67 @@ async fn a_key_with_another_code_of_the_caller_is_another_request() {
     let first = world.begins(bringing("111111")).await.expect("begun");
     assert_eq!(world.begins(bringing("111111")).await, Ok(first));
     assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));
+}
+
+/// Checks with the key `c`.
+async fn checks_once(world: &World, sid: Sid, code: Option<Code>) -> Result<Verification, Refused> {
+    let key = Some("c".to_owned());
+    let check = CheckCode { idempotency_key: key, ..CheckCode::new(VerificationTarget::Sid(sid), code) };
+    world.verifying.check(world.service.id, check).await
+}
+
+#[tokio::test]
+async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
+    for is_right in [true, false] {
+        let world = World::new().await;
+        let begun = world.begun(number(1)).await;
+        let right = world.provider.code_for(number(1));
+        let code = Some(if is_right { right.clone() } else { wrong_of(&right) });
+        let first = checks_once(&world, begun.sid, code.clone()).await;
+        let told = first.as_ref().expect("an answer").status;
+        assert_eq!(told, if is_right { Status::Approved } else { Status::Pending });
+        // Another message changes what a new check would tell.
+        world.advance(Duration::from_secs(30));
+        world.begun(number(1)).await;
+        let world = world.crashes().await;
+        let shown = |v: Verification| Verification { attempts: Vec::new(), ..v };
+        assert_eq!(checks_once(&world, begun.sid, code.clone()).await.map(shown), first.clone().map(shown));
+        assert_eq!(checks_once(&world, begun.sid, None).await, Err(Refused::OtherRequest));
+        world.advance(Duration::from_secs(30));
+        let later = checks_once(&world, begun.sid, code).await;
+        if is_right {
+            assert_eq!(later, Err(Refused::NotFound), "a minute is over");
+        } else {
+            assert_eq!(later.expect("an answer").status, Status::Pending);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_wrong_code_with_its_key_counts_once() {
+    let world = World::with(json!({ "lockout": "verification" })).await;
+    let begun = world.begun(number(1)).await;
+    let right = world.provider.code_for(number(1));
+    for _ in 0..9 {
+        let told = checks_once(&world, begun.sid, Some(wrong_of(&right))).await.expect("an answer");
+        assert_eq!(told.status, Status::Pending);
+    }
+    let approved = world.checks(VerificationTarget::Sid(begun.sid), Some(right)).await.expect("checked");
+    assert_eq!(approved.status, Status::Approved);
+}
+
+#[tokio::test]
+async fn a_check_that_the_store_refused_is_carried_out_by_its_repetition() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    let code = Some(world.provider.code_for(number(1)));
+    world.store.fail_next([StoreFault::Unavailable]);
+    let refused = checks_once(&world, begun.sid, code.clone()).await;
+    assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
+    assert_eq!(checks_once(&world, begun.sid, code).await.expect("carried out").status, Status::Approved);
+}
+
+fn wrong_of(right: &Code) -> Code {
+    let other = ["000000", "111111"].into_iter().find(|other| *other != right.expose());
+    Code::parse(other.expect("two codes")).expect("a code")
 }

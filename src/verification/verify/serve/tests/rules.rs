@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{START, World, asking, number};
+use crate::gateway::ErrorClass;
 use crate::registry::tests::world::given;
 use crate::verification::verify::{
     BeginRequest, CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
@@ -70,6 +71,17 @@ async fn a_new_length_or_life_holds_for_the_next_code_and_not_the_current_one() 
 }
 
 #[tokio::test]
+async fn a_refused_resend_starts_no_wait() {
+    let world = World::with(json!({ "cooling-down": true })).await;
+    let begun = world.begun(number(1)).await;
+    world.advance(std::time::Duration::from_secs(31));
+    world.provider.fails_with(ErrorClass::Refused);
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::GatewayFailed));
+    assert_eq!(world.begun(number(1)).await.sid, begun.sid);
+    assert!(matches!(world.begins(asking(number(1))).await, Err(Refused::TooSoon { .. })));
+}
+
+#[tokio::test]
 async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
     let world = World::new().await;
     let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
@@ -93,7 +105,7 @@ async fn an_approval_is_dated_by_its_decision() {
     world.store.hold();
     let (verifying, service) = (world.verifying.clone(), world.service.id);
     let target = VerificationTarget::Number(number(1));
-    let check = CheckCode { target, code: Some(code), request_id: None };
+    let check = CheckCode::new(target, Some(code));
     let checking = tokio::spawn(async move { verifying.check(service, check).await });
     world.store.waiting(1).await;
     world.advance(std::time::Duration::from_secs(2));

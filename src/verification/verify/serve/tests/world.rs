@@ -321,7 +321,7 @@ impl World {
         code: Option<Code>,
     ) -> Result<Verification, Refused> {
         let code = code.or_else(|| Code::submitted("guess", CodeLength::SIX));
-        self.verifying.check(self.service.id, CheckCode { target, code, request_id: None }).await
+        self.verifying.check(self.service.id, CheckCode::new(target, code)).await
     }
 
     pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
