@@ -11,20 +11,11 @@ use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
 use super::run::half_until;
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
-use crate::engine::VerificationName;
+use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::limits::rate::RunningRequest;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
-
-/// The gateway that holds a code did not say whether a submitted one is right. Logged already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the gateway that holds the code did not say whether it is right")]
-pub struct CheckError {
-    /// Whether the gateway may have looked at the code, and may have counted the attempt itself. `false` is
-    /// certain.
-    pub may_have_been_looked_at: bool,
-}
 
 /// A submitted code, from the parsed request to the decision.
 #[derive(Debug)]
@@ -48,16 +39,14 @@ impl Check {
     }
 }
 
-const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };
-
 impl Delivery {
     /// Asks the gateway that holds the code, within the send time limit and its concurrency limit. A gateway whose
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
-    /// number.
-    pub async fn check(&self, check: &Check, held: Held) -> Result<Verdict, CheckError> {
+    /// number. What the gateway did not say is logged.
+    pub async fn check(&self, check: &Check, held: Held) -> CheckResult {
         let Check { key: NumberKey { service, number, .. }, code, request_id, .. } = check;
         // A text that cannot be a code is wrong without a question.
-        let Some(code) = code else { return Err(NOT_ASKED) };
+        let Some(code) = code else { return CheckResult::NotAsked };
         let span = request_id.as_ref().and_then(RequestId::span);
         let request_id = request_id.as_deref();
         let budget = Budget::starting_now(self.send_budget);
@@ -65,28 +54,30 @@ impl Delivery {
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
         let Some((holder, checker)) = holder.and_then(|h| h.gateway.checker().map(|c| (h, c))) else {
             self.log_unknown_holder(held.by);
-            return Err(NOT_ASKED);
+            return CheckResult::NotAsked;
         };
         let admitted = self.admit_check(holder, *service, budget.end).await;
         let Ok(_permit) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
-            return Err(NOT_ASKED);
+            return CheckResult::NotAsked;
         };
         let request = checker.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
         let error = match holder.circuit.answered(answer, self.clock.now()) {
-            Some(Ok(verdict)) => return Ok(verdict),
+            Some(Ok(Verdict::Approved)) => return CheckResult::Approved,
+            Some(Ok(Verdict::Wrong)) => return CheckResult::Wrong,
+            Some(Ok(Verdict::NotLive)) => return CheckResult::NotLive,
             Some(Err(error)) => error,
             None => {
                 warn!(request_id, %number, gateway, reason = NO_ANSWER, "gateway check failed");
-                return Err(CheckError { may_have_been_looked_at: true });
+                return CheckResult::Unknown;
             }
         };
         let GatewayError { class, code, detail, .. } = &error;
         let retry_after = class.retry_after_seconds();
         warn!(request_id, %number, gateway, %class, code, retry_after, detail, "gateway check failed");
-        Err(CheckError { may_have_been_looked_at: class.may_have_been_sent() })
+        if class.may_have_been_sent() { CheckResult::Unknown } else { CheckResult::NotAsked }
     }
 
     async fn admit_check<'a>(

@@ -40,20 +40,6 @@ struct Recent {
 /// Sends that the shown latency is about.
 const RECENT: usize = 100;
 
-/// Which gateways may carry a message: the messages of a verification carry the same code where that is possible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Eligible {
-    /// No gateway has accepted a message yet: all of them.
-    All,
-    /// A gateway made the code of an earlier message: that gateway first, because only it can repeat the code. If it
-    /// fails, the others begin a new one.
-    HolderFirst(GatewayName),
-    /// A gateway that made the code has accepted a message of this plan: in a later step only that gateway may send.
-    Only(GatewayName),
-    /// A gateway accepted a message with our code: all gateways that do not make their own code.
-    CarriersOfOurCode,
-}
-
 impl GuardedGateway {
     pub fn new(
         routed: Routed,
@@ -143,12 +129,9 @@ impl GuardedGateway {
         self.gateway.channels().contains(&channel)
     }
 
-    pub fn is_eligible(&self, eligible: Eligible) -> bool {
-        match eligible {
-            Eligible::All | Eligible::HolderFirst(_) => true,
-            Eligible::Only(name) => self.name == name,
-            Eligible::CarriersOfOurCode => self.gateway.checker().is_none(),
-        }
+    /// Whether it carries our code. The others make codes of their own.
+    pub fn carries_our_code(&self) -> bool {
+        self.gateway.checker().is_none()
     }
 
     /// The holder of the code of a message that this gateway accepted; `None` if the code is ours.

@@ -113,6 +113,14 @@ impl Permitted {
         self.follow_up.as_ref().is_some_and(|plan| plan.reason == Reason::NextStep)
     }
 
+    /// Messages of the verification that gateways accepted for the same request before.
+    pub(super) const fn sent(&self) -> u8 {
+        match &self.follow_up {
+            None => 0,
+            Some(follow_up) => follow_up.sent,
+        }
+    }
+
     /// When the code expires: nothing is sent any more.
     pub const fn expires(&self) -> Timestamp {
         self.permit.verification.expires

@@ -42,14 +42,14 @@ use crate::template::Templates;
 
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
-pub use checks::{Check, CheckError};
+pub use checks::Check;
 pub use error::Failure;
 pub use job::{
     Attempt, Carried, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
     SendStatus, TakenAllowance, Trial,
 };
 
-use guarded::{Eligible, GuardedGateway};
+use guarded::GuardedGateway;
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
@@ -295,29 +295,30 @@ impl Delivery {
         }
     }
 
-    /// The eligible gateways for a message on a channel, in their order: the holder of its code, then the order of the
-    /// number. A further message goes another way than those before it: see [`Permitted::asked`].
-    fn candidates(
-        &self,
-        outgoing: &Outgoing,
-        permitted: &Permitted,
-        eligible: Eligible,
-        channel: Channel,
-    ) -> Vec<Candidate<'_>> {
+    /// The gateways that may carry a message on a channel, in the order in which they are tried. The messages of a
+    /// verification carry the same code where that is possible.
+    fn candidates(&self, outgoing: &Outgoing, permitted: &Permitted, channel: Channel) -> Vec<Candidate<'_>> {
         let names: Vec<_> = match outgoing.trial() {
             Some(trial) => vec![trial.gateway],
             None => self.order_of(outgoing.key.service, outgoing.key.number).collect(),
         };
+        let verification = &permitted.permit.verification;
+        let is_ours = outgoing.carried.is_some() || verification.offset() != 0 || permitted.sent() > 0;
+        let fits = |guarded: &&GuardedGateway| match verification.held {
+            // Once it has accepted a message of this plan, only it can repeat the code. Before, the others begin a new one.
+            Some(held) => permitted.sent() == 0 || guarded.name == held.by,
+            None => !is_ours || guarded.carries_our_code(),
+        };
         let of_name = |(priority, name)| {
-            let fits = move |gateway: &&GuardedGateway| {
-                gateway.routed_as == name && gateway.serves(channel) && gateway.is_eligible(eligible)
-            };
-            self.gateways.iter().filter(fits).map(move |gateway| Candidate { priority, gateway })
+            let all = self.gateways.iter().filter(move |guarded| guarded.routed_as == name);
+            all.filter(|guarded| guarded.serves(channel))
+                .filter(fits)
+                .map(move |gateway| Candidate { priority, gateway })
         };
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
         self.turn(&mut found, permitted);
-        if let Eligible::HolderFirst(holder) = eligible {
-            found.sort_by_key(|candidate| candidate.gateway.name != holder);
+        if let Some(held) = verification.held {
+            found.sort_by_key(|candidate| candidate.gateway.name != held.by);
         }
         found
     }
@@ -325,15 +326,14 @@ impl Delivery {
     /// Puts the gateways behind that were asked for this verification before, the last one at the end, and behind all of
     /// them those that would begin another code while ours may have arrived.
     fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
-        let sends_ours = |guarded: &GuardedGateway| guarded.gateway.checker().is_none();
         let asked: Vec<_> =
             asked.iter().filter_map(|name| self.gateways.iter().find(|other| other.name == *name)).collect();
-        let ours_is_out = permit.verification.sent || asked.iter().any(|guarded| sends_ours(guarded));
+        let ours_is_out = permit.verification.sent || asked.iter().any(|other| other.carries_our_code());
         let place = |of: &Candidate<'_>| asked.iter().rposition(|g| g.routed_as == of.gateway.routed_as);
         // Of those that were not asked, the one after the last comes first.
         let last = found.iter().position(|of| place(of).is_some_and(|place| place + 1 == asked.len()));
         found.rotate_left(last.filter(|_| ours_is_out).map_or(0, |last| last + 1));
-        found.sort_by_key(|of| match sends_ours(of.gateway) {
+        found.sort_by_key(|of| match of.gateway.carries_our_code() {
             true => (false, place(of)),
             false => (ours_is_out, None),
         });

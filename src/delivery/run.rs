@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::{Budget, now};
 use super::error::Failure;
-use super::guarded::{Eligible, GuardedGateway};
+use super::guarded::GuardedGateway;
 use super::job::{
     Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
     SendStatus, TakenAllowance,
@@ -498,10 +498,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// Messages of the verification that gateways accepted before this run.
     const fn sent(&self) -> u8 {
-        match &self.permitted.follow_up {
-            None => 0,
-            Some(follow_up) => follow_up.sent,
-        }
+        self.permitted.sent()
     }
 
     /// The last message of this run that may have left although its gateway did not accept it.
@@ -587,18 +584,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn candidates(&self, channel: Channel) -> Vec<Candidate<'a>> {
-        self.delivery.candidates(self.outgoing, self.permitted, self.eligible(), channel)
-    }
-
-    fn eligible(&self) -> Eligible {
-        let verification = &self.permitted.permit.verification;
-        let is_ours_only = self.outgoing.carried.is_some() || verification.offset() != 0;
-        match verification.held {
-            Some(held) if self.sent() > 0 => Eligible::Only(held.by),
-            Some(held) => Eligible::HolderFirst(held.by),
-            None if self.sent() > 0 || is_ours_only => Eligible::CarriersOfOurCode,
-            None => Eligible::All,
-        }
+        self.delivery.candidates(self.outgoing, self.permitted, channel)
     }
 
     /// The gateway to ask once more, and the wait before. Not if retries run in the background.

@@ -199,6 +199,9 @@ impl Verifications for Fake {
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
+        if check.number.is_some_and(|given| given != number()) {
+            return Box::pin(async { Err(Refused::NotFound) });
+        }
         let code = check.code.map(|code| code.expose().to_owned());
         self.calls().push(Call::Check { target: check.target, code });
         self.verification(service, check.target, Status::Pending)

@@ -83,26 +83,8 @@ impl ListedAttempt {
 
 impl AttemptQuery {
     /// The newest attempts, at most `limit`.
-    pub const fn newest(limit: usize) -> Self {
-        Self {
-            services: None,
-            after: None,
-            before: None,
-            to: None,
-            country: None,
-            prefix: None,
-            channel: None,
-            verification: None,
-            converted: None,
-            gateway: None,
-            status: None,
-            error: None,
-            ending: None,
-            message: None,
-            read: None,
-            skip: 0,
-            limit,
-        }
+    pub fn newest(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
     }
 
     /// No earlier attempt is wanted.

@@ -6,12 +6,10 @@ use super::gateways::{accepted, down, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{KEY, Setup, World, failure, secs};
 use crate::config::Bounds;
-use crate::delivery::{CheckError, Circuit};
+use crate::delivery::Circuit;
 use crate::domain::GatewayName::{self, Mada, Sinch, TwilioVerify};
+use crate::engine::CheckResult;
 use crate::gateway::{CodeEnd, ErrorClass, Verdict};
-
-const NOT_LOOKED_AT: CheckError = CheckError { may_have_been_looked_at: false };
-const IN_DOUBT: CheckError = CheckError { may_have_been_looked_at: true };
 
 fn world() -> World {
     Setup::routing("TwilioVerify;Mada").with_breaker(1).build()
@@ -23,10 +21,14 @@ fn times_checked(world: &World) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn the_holder_says_whether_a_code_is_right() {
-    for verdict in [Verdict::Approved, Verdict::Wrong, Verdict::NotLive] {
+    for (verdict, result) in [
+        (Verdict::Approved, CheckResult::Approved),
+        (Verdict::Wrong, CheckResult::Wrong),
+        (Verdict::NotLive, CheckResult::NotLive),
+    ] {
         let world = world();
         world.gateway(TwilioVerify).checks(100, Ok(verdict));
-        assert_eq!(world.checks(TwilioVerify).await, Ok(verdict));
+        assert_eq!(world.checks(TwilioVerify).await, result);
         assert_eq!(times_checked(&world), 1);
     }
 }
@@ -35,24 +37,24 @@ async fn the_holder_says_whether_a_code_is_right() {
 async fn a_holder_that_the_routing_no_longer_names_is_still_asked() {
     let world = Setup { beside: vec![Sinch], ..Setup::routing("Mada") }.build();
     world.gateway(Sinch).checks(0, Ok(Verdict::Approved));
-    assert_eq!(world.checks(Sinch).await, Ok(Verdict::Approved));
+    assert_eq!(world.checks(Sinch).await, CheckResult::Approved);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_says_whether_the_code_may_have_been_looked_at() {
     for (class, expected) in [
-        (ErrorClass::Ambiguous, IN_DOUBT),
-        (ErrorClass::Retry { after: None }, NOT_LOOKED_AT),
-        (ErrorClass::Configuration, NOT_LOOKED_AT),
-        (ErrorClass::Refused, NOT_LOOKED_AT),
+        (ErrorClass::Ambiguous, CheckResult::Unknown),
+        (ErrorClass::Retry { after: None }, CheckResult::NotAsked),
+        (ErrorClass::Configuration, CheckResult::NotAsked),
+        (ErrorClass::Refused, CheckResult::NotAsked),
     ] {
         let world = world();
         world.gateway(TwilioVerify).checks(0, Err((class, false)));
-        assert_eq!(world.checks(TwilioVerify).await, Err(expected), "{class:?}");
+        assert_eq!(world.checks(TwilioVerify).await, expected, "{class:?}");
     }
     let world = world();
     world.gateway(TwilioVerify).checks(3_600_000, Ok(Verdict::Approved));
-    assert_eq!(world.checks(TwilioVerify).await, Err(IN_DOUBT));
+    assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
     assert_eq!(world.elapsed_ms(), 10_000);
 }
 
@@ -60,14 +62,14 @@ async fn an_error_says_whether_the_code_may_have_been_looked_at() {
 async fn a_holder_whose_circuit_is_open_is_surely_not_asked() {
     let world = world();
     world.gateway(TwilioVerify).checks(0, Err((ErrorClass::Ambiguous, true)));
-    assert_eq!(world.checks(TwilioVerify).await, Err(IN_DOUBT));
+    assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
     assert_eq!(world.delivery.states()[0].circuit, Circuit::Open);
-    assert_eq!(world.checks(TwilioVerify).await, Err(NOT_LOOKED_AT));
+    assert_eq!(world.checks(TwilioVerify).await, CheckResult::NotAsked);
     assert_eq!(times_checked(&world), 1);
     // A check can be the probe, and then closes the circuit for sends too.
     world.waits(secs(10)).await;
     world.gateway(TwilioVerify).checks(0, Ok(Verdict::Wrong));
-    assert_eq!(world.checks(TwilioVerify).await, Ok(Verdict::Wrong));
+    assert_eq!(world.checks(TwilioVerify).await, CheckResult::Wrong);
     assert_eq!(world.delivery.states()[0].circuit, Circuit::Closed);
 }
 
@@ -79,7 +81,7 @@ async fn a_check_that_gets_no_place_is_surely_not_asked() {
         let world = world.and(TwilioVerify, [hanging()]);
         let check = async { (world.checks(TwilioVerify).await, world.elapsed_ms()) };
         let (_, (answer, when)) = tokio::join!(world.requests(), check);
-        assert_eq!((answer, when), (Err(NOT_LOOKED_AT), at));
+        assert_eq!((answer, when), (CheckResult::NotAsked, at));
         assert_eq!(times_checked(&world), 0);
     }
 }
@@ -90,7 +92,7 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
     let checks = async |by: GatewayName| {
         let world = world();
         for _ in 0..3 {
-            assert_eq!(world.checks(by).await, Err(NOT_LOOKED_AT));
+            assert_eq!(world.checks(by).await, CheckResult::NotAsked);
         }
     };
     let _capturing = log

@@ -22,8 +22,8 @@ use crate::delivery::{
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
 };
-use crate::engine::{PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::gateway::{ErrorClass, Gateway, ReceiptStatus, Verdict};
+use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::gateway::{ErrorClass, Gateway, ReceiptStatus};
 use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -305,7 +305,7 @@ impl World {
         rows
     }
 
-    pub async fn checks(&self, by: GatewayName) -> Result<Verdict, crate::delivery::CheckError> {
+    pub async fn checks(&self, by: GatewayName) -> CheckResult {
         let held = Held { by, channel: Channel::Sms };
         let code = &Code::parse("012345").expect("a code");
         let service = KEY.service;

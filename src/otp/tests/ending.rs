@@ -12,7 +12,9 @@ use crate::otp::{AttemptQuery, ErrorClass, GatewayName, Otp, OtpError, Refusal, 
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
-const ALL: AttemptQuery = AttemptQuery::newest(10);
+fn all() -> AttemptQuery {
+    AttemptQuery::newest(10)
+}
 
 /// Ends like a killed process: all tasks are gone.
 fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {
@@ -64,7 +66,7 @@ async fn after_a_stop_nothing_is_decided_and_every_handle_says_so() {
     let verified = other.verify(ANNA, &code(&other)).await;
     assert!(!verified.request_valid() && !verified.code_valid());
     assert_eq!(verified.error(), Some(&stopping));
-    assert_eq!(other.attempts(&ALL).await, Err(Refusal::Stopping));
+    assert_eq!(other.attempts(&all()).await, Err(Refusal::Stopping));
     assert_eq!(other.readiness(), Err(vec!["the engine is stopping".to_owned()]));
     other.stop().await.expect("stopped already");
 }
@@ -81,7 +83,7 @@ async fn after_a_stop_the_directory_is_free_and_holds_what_was_counted() {
     let second = world.start().await;
     assert_eq!(second.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(3));
     assert!(second.verify(ANNA, &code).await.code_valid());
-    assert_eq!(second.attempts(&ALL).await.expect("a list").len(), 1);
+    assert_eq!(second.attempts(&all()).await.expect("a list").len(), 1);
     drop(first);
 }
 

@@ -12,9 +12,9 @@ use super::reply::{Reply, SendOutcome};
 use super::send;
 use super::verifier::Verifier;
 use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, VerifyStatus};
-use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
+use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
-use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::RequestKey;
 use crate::observe::metrics::{Fact, VerificationFacts, VerificationStep};
@@ -184,17 +184,7 @@ impl Verifier {
         CarriedCode { of_number, remembered_for, .. }: CarriedCode,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
         let (settings, now, key) = (self.deps.attempt_log, self.now(), outgoing.key);
-        let outcome = match &delivered.result {
-            SendResult::Accepted { message_id, .. } => {
-                Ok(SendOutcome::Sent { attempts_left: 0, message_id: message_id.clone(), postponed: false })
-            }
-            _ if delivered.reason == Some(Failure::StateUnknown) => Err(Refusal::StoreUnavailable),
-            SendResult::NumberRefused => Ok(SendOutcome::NumberRefused),
-            SendResult::Overloaded => Err(Refusal::SendsOverloaded),
-            SendResult::Postponed { .. } | SendResult::Failed { .. } | SendResult::NoLongerUsable => {
-                Ok(SendOutcome::GatewayFailed)
-            }
-        };
+        let outcome = send::send_outcome(&delivered, SettleOutcome::Open { attempts_left: 0 });
         let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
         let last = delivered.attempts.last().map(|attempt| attempt.number);
         let last = last.map(|attempt| AttemptId { key: permitted.log, attempt });

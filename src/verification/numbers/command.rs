@@ -254,21 +254,14 @@ pub struct Effects {
 impl NumberCommand {
     /// A command that is linked to a client's request, if that is traced.
     pub fn new(key: NumberKey, request: Request, deps: Arc<NumberDeps>) -> Self {
-        let cause = match &request {
-            Request::Send(outgoing, _) | Request::Settle(Sending { outgoing, .. }, _) => {
-                outgoing.request_id.as_ref()
-            }
-            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => {
-                check.request_id.as_ref()
-            }
-            Request::Resume(..) | Request::End(..) => None,
+        let (id, name) = match &request {
+            Request::Send(outgoing, _) => (&outgoing.request_id, Some("decide send")),
+            Request::Settle(Sending { outgoing, .. }, _) => (&outgoing.request_id, None),
+            Request::Check(check, _) => (&check.request_id, Some("decide check")),
+            Request::SettleCheck(Asking { check, .. }, _) => (&check.request_id, None),
+            Request::Resume(..) | Request::End(..) => (&None, None),
         };
-        let cause = cause.and_then(RequestId::span).cloned();
-        let name = match &request {
-            Request::Send(..) => Some("decide send"),
-            Request::Check(..) => Some("decide check"),
-            Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => None,
-        };
+        let cause = id.as_ref().and_then(RequestId::span).cloned();
         let span = name.and_then(|name| cause.as_ref()?.child(name, SpanKind::Internal));
         let subject = deps.subject(&key);
         Self { key, request, deps, subject, cause, span }

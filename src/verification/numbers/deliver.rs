@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task, ToldEnd};
-use crate::delivery::{CheckError, CodeLiveness, CodeState, Delivery, Verdict};
+use crate::delivery::{CodeLiveness, CodeState, Delivery};
 use crate::domain::NumberKey;
 use crate::engine::{CheckResult, Salt};
 use crate::shard::{Refusal, Shards};
@@ -72,13 +72,7 @@ async fn ask(
         if left.is_zero() {
             return Ok(CheckResult::NotAsked);
         }
-        Ok(match timeout(left, delivery.check(check, permit.held)).await {
-            Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
-            Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
-            Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
-            Ok(Err(CheckError { may_have_been_looked_at: false })) => CheckResult::NotAsked,
-            Ok(Err(CheckError { may_have_been_looked_at: true })) | Err(_) => CheckResult::Unknown,
-        })
+        Ok(timeout(left, delivery.check(check, permit.held)).await.unwrap_or(CheckResult::Unknown))
     };
     // A check that is never settled would hold up its number until its time has passed.
     AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {

@@ -282,7 +282,7 @@ pub(super) fn facts<'a>(
     failed.chain(begun).chain([ended])
 }
 
-fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+pub(super) fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
     let Delivered { result, reason, .. } = delivered;
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {

@@ -16,12 +16,12 @@ use crate::config::GuardSettings;
 use crate::delivery::attempts::{PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
-use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
+use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{
     ClientSignals, Cost, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
 };
-use crate::limits::rate::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
+use crate::limits::rate::{Bounds, BucketRule, Charge, CheckAnswer, KeyedRequest, Limits};
 use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
@@ -155,8 +155,9 @@ fn planned() -> AttemptLog {
 fn keyed() -> KeyedRequest {
     let fingerprint = [1_u8; 32];
     let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
-    let request = serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": AT.plus(MINUTE) });
-    serde_json::from_value(request).expect("a request")
+    let known = serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": AT.plus(MINUTE) });
+    let answer = CheckAnswer { outcome: CheckOutcome::Approved, begun: AT, last_send: AT };
+    serde_json::from_value(serde_json::json!({ "known": known, "answer": answer })).expect("a request")
 }
 
 fn delivery(service: ServiceId) -> EventRecord {

@@ -71,6 +71,18 @@ async fn a_new_length_or_life_holds_for_the_next_code_and_not_the_current_one() 
 }
 
 #[tokio::test]
+async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
+    let world = World::with(json!({ "max-checks": 1 })).await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    let check = |to, code| CheckCode { number: Some(to), ..CheckCode::new(target, Some(code)) };
+    let code = world.provider.code_for(number(1));
+    let other = world.verifying.check(world.service.id, check(number(2), code.clone())).await;
+    assert_eq!(other, Err(Refused::NotFound));
+    let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
+    assert_eq!(right.status, Status::Approved);
+}
+
+#[tokio::test]
 async fn a_refused_resend_starts_no_wait() {
     let world = World::with(json!({ "cooling-down": true })).await;
     let begun = world.begun(number(1)).await;
