@@ -33,7 +33,6 @@ use self::command::NEW;
 use self::credential::hash;
 use self::services::{checked_services, sync_with_configuration, unnamed_default};
 use self::snapshot::{Published, Snapshot};
-use self::template::TemplateCatalog;
 use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
@@ -83,7 +82,9 @@ struct Inner {
     published: Arc<Published>,
     /// The account's credentials, where the environment gives them.
     given_root: Option<CredentialFingerprint>,
-    templates: TemplateCatalog,
+    templates: Vec<Arc<Template>>,
+    /// The texts of the settings, and what every text must be.
+    checks: Templates,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
     /// Without services, templates and account.
@@ -118,13 +119,13 @@ impl Registry {
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
         let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
-        let configured = std::mem::take(&mut settings.templates);
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST),
             published: Published::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(root),
-            templates: TemplateCatalog::new(&configured, templates, now),
+            templates: template::catalog(std::mem::take(&mut settings.templates), now),
+            checks: templates,
             gateways,
             settings,
         };

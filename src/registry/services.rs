@@ -73,7 +73,7 @@ impl Registry {
         // Stored settings stay, even if the configuration has changed since.
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
-        let templates: Vec<&Template> = self.inner.templates.iter().collect();
+        let templates: Vec<&Template> = self.templates().iter().map(|template| &**template).collect();
         let wrong = settings.validate(&templates, test_numbers).err().into_iter().flatten();
         let is_about = |error: &SettingError, key: &str| {
             key == error.key

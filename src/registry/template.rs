@@ -8,7 +8,7 @@ use super::{Item, Origin, Registry, RegistryError, Service, Template, Translatio
 use crate::config::templates::{Place, places};
 use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
-use crate::template::{AppHash, CODE_PLACES, StandardMessage, Templates, Wording, of_country};
+use crate::template::{AppHash, CODE_PLACES, StandardMessage, Wording, of_country};
 
 /// The longest value of a place, in characters.
 const VALUE_LONGEST: usize = 128;
@@ -17,36 +17,36 @@ const VALUE_LONGEST: usize = 128;
 const VALUES_MOST: usize = 32;
 
 /// Every template: those that are built in, then those of config.json. They do not change while the program runs.
-pub(super) struct TemplateCatalog {
-    templates: Vec<Arc<Template>>,
-    checks: Templates,
-}
-
-impl TemplateCatalog {
-    pub(super) fn new(configured: &[Template], checks: Templates, now: Timestamp) -> Self {
-        let templates = Template::built_in().chain(configured.iter().cloned());
-        let templates = templates.map(|template| Arc::new(Template { created: now, ..template }));
-        Self { templates: templates.collect(), checks }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Template> {
-        self.templates.iter().map(|template| &**template)
-    }
-
-    /// There are few templates, therefore a linear search is enough.
-    pub(super) fn get(&self, sid: &Sid) -> Option<&Arc<Template>> {
-        self.templates.iter().find(|template| template.sid == *sid)
-    }
+pub(super) fn catalog(configured: Vec<Template>, now: Timestamp) -> Vec<Arc<Template>> {
+    let templates = Template::built_in().chain(configured);
+    templates.map(|template| Arc::new(Template { created: now, ..template })).collect()
 }
 
 impl Registry {
     /// Every template: the built-in ones, then those of config.json in its order.
-    pub fn templates(&self) -> Vec<Arc<Template>> {
-        self.inner.templates.templates.clone()
+    pub fn templates(&self) -> &[Arc<Template>] {
+        &self.inner.templates
     }
 
-    pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
-        self.inner.templates.get(sid).cloned().ok_or(RegistryError::NotFound(Item::Template))
+    pub fn template(&self, sid: &Sid) -> Result<&Arc<Template>, RegistryError> {
+        let found = self.templates().iter().find(|template| template.sid == *sid);
+        found.ok_or(RegistryError::NotFound(Item::Template))
+    }
+
+    /// The requested template, or that of the service if it is for the channel.
+    fn requested(
+        &self,
+        service: &Service,
+        options: &TextOptions<'_>,
+    ) -> Result<Option<&Template>, TextError> {
+        let is_for_channel = |template: &&Arc<Template>| template.channels.contains(&options.channel);
+        let Some(sid) = options.template else {
+            let own = service.settings.default_template.and_then(|sid| self.template(&sid).ok());
+            return Ok(own.filter(is_for_channel).map(|template| &**template));
+        };
+        let template = self.template(sid).map_err(|_| TextError::UnknownTemplate(*sid))?;
+        let other = TextError::OtherChannel { template: *sid, channel: options.channel };
+        Some(template).filter(is_for_channel).map(|template| Some(&**template)).ok_or(other)
     }
 }
 
@@ -100,11 +100,11 @@ impl Registry {
         service: &Service,
         options: &TextOptions<'_>,
     ) -> Result<(Wording, Option<Locale>), TextError> {
-        let templates = &self.inner.templates;
+        let checks = &self.inner.checks;
         check_values(options)?;
-        let template = template(templates, service, options)?;
+        let template = self.requested(service, options)?;
         if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {
-            return match options.locale.filter(|locale| !templates.checks.has_language(*locale)) {
+            return match options.locale.filter(|locale| !checks.has_language(*locale)) {
                 Some(other) => Err(TextError::OtherLanguage(other)),
                 None => Ok((Wording::Api, options.locale)),
             };
@@ -114,11 +114,8 @@ impl Registry {
         let (written, locale) = if let Some(chosen) = chosen {
             (Cow::Borrowed(&*chosen.text), chosen.locale)
         } else {
-            let message = templates.checks.standard(
-                options.locale,
-                service.settings.locale,
-                (options.channel, options.to),
-            );
+            let message =
+                checks.standard(options.locale, service.settings.locale, (options.channel, options.to));
             let message =
                 message.ok_or_else(|| TextError::OtherLanguage(options.locale.unwrap_or(Locale::ENGLISH)))?;
             (Cow::Owned(message.text.replace("{brand}", "{friendly_name}")), message.locale)
@@ -136,13 +133,13 @@ impl Registry {
             let warning = language.or_else(|| StandardMessage::nearest(Locale::ENGLISH));
             let warned = with_warning(&text, warning.map_or("", |message| message.warning));
             let code_length = options.code_length.unwrap_or(service.settings.code_length.get().into());
-            let parts = |text: &str| templates.checks.parts(text, options.app_hash.as_ref(), code_length);
+            let parts = |text: &str| checks.parts(text, options.app_hash.as_ref(), code_length);
             // The warning is not worth another text message.
             if parts(&warned) == parts(&text) {
                 text = warned;
             }
         }
-        templates.checks.check_custom(&text).map_err(TextError::Text)?;
+        checks.check_custom(&text).map_err(TextError::Text)?;
         Ok((Wording::Custom(Arc::from(text)), Some(locale)))
     }
 }
@@ -172,26 +169,6 @@ fn filled<'v>(
 fn forms(text: &str) -> (usize, usize) {
     let codes = CODE_PLACES.iter().map(|place| text.matches(place).count()).sum();
     (codes, text.lines().filter(|line| line.trim_start().starts_with('@')).count())
-}
-
-/// The requested template, or that of the service if it is for the channel.
-fn template<'a>(
-    catalog: &'a TemplateCatalog,
-    service: &Service,
-    options: &TextOptions<'_>,
-) -> Result<Option<&'a Template>, TextError> {
-    let Some(sid) = options.template else {
-        let own = service.settings.default_template.and_then(|sid| catalog.get(&sid));
-        return Ok(own
-            .map(|template| &**template)
-            .filter(|template| template.channels.contains(&options.channel)));
-    };
-    let template = catalog.get(sid).ok_or(TextError::UnknownTemplate(*sid))?;
-    if template.channels.contains(&options.channel) {
-        Ok(Some(template))
-    } else {
-        Err(TextError::OtherChannel { template: *sid, channel: options.channel })
-    }
 }
 
 /// The text in the first language that the template has: the requested one, that of the number's country, that of the

@@ -109,10 +109,10 @@ view! {
 
 /// `GET` of the templates: all, or those with this friendly name.
 pub async fn list_templates(Given(request, params): Given<TemplateFilters>) -> Answer<Listed<TemplateView>> {
-    let mut templates = request.v2.registry.templates();
-    templates.retain(|template| params.name.as_ref().is_none_or(|name| *name == template.friendly_name));
+    let is_listed = |name: &str| params.name.as_ref().is_none_or(|wanted| *wanted == *name);
     let (page, frame) = (request.page(TemplateFilters::NAMES)?, request.frame());
-    let listed = templates.iter().skip(page.skip());
+    let templates = request.v2.registry.templates().iter();
+    let listed = templates.filter(|template| is_listed(&template.friendly_name)).skip(page.skip());
     Ok(Json(page.of("templates", listed, |template| TemplateView::new(&frame, template))))
 }
 
