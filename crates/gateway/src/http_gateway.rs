@@ -386,19 +386,16 @@ impl HttpGateway {
         let Requests { message: request, checks, account } = TemplateReader::of(settings).read()?;
         let address = request.address().clone();
         let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
-        let settings = settings.clone();
+        let (settings, setting) = (settings.clone(), settings.owner.setting("url"));
         Self::of(
             HttpGatewayApi { settings, request, checks, account, own_ids, clock: Arc::clone(&clock) },
-            &address,
+            (&setting, &address),
             clock,
         )
     }
 }
 
 impl Provider for HttpGatewayApi {
-    const NAME: GatewayName = NAME;
-    const URL_SETTING: &'static str = "http-gateway.url";
-
     fn name(&self) -> GatewayName {
         self.settings.owner.gateway
     }

@@ -26,15 +26,7 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
 /// A provider's API: builds requests and classifies responses.
 pub trait Provider: Send + Sync + 'static {
-    const NAME: GatewayName;
-
-    /// The gateway's name, where a provider has several gateways.
-    fn name(&self) -> GatewayName {
-        Self::NAME
-    }
-
-    /// The setting of its URL, as errors name it.
-    const URL_SETTING: &'static str;
+    fn name(&self) -> GatewayName;
 
     /// Whether an error with this code, of the class `Configuration` and about the whole gateway, refuses the account.
     /// Without a code it does.
@@ -64,16 +56,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The state of a part of the account in words, or why messages would fail.
     fn classify_account(&self, _: AccountPart, _: &GatewayResponse) -> Result<String, GatewayError> {
-        Err(not_tried(Self::NAME, "has no request about its account".to_owned()))
+        Err(not_tried(self.name(), "has no request about its account".to_owned()))
     }
 
     /// The request that asks about a code; only of a provider that holds the codes, as the next.
     fn check_request(&self, _: PhoneNumber, _: Channel, _: &Code) -> Result<Request, GatewayError> {
-        Err(not_tried(Self::NAME, "holds no codes".to_owned()))
+        Err(not_tried(self.name(), "holds no codes".to_owned()))
     }
 
     fn classify_check(&self, _: &GatewayResponse) -> Result<Verdict, GatewayError> {
-        Err(not_tried(Self::NAME, "holds no codes".to_owned()))
+        Err(not_tried(self.name(), "holds no codes".to_owned()))
     }
 }
 
@@ -84,10 +76,14 @@ pub struct HttpProvider<P> {
 }
 
 impl<P: Provider> HttpProvider<P> {
-    /// Sends nothing. The clock dates a refusal of the account, for readiness.
-    pub(super) fn of(provider: P, target: &Url, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
+    /// Sends nothing. An error names the setting of the target. The clock dates a refusal of the account, for readiness.
+    pub(super) fn of(
+        provider: P,
+        (setting, target): (&str, &Url),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, GatewaySettingsError> {
         let client = HttpClient::for_target(target).map_err(|error| {
-            GatewaySettingsError::new(provider.name(), P::URL_SETTING, format!("cannot be used: {error}"))
+            GatewaySettingsError::new(provider.name(), setting, format!("cannot be used: {error}"))
         })?;
         Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
     }

@@ -39,13 +39,14 @@ impl TwilioMessages {
         let account = Account::new(NAME, &settings.account)?;
         let url = account.resource("Messages.json");
         let base = account.base.clone();
-        Self::of(MessagesApi { account, url, settings: settings.clone() }, &base, clock)
+        Self::of(MessagesApi { account, url, settings: settings.clone() }, (BASE_URL, &base), clock)
     }
 }
 
 impl Provider for MessagesApi {
-    const NAME: GatewayName = NAME;
-    const URL_SETTING: &'static str = BASE_URL;
+    fn name(&self) -> GatewayName {
+        NAME
+    }
 
     fn refuses_account(code: u32) -> bool {
         codes::refuses_account(code)

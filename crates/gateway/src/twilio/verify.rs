@@ -46,13 +46,14 @@ impl TwilioVerify {
         let (verifications, checks) =
             (below(&service, "Verifications"), below(&service, "VerificationCheck"));
         let base = account.base.clone();
-        Self::of(VerifyApi { account, service, verifications, checks }, &base, clock)
+        Self::of(VerifyApi { account, service, verifications, checks }, (BASE_URL, &base), clock)
     }
 }
 
 impl Provider for VerifyApi {
-    const NAME: GatewayName = NAME;
-    const URL_SETTING: &'static str = BASE_URL;
+    fn name(&self) -> GatewayName {
+        NAME
+    }
 
     fn holds_codes(&self) -> bool {
         true

@@ -41,13 +41,14 @@ impl TwilioVoice {
         let account = Account::new(NAME, &settings.account)?;
         let url = account.resource("Calls.json");
         let base = account.base.clone();
-        Self::of(VoiceApi { account, url, settings: settings.clone() }, &base, clock)
+        Self::of(VoiceApi { account, url, settings: settings.clone() }, (BASE_URL, &base), clock)
     }
 }
 
 impl Provider for VoiceApi {
-    const NAME: GatewayName = NAME;
-    const URL_SETTING: &'static str = BASE_URL;
+    fn name(&self) -> GatewayName {
+        NAME
+    }
 
     fn refuses_account(code: u32) -> bool {
         codes::refuses_account(code)
