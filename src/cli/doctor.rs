@@ -43,7 +43,7 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
     // The place of the data can be known although another setting is wrong.
     let is_clustered = match &loaded {
         Ok(loaded) => loaded.settings.cluster.is_some(),
-        Err(_) => config::load_records(sources).is_ok_and(|(_, cluster)| cluster.is_some()),
+        Err(_) => config::load_beside(sources).is_ok_and(|settings| settings.cluster.is_some()),
     };
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);

@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::client::runtime;
 use super::{CommandError, CommandOutput, EXIT_FAILED};
-use crate::config::{ListenAddress, ListenSettings};
+use crate::config::{ListenAddress, Settings};
 
 /// A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-pub fn run(json: bool, settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
-    let url = readiness_url(settings);
+pub fn run(json: bool, settings: &Settings) -> Result<CommandOutput, CommandError> {
+    let url = readiness_url(&settings.listen, settings.tls.is_some());
     let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
     let (status, body) = runtime()?.block_on(ask(&url)).map_err(|error| {
         let mut cause: &dyn Error = &error.without_url();
@@ -52,8 +52,8 @@ async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::
 }
 
 /// The URL of readiness, as this machine reaches it.
-fn readiness_url(ListenSettings { listen, tls }: &ListenSettings) -> String {
-    let scheme = if *tls { "https" } else { "http" };
+fn readiness_url(listen: &ListenAddress, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
     let host = match listen.host.as_str() {
         "" | "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
@@ -76,7 +76,7 @@ mod tests {
             ("192.0.2.1", true, "https://192.0.2.1:3000/readyz"),
         ] {
             let listen = ListenAddress { host: host.to_owned(), port: 3000 };
-            assert_eq!(readiness_url(&ListenSettings { listen, tls }), url);
+            assert_eq!(readiness_url(&listen, tls), url);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::answer::{Column, cell, list, one};
 use super::client::{Client, runtime, segment};
 use super::source::each_record;
 use super::{CommandError, CommandOutput, absolute, refuse_root};
-use crate::config::KeysSettings;
+use crate::config::Settings;
 use crate::http::Keys;
 use crate::http::answers::{Key, KeyList, NewToken};
 use crate::node::Offline;
@@ -139,7 +139,7 @@ const COLUMNS: [Column<Key>; 8] = [
     ("NAME", |key| cell(&key.name)),
 ];
 
-pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<CommandOutput, CommandError> {
+pub fn run(request: &KeysCommand, json: bool, settings: Settings) -> Result<CommandOutput, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     let is_new = !data_dir.exists();
     Ok(match answer(request, settings)? {
@@ -170,7 +170,7 @@ pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<
 }
 
 /// Whether the server accepts an API key, now or after its start.
-pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
+pub fn has_live(settings: Settings) -> Result<bool, CommandError> {
     let KeysAnswer::List(keys) = answer(&KeysCommand::List { service: None }, settings)? else {
         return Ok(false);
     };
@@ -181,13 +181,13 @@ pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
 }
 
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.
-fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<KeysAnswer, CommandError> {
+fn answer(request: &KeysCommand, settings: Settings) -> Result<KeysAnswer, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     match Client::of(&data_dir).and_then(|client| request.ask(&client)) {
         Err(CommandError::Client(error)) if error.has_no_socket() => {}
         answered => return answered,
     }
-    if settings.is_clustered {
+    if settings.cluster.is_some() {
         return Err(CommandError::Failed(format!(
             "no server on {} owns the records of the cluster; run the command on the node that does: /readyz of the \
              others names it",
@@ -227,7 +227,7 @@ fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<KeysAnswer, C
 }
 
 /// The records of the registry in a directory that no server uses.
-async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
+async fn read_registry(settings: Settings) -> Result<Offline, CommandError> {
     let mut records = Vec::new();
     let at = each_record(&settings.storage, &registry::KINDS, |CopiedRecord { key, expires, record }| {
         records.push(Write { key, expires, put: Some(record) });

@@ -351,27 +351,27 @@ fn run_command(
         Command::Status(args) => number::status(args, json, &storage()?)?,
         Command::Unlock(args) => number::unlock(args, json, &storage()?)?,
         Command::Erase(args) => {
-            let (storage, cluster) = config::load_records(sources)?;
+            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
             number::erase(args, json, &storage, cluster.is_some())?
         }
         Command::Lookup(args) => lookup::run(&args, json, &storage()?),
         Command::Audit(args) => audit::run(args, json, &storage()?)?,
         Command::Export(args) => transfer::export(&args, json, &records_on_disk(sources)?)?,
         Command::Import(args) => {
-            let (storage, cluster) = config::load_records(sources)?;
+            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
             transfer::import(&args, json, &storage, cluster.as_ref())?
         }
         Command::CheckData { quiet } => check_data::run(quiet, json, &records_on_disk(sources)?, colors)?,
         Command::Gateways(args) => gateways::run(args, json, sources)?,
         Command::Doctor { online } => doctor::run(online, json, sources, colors)?,
-        Command::Keys(request) => keys::run(&request, json, config::load_keys(sources)?)?,
+        Command::Keys(request) => keys::run(&request, json, config::load_beside(sources)?)?,
         Command::Webhooks(request) => webhooks::run(request, json, &storage()?)?,
         Command::Guard(request) => guard::run(request, json, sources)?,
         Command::Cluster(request) => {
-            let (storage, cluster) = config::load_records(sources)?;
+            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
             cluster::run(request, json, &storage, cluster.as_ref())?
         }
-        Command::Health { .. } => health::run(json, &config::load_listen(sources)?)?,
+        Command::Health { .. } => health::run(json, &config::load_beside(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
     };
     Ok(CommandOutcome::Output(output))
@@ -379,9 +379,9 @@ fn run_command(
 
 /// Where the records are, for a command that reads all of them. They are not in a cluster.
 fn records_on_disk(sources: &Sources) -> Result<StorageSettings, CommandError> {
-    match config::load_records(sources)? {
-        (storage, None) => Ok(storage),
-        (_, Some(_)) => Err(CommandError::Failed(
+    match config::load_beside(sources)? {
+        Settings { storage, cluster: None, .. } => Ok(storage),
+        _ => Err(CommandError::Failed(
             "the records of a cluster are in etcd; back them up with etcdctl snapshot save (docs/operate/cluster.md)"
                 .to_owned(),
         )),
@@ -416,11 +416,10 @@ fn serve(args: &ServeArgs, json: bool, sources: &Sources) -> Result<CommandOutco
         {
             warnings.push(missing_key_warning(&loaded.settings, exposed));
         }
-        let guard = loaded.is_from_redis.then(|| loaded.settings.guard.unlike_redis_version());
         if json {
             json_line(&json!({ "valid": true, "warnings": warnings }))
         } else {
-            "configuration is valid\n".to_owned() + &guard.unwrap_or_default()
+            "configuration is valid\n".to_owned()
         }
     } else if json {
         loaded.effective.iter().map(json_line).collect()
@@ -448,7 +447,7 @@ fn missing_key_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
 
 /// Whether an API key is known that a start requires. `false` also if this user cannot know it.
 fn has_live_key(sources: &Sources) -> bool {
-    config::load_keys(sources).is_ok_and(|settings| keys::has_live(settings).unwrap_or(false))
+    config::load_beside(sources).is_ok_and(|settings| keys::has_live(settings).unwrap_or(false))
 }
 
 /// Refuses to write into a data directory of another user as root, who would leave files that the server's user cannot read.

@@ -211,10 +211,8 @@ fn a_wrong_value_on_the_command_line_is_one_of_the_errors() {
 fn check_says_that_the_configuration_is_valid_and_what_is_odd() {
     let ran = World::with_config(r#"{"redis-db-address": "localhost:6379"}"#).runs(&["--check"]);
     assert_eq!(ran.exit, Some(0));
-    let (first, guard) = ran.out.split_once('\n').expect("lines");
-    assert_eq!((first, guard.lines().count()), ("configuration is valid", 5), "{guard}");
-    assert!(guard.contains("  403  beyond 20 unverified messages to one number"), "{guard}");
-    assert_eq!(ran.err, "warning: redis-db-address ignored: onceward needs no Redis\n");
+    assert_eq!(ran.out, "configuration is valid\n");
+    assert!(ran.err.starts_with("warning: redis-db-address ignored: onceward needs no Redis"), "{}", ran.err);
 }
 
 #[test]

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::context::Context;
 use super::forms::{Form as _, ListenAddress, WorkflowStep, is_exposed, workflow_text};
 use super::guard::GuardSettings;
-use super::layers::LISTEN_FLAG;
+use super::layers::{Context, LISTEN_FLAG};
 use super::report::{ConfigErrors, Report, quoted, shown_json};
-use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Pricing, RetrySettings};
+use super::settings::{Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Pricing};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
@@ -21,15 +20,14 @@ use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSourc
 pub fn simulator(
     gateways: &GatewaySettings,
     origin: &str,
-    production: bool,
+    keys: &ListenKeys,
     listen: Option<&(ListenAddress, String)>,
-    allowed: bool,
     c: &mut Context,
 ) {
     let outside = listen.filter(|(listen, _)| !listen.is_loopback());
     let (subject, given, place, because) = match outside {
         _ if !gateways.has_simulator() => return,
-        _ if production => {
+        _ if keys.production => {
             ("production".to_owned(), Some("true".to_owned()), c.origin("production"), "in production")
         }
         Some((listen, origin)) => {
@@ -39,7 +37,7 @@ pub fn simulator(
         None => return,
     };
     let only = gateways.only_simulator();
-    if allowed {
+    if keys.simulator_in_production {
         let what = if only { "no message leaves" } else { "some messages do not leave" };
         c.report.warn(format!(
             "the simulator runs {because}, as simulator-in-production says: {what} this machine"
@@ -66,9 +64,13 @@ pub fn simulator(
 }
 
 pub fn warn_of_redis(c: &mut Context) {
-    let names: Vec<&str> = c.layers.redis.iter().copied().collect();
+    let names: Vec<&str> = c.redis.iter().copied().collect();
     if !names.is_empty() {
-        c.report.warn(format!("{} ignored: onceward needs no Redis", names.join(", ")));
+        c.report.warn(format!(
+            "{} ignored: onceward needs no Redis; its guard refuses some messages that the Redis version sent \
+             (docs/guides/older-servers.md)",
+            names.join(", ")
+        ));
     }
 }
 
@@ -145,9 +147,6 @@ pub fn delivery_with(
     c: &mut Context,
 ) {
     warn_of_short_lives(gateways, life, c);
-    if let Some(retry) = &delivery.retry {
-        warn_of_late_retries(retry, life, c);
-    }
     let steps = &delivery.workflow;
     if steps.is_empty() {
         return;
@@ -222,25 +221,6 @@ fn warn_of_late_steps(steps: &[WorkflowStep], life: Duration, c: &mut Context) {
     }
 }
 
-/// Retries whose waits add up to more than a code's life are never made.
-fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) {
-    let (mut wait, mut begins, mut fitting) = (retry.first_wait, Duration::ZERO, 0);
-    while fitting < retry.max_retries {
-        begins = begins.saturating_add(wait);
-        if begins >= life {
-            c.report.warn(format!(
-                "sms.max_retries is {}, but a code lives {} (otp-timeout), and about {fitting} retries fit into that: \
-                 the others are never made",
-                retry.max_retries,
-                humantime::format_duration(life)
-            ));
-            return;
-        }
-        fitting += 1;
-        wait = wait.saturating_mul(2).min(retry.longest_wait);
-    }
-}
-
 /// Advice about an address that unauthenticated clients can reach.
 const ALLOW: &str = "any client that reaches it could send messages at your cost and try codes. Create an API key with \
      `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
@@ -248,8 +228,8 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
 
 /// The address to listen on and where it came from. `None` after an error.
-pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
-    if let Some(flag) = c.layers.values.get(LISTEN_FLAG) {
+pub fn listen_address(keys: &ListenKeys, c: &mut Context) -> Option<(ListenAddress, String)> {
+    if let Some(flag) = c.values.get(LISTEN_FLAG) {
         let address = flag.as_str().and_then(|text| ListenAddress::read(text.trim()));
         if address.is_none() {
             let given = shown_json(flag);
@@ -257,17 +237,17 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
         }
         return Some((address?, c.origin(LISTEN_FLAG)));
     }
-    if production {
-        if inputs.prod_domain.is_none() {
+    if keys.production {
+        if keys.prod_domain.is_none() {
             let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to host:port \
                            or :port";
             c.report.wrong("prod-domain", None, problem, c.origin("prod-domain"));
         }
-        return Some((inputs.prod_domain.clone()?, c.origin("prod-domain")));
+        return Some((keys.prod_domain.clone()?, c.origin("prod-domain")));
     }
     let [host, port] = ["test-hostname", "test-port"].map(|key| c.origin(key));
     let origin = if host == port { host } else { format!("{host} and {port}") };
-    Some((ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port }, origin))
+    Some((ListenAddress { host: keys.test_hostname.clone(), port: keys.test_port }, origin))
 }
 
 /// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only
@@ -300,15 +280,16 @@ pub fn unless_keys(
 const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
-pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Context) -> Templates {
+pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context) -> Templates {
     let local = inputs.otp_messages.as_ref().map(|texts| local_texts(texts, c)).unwrap_or_default();
     let (paths, messages): (Vec<String>, Vec<LocalText>) = local.into_iter().unzip();
+    let code = codes.policy().code;
     let settings = TemplateSettings {
         brand: brand.to_owned(),
         code_length: code.length,
         life: code.life,
-        message: inputs.otp_message.clone(),
-        tutorial_message: inputs.tutorial_message.clone(),
+        message: codes.otp_message.clone(),
+        tutorial_message: codes.tutorial_message.clone(),
         messages,
         default_locale: inputs.default_locale,
         locale_by_country: inputs.locale_by_country,

@@ -10,8 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::context::Context;
-use super::forms::{Form as _, ListenAddress, MINUTE, Span, checked, form, is_name};
+use super::forms::{Form as _, ListenAddress, MINUTE, Span, checked, is_name};
+use super::layers::Context;
 
 /// One node of several that share an etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -27,21 +27,17 @@ pub struct ClusterSettings {
     #[serde(deserialize_with = "node_address")]
     pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
-    #[serde(default, with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
     pub etcd_ca: Option<PathBuf>,
     /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
-    #[serde(default, with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
     pub etcd_cert: Option<PathBuf>,
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
-    #[serde(default, with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
     pub etcd_key: Option<PathBuf>,
     /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
     /// trusts.
-    #[serde(default, with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
     pub peer_ca: Option<PathBuf>,
     /// For how long a request waits for an owner. Then it is answered 503.
     #[serde(default = "default_wait", with = "Span::<10, MINUTE>")]
@@ -177,11 +173,6 @@ mod tests {
             let named = given(|value| value[member] = wrong.clone());
             assert_eq!(named, Err(vec![format!("cluster.{member}")]), "{wrong}");
         }
-        let two = given(|value| {
-            value["node"] = json!("a b");
-            value["advertise"] = json!("");
-        });
-        assert_eq!(two, Err(vec!["cluster.advertise".to_owned(), "cluster.node".to_owned()]));
         let missing = given(|value| *value = json!({ "etcd": ["http://10.0.0.1:2379"], "node": "a" }));
         assert_eq!(missing, Err(vec!["cluster.advertise".to_owned()]));
     }

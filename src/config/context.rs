@@ -1,53 +1,36 @@
-//! What the sections of the configuration are read from, and where they note what they find.
+//! How sections are read, and what is noted on the way.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::forms::is_name;
-use super::layers::{Layers, Names, OwnGateway, Sources, removed};
-use super::read::{members, read};
+use super::layers::{Context, removed};
+use super::read::{Wrong, joined, members, read};
 use super::report::text_of;
-use super::report::{ConfigErrors, Effective, Report, shown_json};
-
-pub struct Context {
-    pub layers: Layers,
-    pub report: Report,
-    pub rows: Vec<Effective>,
-    /// Gateways of a program that embeds the library.
-    pub own_gateways: Vec<OwnGateway>,
-    /// Values of variables are never shown.
-    variables: Vec<&'static str>,
-}
+use super::report::{ConfigErrors, Effective, nearest, shown_json, suggestion};
 
 impl Context {
-    /// With everything that the sources say. Without `credentials`, errors in the environment do not count: a command
-    /// beside a server may not be allowed to read the server's credentials.
-    pub fn of(sources: &Sources, names: Names, credentials: bool) -> Self {
-        let (layers, report) = Layers::merge(sources, &names, credentials);
-        let own_gateways = sources.overrides.program.gateways.clone();
-        Self { layers, report, rows: Vec::new(), own_gateways, variables: names.variables }
-    }
-
     /// Fails if anything is wrong so far.
     pub fn check(&mut self) -> Result<(), ConfigErrors> {
         if self.report.errors.is_empty() { Ok(()) } else { self.report.finish().map(drop) }
     }
 
     pub fn origin(&self, path: &str) -> String {
-        self.layers.origin(path).unwrap_or("the default").to_owned()
+        self.given_by(path).unwrap_or("the default").to_owned()
     }
 
     /// Whether a key or variable is given.
     pub fn is_given(&self, name: &str) -> bool {
-        self.layers.origin(name).is_some()
+        self.given_by(name).is_some()
     }
 
     /// The given value of a key, as messages show it. `None` for lists and objects.
     pub fn given(&self, key: &str) -> Option<String> {
-        let value = self.layers.values.get(key)?;
+        let value = self.values.get(key)?;
         text_of(value).map(|_| shown_json(value))
     }
 
@@ -60,13 +43,13 @@ impl Context {
 
     /// Notes that the value of a key or a member is wrong in itself, or beside others. `given` must not be a secret.
     pub fn wrong(&mut self, path: &str, given: impl Into<Option<String>>, problem: impl Into<String>) {
-        let origin = self.layers.origin(path).map(str::to_owned);
+        let origin = self.given_by(path).map(str::to_owned);
         self.report.wrong(path, given, problem, origin);
     }
 
     /// Notes that a key or variable is missing beside one that is given.
     pub fn needs(&mut self, given: &str, missing: &str, problem: impl FnOnce() -> String) {
-        if let Some(origin) = self.layers.origin(given).filter(|_| !self.is_given(missing)) {
+        if let Some(origin) = self.given_by(given).filter(|_| !self.is_given(missing)) {
             let origin = format!("{given}: {origin}");
             self.report.wrong(missing, None, problem(), origin);
         }
@@ -99,14 +82,24 @@ impl Context {
         objects
     }
 
-    /// Reads a section: a struct whose members are keys, or variables. Reports every wrong value and leaves it out.
-    pub fn section<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
+    /// Reads a section: a struct whose members are keys, or variables. Reports each that is wrong, and leaves it out.
+    pub fn section<T: DeserializeOwned + Default + JsonSchema + Serialize>(&mut self) -> T {
         let keys = members::<T>();
-        let given = self.layers.values.iter().filter(|(key, _)| keys.contains(&key.as_str()));
-        let given = Value::Object(given.map(|(key, value)| (key.clone(), value.clone())).collect());
-        let section: T = self.object("", given).unwrap_or_default();
-        self.show(&section);
-        section
+        let given = self.values.iter().filter(|(key, _)| keys.contains(key));
+        let mut given: Map<_, _> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+        loop {
+            let count = given.len();
+            match self.read("", &given.clone().into()) {
+                Ok(section) => {
+                    self.show(&section);
+                    return section;
+                }
+                Err(wrong) => given.retain(|key, _| !is_below(&wrong, key)),
+            }
+            if given.len() == count {
+                return T::default();
+            }
+        }
     }
 
     /// Adds the members of a section to what `--print-config` shows.
@@ -114,36 +107,59 @@ impl Context {
         let Ok(Value::Object(shown)) = serde_json::to_value(section) else { return };
         for (key, value) in shown {
             let Some(value) = without_nulls(value) else { continue };
-            let origins = self.layers.origins(&key).join("; ");
+            let origins = self.origins(&key).join("; ");
             self.row(&key, value, if origins.is_empty() { "the default" } else { &origins });
         }
     }
 
-    /// Reads the object at a path. Reports every wrong value and leaves it out.
-    pub fn object<T: DeserializeOwned>(&mut self, path: &str, object: Value) -> Option<T> {
-        let found = read(path, object);
-        for (path, given, problem) in found.wrong {
-            let given = given.filter(|given| !self.is_secret(&path, given));
-            self.wrong(&path, given, format!("it {problem}"));
-        }
-        for (path, hint) in found.unknown {
-            let origin = self.origin(&path);
-            match removed(&path, &Value::Null) {
-                Some((_, words)) => self.report.warn(format!("{origin}: {path:?}: {words}")),
-                None => self.report.unknown(format!("{origin}: {path:?}"), &hint),
+    /// Reads the value at a path. Reports what is wrong with it, and members without a meaning.
+    pub fn object<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Option<T> {
+        self.read(path, value).ok()
+    }
+
+    /// Fails with the path of what is wrong.
+    fn read<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Result<T, String> {
+        let mut unknown = Vec::new();
+        match read(value, &mut unknown) {
+            Ok(value) => {
+                unknown.iter().for_each(|below| self.unknown(&joined(path, below)));
+                Ok(value)
+            }
+            Err(Wrong { path: below, given, problem }) => {
+                let path = joined(path, &below);
+                let given = given.filter(|given| !self.is_secret(&path, given));
+                self.wrong(&path, given, format!("it {problem}"));
+                Err(path)
             }
         }
-        found.value
+    }
+
+    /// Notes a member that no type has.
+    fn unknown(&mut self, path: &str) {
+        let origin = self.origin(path);
+        match removed(path, &Value::Null) {
+            Some((_, words)) => self.report.warn(format!("{origin}: {path:?}: {words}")),
+            None => {
+                let name = path.rsplit('.').next().unwrap_or_default();
+                let meant = nearest(name, self.names.members.iter().map(String::as_str));
+                self.report.unknown(format!("{origin}: {path:?}"), &suggestion(meant));
+            }
+        }
     }
 
     /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number, or a text
     /// that may hold a password.
     fn is_secret(&self, path: &str, given: &str) -> bool {
-        self.variables.contains(&path) && !path.ends_with("_URL")
+        self.names.credentials.contains(path) && !path.ends_with("_URL")
             || path.starts_with("gateways")
             || path.contains("test-numbers")
             || given.contains("://") && given.contains(['@', '?'])
     }
+}
+
+/// Whether a path is that of a key or of something in it.
+fn is_below(path: &str, key: &str) -> bool {
+    path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// A value without members that are null; `None` if nothing is left.

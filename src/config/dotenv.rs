@@ -54,38 +54,25 @@ pub fn is_denied(directory: &Path) -> bool {
     File::open(directory.join(".env")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
-/// A line that cannot be read is an error only if it could be about a variable that is used: the
-/// file may be shared with other programs. No value is ever repeated, it may be a secret.
+/// A line that cannot be read is an error only if it could be about a variable that is used: the file may be shared with
+/// other programs. No value is ever repeated, it may be a secret.
 fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = BTreeMap::new();
     let mut ignored = Vec::new();
-    for (number, text) in (1_usize..).zip(text.split('\n')) {
-        let place = format!("{file}, line {number}");
-        match read_line(text) {
-            EnvLine::Blank => {}
-            EnvLine::Variable(name, value) => {
-                variables.insert(name.to_owned(), value);
+    for (number, line) in (1_usize..).zip(text.split('\n')) {
+        match read_line(line) {
+            Ok(None) => {}
+            Ok(Some((name, value))) => drop(variables.insert(name.to_owned(), value)),
+            Err(problem) if is_used(line) => {
+                report.wrong(format!("{file}, line {number}"), None, problem, None);
             }
-            EnvLine::OpenQuote(name, quote) => {
-                let problem = format!("its value begins with {quote} and no {quote} ends it on that line");
-                if is_used(text) {
-                    let remedy = "Close it, or put another kind of quotes around the whole value; a line break in \
-                                  \"...\" is written \\n";
-                    report.wrong(name, None, format!("{problem}. {remedy}"), place);
-                } else {
-                    report.warn(format!("{place}: {name} is ignored: {problem}"));
-                }
-            }
-            EnvLine::Other if is_used(text) => {
-                let problem = "it must be NAME=value, and a name has only letters, digits, _, . and -";
-                report.wrong(place, None, problem, None);
-            }
-            EnvLine::Other => ignored.push(number),
+            Err(_) => ignored.push(number),
         }
     }
-    if !ignored.is_empty() {
-        report.warn(format!("{file}, {}: ignored, for it is not NAME=value", numbered(&ignored)));
+    if let [first, others @ ..] = ignored.as_slice() {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        report.warn(format!("{file}, line {first}{more}: ignored, for it is not NAME=value"));
     }
     variables
 }
@@ -95,17 +82,6 @@ fn is_used(line: &str) -> bool {
     let front = line.split(['=', ':']).next().unwrap_or_default();
     let has_prefix = [PREFIX].into_iter().chain(SHARED_PREFIXES).any(|prefix| front.contains(prefix));
     has_prefix || front.split_whitespace().any(|word| ["HOST", "PORT"].contains(&word))
-}
-
-/// `line 3` or `lines 3, 4 and 5`; of many, the first ones and how many more.
-fn numbered(lines: &[usize]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<String> = lines.iter().take(SHOWN).map(ToString::to_string).collect();
-    match (shown.as_slice(), lines.len().saturating_sub(SHOWN)) {
-        ([one], _) => format!("line {one}"),
-        ([front @ .., last], 0) => format!("lines {} and {last}", front.join(", ")),
-        (shown, more) => format!("lines {} and {more} more", shown.join(", ")),
-    }
 }
 
 /// Whether users other than the owner and the group of a file can read it.
@@ -134,55 +110,34 @@ pub fn read_text(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum EnvLine<'a> {
-    /// Nothing, or a comment.
-    Blank,
-    /// A name and its value.
-    Variable(&'a str, String),
-    /// A name whose value begins with a quote that does not end.
-    OpenQuote(&'a str, char),
-    /// No assignment.
-    Other,
-}
+const NO_PAIR: &str = "it must be NAME=value, and a name has only letters, digits, _, . and -";
 
-fn read_line(line: &str) -> EnvLine<'_> {
+const OPEN_QUOTE: &str = "its value begins with a quote that does not end on that line. Close it, or put another kind of quotes \
+     around the whole value; a line break in \"...\" is written \\n";
+
+/// The name and the value of a line; nothing for an empty line and a comment.
+fn read_line(line: &str) -> Result<Option<(&str, String)>, &'static str> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
-        return EnvLine::Blank;
+        return Ok(None);
     }
     let exported = line.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
     let line = exported.unwrap_or(line).trim_start();
     let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let (name, rest) = line.split_at(line.find(|c| !of_name(c)).unwrap_or(line.len()));
     // Both predecessors read `NAME: value` too.
-    match rest.trim_start().strip_prefix(['=', ':']) {
-        Some(text) if !name.is_empty() => match value(text) {
-            Ok(value) => EnvLine::Variable(name, value),
-            Err(quote) => EnvLine::OpenQuote(name, quote),
-        },
-        _ => EnvLine::Other,
-    }
-}
-
-/// The value after `=`, or its opening quote if that is never closed.
-fn value(text: &str) -> Result<String, char> {
-    match text.trim_start().chars().next() {
-        Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote).ok_or(quote),
-        _ => Ok(before_comment(text).trim().to_owned()),
-    }
+    let text = rest.trim_start().strip_prefix(['=', ':']).filter(|_| !name.is_empty()).ok_or(NO_PAIR)?;
+    let value = match text.trim_start().chars().next() {
+        Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote).ok_or(OPEN_QUOTE)?,
+        _ => before_comment(text).trim().to_owned(),
+    };
+    Ok(Some((name, value)))
 }
 
 /// Up to a `#` that follows white space. Any other `#` is part of the value, as are quotes and `$`.
 fn before_comment(text: &str) -> &str {
-    let mut after_space = false;
-    for (at, c) in text.char_indices() {
-        if c == '#' && after_space {
-            return &text[..at];
-        }
-        after_space = c.is_whitespace();
-    }
-    text
+    let follows_space = |(at, _): &(usize, &str)| text[..*at].ends_with(char::is_whitespace);
+    text.match_indices('#').find(follows_space).map_or(text, |(at, _)| &text[..at])
 }
 
 /// The text before the closing quote, which is the first one that only a comment may follow: `'Joe's'` reads as meant.

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,8 @@ use url::{Host as UrlHost, Url};
 
 use super::read::one_of;
 use super::report::{NOT_SHOWN, text_of};
-use crate::domain::{Channel, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::engine::LockoutRule;
 use crate::net::is_loopback_host;
 
 /// A type whose values have a text in settings.
@@ -35,7 +35,7 @@ pub trait Form: Sized {
     /// Reads a text without white space around it.
     fn read(text: &str) -> Option<Self>;
 
-    fn shown(&self) -> String;
+    fn shown(&self) -> Value;
 }
 
 /// A value of a form, one that may be missing, or a list.
@@ -57,6 +57,23 @@ pub mod form {
 
     pub fn serialize<T: Formed, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         value.value().serialize(to)
+    }
+}
+
+/// The same for values of records, which have them as they are.
+pub mod stored {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Formed;
+
+    pub fn deserialize<'de, T: Formed + Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
+        if from.is_human_readable() { T::read_from(from) } else { T::deserialize(from) }
+    }
+
+    pub fn serialize<T: Formed + Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { value.value().serialize(to) } else { value.serialize(to) }
     }
 }
 
@@ -88,7 +105,7 @@ impl<T: Form> Formed for T {
     }
 
     fn value(&self) -> Value {
-        self.shown().into()
+        self.shown()
     }
 }
 
@@ -117,7 +134,7 @@ impl<T: Form> Formed for Vec<T> {
     }
 
     fn value(&self) -> Value {
-        self.iter().map(Form::shown).collect::<Vec<_>>().join(",").into()
+        self.iter().filter_map(|item| text_of(&item.shown())).collect::<Vec<_>>().join(",").into()
     }
 }
 
@@ -182,6 +199,8 @@ pub const DAY: u64 = 24 * HOUR;
 
 /// A time within limits, in milliseconds: a bare number of the unit, in seconds, or a text with units.
 pub struct Span<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64 = 1>;
+
+pub const VERIFICATION: &str = "verification";
 
 /// The life of a code of the default service.
 pub type CodeTime = Span<SECOND, DAY>;
@@ -278,9 +297,9 @@ macro_rules! forms {
                 $read
             }
 
-            fn shown(&self) -> String {
+            fn shown(&self) -> Value {
                 let $value = self;
-                $shown
+                $shown.into()
             }
         }
     )*};
@@ -291,9 +310,6 @@ forms! {
     Arc<str>, BASE_URL;
         |text| base_url(text);
         |url| url.to_string();
-    PathBuf, "a path";
-        |text| (!text.is_empty() && !text.contains('\0')).then(|| text.into());
-        |path| path.to_string_lossy().into_owned();
     Locale, "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
         |text| Self::parse(text);
         |locale| locale.to_string();
@@ -341,7 +357,19 @@ forms! {
             let timeout = Span::<SECOND, HOUR>::read(timeout.trim())?;
             Some(Self { channel: Channel::parse(channel.trim())?, timeout })
         };
-        |step| format!("{}:{}", step.channel.as_str(), humantime::format_duration(step.timeout));
+        |step| step.to_string();
+    CodeLength, Whole::<4, 10>::accepted();
+        |text| Self::new(Whole::<4, 10>::read(text)?);
+        |length| length.get();
+    LockoutRule, format!("\"{VERIFICATION}\" or {}", LockoutTime::accepted());
+        |text| match LockoutTime::read(text) {
+            _ if text.eq_ignore_ascii_case(VERIFICATION) => Some(Self::Verification),
+            time => time.map(Self::Fixed),
+        };
+        |rule| match rule {
+            Self::Verification => VERIFICATION.to_owned(),
+            Self::Fixed(span) => time_text(*span),
+        };
 }
 
 /// A set of countries.
@@ -412,6 +440,12 @@ pub struct WorkflowStep {
     pub timeout: Duration,
 }
 
+impl fmt::Display for WorkflowStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.channel.as_str(), humantime::format_duration(self.timeout))
+    }
+}
+
 /// The most steps: a longer workflow outlasts any wait.
 const MOST_STEPS: usize = 10;
 
@@ -424,7 +458,7 @@ pub fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<WorkflowStep>,
 
 /// As one text: `sms:20s,call:20s`.
 pub fn workflow_text(steps: &[WorkflowStep]) -> String {
-    steps.iter().map(Form::shown).collect::<Vec<_>>().join(",")
+    steps.iter().map(WorkflowStep::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The steps that a text spells, as the setting `workflow` does; `None` when it spells none.

@@ -3,94 +3,37 @@
 //! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message
 //! that silently goes nowhere is the worst outcome of a forgotten variable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::{JsonSchema, schema_for};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::context::Context;
 #[cfg(feature = "server")]
 use super::dotenv::SHARED_PREFIXES;
 use super::forms::{
     account_token, form, hidden, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
     is_twilio_sid, note, optional, own_number, shortened_id, token, twilio_id,
 };
-use super::layers::OwnGateway;
+use super::layers::{Context, OwnGateway};
 use super::named_gateways;
-use super::read::members;
+use super::report::{NOT_SHOWN, text_of};
 use super::settings::{GatewaySettings, Inputs};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
 use crate::gateway::{
     ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
-    VariableReader, WhatsAppSender,
+    WhatsAppSender,
+    older::{self, OLDER},
 };
 
 /// The prefixes of gateways' variables.
 #[cfg(feature = "server")]
 pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
     SHARED_PREFIXES.into_iter().filter(|prefix| *prefix != "OTEL_")
-}
-
-/// The gateways that have variables and nothing else, each with the schema of its settings.
-pub fn declared() -> Vec<(GatewayName, Value)> {
-    struct Schemas(Vec<(GatewayName, Value)>);
-
-    impl VariableReader for Schemas {
-        fn read<T: JsonSchema>(&mut self, gateway: GatewayName) -> Option<T> {
-            self.0.push((gateway, schema_for!(T).to_value()));
-            None
-        }
-    }
-
-    let mut schemas = Schemas(Vec::new());
-    ProviderSettings::of_variables(&mut schemas);
-    schemas.0
-}
-
-/// The names of their variables.
-pub fn declared_variables() -> Vec<&'static str> {
-    struct Variables(Vec<&'static str>);
-
-    impl VariableReader for Variables {
-        fn read<T: DeserializeOwned>(&mut self, _: GatewayName) -> Option<T> {
-            self.0.extend(members::<T>());
-            None
-        }
-    }
-
-    let mut variables = Variables(Vec::new());
-    ProviderSettings::of_variables(&mut variables);
-    variables.0
-}
-
-impl VariableReader for Context {
-    fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, _: GatewayName) -> Option<T> {
-        let names = members::<T>();
-        let given = self.layers.values.iter().filter(|(name, _)| names.contains(&name.as_str()));
-        let given: serde_json::Map<_, _> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let schema = schema_for!(T).to_value();
-        // What is missing is noted when all gateways are known.
-        if given.is_empty() || variables_of(&schema).0.iter().any(|name| !given.contains_key(*name)) {
-            return None;
-        }
-        let settings: T = self.object("", given.into())?;
-        self.show(&settings);
-        Some(settings)
-    }
-}
-
-/// The variables that a gateway needs, and those that it may have.
-fn variables_of(schema: &Value) -> (Vec<&str>, Vec<&str>) {
-    let needed =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
-    let all = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    let further = all.filter(|name| !needed.contains(name)).collect();
-    (needed, further)
 }
 
 /// The variables of this server's own account and of Twilio. Their values may be in files.
@@ -180,8 +123,7 @@ fn needs(name: GatewayName) -> (String, String) {
             (format!("gateways.{name}"), format!("\"{name}\" in \"gateways\" of config.json"))
         }
         _ => {
-            let schema = declared().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
-            let needed = schema.as_ref().map(|schema| variables_of(schema).0).unwrap_or_default();
+            let needed: Vec<&str> = variables_of(name, true).collect();
             let all = needed.join(", ");
             let listed = all.rsplit_once(", ").map(|(others, last)| format!("{others} and {last}"));
             (needed.first().copied().unwrap_or_default().to_owned(), listed.unwrap_or(all))
@@ -344,25 +286,52 @@ fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
     }
 }
 
-/// The same for all URLs among a gateway's variables.
-fn warn_of_exposed_urls(schema: &Value, c: &mut Context) {
-    for (variable, schema) in schema["properties"].as_object().into_iter().flatten() {
-        let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
-        let url = c.layers.values.get(variable).and_then(Value::as_str).filter(|_| is_url).map(str::to_owned);
-        warn_if_exposed(variable, url.as_deref().unwrap_or_default(), c);
+/// The variables of a gateway of older servers that it needs, or may have.
+fn variables_of(gateway: GatewayName, needed: bool) -> impl Iterator<Item = &'static str> {
+    let settings = older::recipe(gateway).settings;
+    let is_needed = move |setting: &str| settings.get(setting).is_some_and(|about| about.default.is_none());
+    let all = OLDER.iter().filter(move |(name, _)| *name == gateway).flat_map(|(_, variables)| *variables);
+    all.filter(move |(_, setting)| is_needed(setting) == needed).map(|(variable, _)| *variable)
+}
+
+/// The gateways of older servers whose variables are given.
+fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
+    let mut providers = Vec::new();
+    for (gateway, variables) in OLDER {
+        let needed: Vec<&str> = variables_of(gateway, true).collect();
+        let needs: Vec<&[&str]> = needed.iter().map(std::slice::from_ref).collect();
+        let further: Vec<&str> = variables_of(gateway, false).collect();
+        if !is_begun(gateway.as_str(), &needs, &further, inputs, c) {
+            continue;
+        }
+        let mut values = BTreeMap::new();
+        for (variable, setting) in variables {
+            let Some(value) = c.values.get(*variable).and_then(text_of) else { continue };
+            let is_url = *setting == "url";
+            if is_url {
+                warn_if_exposed(variable, &value, c);
+            }
+            let origin = c.origin(variable);
+            c.row(variable, if is_url { value.as_str() } else { NOT_SHOWN }, &origin);
+            values.insert((*setting).to_owned(), value.trim().to_owned());
+        }
+        // What is missing is reported already.
+        if needed.iter().all(|variable| c.is_given(variable)) {
+            let settings = older::filled_in(gateway, values);
+            if let Err(problem) = settings.examine() {
+                c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+            }
+            providers.push(ProviderSettings::Http(settings));
+        }
     }
+    providers
 }
 
 /// Warns of addresses for trials that codes and credentials go to in production: on another domain than the default.
 pub fn warn_of_stand_ins(c: &mut Context) {
-    let declared = declared();
-    let defaults = declared.iter().filter_map(|(_, schema)| schema["properties"].as_object()).flatten();
-    let defaults =
-        defaults.filter_map(|(variable, schema)| Some((variable.as_str(), schema["default"].as_str()?)));
-    for (variable, default) in defaults.chain([(BASE_URL, API_URL)]) {
-        let Some(provider) = domain_of(default) else { continue };
-        let url = c.layers.values.get(variable).and_then(Value::as_str);
-        if let Some(url) = url.filter(|url| !is_host_of(&provider, url)) {
+    for (variable, provider) in [(BASE_URL, "twilio.com"), ("SINCH_VERIFICATION_URL", "sinch.com")] {
+        let url = c.values.get(variable).and_then(Value::as_str);
+        if let Some(url) = url.filter(|url| !is_host_of(provider, url)) {
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
                 "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
@@ -371,14 +340,6 @@ pub fn warn_of_stand_ins(c: &mut Context) {
             ));
         }
     }
-}
-
-/// The last two labels of the host of a URL.
-fn domain_of(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    let mut labels = url.host_str()?.rsplit('.');
-    let (top, domain) = (labels.next()?, labels.next()?);
-    Some(format!("{domain}.{top}"))
 }
 
 /// Whether a gateway is configured: anything of it is given. Notes which of its needs are missing then; any variable of a
@@ -402,7 +363,7 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
         return false;
     }
     let problem = format!("{problem}. Set all of them, or none of them to do without {gateway}");
-    let mut origins: Vec<&str> = variables().filter_map(|name| c.layers.origin(name)).collect();
+    let mut origins: Vec<&str> = variables().filter_map(|name| c.given_by(name)).collect();
     origins.dedup();
     let origin = origins.join("; ");
     c.report.wrong(gateway, None, problem, origin);
@@ -412,20 +373,13 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &mut Inputs,
-    (variables, declared_providers): (&Variables, Vec<ProviderSettings>),
+    variables: &Variables,
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
     let before = c.report.errors.len();
     let mut providers = variables.twilio(inputs, c);
-    for (gateway, schema) in declared() {
-        let (needed, further) = variables_of(&schema);
-        let needs: Vec<&[&str]> = needed.iter().map(std::slice::from_ref).collect();
-        if is_begun(gateway.as_str(), &needs, &further, inputs, c) {
-            warn_of_exposed_urls(&schema, c);
-        }
-    }
-    providers.extend(declared_providers);
+    providers.extend(older(inputs, c));
     let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
     providers.extend(named.into_iter().map(ProviderSettings::Http));
     let own = c.own_gateways.clone();

@@ -86,30 +86,6 @@ impl GuardSettings {
             floors: base.floors,
         }
     }
-
-    /// What the guard refuses and the Redis version sent, for an operator who comes from there.
-    pub fn unlike_redis_version(&self) -> String {
-        let rules = self.rules(&GuardRules::default());
-        let number = format!("beyond {} unverified messages to one number", rules.sends_per_number);
-        let has_budget = [self.messages_per_hour, self.messages_per_day, self.money_per_day]
-            .into_iter()
-            .flatten()
-            .any(|limit| limit != NO_LIMIT);
-        let budget = if has_budget { Mode::Block } else { Mode::Off };
-        let rows = [
-            (rules.number_types, "403", "to a premium, shared-cost, pager or similar number", "number-types"),
-            (rules.landlines, "400", "a text message to a landline", "landlines"),
-            (rules.mode, "403", "beyond an allowance of unverified messages", "mode"),
-            (rules.mode, "403", number.as_str(), "sends-per-number"),
-            (budget, "429", "beyond a budget", "messages-per-hour, messages-per-day, money-per-day"),
-        ];
-        let refused = rows.into_iter().filter(|(mode, ..)| *mode == Mode::Block);
-        let lines = refused.map(|(_, status, message, key)| format!("  {status}  {message} ({key})\n"));
-        format!(
-            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/older-servers.md):\n{}",
-            lines.collect::<String>()
-        )
-    }
 }
 
 const NO_LIMIT: u64 = u64::MAX;

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::context::Context;
 use super::forms::checked;
+use super::layers::Context;
 use super::report::NOT_SHOWN;
 use super::report::{nearest, suggestion};
 use super::services::ConfiguredService;

@@ -3,29 +3,31 @@
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::checks;
 use super::cluster::{self, ClusterSettings};
-use super::context::Context;
 use super::forms::{BRAND, is_brand};
-use super::gateways::{self, Variables, declared_variables};
+use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
-use super::layers::{Names, Sources};
+use super::layers::{ALIASES, Context, Names, Sources};
 use super::read::members;
 use super::report::{ConfigErrors, Effective, quoted};
-use super::services::{self, AccountSettings, RegistrySettings};
+use super::services::{self, AccountSettings, RegistrySettings, ServiceSettings, TestNumber};
 use super::settings::{
-    AttemptLogSettings, Bounds, DeliverySettings, Inputs, ListenAddress, ListenSettings, LogSettings,
-    NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
+    AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenAddress,
+    ListenKeys, LogSettings, NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings,
+    StorageSettings, TlsFiles,
 };
+use super::templates::Template;
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
-use crate::engine::{Policy, SendOptions};
-use crate::gateway::ProviderSettings;
+use crate::engine::SendOptions;
+use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
 
 #[derive(Debug)]
@@ -35,19 +37,6 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every value and where it came from; secrets are masked.
     pub effective: Vec<Effective>,
-    /// Whether there are settings of the Redis version.
-    pub is_from_redis: bool,
-}
-
-#[derive(Debug, Clone)]
-pub struct KeysSettings {
-    pub storage: StorageSettings,
-    pub registry: RegistrySettings,
-    /// The name of the service of the compatible routes.
-    pub brand: String,
-    pub policy: Policy,
-    /// Whether the records are in etcd.
-    pub is_clustered: bool,
 }
 
 const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
@@ -62,46 +51,68 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     #[cfg(debug_assertions)]
     let settings = settings.with_bounds_of_test(sources);
     let warnings = c.report.finish()?;
-    let is_from_redis = !c.layers.redis.is_empty();
-    Ok(Loaded { settings, warnings, effective: c.rows, is_from_redis })
+    Ok(Loaded { settings, warnings, effective: c.rows })
 }
 
-/// Every section by itself.
-struct Keys {
+/// Every section. Each is read by itself; the schema has the keys of all in one object.
+#[derive(JsonSchema)]
+pub struct Keys {
+    #[serde(flatten)]
+    listen: ListenKeys,
+    #[serde(flatten)]
+    codes: CodeKeys,
+    #[serde(flatten)]
     inputs: Inputs,
+    #[serde(flatten)]
     log: LogSettings,
+    #[serde(flatten)]
     storage: StorageSettings,
+    #[serde(flatten)]
     delivery: DeliverySettings,
+    #[serde(flatten)]
     attempt_log: AttemptLogSettings,
+    #[serde(flatten)]
     pricing: Pricing,
+    #[serde(flatten)]
     proxies: ProxySettings,
+    #[serde(flatten)]
     bounds: Bounds,
+    #[serde(skip)]
     variables: Variables,
+    #[serde(skip)]
     hooks: HookSettings,
+    #[serde(skip)]
     traces: TraceVariables,
-    providers: Vec<ProviderSettings>,
+}
+
+/// Other names of settings, and the usual ones. `SINCH_APP_ID` is also `sms.sinch.app_id`.
+pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
+    let older = OLDER.iter().flat_map(|(_, variables)| *variables);
+    let older =
+        older.map(|(name, _)| (format!("sms.{}", name.to_ascii_lowercase().replacen('_', ".", 1)), *name));
+    ALIASES.into_iter().map(|(alias, name)| (alias.to_owned(), name)).chain(older)
 }
 
 /// The names that all sections have.
 pub fn names() -> Names {
-    let of_gateways = declared_variables();
-    let keys = [
-        members::<Inputs>(),
-        members::<LogSettings>(),
-        members::<StorageSettings>(),
-        members::<DeliverySettings>(),
-        members::<AttemptLogSettings>(),
-        members::<Pricing>(),
-        members::<ProxySettings>(),
-        members::<Bounds>(),
-    ];
-    let variables =
-        [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>(), &of_gateways];
-    Names {
-        keys: keys.concat(),
-        objects: vec![("guard", members::<GuardSettings>()), ("cluster", members::<ClusterSettings>())],
-        variables: variables.concat(),
+    let mut names = Names::default();
+    members::<Keys>().iter().for_each(|key| names.add_key(key));
+    let (guard, cluster) = (members::<GuardSettings>(), members::<ClusterSettings>());
+    for (object, members) in [("guard", &guard), ("cluster", &cluster)] {
+        members.iter().for_each(|member| names.add_key(&format!("{object}.{member}")));
     }
+    let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()];
+    variables.concat().iter().for_each(|name| names.add_credential(name));
+    for (variable, _) in OLDER.iter().flat_map(|(_, variables)| *variables) {
+        names.add_credential(variable);
+    }
+    aliases().for_each(|(alias, name)| names.add_alias(&alias, name));
+    // As the tutorial's project sets it.
+    names.variables.insert("PORT".to_owned(), "test-port".to_owned());
+    let (service, number, template) =
+        (members::<ServiceSettings>(), members::<TestNumber>(), members::<Template>());
+    names.members = [guard, cluster, service, number, template].concat();
+    names
 }
 
 /// Reads every section. `credentials` says whether errors in the environment count.
@@ -112,6 +123,8 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigE
         c.check()?;
     }
     let keys = Keys {
+        listen: c.section(),
+        codes: c.section(),
         inputs: c.section(),
         log: c.section(),
         storage: c.section(),
@@ -123,7 +136,6 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigE
         variables: c.section(),
         hooks: c.section(),
         traces: c.section(),
-        providers: ProviderSettings::of_variables(&mut c),
     };
     // Nothing follows from values that are wrong.
     c.check()?;
@@ -139,36 +151,12 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
     Ok(storage)
 }
 
-/// Reads where the records are, for an import.
-pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
-    let (mut c, Keys { mut storage, mut inputs, .. }) = read(sources, false)?;
-    let cluster = cluster(&mut inputs, &sources.working_dir, &mut c);
-    c.report.finish()?;
-    storage.below(&sources.working_dir);
-    Ok((storage, cluster))
-}
-
-/// Reads the location of the data and the services, for a command that changes keys next to a server.
-pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
-    let (mut c, Keys { mut storage, mut inputs, variables, .. }) = read(sources, false)?;
-    let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
-    let (is_clustered, audit_retention) = (inputs.cluster.is_some(), inputs.audit_retention);
-    // The texts were checked when the server started.
-    let mut registry = registry(&mut inputs, &variables, &Templates::new("", ""), &mut c);
-    registry.audit_retention = audit_retention;
-    c.report.finish()?;
-    storage.below(&sources.working_dir);
-    Ok(KeysSettings { storage, registry, brand, policy, is_clustered })
-}
-
-/// Reads where the server listens, for a command that asks it.
-pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
-    let (mut c, Keys { inputs, .. }) = read(sources, false)?;
-    let listen = checks::listen_address(inputs.production, &inputs, &mut c);
-    let tls = tls(&inputs, &sources.working_dir, &mut c).is_some();
-    c.report.finish()?;
-    let listen = listen.map_or_else(default_listen, |(listen, _)| listen);
-    Ok(ListenSettings { listen, tls })
+/// Reads the settings for a command beside a server. It may not be allowed to read the server's credentials: what is wrong
+/// with gateways is not its matter.
+pub fn load_beside(sources: &Sources) -> Result<Settings, ConfigErrors> {
+    let (mut c, keys) = read(sources, false)?;
+    let settings = resolve(keys, &sources.working_dir, sources.parallelism, &mut c);
+    c.report.finish().map(|_| settings)
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,
@@ -178,31 +166,33 @@ pub const fn default_shards(parallelism: usize) -> usize {
 }
 
 /// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
-fn default_message(inputs: &Inputs, c: &Context) -> Option<(&'static str, String)> {
-    if let Some(origin) = c.layers.origin("redis-db-address") {
+fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, String)> {
+    if let Some(origin) = c.given_by("redis-db-address") {
         return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
     }
-    let origin = c.layers.origin("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
+    let origin = c.given_by("otp-timeout").filter(|_| codes.otp_timeout >= Duration::from_secs(60))?;
     Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
 }
 
 fn default_listen() -> ListenAddress {
-    let Inputs { test_hostname, test_port, .. } = Inputs::default();
+    let ListenKeys { test_hostname, test_port, .. } = ListenKeys::default();
     ListenAddress { host: test_hostname, port: test_port }
 }
 
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) -> Settings {
-    let Keys { mut inputs, log, mut storage, mut delivery, attempt_log, pricing, proxies, bounds, .. } = keys;
-    let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
+    let Keys {
+        listen: at, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, ..
+    } = keys;
+    let (variables, hooks, production) = (keys.variables, keys.hooks, at.production);
     checks::warn_of_redis(c);
     let cluster = cluster(&mut inputs, directory, c);
-    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
-        message.clone_into(&mut inputs.otp_message);
+    if let Some((message, origin)) = default_message(&codes, c).filter(|_| !c.is_given("otp-message")) {
+        message.clone_into(&mut codes.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(production, &inputs, c);
-    if inputs.prod_domain.is_some() && !c.is_given("production") {
+    let listen = checks::listen_address(&at, c);
+    if at.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(
             &origin,
@@ -210,39 +200,40 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         );
     }
     proxies.validate(c);
-    let retry = RetrySettings { max_retries: inputs.max_retries, ..RetrySettings::default() };
-    delivery.retry = inputs.sms_retry.then_some(retry);
+    let retry = RetrySettings { max_retries: delivery.max_retries, ..RetrySettings::default() };
+    delivery.retry = delivery.sms_retry.then_some(retry);
     checks::delivery(&mut delivery, &inputs, c);
-    let gateways = gateways::assemble(&mut inputs, (&variables, keys.providers), delivery.voice, c);
+    let errors = c.report.errors.len();
+    let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     if production {
         gateways::warn_of_stand_ins(c);
     }
     let gateways = gateways.map(|(gateways, origin)| {
-        let allowed = inputs.simulator_in_production;
-        checks::simulator(&gateways, &origin, production, listen.as_ref(), allowed, c);
-        checks::delivery_with(&gateways, &delivery, inputs.otp_timeout, c);
+        checks::simulator(&gateways, &origin, &at, listen.as_ref(), c);
+        checks::delivery_with(&gateways, &delivery, codes.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
     });
-    let gateways = gateways.unwrap_or_else(super::settings::GatewaySettings::simulator);
-    let policy = inputs.policy();
+    if !c.credentials {
+        c.report.errors.truncate(errors);
+    }
+    let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
+    let policy = codes.policy();
     checks::lockout(&policy, c);
     checks::warn_of_weakness(&policy, &bounds, c);
     let brand = brand(&inputs, c);
-    let templates = checks::templates(&inputs, &brand, policy.code, c);
-    let registry = registry(&mut inputs, &variables, &templates, c);
+    let templates = checks::templates(&inputs, &codes, &brand, c);
+    let mut registry = registry(&mut inputs, &variables, &templates, c);
     hooks.validate(&registry.services, c);
     let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::warn_of_built_in_prices(guards, &pricing, c);
-    let mut registry = RegistrySettings {
-        allows_unauthenticated: inputs.allow_unauthenticated,
-        audit_retention: inputs.audit_retention,
-        numbers: if gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers },
-        ..registry
-    };
+    registry.allows_unauthenticated = at.allow_unauthenticated;
+    if gateways.only_simulator() {
+        registry.numbers = NumberRule::Possible;
+    }
     if let Some((listen, origin)) = &listen {
         registry.local_only = listen.is_loopback() && !production;
-        if !inputs.allow_unauthenticated && registry.account.is_none() {
+        if !at.allow_unauthenticated && registry.account.is_none() {
             registry.unless_keys = checks::unless_keys(listen, production, origin, &storage.data_dir);
         }
         c.row("listen address", listen.to_string(), origin);
@@ -254,11 +245,11 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     storage.below(directory);
     Settings {
         listen: listen.map_or_else(default_listen, |(listen, _)| listen),
-        tls: tls(&inputs, directory, c),
+        tls: tls(&at, directory, c),
         traces: traces::read(&keys.traces, c),
-        metrics_listen: inputs.metrics_listen,
+        metrics_listen: at.metrics_listen,
         production,
-        log,
+        log: keys.log,
         policy,
         tutorial_code: SendOptions::DEFAULT,
         answers: inputs.answers,
@@ -268,11 +259,10 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         cluster,
         gateways,
         delivery,
-        attempt_log,
+        attempt_log: keys.attempt_log,
         history: pricing,
         guard: inputs.guard,
         proxies,
-        audit_retention: inputs.audit_retention,
         hooks,
         registry,
         private_webhooks: inputs.private_webhooks,
@@ -291,7 +281,7 @@ fn cluster(inputs: &mut Inputs, directory: &Path, c: &mut Context) -> Option<Clu
 }
 
 /// Where the server's certificate and its key are. One alone is an error.
-fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
+fn tls(at: &ListenKeys, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
     for (given, missing, file) in [
         ("tls-cert", "tls-key", "the certificate's private key"),
         ("tls-key", "tls-cert", "the certificate chain"),
@@ -303,7 +293,7 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
             )
         });
     }
-    let (certificate, key) = (inputs.tls_cert.as_ref()?, inputs.tls_key.as_ref()?);
+    let (certificate, key) = (at.tls_cert.as_ref()?, at.tls_key.as_ref()?);
     Some(TlsFiles { certificate: directory.join(certificate), key: directory.join(key) })
 }
 
@@ -333,7 +323,16 @@ fn registry(
 ) -> RegistrySettings {
     let templates = templates::check(std::mem::take(&mut inputs.templates), checks, c);
     let services = services::check(std::mem::take(&mut inputs.services), &templates, c);
-    RegistrySettings { services, templates, account: account_of(variables, c), ..RegistrySettings::default() }
+    RegistrySettings {
+        services,
+        templates,
+        account: account_of(variables, c),
+        unless_keys: None,
+        local_only: false,
+        allows_unauthenticated: false,
+        numbers: inputs.numbers,
+        audit_retention: inputs.audit_retention,
+    }
 }
 
 /// The account's credentials: both, or neither.

@@ -54,20 +54,15 @@ pub(crate) use forms::{friendly_name, note, one_line};
 pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
 pub use hooks::{HookKey, HookSettings};
-#[cfg(feature = "server")]
-pub(crate) use layers::json_members;
 pub use layers::{NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key};
-pub use load::{KeysSettings, Loaded, load, load_keys, load_listen, load_records, load_storage};
-#[cfg(test)]
-pub use named_gateways::unknown_members;
+pub use load::{Loaded, load, load_beside, load_storage};
 pub use prices::Prices;
 pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings,
-    ListenSettings, LogFormat, LogSettings, NumberRule, Pricing, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles,
+    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
+    LogSettings, NumberRule, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
 };
 pub use traces::TraceSettings;
 

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::context::Context;
 use super::forms::is_exposed;
-use super::layers::GATEWAYS_PREFIX as PREFIX;
-use super::report::{ConfigError, NOT_SHOWN, nearest, suggestion, text_of};
+use super::layers::{Context, GATEWAYS_PREFIX as PREFIX};
+use super::report::{NOT_SHOWN, nearest, suggestion, text_of};
 use crate::domain::{GatewayName, ProviderName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting, given};
 
@@ -31,7 +29,6 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
         .filter_map(|(name, object)| read_gateway(&name, object, &mut used_variables, c))
         .collect();
     let unused: Vec<String> = c
-        .layers
         .values
         .keys()
         .filter(|name| name.starts_with(PREFIX) && !used_variables.contains(*name))
@@ -60,50 +57,38 @@ fn read_gateway(
     let given_recipe = members.remove("recipe");
     let is_inline = matches!(given_recipe, Some(Value::Object(_)));
     let shown_recipe = given_recipe.clone().filter(|_| !is_inline).unwrap_or_else(|| "its own".into());
-    let mut shown = Map::from_iter([("recipe".to_owned(), shown_recipe)]);
-    let Some((recipe, is_complete)) = read_recipe(&path, given_recipe, c) else {
+    if let Some(recipe) = given_recipe.as_ref().and_then(Value::as_object) {
+        check_request(&path, recipe, &format!("{variables}TOKEN"), c);
+    }
+    let Some(recipe) = read_recipe(&path, given_recipe, c) else {
         // Without the recipe it is not known which settings it has.
-        used_variables
-            .extend(c.layers.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
+        let all = c.values.keys().filter(|variable| variable.starts_with(&variables));
+        used_variables.extend(all.cloned());
         return None;
     };
+    let mut shown = Map::from_iter([("recipe".to_owned(), shown_recipe)]);
     let channels = members.remove("channels").map(given::channels);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{variables}{}", setting.to_ascii_uppercase());
-        let in_environment = c.layers.values.get(&variable).and_then(text_of);
-        if in_environment.is_some() {
-            if used_variables.contains(&variable) {
-                let problem =
-                    format!("another gateway has the variable {variable} too; give one of them another name");
-                c.wrong(&path, None, problem);
-            }
-            used_variables.push(variable.clone());
-        }
-        let in_file = members.remove(setting);
-        if in_file.is_some() && about.secret {
-            let origin = c.origin(&path);
-            c.report.warn(format!(
-                "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
-            ));
-        }
-        let given = in_environment.or_else(|| text_of(in_file.as_ref()?)).filter(|value| !value.is_empty());
-        match &given {
-            Some(value) => {
-                shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
-            }
-            None if in_file.is_some_and(|value| text_of(&value).is_none()) => {
-                c.wrong(&format!("{path}.{setting}"), None, "it must be a text");
-            }
-            None if about.default.is_some() => continue,
-            None => {
-                let what = &about.about;
-                c.wrong(
-                    &path,
-                    None,
-                    format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}"),
-                );
-            }
+        let given = given_setting(
+            (&path, setting),
+            members.remove(setting),
+            (&variable, about.secret),
+            used_variables,
+            c,
+        );
+        if let Some(value) = &given {
+            shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
+        } else if about.default.is_some() {
+            continue;
+        } else {
+            let what = &about.about;
+            c.wrong(
+                &path,
+                None,
+                format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}"),
+            );
         }
         // Of a value that is missing nothing else follows.
         let sample = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
@@ -132,13 +117,10 @@ fn read_gateway(
         Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
         None => {}
     }
-    if is_inline {
-        check_secrets(&settings, c);
-        if settings.receipts.is_some() && !c.is_given("public-url") {
-            c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
-        }
+    if is_inline && settings.receipts.is_some() && !c.is_given("public-url") {
+        c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
     }
-    if let Some(Err(problem)) = is_complete.then(|| settings.examine()) {
+    if let Err(problem) = settings.examine() {
         c.wrong(&problem.setting, None, format!("it {}", problem.problem));
     }
     shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());
@@ -147,8 +129,37 @@ fn read_gateway(
     Some(settings)
 }
 
-/// The recipe that a gateway names or has, and whether all of its request could be read.
-fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Recipe, bool)> {
+/// The value of a setting of a recipe: that of its variable, else the one in the file.
+fn given_setting(
+    (path, setting): (&str, &str),
+    in_file: Option<Value>,
+    (variable, is_secret): (&str, bool),
+    used_variables: &mut Vec<String>,
+    c: &mut Context,
+) -> Option<String> {
+    let in_environment = c.values.get(variable).and_then(text_of);
+    if in_environment.is_some() {
+        if used_variables.iter().any(|used| used == variable) {
+            let problem =
+                format!("another gateway has the variable {variable} too; give one of them another name");
+            c.wrong(path, None, problem);
+        }
+        used_variables.push(variable.to_owned());
+    }
+    if in_file.is_some() && is_secret {
+        let origin = c.origin(path);
+        c.report.warn(format!(
+            "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
+        ));
+    }
+    in_environment.or_else(|| text_of(&in_file?)).filter(|value| !value.is_empty())
+}
+
+/// The members of a recipe that are none of its request.
+const OF_RECIPE: [&str; 4] = ["about", "sources", "notes", "settings"];
+
+/// The recipe that a gateway names or has.
+fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Recipe> {
     let path = format!("{path}.recipe");
     match given {
         Some(Value::String(name)) => {
@@ -161,23 +172,17 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Rec
                     format!("there is no such recipe{hint}; `onceward gateways` lists them"),
                 );
             }
-            Some((known?, true))
+            known
         }
-        Some(object @ Value::Object(_)) => {
-            for unknown in unknown_members::<Recipe>(&object) {
-                c.report.unknown(format!("{path}.{unknown}"), "");
-            }
-            let before = c.report.errors.len();
-            let object = without_wrong_members(&path, object, c);
-            let recipe: Recipe = c.object(&path, object)?;
-            // What was left out there is no part of the request.
-            let outside_request =
-                ["errors", "receipts.states", "settings"].map(|part| format!("{path}.{part}"));
-            let is_outside =
-                |error: &ConfigError| outside_request.iter().any(|part| error.subject.starts_with(part));
-            let is_complete = c.report.errors[before..].iter().all(is_outside);
+        Some(Value::Object(members)) => {
+            // Each part is read by itself: serde hides the paths of flattened members.
+            let (own, request): (Map<_, _>, Map<_, _>) =
+                members.into_iter().partition(|(name, _)| OF_RECIPE.contains(&name.as_str()));
+            let recipe: Option<Recipe> = c.object(&path, &own.into());
+            let gateway = c.object(&path, &request.into());
+            let recipe = Recipe { gateway: gateway?, ..recipe? };
             check_settings(&path, &recipe, c);
-            Some((recipe, is_complete))
+            Some(recipe)
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
@@ -199,90 +204,42 @@ fn check_settings(path: &str, recipe: &Recipe, c: &mut Context) {
     }
 }
 
-/// A recipe without the members that are wrong by themselves. Its members are flattened, which hides them from errors.
-fn without_wrong_members(path: &str, object: Value, c: &mut Context) -> Value {
-    let Value::Object(members) = object else { return object };
-    let kept = members.into_iter().filter(|(name, value)| {
-        let alone = Map::from_iter([(name.clone(), value.clone())]);
-        let problem = serde_json::from_value::<Recipe>(alone.into()).err();
-        if let Some(problem) = &problem {
-            c.wrong(&format!("{path}.{name}"), None, format!("it cannot be read: {problem}"));
-        }
-        problem.is_none()
-    });
-    Value::Object(kept.collect())
-}
-
-/// The paths of members that a type does not have.
-pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
-    fn collect(schema: &Value, object: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
-        let by_name = schema.get("additionalProperties");
-        for (name, value) in object {
-            let path = format!("{path}{name}");
-            let member =
-                schema["properties"].get(name).or_else(|| by_name.filter(|schema| schema.is_object()));
-            match (member, value) {
-                (Some(schema), Value::Object(inner))
-                    if schema["properties"].is_object() || schema["additionalProperties"].is_object() =>
-                {
-                    collect(schema, inner, &format!("{path}."), found);
-                }
-                (None, _) if by_name.is_none() => found.push(path),
-                _ => {}
-            }
+/// Refuses credentials that are written out in the request of a recipe.
+fn check_request(gateway: &str, recipe: &Map<String, Value>, variable: &str, c: &mut Context) {
+    let mut wrong = Vec::new();
+    for member in ["headers", "json", "form", "url", "account"] {
+        if let Some(value) = recipe.get(member) {
+            find_secrets(value, member, &format!("{gateway}.{member}"), &mut wrong);
         }
     }
-
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    let mut found = Vec::new();
-    if let Some(object) = object.as_object() {
-        collect(&schema, object, "", &mut found);
+    for path in wrong {
+        let problem = format!(
+            "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a setting with \
+             \"secret\": true, such as token, put {{token}} in its place, and set {variable} in the environment or .env"
+        );
+        c.wrong(&path, None, problem);
     }
-    found
 }
 
-/// Every text of headers and body: its path, the name of its field, and itself.
-fn texts(settings: &HttpGatewaySettings) -> Vec<(String, &str, String)> {
-    fn fields<'a>(member: &str, fields: &'a [(String, String)]) -> Vec<(String, &'a str, String)> {
-        let field =
-            |(name, value): &'a (String, String)| (format!("{member}.{name}"), name.as_str(), value.clone());
-        fields.iter().map(field).collect()
-    }
-
-    let mut all = fields("headers", &settings.headers);
-    all.extend(settings.json.iter().flat_map(|json| leaves(json, "json", "")));
-    all.extend(settings.form.iter().flat_map(|form| fields("form", form)));
-    all
-}
-
-/// Refuses credentials that are written out in a description.
-fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
-    let owner = &settings.owner;
-    let advice = format!(
-        "Give the recipe a setting with \"secret\": true, such as token, put {{token}} in its place, and set {} in the \
-         environment or .env",
-        owner.variable("token")
-    );
+/// Adds the paths of texts and of queries of URLs that are credentials without a placeholder.
+fn find_secrets(value: &Value, name: &str, path: &str, found: &mut Vec<String>) {
     let is_plain =
         |name: &str, value: &str| is_named_as_secret(name) && !value.is_empty() && !value.contains('{');
-    let mut wrong: Vec<String> = texts(settings)
-        .into_iter()
-        .filter(|(_, name, text)| is_plain(name, text))
-        .map(|(path, ..)| path)
-        .collect();
-    let account = settings.account.as_ref().map(|account| ("account.url", &account.url));
-    for (member, url) in [("url", &settings.url)].into_iter().chain(account) {
-        let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
-        if form_urlencoded::parse(query.as_bytes()).any(|(name, value)| is_plain(&name, &value)) {
-            wrong.push(member.to_owned());
+    match value {
+        Value::Object(members) => {
+            members
+                .iter()
+                .for_each(|(name, value)| find_secrets(value, name, &format!("{path}.{name}"), found));
         }
-    }
-    for member in wrong {
-        let problem = format!(
-            "this looks like a credential, and credentials do not belong in a configuration. {advice}"
-        );
-        c.wrong(&format!("{}.{member}", owner.path), None, problem);
+        Value::Array(items) => items.iter().for_each(|item| find_secrets(item, name, path, found)),
+        leaf => {
+            let text = text_of(leaf).unwrap_or_default();
+            let query = text.split_once('?').filter(|_| text.contains("://")).map(|(_, query)| query);
+            let mut query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            if is_plain(name, &text) || query.any(|(name, value)| is_plain(&name, &value)) {
+                found.push(path.to_owned());
+            }
+        }
     }
 }
 
@@ -292,15 +249,4 @@ fn is_named_as_secret(name: &str) -> bool {
     const NAMES: &str = "authorization cookie password passwd pass pwd secret apikey authkey token accesskey";
     let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
     NAMES.split(' ').any(|secret| name.to_ascii_lowercase().ends_with(secret))
-}
-
-/// The texts and numbers of a JSON body, each with its path and the name of its field.
-fn leaves<'a>(json: &'a Value, path: &str, name: &'a str) -> Vec<(String, &'a str, String)> {
-    match json {
-        Value::Object(members) => {
-            members.iter().flat_map(|(name, value)| leaves(value, &format!("{path}.{name}"), name)).collect()
-        }
-        Value::Array(items) => items.iter().flat_map(|item| leaves(item, path, name)).collect(),
-        leaf => text_of(leaf).map(|text| (path.to_owned(), name, text)).into_iter().collect(),
-    }
 }

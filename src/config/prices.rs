@@ -1,9 +1,7 @@
 //! Prices of messages, for the estimated cost.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -116,23 +114,6 @@ impl Serialize for Prices {
             shown.entry(country).or_default().insert(channel.as_str(), price);
         }
         shown.serialize(to)
-    }
-}
-
-impl JsonSchema for Prices {
-    fn schema_name() -> Cow<'static, str> {
-        "Prices".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let price = json_schema!({ "anyOf": [
-            { "type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000 },
-            { "type": "string", "pattern": "^\\s*[0-9]{1,6}(\\.[0-9]{1,6})?\\s*$" },
-        ]});
-        let prices: BTreeMap<_, _> = Channel::ALL.map(|channel| (channel.as_str(), &price)).into();
-        json_schema!({ "type": "object", "additionalProperties": false, "patternProperties": {
-            "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": prices },
-        }})
     }
 }
 

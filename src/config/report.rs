@@ -92,7 +92,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     pub errors: Vec<ConfigError>,
     warnings: Vec<String>,
@@ -138,11 +138,6 @@ impl Report {
         } else {
             self.warn(format!("{name}: {problem}"));
         }
-    }
-
-    pub fn extend(&mut self, other: Self) {
-        self.errors.extend(other.errors);
-        self.warnings.extend(other.warnings);
     }
 
     /// The warnings, if there was no error; else all of it.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::context::Context;
 use super::forms::{
-    CodeTime, Form, Formed, LockoutTime, SendTime, ServiceTime, Whole, checked, friendly_name, is_origin,
-    is_page_url, optional, short_name, template_sid, workflow_steps, workflow_text,
+    CodeTime, Form as _, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, friendly_name, is_origin,
+    is_page_url, optional, short_name, stored, template_sid, workflow_steps, workflow_text,
 };
 use super::guard::GuardSettings;
-use super::read::read;
+use super::layers::Context;
+use super::read::{Wrong, read};
 use super::report::text_of;
 use super::report::{ConfigErrors, shown_json};
 use super::templates::Template;
@@ -32,7 +32,8 @@ use crate::template::StandardMessage;
 /// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
 /// (`code_length`). Its doc comment describes all of them; its schema is that of the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key")]
 pub struct ServiceSettings {
     /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
@@ -40,7 +41,7 @@ pub struct ServiceSettings {
     #[schemars(length(max = 30), regex(pattern = NAME), extend("example" = "Owl Bank"))]
     pub friendly_name: String,
     /// Digits of a code.
-    #[serde(with = "digits")]
+    #[serde(with = "stored")]
     #[schemars(with = "u8", range(min = 4, max = 10))]
     pub code_length: CodeLength,
     /// The lifetime of a code.
@@ -59,7 +60,7 @@ pub struct ServiceSettings {
     pub max_sends: Option<u8>,
     /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
     /// codes lock a number: a bare number is seconds in requests.
-    #[serde(with = "lockout")]
+    #[serde(with = "stored")]
     #[schemars(with = "String", regex(pattern = "^(verification|[0-9]{1,7})?$"), extend("example" = VERIFICATION))]
     pub lockout: LockoutRule,
     /// keep: a further message has the same code. new: it has a new one.
@@ -68,7 +69,7 @@ pub struct ServiceSettings {
     pub cooling_down: bool,
     /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
     /// service's template.
-    #[serde(deserialize_with = "stored::<Locale, _>")]
+    #[serde(with = "stored")]
     #[schemars(with = "String", regex(pattern = LANGUAGE), extend("example" = "de"))]
     pub locale: Option<Locale>,
     /// Channels in order; by default those of the key `workflow`.
@@ -169,8 +170,6 @@ const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
 /// The same with so few digits that they cannot be taken for a code.
 const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
 
-const VERIFICATION: &str = "verification";
-
 /// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
 fn workflow_pattern() -> String {
     let step = format!("({})(:[1-9][0-9]?s)?", Channel::names("|"));
@@ -178,33 +177,12 @@ fn workflow_pattern() -> String {
 }
 
 /// What a field of a record is in the configuration, in requests and in exports: its text. The record has it raw.
-fn stored<'de, T: Form + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    text_or_raw(from, &T::accepted(), T::read)
-}
-
 fn text_or_raw<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
     accepted: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, D::Error> {
     if from.is_human_readable() { optional(from, accepted, read) } else { Option::deserialize(from) }
-}
-
-mod digits {
-    use super::{CodeLength, Deserialize, Deserializer, Serialize, Serializer, Whole};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<CodeLength, D::Error> {
-        if !from.is_human_readable() {
-            return CodeLength::deserialize(from);
-        }
-        let digits = Whole::<4, 10>::deserialize::<u8, D>(from)?;
-        Ok(CodeLength::new(digits).unwrap_or(CodeLength::SIX))
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-    pub fn serialize<S: Serializer>(length: &CodeLength, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { length.get().serialize(to) } else { length.serialize(to) }
-    }
 }
 
 mod budget {
@@ -218,32 +196,6 @@ mod budget {
     #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(budget: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { budget.map(time_text).serialize(to) } else { budget.serialize(to) }
-    }
-}
-
-mod lockout {
-    use super::{
-        Deserialize, Deserializer, LockoutRule, LockoutTime, Serialize, Serializer, VERIFICATION, checked,
-    };
-    use crate::config::forms::time_text;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<LockoutRule, D::Error> {
-        if !from.is_human_readable() {
-            return LockoutRule::deserialize(from);
-        }
-        checked(from, &format!("\"verification\" or {}", LockoutTime::accepted()), |text| {
-            let is_verification = text.eq_ignore_ascii_case(VERIFICATION);
-            let fixed = || LockoutTime::read(text).map(LockoutRule::Fixed);
-            if is_verification { Some(LockoutRule::Verification) } else { fixed() }
-        })
-    }
-
-    pub fn serialize<S: Serializer>(rule: &LockoutRule, to: S) -> Result<S::Ok, S::Error> {
-        match rule {
-            _ if !to.is_human_readable() => rule.serialize(to),
-            LockoutRule::Verification => to.serialize_str(VERIFICATION),
-            LockoutRule::Fixed(span) => to.serialize_str(&time_text(*span)),
-        }
     }
 }
 
@@ -341,17 +293,18 @@ impl ServiceSettings {
             _ => Map::new(),
         };
         members.extend(given);
-        let found = read("", Value::Object(members));
-        if let Some((path, _, why)) = found.wrong.into_iter().next() {
-            let known = service_parameters().iter().find(|parameter| parameter.key == path);
-            // A bare number of a lockout is minutes in config.json only.
-            let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
-            let why = accepted.map_or(why, |accepted| format!("must be {accepted}"));
-            return Err(SettingError { key: known.map_or("", |parameter| &parameter.key), why });
-        }
-        match found.unknown.into_iter().next() {
-            Some((path, _)) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
-            None => Ok(found.value.unwrap_or_default()),
+        let mut unknown = Vec::new();
+        let read =
+            read(&Value::Object(members), &mut unknown).map_err(|Wrong { path, problem, .. }| {
+                let known = service_parameters().iter().find(|parameter| parameter.key == path);
+                // A bare number of a lockout is minutes in config.json only.
+                let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
+                let why = accepted.map_or(problem, |accepted| format!("must be {accepted}"));
+                SettingError { key: known.map_or("", |parameter| &parameter.key), why }
+            })?;
+        match unknown.first() {
+            Some(path) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
+            None => Ok(read),
         }
     }
 
@@ -519,7 +472,7 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
 
 /// Numbers that are never sent anything, and whose code is known.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct TestNumber {
     /// A number in E.164 form; x stands for any digit.
     #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
@@ -528,17 +481,12 @@ pub struct TestNumber {
     #[schemars(schema_with = "code_schema")]
     pub code: String,
     /// The end (RFC 3339, or a day in UTC), at most a year ahead.
-    #[serde(deserialize_with = "moment")]
+    #[serde(deserialize_with = "stored::deserialize")]
     #[schemars(with = "String")]
     pub expires: Timestamp,
     /// `true` accepts a pattern that could match a subscriber's number.
     #[serde(default)]
     pub force: bool,
-}
-
-/// A moment, or a day: its beginning.
-fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-    if from.is_human_readable() { Formed::read_from(from) } else { Timestamp::deserialize(from) }
 }
 
 impl TestNumber {
@@ -630,18 +578,15 @@ pub struct RegistrySettings {
 
 impl Default for RegistrySettings {
     fn default() -> Self {
-        let (numbers, audit_retention) = (NumberRule::default(), DEFAULT_AUDIT_RETENTION);
-        let (services, templates, account) = Default::default();
-        let (unless_keys, local_only, allows_unauthenticated) = Default::default();
         Self {
-            services,
-            templates,
-            account,
-            unless_keys,
-            local_only,
-            allows_unauthenticated,
-            numbers,
-            audit_retention,
+            services: Vec::new(),
+            templates: Vec::new(),
+            account: None,
+            unless_keys: None,
+            local_only: false,
+            allows_unauthenticated: false,
+            numbers: NumberRule::default(),
+            audit_retention: DEFAULT_AUDIT_RETENTION,
         }
     }
 }
@@ -691,10 +636,10 @@ pub(super) fn check(
         let path = format!("services.{name}");
         let given = members.clone();
         let (guard, numbers) = (members.remove("guard"), members.remove("test-numbers"));
-        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), guard)).unwrap_or_default();
+        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), &guard)).unwrap_or_default();
         let of_numbers = format!("{path}.test-numbers");
-        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, numbers)).unwrap_or_default();
-        let mut settings: ServiceSettings = c.object(&path, members.into()).unwrap_or_default();
+        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, &numbers)).unwrap_or_default();
+        let mut settings: ServiceSettings = c.object(&path, &members.into()).unwrap_or_default();
         let is_named = !settings.friendly_name.is_empty();
         if !is_named {
             settings.friendly_name.clone_from(&name);

@@ -11,12 +11,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::cluster::ClusterSettings;
-use super::context::Context;
 use super::forms::{
     CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host, origins, region, twilio_id,
     web_domain, workflow,
@@ -24,7 +22,7 @@ use super::forms::{
 pub use super::forms::{ListenAddress, WorkflowStep};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
-use super::layers::OwnGateway;
+use super::layers::{Context, OwnGateway};
 use super::prices::Prices;
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
@@ -63,7 +61,6 @@ pub struct Settings {
     /// The pumping guard's rules and budgets.
     pub guard: GuardSettings,
     pub proxies: ProxySettings,
-    pub audit_retention: Duration,
     /// The keys of hooks.
     pub hooks: HookSettings,
     /// Services beside the default one, templates, and who may ask.
@@ -79,15 +76,10 @@ pub struct Settings {
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";
 
-/// Keys from which settings are worked out together.
+/// Where the server listens, and who may reach it.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
-pub struct Inputs {
-    /// Where an editor finds the schema.
-    #[serde(rename = "$schema", skip_serializing)]
-    #[schemars(with = "String")]
-    schema: IgnoredAny,
+pub struct ListenKeys {
     /// Host to listen on without `production`. Empty means every address of the machine.
     #[serde(deserialize_with = "host")]
     pub test_hostname: String,
@@ -113,13 +105,31 @@ pub struct Inputs {
     /// PEM file of the certificate chain, the server's own first.
     ///
     /// The port then speaks only TLS.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
     pub tls_cert: Option<PathBuf>,
     /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
     pub tls_key: Option<PathBuf>,
+}
+
+impl Default for ListenKeys {
+    fn default() -> Self {
+        Self {
+            test_hostname: "localhost".to_owned(),
+            test_port: 3000,
+            production: false,
+            prod_domain: None,
+            metrics_listen: None,
+            allow_unauthenticated: false,
+            simulator_in_production: false,
+            tls_cert: None,
+            tls_key: None,
+        }
+    }
+}
+
+/// The codes of the service `default`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct CodeKeys {
     /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
     #[serde(with = "CodeTime")]
     pub otp_timeout: Duration,
@@ -143,6 +153,29 @@ pub struct Inputs {
     pub otp_message: String,
     /// Text of the message of /send-code.
     pub tutorial_message: String,
+}
+
+impl Default for CodeKeys {
+    fn default() -> Self {
+        Self {
+            otp_timeout: Duration::from_secs(30),
+            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
+            otp_lock_timeout: Duration::from_secs(30 * 60),
+            otp_length: CodeLength::SIX.get(),
+            otp_message: DEFAULT_MESSAGE.to_owned(),
+            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
+        }
+    }
+}
+
+/// Further keys from which settings are worked out together.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Inputs {
+    /// Where an editor finds the schema.
+    #[serde(rename = "$schema", skip_serializing)]
+    #[schemars(with = "String")]
+    schema: Value,
     /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
     pub otp_messages: Option<Map<String, Value>>,
     /// Language where neither the request nor the number's country leads to one of the texts.
@@ -196,7 +229,7 @@ pub struct Inputs {
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub templates: BTreeMap<String, Template>,
     /// Retention of entries of the audit log.
-    #[serde(with = "Span::<DAY, { 3_660 * DAY }>")]
+    #[serde(default = "audit_retention", with = "Span::<DAY, { 3_660 * DAY }>")]
     pub audit_retention: Duration,
     /// `true` lets webhooks lead to this machine and to private networks.
     ///
@@ -212,65 +245,15 @@ pub struct Inputs {
     /// Ignored with a warning; with it the default of `otp-message` is `OTP message is {code}`.
     #[serde(skip_serializing)]
     #[schemars(with = "String")]
-    redis_db_address: IgnoredAny,
+    redis_db_address: Value,
     /// Ignored, as is the variable `REDIS_URL`.
     #[serde(rename = "REDIS_DB_PASSWORD", skip_serializing)]
     #[schemars(with = "String")]
-    redis_db_password: IgnoredAny,
-    /// `true`: a message that no gateway takes is retried in the background and answered as sent.
-    #[serde(rename = "sms.retry")]
-    pub sms_retry: bool,
-    /// Retries of a message.
-    ///
-    /// The waits begin at half a second and double.
-    #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
-    pub max_retries: u32,
+    redis_db_password: Value,
 }
 
-impl Default for Inputs {
-    fn default() -> Self {
-        Self {
-            schema: IgnoredAny,
-            test_hostname: "localhost".to_owned(),
-            test_port: 3000,
-            production: false,
-            prod_domain: None,
-            metrics_listen: None,
-            allow_unauthenticated: false,
-            simulator_in_production: false,
-            tls_cert: None,
-            tls_key: None,
-            otp_timeout: Duration::from_secs(30),
-            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-            otp_lock_timeout: Duration::from_secs(30 * 60),
-            otp_length: CodeLength::SIX.get(),
-            otp_message: DEFAULT_MESSAGE.to_owned(),
-            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
-            otp_messages: None,
-            default_locale: None,
-            locale_by_country: false,
-            numbers: NumberRule::Valid,
-            answers: AnswerSet::Documented,
-            webotp_domain: None,
-            brand: None,
-            otp_sms_provider: None,
-            gateways: BTreeMap::new(),
-            voice_gate: false,
-            whatsapp_content_sid: None,
-            guard: GuardSettings::default(),
-            cluster: None,
-            services: BTreeMap::new(),
-            templates: BTreeMap::new(),
-            audit_retention: DEFAULT_AUDIT_RETENTION,
-            private_webhooks: false,
-            cors_origins: Vec::new(),
-            service_name: None,
-            redis_db_address: IgnoredAny,
-            redis_db_password: IgnoredAny,
-            sms_retry: false,
-            max_retries: RetrySettings::default().max_retries,
-        }
-    }
+const fn audit_retention() -> Duration {
+    DEFAULT_AUDIT_RETENTION
 }
 
 /// Names of services, templates and gateways.
@@ -282,7 +265,7 @@ fn names<T, S: Serializer>(objects: &BTreeMap<String, T>, to: S) -> Result<S::Ok
     (!names.is_empty()).then(|| names.join(", ")).serialize(to)
 }
 
-impl Inputs {
+impl CodeKeys {
     pub fn policy(&self) -> Policy {
         Policy {
             max_attempts: self.otp_max_attempts,
@@ -301,14 +284,11 @@ impl Inputs {
 #[serde(default, rename_all = "kebab-case")]
 pub struct StorageSettings {
     /// Directory of the embedded store.
-    #[serde(with = "form")]
-    #[schemars(with = "String")]
     pub data_dir: PathBuf,
     /// File of the server key (`openssl rand -hex 32 > FILE`).
     ///
     /// Without it server.key in the data directory, created at the first start.
-    #[serde(rename = "key-file", with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(rename = "key-file")]
     pub server_key_file: Option<PathBuf>,
     /// Country of numbers without +, by its two letters. `off` refuses them.
     #[serde(with = "region")]
@@ -329,13 +309,6 @@ impl StorageSettings {
             *path = directory.join(&path);
         }
     }
-}
-
-/// Where the server listens, and whether the port speaks TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenSettings {
-    pub listen: ListenAddress,
-    pub tls: bool,
 }
 
 /// Where the server's certificate and its key are. Both are read at the start and whenever they are to be read again.
@@ -373,9 +346,10 @@ pub enum LogFormat {
 
 /// Which answers `/api/*` gives, as the Redis version's README documents or as its code behaves:
 /// `docs/reference/otp-api.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerSet {
+    #[default]
     Documented,
     AsBuilt,
 }
@@ -443,6 +417,14 @@ impl GatewaySettings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
+    /// `true`: a message that no gateway takes is retried in the background and answered as sent.
+    #[serde(rename = "sms.retry")]
+    pub sms_retry: bool,
+    /// Retries of a message.
+    ///
+    /// The waits begin at half a second and double.
+    #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
+    pub max_retries: u32,
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
@@ -474,6 +456,8 @@ pub struct DeliverySettings {
 impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
+            sms_retry: false,
+            max_retries: RetrySettings::default().max_retries,
             retry: None,
             voice: false,
             voice_fallback: true,
@@ -545,6 +529,7 @@ pub struct Pricing {
     /// Price of a message by country (`*` for all others) and channel.
     ///
     /// Without it, list prices in US dollars; a country or channel without one has the highest.
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
     pub prices: Option<Prices>,
     /// Currency of `prices`, in three letters. Change both together.
     #[serde(deserialize_with = "currency")]

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::context::Context;
 use super::forms::{form, note, template_sid};
+use super::layers::Context;
 use super::report::quoted;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
 use crate::template::Templates;
@@ -30,7 +30,8 @@ const TEXTS: &str =
 
 /// A text for some channels, in one or more languages.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields)]
 pub struct Template {
     /// Its name in config.json, from which its id is made.
     #[serde(skip)]

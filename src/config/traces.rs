@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::context::Context;
 use super::forms::{form, hidden, is_exposed, is_line, optional};
+use super::layers::Context;
 
 /// Where spans go, and of which requests.
 #[derive(Debug, Clone)]
@@ -23,22 +23,6 @@ pub struct TraceSettings {
     pub follows_caller: bool,
     /// The share of the other requests that is traced, from 0 to 1.
     pub ratio: f64,
-}
-
-/// A sampler that every library of OpenTelemetry knows.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TraceSampler {
-    AlwaysOn,
-    AlwaysOff,
-    #[serde(rename = "traceidratio")]
-    Ratio,
-    #[serde(rename = "parentbased_always_on")]
-    ParentElseOn,
-    #[serde(rename = "parentbased_always_off")]
-    ParentElseOff,
-    #[serde(rename = "parentbased_traceidratio")]
-    ParentElseRatio,
 }
 
 /// The variables about traces.
@@ -59,7 +43,8 @@ pub struct TraceVariables {
     #[serde(deserialize_with = "name")]
     otel_service_name: Option<String>,
     /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
-    otel_traces_sampler: Option<TraceSampler>,
+    #[serde(deserialize_with = "sampler")]
+    otel_traces_sampler: Option<String>,
     /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
     #[serde(deserialize_with = "share")]
     otel_traces_sampler_arg: Option<f64>,
@@ -68,6 +53,19 @@ pub struct TraceVariables {
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     optional(from, "a name of 1 to 256 characters without line breaks", |text| {
         is_line(text).then(|| text.to_owned())
+    })
+}
+
+/// The beginning of the samplers that leave the decision to a caller that names a trace.
+const PARENT: &str = "parentbased_";
+
+/// A sampler that every library of OpenTelemetry knows.
+fn sampler<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted = "always_on, always_off or traceidratio, or one of these behind parentbased_";
+    optional(from, accepted, |text| {
+        let text = text.to_ascii_lowercase();
+        let plain = text.strip_prefix(PARENT).unwrap_or(&text);
+        ["always_on", "always_off", "traceidratio"].contains(&plain).then_some(text)
     })
 }
 
@@ -107,19 +105,17 @@ pub fn read(variables: &TraceVariables, c: &mut Context) -> Option<TraceSettings
         );
     }
     let share = variables.otel_traces_sampler_arg.unwrap_or(1.0);
-    let (follows_caller, ratio) = match variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn) {
-        TraceSampler::AlwaysOn => (false, 1.0),
-        TraceSampler::AlwaysOff => (false, 0.0),
-        TraceSampler::Ratio => (false, share),
-        TraceSampler::ParentElseOn => (true, 1.0),
-        TraceSampler::ParentElseOff => (true, 0.0),
-        TraceSampler::ParentElseRatio => (true, share),
+    let sampler = variables.otel_traces_sampler.as_deref().unwrap_or("parentbased_always_on");
+    let ratio = match sampler.trim_start_matches(PARENT) {
+        "always_on" => 1.0,
+        "always_off" => 0.0,
+        _ => share,
     };
     Some(TraceSettings {
         endpoint: Url::parse(&format!("{endpoint}/v1/traces")).ok()?,
         headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
-        follows_caller,
+        follows_caller: sampler.starts_with(PARENT),
         ratio,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::running::{close, go_on_from, open_store, seeded_rng};
 use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
-use crate::config::{Bounds, KeysSettings};
+use crate::config::{Bounds, Settings};
 use crate::domain::Timestamp;
 use crate::limits::guard::VerifiedNumbers;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
@@ -28,7 +28,7 @@ impl Offline {
     ///
     /// # Errors
     /// As a server's start.
-    pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
+    pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock), Arc::default()).await?;
         go_on_from(store.newest_time(), &clock);
@@ -39,11 +39,7 @@ impl Offline {
     ///
     /// # Errors
     /// As a server's start.
-    pub async fn of_copy(
-        records: Vec<Write>,
-        at: Timestamp,
-        settings: KeysSettings,
-    ) -> Result<Self, StartError> {
+    pub async fn of_copy(records: Vec<Write>, at: Timestamp, settings: Settings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         clock.at_least(at);
         let store = MemoryStore::default();
@@ -55,9 +51,9 @@ impl Offline {
     async fn over(
         store: Arc<dyn Store>,
         clock: Arc<EngineClock>,
-        settings: KeysSettings,
+        settings: Settings,
     ) -> Result<Self, StartError> {
-        let KeysSettings { storage, registry, brand, policy, .. } = settings;
+        let Settings { storage, registry, brand, policy, .. } = settings;
         let account = AccountFile::of(&storage.data_dir);
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {

@@ -21,7 +21,7 @@ mod egress;
 pub mod given;
 mod http_gateway;
 pub mod net;
-mod older;
+pub mod older;
 mod outcome;
 mod provider;
 mod recipe;
@@ -31,10 +31,6 @@ mod twilio;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use onceward_core::clock::Clock;
 pub(crate) use onceward_core::{clock, domain, named, template};
@@ -46,7 +42,6 @@ pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse, PeerAutho
 pub use egress::EgressClients;
 pub use futures_util::future::BoxFuture;
 pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
-pub use older::{MadaSettings, SinchSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
@@ -67,32 +62,15 @@ pub enum ProviderSettings {
     TwilioMessages(TwilioSettings),
     TwilioVoice(TwilioVoiceSettings),
     TwilioVerify(TwilioVerifySettings),
-    Sinch(SinchSettings),
-    Mada(MadaSettings),
     Http(HttpGatewaySettings),
 }
 
-/// Reads the settings of gateways from variables: each member of `T` is one.
-pub trait VariableReader {
-    /// `None` unless everything that the gateway needs is given.
-    fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, gateway: GatewayName) -> Option<T>;
-}
-
 impl ProviderSettings {
-    /// The gateways that have variables and nothing else. The names of the variables begin with that of the gateway.
-    pub fn of_variables(reader: &mut impl VariableReader) -> Vec<Self> {
-        let sinch = reader.read(GatewayName::Sinch).map(Self::Sinch);
-        let mada = reader.read(GatewayName::Mada).map(Self::Mada);
-        [sinch, mada].into_iter().flatten().collect()
-    }
-
     pub const fn name(&self) -> GatewayName {
         match self {
             Self::TwilioMessages(_) => GatewayName::TwilioMessages,
             Self::TwilioVoice(_) => GatewayName::TwilioVoice,
             Self::TwilioVerify(_) => GatewayName::TwilioVerify,
-            Self::Sinch(_) => GatewayName::Sinch,
-            Self::Mada(_) => GatewayName::Mada,
             Self::Http(settings) => settings.owner.gateway,
         }
     }
@@ -102,10 +80,9 @@ impl ProviderSettings {
             Self::TwilioMessages(TwilioSettings { whatsapp: Some(_), .. }) => {
                 &[Channel::Sms, Channel::WhatsApp]
             }
-            Self::TwilioMessages(_) | Self::Mada(_) => &[Channel::Sms],
+            Self::TwilioMessages(_) => &[Channel::Sms],
             Self::TwilioVoice(_) => &[Channel::Call],
             Self::TwilioVerify(_) => twilio::VERIFY_CHANNELS,
-            Self::Sinch(_) => &[Channel::Sms, Channel::Call],
             Self::Http(settings) => &settings.channels,
         }
     }
@@ -119,8 +96,6 @@ impl ProviderSettings {
             Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
             Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
             Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
-            Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
-            Self::Mada(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
             Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
         })
     }

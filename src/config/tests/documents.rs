@@ -1,6 +1,7 @@
 //! The documents match the program. These tests generate the lists of `docs/reference/configuration.md`, and
 //! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -9,9 +10,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::layers::ALIASES;
-use crate::config::load::names;
-use crate::config::schema::properties;
+use crate::config::layers::variable;
+use crate::config::load::{aliases, names};
 
 /// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
 static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json", |_| json_schema()));
@@ -63,16 +63,13 @@ fn current(file: &str, make: impl Fn(&str) -> String) -> String {
 
 #[test]
 fn every_key_has_a_description_and_a_variable_of_its_own() {
-    let (keys, ..) = properties();
-    for (key, schema) in keys.as_object().expect("keys") {
+    for (key, schema) in parsed(&json_schema())["properties"].as_object().expect("keys") {
         assert!(schema["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
         assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
-    let mut variables: Vec<String> = names().own_variables().map(|(_, variable)| variable).collect();
-    let count = variables.len();
-    variables.sort();
-    variables.dedup();
-    assert_eq!(variables.len(), count);
+    let names = names();
+    let variables: BTreeSet<String> = names.keys.keys().map(|key| variable(key)).collect();
+    assert_eq!(variables.len(), names.keys.len(), "no two keys share a variable");
     for key in RULES_OF_A_SERVICE {
         let is_described = match key {
             "test-numbers" => TEST_NUMBERS.contains("\"test-numbers\":"),
@@ -81,7 +78,8 @@ fn every_key_has_a_description_and_a_variable_of_its_own() {
         assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
-    for name in names().variables.into_iter().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
+    let all = names.credentials.into_iter().chain(others.map(str::to_owned));
+    for name in all.chain(aliases().map(|(alias, _)| alias)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
     }
 }
@@ -189,7 +187,8 @@ const FURTHER: &str = "Further keys";
 
 /// The manual with its lists written again. The prose, and the order and sections of the keys, are the document's own.
 fn manual(document: &str) -> String {
-    let (keys, variables, definitions) = properties();
+    let schema = parsed(&json_schema());
+    let (keys, definitions) = (&schema["properties"], &schema["$defs"]);
     let key_of = |line: &str| line.strip_prefix("* `")?.split('`').next().map(str::to_owned);
     let listed: Vec<String> = document.lines().filter_map(key_of).collect();
     let all = keys.as_object().expect("keys");
@@ -211,15 +210,15 @@ fn manual(document: &str) -> String {
                 members(&mut list, &definitions["ServiceObject"], document);
             }
             "Members of a template" => members(&mut list, &definitions["Template"], document),
-            "Credentials" => credentials(&mut list, &variables),
-            "Other names" => ALIASES.iter().for_each(|(alias, name)| {
+            "Credentials" => credentials(&mut list),
+            "Other names" => aliases().for_each(|(alias, name)| {
                 let _ = writeln!(list, "* `{alias}`: `{name}`");
             }),
             title => {
                 let further = if title == FURTHER { further.as_slice() } else { &[] };
                 let keys = block.lines().filter_map(key_of).chain(further.iter().cloned());
                 for (key, schema) in keys.filter_map(|key| Some((key.clone(), all.get(&key)?))) {
-                    row(&mut list, &key, schema, &definitions);
+                    row(&mut list, &key, schema, definitions);
                 }
             }
         }
@@ -229,7 +228,8 @@ fn manual(document: &str) -> String {
 }
 
 /// The names of the credentials, by what they are for.
-fn credentials(text: &mut String, variables: &Value) {
+fn credentials(text: &mut String) {
+    let names = names().credentials;
     let hook =
         |system: &str| format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
     for (prefix, what) in [
@@ -241,9 +241,8 @@ fn credentials(text: &mut String, variables: &Value) {
         ("LOGTO_HOOK_", hook("Logto")),
         ("ONCEWARD_", "this server's own [account](../operate/keys.md)".to_owned()),
     ] {
-        let names = variables.as_object().into_iter().flatten().map(|(name, _)| name);
-        let own: Vec<String> =
-            names.filter(|name| name.starts_with(prefix)).map(|name| format!("`{name}`")).collect();
+        let own = names.iter().filter(|name| name.starts_with(prefix));
+        let own: Vec<String> = own.map(|name| format!("`{name}`")).collect();
         let _ = writeln!(text, "* {what}: {}", own.join(", "));
     }
 }

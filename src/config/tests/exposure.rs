@@ -71,42 +71,6 @@ fn the_flag_is_guarded_and_checked_like_any_other() {
 }
 
 #[test]
-fn in_production_it_listens_on_the_domain() {
-    let world = World::with_config(PRODUCTION);
-    assert_eq!(world.settings().listen, address("127.0.0.1", 8443));
-    assert!(world.settings().production);
-    let every = World::with_config(
-        r#"{"production": true, "prod-domain": ":80", "allow-unauthenticated": "true", "simulator-in-production": 1}"#,
-    );
-    says(&every.error(), &["simulator-in-production = 1", "true or false"]);
-    let every = World::with_config(
-        r#"{"production": true, "prod-domain": ":80", "allow-unauthenticated": "true",
-            "simulator-in-production": true}"#,
-    );
-    assert_eq!(every.settings().listen, address("", 80));
-}
-
-#[test]
-fn in_production_an_empty_domain_is_an_error() {
-    let world =
-        World::with_config(r#"{"production": "true", "prod-domain": "", "simulator-in-production": true}"#);
-    says(&world.error(), &["prod-domain", "empty", ":port", "config.json, key \"prod-domain\""]);
-}
-
-#[test]
-fn a_domain_without_production_is_a_warning() {
-    let text = r#"{"prod-domain": ":443"}"#;
-    let warnings = simulating(World::with_config(text)).warnings();
-    says(&warnings.join("\n"), &["key \"prod-domain\"", "without \"production\": true"]);
-    for chosen in [r#"{"prod-domain": ":443", "production": false}"#, r#"{"prod-domain": ""}"#] {
-        let warnings = simulating(World::with_config(chosen)).warnings().join("\n");
-        assert!(!warnings.contains("prod-domain"), "{warnings}");
-    }
-    let unknown = simulating(World::with_config(r#"{"listen": ":3000"}"#)).warnings();
-    says(&unknown.join("\n"), &["key \"listen\" is unknown", "test-hostname", "test-port", "prod-domain"]);
-}
-
-#[test]
 fn in_production_others_reach_the_domain_only_when_that_is_allowed() {
     let world =
         World::with_config(r#"{"production": true, "prod-domain": ":443", "simulator-in-production": true}"#);
@@ -114,14 +78,6 @@ fn in_production_others_reach_the_domain_only_when_that_is_allowed() {
         &world.unless_keys(),
         &["listen address :443", "\"allow-unauthenticated\": true", "key \"prod-domain\""],
     );
-}
-
-#[test]
-fn a_domain_is_no_url() {
-    let world = World::with_config(
-        r#"{"production": true, "prod-domain": "https://example.com", "simulator-in-production": true}"#,
-    );
-    says(&world.error(), &["prod-domain = \"https://example.com\"", "without a scheme"]);
 }
 
 const PRODUCTION: &str =

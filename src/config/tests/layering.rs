@@ -7,7 +7,6 @@ use tracing::Level;
 
 use super::*;
 use crate::config::{AnswerSet, Bounds, ListenAddress, LogFormat};
-use crate::domain::Region;
 
 #[test]
 fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
@@ -82,31 +81,6 @@ fn every_value_says_where_it_came_from() {
 }
 
 #[test]
-fn strings_and_json_types_mean_the_same() {
-    let typed = r#"{"test-port": 8080, "allow-unauthenticated": true, "otp-timeout": 45, "otp-length": 7,
-        "otp-lock-timeout": 2, "send-budget": 3, "brand": 42}"#;
-    let text = r#"{"test-port": "8080", "allow-unauthenticated": "true", "otp-timeout": "45", "otp-length": "7",
-        "otp-lock-timeout": "2", "send-budget": "3s", "brand": "42"}"#;
-    let [typed, text] = [typed, text].map(|config| format!("{:?}", World::with_config(config).in_data()));
-    assert_eq!(typed, text);
-}
-
-#[test]
-fn keys_of_our_own_are_read() {
-    let world = World::with_config(
-        r#"{"log-format": "json", "default-region": "de", "redis-version-answers": "as-built",
-            "brand": "Acme", "otp-message": "{brand}: _CODE_", "tutorial-message": "{code} from {brand}"}"#,
-    );
-    let settings = world.settings();
-    assert_eq!(settings.log.format, LogFormat::Json);
-    assert_eq!(settings.storage.default_region, Region::parse("DE"));
-    assert_eq!(settings.answers, AnswerSet::AsBuilt);
-    assert_eq!(settings.brand, "Acme");
-    assert_eq!(settings.templates.text(&Wording::Api), "Acme: _CODE_");
-    assert_eq!(settings.templates.text(&Wording::Tutorial), "{code} from Acme");
-}
-
-#[test]
 fn a_member_of_an_object_may_be_given_by_itself() {
     let guard = |world: &World| {
         let guard = world.settings().guard;
@@ -132,29 +106,6 @@ fn a_member_of_an_object_may_be_given_by_itself() {
 }
 
 #[test]
-fn the_brand_is_the_service_name_unless_it_is_given() {
-    assert_eq!(World::with_config(r#"{"service_name": "otp-service"}"#).settings().brand, "otp-service");
-    assert_eq!(World::with_config(r#"{"service_name": ""}"#).settings().brand, "onceward");
-    assert_eq!(World::with_config(r#"{"brand": " "}"#).settings().brand, "onceward");
-    let empty = World::with_config(r#"{"service_name": "otp-service", "brand": ""}"#);
-    assert_eq!(empty.settings().brand, "otp-service");
-    assert_eq!(empty.loads().effective.iter().filter(|row| row.key == "brand").count(), 1);
-    let both = World::with_config(r#"{"service_name": "otp-service", "brand": "Acme"}"#);
-    assert_eq!(both.settings().brand, "Acme");
-}
-
-#[test]
-fn both_spellings_of_the_attempts_work_in_every_source() {
-    assert_eq!(World::with_config(r#"{"otp-max-trials": "3"}"#).settings().policy.max_attempts, 3);
-    assert_eq!(World::with_config(r#"{"otp-max-attempts": 3}"#).settings().policy.max_attempts, 3);
-    let same = World::with_config(r#"{"otp-max-attempts": 3, "otp-max-trials": "3"}"#);
-    assert_eq!(same.settings().policy.max_attempts, 3);
-    // A higher source wins, whatever the spelling of the key.
-    let world = World::with_config(r#"{"otp-max-attempts": 3}"#).variable("ONCEWARD_OTP_MAX_TRIALS", "4");
-    assert_eq!(world.settings().policy.max_attempts, 4);
-}
-
-#[test]
 fn a_variable_of_the_process_hides_one_of_the_file_even_when_it_is_empty() {
     let world = World::empty().file(".env", "ONCEWARD_OTP_LENGTH=8").variable("ONCEWARD_OTP_LENGTH", "");
     assert_eq!(world.settings().policy.code.length.get(), 6);
@@ -173,13 +124,4 @@ fn a_named_file_is_read_instead_of_the_usual_one() {
     assert_eq!(world.settings().policy.code.length.get(), 9);
     world.sources.config_file = Some(world.path("other.json"));
     assert_eq!(world.settings().policy.code.length.get(), 9);
-}
-
-impl World {
-    /// The settings with the same data directory in every world.
-    fn in_data(&self) -> Settings {
-        let mut settings = self.settings();
-        settings.storage.data_dir = PathBuf::from("data");
-        settings
-    }
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
-use crate::gateway::{ProviderSettings, TwilioSettings};
+use crate::gateway::{HttpGatewaySettings, ProviderSettings, TwilioSettings, TwilioVerifySettings};
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -158,24 +158,21 @@ impl World {
     }
 }
 
-macro_rules! provider {
-    ($($name:ident -> $variant:ident($settings:ident);)*) => {
-        impl GatewaySettings {$(
-            fn $name(&self) -> Option<&crate::gateway::$settings> {
-                self.providers.iter().find_map(|provider| match provider {
-                    ProviderSettings::$variant(settings) => Some(settings),
-                    _ => None,
-                })
-            }
-        )*}
-    };
-}
+impl GatewaySettings {
+    fn twilio_verify(&self) -> Option<&TwilioVerifySettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::TwilioVerify(settings) => Some(settings),
+            _ => None,
+        })
+    }
 
-provider! {
-    twilio_verify -> TwilioVerify(TwilioVerifySettings);
-    sinch -> Sinch(SinchSettings);
-    mada -> Mada(MadaSettings);
-    http -> Http(HttpGatewaySettings);
+    /// The first gateway with a recipe.
+    fn http(&self) -> Option<&HttpGatewaySettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::Http(settings) => Some(settings),
+            _ => None,
+        })
+    }
 }
 
 /// Asserts that the text has every part.

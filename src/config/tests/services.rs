@@ -95,7 +95,7 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
             &["services.shop.lockout", "7200 guesses a day", "A test number"],
         ),
         (r#""custom-code": true, "lockout": "1m""#, &["services.shop.lockout", "7200 guesses a day"]),
-        (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),
+        (r#""resend": "never""#, &["services.shop.resend", "\"keep\" or \"new\""]),
         (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
         (r#""locale": "german""#, &["services.shop.locale", "BCP 47"]),
         (r#""locale": "eo""#, &["services.shop.locale = \"eo\"", "a language of the standard message"]),
@@ -120,17 +120,6 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
 }
 
 #[test]
-fn a_service_may_have_the_language_of_its_own_template() {
-    let world = World::with_config(
-        r#"{
-            "templates": {"own": {"translations": {"eo": "{code}", "en": "{code}"}, "default-locale": "en"}},
-            "services": {"shop": {"locale": "eo", "default-template": "own"}, "club": {"locale": "de-AT"}}
-        }"#,
-    );
-    assert_eq!(world.loads().settings.registry.services.len(), 2);
-}
-
-#[test]
 fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
     let refused = |key: &str, value: &str| {
         let given = [(key.to_owned(), value.into())].into_iter().collect();
@@ -148,19 +137,6 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
     ] {
         says(&refused(key, value), &[words]);
     }
-}
-
-#[test]
-fn the_name_of_a_service_is_plain_and_not_taken() {
-    for (name, words) in [("default", "top-level keys"), ("a b", "letters, digits"), ("", "1 to 64")] {
-        let error = World::with_config(&format!("{{\"services\": {{{name:?}: {{}}}}}}")).error();
-        says(&error, &[&format!("services.{name}"), words]);
-    }
-    says(
-        &World::with_config(r#"{"services": {"shop": 5}}"#).error(),
-        &["services.shop", "must be an object"],
-    );
-    says(&World::with_config(r#"{"services": [1]}"#).error(), &["services: it must be an object"]);
 }
 
 #[test]
@@ -338,9 +314,9 @@ fn the_command_line_needs_only_what_is_about_services() {
     let world =
         World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Unknown", "brand": "Acme"}"#)
             .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
-    let settings = crate::config::load_keys(&world.sources).expect("settings");
+    let settings = crate::config::load_beside(&world.sources).expect("settings");
     assert_eq!((settings.registry.services[0].name.as_str(), settings.brand.as_str()), ("shop", "Acme"));
     let wrong = World::with_config(r#"{"services": {"shop": {"code-length": 2}}}"#);
-    let errors = crate::config::load_keys(&wrong.sources).expect_err("an error").to_string();
+    let errors = crate::config::load_beside(&wrong.sources).expect_err("an error").to_string();
     says(&errors, &["services.shop.code-length"]);
 }

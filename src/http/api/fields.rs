@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
-use crate::config::json_members;
 use crate::http::response::BadBody;
 
 pub trait Parameters: Sized {
@@ -400,4 +400,25 @@ fn canonical(value: &Value) -> String {
         },
         other => other.to_string(),
     }
+}
+
+/// The members of a JSON object in their order, doubles included.
+fn json_members(text: &[u8]) -> serde_json::Result<Vec<(String, Value)>> {
+    struct InOrder;
+
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Vec<(String, Value)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let members = json.deserialize_map(InOrder)?;
+    json.end().map(|()| members)
 }

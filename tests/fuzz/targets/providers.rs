@@ -1,15 +1,18 @@
 //! Answers of providers, read by the real gateways with their HTTP client; and gateways that an operator describes.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::clock::{Clock, ManualClock};
-use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
+use onceward::domain::{
+    AttemptId, AttemptLogKey, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp,
+};
 use onceward::gateway::{
-    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, MadaSettings,
-    OutgoingMessage, ProviderSettings, SinchSettings, TwilioAccount, TwilioSender, TwilioSettings,
-    TwilioVerifySettings, TwilioVoiceSettings, Verdict,
+    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, OutgoingMessage,
+    ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
+    Verdict, older,
 };
 use onceward::template::Wording;
 use secrecy::SecretString;
@@ -261,17 +264,15 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<NamedGateway> {
         ring_for: Duration::from_secs(30),
     };
     let verify = TwilioVerifySettings { account: account(), service_sid: format!("VA{}", "0".repeat(32)) };
-    let sinch = SinchSettings {
-        app_id: "fuzz".to_owned(),
-        app_secret: secret(),
-        verification_url: format!("{url}/sinch"),
+    let older = |gateway, values: [(&str, String); 3]| {
+        let mut values: BTreeMap<String, String> =
+            values.map(|(name, value)| (name.to_owned(), value)).into();
+        values.insert("source_name".to_owned(), "Fuzz".to_owned());
+        ProviderSettings::Http(older::filled_in(gateway, values))
     };
-    let mada = MadaSettings {
-        username: "fuzz".to_owned(),
-        password: secret(),
-        url: format!("{url}/mada"),
-        source_name: "Fuzz".to_owned(),
-    };
+    let fuzz = || "fuzz".to_owned();
+    let sinch = [("app_id", fuzz()), ("app_secret", SECRET.to_owned()), ("url", format!("{url}/sinch"))];
+    let mada = [("username", fuzz()), ("password", SECRET.to_owned()), ("url", format!("{url}/mada"))];
     let http = json!({
         "method": "POST",
         "url": format!("{url}/send"),
@@ -287,8 +288,8 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<NamedGateway> {
         ("twilio", Channel::Sms, ProviderSettings::TwilioMessages(messages)),
         ("voice", Channel::Call, ProviderSettings::TwilioVoice(voice)),
         ("verify", Channel::Sms, ProviderSettings::TwilioVerify(verify)),
-        ("sinch", Channel::Sms, ProviderSettings::Sinch(sinch)),
-        ("mada", Channel::Sms, ProviderSettings::Mada(mada)),
+        ("sinch", Channel::Sms, older(GatewayName::Sinch, sinch)),
+        ("mada", Channel::Sms, older(GatewayName::Mada, mada)),
         ("http", Channel::Sms, ProviderSettings::Http(http)),
     ];
     let built = |settings: &ProviderSettings| settings.build(Arc::clone(clock)).expect("good settings");

@@ -221,7 +221,7 @@ async fn broken_and_endless_answers_leave_both_halves_open() {
 
 #[tokio::test]
 async fn without_a_connection_nothing_was_asked() {
-    let gateway = HttpGateway::new(&settings(&refusing_url().await).filled_in(), clock()).expect("a gateway");
+    let gateway = HttpGateway::new(&settings(&refusing_url().await), clock()).expect("a gateway");
     let sent = gateway.send(&message(Channel::Sms)).await.expect_err("refused");
     let checked = check_on(&gateway, Channel::Sms).await.expect_err("refused");
     for error in [sent, checked] {
@@ -267,7 +267,7 @@ async fn a_refused_account_speaks_against_readiness_until_a_check_works() {
 
 #[test]
 fn it_says_what_it_is() {
-    let gateway = HttpGateway::new(&settings("http://127.0.0.1:1").filled_in(), clock()).expect("a gateway");
+    let gateway = HttpGateway::new(&settings("http://127.0.0.1:1"), clock()).expect("a gateway");
     assert_eq!(gateway.name(), GatewayName::Sinch);
     assert_eq!(gateway.channels(), [Channel::Sms, Channel::Call]);
     assert!(gateway.checker().is_some());
@@ -296,8 +296,7 @@ async fn the_credentials_are_examined_without_a_message() {
         let line = double.request().await.request_line;
         assert!(line.starts_with("GET /verification/v1/verifications/id/0000"), "{line}");
     }
-    let unreachable =
-        HttpGateway::new(&settings(&refusing_url().await).filled_in(), clock()).expect("a gateway");
+    let unreachable = HttpGateway::new(&settings(&refusing_url().await), clock()).expect("a gateway");
     let found = unreachable.examine_account().await;
     assert!(found[0].state.as_ref().is_err_and(|error| error.to_string().contains("was not reached")));
 }
@@ -317,15 +316,12 @@ async fn check_on(gateway: &HttpGateway, channel: Channel) -> Result<Verdict, Ga
 /// The URL has a trailing slash, as an operator may write it.
 fn sinch(double: &Double) -> HttpGateway {
     let url = format!("{}/verification/v1/verifications/", double.base_url());
-    HttpGateway::new(&settings(&url).filled_in(), clock()).expect("a gateway")
+    HttpGateway::new(&settings(&url), clock()).expect("a gateway")
 }
 
-fn settings(url: &str) -> SinchSettings {
-    SinchSettings { app_id: "app".to_owned(), app_secret: secret("s3cr3t"), verification_url: url.into() }
-}
-
-fn secret(text: &str) -> SecretString {
-    SecretString::from(text.to_owned())
+fn settings(url: &str) -> HttpGatewaySettings {
+    let values = [("app_id", "app"), ("app_secret", "s3cr3t"), ("url", url)];
+    filled_in(GatewayName::Sinch, values.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
 }
 
 fn clock() -> Arc<ManualClock> {
