@@ -33,8 +33,8 @@ pub fn run(json: bool, settings: &Settings) -> Result<CommandOutput, CommandErro
     if status.is_success() {
         return Ok(CommandOutput::of(format!("{message}\n")));
     }
-    let reasons = readiness["data"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    Err(failed(format!("{message}: {}", reasons.collect::<Vec<_>>().join("; "))))
+    let reason = readiness["data"]["reason"].as_str().unwrap_or("no reason");
+    Err(failed(format!("{message}: {reason}; onceward doctor says more")))
 }
 
 async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::Error> {

@@ -11,21 +11,23 @@ use tracing::info;
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
 use super::base::Base;
+use super::call::Received;
 use super::credential::{self, Credential};
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::hooks::log::RefusalLog as HookLog;
 use super::local::state::Local;
 use super::places::LongAnswers;
-use super::request::{self, LocalUser};
+use super::request::LocalUser;
 use super::response::Problem;
 use super::tls::Tls;
+use super::transport;
 use crate::config::{AnswerSet, Bounds, HookSettings, ProxySettings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Region, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::node::history::History;
-use crate::node::{CallbackAnswer, CallbackRequest, Running};
+use crate::node::{CallbackAnswer, CallbackRequest, Running, Unready};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{Metrics, Reading};
 use crate::observe::trace::Tracer;
@@ -47,7 +49,7 @@ pub struct FrontEnd {
     /// The server, once its store is loaded.
     pub serving: Arc<OnceLock<Serving>>,
     /// The reasons why nothing is served before that.
-    pub starting: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub starting: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
     pub is_stopping: Arc<AtomicBool>,
     /// Takes what providers report; `None` when nothing is to be reported, and the paths do not exist.
     pub callbacks: Option<Arc<dyn Callbacks>>,
@@ -118,7 +120,7 @@ pub trait Node: Send + Sync + 'static {
     fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
 
     /// The reasons why the server cannot do its work now.
-    fn reasons_against(&self) -> Vec<String>;
+    fn reasons_against(&self) -> Vec<Unready>;
 
     /// In the order in which they are tried.
     fn gateways(&self) -> Vec<GatewayHealth>;
@@ -139,7 +141,7 @@ impl Node for Running {
         Box::pin(self.verifying.check_for_default_service(check))
     }
 
-    fn reasons_against(&self) -> Vec<String> {
+    fn reasons_against(&self) -> Vec<Unready> {
         Self::reasons_against(self)
     }
 
@@ -212,8 +214,11 @@ impl FrontEnd {
     }
 
     /// Every reason for not being ready.
-    pub fn reasons_against(&self) -> Vec<String> {
-        let stopping = self.is_stopping.load(Ordering::Relaxed).then(|| "the server is stopping".to_owned());
+    pub fn reasons_against(&self) -> Vec<Unready> {
+        let stopping = self
+            .is_stopping
+            .load(Ordering::Relaxed)
+            .then(|| Unready { part: "stopping", why: "the server is stopping".to_owned() });
         let others =
             self.serving.get().map_or_else(&*self.starting, |serving| serving.node.reasons_against());
         stopping.into_iter().chain(others).collect()
@@ -236,7 +241,8 @@ impl FrontEnd {
     /// Why this server carries out no command yet.
     pub fn why_not_ready(&self) -> String {
         let owner = self.forwarder.as_ref().and_then(|forwarder| forwarder.peer());
-        owner.unwrap_or_else(|| self.reasons_against().join("; "))
+        let reasons = || self.reasons_against().into_iter().map(|reason| reason.why).collect::<Vec<_>>();
+        owner.unwrap_or_else(|| reasons().join("; "))
     }
 }
 
@@ -306,17 +312,17 @@ impl V2 {
     }
 
     /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
-    /// request must be for a host that a page of another site cannot have: `host_name`, or one of this machine's.
+    /// request must be for the address that the server listens on: a page of another site cannot have it, and a proxy that
+    /// was not declared seldom passes it on.
     ///
     /// # Errors
     /// 401 or 403, where they ask for a key, and 403 for another host.
-    pub fn admit_compatible(&self, head: &Head, host_name: Option<&str>) -> Result<(), Problem> {
+    pub fn admit_compatible(&self, call: &Received) -> Result<(), Problem> {
         if !self.registry.compatible_routes_need_key() {
-            let is_ours =
-                self.registry.allows_unauthenticated() || request::names_this_server(head, host_name);
+            let is_ours = self.registry.allows_unauthenticated() || transport::is_for_this_address(call);
             return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
         }
-        let caller = self.caller(head)?;
+        let caller = self.caller(&call.head)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 

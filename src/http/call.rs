@@ -38,6 +38,8 @@ pub struct Received {
     pub span: Option<SpanContext>,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
+    /// The port of the server that the request came to; `None` at the control socket, and if another node passed it on.
+    pub port: Option<u16>,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
@@ -98,6 +100,17 @@ impl Received {
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut params = self.params.as_ref()?.iter();
         params.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Whether each variable segment of the path is one segment once it is decoded, and stays in its place: a proxy in front
+    /// that decodes others takes the path for another one. A subject of the guard may be a network, such as `192.0.2.0/24`, and
+    /// what is not served has any path.
+    pub fn has_proper_params(&self) -> bool {
+        self.params.iter().flatten().all(|(name, value)| {
+            let mut segments = value.split(['/', '\\']);
+            (matches!(name, "Subject" | "Path") || !value.contains('/'))
+                && segments.all(|part| part != "." && part != "..")
+        })
     }
 
     /// The query; empty without one.

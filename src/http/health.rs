@@ -2,16 +2,18 @@
 
 use axum::response::Response;
 use bytes::Bytes;
-use hyper::{Method, StatusCode};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH};
+use hyper::{Method, StatusCode, Uri};
 use serde::Serialize;
 
 use super::app::{App, GatewayHealth, ServedRoutes};
 use super::call::Call;
 use super::forward::{self, ForwardResult, Forwarder, NodeStatus};
-use super::request;
+use super::request::{self, LocalUser};
 use super::response::{self, ALIVE, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use super::tls::CertificateHealth;
+use crate::node::Unready;
 use crate::observe::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::verification::numbers::{Refusal, Usage};
@@ -21,10 +23,13 @@ async fn hello_world() -> Response {
 }
 
 /// The names of the fields are part of the response, also those of the types below.
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 struct Details {
+    /// The part that does not work. Everyone may read it; the rest says too much of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasons: Option<Vec<String>>,
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gateways: Vec<GatewayHealth>,
     /// From the limit on, new numbers are refused. The server stays ready: known numbers are served.
@@ -42,39 +47,65 @@ async fn alive() -> Response {
     response::plain(StatusCode::OK, ALIVE)
 }
 
-/// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
-/// how many numbers are remembered, if that is known. A node that stands by is ready while the owner is.
+/// `GET /readyz`: the server can do its work, or the part that does not. Who may read metrics also learns the reasons, how
+/// the gateways and the certificate are and how many numbers are remembered. A node that stands by is ready while the owner
+/// is.
 async fn ready(call: Call) -> Response {
-    let mut details = details(&call.app);
-    if details.reasons.is_none()
-        && let Some(forwarder) = &call.app.forwarder
+    let app = &call.app;
+    let mut unready = app.reasons_against();
+    if unready.is_empty()
+        && let Some(forwarder) = &app.forwarder
     {
         let readiness = forwarder.readiness(call.is_passed_on, call.peer, &call.id).await;
-        details.reasons = readiness.err().map(|reason| vec![reason]);
+        unready.extend(readiness.err().map(|why| Unready { part: "cluster", why }));
     }
-    if details.reasons.is_some() {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let answer = response::envelope(status, status.as_u16(), "not ready", Some(details));
-        return answer.retry_after(REFUSED_SECONDS);
+    let details = if may_see_details(&call).await { Some(details(app)) } else { None };
+    let Some(part) = unready.first().map(|reason| reason.part) else {
+        let details = details.filter(Details::says_something);
+        return response::envelope(StatusCode::OK, 200, "ready", details);
+    };
+    let details = match details {
+        Some(details) => {
+            let reasons = unready.into_iter().map(|reason| reason.why).collect();
+            Details { reason: Some(part), reasons, ..details }
+        }
+        None => Details { reason: Some(part), ..Details::default() },
+    };
+    response::envelope(StatusCode::SERVICE_UNAVAILABLE, 503, "not ready", Some(details))
+        .retry_after(REFUSED_SECONDS)
+}
+
+/// Whether the sender is a node of the cluster, an administrator of this machine, or may read metrics.
+async fn may_see_details(call: &Call) -> bool {
+    let head = &call.head;
+    if call.is_passed_on || head.extensions.get::<LocalUser>().is_some() {
+        return true;
     }
-    let says_more = !details.gateways.is_empty()
-        || details.numbers.is_some()
-        || details.tls.is_some()
-        || details.cluster.is_some();
-    let details = says_more.then_some(details);
-    response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
+    match (call.app.v2(), &call.app.forwarder) {
+        _ if !head.headers.contains_key(AUTHORIZATION) => false,
+        (Some(v2), _) => v2.admit(head, &METRICS_SCOPES).is_ok(),
+        (None, Some(forwarder)) => may_read_metrics(call, forwarder).await.is_ok(),
+        (None, None) => false,
+    }
+}
+
+impl Details {
+    fn says_something(&self) -> bool {
+        !self.gateways.is_empty() || self.numbers.is_some() || self.tls.is_some() || self.cluster.is_some()
+    }
 }
 
 fn details(app: &App) -> Details {
-    let reasons = app.reasons_against();
     Details {
-        reasons: (!reasons.is_empty()).then_some(reasons),
         gateways: app.gateways(),
         numbers: app.numbers(),
         tls: app.tls.as_ref().map(|tls| tls.certificate()),
         cluster: app.forwarder.as_ref().map(|forwarder| forwarder.status()),
+        ..Details::default()
     }
 }
+
+const METRICS_SCOPES: [Scope; 2] = [Scope::Metrics, Scope::Admin];
 
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 async fn metrics(call: Call) -> Result<Response, Problem> {
@@ -82,7 +113,7 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
     if app.routes == ServedRoutes::All {
         match (app.v2(), &app.forwarder) {
             (Some(v2), forwarder) => {
-                v2.admit(head, &[Scope::Metrics, Scope::Admin])?;
+                v2.admit(head, &METRICS_SCOPES)?;
                 if forwarder.is_some() && call.is_passed_on {
                     // A standby asks on behalf of its caller, and renders its own metrics.
                     return Ok(response::plain(StatusCode::OK, "the caller may read metrics"));
@@ -105,7 +136,8 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
 /// Asks the owner of the records whether the caller may read metrics.
 async fn may_read_metrics(call: &Call, forwarder: &Forwarder) -> Result<(), Problem> {
     let mut question = call.head.clone();
-    question.method = Method::HEAD;
+    (question.method, question.uri) = (Method::HEAD, Uri::from_static("/metrics"));
+    question.headers.remove(CONTENT_LENGTH);
     match forwarder.forward(&question, &Bytes::new(), call.peer, &call.id).await? {
         ForwardResult::Response(answer, _) => match answer.status() {
             StatusCode::OK => Ok(()),
@@ -117,7 +149,7 @@ async fn may_read_metrics(call: &Call, forwarder: &Forwarder) -> Result<(), Prob
     }
 }
 
-const READY: &str = r#"{"code":200,"message":"ready","data":{"numbers":{"held":1200,"limit":2000000}}}"#;
+const READY: &str = r#"{"code":200,"message":"ready"}"#;
 const HELLO: &str = r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#;
 
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
@@ -135,7 +167,7 @@ pub fn routes() -> ApiRouter {
             Success::envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)))
         .get("/readyz", ready, Operation::new("Readyz", "Check that the server is ready",
             Success::envelope("The server can do its work.", READY))
-                .about("503 lists the reasons why the server is not ready.").others(&[503]))
+                .about("503 names the part that does not work. Who may read the metrics gets details.").others(&[503]))
         .get("/metrics", metrics, Operation::new("Metrics", "Read the metrics",
             Success::ok(Content::Text(TextFormat::Classic.content_type()))).about(METRICS).others(&[401, 403, 503]))
         .get("/hello-world", hello_world, Operation::new("HelloWorld", "Get a fixed greeting",

@@ -107,7 +107,7 @@ pub fn failures(group: &ApiGroup, route: &Operation) -> Vec<u16> {
     if group.bodies.len() > 1 && route.verb == Verb::Post {
         statuses.push(415);
     }
-    if route.verb != Verb::Post && !route.params().is_empty() {
+    if route.path.contains('{') || route.verb != Verb::Post && !route.params().is_empty() {
         statuses.push(400);
     }
     statuses.sort_unstable();

@@ -288,6 +288,8 @@ pub enum Problem {
     BadHead,
     /// No `Host` where HTTP requires it, more than one, or a malformed one.
     BadHost,
+    /// A variable segment of the path has a slash, or is a dot segment.
+    BadPath,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,
     HeadTooSlow,
@@ -319,8 +321,8 @@ impl Problem {
             ),
             Self::ForeignHostWithoutKey => (
                 StatusCode::FORBIDDEN,
-                "Without a key only requests for an IP address, localhost, or the configured host name are served. Make a \
-                 key, or set allow-unauthenticated.",
+                "Without a key only requests for the address that the server listens on are served, such as \
+                 localhost:3000, from no proxy. Make a key, or set allow-unauthenticated.",
             ),
             Self::MethodNotAllowed(allow) => {
                 let message = format!("Method not allowed. Allowed here: {allow}.");
@@ -361,6 +363,9 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "The request must have one Host header, with a host and perhaps a port.",
             ),
+            Self::BadPath => {
+                (StatusCode::BAD_REQUEST, "A part of the path has a slash, or is a dot segment.")
+            }
             Self::PlainHttp => {
                 (StatusCode::BAD_REQUEST, "This port speaks HTTPS only. Begin the address with https://.")
             }
@@ -374,7 +379,7 @@ impl Problem {
     /// the status.
     pub fn twilio_code(self) -> u32 {
         match self {
-            Self::BadBody(_) => 60200,
+            Self::BadBody(_) | Self::BadPath => 60200,
             Self::Unauthenticated | Self::Forbidden => 20003,
             Self::MethodNotAllowed(_) => 20004,
             _ => 20_000 + u32::from(self.status_and_message().0.as_u16()),
@@ -410,7 +415,7 @@ impl Problem {
             Self::MethodNotAllowed(allow) => {
                 answer.with(ALLOW, HeaderValue::from_static(allow)).because(NotServed::Invalid)
             }
-            Self::BadBody(_) | Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BadHost => {
+            Self::BadBody(_) | Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BadHost | Self::BadPath => {
                 answer.because(NotServed::Invalid)
             }
             Self::Unauthenticated => {

@@ -1,6 +1,6 @@
 //! The loop that accepts connections, up to their limit, until the server stops.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -12,10 +12,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::app::App;
 use super::connection::{self, Connection, GivesWay, Server, refuse_tls, respond_and_close};
+use super::places::network_of;
 use super::request::{self, LocalUser};
 use super::response::Problem;
 
@@ -40,6 +42,10 @@ const CLOSING: usize = 64;
 /// The connections that one look at all of them finds.
 const IDLEST: usize = 64;
 
+/// While all connections are open, one client address has a quarter of them: more of its connections than that give way
+/// first. A trusted proxy, which has those of many clients, has no share.
+const SHARES: usize = 4;
+
 /// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if the front end has a certificate, else HTTP/1
 /// in cleartext.
 ///
@@ -47,7 +53,8 @@ const IDLEST: usize = 64;
 /// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
 pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, app: App) {
     let mut shutdown = pin!(shutdown);
-    let mut connections = Connections::new(app);
+    let port = listener.local_addr().ok().map(|address| address.port());
+    let mut connections = Connections::new(app, port);
     loop {
         tokio::select! {
             biased;
@@ -86,7 +93,7 @@ const LOCAL_CONNECTIONS: usize = 16;
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential, and have no time limits; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
-    let (server, mut open, mut accepted) = (Arc::new(Server::new(app)), JoinSet::new(), 0);
+    let (server, mut open, mut accepted) = (Arc::new(Server::new(app, None)), JoinSet::new(), 0);
     let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
     loop {
         let stream = tokio::select! {
@@ -118,14 +125,25 @@ pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output =
     }
 }
 
+/// A connection that gives way, ordered by how soon.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// Whether its client has no more than its share of all connections.
+    is_small: bool,
+    how: GivesWay,
+    since: Instant,
+    id: task::Id,
+}
+
 struct Connections {
     server: Arc<Server>,
     open: JoinSet<()>,
     /// Those of `open` that are not being closed.
     kept: HashMap<task::Id, Arc<Connection>>,
-    /// The connections of `kept` that give way first, as all were last looked at, the first one last, with what
-    /// [`Connection::gives_way`] said.
-    idlest: Vec<(GivesWay, task::Id)>,
+    /// The connections of `kept` that give way first, as all were last looked at, the first one last.
+    idlest: Vec<Candidate>,
+    /// The client addresses that then had more than their share.
+    large: HashSet<IpAddr>,
     /// Until so many connections were accepted, none is looked for that could be closed, because there was none.
     next_search: u64,
     refused: JoinSet<()>,
@@ -135,12 +153,13 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(app: App) -> Self {
+    fn new(app: App, port: Option<u16>) -> Self {
         Self {
-            server: Arc::new(Server::new(app)),
+            server: Arc::new(Server::new(app, port)),
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),
+            large: HashSet::new(),
             next_search: 0,
             refused: JoinSet::new(),
             accepted: 0,
@@ -157,28 +176,59 @@ impl Connections {
         self.server.note_open(self.open.len());
     }
 
-    /// Closes the connection that gives way first. Returns `false` if every one is in use.
-    fn close_idlest(&mut self) -> bool {
-        if self.accepted < self.next_search {
-            return false;
-        }
+    /// Closes the connection that gives way first to one from `peer`. Returns `false` if there is none.
+    fn close_idlest(&mut self, peer: IpAddr) -> bool {
         for is_new in [false, true] {
             if is_new {
-                self.idlest = idlest(&self.kept);
+                if self.accepted < self.next_search {
+                    return false;
+                }
+                self.look_at_all();
             }
-            while let Some((how, id)) = self.idlest.pop() {
-                if self.kept.get(&id).is_some_and(|connection| connection.gives_way() == Some(how)) {
+            let is_large = self.large.contains(&network_of(peer.to_canonical()));
+            while let Some(&Candidate { is_small, since, id, .. }) = self.idlest.last() {
+                let now = self.kept.get(&id).and_then(|open| open.gives_way());
+                if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
+                    // A large client takes no place of others, and gains nothing by opening connections fast.
+                    if is_large && (is_small || how == GivesWay::New) {
+                        break;
+                    }
                     self.kept.remove(&id).iter().for_each(|connection| connection.close());
+                    self.idlest.pop();
                     return true;
                 }
+                self.idlest.pop();
             }
         }
         self.next_search = self.accepted + IDLEST as u64;
         false
     }
 
-    /// Serves a connection. Beyond the limit one that is silent, or unused for longest, gives way; if all are in use, the
-    /// new one is refused.
+    /// Finds the connections that give way first: those of clients with more than their share, then those of others that
+    /// are silent or idle.
+    fn look_at_all(&mut self) {
+        let settings = &self.server.app.settings;
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for connection in self.kept.values().filter(|open| !settings.proxies.trusts(open.peer())) {
+            *held.entry(network_of(connection.peer())).or_default() += 1;
+        }
+        let share = settings.bounds.connections / SHARES;
+        self.large = held.into_iter().filter(|(_, held)| *held > share).map(|(client, _)| client).collect();
+        let candidate = |(id, connection): (&task::Id, &Arc<Connection>)| {
+            let is_small = !self.large.contains(&network_of(connection.peer()));
+            let (how, since) = connection.gives_way()?;
+            (!is_small || how != GivesWay::New).then_some(Candidate { is_small, how, since, id: *id })
+        };
+        let mut idle: Vec<Candidate> = self.kept.iter().filter_map(candidate).collect();
+        if idle.len() > IDLEST {
+            idle.select_nth_unstable(IDLEST - 1);
+            idle.truncate(IDLEST);
+        }
+        idle.sort_unstable_by(|one, other| other.cmp(one));
+        self.idlest = idle;
+    }
+
+    /// Serves a connection. Beyond the limit another one gives way; if all are in use, the new one is refused.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         if std::mem::take(&mut self.is_in_trouble) {
             info!("connections accepted again");
@@ -194,7 +244,7 @@ impl Connections {
             );
         }
         // Connections that are being closed are still open for a moment.
-        if self.open.len() < limit || self.open.len() < limit + CLOSING && self.close_idlest() {
+        if self.open.len() < limit || self.open.len() < limit + CLOSING && self.close_idlest(peer) {
             let app = &self.server.app;
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
@@ -233,18 +283,6 @@ impl Connections {
             log_panic(ended);
         }
     }
-}
-
-/// The connections that give way first, the first one last.
-fn idlest(kept: &HashMap<task::Id, Arc<Connection>>) -> Vec<(GivesWay, task::Id)> {
-    let mut idle: Vec<_> =
-        kept.iter().filter_map(|(id, connection)| Some((connection.gives_way()?, *id))).collect();
-    if idle.len() > IDLEST {
-        idle.select_nth_unstable(IDLEST - 1);
-        idle.truncate(IDLEST);
-    }
-    idle.sort_unstable_by(|one, other| other.cmp(one));
-    idle
 }
 
 /// A panic outside a handler ends its connection only.

@@ -49,6 +49,8 @@ pub struct Arrived {
     pub id: HeaderValue,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
+    /// The port of the server that the request came to.
+    pub port: Option<u16>,
     pub client: Option<IpAddr>,
     /// The address as it was sent, if the router has another one.
     pub sent_uri: Option<Uri>,
@@ -74,7 +76,7 @@ async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, n
     let Some(arrived) = head.extensions.remove::<Arrived>() else {
         return Problem::Panicked.answer(target.errors());
     };
-    let Arrived { exchange, id, peer, client, sent_uri } = arrived;
+    let Arrived { exchange, id, peer, port, client, sent_uri } = arrived;
     let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
     if let Some(uri) = sent_uri {
         head.uri = uri;
@@ -98,6 +100,7 @@ async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, n
         params,
         id,
         peer,
+        port: port.filter(|_| !is_passed_on),
         client,
         is_passed_on,
         exchange,
@@ -239,6 +242,9 @@ async fn try_answer(
     if !is_in_listener || !(resource.group.is_served)(app) || resource.is_local() && !is_local {
         return Err(Problem::NotFound);
     }
+    if !call.has_proper_params() {
+        return Err(Problem::BadPath);
+    }
     if is_allowed_origin && cors::is_preflight(head) {
         return Ok(cors::preflight(&resource.allow));
     }
@@ -250,7 +256,7 @@ async fn try_answer(
     }
     if call.operation.is_some_and(|(access, _)| access == Access::Compatible) {
         if let Some(v2) = app.v2() {
-            v2.admit_compatible(head, app.settings.host_name.as_deref())?;
+            v2.admit_compatible(call)?;
         }
         call.exchange.note_admitted();
     }

@@ -475,7 +475,7 @@ fn refusals() -> [Refused; 25] {
     ]
 }
 
-fn problems() -> [Problem; 27] {
+fn problems() -> [Problem; 28] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -501,6 +501,7 @@ fn problems() -> [Problem; 27] {
         Problem::Panicked,
         Problem::BadHead,
         Problem::BadHost,
+        Problem::BadPath,
         Problem::PlainHttp,
         Problem::HeadTooSlow,
         Problem::TooManyConnections,
@@ -527,6 +528,7 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
         | Problem::BadSignature
         | Problem::CallbackUnavailable
         | Problem::BadHead
+        | Problem::BadPath
         | Problem::PlainHttp
         | Problem::HeadTooSlow
         | Problem::TooManyConnections => false,
@@ -535,5 +537,6 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
 
 /// Whether the problem can occur below `/v2`, where a key without the right has its own error.
 fn can_concern_verify_api(problem: Problem) -> bool {
-    problem == Problem::NotFound || problem != Problem::Forbidden && can_concern_tutorial(problem)
+    matches!(problem, Problem::NotFound | Problem::BadPath)
+        || problem != Problem::Forbidden && can_concern_tutorial(problem)
 }

@@ -1,8 +1,8 @@
 //! How the browser reaches the server.
 
-use hyper::Version;
-use hyper::header::{FORWARDED, HeaderName, VIA};
+use hyper::header::{FORWARDED, HOST, HeaderName, VIA};
 use hyper::http::request::Parts;
+use hyper::{Uri, Version};
 
 use super::call::Received;
 use super::request;
@@ -26,24 +26,18 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// How the browser reached the server for this request.
+    /// How the browser reached the server for this request. A proxy may write any `Host`, such as its own address of this
+    /// server. Only a trusted one says how the browser reached it.
     pub fn of(call: &Received) -> Self {
-        let is_from_proxy = call.app.settings.proxies.trusts(call.peer);
-        Self::of_head(&call.head, call.app.tls.is_some(), is_from_proxy)
-    }
-
-    /// A proxy may write any `Host`, such as its own address of this server. Only a trusted one says how the browser
-    /// reached it.
-    fn of_head(head: &Parts, is_tls: bool, is_from_proxy: bool) -> Self {
+        let (head, is_from_proxy) = (&call.head, call.app.settings.proxies.trusts(call.peer));
         // No browser speaks HTTP/1.0, and nginx does, with its own address as `Host` and no header that tells.
-        let is_forwarded = || head.version == Version::HTTP_10 || head.headers.keys().any(is_of_proxy);
-        let is_local = || request::host_of(head).is_some_and(|host| is_loopback_host(host.host()));
-        if is_tls {
+        let is_forwarded = head.version == Version::HTTP_10 || has_header_of_proxy(head);
+        if call.app.tls.is_some() {
             Self::Encrypted
-        } else if is_from_proxy && is_forwarded() {
+        } else if is_from_proxy && is_forwarded {
             let scheme = request::only(&head.headers, &X_FORWARDED_PROTO);
             if scheme == Some("https") { Self::Encrypted } else { Self::Cleartext }
-        } else if is_local() && !is_forwarded() {
+        } else if names_own_address(call) && !is_forwarded {
             Self::Loopback
         } else {
             Self::Cleartext
@@ -51,18 +45,34 @@ impl Transport {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_that_says_nothing_of_itself_is_no_browser_on_this_machine() {
-        let transport = |version| {
-            let request =
-                hyper::Request::get("/admin/sign-in").version(version).header("host", "127.0.0.1:3000");
-            Transport::of_head(&request.body(()).expect("a request").into_parts().0, false, false)
-        };
-        assert_eq!(transport(Version::HTTP_11), Transport::Loopback);
-        assert_eq!(transport(Version::HTTP_10), Transport::Cleartext);
+/// Whether a request was sent to the address that the server listens on, as far as it says. Over TLS the certificate says so.
+pub fn is_for_this_address(call: &Received) -> bool {
+    if call.app.tls.is_some() {
+        return request::names_this_server(&call.head, call.app.settings.host_name.as_deref());
     }
+    names_own_address(call) && !has_header_of_proxy(&call.head)
 }
+
+fn has_header_of_proxy(head: &Parts) -> bool {
+    head.headers.keys().any(is_of_proxy)
+}
+
+/// Whether the request is for this machine, by its name or number and with the port that it came to, or for `public-url` if
+/// that leads to this machine, such as the port of a container or of a tunnel.
+fn names_own_address(call: &Received) -> bool {
+    let Some(host) = request::host_of(&call.head) else {
+        // Some clients of HTTP/1.0 name none.
+        return !call.head.headers.contains_key(HOST);
+    };
+    let is_public = || {
+        let v2 = call.app.v2()?;
+        let url: Uri = v2.base.public_url.as_deref()?.parse().ok()?;
+        Some(url.authority() == Some(&host))
+    };
+    let port = host.port_u16().unwrap_or(HTTP_PORT);
+    let is_own = call.port.is_none_or(|own| own == port) || is_public() == Some(true);
+    is_own && is_loopback_host(host.host())
+}
+
+/// The port of an address without one.
+const HTTP_PORT: u16 = 80;

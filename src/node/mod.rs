@@ -24,7 +24,7 @@ pub use account::{AccountError, AccountFile};
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use reports::{CallbackAnswer, CallbackRequest, ReportReceiver};
-pub use running::{Running, StartOptions, seeded_rng};
+pub use running::{Running, StartOptions, Unready, seeded_rng};
 pub use server_key::{KeyError, load_or_create};
 
 /// Why the services did not start. Each message says what to do.

@@ -1,6 +1,7 @@
 //! The services that need the open store: shards, delivery, registry, webhooks. The server and the library start them
 //! in the same way.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,21 @@ pub struct StartOptions {
     pub metrics: Arc<Metrics>,
     /// Makes the spans of webhook deliveries, if requests are traced.
     pub tracer: Option<Arc<Tracer>>,
+}
+
+/// A reason why the server is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unready {
+    /// The part that does not work, in a word that anyone may read.
+    pub part: &'static str,
+    /// For an operator.
+    pub why: String,
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
 }
 
 pub struct Running {
@@ -171,12 +187,15 @@ impl Running {
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
-    pub fn reasons_against(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.store.health().err().into_iter().collect();
+    pub fn reasons_against(&self) -> Vec<Unready> {
+        let mut reasons: Vec<Unready> = Vec::new();
+        reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
         if !self.verifier.is_ready() {
-            reasons.push("a shard is restarting from the store".to_owned());
+            let why = "a shard is restarting from the store".to_owned();
+            reasons.push(Unready { part: "store", why });
         }
-        reasons.extend(self.delivery.readiness().err().into_iter().flatten());
+        let gateways = self.delivery.readiness().err().into_iter().flatten();
+        reasons.extend(gateways.map(|why| Unready { part: "gateways", why }));
         reasons
     }
 

@@ -242,7 +242,8 @@ impl Otp {
     /// # Errors
     /// Every reason against it, in words for an operator: the disk, or each gateway that could send.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
-        let mut reasons = self.engine.running.reasons_against();
+        let against = self.engine.running.reasons_against();
+        let mut reasons: Vec<String> = against.into_iter().map(|reason| reason.why).collect();
         if self.engine.is_stopping() {
             reasons = vec!["the engine is stopping".to_owned()];
         }

@@ -16,7 +16,7 @@ use crate::http::{
     Serving, V2,
 };
 use crate::node::{
-    CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, process, seeded_rng,
+    CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, Unready, process, seeded_rng,
 };
 use crate::store::Loading;
 
@@ -54,11 +54,14 @@ impl Start {
     }
 
     /// Why nothing is served yet. A node that knows another as the owner asks that one.
-    fn reasons(&self) -> Vec<String> {
+    fn reasons(&self) -> Vec<Unready> {
         match self.owner() {
             Some(Owner::Peer { .. }) => Vec::new(),
-            Some(owner) => vec![reason_to_stand_by(&owner)],
-            None => vec![format!("the store is being loaded: {}", self.loading)],
+            Some(owner) => vec![Unready { part: "cluster", why: reason_to_stand_by(&owner) }],
+            None => {
+                let why = format!("the store is being loaded: {}", self.loading);
+                vec![Unready { part: "starting", why }]
+            }
         }
     }
 }

@@ -54,7 +54,8 @@ pub(super) async fn report_status(app: App) {
     let mut looks = interval(LOOK_EVERY);
     loop {
         looks.tick().await;
-        let reasons = app.front_end().reasons_against();
+        let reasons: Vec<String> =
+            app.front_end().reasons_against().into_iter().map(|reason| reason.why).collect();
         let status = match &reasons[..] {
             [] => match app.late.owner() {
                 Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),

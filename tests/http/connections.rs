@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Client, Gate, Script, Setup, World, get, post, send_body, verify_body};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
@@ -206,6 +208,22 @@ async fn a_bare_line_feed_ends_no_line_of_a_head() {
 }
 
 #[tokio::test]
+async fn a_head_with_a_length_and_chunks_is_refused_with_what_follows() {
+    let world = World::scripted(Script::panics()).await;
+    let body = verify_body("123456");
+    let (length, chunk) = (body.len(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    let lines = [format!("content-length: {length}\r\n"), "Transfer-Encoding: chunked\r\n".to_owned()];
+    for lines in [lines.concat(), [lines[1].clone(), lines[0].clone()].concat()] {
+        let mut client = world.client().await;
+        let head = format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n");
+        client.send(format!("{head}{chunk}{}", get("/healthz"))).await;
+        client.reply().await.is(400, "");
+        client.half_close().await;
+        assert_eq!(client.rest().await, "");
+    }
+}
+
+#[tokio::test]
 async fn line_feeds_in_bodies_are_bytes_like_others() {
     let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let mut client = world.client().await;
@@ -272,17 +290,20 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
 }
 
 #[tokio::test]
-async fn at_a_full_server_silent_connections_are_closed_before_idle_ones() {
+async fn at_a_full_server_silent_connections_and_unfinished_heads_are_closed_before_idle_ones() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.bounds.connections = 3;
+    setup.bounds.connections = 4;
     let world = World::with(setup).await;
     let mut idle = world.client().await;
     idle.send(get("/healthz")).await;
     assert_eq!(idle.reply().await.status, 200);
-    let (mut first, mut second) = (world.client().await, world.client().await);
+    let mut begun = [world.client().await, world.client().await, world.client().await];
+    for (client, beginning) in begun.iter_mut().zip(["G", "", "GET / HTTP/1.1\r\nhost: x\r\nx-a: "]) {
+        client.send(beginning).await;
+    }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut others = Vec::new();
-    for silent in [&mut first, &mut second] {
+    for silent in &mut begun {
         let mut next = world.client().await;
         next.send(get("/healthz")).await;
         assert_eq!(next.reply().await.status, 200);
@@ -291,6 +312,35 @@ async fn at_a_full_server_silent_connections_are_closed_before_idle_ones() {
     }
     idle.send(get("/healthz")).await;
     assert_eq!(idle.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_fills_the_server_again_and_again_keeps_no_other_one_out() {
+    for beginning in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-a: "] {
+        let mut setup = Setup::scripted(Script::panics());
+        setup.bounds.connections = 40;
+        let world = World::with(setup).await;
+        let address = world.address;
+        let mut attack = JoinSet::new();
+        let (filled, mut connections) = watch::channel(0);
+        for _ in 0..60 {
+            let filled = filled.clone();
+            attack.spawn(async move {
+                loop {
+                    let mut client = Client::connect(address).await;
+                    client.try_send(beginning).await;
+                    filled.send_modify(|connections| *connections += 1);
+                    client.rest().await;
+                }
+            });
+        }
+        connections.wait_for(|connections| *connections > 60).await.expect("it goes on");
+        for request in 0..50 {
+            let mut good = Client::connect_from([127, 0, 0, 2].into(), address).await;
+            good.send(get("/healthz")).await;
+            assert_eq!(good.reply().await.status, 200, "request {request} among {beginning:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,11 +9,12 @@ use onceward::config::AnswerSet;
 use onceward::domain::Timestamp;
 use onceward::gateway::Simulator;
 use onceward::http::GatewayHealth;
+use onceward::registry::Scope;
 use onceward::template::{MessageStyle, Wording};
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{
-    Call, NUMBER, Reply, Script, Setup, World, get, send_body, sent, sms_code_body, tutorial_code, until,
-    verify_body,
+    Call, NUMBER, Reply, Script, Setup, V2World, World, get, send_body, sent, sms_code_body, tutorial_code,
+    until, verify_body,
 };
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
@@ -214,11 +215,37 @@ async fn healthz_and_readyz_answer_when_all_is_well() {
 async fn when_a_part_is_not_ready_readyz_says_which_and_healthz_still_lives() {
     let mut setup = Setup::scripted(Script::panics());
     setup.readiness = Err(vec!["the store is loading".to_owned()]);
-    let world = World::with(setup).await;
+    let world = V2World::with(setup).await;
     let reply = world.get("/readyz").await;
-    reply.is(503, r#"{"code":503,"message":"not ready","data":{"reasons":["the store is loading"]}}"#);
+    let reasons = r#""reasons":["the store is loading"]"#;
+    reply.is(503, &format!(r#"{{"code":503,"message":"not ready","data":{{"reason":"store",{reasons}}}}}"#));
     assert_eq!(reply.header("retry-after"), Some("1"));
     assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn readyz_tells_strangers_no_more_than_the_part_that_is_not_ready() {
+    for (readiness, status, body) in [
+        (Ok(()), 200, r#"{"code":200,"message":"ready"}"#),
+        (
+            Err(vec!["the disk is full".to_owned()]),
+            503,
+            r#"{"code":503,"message":"not ready","data":{"reason":"store"}}"#,
+        ),
+    ] {
+        let mut setup = Setup::scripted(Script::panics());
+        setup.readiness = readiness;
+        setup.gateways =
+            vec![GatewayHealth { name: "Mada", circuit: "closed", next_try_in_seconds: None, problem: None }];
+        let world = V2World::with(setup).await;
+        world.world.get("/readyz").await.is(status, body);
+        let verifies = world.key(None, &[Scope::Verify]).await;
+        for credential in ["AC:wrong", &verifies] {
+            world.ask("GET", "/readyz", credential, &[], "").await.is(status, body);
+        }
+        let watches = world.key(None, &[Scope::Metrics]).await;
+        assert!(world.ask("GET", "/readyz", &watches, &[], "").await.body.contains("Mada"));
+    }
 }
 
 #[tokio::test]
@@ -236,12 +263,14 @@ async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
     let mut ready = Setup::scripted(Script::panics());
     ready.gateways = gateways();
     let body = format!(r#"{{"code":200,"message":"ready","data":{{{shown}}}}}"#);
-    World::with(ready).await.get("/readyz").await.is(200, &body);
+    V2World::with(ready).await.get("/readyz").await.is(200, &body);
     let mut not_ready = Setup::scripted(Script::panics());
     not_ready.gateways = gateways();
     not_ready.readiness = Err(vec!["r".to_owned()]);
-    let body = format!(r#"{{"code":503,"message":"not ready","data":{{"reasons":["r"],{shown}}}}}"#);
-    World::with(not_ready).await.get("/readyz").await.is(503, &body);
+    let body = format!(
+        r#"{{"code":503,"message":"not ready","data":{{"reason":"store","reasons":["r"],{shown}}}}}"#
+    );
+    V2World::with(not_ready).await.get("/readyz").await.is(503, &body);
 }
 
 #[tokio::test]

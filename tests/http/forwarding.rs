@@ -16,7 +16,7 @@ use onceward::domain::Timestamp;
 use onceward::gateway::{HttpClient, PeerAuthorities};
 use onceward::http::{Forwarder, Proofs, RequestTarget, ServedRoutes};
 use onceward::verification::numbers::SendOutcome;
-use onceward_testkit::{Reply, Script, Setup, V2World, World, post, root, send_body};
+use onceward_testkit::{Reply, Script, Setup, V2World, World, basic, post, root, send_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ async fn a_standby_answers_healthz_and_readyz_itself() {
     assert_eq!(standby.get("/healthz").await.status, 200);
     let not_ready = standby.get("/readyz").await;
     assert_eq!(not_ready.status, 503);
-    assert!(not_ready.body.contains(r#""cluster":{"node":"a","state":"no_owner"}"#), "{}", not_ready.body);
+    assert!(not_ready.body.contains(r#""data":{"reason":"cluster"}"#), "{}", not_ready.body);
 }
 
 #[tokio::test]
@@ -53,11 +53,14 @@ async fn a_standby_is_as_ready_as_the_owner() {
     for (readiness, status) in [(Ok(()), 200), (Err(vec!["the disk is full".to_owned()]), 503)] {
         let mut setup = with_forwarder(Script::panics(), watch::channel(RequestTarget::Local).1);
         setup.readiness = readiness;
-        let owner = World::with(setup).await;
-        let standby = node(Script::panics(), peer(owner.address)).await;
-        let request = "GET /readyz HTTP/1.1\r\nHost: onceward\r\nContent-Length: 2\r\n\r\n{}";
-        let answer = standby.ask(request).await;
+        let owner = V2World::with(setup).await;
+        let standby = node(Script::panics(), peer(owner.world.address)).await;
+        let head = format!("GET /readyz HTTP/1.1\r\nHost: onceward\r\n{}", basic(&root()));
+        let answer = standby.ask(format!("{head}Content-Length: 2\r\n\r\n{{}}")).await;
         assert_eq!(answer.status, status, "{}", answer.body);
+        let stranger = head.replace(&basic(&root()), &basic("AC:wrong"));
+        let told = standby.ask(format!("{stranger}\r\n")).await;
+        assert_eq!((told.status, told.body.contains("\"cluster\":{")), (status, false), "{}", told.body);
         let says_why = answer.body.contains("node b at ") && answer.body.contains("the disk is full");
         assert_eq!(says_why, status == 503, "{}", answer.body);
         assert!(answer.body.contains(r#"{"node":"a","state":"standby","owner":"b"}"#), "{}", answer.body);
@@ -73,7 +76,7 @@ async fn nodes_that_take_each_other_for_the_owner_are_not_ready() {
     of_b.send_replace(peer(a.address));
     let reply = a.get("/readyz").await;
     assert_eq!(reply.status, 503);
-    assert!(reply.body.contains("this node does not own the records of the cluster"), "{}", reply.body);
+    assert!(reply.body.contains(r#""data":{"reason":"cluster"}"#), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -57,6 +57,17 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     assert_eq!(visitor.post("/admin/sign-out", &[]).await.header("location"), "/admin/sign-in");
     assert_eq!(visitor.get("/admin").await.status(), 303, "the id is void, not only the cookie");
 
+    let port = world.address().port();
+    for host in [format!("127.0.0.1:{}", port ^ 1), "localhost".to_owned(), format!("192.0.2.7:{port}")] {
+        let refused = world.post_form("/admin/sign-in", &[("host", &host)], &OWNER).await;
+        refused.expects_status(403).says(["trusted-proxies"]);
+    }
+    // As nginx asks where nothing but `proxy_pass` is configured.
+    let mut nginx = world.connection().await;
+    let head = format!("GET /admin/sign-in HTTP/1.0\r\nhost: 127.0.0.1:{port}\r\n\r\n");
+    nginx.write_all(head.as_bytes()).await.expect("sent");
+    until_text(&mut nginx, "HTTP/1.0 403 ").await;
+
     let proxied = world_behind_proxy().await;
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https")];
     let answer = proxied.post_form("/admin/sign-in", &claimed, &OWNER).await;

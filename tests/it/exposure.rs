@@ -81,11 +81,17 @@ async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
     };
     // The body suits the first.
     let (refused, served) = (vec![403; 4], vec![401, 400, 400, 400]);
-    for host in ["evil.example", "localhost.evil.example:3000"] {
+    let port = world.address().port();
+    let foreign =
+        ["evil.example", "localhost.evil.example", "192.0.2.7"].map(|host| format!("{host}:{port}"));
+    let of_others = ["localhost", "127.0.0.1", "localhost:1"].map(str::to_owned);
+    for host in foreign.iter().chain(&of_others) {
         assert_eq!(statuses(&world.server.client, host).await, refused, "{host}");
     }
-    for host in ["localhost:3000", "127.0.0.1", "[::1]:3000"] {
-        assert_eq!(statuses(&world.server.client, host).await, served, "{host}");
+    for host in ["localhost", "shop.localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")) {
+        assert_eq!(statuses(&world.server.client, &host).await, served, "{host}");
+        let proxied = [("host", host.as_str()), ("x-forwarded-for", "192.0.2.7")];
+        assert_eq!(world.server.client.post_with("/api/send-otp", &proxied, "{}").await.status(), 403);
     }
     world.server.stop().await;
     let allowed = world.setup.clone().config("allow-unauthenticated", true).start().await;

@@ -232,10 +232,7 @@ async fn test_numbers_take_no_room_and_other_records_end_with_their_code() {
     for digit in 0..10 {
         v2.begins(&service, &format!("+1415555012{digit}")).await.expects_status(201);
     }
-    let held = |world: &World| {
-        let client = world.server.client.clone();
-        async move { client.get("/readyz").await.json()["data"]["numbers"]["held"].clone() }
-    };
+    let held = async |world: &World| world.server.readiness().await.json()["data"]["numbers"]["held"].clone();
     assert_eq!(held(&days.world).await, 0);
     for _ in 0..10 {
         assert_eq!(v2.begins(&service, &days.world.number()).await.status(), 201);

@@ -98,7 +98,7 @@ async fn refused_credentials_make_it_not_ready_but_alive() {
 async fn a_gateway_that_sends_nothing_is_not_shown() {
     for (gateways, shown) in [("Twilio", vec!["TwilioMessages"]), ("Http;Sinch", vec!["Http", "Sinch"])] {
         // All of them are configured; the others could only check codes that they hold.
-        let body = Several::routed(gateways).await.get("/readyz").await.json();
+        let body = Several::routed(gateways).await.server.readiness().await.json();
         let listed = body["data"]["gateways"].as_array().expect("a list");
         let mut names: Vec<_> = listed.iter().map(|gateway| text(gateway, "name")).collect();
         names.sort_unstable();
@@ -113,7 +113,9 @@ async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
             .await;
     world.twilio().otherwise(Reply::ServerError(503));
     world.send(&world.number()).await;
-    let answer = world.get("/readyz").await;
+    let public = world.get("/readyz").await;
+    assert_eq!(public.json()["data"], json!({ "reason": "gateways" }), "strangers learn no more");
+    let answer = world.server.readiness().await;
     answer.expects_not_ready();
     let reason = answer.json()["data"]["reasons"][0].clone();
     for part in ["TwilioMessages has not worked for ", " s: ", "503", "; it is tried again in "] {

@@ -101,7 +101,7 @@ async fn health_asks_the_configured_address_and_shows_why_a_server_is_not_ready(
     server.let_writes_fail();
     assert_eq!(server.client.send("+14155550123").await.status(), 503);
     let asked = Setup::bare().env("PORT", server.client.address().port().to_string());
-    asked.command(["health"]).await.exits(70).says(["not ready: the journal has not been writable"]);
+    asked.command(["health"]).await.exits(70).says(["not ready: store; onceward doctor says more"]);
 }
 
 /// Only dpkg, the program and another user are real: no unit is installed, and `#DEBHELPER#` notes a restart.

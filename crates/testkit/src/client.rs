@@ -1,13 +1,13 @@
 //! An HTTP/1 client that sends exactly the bytes it is given.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The longest time that a test waits for an answer.
 const HANG: Duration = Duration::from_secs(20);
@@ -50,6 +50,14 @@ impl Reply {
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("connect");
+        Self { stream: BufReader::new(stream), hang: HANG }
+    }
+
+    /// Connects from this address of the machine.
+    pub async fn connect_from(local: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((local, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(address).await.expect("connect");
         Self { stream: BufReader::new(stream), hang: HANG }
     }
 }

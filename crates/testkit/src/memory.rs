@@ -28,7 +28,7 @@ impl Memory {
     }
 
     pub fn with(setup: Setup) -> Self {
-        Self(Arc::new(Server::new(setup.into_front_end(None))))
+        Self(Arc::new(Server::new(setup.into_front_end(None), None)))
     }
 
     /// Ends every connection after the requests that it is answering.

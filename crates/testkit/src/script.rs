@@ -7,6 +7,7 @@ use onceward::domain::{Channel, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::gateway::BoxFuture;
 use onceward::http::{GatewayHealth, Node};
+use onceward::node::Unready;
 use onceward::observe::metrics::Reading;
 use onceward::template::MessageStyle;
 use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome, Usage};
@@ -105,8 +106,9 @@ impl Node for ScriptedNode {
         })
     }
 
-    fn reasons_against(&self) -> Vec<String> {
-        self.readiness.clone().err().unwrap_or_default()
+    fn reasons_against(&self) -> Vec<Unready> {
+        let reasons = self.readiness.clone().err().unwrap_or_default();
+        reasons.into_iter().map(|why| Unready { part: "store", why }).collect()
     }
 
     fn gateways(&self) -> Vec<GatewayHealth> {

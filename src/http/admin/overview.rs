@@ -17,6 +17,7 @@ use crate::http::app::GatewayHealth;
 use crate::http::pages::{self, Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::BudgetView;
+use crate::node::Unready;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
 use crate::verification::numbers::LockedNumber;
@@ -160,7 +161,7 @@ struct OverviewPage {
     frame: Frame,
     header: PageHeader,
     /// Why the server is not ready.
-    reasons: Vec<String>,
+    reasons: Vec<Unready>,
     spent_budgets: Vec<String>,
     /// Services that carry codes and learn of no outcome.
     without_outcomes: Vec<String>,

@@ -20,16 +20,19 @@ pub struct Activity {
     unread_body: AtomicBool,
 }
 
-/// After this time without a request a new connection counts as silent; a handshake of TLS is included.
+/// A connection whose request is due for this long counts as silent, whether a part of the head has arrived or nothing. A
+/// handshake of TLS is included.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection may be closed for a new one. Silent ones go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GivesWay {
-    /// It has sent no request since its start.
-    Silent(Instant),
-    /// It has sent none since this moment.
-    Idle(Instant),
+    /// A request is due: the first one, or the rest of a head.
+    Silent,
+    /// It has sent no request.
+    Idle,
+    /// A request is due for less than a second.
+    New,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,21 +93,25 @@ impl Activity {
         self.unread_body.load(Ordering::Relaxed)
     }
 
-    /// How soon a connection gives way to a new one; `None` if it does not. One that was silent since its start gives way
-    /// before those that were used.
-    pub fn gives_way(&self) -> Option<GivesWay> {
-        let is_silent = || self.begun.load(Ordering::Relaxed) == 0 && !self.has_new_input();
-        match self.phase() {
-            Phase::Idle => Some(GivesWay::Idle(self.start + self.since())),
-            Phase::Head if is_silent() && self.start.elapsed() >= SILENCE => {
-                Some(GivesWay::Silent(self.start))
-            }
-            Phase::Head | Phase::Busy => None,
-        }
+    /// How soon a connection gives way to a new one, and since when; `None` while it answers a request.
+    pub fn gives_way(&self) -> Option<(GivesWay, Instant)> {
+        let since = self.start + self.since();
+        let how = match self.phase() {
+            Phase::Busy => return None,
+            Phase::Idle => GivesWay::Idle,
+            Phase::Head if since.elapsed() >= SILENCE => GivesWay::Silent,
+            Phase::Head => GivesWay::New,
+        };
+        Some((how, since))
     }
 
     pub fn is_busy(&self) -> bool {
         self.phase() == Phase::Busy
+    }
+
+    /// Whether a request is due.
+    pub fn is_waiting(&self) -> bool {
+        self.phase() == Phase::Head
     }
 
     /// Whether the head of a request is late.
@@ -157,9 +164,28 @@ mod tests {
         assert_eq!((activity.phase(), activity.gives_way()), (Phase::Busy, None));
         activity.note_input();
         activity.end();
-        assert_eq!(activity.gives_way(), Some(GivesWay::Idle(activity.start)));
+        assert_eq!(activity.gives_way(), Some((GivesWay::Idle, activity.start)));
         activity.note_input();
         assert_eq!(activity.phase(), Phase::Head, "the next request has begun to arrive");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_is_not_finished_within_a_second_is_as_good_as_none() {
+        let activity = Activity::start();
+        let start = activity.start;
+        for _ in 0..2 {
+            assert_eq!(activity.gives_way(), Some((GivesWay::New, start)));
+            activity.note_input();
+        }
+        tokio::time::sleep(SILENCE).await;
+        assert_eq!(activity.gives_way(), Some((GivesWay::Silent, start)), "the first head");
+        activity.begin();
+        activity.end();
+        tokio::time::sleep(SILENCE).await;
+        activity.note_input();
+        assert_eq!(activity.gives_way(), Some((GivesWay::New, start + 2 * SILENCE)), "a later one");
+        tokio::time::sleep(SILENCE).await;
+        assert_eq!(activity.gives_way(), Some((GivesWay::Silent, start + 2 * SILENCE)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,6 @@
-//! Finds bare line feeds in the heads of HTTP/1 requests.
-//!
-//! hyper ends a line at a line feed, with or without a carriage return before it. A proxy in front may not: the two then
-//! read different requests. [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of
-//! heads from bodies.
+//! Finds what hyper takes and a proxy in front may read as another request: bare line feeds in the heads of HTTP/1
+//! requests, which end a line for hyper, and heads with both a length and chunks, of which hyper believes the chunks.
+//! [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of heads from bodies.
 
 use std::io::BufRead as _;
 
@@ -14,6 +12,8 @@ pub struct Lines {
     line: Vec<u8>,
     /// The state after the head; `None` before its first line.
     after_head: Option<State>,
+    /// Whether the head has a length.
+    has_length: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ impl Lines {
     /// Reads the next bytes of the connection.
     ///
     /// # Errors
-    /// The number of bytes before the line, or the rest of the line, that ends without a carriage return.
+    /// The number of bytes before the line, or the rest of the line, that cannot be taken.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -61,11 +61,12 @@ impl Lines {
                         self.line = line;
                         return Ok(());
                     };
-                    let Some(whole) = whole.strip_suffix(b"\r") else {
+                    let after = whole.strip_suffix(b"\r").and_then(|whole| self.after(whole));
+                    let Some(after) = after else {
                         self.state = State::Unreadable;
                         return Err(at);
                     };
-                    self.state = self.after(whole);
+                    self.state = after;
                     line.clear();
                     self.line = line;
                     rest.len() - unread.len()
@@ -75,16 +76,16 @@ impl Lines {
         Ok(())
     }
 
-    /// The state after a line without its end.
-    fn after(&mut self, line: &[u8]) -> State {
-        match self.state {
+    /// The state after a line without its end; `None` if the request must be refused.
+    fn after(&mut self, line: &[u8]) -> Option<State> {
+        Some(match self.state {
             // Empty lines before a request are passed over.
             State::Head if line.is_empty() => self.after_head.take().unwrap_or_default(),
             State::Head if self.after_head.is_none() => {
-                self.after_head = Some(State::Head);
+                (self.after_head, self.has_length) = (Some(State::Head), false);
                 State::Head
             }
-            State::Head => self.header(line),
+            State::Head => return self.header(line),
             State::ChunkSize => match chunk_size(line) {
                 Some(0) => State::Trailers,
                 Some(size) => State::Chunk(size),
@@ -93,15 +94,23 @@ impl Lines {
             State::ChunkEnd => State::ChunkSize,
             State::Trailers if line.is_empty() => State::Head,
             other => other,
-        }
+        })
     }
 
-    fn header(&mut self, line: &[u8]) -> State {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return State::Head };
+    fn header(&mut self, line: &[u8]) -> Option<State> {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Some(State::Head) };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
+        // RFC 9112, 6.3: a head with both may be an attempt to smuggle a request.
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.has_length {
+                return None;
+            }
             self.after_head = Some(State::ChunkSize);
-        } else if name.eq_ignore_ascii_case(b"content-length") && self.after_head != Some(State::ChunkSize) {
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            if self.after_head == Some(State::ChunkSize) {
+                return None;
+            }
+            self.has_length = true;
             let lengths = std::str::from_utf8(value).ok().and_then(|value| {
                 let mut lengths = value.split(',').map(|length| digits(length.trim(), 10));
                 let first = lengths.next()??;
@@ -110,10 +119,10 @@ impl Lines {
             match lengths {
                 Some(0) => self.after_head = Some(State::Head),
                 Some(length) => self.after_head = Some(State::Body(length)),
-                None => return State::Unreadable,
+                None => return Some(State::Unreadable),
             }
         }
-        State::Head
+        Some(State::Head)
     }
 }
 

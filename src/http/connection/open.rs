@@ -11,7 +11,7 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, GivesWay};
@@ -32,6 +32,8 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 /// The state that all connections share.
 pub struct Server {
     pub app: App,
+    /// The port that it listens on, if it is one of TCP.
+    pub port: Option<u16>,
     pub router: Router,
     /// Ends every connection after the requests that it is answering.
     pub stop: CancellationToken,
@@ -44,13 +46,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(app: App) -> Self {
+    pub fn new(app: App, port: Option<u16>) -> Self {
         app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
         if app.forwarder.is_some() {
             app.metrics.create_forwarded_at_zero();
         }
         let logs = Arc::default();
         Self {
+            port,
             router: service::router(&app, &logs),
             stop: CancellationToken::new(),
             logs,
@@ -118,8 +121,13 @@ impl Connection {
         Arc::new(Self { server, activity, number, peer, user, stop, bodies })
     }
 
+    /// The address of the other end: the client, or a proxy.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// See [`Activity::gives_way`].
-    pub fn gives_way(&self) -> Option<GivesWay> {
+    pub fn gives_way(&self) -> Option<(GivesWay, Instant)> {
         self.activity.gives_way()
     }
 
@@ -171,6 +179,11 @@ impl ActiveRequest {
     /// The address of the other end: the client, or a proxy.
     pub fn peer(&self) -> IpAddr {
         self.connection.peer
+    }
+
+    /// The port of the server that the connection came to; `None` at the control socket.
+    pub fn port(&self) -> Option<u16> {
+        self.connection.server.port
     }
 
     /// At the control socket, the user at the other end.

@@ -45,7 +45,14 @@ pub async fn respond(active: ActiveRequest, request: Request<Incoming>) -> Resul
     let sent_uri =
         routed_uri(&head.uri, app.callbacks.as_deref().map_or("", |callbacks| callbacks.path_prefix()))
             .map(|routed| std::mem::replace(&mut head.uri, routed));
-    head.extensions.insert(Arrived { exchange: exchange.clone(), id: id.clone(), peer, client, sent_uri });
+    head.extensions.insert(Arrived {
+        exchange: exchange.clone(),
+        id: id.clone(),
+        peer,
+        port: active.port(),
+        client,
+        sent_uri,
+    });
     let Ok(mut response) = server.router.clone().call(Request::from_parts(head, Body::empty())).await;
 
     // A handler that panicked may have dropped it.

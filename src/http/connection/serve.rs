@@ -70,7 +70,7 @@ pub async fn serve_http1<I: Stream>(stream: I, connection: Arc<Connection>) {
     let has_begun = connection.activity.has_new_input();
     match end {
         End::HeadTooSlow if has_begun => refuse(stream, &connection, Problem::HeadTooSlow).await,
-        End::HeadTooSlow => close_without_waiting(&mut stream),
+        End::HeadTooSlow | End::GaveWay => close_without_waiting(&mut stream),
         End::Abandoned => {}
         End::Over(Ok(())) => {
             if connection.activity.has_unread_body() {
@@ -126,6 +126,8 @@ enum End {
     Over(hyper::Result<()>),
     /// The head of a request did not arrive in time.
     HeadTooSlow,
+    /// A new connection takes the place of one whose request is due.
+    GaveWay,
     /// It was being closed, and the client did not take part in time.
     Abandoned,
 }
@@ -147,6 +149,9 @@ where
     }
     if connection.activity.is_late(&connection.server.app.settings.bounds) {
         return End::HeadTooSlow;
+    }
+    if connection.activity.is_waiting() && !connection.server.stop.is_cancelled() {
+        return End::GaveWay;
     }
     Pin::new(&mut *http).graceful_shutdown();
     loop {

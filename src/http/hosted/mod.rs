@@ -660,7 +660,7 @@ fn check_demo(call: &Call, v2: &V2) -> Result<(), Problem> {
     if !call.app.settings.simulates_all {
         return Err(Problem::NotFound);
     }
-    v2.admit_compatible(&call.head, call.app.settings.host_name.as_deref())
+    v2.admit_compatible(call)
 }
 
 /// The IP address of the person; `None` behind a proxy that does not report it.

@@ -96,7 +96,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     }
     simulator(&call)?;
     if let Some(v2) = app.v2() {
-        v2.admit_compatible(&call.head, app.settings.host_name.as_deref())?;
+        v2.admit_compatible(&call)?;
     }
     let body = call.read_body().await?;
     let field = |name| request::form_field(&body, name).unwrap_or_default();

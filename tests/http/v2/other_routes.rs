@@ -21,6 +21,25 @@ async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones()
 }
 
 #[tokio::test]
+async fn a_part_of_a_path_that_leads_elsewhere_once_it_is_decoded_is_400_with_and_without_a_key() {
+    let world = V2World::new().await;
+    for path in [
+        "/v2/PhoneNumbers/..%2f..%2fcallbacks%2fx".to_owned(),
+        "/v2/PhoneNumbers/%2e%2e".to_owned(),
+        "/v2/PhoneNumbers/.".to_owned(),
+        "/v2/Guard/Explanations/..%2fcallbacks".to_owned(),
+        "/v2/Services/a%2Fb".to_owned(),
+        world.below("/Verifications/x%5C..%5Cy"),
+    ] {
+        is_error(&world.get(&path).await, 400, 60200);
+        is_error(&world.world.get(&path).await, 400, 60200);
+    }
+    assert_eq!(world.world.get("/hooks/..%2f..%2fv2").await.status, 404);
+    assert_eq!(world.get("/v2/PhoneNumbers/a..b").await.status, 200);
+    assert_ne!(world.get("/v2/Guard/Explanations/192.0.2.0%2F24").await.status, 400);
+}
+
+#[tokio::test]
 async fn what_twilio_serves_and_we_do_not_says_so() {
     let world = V2World::new().await;
     for path in [

@@ -52,7 +52,7 @@ impl Cluster {
         let addresses: Vec<String> = listeners.iter().map(address).collect();
         let setup = |node: usize| {
             let address = &addresses[node];
-            let setup = through(&twilio.base_url(), Setup::listening_on(address))
+            let setup = through(&twilio.base_url(), V2::account(Setup::listening_on(address)))
                 .config("cluster", cluster_settings(&etcd, node, address))
                 .file("shared.key", KEY)
                 .config("key-file", "shared.key");
@@ -131,7 +131,7 @@ impl Node {
     /// Waits for such an answer of `/readyz`.
     async fn shows(&self, what: &str, is_it: impl Fn(&HttpResponse) -> bool) {
         // There is none while the node starts again after the loss of its lease.
-        let readiness = async || self.try_request_with(Method::GET, "/readyz", &[], "").await.ok();
+        let readiness = async || self.0.try_readiness().await.ok();
         until(what, readiness, |answer| answer.as_ref().is_some_and(&is_it)).await;
     }
 }
@@ -144,7 +144,9 @@ fn is_ready_owner(answer: &HttpResponse) -> bool {
 async fn owner(clients: &[Client]) -> usize {
     let find = async || {
         for (node, client) in clients.iter().enumerate() {
-            let asked = client.try_request_with(Method::GET, "/readyz", &[], "");
+            let account = basic(OWN_ACCOUNT, OWN_TOKEN);
+            let headers = [("authorization", account.as_str())];
+            let asked = client.try_request_with(Method::GET, "/readyz", &headers, "");
             // A node that was stopped accepts connections.
             let answer = timeout(Duration::from_secs(5), asked).await;
             if matches!(answer, Ok(Ok(answer)) if is_ready_owner(&answer)) {
@@ -351,7 +353,7 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     let a = cluster.start(0).await;
     // Twice the lease of the import that was cut off.
     let_pass(Duration::from_secs(4)).await;
-    a.get("/readyz").await.expects_status(503).says(["before an import is complete"]);
+    a.0.readiness().await.expects_status(503).says(["before an import is complete"]);
     a.0.output().text().says(["import not complete, no node owns the records"]);
     let imported = import("backup.jsonl").await.exits(0);
     imported.says(["into etcd"]);

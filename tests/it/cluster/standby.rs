@@ -62,11 +62,11 @@ async fn nodes_that_cannot_own_the_records_name_the_alarm_of_etcd() {
     alarm("ACTIVATE").await;
     a.0.kill();
     a.0.ended().await;
-    until("the reason of the standby", || b.get("/readyz"), names_it).await;
+    until("the reason of the standby", || b.0.readiness(), names_it).await;
     b.0.kill();
     b.0.ended().await;
     let a = cluster.start(0).await;
-    until("the reason of a node that starts", || a.get("/readyz"), names_it).await;
+    until("the reason of a node that starts", || a.0.readiness(), names_it).await;
     let log = until("the log", async || a.0.output().text(), |log| log.contains("(alarm NOSPACE)")).await;
     assert!(!log.contains("majority"), "{log}");
     let doctor = || cluster.setups[0].command(["doctor"]);
@@ -94,8 +94,8 @@ async fn a_standby_is_not_ready_while_the_owner_is_silent() {
     b.until_ready().await;
     // Before its lease ends.
     let is_silent = |it: &HttpResponse| it.text().contains("it does not answer within a second");
-    tokio::join!(until("silence", || b.get("/readyz"), is_silent), a.stops()).0.expects_status(503);
-    until("the next owner", || b.get("/readyz"), is_ready_owner).await;
+    tokio::join!(until("silence", || b.0.readiness(), is_silent), a.stops()).0.expects_status(503);
+    until("the next owner", || b.0.readiness(), is_ready_owner).await;
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
     let (cluster, authority) = cluster_over_tls().await;
     let [_a, b] = start_both_over_tls(&cluster, &authority).await;
     let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
-    let refused = until("the reason", || b.get("/readyz"), says_why).await.expects_status(503);
+    let refused = until("the reason", || b.0.readiness(), says_why).await.expects_status(503);
     assert_eq!(refused.json()["data"]["cluster"], json!({"node": "b", "state": "standby", "owner": "a"}));
 }
 

@@ -15,7 +15,7 @@ async fn with_breaker(open_for: u32) -> Several {
 
 /// The circuit of a gateway, from `data.gateways` of `/readyz`.
 async fn circuit(world: &Several, gateway: &str) -> String {
-    let body = world.get("/readyz").await.json();
+    let body = world.server.readiness().await.json();
     let gateways = body["data"]["gateways"].as_array().cloned().unwrap_or_default();
     let one = gateways.iter().find(|entry| entry["name"] == gateway);
     let state = one.and_then(|entry| entry["circuit"].as_str());

@@ -246,7 +246,7 @@ async fn meta_examines_the_address_with_the_token_of_the_recipe() {
 async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let world = World::new().await;
     let number = world.number_through(1).await;
-    let ready = world.get("/readyz").await.json();
+    let ready = world.server.readiness().await.json();
     let names = ready["data"]["gateways"].as_array().expect("a list").iter().map(|gateway| &gateway["name"]);
     assert_eq!(names.filter(|name| *name == "acme-plivo").count(), 1, "{ready}");
     let metrics = scraped(&world.server).await.0;

@@ -67,7 +67,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
 
 /// The numbers in `/readyz`; the server is always ready.
 async fn numbers(world: &World) -> Value {
-    let answer = world.get("/readyz").await.expects_status(200);
+    let answer = world.server.readiness().await.expects_status(200);
     answer.json()["data"]["numbers"].clone()
 }
 

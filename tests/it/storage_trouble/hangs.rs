@@ -18,7 +18,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
     assert_eq!(world.get("/healthz").await.status(), 200);
     assert_eq!(world.send(&locked).await.status(), 403);
-    let readiness = until("unreadiness", || world.get("/readyz"), |answer| answer.status() == 503).await;
+    let readiness = until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
     assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
 
     shim.end();

@@ -21,7 +21,7 @@ use crate::support::prelude::*;
 async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     let world = World::new().await;
     let (number, code) = world.number_with_code().await;
-    let held = async || world.get("/readyz").await.json()["data"]["numbers"]["held"].clone();
+    let held = async || world.server.readiness().await.json()["data"]["numbers"]["held"].clone();
     let before = held().await;
     world.server.let_writes_fail();
     let wrong = wrong(&code);

@@ -38,7 +38,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
                 given.submits_the_right_code(&world).await.expects_refusal(503);
                 assert!(world.twilio().received_for(&unsent).is_empty(), "no message without a decision");
-                let readiness = world.get("/readyz").await;
+                let readiness = world.server.readiness().await;
                 readiness.expects_not_ready();
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 // The file and the time, and no text of a programming language.

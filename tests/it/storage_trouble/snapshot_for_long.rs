@@ -89,7 +89,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
                 "{calls:?}: the journal goes on"
             );
             all.push(one);
-            let readiness = world.get("/readyz").await;
+            let readiness = world.server.readiness().await;
             if readiness.status() == 503 {
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 break;

@@ -136,7 +136,7 @@ async fn a_full_disk_without_a_reserved_segment_is_served_with_room_for_a_copy()
     refused.says(["the configuration of before"]);
     let server = setup.start().await;
     assert_eq!(server.client.get("/healthz").await.status(), 200);
-    server.client.get("/readyz").await.expects_status(503).says([NO_SEGMENT]);
+    server.readiness().await.expects_status(503).says([NO_SEGMENT]);
     assert_eq!(server.client.send(&facts.locked).await.status(), 403, "what needs no write is answered");
     for _ in 0..3 {
         let number = numbers.next();

@@ -1,7 +1,7 @@
 //! The program as a child process.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Client, Output, compiled, soon, until};
+use super::{Client, HttpResponse, Output, compiled, soon, until};
 
 /// How to start the program: its own directory, settings, environment, arguments.
 #[derive(Debug, Clone)]
@@ -221,7 +226,7 @@ impl Setup {
         let stdout = child.stdout.take().expect("standard output is a pipe");
         let stderr = child.stderr.take().expect("standard error is a pipe");
         let output = Output::collect(stdout, stderr);
-        Server { client: Client::nowhere(), child, output, _home: self.home.clone() }
+        Server { client: Client::nowhere(), child, output, home: self.home.clone() }
     }
 }
 
@@ -235,7 +240,7 @@ pub struct Server {
     pub client: Client,
     child: Child,
     output: Output,
-    _home: Arc<TempDir>,
+    home: Arc<TempDir>,
 }
 
 #[derive(Debug)]
@@ -265,6 +270,27 @@ impl Finished {
 }
 
 impl Server {
+    /// The answer of `/readyz` with its details, which the control socket gives.
+    pub async fn readiness(&self) -> HttpResponse {
+        self.try_readiness().await.expect("an answer")
+    }
+
+    /// The same; returns an error if no answer comes.
+    pub async fn try_readiness(&self) -> io::Result<HttpResponse> {
+        let socket = self.home.path().join("data/control.sock");
+        let ask = async {
+            let stream = tokio::net::UnixStream::connect(socket).await?;
+            let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            let request = Request::get("/readyz").header("host", "localhost").body(Empty::<Bytes>::new());
+            let answer = sender.send_request(request.expect("a request")).await.map_err(io::Error::other)?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            Ok(HttpResponse::new(head.status, head.headers, body))
+        };
+        soon("readiness", ask).await
+    }
+
     pub fn output(&self) -> &Output {
         &self.output
     }
