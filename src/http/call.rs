@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use bytes::Bytes;
@@ -14,9 +13,9 @@ use tracing::info;
 
 use super::api::params::Param;
 use super::app::App;
-use super::logs::Logs;
+use super::connection::Connection;
 use super::places::LongAnswerPermit;
-use super::request::{BodyDigest, RequestBody};
+use super::request::RequestBody;
 use super::response::Problem;
 use super::route::{Access, Operation, Reads};
 use crate::observe::trace::{RequestId, SpanContext};
@@ -46,21 +45,11 @@ pub struct Received {
     pub is_trusted: bool,
     /// Whether another node of the cluster passed the request on.
     pub is_passed_on: bool,
-    pub exchange: Exchange,
-}
-
-/// What the connection and the handler of a request share.
-#[derive(Clone)]
-pub struct Exchange {
-    state: Arc<Mutex<State>>,
-    /// Ends streams of events when the server stops.
-    pub stop: CancellationToken,
-    logs: Arc<Logs>,
-}
-
-struct State {
-    body: Option<RequestBody>,
-    permit: Option<LongAnswerPermit>,
+    pub connection: Arc<Connection>,
+    /// Taken while it is read.
+    pub body: Mutex<Option<RequestBody>>,
+    /// Allows a long answer until the client has taken it.
+    pub permit: Mutex<Option<LongAnswerPermit>>,
 }
 
 impl Deref for Call {
@@ -86,7 +75,7 @@ impl Received {
     /// Logs that the request was refused because every circuit is open: once a second at most.
     pub fn log_out_of_service(&self) {
         let request_id = self.request_id().to_owned();
-        self.exchange.logs.out_of_service.note(move |count| {
+        self.connection.server.logs.out_of_service.note(move |count| {
             info!(request_id, count, "verification not sent, every gateway is out of service");
         });
     }
@@ -118,62 +107,30 @@ impl Received {
         self.head.uri.query().unwrap_or_default()
     }
 
-    pub async fn read_body(&self) -> Result<Bytes, Problem> {
-        let bounds = &self.app.settings.bounds;
-        self.exchange.read(bounds.body_bytes, bounds.body_timeout).await
-    }
-}
-
-impl Exchange {
-    pub fn new(body: RequestBody, stop: CancellationToken, logs: Arc<Logs>) -> Self {
-        let state = Arc::new(Mutex::new(State { body: Some(body), permit: None }));
-        Self { state, stop, logs }
-    }
-
-    /// Notes that the sender has a valid credential, or that the route needs none.
-    pub fn note_admitted(&self) {
-        if let Some(body) = &mut self.state().body {
-            body.note_admitted();
-        }
-    }
-
-    /// Refuses a body that has another SHA-256.
-    pub fn expect(&self, digest: BodyDigest) {
-        if let Some(body) = &mut self.state().body {
-            body.expect(digest);
-        }
-    }
-
     /// Reads the whole body. See [`RequestBody::read`].
-    pub async fn read(&self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    pub async fn read_body(&self) -> Result<Bytes, Problem> {
         let Some(mut body) = self.take_body() else { return Ok(Bytes::new()) };
-        let read = body.read(limit, time).await;
-        self.state().body = Some(body);
+        let bounds = &self.app.settings.bounds;
+        let read = body.read(bounds.body_bytes, bounds.body_timeout).await;
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         read
     }
 
-    /// Makes a body that was read readable once more.
-    pub fn put_back(&self, whole: Bytes) {
-        if let Some(body) = &mut self.state().body {
-            body.put_back(whole);
-        }
-    }
-
     pub fn take_body(&self) -> Option<RequestBody> {
-        self.state().body.take()
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Allows a long answer until the client has taken it.
     pub fn set_permit(&self, permit: Option<LongAnswerPermit>) {
-        self.state().permit = permit;
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
     pub fn take_permit(&self) -> Option<LongAnswerPermit> {
-        self.state().permit.take()
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends streams of events when the server stops.
+    pub fn stop(&self) -> CancellationToken {
+        self.connection.server.stop.child_token()
     }
 }
 

@@ -7,27 +7,28 @@
 //! depends on TLS. The browser compares the scheme of an `Origin`.
 
 use std::fmt::Write as _;
-use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Incoming};
+use futures_util::{FutureExt as _, poll};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::places::BodyPlaces;
+use super::connection::Connection;
 use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
-use crate::verification::numbers::Refusal;
 
 /// The header with the client's address has a text that is none.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,35 +87,19 @@ pub struct LocalUser(pub u32);
 
 /// A request's body, and how much of it has been taken off the connection.
 pub struct RequestBody {
-    incoming: Incoming,
-    complete: bool,
-    room: BodyRoom,
-    is_admitted: bool,
+    body: Body,
+    is_complete: bool,
+    connection: Arc<Connection>,
     /// The SHA-256 that it must have.
     digest: Option<BodyDigest>,
     /// The whole body, if it was read and put back.
     whole: Option<Bytes>,
 }
 
-/// Where a body that arrives in parts finds a place.
-#[derive(Clone)]
-pub struct BodyRoom {
-    pub places: Arc<BodyPlaces>,
-    pub of_connection: Arc<Semaphore>,
-    /// See [`limited_address`](super::places::limited_address).
-    pub address: Option<IpAddr>,
-}
-
 impl RequestBody {
-    /// Takes over what hyper hands out. A body that does not arrive in one piece takes a place until it is whole.
-    pub fn new(incoming: Incoming, room: BodyRoom) -> Self {
-        let complete = incoming.is_end_stream();
-        Self { incoming, complete, room, is_admitted: false, digest: None, whole: None }
-    }
-
-    /// Notes that the sender has a valid credential, or that the route needs none.
-    pub const fn note_admitted(&mut self) {
-        self.is_admitted = true;
+    pub fn new(body: Body, connection: Arc<Connection>) -> Self {
+        let is_complete = body.is_end_stream();
+        Self { body, is_complete, connection, digest: None, whole: None }
     }
 
     /// Refuses a body that has another SHA-256.
@@ -129,44 +114,35 @@ impl RequestBody {
 
     /// Whether the connection still holds, or is still to receive, a part of it.
     pub const fn is_left_over(&self) -> bool {
-        !self.complete
+        !self.is_complete
     }
 
     /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no place: the slow
-    /// bodies of other clients do not delay a request that has arrived whole. Beyond the places of its connection a body
-    /// waits; beyond the others it is refused.
+    /// bodies of other requests do not delay one that has arrived whole.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-        let whole = self.read_any(limit, time).await?;
-        match self.digest {
-            Some(digest) if BodyDigest::from(Sha256::digest(&whole)) != digest => {
-                Err(Problem::BadBody(BadBody::Broken))
-            }
-            _ => Ok(whole),
-        }
-    }
-
-    async fn read_any(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
         if let Some(whole) = self.whole.take() {
             return Ok(whole);
         }
-        if self.incoming.size_hint().lower() > limit as u64 {
+        if self.body.size_hint().lower() > limit as u64 {
             return Err(Problem::BodyTooLarge(limit));
         }
-        let BodyRoom { places, of_connection, address } = self.room.clone();
-        let is_admitted = self.is_admitted;
+        let (connection, digest) = (Arc::clone(&self.connection), self.digest);
         let mut whole = pin!(self.collect(limit));
-        if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
-            return body;
-        }
-        let rest = async {
-            // The semaphore is never closed.
-            let _of_connection = of_connection.acquire().await;
-            let Some(_place) = places.take(is_admitted, address) else {
-                return Err(Problem::Refused(Refusal::Overloaded));
-            };
-            whole.await
+        let whole = match poll!(&mut whole) {
+            Poll::Ready(whole) => whole?,
+            Poll::Pending => {
+                let _due = connection.await_body();
+                let rest = async {
+                    let _place = connection.body_place().await;
+                    whole.await
+                };
+                timeout(time, rest).await.unwrap_or(Err(Problem::BodyTooSlow))?
+            }
         };
-        tokio::time::timeout(time, rest).await.unwrap_or(Err(Problem::BodyTooSlow))
+        if digest.is_some_and(|digest| BodyDigest::from(Sha256::digest(&whole)) != digest) {
+            return Err(Problem::BadBody(BadBody::Broken));
+        }
+        Ok(whole)
     }
 
     /// Discards the rest of a body. If the body ends there, the connection can be used again.
@@ -174,20 +150,19 @@ impl RequestBody {
     /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
     /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
     pub async fn discard(&mut self, version: Version) {
-        let BodyRoom { places, of_connection, address } = self.room.clone();
+        let connection = Arc::clone(&self.connection);
         let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
-        if poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx))).await.is_pending()
+        if poll!(&mut rest).is_pending()
             && version == Version::HTTP_2
-            && let Ok(_of_connection) = of_connection.try_acquire()
-            && let Some(_place) = places.take(false, address)
+            && let Some(_place) = connection.body_place().now_or_never()
         {
-            let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
+            let _ = timeout(DISCARD_TIME, rest).await;
         }
     }
 
     async fn discard_up_to(&mut self, mut bytes: usize) {
         while bytes > 0
-            && let Some(Ok(chunk)) = poll_fn(|cx| self.poll_chunk(cx)).await
+            && let Some(Ok(chunk)) = self.next().await
         {
             bytes = bytes.saturating_sub(chunk.len());
         }
@@ -195,7 +170,7 @@ impl RequestBody {
 
     async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let mut whole = Bytes::new();
-        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
+        while let Some(chunk) = self.next().await {
             let chunk = chunk?;
             if whole.len() + chunk.len() > limit {
                 return Err(Problem::BodyTooLarge(limit));
@@ -211,24 +186,16 @@ impl RequestBody {
         Ok(whole)
     }
 
-    /// The next piece of data; trailers are passed over. A broken body (bad chunk, early end) is a
-    /// bad body.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Problem>>> {
-        loop {
-            if self.complete {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => self.complete = true,
-                Some(Err(_)) => return Poll::Ready(Some(Err(Problem::BadBody(BadBody::Broken)))),
-                Some(Ok(frame)) => {
-                    self.complete = self.incoming.is_end_stream();
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-            }
+    /// The next piece of data, empty for trailers. A broken body (bad chunk, early end) is a bad body.
+    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
+        if self.is_complete {
+            return None;
         }
+        let frame = self.body.frame().await;
+        // A length tells the end before another frame is waited for.
+        self.is_complete = frame.is_none() || self.body.is_end_stream();
+        let data = frame?.map(|frame| frame.into_data().unwrap_or_default());
+        Some(data.map_err(|_| Problem::BadBody(BadBody::Broken)))
     }
 }
 

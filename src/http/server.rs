@@ -209,13 +209,13 @@ impl Connections {
     fn look_at_all(&mut self) {
         let settings = &self.server.app.settings;
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        for connection in self.kept.values().filter(|open| !settings.proxies.trusts(open.peer())) {
-            *held.entry(network_of(connection.peer())).or_default() += 1;
+        for connection in self.kept.values().filter(|open| !settings.proxies.trusts(open.peer)) {
+            *held.entry(network_of(connection.peer)).or_default() += 1;
         }
         let share = settings.bounds.connections / SHARES;
         self.large = held.into_iter().filter(|(_, held)| *held > share).map(|(client, _)| client).collect();
         let candidate = |(id, connection): (&task::Id, &Arc<Connection>)| {
-            let is_small = !self.large.contains(&network_of(connection.peer()));
+            let is_small = !self.large.contains(&network_of(connection.peer));
             let (how, since) = connection.gives_way()?;
             (!is_small || how != GivesWay::New).then_some(Candidate { is_small, how, since, id: *id })
         };

@@ -2,35 +2,38 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Router};
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::admin::Unavailable;
 use super::api::error::Error;
 use super::app::{App, ServedRoutes};
-use super::call::{Call, Exchange, Received};
+use super::call::{Call, Received};
+use super::connection::{Connection, Server};
 use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, InProgress};
 use super::logs::Logs;
 use super::places::LongAnswerPermit;
 use super::proof::Sender;
-use super::request::{self, LocalUser};
+use super::request::{self, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, PIECE, Problem, ResponseExt as _, whole};
 use super::route::{Access, method_name};
 use super::routes::{self, READYZ, Target};
@@ -45,67 +48,98 @@ use crate::verification::verify::Refused;
 /// What the connection tells the router of a request.
 #[derive(Clone)]
 pub struct Arrived {
-    pub exchange: Exchange,
-    pub id: HeaderValue,
-    /// The address of the other end: the client, or a proxy.
-    pub peer: IpAddr,
-    /// The port of the server that the request came to.
-    pub port: Option<u16>,
-    pub client: Option<IpAddr>,
+    pub connection: Arc<Connection>,
+    /// Counted from 1 on its connection.
+    pub number: u64,
     /// The address as it was sent, if the router has another one.
     pub sent_uri: Option<Uri>,
 }
 
-/// Marks the response of another node, which has its headers.
-#[derive(Clone)]
-pub struct FromOwner;
-
 /// The router with all routes, as connections use it.
-pub fn router(app: &App, logs: &Arc<Logs>) -> Router {
-    let state = (Arc::clone(app), Arc::clone(logs));
+pub fn router(app: &App) -> Router {
     let unknown = || async { Problem::NotFound };
-    let answering = from_fn_with_state(state, answer);
-    routes::router().fallback(unknown).layer(answering).with_state(Arc::clone(app))
+    routes::router().fallback(unknown).layer(from_fn(answer)).with_state(Arc::clone(app))
 }
 
-/// The middleware around every route: which node answers, whether the route may be used, and the form of errors.
-async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, next: Next) -> Response {
+/// The middleware around every route. Whatever happens, the client gets an answer with an id, and the connection ends after
+/// it if a part of the body is still to come.
+async fn answer(request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
-    let (mut head, _) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let target = Target::of(head.extensions.get().map(MatchedPath::as_str), head.uri.path());
-    let Some(arrived) = head.extensions.remove::<Arrived>() else {
+    let Some(Arrived { connection, number, sent_uri }) = head.extensions.remove() else {
         return Problem::Panicked.answer(target.errors());
     };
-    let Arrived { exchange, id, peer, port, client, sent_uri } = arrived;
     let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
     if let Some(uri) = sent_uri {
         head.uri = uri;
     }
-    let (peer, is_passed_on, _in_progress) = match place(&app, &target, &head, &exchange, (peer, &id)).await {
-        Ok(here) => here,
-        Err(response) => return response,
+    if let Some(user) = connection.user {
+        head.extensions.insert(user);
+    }
+    let server = Arc::clone(&connection.server);
+    let (app, version, peer) = (&server.app, head.version, connection.peer);
+    let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
+    let mut body = RequestBody::new(body, Arc::clone(&connection));
+    let (mut response, body) = match place(&server, &target, &head, &mut body, (peer, &id)).await {
+        Err(elsewhere) => (elsewhere, Some(body)),
+        Ok((peer, is_passed_on, _in_progress)) => {
+            let client = request::client_address(&app.settings.proxies, &head.headers, peer);
+            if client.is_err() {
+                server.logs.note_unread_address(&app.settings.proxies);
+            }
+            let mut span = span_of(app, &head, &target, id.to_str().unwrap_or_default());
+            let call = Call::new(Received {
+                is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, peer),
+                client: client.unwrap_or_default(),
+                operation: target.resource.ok().and_then(|resource| resource.operation(&head.method)),
+                span: span.as_ref().map(|span| span.context().clone()),
+                app: Arc::clone(app),
+                head,
+                params,
+                id: id.clone(),
+                peer,
+                port: server.port.filter(|_| !is_passed_on),
+                is_passed_on,
+                connection: Arc::clone(&connection),
+                body: Mutex::new(Some(body)),
+                permit: Mutex::default(),
+            });
+            (answer_here(&call, &target, next, span.as_mut(), start).await, call.take_body())
+        }
     };
-    let client = if is_passed_on {
-        request::client_address(&app.settings.proxies, &head.headers, peer).unwrap_or_default()
-    } else {
-        client
-    };
-    let mut span = span_of(&app, &head, &target, id.to_str().unwrap_or_default());
-    let call = Call::new(Received {
-        is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, peer),
-        operation: target.resource.ok().and_then(|resource| resource.operation(&head.method)),
-        span: span.as_ref().map(|span| span.context().clone()),
-        app: Arc::clone(&app),
-        head,
-        params,
-        id,
-        peer,
-        port: port.filter(|_| !is_passed_on),
-        client,
-        is_passed_on,
-        exchange,
-    });
-    let outcome = AssertUnwindSafe(checked(&call, &target, next, &logs)).catch_unwind().await;
+    let headers = response.headers_mut();
+    // An answer of another node has them.
+    headers.entry(&X_REQUEST_ID).or_insert(id);
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // A handler that panicked may have dropped it.
+    let mut is_left_over = true;
+    if let Some(mut body) = body {
+        if body.is_left_over() {
+            body.discard(version).await;
+        }
+        is_left_over = body.is_left_over();
+    }
+    if is_left_over {
+        connection.note_unread_body();
+    }
+    // HTTP/2 has no such header; there only the stream ends.
+    if version <= Version::HTTP_11 && (is_left_over || server.is_leaving.load(Ordering::Relaxed)) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether the route may be used, its handler, and the form of errors; then what logs, metrics and traces tell of it.
+async fn answer_here(
+    call: &Call,
+    target: &Target,
+    next: Next,
+    span: Option<&mut Span>,
+    start: Option<Stopwatch>,
+) -> Response {
+    let logs = &call.connection.server.logs;
+    let outcome = AssertUnwindSafe(checked(call, target, next, logs)).catch_unwind().await;
     let response = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
         error!(request_id = call.request_id(), route = target.name(), "handler panicked");
@@ -114,11 +148,11 @@ async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, n
     if let Some(reason) = response.extensions().get::<NotServed>() {
         call.app.metrics.refused(reason.name());
         if let NotServed::Refused(refusal) = reason {
-            logs.refusals.note(*refusal, service_name(&call, &target));
+            logs.refusals.note(*refusal, service_name(call, target));
         }
     }
     let status = response.status();
-    if let Some(span) = &mut span {
+    if let Some(span) = span {
         span.number("http.response.status_code", status.as_u16());
         if status.is_server_error() {
             span.fail();
@@ -135,12 +169,13 @@ async fn answer(State((app, logs)): State<(App, Arc<Logs>)>, request: Request, n
 /// Which node answers: this one for the client at an address, or `Err` with the answer of another node, or that there is
 /// none.
 async fn place<'a>(
-    app: &'a App,
+    server: &'a Server,
     target: &Target,
     head: &Parts,
-    exchange: &Exchange,
+    body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<(IpAddr, bool, Option<InProgress<'a>>), Response> {
+    let app = &server.app;
     let may_forward = app.routes == ServedRoutes::All && head.extensions.get::<LocalUser>().is_none();
     let Some(forwarder) = app.forwarder.as_ref().filter(|_| may_forward) else {
         return Ok((peer, false, None));
@@ -148,7 +183,7 @@ async fn place<'a>(
     let passed_on = match forwarder.sender(head) {
         Sender::Client => None,
         Sender::Node { client, body: digest } => {
-            exchange.expect(digest);
+            body.expect(digest);
             forwarder.warn_if_misdirected(&head.headers);
             Some(client)
         }
@@ -160,9 +195,11 @@ async fn place<'a>(
     match forwarder.destination(passed_on, peer) {
         Destination::Local(client, in_progress) => Ok((client, passed_on.is_some(), Some(in_progress))),
         Destination::NotOwner => Err(forward::not_owner()),
-        Destination::Owner => match forward(app, forwarder, head, exchange, (peer, id)).await {
+        Destination::Owner => match forward(app, forwarder, head, body, (peer, id)).await {
             Ok(ForwardResult::BecameOwner(in_progress)) => Ok((peer, false, Some(in_progress))),
-            Ok(ForwardResult::Response(answer, permit)) => Err(from_owner(answer, permit, exchange)),
+            Ok(ForwardResult::Response(answer, permit)) => {
+                Err(from_owner(answer, permit, server.stop.clone()))
+            }
             Err(problem) => Err(problem.answer(target.errors())),
         },
     }
@@ -173,18 +210,16 @@ async fn forward<'a>(
     app: &App,
     forwarder: &'a Forwarder,
     head: &Parts,
-    exchange: &Exchange,
+    body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<ForwardResult<'a>, Problem> {
-    // Only the owner can tell whose credential it is.
-    exchange.note_admitted();
     let bounds = &app.settings.bounds;
-    let read = exchange.read(bounds.body_bytes, bounds.body_timeout).await?;
+    let read = body.read(bounds.body_bytes, bounds.body_timeout).await?;
     let result = forwarder.forward(head, &read, peer, id).await;
     match &result {
         Ok(ForwardResult::Response(..)) => app.metrics.forwarded(ForwardEnd::Answered),
         // This node answers it in the end.
-        Ok(ForwardResult::BecameOwner(_)) => exchange.put_back(read),
+        Ok(ForwardResult::BecameOwner(_)) => body.put_back(read),
         Err(error) => app.metrics.forwarded(error.end),
     }
     result.map_err(Problem::from)
@@ -192,10 +227,9 @@ async fn forward<'a>(
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until
 /// the body has ended.
-fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, exchange: &Exchange) -> Response {
+fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, stop: CancellationToken) -> Response {
     let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    let stop = exchange.stop.clone();
-    let response = answer.map(|body| {
+    answer.map(|body| {
         let body = body.map_err(BodyError::from).map_frame(move |frame| {
             let _held = &permit;
             frame
@@ -205,8 +239,7 @@ fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, exchange: &Exchan
         } else {
             Body::new(body)
         }
-    });
-    (Extension(FromOwner), response).into_response()
+    })
 }
 
 async fn checked(call: &Call, target: &Target, next: Next, logs: &Logs) -> Response {
@@ -258,7 +291,6 @@ async fn try_answer(
         if let Some(v2) = app.v2() {
             v2.admit_compatible(call)?;
         }
-        call.exchange.note_admitted();
     }
     let mut request = Request::new(Body::empty());
     *request.method_mut() = head.method.clone();
@@ -295,7 +327,7 @@ fn in_pieces(call: &Call, target: &Target, response: Response) -> Result<Respons
     let body = match whole(body) {
         Err(stream) => stream,
         Ok(body) => {
-            let mut permit = call.exchange.take_permit();
+            let mut permit = call.take_permit();
             let is_exempt =
                 changes(&call.head) || target.resource.is_ok_and(|resource| resource.path == READYZ);
             if target.errors() != ErrorFormat::Twilio && body.is_unique() && !is_exempt && permit.is_none() {

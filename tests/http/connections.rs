@@ -290,16 +290,23 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
 }
 
 #[tokio::test]
-async fn at_a_full_server_silent_connections_and_unfinished_heads_are_closed_before_idle_ones() {
+async fn at_a_full_server_silent_connections_and_unfinished_requests_are_closed_before_idle_ones() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.bounds.connections = 4;
+    setup.bounds.connections = 5;
     let world = World::with(setup).await;
     let mut idle = world.client().await;
     idle.send(get("/healthz")).await;
     assert_eq!(idle.reply().await.status, 200);
-    let mut begun = [world.client().await, world.client().await, world.client().await];
-    for (client, beginning) in begun.iter_mut().zip(["G", "", "GET / HTTP/1.1\r\nhost: x\r\nx-a: "]) {
+    let mut begun = Vec::new();
+    for beginning in [
+        "G",
+        "",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-a: ",
+        "POST /api/send-otp HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{",
+    ] {
+        let mut client = world.client().await;
         client.send(beginning).await;
+        begun.push(client);
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut others = Vec::new();
@@ -316,7 +323,8 @@ async fn at_a_full_server_silent_connections_and_unfinished_heads_are_closed_bef
 
 #[tokio::test]
 async fn a_client_that_fills_the_server_again_and_again_keeps_no_other_one_out() {
-    for beginning in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-a: "] {
+    let body = "POST /api/verify-otp HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{";
+    for beginning in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-a: ", body] {
         let mut setup = Setup::scripted(Script::panics());
         setup.bounds.connections = 40;
         let world = World::with(setup).await;

@@ -217,7 +217,6 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
-        call.exchange.note_admitted();
         let mut form = Fields::default();
         if call.head.method == Method::POST {
             form = Fields::of_form(&call.read_body().await.map_err(IntoResponse::into_response)?);
@@ -379,7 +378,7 @@ async fn sign_in(call: Call) -> Result<Response, Problem> {
     // that the attempt counts.
     let permit = call.app.long_answers.acquire(None);
     let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
-    call.exchange.set_permit(permit);
+    call.set_permit(permit);
     let refused = |status, text| sign_in_form(&call, shown_user, shown_to, Some((status, text)));
     let user_in_log = masked_user(&user);
     let failed = || {
@@ -431,7 +430,7 @@ async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
     let (sender, receiver) = watch::channel(());
     let mut before = state();
     let streams = &call.app.event_streams;
-    let stop = call.exchange.stop.child_token();
+    let stop = call.stop();
     let response = streams.open(receiver, stop).map_err(|_| Unavailable(Refusal::Overloaded))?;
     tokio::spawn(async move {
         while !sender.is_closed() && lives() {

@@ -73,11 +73,10 @@ impl<S: Sync> FromRequestParts<S> for Request {
         let caller = v2.caller(&call.head)?;
         let (access, operation) = call.operation.ok_or(Problem::NotFound)?;
         check_access(&caller, access)?;
-        call.exchange.note_admitted();
         if operation.is_long {
             let permit = call.app.long_answers.acquire(caller.service());
             let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
-            call.exchange.set_permit(Some(permit.ok_or_else(too_many)?));
+            call.set_permit(Some(permit.ok_or_else(too_many)?));
         }
         let fields = if call.head.method == Method::POST {
             let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));

@@ -18,6 +18,17 @@ pub struct Activity {
     since: AtomicU64,
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
+    /// Requests whose bodies are due.
+    bodies_due: AtomicU64,
+}
+
+/// A body that is due, until it is dropped.
+pub struct BodyDue<'a>(&'a Activity);
+
+impl Drop for BodyDue<'_> {
+    fn drop(&mut self) {
+        self.0.bodies_due.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection whose request is due for this long counts as silent, whether a part of the head has arrived or nothing. A
@@ -27,7 +38,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Why a connection may be closed for a new one. Silent ones go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GivesWay {
-    /// A request is due: the first one, or the rest of a head.
+    /// A request is due: the first one, or the rest of a head or a body.
     Silent,
     /// It has sent no request.
     Idle,
@@ -39,6 +50,8 @@ pub enum GivesWay {
 enum Phase {
     /// A request is due: the first one, or one whose head has begun to arrive.
     Head,
+    /// The bodies of all requests that have begun are due.
+    Body,
     /// At least one request is being answered.
     Busy,
     Idle,
@@ -55,6 +68,7 @@ impl Activity {
             since: AtomicU64::new(0),
             has_new_bytes: AtomicBool::new(false),
             unread_body: AtomicBool::new(false),
+            bodies_due: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +98,13 @@ impl Activity {
         self.has_new_bytes.load(Ordering::Relaxed)
     }
 
+    /// Notes that a request waits for the rest of its body.
+    pub fn await_body(&self) -> BodyDue<'_> {
+        self.note_time();
+        self.bodies_due.fetch_add(1, Ordering::Relaxed);
+        BodyDue(self)
+    }
+
     /// Notes that a request's body was not read to its end.
     pub fn note_unread_body(&self) {
         self.unread_body.store(true, Ordering::Relaxed);
@@ -99,19 +120,19 @@ impl Activity {
         let how = match self.phase() {
             Phase::Busy => return None,
             Phase::Idle => GivesWay::Idle,
-            Phase::Head if since.elapsed() >= SILENCE => GivesWay::Silent,
-            Phase::Head => GivesWay::New,
+            Phase::Head | Phase::Body if since.elapsed() >= SILENCE => GivesWay::Silent,
+            Phase::Head | Phase::Body => GivesWay::New,
         };
         Some((how, since))
     }
 
     pub fn is_busy(&self) -> bool {
-        self.phase() == Phase::Busy
+        matches!(self.phase(), Phase::Body | Phase::Busy)
     }
 
     /// Whether a request is due.
     pub fn is_waiting(&self) -> bool {
-        self.phase() == Phase::Head
+        matches!(self.phase(), Phase::Head | Phase::Body)
     }
 
     /// Whether the head of a request is late.
@@ -122,7 +143,7 @@ impl Activity {
     /// The time until the connection is to end; `None` while a request is being answered.
     pub fn time_left(&self, bounds: &Bounds) -> Option<Duration> {
         let limit = match self.phase() {
-            Phase::Busy => return None,
+            Phase::Body | Phase::Busy => return None,
             Phase::Head => bounds.header_timeout,
             Phase::Idle => bounds.idle_timeout,
         };
@@ -140,7 +161,10 @@ impl Activity {
 
     fn phase(&self) -> Phase {
         let begun = self.begun.load(Ordering::Relaxed);
-        if begun != self.ended.load(Ordering::Relaxed) {
+        let open = begun.saturating_sub(self.ended.load(Ordering::Relaxed));
+        if open > 0 && open == self.bodies_due.load(Ordering::Relaxed) {
+            Phase::Body
+        } else if open > 0 {
             Phase::Busy
         } else if begun == 0 || self.has_new_input() {
             Phase::Head

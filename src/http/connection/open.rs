@@ -10,14 +10,13 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, GivesWay};
+use super::activity::{Activity, BodyDue, GivesWay};
 use crate::http::app::{App, ServedRoutes};
 use crate::http::logs::Logs;
-use crate::http::places::BodyPlaces;
 use crate::http::request::{self, LocalUser, X_REQUEST_ID};
 use crate::http::response::{ErrorFormat, NotServed, Problem, whole};
 use crate::http::service;
@@ -39,7 +38,6 @@ pub struct Server {
     pub stop: CancellationToken,
     pub logs: Arc<Logs>,
     pub failed_handshakes: OncePerSecond,
-    pub body_places: Arc<BodyPlaces>,
     /// Whether each answer is the last one of its connection.
     pub is_leaving: AtomicBool,
     pub(super) http1: http1::Builder,
@@ -51,14 +49,12 @@ impl Server {
         if app.forwarder.is_some() {
             app.metrics.create_forwarded_at_zero();
         }
-        let logs = Arc::default();
         Self {
             port,
-            router: service::router(&app, &logs),
+            router: service::router(&app),
             stop: CancellationToken::new(),
-            logs,
+            logs: Arc::default(),
             failed_handshakes: OncePerSecond::default(),
-            body_places: Arc::new(BodyPlaces::new(app.settings.bounds.connections)),
             is_leaving: AtomicBool::new(false),
             http1: http1_builder(),
             app,
@@ -91,18 +87,22 @@ fn http1_builder() -> http1::Builder {
 
 /// The state that the requests of one connection share.
 pub struct Connection {
-    pub(super) server: Arc<Server>,
+    pub server: Arc<Server>,
     pub(super) activity: Activity,
     pub(super) number: u64,
-    pub(super) peer: IpAddr,
+    /// The address of the other end: the client, or a proxy.
+    pub peer: IpAddr,
     /// At the control socket, the administrator of this machine at the other end.
-    pub(super) user: Option<LocalUser>,
+    pub user: Option<LocalUser>,
     /// Ends the connection after the requests that it is answering. A token of its own, because each check takes its
     /// lock.
     pub(super) stop: CancellationToken,
     /// Places for its bodies that arrive in parts.
-    pub(super) bodies: Arc<Semaphore>,
+    bodies: Semaphore,
 }
+
+/// The bodies of one connection that are read at once. Further ones wait in its flow control.
+const BODIES: usize = 16;
 
 impl Connection {
     /// The connection with this number, counted from the start of the program, from the address `peer`.
@@ -116,19 +116,29 @@ impl Connection {
     }
 
     fn of(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
-        let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
+        let (stop, bodies) = (server.stop.child_token(), Semaphore::new(BODIES));
         let (activity, peer) = (Activity::start(), peer.to_canonical());
         Arc::new(Self { server, activity, number, peer, user, stop, bodies })
-    }
-
-    /// The address of the other end: the client, or a proxy.
-    pub fn peer(&self) -> IpAddr {
-        self.peer
     }
 
     /// See [`Activity::gives_way`].
     pub fn gives_way(&self) -> Option<(GivesWay, Instant)> {
         self.activity.gives_way()
+    }
+
+    /// Notes that a request waits for the rest of its body.
+    pub fn await_body(&self) -> BodyDue<'_> {
+        self.activity.await_body()
+    }
+
+    /// A place to read a body that arrives in parts. The semaphore is never closed.
+    pub async fn body_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.bodies.acquire().await.ok()
+    }
+
+    /// Notes that a request's body was not read to its end.
+    pub fn note_unread_body(&self) {
+        self.activity.note_unread_body();
     }
 
     /// Ends the connection after the requests that it is answering.
@@ -150,55 +160,22 @@ impl Connection {
     }
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
-    pub(super) fn request_id(&self, request: u64) -> HeaderValue {
+    pub fn request_id(&self, request: u64) -> HeaderValue {
         request::own_id(self.server.app.request_id_prefix, self.number, request)
     }
 }
 
 /// One request. The connection is busy until it is dropped.
 pub struct ActiveRequest {
-    connection: Arc<Connection>,
-    number: u64,
+    pub(super) connection: Arc<Connection>,
+    /// Counted from 1 on its connection.
+    pub(super) number: u64,
 }
 
 impl ActiveRequest {
     pub(super) fn begin(connection: Arc<Connection>) -> Self {
         let number = connection.activity.begin();
         Self { connection, number }
-    }
-
-    pub fn server(&self) -> &Server {
-        &self.connection.server
-    }
-
-    /// The connection's places for bodies that arrive in parts.
-    pub fn bodies(&self) -> &Arc<Semaphore> {
-        &self.connection.bodies
-    }
-
-    /// The address of the other end: the client, or a proxy.
-    pub fn peer(&self) -> IpAddr {
-        self.connection.peer
-    }
-
-    /// The port of the server that the connection came to; `None` at the control socket.
-    pub fn port(&self) -> Option<u16> {
-        self.connection.server.port
-    }
-
-    /// At the control socket, the user at the other end.
-    pub fn user(&self) -> Option<LocalUser> {
-        self.connection.user
-    }
-
-    /// The request's id, unless the client gave one.
-    pub fn request_id(&self) -> HeaderValue {
-        self.connection.request_id(self.number)
-    }
-
-    /// Notes that the request's body was not read to its end.
-    pub fn note_unread_body(&self) {
-        self.connection.activity.note_unread_body();
     }
 }
 

@@ -35,7 +35,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The flow-control window of an HTTP/2 client: a few of the largest bodies that are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// An HTTP/2 client that sends nothing for this long gets a ping, and has this long to answer it. Without pings, a
 /// client that vanished would hold its connection for as long as one of its requests is being answered.

@@ -170,7 +170,6 @@ pub fn keyed(call: &Call) -> Result<Arc<Service>, Refused> {
     if !caller.may(Scope::Messages, service.id) {
         return Err(Refused::new(StatusCode::FORBIDDEN, "The API key lacks the scope messages."));
     }
-    call.exchange.note_admitted();
     Ok(service)
 }
 

@@ -145,7 +145,6 @@ impl PageContext<'_> {
         if !may_return(call, &service, &session) {
             return self.end_unlisted(call, &cookie, &session).await;
         }
-        call.exchange.note_admitted();
         let form =
             if is_post { Zeroizing::new(call.read_body().await?.to_vec()) } else { Zeroizing::default() };
         let field = |name| field(&form, name);

