@@ -333,9 +333,8 @@ impl Delivery {
         // Of those that were not asked, the one after the last comes first.
         let last = found.iter().position(|of| place(of).is_some_and(|place| place + 1 == asked.len()));
         found.rotate_left(last.filter(|_| ours_is_out).map_or(0, |last| last + 1));
-        found.sort_by_key(|of| match of.gateway.carries_our_code() {
-            true => (false, place(of)),
-            false => (ours_is_out, None),
+        found.sort_by_key(|of| {
+            if of.gateway.carries_our_code() { (false, place(of)) } else { (ours_is_out, None) }
         });
     }
 

@@ -65,7 +65,7 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();
     let (first_attempt, mut asked) =
-        if is_test { Default::default() } else { decision.log_of(&verification.salt).permit(number, taken) };
+        if is_test { (0, Vec::new()) } else { decision.log_of(&verification.salt).permit(number, taken) };
     // By the compatible routes a further message has a code of its own.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
         asked = decision.attempts_of(&replaced).map(|log| log.asked_in_vain()).unwrap_or_default();
