@@ -36,7 +36,7 @@ pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
     SHARED_PREFIXES.into_iter().filter(|prefix| *prefix != "OTEL_")
 }
 
-/// The variables of this server's own account and of Twilio. Their values may be in files.
+/// The variables of this server's own account, of Twilio and of the challenge service. Their values may be in files.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
@@ -48,6 +48,10 @@ pub struct Variables {
     #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
     #[schemars(with = "String")]
     pub onceward_auth_token: Option<SecretString>,
+    /// Secret key of the challenge service in `captcha`.
+    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    pub captcha_secret: Option<SecretString>,
     /// The account's SID.
     #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
     twilio_account_sid: Option<String>,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
+use super::captcha::{self, CaptchaKeys};
 use super::checks;
 use super::cluster::{self, ClusterSettings};
 use super::forms::{BRAND, is_brand};
@@ -97,8 +98,9 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 pub fn names() -> Names {
     let mut names = Names::default();
     members::<Keys>().iter().for_each(|key| names.add_key(key));
-    let (guard, cluster) = (members::<GuardSettings>(), members::<ClusterSettings>());
-    for (object, members) in [("guard", &guard), ("cluster", &cluster)] {
+    let (guard, cluster, captcha) =
+        (members::<GuardSettings>(), members::<ClusterSettings>(), members::<CaptchaKeys>());
+    for (object, members) in [("guard", &guard), ("cluster", &cluster), ("captcha", &captcha)] {
         members.iter().for_each(|member| names.add_key(&format!("{object}.{member}")));
     }
     let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()];
@@ -111,7 +113,7 @@ pub fn names() -> Names {
     names.variables.insert("PORT".to_owned(), "test-port".to_owned());
     let (service, number, template) =
         (members::<ServiceSettings>(), members::<TestNumber>(), members::<Template>());
-    names.members = [guard, cluster, service, number, template].concat();
+    names.members = [guard, cluster, captcha, service, number, template].concat();
     names
 }
 
@@ -187,6 +189,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     let (variables, hooks, production) = (keys.variables, keys.hooks, at.production);
     checks::warn_of_redis(c);
     let cluster = cluster(&mut inputs, directory, c);
+    let captcha = captcha::read(inputs.captcha.take(), variables.captcha_secret.clone(), c);
     if let Some((message, origin)) = default_message(&codes, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut codes.otp_message);
         c.row("otp-message", message, &origin);
@@ -257,6 +260,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         brand,
         storage,
         cluster,
+        captcha,
         gateways,
         delivery,
         attempt_log: keys.attempt_log,

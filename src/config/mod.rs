@@ -24,6 +24,8 @@ mod prices;
 
 mod guard;
 
+mod captcha;
+
 mod cluster;
 
 mod traces;
@@ -46,6 +48,7 @@ mod load;
 
 mod schema;
 
+pub use captcha::CaptchaSettings;
 pub use cluster::ClusterSettings;
 pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
 pub use forms::{ListenAddress, WorkflowStep, template_sid, workflow_steps};

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::captcha::{CaptchaKeys, CaptchaSettings};
 use super::cluster::ClusterSettings;
 use super::forms::{
     CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host, origins, region, twilio_id,
@@ -54,6 +55,8 @@ pub struct Settings {
     pub brand: String,
     pub storage: StorageSettings,
     pub cluster: Option<ClusterSettings>,
+    /// The challenge service of the hosted page.
+    pub captcha: Option<CaptchaSettings>,
     pub gateways: GatewaySettings,
     pub delivery: DeliverySettings,
     pub attempt_log: AttemptLogSettings,
@@ -220,6 +223,8 @@ pub struct Inputs {
     pub guard: GuardSettings,
     /// This node's part in a cluster, whose records are in etcd.
     pub cluster: Option<ClusterSettings>,
+    /// A challenge service (CAPTCHA) for the hosted page, with the protocol of `siteverify`.
+    pub captcha: Option<CaptchaKeys>,
     /// Services beside `default`, by name. At most 1,000.
     #[serde(serialize_with = "names")]
     #[schemars(with = "BTreeMap<String, ServiceObject>", extend("propertyNames" = { "pattern": NAMES }))]

@@ -16,6 +16,7 @@ use super::credential::{self, Credential};
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::hooks::log::RefusalLog as HookLog;
+use super::hosted::captcha::Captcha;
 use super::local::state::Local;
 use super::places::LongAnswers;
 use super::request::LocalUser;
@@ -263,6 +264,8 @@ pub struct V2 {
     /// What the routes of the control socket need beside.
     pub local: Option<Local>,
     pub hosted: Option<HostedSessions>,
+    /// The challenge service of the hosted page.
+    pub captcha: Option<Captcha>,
     /// The keys by which identity systems sign hooks.
     pub hooks: HookSettings,
     /// The limits on log lines about refused hooks.
@@ -287,6 +290,7 @@ impl V2 {
             now,
             local: None,
             hosted: None,
+            captcha: None,
             hooks: HookSettings::default(),
             refused_hooks: HookLog::default(),
             unauthenticated: OncePerSecond::default(),

@@ -64,6 +64,7 @@ pub use app::{
 pub use base::Base;
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
+pub use hosted::captcha::Captcha;
 pub use local::state::Local;
 pub use local::{CopyNews, Keys, answers};
 pub use places::LongAnswers;

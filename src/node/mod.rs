@@ -49,6 +49,9 @@ pub enum StartError {
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
+    /// The client of the challenge service.
+    #[error("captcha: {0}")]
+    Captcha(#[from] crate::gateway::ClientError),
     /// A shard failed while the guard's records were read.
     #[error("the records of the pumping guard cannot be read: {0}")]
     Guard(#[from] crate::shard::Refusal),

@@ -12,8 +12,8 @@ use crate::config::{Bounds, Settings};
 use crate::domain::Channel;
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, EventStreams, FrontEnd, FrontEndSettings, Local, LongAnswers, ServedRoutes,
-    Serving, V2,
+    Admin, Base, Callbacks, Captcha, EventStreams, FrontEnd, FrontEndSettings, Local, LongAnswers,
+    ServedRoutes, Serving, V2,
 };
 use crate::node::{
     CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, Unready, process, seeded_rng,
@@ -107,6 +107,7 @@ pub fn serving(
     v2.hooks = settings.hooks.clone();
     v2.local = Some(Local::of(running));
     v2.hosted = Some(running.hosted.clone());
+    v2.captcha = settings.captcha.clone().map(Captcha::new).transpose()?;
     let admin = Admin::new(running.history.clone(), running.verifying.clone(), seeded_rng()?);
     Ok(Serving { node: Arc::clone(running) as _, v2: Some(Arc::new(v2)), admin: Some(Arc::new(admin)) })
 }

@@ -27,6 +27,8 @@ use crate::shard::{
 
 /// The life of a session.
 pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
+/// How long the record of a session whose time is over leads the person back.
+const KEPT: Duration = Duration::from_secs(45 * 60);
 /// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
@@ -96,6 +98,8 @@ pub struct HostedSession {
     checks: u8,
     numbers: u8,
     approved: Option<Approval>,
+    /// Whether the next message needs the operator's challenge.
+    pub asks_challenge: bool,
 }
 
 /// The number is verified, and the application may redeem the code.
@@ -113,7 +117,7 @@ impl Record for HostedSession {
     const PLURAL: &'static str = "hosted sessions";
 
     fn expires(&self) -> Timestamp {
-        self.expires
+        self.expires.plus(KEPT)
     }
 }
 
@@ -155,11 +159,17 @@ impl HostedSession {
             checks: 0,
             numbers: 0,
             approved: None,
+            asks_challenge: false,
         }
     }
 
     pub const fn is_approved(&self) -> bool {
         self.approved.is_some()
+    }
+
+    /// Whether its time is over: it only leads back.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.expires
     }
 
     /// Whether another code may be checked.
@@ -210,6 +220,15 @@ impl HostedSession {
         if self.number == Some(number) {
             (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
             self.next_send = now.plus(self.wait());
+            self.asks_challenge = false;
+        }
+    }
+
+    /// Notes that a message lacks a challenge. It does not count.
+    fn ask_challenge(&mut self, number: PhoneNumber, now: Timestamp) {
+        if self.number == Some(number) {
+            (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
+            self.next_send = now;
         }
     }
 
@@ -348,12 +367,12 @@ impl HostedSessions {
         Ok((secret, expires))
     }
 
-    /// Finds the session, and its service, by an address that no browser has opened yet.
+    /// Finds the session, and its service, by an address that no browser has opened yet. Its time may be over.
     pub async fn by_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
         self.find(secret, false).await
     }
 
-    /// Finds the session, and its service, by a cookie.
+    /// Finds the session, and its service, by a cookie. Its time may be over.
     pub async fn by_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
         self.find(secret, true).await
     }
@@ -382,7 +401,7 @@ impl HostedSessions {
         Ok(cookie)
     }
 
-    /// Counts a message before it is sent. [`Self::sent`] or [`Self::not_sent`] follows.
+    /// Counts a message before it is sent. [`Self::sent`], [`Self::not_sent`] or [`Self::ask_challenge`] follows.
     pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
         self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
     }
@@ -406,6 +425,15 @@ impl HostedSessions {
     pub async fn not_sent(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
         self.change(cookie, true, move |session, now| {
             session.not_sent(number, now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that a message lacks a challenge, and does not count.
+    pub async fn ask_challenge(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
+        self.change(cookie, true, move |session, now| {
+            session.ask_challenge(number, now);
             Ok(())
         })
         .await
@@ -466,7 +494,8 @@ impl HostedSessions {
             let session: HostedSession = view.get(subject.id).ok_or(Denied::NoSession)?;
             let is_right =
                 |approval: &Approval| code.matches(&approval.code) && view.now() < approval.code_ends;
-            let approval = session.approved.filter(is_right).ok_or(Denied::NoSession)?;
+            let approval = session.approved.as_ref().filter(|approval| is_right(approval));
+            let approval = approval.filter(|_| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
             let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
             view.put::<HostedSession>(subject.id, None, Durability::Durable);
             Ok(SessionResult { to, channel, verified: approval.at })
@@ -487,7 +516,8 @@ impl HostedSessions {
             let session: Option<HostedSession> = view.get(subject.id);
             let session =
                 session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
-            let mut session = session.ok_or(Denied::NoSession)?;
+            let mut session =
+                session.filter(|session| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
             let changed = change(&mut session, view.now())?;
             view.put(subject.id, Some(&session), Durability::Durable);
             Ok(changed)
@@ -674,10 +704,13 @@ mod tests {
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
         let (cookie, _) = verified(&sessions).await;
-        clock.advance(Duration::from_secs(899));
-        assert!(sessions.by_cookie(&cookie).await.is_ok());
-        clock.advance(Duration::from_secs(1));
-        assert!(matches!(sessions.by_cookie(&cookie).await, Err(Denied::NoSession)));
+        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(clock.now()));
+        for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
+        {
+            clock.advance(Duration::from_secs(seconds));
+            assert_eq!(is_over().await, expected);
+        }
+        assert!(matches!(sessions.begin_check(&cookie).await, Err(Denied::NoSession)));
     }
 
     #[tokio::test]

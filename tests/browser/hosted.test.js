@@ -1,7 +1,8 @@
 "use strict";
 
 // A person verifies a number on the hosted page, with and without scripts, on a phone and at a desk, in the light and
-// in the dark, by keyboard only, and in a frame of another origin. axe judges each step by WCAG 2.2, target sizes included.
+// in the dark, by keyboard only, and in a frame of another origin. axe judges each step by WCAG 2.2, target sizes included,
+// also with forced colours and on a narrow screen with a text of twice the size.
 
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
@@ -26,12 +27,15 @@ let service;
 let page_of_site = "";
 let count = 0;
 
+// The same pages, on another site than the server's.
+const elsewhere = () => origin.replace("127.0.0.1", "localhost");
+
 test.before(async () => {
   site = http.createServer((_, answer) => answer.end(page_of_site));
   await new Promise((listening) => { site.listen(0, "127.0.0.1", listening); });
   origin = `http://127.0.0.1:${site.address().port}`;
   const look = { AccentColor: "#ffd400", PrivacyUrl: "https://app.example/privacy", TermsUrl: "https://app.example/terms" };
-  const urls = { ReturnUrls: `${origin}/verified`, EmbedOrigins: origin };
+  const urls = { ReturnUrls: `${origin}/verified`, EmbedOrigins: `${origin} ${elsewhere()}` };
   service = (await api("/Services", { FriendlyName: "Owl Bank", ...look, ...urls })).sid;
   fs.mkdirSync(pictures, { recursive: true });
   browser = await puppeteer.launch({
@@ -67,44 +71,73 @@ async function walk(width, scheme, scripts) {
     }
     assert.deepEqual(problems, [], name);
     if (!scripts) return;
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    assert.ok(overflow <= 0, `${name} is ${overflow} px broader than the window`);
+    await fits(page, name);
+    await page.evaluate(() => { document.documentElement.style.fontSize = "200%"; });
+    for (const narrow of [320, 390]) {
+      await page.setViewport({ width: narrow, height: 800 });
+      await fits(page, `${name} at ${narrow} px with large text`);
+    }
+    await page.evaluate(() => { document.documentElement.style.fontSize = ""; });
+    await page.setViewport({ width, height: width === 390 ? 844 : 800 });
     const margins = await page.$eval("main", (main) => {
       const { left, right } = main.getBoundingClientRect();
       return [left, document.documentElement.clientWidth - right];
     });
     assert.ok(margins[0] >= 0 && Math.abs(margins[0] - margins[1]) <= 1, `${name} has the margins ${margins}`);
-    await page.evaluate(axe.source);
-    const options = { runOnly: TAGS, rules: { "target-size": { enabled: true } }, resultTypes: ["violations"] };
-    const { violations } = await page.evaluate((given) => window.axe.run(document, given), options);
-    const places = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
-    assert.deepEqual(places, [], `axe on ${name}`);
+    titles.add(await page.title());
+    await judged(page, name);
+    await media(page, [{ name: "forced-colors", value: "active" }]);
+    await judged(page, `${name} with forced colours`);
+    const borders = await page.$$eval("input:not([type=hidden]), select, button", (fields) => fields.map((field) => {
+      const { borderTopWidth, clipPath } = window.getComputedStyle(field);
+      return [field.id, borderTopWidth, clipPath];
+    }));
+    for (const [id, border, clip] of borders) assert.deepEqual([border, clip], ["1px", "none"], `${name}: ${id}`);
+    await media(page, [{ name: "prefers-color-scheme", value: scheme }]);
   };
+  const titles = new Set();
   // By keyboard only: Enter in a field or on the button in focus.
   const enter = () => Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
   const number = `+1415555${1000 + (count += 1)}`;
 
   await page.goto(session.url);
-  await shown("start");
-  await page.keyboard.press("Tab");
-  await enter();
   await shown("number");
+  if (scripts) {
+    const names = await page.$$eval("#country option", (options) => options.map(({ text }) => text));
+    assert.ok(names.includes(scheme === "dark" ? "ألمانيا +49" : "Germany +49"), names.slice(0, 9).join());
+    assert.match(await page.$eval("#country", ({ value }) => value), /^(US|EG)$/);
+    if (scheme === "light") {
+      // Typing finds a country.
+      await page.focus("#country");
+      await page.keyboard.type("Germ");
+      assert.equal(await page.$eval("#country", ({ value }) => value), "DE");
+    }
+  }
   await page.focus("#number");
   await page.keyboard.type("12");
   await enter();
   assert.equal(await focused(page), "number", "an error leads to its field");
+  await shown("number-wrong");
   await page.$eval("#number", (field) => field.select());
   await page.keyboard.type(number);
   await enter();
   assert.equal(await focused(page), "code");
   if (scripts) assert.ok(await page.$eval(".resend", (button) => button.disabled), "it waits");
   await shown("code");
-  await page.keyboard.type("000000");
-  await enter();
+  // With scripts the last digit submits; a space does no harm.
+  const submit = async (text) => {
+    const done = page.waitForNavigation(PATIENCE);
+    await page.keyboard.type(text);
+    if (!scripts) await page.keyboard.press("Enter");
+    await done;
+  };
+  await submit("000 000");
   assert.equal(await focused(page), "code");
   await shown("wrong");
-  await page.keyboard.type(await code(number));
-  await enter();
+  for (let reload = 0; reload < 5; reload += 1) await page.reload();
+  assert.equal(await focused(page), "code", "a reload counts no code");
+  if (scripts) assert.equal(titles.size, 4, [...titles].join());
+  await submit(await code(number));
   const back = new URL(page.url());
   assert.equal(back.origin + back.pathname, `${origin}/verified`);
   const result = await api(`/Services/${service}/HostedSessions/${session.sid}/Result`, { Code: back.searchParams.get("code") });
@@ -124,8 +157,17 @@ test("in a frame of the guide's page, which gets the code", async () => {
   await page.goto(origin);
   await (await framed(page, "#number")).type(number);
   await page.keyboard.press("Enter");
+  const heights = async () => {
+    const inside = page.frames().find((each) => each !== page.mainFrame());
+    return [await inside.evaluate(() => document.body.offsetHeight), await page.$eval("iframe", (frame) => frame.clientHeight)];
+  };
+  await (await framed(page, "#code")).type("000000");
+  await framed(page, "#problem");
+  const grown = Date.now() + PATIENCE.timeout;
+  let [content, frame] = await heights();
+  while (content !== frame && Date.now() < grown) [content, frame] = await heights();
+  assert.equal(frame, content, "the frame is as high as its page");
   await (await framed(page, "#code")).type(await code(number));
-  await page.keyboard.press("Enter");
   await page.waitForFunction(() => window.result, PATIENCE);
   const told = await page.evaluate(() => window.result);
   assert.deepEqual([told.address, told.state], ["/verified", "7"]);
@@ -142,6 +184,44 @@ test("in a frame of the guide's page, which gets the code", async () => {
   await close();
 });
 
+test("on another site, whose frame the browser gives no cookie: a button opens a window", async () => {
+  const { page, close } = await opened(1280, "light", true);
+  const session = await made({ EmbedOrigin: elsewhere() });
+  page_of_site = `<!doctype html><title>Site</title><script src="${server}/verify.js"></script><script>
+    document.addEventListener("DOMContentLoaded", () => {
+      onceward.verify(${JSON.stringify(session.url)}).then(({ code }) => { window.result = code; });
+    });</script>`;
+  await page.goto(elsewhere());
+  const button = await page.waitForSelector("button", PATIENCE);
+  const [popup] = await Promise.all([
+    new Promise((resolve) => { page.once("popup", resolve); }),
+    button.click(),
+  ]);
+  const number = `+1415555${1000 + (count += 1)}`;
+  await (await popup.waitForSelector("#number", PATIENCE)).type(number);
+  await popup.keyboard.press("Enter");
+  await (await popup.waitForSelector("#code", PATIENCE)).type(await code(number));
+  await page.waitForFunction(() => window.result, PATIENCE);
+  await close();
+});
+
+test("a button that was pressed says so, and works once", async () => {
+  const { page, close } = await opened(390, "light", true);
+  const { url } = await made({ ReturnUrl: `${origin}/verified` });
+  await page.goto(url);
+  await page.type("#number", `+1415555${1000 + (count += 1)}`);
+  const [busy, enabled] = await page.evaluate(() => new Promise((resolve) => {
+    const button = document.querySelector(".main");
+    // As on a slow line, where no answer comes.
+    button.form.addEventListener("submit", (event) => event.preventDefault());
+    button.click();
+    setTimeout(() => resolve([button.getAttribute("aria-busy"), document.querySelectorAll("button:enabled").length]), 50);
+  }));
+  assert.deepEqual([busy, enabled], ["true", 0]);
+  await judged(page, "busy");
+  await close();
+});
+
 test("in a frame that lost its cookie, which says so and fails the promise", async () => {
   const { page, close } = await opened(1280, "light", true);
   const [lost, next] = [await made({ EmbedOrigin: origin }), await made({ EmbedOrigin: origin })];
@@ -150,11 +230,12 @@ test("in a frame that lost its cookie, which says so and fails the promise", asy
       .then(() => {}, (error) => { window.result = error.message; });
     show(${JSON.stringify(lost.url)});</script>`;
   await page.goto(origin);
-  const field = await framed(page, "#number");
+  await (await framed(page, "#number")).type(`+1415555${1000 + (count += 1)}`);
+  await page.keyboard.press("Enter");
+  const field = await framed(page, "#code");
   const devtools = await page.createCDPSession();
   await devtools.send("Network.clearBrowserCookies");
-  await field.type(`+1415555${1000 + (count += 1)}`);
-  await page.keyboard.press("Enter");
+  await field.type("000000");
   await page.waitForFunction(() => window.result, PATIENCE);
   assert.equal(await page.evaluate(() => window.result), "ended");
   const sentence = await framed(page, "main p");
@@ -202,6 +283,25 @@ async function opened(width, scheme, scripts) {
   });
   page.on("pageerror", (error) => problems.push(String(error)));
   return { page, problems, close: () => context.close() };
+}
+
+// Holds as long as its session.
+const media = async (page, features) => {
+  page.devtools ??= await page.createCDPSession();
+  await page.devtools.send("Emulation.setEmulatedMedia", { features });
+};
+
+async function fits(page, name) {
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(overflow <= 0, `${name} is ${overflow} px broader than the window`);
+}
+
+async function judged(page, name) {
+  await page.evaluate(axe.source);
+  const options = { runOnly: TAGS, rules: { "target-size": { enabled: true } }, resultTypes: ["violations"] };
+  const { violations } = await page.evaluate((given) => window.axe.run(document, given), options);
+  const places = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+  assert.deepEqual(places, [], `axe on ${name}`);
 }
 
 const framed = async (page, selector) => {

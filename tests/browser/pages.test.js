@@ -109,7 +109,7 @@ async function walk(width, height, scheme) {
   await send(number);
   await until((old) => document.querySelector(".messages .code").textContent !== old, first);
   await page.type("#code", await text(".messages .code"));
-  await press("button[value='check']");
+  await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
   await says("the number is verified");
   await says("used");
   await page.type("#code", "000000");

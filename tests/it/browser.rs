@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sdk::tools::{Tool, Tools, target};
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
+use serde_json::json;
+
+use crate::support::{Captcha, OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
@@ -21,13 +23,23 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
     walk("hosted.test.js").await;
 }
 
+#[tokio::test]
+async fn the_hosted_page_asks_for_the_operators_challenge() {
+    let captcha = Captcha::start().await;
+    walk_with("challenge.test.js", captcha.required(Setup::new(), json!({ "always": true }))).await;
+}
+
 async fn walk(test: &str) {
+    walk_with(test, Setup::new()).await;
+}
+
+async fn walk_with(test: &str, setup: Setup) {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     // The first is the same engine without a browser around it, at half the cost of the others.
     let chromium = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
     let mut chromium = chromium.map(|name| format!("/usr/bin/{name}")).into_iter();
     let chromium = chromium.find(|path| Path::new(path).exists()).expect("Chromium is installed");
-    let server = V2::account(Setup::new()).start().await;
+    let server = V2::account(setup).start().await;
     let address = format!("http://{}", server.client.address());
     let pictures = target().join("screenshots");
     let pid = server.pid().as_raw_nonzero().to_string();

@@ -1,4 +1,5 @@
-//! The hosted page, as a browser without JavaScript uses it, and what attackers try with it.
+//! The hosted page, as a browser without JavaScript uses it, and what attackers try with it. Every form leads to the page
+//! again, which tells what came of it.
 
 use crate::support::prelude::*;
 
@@ -12,21 +13,27 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     for _ in 0..3 {
         // Links are only followed.
         let page = site.client.get(&session.path).await.expects_status(200);
-        page.says(["<html lang=\"de\" dir=\"ltr\">"]);
+        page.says(["<html lang=\"de\" dir=\"ltr\">", "type=\"tel\""]);
     }
     let person = session.open(&site).await;
     let page = person.get("/verify").await.text();
     page.says(["Owl Bank", "type=\"tel\"", "<option value=\"DE\">DE +49</option>", "Code senden"]);
-    let refused = person.post("send", &[("number", "123"), ("country", "US")]).await.expects_status(400);
-    refused.says(["autofocus aria-invalid=\"true\" aria-describedby=\"problem\""]);
+    let refused = person.told("send", &[("number", "123"), ("country", "US")]).await;
+    refused.says(["autofocus aria-invalid=\"true\" aria-describedby=\"problem\"", "value=\"123\""]);
+    assert!(!person.get("/verify").await.text().contains("aria-invalid"), "a reload repeats nothing");
     let sent = person.post("send", &[("number", "415 555-0123"), ("country", "US")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/verify"), "{}", sent.text());
     let page = person.get("/verify").await.text();
-    assert!(page.contains(&masked(NUMBER)) && !page.contains(NUMBER), "{page}");
-    page.says(["autocomplete=\"one-time-code\"", "inputmode=\"numeric\"", "dir=\"ltr\"><input"]);
+    page.says([
+        "+1 415-555-0123",
+        "<title>Code – Bestätigen",
+        "autocomplete=\"one-time-code\"",
+        "inputmode=\"numeric\"",
+        "dir=\"ltr\"><input",
+    ]);
     assert!((1..=30).contains(&between(&page, "data-wait=\"", "\"").parse().expect("seconds")));
     let code = code_of(&site).await;
-    person.post("check", &[("code", &wrong(&code))]).await.expects_status(400).says(["Der Code ist falsch"]);
+    person.told("check", &[("code", &wrong(&code))]).await.says(["<title>Der Code ist falsch"]);
     let spaced = format!(" {} {}", &code[..3], &code[3..]);
     let back = person.post("check", &[("code", &spaced)]).await.expects_status(303);
     let (address, result) = back.header("location").split_once("&code=").expect("a code");
@@ -46,17 +53,40 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 async fn the_page_reads_a_number_and_a_code_as_they_are_meant() {
     let site = Site::new().await;
     let person = site.person().await;
-    person.post("send", &[("number", "+1415555012x")]).await.expects_status(400).says(["(U+0078)"]);
-    let refused = person.post("send", &[("number", "+22507123456")]).await.expects_status(400);
+    person.told("send", &[("number", "+1415555012x")]).await.says(["(U+0078)"]);
+    let refused = person.told("send", &[("number", "+22507123456")]).await;
     refused.says(["ten digits since 31 January 2021"]);
     let spelled = "\u{202a}+1\u{a0}415\u{2011}555\u{2011}٠١٢٣\u{202c}";
     person.post("send", &[("number", spelled)]).await.expects_status(303);
     let code = code_of(&site).await;
     for text in ["", "12", "Please send me a new code", "111111 222222"].iter().cycle().take(9) {
-        person.post("check", &[("code", text)]).await.expects_status(400);
+        person.told("check", &[("code", text)]).await.says(["name=\"code\""]);
     }
     let pasted = format!("Your Owl Bank code is \u{202a}{code}\u{202c}. Valid until 10:45 on 2027-01-31.");
     person.post("check", &[("code", &pasted)]).await.expects_status(303);
+}
+
+#[tokio::test]
+async fn the_form_at_the_address_sends_the_first_code() {
+    let site = Site::new().await;
+    for (number, form) in [
+        ("+4915123456789", [("number", "0049 151 23456789"), ("country", "US")]),
+        ("+4915123456788", [("number", "0151 23456788"), ("country", "DE")]),
+        (NUMBER, [("number", "(415) 555-0123"), ("country", "US")]),
+    ] {
+        let session = site.session(&[]).await;
+        let first = site.client.get(&session.path).await;
+        first.says([format!("action=\"{}\"", session.path), "name=\"number\"".to_owned()]);
+        let form = [&form[..], &[("channel", "auto")]].concat();
+        let sent = site.client.post_form(&session.path, &[], &form).await;
+        let person = Person::after(&site.client, &sent, &[]).await;
+        person.get("/verify").await.says(["name=\"code\""]);
+        let code = code_in(&inbox(&site.client, number).await[0]);
+        person.post("check", &[("code", &code)]).await.expects_status(303);
+    }
+    let session = site.session(&[]).await;
+    let mistyped = site.client.post_form(&session.path, &[], &[("number", "12"), ("channel", "auto")]).await;
+    assert_eq!((mistyped.status(), mistyped.header("location")), (303, "/verify"));
 }
 
 #[tokio::test]
@@ -101,8 +131,8 @@ async fn forms_of_other_sites_and_of_other_sessions_do_nothing() {
     }
     assert!(inbox(&site.client, NUMBER).await.is_empty());
     assert_eq!(person.post("send", &form).await.status(), 303);
-    let elsewhere = stranger.post("check", &[("code", &code_of(&site).await)]).await;
-    assert_eq!(elsewhere.status(), 403, "no code was sent there");
+    let elsewhere = stranger.told("check", &[("code", &code_of(&site).await)]).await;
+    elsewhere.says(["Something went wrong", "name=\"number\""]);
 }
 
 #[tokio::test]
@@ -171,22 +201,64 @@ async fn a_session_has_three_messages_five_checks_and_two_numbers() {
     let site = Site::new().await;
     let person = site.session(&[]).await.open(&site).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
-    person.post("resend", &[]).await.expects_status(429).says(["You can ask for another code in "]);
+    person.told("resend", &[]).await.says(["role=\"alert\">You can ask for another code in "]);
     assert_eq!(person.post("change", &[]).await.status(), 303);
     assert!(person.get("/verify").await.text().contains("name=\"number\""));
     assert_eq!(person.post("send", &[("number", "+14155550124")]).await.status(), 303);
-    person.post("send", &[("number", "+14155550125")]).await.expects_status(429).says(["Too many attempts"]);
+    person.told("send", &[("number", "+14155550125")]).await.says(["Too many attempts"]);
     let code = code_in(&inbox(&site.client, "+14155550124").await[0]);
     for _ in 0..4 {
-        assert_eq!(person.post("check", &[("code", &wrong(&code))]).await.status(), 400);
+        person.told("check", &[("code", &wrong(&code))]).await.says(["The code is wrong", "name=\"code\""]);
     }
-    assert_eq!(person.post("check", &[("code", &wrong(&code))]).await.status(), 429);
-    assert_eq!(person.post("check", &[("code", &code)]).await.status(), 429, "a right code is too late");
-    assert_eq!(person.get("/verify").await.text().matches("<form").count(), 1, "only a way back is left");
-    let back = person.post("cancel", &[]).await;
-    assert_eq!(back.header("location"), format!("{RETURN}&error=canceled"));
-    assert!(back.header("set-cookie").contains("Max-Age=0"));
-    assert_eq!(person.get("/verify").await.status(), 404);
+    for code in [&wrong(&code), &code] {
+        let page = person.told("check", &[("code", code)]).await.text();
+        assert!(page.contains("Too many attempts. You can try again in "), "{page}");
+        assert_eq!(page.matches("<form").count(), 1, "only a way back is left");
+    }
+    let fresh = site.person().await;
+    let refused = fresh.told("send", &[("number", "+14155550124")]).await;
+    refused.says(["Too many attempts. You can try again in 10 min.", "name=\"number\""]);
+    for (person, error) in [(person, "too_many_attempts"), (fresh, "canceled")] {
+        let back = person.post("cancel", &[]).await;
+        assert_eq!(back.header("location"), format!("{RETURN}&error={error}"));
+        assert!(back.header("set-cookie").contains("Max-Age=0"));
+        assert_eq!(person.get("/verify").await.status(), 404);
+    }
+}
+
+#[tokio::test]
+async fn the_last_message_says_that_it_is_the_last() {
+    let (time, setup) = Shifted::over(Setup::new());
+    let mut site = Site::with(setup).await;
+    let mut person = site.person().await;
+    person.post("send", &[("number", NUMBER)]).await.expects_status(303);
+    for seconds in [31, 95] {
+        let page = person.get("/verify").await.text();
+        assert!(page.contains("Send again") && !page.contains("the last code"), "{page}");
+        (site, person) = site.later(&time, seconds, person).await;
+        person.post("resend", &[]).await.expects_status(303);
+    }
+    let page = person.get("/verify").await.text();
+    assert!(page.contains("That was the last code") && !page.contains("Send again"), "{page}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_leads_back_with_an_error() {
+    let (time, setup) = Shifted::over(Setup::new());
+    let site = Site::with(setup).await;
+    let (unopened, opened) = (site.session(&[("State", "7")]).await, site.session(&[("Locale", "de")]).await);
+    let person = opened.open(&site).await;
+    let (site, person) = site.later(&time, 15 * 60, person).await;
+    let pages = [site.client.get(&unopened.path).await, person.get("/verify").await];
+    for (page, query) in pages.iter().zip(["error=expired&#38;state=7", "error=expired"]) {
+        assert_eq!(page.status(), 404);
+        page.says(["Owl Bank".to_owned(), format!("href=\"{RETURN}&#38;{query}\"")]);
+    }
+    pages[1].says(["abgelaufen", ">Weiter</a>"]);
+    person.post("send", &[("number", NUMBER)]).await.expects_status(404);
+    assert!(inbox(&site.client, NUMBER).await.is_empty());
+    let (_site, person) = site.later(&time, 60 * 60, person).await;
+    assert!(!person.get("/verify").await.text().contains("Owl Bank"), "an hour later it is forgotten");
 }
 
 #[tokio::test]
@@ -251,9 +323,11 @@ async fn a_fixed_number_stays_and_a_proposed_one_may_change() {
     let fixed = site.session(&[("To", NUMBER)]).await.open(&site).await;
     let page = fixed.get("/verify").await.text();
     assert!(page.contains(&masked(NUMBER)) && !page.contains("name=\"number\""), "{page}");
-    assert_eq!(fixed.post("send", &[("number", "+14155550124")]).await.status(), 403);
-    assert_eq!(fixed.post("send", &[]).await.status(), 303);
-    assert_eq!(fixed.post("change", &[]).await.status(), 403);
+    fixed.told("send", &[("number", "+14155550124")]).await.says(["Something went wrong"]);
+    assert!(inbox(&site.client, "+14155550124").await.is_empty());
+    let page = fixed.told("send", &[]).await.text();
+    assert!(page.contains(&masked(NUMBER)) && !page.contains("415-555"), "{page}");
+    fixed.told("change", &[]).await.says(["Something went wrong", "name=\"code\""]);
     let hinted = site.session(&[("ToHint", NUMBER)]).await.open(&site).await;
     assert!(hinted.get("/verify").await.text().contains(&format!("value=\"{NUMBER}\"")));
     assert_eq!(hinted.post("send", &[("number", "+14155550124")]).await.status(), 303);
@@ -280,15 +354,72 @@ async fn every_refusal_of_a_number_looks_alike() {
     assert_eq!(site.v2.post("/Guard/Entries", &[("Subject", "DE"), ("Action", "block")]).await.status(), 201);
     let pages = async |number: &str| {
         let person = site.session(&[]).await.open(&site).await;
-        let page = person.post("send", &[("number", number), ("country", "US")]).await;
-        let text = page.text().replace(&person.token, "").replace(number, "");
-        (page.status(), text)
+        let page = person.told("send", &[("number", number), ("country", "US")]).await;
+        page.text().replace(&person.token, "").replace(number, "").replace(" selected>", ">")
     };
-    let (status, denied) = pages("+4915123456789").await;
-    assert_eq!(status, 403);
+    let denied = pages("+4915123456789").await;
     assert!(denied.contains("We cannot send a code to this number."), "{denied}");
     // The recipient has opted out.
-    assert_eq!(pages("+15005550004").await, (status, denied));
+    assert_eq!(pages("+15005550004").await, denied);
+}
+
+#[tokio::test]
+async fn an_empty_allowance_asks_for_the_operators_challenge_or_for_patience() {
+    let (twilio, captcha) = (Twilio::start().await, Captcha::start().await);
+    let guarded = through(&twilio.base_url(), Setup::new())
+        .config("guard", json!({ "blocked-countries": ["DE"] }))
+        .config("bounds.guard-unproven", 2);
+    let site = Site::with(guarded).await;
+    for number in ["+14155550122", NUMBER] {
+        site.person().await.post("send", &[("number", number)]).await.expects_status(303);
+    }
+    let later = site.person().await.told("send", &[("number", "+14155550124")]).await;
+    later.says(["We cannot send a code now. Please try again later."]);
+
+    let guarded = through(&twilio.base_url(), Setup::new())
+        .config("guard", json!({ "blocked-countries": ["DE"] }))
+        .config("bounds.guard-unproven", 2);
+    let site = Site::with(captcha.required(guarded, json!({}))).await;
+    for number in ["+14155550122", NUMBER] {
+        let page = site.person().await.told("send", &[("number", number)]).await.text();
+        assert!(!page.contains("data-sitekey"), "{page}");
+    }
+    let before = twilio.received().len();
+    let blocked = site.person().await.told("send", &[("number", "+4915123456789")]).await;
+    blocked.says(["We cannot send a code to this number."]);
+
+    let person = site.person().await;
+    let page = person.told("send", &[("number", "+14155550124")]).await;
+    page.says(["class=\"challenge g-recaptcha\" data-sitekey=\"site-key\"", "This step needs JavaScript."]);
+    page.says([format!("<script src=\"{}/api.js\"", captcha.base_url())]);
+    let policy = page.header("content-security-policy");
+    policy.says([format!("frame-src {};", captcha.base_url())]);
+    assert!(page.text().len() < 30_000 && !policy.contains("script-src 'unsafe"), "{policy}");
+    for form in [&[][..], &[("g-recaptcha-response", "a-bot")]] {
+        person.told("send", form).await.says(["data-sitekey"]);
+    }
+    assert_eq!(twilio.received().len(), before);
+    person.told("send", &[("g-recaptcha-response", PERSON)]).await.says(["name=\"code\""]);
+    assert_eq!(twilio.received().len(), before + 1);
+    let asked = captcha.received();
+    assert!(asked.iter().all(|asked| asked.form.len() == 2), "only the secret and the response");
+    let code = twilio.code_for("+14155550124");
+    person.post("check", &[("code", &code)]).await.expects_status(303);
+}
+
+#[tokio::test]
+async fn a_challenge_service_that_does_not_answer_closes_or_opens_as_configured() {
+    for fail_open in [false, true] {
+        let captcha = Captcha::start().await;
+        let more = json!({ "always": true, "fail-open": fail_open });
+        let site = Site::with(captcha.required(Setup::new(), more)).await;
+        let person = site.person().await;
+        person.told("send", &[("number", NUMBER)]).await.says(["data-sitekey", "name=\"number\""]);
+        captcha.otherwise(Reply::ServerError(503));
+        let page = person.told("send", &[("g-recaptcha-response", PERSON)]).await.text();
+        assert_eq!(page.contains("name=\"code\""), fail_open, "{page}");
+        until("the log", async || site.output(), |log| log.contains("challenge service unavailable")).await;
+    }
 }
 
 #[tokio::test]
@@ -326,7 +457,8 @@ async fn the_form_offers_the_countries_that_get_messages() {
     let site = Site::with(setup.config("services", json!({ "shop": shop }))).await;
     let person = site.person().await;
     let (at, de) = (r#"<option value="AT">AT +43"#, r#"<option value="DE">DE +49"#);
-    for (language, preselected) in [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("", "DE")] {
+    let languages = [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("ar", "DE"), ("", "DE")];
+    for (language, preselected) in languages {
         let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
         let offered =
             between(&browser.get("/verify").await.text(), "<select id=\"country\"", "</select>").to_owned();
@@ -343,6 +475,12 @@ async fn the_form_offers_the_countries_that_get_messages() {
     let page = site.person().await.get("/verify").await.text();
     assert_eq!(page.matches("<option").count(), 1, "a service has its own rules: {page}");
     page.says(["<option value=\"CH\">CH +41"]);
+
+    let site = Site::new().await;
+    for (language, preselected) in [("de", "DE"), ("ar", "EG"), ("zh-TW", "TW"), ("en", "US"), ("", "US")] {
+        let browser = Person { headers: vec![("accept-language", language)], ..site.person().await };
+        browser.get("/verify").await.says([format!("value=\"{preselected}\" selected>")]);
+    }
 }
 
 #[tokio::test]
@@ -395,7 +533,7 @@ async fn the_widget_is_one_small_script_without_dependencies() {
     site.client
         .get(&site.embedded("https://b.example").await.path)
         .await
-        .says(["<body data-origin=\"https://b.example\">"]);
+        .says(["<body data-origin=\"https://b.example\" data-cookie=\"Path=/verify; SameSite=Lax\">"]);
 }
 
 #[tokio::test]
@@ -407,8 +545,8 @@ async fn sessions_survive_a_kill_with_what_they_have_used() {
     let site = site.restart_after_kill().await;
     let person = Person { client: site.client.clone(), ..person };
     assert_eq!(site.client.post(&used.path, "").await.status(), 404);
-    assert!(person.get("/verify").await.text().contains(&masked(NUMBER)));
-    assert_eq!(person.post("resend", &[]).await.status(), 429, "the wait goes on");
+    person.get("/verify").await.says(["+1 415-555-0123"]);
+    person.told("resend", &[]).await.says(["role=\"alert\">You can ask for another code in "]);
     verified(&site, &fresh).await;
     site.setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
     let exported = std::fs::read_to_string(site.setup.home().join("all.jsonl")).expect("an export");
@@ -423,9 +561,13 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     site.client.get_with("/", &[("accept", "text/html")]).await.says(["<a href=\"/verify/demo\">"]);
     assert!(site.client.get("/verify/demo").await.text().contains("action=\"/verify/demo\""));
     let begun = site.client.post("/verify/demo", "").await.expects_status(303);
-    let opened = site.client.post(begun.header("location"), "").await;
-    let person = Person::after(&site.client, &opened, &[]).await;
-    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let form = [("number", NUMBER), ("channel", "auto")];
+    let sent = site.client.post_form(begun.header("location"), &[], &form).await;
+    let person = Person::after(&site.client, &sent, &[]).await;
+    person.get("/verify").await.says(["<a href=\"/inbox\""]);
+    let message = &inbox(&site.client, NUMBER).await[0];
+    let at = |name: &str| message[name].as_u64().expect("a time");
+    assert!(at("expiresAtMs") - at("receivedAtMs") >= 600_000, "{message}");
     let back = person.post("check", &[("code", &code_of(&site).await)]).await;
     let own = format!("http://{}", site.client.address());
     let path = back.header("location").strip_prefix(&own).expect("this server").to_owned();
@@ -465,6 +607,14 @@ impl Site {
         let server = self.setup.restart_after_kill(self.server).await;
         let client = server.client.clone();
         Self { v2: V2::of(&client), server, client, ..self }
+    }
+
+    /// Restarts, which takes the new time: that many seconds after the beginning.
+    async fn later(self, time: &Shifted, seconds: i64, person: Person) -> (Self, Person) {
+        time.by(seconds);
+        let site = self.restart_after_kill().await;
+        let client = site.client.clone();
+        (site, Person { client, ..person })
     }
 
     fn output(&self) -> String {
@@ -528,6 +678,15 @@ impl Person {
     async fn get(&self, path: &str) -> HttpResponse {
         let headers = [&[("cookie", self.cookie.as_str())], &self.headers[..]].concat();
         self.client.get_with(path, &headers).await
+    }
+
+    /// Sends the form. Returns the page that it leads to.
+    async fn told(&self, step: &str, form: &[(&str, &str)]) -> HttpResponse {
+        let done = self.post(step, form).await.expects_status(303);
+        assert_eq!(done.header("location"), "/verify");
+        let notice = done.header("set-cookie").split(';').next().unwrap_or_default();
+        let cookie = format!("{}; {notice}", self.cookie);
+        Self { cookie, ..self.clone() }.get("/verify").await.expects_status(200)
     }
 
     async fn post(&self, step: &str, form: &[(&str, &str)]) -> HttpResponse {

@@ -18,7 +18,8 @@ static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json",
 static MANUAL: LazyLock<String> = LazyLock::new(|| current("configuration.md", manual));
 
 /// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 10] = [
+const GUIDES: [&str; 11] = [
+    include_str!("../../../docs/guides/hosted-page.md"),
     include_str!("../../../docs/concepts/guard.md"),
     include_str!("../../../docs/concepts/delivery.md"),
     include_str!("../../../docs/concepts/verifications.md"),
@@ -112,6 +113,9 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
         if sample.contains("\"acme-sms\"") {
             world = world.variable("ONCEWARD_GATEWAYS_ACME_SMS_SECRET", TOKEN);
             world = world.variable("ONCEWARD_GATEWAYS_BACKUP_KEY", TOKEN);
+        }
+        if sample.contains("\"captcha\"") {
+            world = world.variable("CAPTCHA_SECRET", TOKEN);
         }
         let world = world.file("config.json", sample);
         for warning in world.warnings() {
@@ -239,6 +243,7 @@ fn credentials(text: &mut String) {
         ("SUPABASE_HOOK_", hook("Supabase")),
         ("ZITADEL_HOOK_", hook("Zitadel")),
         ("LOGTO_HOOK_", hook("Logto")),
+        ("CAPTCHA_", "[challenge service](../guides/hosted-page.md#a-challenge)".to_owned()),
         ("ONCEWARD_", "this server's own [account](../operate/keys.md)".to_owned()),
     ] {
         let own = names.iter().filter(|name| name.starts_with(prefix));

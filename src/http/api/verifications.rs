@@ -233,6 +233,7 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
     }
     let key = idempotency_key(&request.call.head.headers)?;
     Ok(verify::BeginRequest {
+        life: None,
         to: begin.to,
         channel,
         locale: begin.locale,

@@ -7,6 +7,8 @@ use crate::domain::Locale;
 /// Texts in one language.
 pub struct Texts {
     pub tag: &'static str,
+    /// The country of a person with that language, if nothing else tells it.
+    pub region: &'static str,
     locale: Locale,
     all: Vec<&'static str>,
 }
@@ -33,7 +35,7 @@ macro_rules! texts {
 
 texts! {
     title country number send code sent_to go_on change again wait call cancel bad_number cannot_send wrong_code none_left failed
-    gone verified privacy terms cannot_return
+    gone verified privacy terms cannot_return challenge try_later try_in last_sent
 }
 
 impl Texts {
@@ -59,14 +61,15 @@ impl Texts {
 
     fn read(line: &'static str) -> Option<Self> {
         let mut parts = line.split('|');
-        let tag = parts.next()?;
-        Some(Self { tag, locale: Locale::parse(tag)?, all: parts.collect() })
+        let (tag, region) = (parts.next()?, parts.next()?);
+        Some(Self { tag, region, locale: Locale::parse(tag)?, all: parts.collect() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Region;
     use crate::template::StandardMessage;
 
     #[test]
@@ -77,8 +80,9 @@ mod tests {
         for texts in ALL.iter() {
             assert_eq!(texts.all.len(), Texts::COUNT, "{}", texts.tag);
             assert!(texts.all.iter().all(|text| !text.is_empty()), "{}", texts.tag);
+            assert!(Region::parse(texts.region).is_some(), "{}", texts.tag);
             for (index, text) in texts.all.iter().enumerate() {
-                assert_eq!(text.contains("{}"), matches!(index, 5 | 9), "{} {text}", texts.tag);
+                assert_eq!(text.contains("{}"), matches!(index, 5 | 9 | 24), "{} {text}", texts.tag);
             }
         }
     }

@@ -53,6 +53,7 @@
         if (origin !== server || !isOurs || !data || data.type !== "onceward") return;
         clearTimeout(patience);
         if (data.step === "blocked") useWindow();
+        if (data.height && !popup) frame.style.height = `${data.height}px`;
         if (data.error) fail(data.error);
         if (!data.code) return;
         end();

@@ -100,13 +100,15 @@ async fn act(call: Call) -> Result<Response, Problem> {
     }
     let body = call.read_body().await?;
     let field = |name| request::form_field(&body, name).unwrap_or_default();
-    let (text, is_check) = (field("number"), field("action") == "check");
+    // Enter presses the first button of the form: a code that is there is what it is about.
+    let (text, code, action) = (field("number"), field("code"), field("action"));
+    let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
     let answer = match PhoneNumber::parse(&text, app.settings.default_region) {
         Err(error) => response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let code = Code::submitted(&field("code"), call.code_length());
+            let code = Code::submitted(&code, call.code_length());
             let check = Check::new(key, code);
             call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
         }

@@ -19,6 +19,8 @@ pub struct BeginRequest {
     pub friendly_name: Option<String>,
     /// The code, where the caller makes it.
     pub code: Option<Code>,
+    /// How long the code can be used; `None` for the life of the service's codes.
+    pub life: Option<Duration>,
     /// The Android app that is to read the message.
     pub app_hash: Option<AppHash>,
     /// The host of the page that asks for the code: the last line of a text message names it for browsers, unless the
@@ -72,6 +74,7 @@ impl BeginRequest {
             locale: None,
             friendly_name: None,
             code: None,
+            life: None,
             app_hash: None,
             web_host: None,
             template: None,

@@ -1,5 +1,6 @@
 //! The vocabulary of the tests: a server, a Twilio double, a client, and the expected answers.
 
+mod captcha;
 mod client;
 mod collector;
 mod double;
@@ -32,6 +33,7 @@ mod v2;
 mod world;
 mod xml;
 
+pub use captcha::{Captcha, PERSON};
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
 pub use etcd_process::{Etcd, loopback};

@@ -335,6 +335,15 @@ impl PhoneNumber {
         })
     }
 
+    /// The whole number as people write it, `+1 415-555-2671`, for the person who has it.
+    pub fn international(self) -> String {
+        let parts = self.split_country_code();
+        parts.map_or_else(
+            || self.e164(),
+            |parts| parts.format_as(PhoneNumberFormat::International).into_owned(),
+        )
+    }
+
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)

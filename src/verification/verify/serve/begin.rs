@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::VerifyingInner;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
-use crate::engine::fingerprint_with_code;
+use crate::engine::{SendOptions, fingerprint_with_code};
 use crate::limits::guard::{ClientSignals, Exemption, Rule};
 use crate::limits::rate::{
     BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, KnownRequest, LimitRefusal,
@@ -69,7 +69,10 @@ impl VerifyingInner {
             None => Self::supplied_code(service, &begin)?,
         };
         let outgoing = Outgoing {
-            options: test.map(|test| self.options_of_test(service, test)),
+            options: test.map(|test| self.options_of_test(service, test)).or_else(|| {
+                let life = begin.life?;
+                Some(SendOptions { life, ..service.settings.policy().code })
+            }),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
             has_limits: true,

@@ -1,0 +1,135 @@
+//! What `captcha` may have: the challenge service of the hosted page.
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+use super::forms::{is_exposed, optional};
+use super::layers::Context;
+
+/// A challenge service, whose answers `siteverify` gives.
+#[derive(Debug, Clone)]
+pub struct CaptchaSettings {
+    /// Shows the challenge in the element with `class`.
+    pub script: Url,
+    pub class: &'static str,
+    pub site_key: String,
+    pub verify_url: Url,
+    pub secret: SecretString,
+    /// Whether each message needs a challenge, not only one that lacks an allowance of the guard.
+    pub always: bool,
+    /// Whether a message passes while the service does not answer.
+    pub fail_open: bool,
+    /// Where its scripts, frames and styles come from, for a content security policy.
+    pub sources: String,
+}
+
+/// A challenge service that is known by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptchaProvider {
+    Turnstile,
+    Hcaptcha,
+    Recaptcha,
+}
+
+impl CaptchaProvider {
+    /// Script, `siteverify`, the class of its element, and its sources.
+    const fn facts(self) -> [&'static str; 4] {
+        match self {
+            Self::Turnstile => [
+                "https://challenges.cloudflare.com/turnstile/v0/api.js",
+                "https://challenges.cloudflare.com/turnstile/v0/siteverify",
+                "cf-turnstile",
+                "https://challenges.cloudflare.com",
+            ],
+            Self::Hcaptcha => [
+                "https://js.hcaptcha.com/1/api.js",
+                "https://api.hcaptcha.com/siteverify",
+                "h-captcha",
+                "https://hcaptcha.com https://*.hcaptcha.com",
+            ],
+            Self::Recaptcha => [
+                "https://www.google.com/recaptcha/api.js",
+                "https://www.google.com/recaptcha/api/siteverify",
+                "g-recaptcha",
+                "https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ https://recaptcha.google.com/recaptcha/",
+            ],
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CaptchaKeys {
+    /// `turnstile`, `hcaptcha` or `recaptcha`. Any other service needs `script` and `verify-url`.
+    #[serde(default)]
+    provider: Option<CaptchaProvider>,
+    /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
+    #[serde(default, deserialize_with = "address", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
+    script: Option<Url>,
+    /// URL of the service's `siteverify`.
+    #[serde(default, deserialize_with = "address", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
+    verify_url: Option<Url>,
+    /// The public key of the page. The secret one is `CAPTCHA_SECRET`.
+    site_key: String,
+    /// `true` asks before each message, not only where an allowance of the guard is used up.
+    #[serde(default)]
+    always: bool,
+    /// `true` lets messages pass without a challenge while the service does not answer.
+    #[serde(default)]
+    fail_open: bool,
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+    optional(from, "a URL that begins with https://, or with http:// for this machine", |text| {
+        Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "https" | "http") && !is_exposed(url.as_str()) && url.username().is_empty()
+        })
+    })
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+fn shown<S: Serializer>(address: &Option<Url>, to: S) -> Result<S::Ok, S::Error> {
+    address.as_ref().map(Url::as_str).serialize(to)
+}
+
+/// The settings, if there is a service. Notes what is missing.
+pub fn read(
+    keys: Option<CaptchaKeys>,
+    secret: Option<SecretString>,
+    c: &mut Context,
+) -> Option<CaptchaSettings> {
+    let keys = keys?;
+    let facts = keys.provider.map(CaptchaProvider::facts);
+    let known = |index: usize| facts.and_then(|facts| Url::parse(facts[index]).ok());
+    let (script, verify_url) = (keys.script.or_else(|| known(0)), keys.verify_url.or_else(|| known(1)));
+    let missing = [("captcha.script", script.is_none()), ("captcha.verify-url", verify_url.is_none())];
+    for (member, _) in missing.into_iter().filter(|(_, is_missing)| *is_missing) {
+        c.wrong(member, None, "it is missing, and captcha has no provider: turnstile, hcaptcha or recaptcha");
+    }
+    if secret.is_none() {
+        c.wrong(
+            "CAPTCHA_SECRET",
+            None,
+            "it is missing beside captcha: the secret key of the challenge service",
+        );
+    }
+    let script = script?;
+    let own = script.origin().ascii_serialization();
+    let [_, _, class, sources] = facts.unwrap_or(["", "", "g-recaptcha", ""]);
+    let sources = if known(0).is_some_and(|known| known == script) { sources.to_owned() } else { own };
+    Some(CaptchaSettings {
+        script,
+        class,
+        site_key: keys.site_key,
+        verify_url: verify_url?,
+        secret: secret?,
+        always: keys.always,
+        fail_open: keys.fail_open,
+        sources,
+    })
+}

@@ -1,0 +1,338 @@
+//! What the browser that has a session does with it.
+
+use std::net::IpAddr;
+
+use axum::response::Response;
+use hyper::StatusCode;
+use tracing::{debug, info};
+use url::Url;
+
+use super::captcha::Captcha;
+use super::notice::{Notice, locked, read_number};
+use super::page::{COUNTRIES, Page, View};
+use super::{PageContext, field, return_url};
+use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
+use crate::http::api::error::Error;
+use crate::http::api::verifications::log_check;
+use crate::http::call::Call;
+use crate::http::pages::redirect;
+use crate::http::response::Problem;
+use crate::http::transport::Transport;
+use crate::limits::guard::{ClientSignals, Exemption};
+use crate::registry::Service;
+use crate::verification::hosted::{Denied, HostedSession, ReturnTarget, SESSION_LIFE, SessionSecret};
+use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
+
+/// A request from the browser that has the session.
+pub struct OpenSession<'a> {
+    pub context: &'a PageContext<'a>,
+    /// Of the cookie, or of the address before a browser has the session.
+    pub secret: &'a SessionSecret,
+    pub is_begun: bool,
+    pub service: &'a Service,
+    pub session: HostedSession,
+}
+
+impl OpenSession<'_> {
+    /// The page of the session, with what the last form led to.
+    pub async fn page(&self) -> Result<Response, Problem> {
+        let Self { context, session, .. } = self;
+        let (texts, view) = (context.texts, self.view());
+        let notice = self.notice();
+        let words = match notice {
+            _ if matches!(view, View::NoneLeft) => {
+                Some(locked(texts, self.locked_until().await?, context.now))
+            }
+            Some(notice) => notice.words(texts, context.default_region(), session.next_send, context.now),
+            None => None,
+        };
+        let is_invalid = notice.is_some_and(Notice::is_about_the_field);
+        let target = &session.request.returns_to;
+        let is_tried = !self.is_begun && matches!(target, ReturnTarget::Embed { .. });
+        let page = Page {
+            of: Some((self.service, session)),
+            problem: words.map(|words| (words, is_invalid)),
+            token: if self.is_begun { self.secret.form_token() } else { String::new() },
+            buttons: context.buttons(texts, session),
+            challenge: self.captcha().map(|captcha| &captcha.settings),
+            data: is_tried.then_some(("cookie", context.cookie_attributes(target))).into_iter().collect(),
+            ..Page::new(StatusCode::OK, texts, view)
+        };
+        let response = page.answer();
+        Ok(match notice {
+            Some(_) => context.with_cookie(response, &context.notice_name(), None, target),
+            None => response,
+        })
+    }
+
+    fn notice(&self) -> Option<&Notice> {
+        self.context.notice.as_ref().filter(|_| self.is_begun)
+    }
+
+    /// The service whose challenge the next message needs.
+    fn captcha(&self) -> Option<&Captcha> {
+        let asks = |captcha: &&Captcha| captcha.settings.always || self.session.asks_challenge;
+        self.context.captcha.filter(asks)
+    }
+
+    fn view(&self) -> View {
+        let session = &self.session;
+        match session.number {
+            _ if session.is_approved() => View::Verified,
+            _ if !session.has_checks() => View::NoneLeft,
+            Some(number) if session.awaits_code => View::Code {
+                // The person has typed it here, unless the application fixed it.
+                number: if self.is_fixed() { number.to_string() } else { number.international() },
+                wait: seconds_up(session.next_send.since(self.context.now)),
+                may_resend: session.has_sends(),
+                may_change: session.may_change(),
+                is_demo: self.is_demo(),
+            },
+            number => {
+                let typed = match self.notice() {
+                    Some(Notice::Number(text)) => Some(text.clone()),
+                    _ => None,
+                };
+                self.number_view(typed.or(number.map(PhoneNumber::e164)).unwrap_or_default())
+            }
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.session.request.to.is_some() && !self.session.request.may_change
+    }
+
+    fn number_view(&self, hint: String) -> View {
+        let fixed = self.session.request.to.filter(|_| self.is_fixed()).map(|number| number.to_string());
+        let guard = self.context.v2.verifications.guard();
+        let is_offered =
+            |region: Region| guard.as_ref().is_none_or(|guard| guard.permits(self.service.id, region));
+        let countries = COUNTRIES.iter().copied().filter(|(region, _)| is_offered(*region)).collect();
+        let of_number = self.session.number.and_then(PhoneNumber::region);
+        let known = [of_number].into_iter().chain(self.context.regions).flatten();
+        let region = known.chain(Region::parse("US")).find(|region| is_offered(*region));
+        let action = match self.is_begun {
+            true => "/verify/send".to_owned(),
+            false => format!("/verify/{}", self.secret.expose()),
+        };
+        View::Number { action, fixed, hint, region, countries }
+    }
+
+    /// When the number of the session may be checked again.
+    async fn locked_until(&self) -> Result<Option<Timestamp>, Problem> {
+        let Some(number) = self.session.number else { return Ok(None) };
+        match self.context.v2.verifications.lockout(self.service.id, number).await {
+            Ok(lockout) => Ok(lockout.until),
+            Err(Refused::Unavailable(refusal)) => Err(Problem::Refused(refusal)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Leads to the page, which tells what the form led to.
+    pub fn told(&self, notice: &Notice) -> Response {
+        let Self { context, session, .. } = self;
+        let (name, value) = (context.notice_name(), notice.encode());
+        context.with_cookie(redirect("/verify"), &name, Some(&value), &session.request.returns_to)
+    }
+
+    pub fn after(&self, done: Result<(), Denied>) -> Result<Response, Problem> {
+        match done {
+            Ok(()) => Ok(redirect("/verify")),
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    fn denied(&self, denied: Denied) -> Result<Response, Problem> {
+        let notice = match denied {
+            Denied::NoSession => return Ok(self.context.gone()),
+            Denied::Refused(refusal) => return Err(Problem::Refused(refusal)),
+            Denied::NoneLeft => Notice::Locked(None),
+            Denied::Wait { .. } => Notice::Wait,
+            Denied::Fixed | Denied::NotSent => Notice::Failed,
+        };
+        Ok(self.told(&notice))
+    }
+
+    /// Sends a code to the number of the form, or to that of the session.
+    pub async fn send(&self, call: &Call, form: &[u8]) -> Result<Response, Problem> {
+        let Self { context, session, .. } = self;
+        let (sessions, texts) = (context.sessions, context.texts);
+        let (text, region) =
+            (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
+        let number = match session.number.filter(|_| text.is_empty()) {
+            Some(known) => Ok(known),
+            None => read_number(&text, region),
+        };
+        let Ok(number) = number else {
+            let text = text.chars().take(Notice::LONGEST_NUMBER).collect();
+            return Ok(self.told(&Notice::Number(text)));
+        };
+        if let Err(denied) = sessions.begin_send(self.secret, number).await {
+            return self.denied(denied);
+        }
+        let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
+        if let Some(captcha) = self.captcha() {
+            let Some(response) = Captcha::response(form) else {
+                return self.after(sessions.ask_challenge(self.secret, number).await);
+            };
+            if !captcha.passes(&response).await {
+                return self.not_sent(number, &Notice::Failed).await;
+            }
+            client.exemption = Exemption::Allowances;
+        }
+        let buttons = context.buttons(texts, session);
+        let asked = field(form, "channel");
+        let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
+        let begin = |locale| BeginRequest {
+            channel: offered.and_then(|(name, _)| Channel::parse(name)),
+            locale,
+            life: self.is_demo().then_some(SESSION_LIFE),
+            web_host: self.web_host(),
+            client,
+            request_id: Some(call.traced_id()),
+            ..BeginRequest::new(number)
+        };
+        let verifications = &context.v2.verifications;
+        let mut outcome = verifications.begin(self.service.id, begin(session.request.locale)).await;
+        if matches!(outcome, Err(Refused::Text(_))) {
+            // The service's texts are not in that language.
+            outcome = verifications.begin(self.service.id, begin(None)).await;
+        }
+        match outcome {
+            Ok(verification) => {
+                debug!(request_id = call.request_id(), %number, "hosted page: code sent");
+                let (sid, channel) = (verification.sid, verification.channel);
+                self.after(sessions.sent(self.secret, number, sid, channel).await)
+            }
+            Err(refused) => self.refused(call, number, refused).await,
+        }
+    }
+
+    /// The message to the number was refused or failed.
+    async fn refused(&self, call: &Call, number: PhoneNumber, refused: Refused) -> Result<Response, Problem> {
+        let context = self.context;
+        let notice = match refused {
+            Refused::ByGuard { is_for_an_allowance: true } if context.captcha.is_some() => {
+                return self.after(context.sessions.ask_challenge(self.secret, number).await);
+            }
+            Refused::Unavailable(refusal) => {
+                self.not_sent(number, &Notice::Failed).await?;
+                return Err(Problem::Refused(refusal));
+            }
+            Refused::OutOfService { .. } => {
+                call.log_out_of_service();
+                return self.not_sent(number, &Notice::Failed).await;
+            }
+            Refused::GatewayFailed => return self.not_sent(number, &Notice::Failed).await,
+            Refused::NoChecksLeft { until } => Notice::Locked(Some(until)),
+            Refused::ByGuard { is_for_an_allowance: true }
+            | Refused::BudgetSpent { .. }
+            | Refused::NoSendsLeft { .. }
+            | Refused::TooMany { .. }
+            | Refused::TooSoon { .. }
+            | Refused::Concurrent => Notice::Later,
+            _ => Notice::Refused,
+        };
+        let (_, reason) = Error::from(refused).status_and_message(context.now);
+        info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
+        self.not_sent(number, &notice).await
+    }
+
+    async fn not_sent(&self, number: PhoneNumber, notice: &Notice) -> Result<Response, Problem> {
+        match self.context.sessions.not_sent(self.secret, number).await {
+            Ok(()) => Ok(self.told(notice)),
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
+    /// It is that of `public-url`, not of the request, because it becomes part of a message.
+    fn web_host(&self) -> Option<String> {
+        let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
+        let is_encrypted = self.context.transport == Transport::Encrypted;
+        let public_url = self.context.v2.base.public_url.as_deref().filter(|_| is_own && is_encrypted)?;
+        Url::parse(public_url).ok()?.domain().map(str::to_owned)
+    }
+
+    /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
+    /// application.
+    pub async fn check(mut self, call: &Call, code: &str) -> Result<Response, Problem> {
+        let sessions = self.context.sessions;
+        if self.session.is_approved() {
+            return self.approve(None).await;
+        }
+        let code = Code::submitted(code, self.service.settings.code_length);
+        if code.is_none() {
+            return Ok(self.told(&Notice::Wrong));
+        }
+        let sid = match sessions.begin_check(self.secret).await {
+            Ok((sid, counted)) => {
+                self.session = counted;
+                sid
+            }
+            Err(denied) => return self.denied(denied),
+        };
+        let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
+        let check = CheckCode { request_id, ..CheckCode::new(target, code) };
+        let outcome = self.context.v2.verifications.check(self.service.id, check).await;
+        if let Ok(verification) = &outcome {
+            log_check(call, verification);
+        }
+        let notice = match outcome.map(|verification| verification.status) {
+            Ok(Status::Approved) => return self.approve(Some(sid)).await,
+            Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
+            Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
+            Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
+            Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),
+            Err(_) => Notice::Failed,
+        };
+        Ok(self.told(&notice))
+    }
+
+    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Problem> {
+        match self.context.sessions.approve(self.secret, verification).await {
+            Ok(code) => Ok(self.leave(("code", code.expose()))),
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    pub async fn cancel(&self) -> Result<Response, Problem> {
+        let reason = if self.session.has_checks() { "canceled" } else { "too_many_attempts" };
+        match self.context.sessions.end(self.secret).await {
+            Ok(()) => {
+                let (context, target) = (self.context, &self.session.request.returns_to);
+                Ok(context.with_cookie(self.leave(("error", reason)), context.cookie_name(), None, target))
+            }
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    /// Leads back to the application, with the code or why there is none.
+    fn leave(&self, result: (&'static str, &str)) -> Response {
+        let Self { context, session, .. } = self;
+        let target = &session.request.returns_to;
+        match (return_url(target, result), target) {
+            (Some(url), _) => redirect(&url),
+            (None, ReturnTarget::Embed { state, .. }) => {
+                let texts = context.texts;
+                let state = state.iter().map(|state| ("state", state.as_str()));
+                let data = [result].into_iter().chain(state).collect();
+                let text = if result.0 == "code" { texts.verified() } else { texts.cancel() };
+                let page = Page::new(StatusCode::OK, texts, View::Message { text });
+                Page { of: Some((self.service, session)), data, ..page }.answer()
+            }
+            (None, ReturnTarget::Url { .. }) => context.gone(),
+        }
+    }
+
+    /// Whether the session is the demo's, whose code lives as long as itself.
+    fn is_demo(&self) -> bool {
+        self.context.is_simulated && self.service.id == ServiceId::DEFAULT
+    }
+}
+
+/// The IP address of the person; `None` behind a proxy that does not report it.
+fn address_of(call: &Call) -> Option<IpAddr> {
+    let is_proxy = call.peer.is_loopback() || call.app.settings.proxies.trusts(call.peer);
+    call.client.or((!is_proxy).then_some(call.peer))
+}

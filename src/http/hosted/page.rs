@@ -1,0 +1,242 @@
+//! What the page shows, and its content security policy.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::response::{IntoResponse as _, Response};
+use hyper::StatusCode;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use url::Url;
+
+use super::texts::Texts;
+use crate::config::CaptchaSettings;
+use crate::domain::Region;
+use crate::http::pages::csp_hash;
+use crate::http::response::{self, ResponseExt as _};
+use crate::registry::{Service, ServiceSettings};
+use crate::verification::hosted::{HostedSession, ReturnTarget};
+
+const STYLE: &str = include_str!("hosted.css");
+const SCRIPT: &str = include_str!("hosted.js");
+
+/// The error of the widget when the page cannot go on.
+const ENDED: &str = "ended";
+
+pub enum View {
+    /// A button that begins the demo.
+    Demo,
+    Number {
+        /// Where the form goes: before a browser has the session, to its address.
+        action: String,
+        fixed: Option<String>,
+        hint: String,
+        region: Option<Region>,
+        countries: Vec<(Region, i32)>,
+    },
+    Code {
+        number: String,
+        wait: u64,
+        may_resend: bool,
+        may_change: bool,
+        /// Whether the inbox has the code.
+        is_demo: bool,
+    },
+    Verified,
+    /// Every check is used: the person can only go back.
+    NoneLeft,
+    /// The time of the session is over. The application hears of it at this address.
+    Over {
+        back: Option<String>,
+    },
+    Message {
+        text: &'static str,
+    },
+}
+
+impl View {
+    const fn may_cancel(&self) -> bool {
+        matches!(self, Self::Number { .. } | Self::Code { .. })
+    }
+
+    /// What the step is about, for the title.
+    fn step(&self, texts: &Texts) -> Option<&'static str> {
+        match self {
+            Self::Demo | Self::Number { .. } => None,
+            Self::Code { .. } => Some(texts.code()),
+            Self::Verified => Some(texts.verified()),
+            Self::NoneLeft => Some(texts.none_left()),
+            Self::Over { .. } => Some(texts.gone()),
+            Self::Message { text } => Some(text),
+        }
+    }
+}
+
+/// One page.
+#[derive(Template)]
+#[template(path = "hosted.html")]
+pub struct Page<'a> {
+    pub status: StatusCode,
+    pub texts: &'a Texts,
+    pub view: View,
+    pub of: Option<(&'a Service, &'a HostedSession)>,
+    /// A problem, and whether a field has to be filled in again.
+    pub problem: Option<(String, bool)>,
+    pub token: String,
+    pub buttons: Vec<(&'static str, &'static str)>,
+    /// The challenge that the next message needs.
+    pub challenge: Option<&'a CaptchaSettings>,
+    /// Attributes that the script reads.
+    pub data: Vec<(&'static str, &'a str)>,
+}
+
+impl<'a> Page<'a> {
+    pub fn new(status: StatusCode, texts: &'a Texts, view: View) -> Self {
+        let (data, buttons) = (Vec::new(), Vec::new());
+        Self {
+            status,
+            texts,
+            view,
+            of: None,
+            problem: None,
+            token: String::new(),
+            buttons,
+            challenge: None,
+            data,
+        }
+    }
+
+    pub fn answer(mut self) -> Response {
+        const HEADERS: [(&str, &str); 2] =
+            [("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")];
+        let target = self.of.map(|(_, session)| &session.request.returns_to);
+        if let Some(ReturnTarget::Embed { origin, .. }) = target {
+            self.data.insert(0, ("origin", origin));
+        }
+        if self.status != StatusCode::OK && matches!(self.view, View::Message { .. } | View::Over { .. }) {
+            self.data.push(("error", ENDED));
+        }
+        self.challenge = self.challenge.filter(|_| self.view.may_cancel());
+        // Every address in it was parsed.
+        let policy = HeaderValue::from_str(&self.policy(target));
+        let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        // A template of texts does not fail.
+        let html = self.render().unwrap_or_default();
+        let answer = response::page("text/html; charset=utf-8", &HEADERS, html);
+        (self.status, answer.with(CONTENT_SECURITY_POLICY, policy)).into_response()
+    }
+
+    /// The look of the service.
+    fn look(&self) -> Option<&'a ServiceSettings> {
+        self.of.map(|(service, _)| &service.settings)
+    }
+
+    fn digits(&self) -> u8 {
+        self.look().map_or(6, |look| look.code_length.get())
+    }
+
+    fn style(&self) -> String {
+        let accent = self.look().and_then(|look| look.accent_color.as_deref()).unwrap_or("#1d5688");
+        let (on_accent, digits) = (text_color_on(accent), self.digits());
+        format!("{STYLE}:root{{--accent:{accent};--on-accent:{on_accent};--digits:{digits}}}")
+    }
+
+    fn title(&self) -> String {
+        let problem = self.problem.as_ref().map(|(words, _)| words.as_str());
+        let parts = [problem, self.view.step(self.texts), Some(self.texts.title())];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" – ")
+    }
+
+    fn is_invalid(&self) -> bool {
+        self.problem.as_ref().is_some_and(|(_, is_invalid)| *is_invalid)
+    }
+
+    /// The content security policy. Only our own style and script run, and those of the challenge where there is one; forms
+    /// post here and lead back to the application. The application may redirect further: browsers apply `form-action` to
+    /// that too.
+    fn policy(&self, target: Option<&ReturnTarget>) -> String {
+        let form_action = match target {
+            Some(ReturnTarget::Url { url, .. }) if url.starts_with("http:") => " https: http:",
+            Some(ReturnTarget::Url { .. }) => " https:",
+            Some(ReturnTarget::Embed { .. }) | None => "",
+        };
+        let (style, script) = (csp_hash(&self.style()), csp_hash(SCRIPT));
+        let logo = self.look().and_then(|look| Url::parse(look.logo_url.as_deref()?).ok());
+        let logo = logo.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let from = self.challenge.map(|challenge| challenge.sources.as_str()).unwrap_or_default();
+        let more = match from {
+            "" => String::new(),
+            from => format!("style-src-attr 'unsafe-inline'; frame-src {from}; connect-src {from}; "),
+        };
+        let framed_by = framed_by(&self.view, target);
+        format!(
+            "default-src 'none'; style-src {style} {from}; script-src {script} {from}; {more}img-src data: {logo}; \
+             form-action 'self'{form_action}; base-uri 'none'; frame-ancestors {framed_by}"
+        )
+    }
+}
+
+/// Every country with its calling code, by its two letters.
+pub static COUNTRIES: LazyLock<Vec<(Region, i32)>> = LazyLock::new(|| {
+    let letters = || b'A'..=b'Z';
+    let codes = letters().flat_map(|first| letters().map(move |second| [first, second]));
+    let codes = codes.filter_map(|code| Region::parse(std::str::from_utf8(&code).ok()?));
+    codes.filter_map(|region| Some((region, region.calling_code()?))).collect()
+});
+
+/// The origin of pages that may show this one in a frame, for a content security policy.
+fn framed_by<'a>(view: &View, target: Option<&'a ReturnTarget>) -> &'a str {
+    match (view, target) {
+        (_, Some(ReturnTarget::Embed { origin, .. })) => origin,
+        // A message has no form and no secret, and without a session its origin is unknown.
+        (View::Message { .. }, _) => "*",
+        (_, Some(ReturnTarget::Url { .. }) | None) => "'none'",
+    }
+}
+
+/// Black or white, whichever has more contrast on this color: at least 4.58 (WCAG 2.2, relative luminance).
+fn text_color_on(color: &str) -> &'static str {
+    let channel = |at: usize| {
+        let value = color.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let value = f64::from(value.unwrap_or(0)) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    let luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
+    let on_white = 1.05 / (luminance + 0.05);
+    if on_white >= (luminance + 0.05) / 0.05 { "#fff" } else { "#000" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_on_the_accent_color_is_the_one_that_is_easier_to_read() {
+        for (color, expected) in
+            [("#000000", "#fff"), ("#ffffff", "#000"), ("#1d5688", "#fff"), ("#ffd400", "#000")]
+        {
+            assert_eq!(text_color_on(color), expected, "{color}");
+        }
+    }
+
+    #[test]
+    fn only_the_origin_of_an_embedded_session_may_frame_its_page() {
+        let url = ReturnTarget::Url { url: "https://app.example:8443/done?x=1".to_owned(), state: None };
+        let embed = ReturnTarget::Embed { origin: "https://app.example".to_owned(), state: None };
+        let framed_by = |view| [None, Some(&url), Some(&embed)].map(|target| framed_by(&view, target));
+        assert_eq!(framed_by(View::Verified), ["'none'", "'none'", "https://app.example"]);
+        let message = framed_by(View::Message { text: "" });
+        assert_eq!(message, ["*", "*", "https://app.example"], "without a form or a secret");
+        let own = Page::new(StatusCode::OK, Texts::choose([]), View::Verified).policy(Some(&url));
+        assert!(own.contains("form-action 'self' https:;"), "{own}");
+        assert!(own.ends_with("frame-ancestors 'none'"), "{own}");
+    }
+
+    #[test]
+    fn the_page_lists_countries_with_their_calling_codes() {
+        assert!(COUNTRIES.len() > 200, "{}", COUNTRIES.len());
+        let has = |code, calling| {
+            COUNTRIES.iter().any(|(region, known)| Region::parse(code) == Some(*region) && *known == calling)
+        };
+        assert!(has("DE", 49) && has("US", 1));
+    }
+}
