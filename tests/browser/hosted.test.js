@@ -86,14 +86,15 @@ async function walk(width, scheme, scripts) {
     assert.ok(margins[0] >= 0 && Math.abs(margins[0] - margins[1]) <= 1, `${name} has the margins ${margins}`);
     titles.add(await page.title());
     await judged(page, name);
-    await media(page, [{ name: "forced-colors", value: "active" }]);
+    const own = { name: "prefers-color-scheme", value: scheme };
+    await media(page, [own, { name: "forced-colors", value: "active" }]);
     await judged(page, `${name} with forced colours`);
     const borders = await page.$$eval("input:not([type=hidden]), select, button", (fields) => fields.map((field) => {
       const { borderTopWidth, clipPath } = window.getComputedStyle(field);
       return [field.id, borderTopWidth, clipPath];
     }));
     for (const [id, border, clip] of borders) assert.deepEqual([border, clip], ["1px", "none"], `${name}: ${id}`);
-    await media(page, [{ name: "prefers-color-scheme", value: scheme }]);
+    await media(page, [own]);
   };
   const titles = new Set();
   // By keyboard only: Enter in a field or on the button in focus.
