@@ -621,6 +621,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_lacks_a_challenge_does_not_count_until_one_is_sent() {
+        let (mut session, one) = (session(None, true), number("+14155552671"));
+        for _ in 0..9 {
+            assert_eq!(session.begin_send(one, NOW), Ok(()));
+            session.ask_challenge(one, NOW);
+            assert!(session.asks_challenge && session.has_sends());
+        }
+        for seconds in [0, 30, 90] {
+            assert_eq!(session.begin_send(one, after(seconds)), Ok(()));
+            session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, after(seconds));
+            assert!(!session.asks_challenge, "the next message needs its own");
+        }
+        assert!(!session.has_sends());
+    }
+
+    #[test]
     fn a_session_takes_two_numbers_and_a_fixed_one_only_its_own() {
         let [one, two, three] = ["+14155552671", "+14155552672", "+14155552673"].map(number);
         let mut free = session(None, false);
