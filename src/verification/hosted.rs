@@ -80,6 +80,7 @@ impl ReturnTarget {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedSession {
     pub request: SessionRequest,
+    /// [`KEPT`] after its time is over.
     expires: Timestamp,
     /// Hash of the secret in the address, then of the cookie.
     secret: Hash,
@@ -117,7 +118,7 @@ impl Record for HostedSession {
     const PLURAL: &'static str = "hosted sessions";
 
     fn expires(&self) -> Timestamp {
-        self.expires.plus(KEPT)
+        self.expires
     }
 }
 
@@ -148,7 +149,7 @@ impl HostedSession {
         Self {
             number: request.to,
             request,
-            expires: now.plus(SESSION_LIFE),
+            expires: now.plus(SESSION_LIFE).plus(KEPT),
             secret,
             is_open: false,
             awaits_code: false,
@@ -169,7 +170,7 @@ impl HostedSession {
 
     /// Whether its time is over: it only leads back.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.expires
+        self.expires.since(now) <= KEPT
     }
 
     /// Whether another code may be checked.
@@ -361,7 +362,7 @@ impl HostedSessions {
             let session = HostedSession::new(request.clone(), hash, view.now());
             view.put(subject.id, Some(&session), Durability::Durable);
             // Held until the record is in its table.
-            Ok((session.expires, reservation))
+            Ok((view.now().plus(SESSION_LIFE), reservation))
         });
         let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
         Ok((secret, expires))
