@@ -8,7 +8,7 @@ use hyper::header::HeaderName;
 use tracing::{debug, info};
 
 use super::prelude::*;
-use crate::domain::{Channel, Code, Locale, ServiceId};
+use crate::domain::{Channel, Code, Locale};
 use crate::http::call::Call;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::template::{AppHash, SendDigits};
