@@ -11,7 +11,6 @@ use tracing::info;
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
 use super::base::Base;
-use super::call::Received;
 use super::credential::{self, Credential};
 use super::events::EventStreams;
 use super::forward::Forwarder;
@@ -22,10 +21,9 @@ use super::places::LongAnswers;
 use super::request::LocalUser;
 use super::response::Problem;
 use super::tls::Tls;
-use super::transport;
 use crate::config::{AnswerSet, Bounds, HookSettings, ProxySettings};
 use crate::delivery::GatewayState;
-use crate::domain::{Channel, Region, ServiceId, Timestamp, seconds_up};
+use crate::domain::{Channel, Region, Timestamp, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::node::history::History;
 use crate::node::{CallbackAnswer, CallbackRequest, Running, Unready};
@@ -313,21 +311,6 @@ impl V2 {
             });
             Problem::Unauthenticated
         })
-    }
-
-    /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
-    /// request must be for the address that the server listens on: a page of another site cannot have it, and a proxy that
-    /// was not declared seldom passes it on.
-    ///
-    /// # Errors
-    /// 401 or 403, where they ask for a key, and 403 for another host.
-    pub fn admit_compatible(&self, call: &Received) -> Result<(), Problem> {
-        if !self.registry.compatible_routes_need_key() {
-            let is_ours = self.registry.allows_unauthenticated() || transport::is_for_this_address(call);
-            return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
-        }
-        let caller = self.caller(&call.head)?;
-        if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
     /// Whether a request may see something of all services: by the account's credentials, or a key for all services

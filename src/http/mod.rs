@@ -52,7 +52,7 @@ mod transport;
 #[doc(hidden)]
 pub mod streams {
     pub use super::connection::{
-        Connection, Server, refuse_tls, serve, serve_http2, serve_tls, with_write_timeout,
+        Connection, Server, refuse_tls, serve, serve_http2, serve_tls, server, with_write_timeout,
     };
 }
 

@@ -1,5 +1,4 @@
-//! The parts of a request that the front end reads: its bounded body, its id, and whether a page of another site caused
-//! it.
+//! The parts of a request's head that the front end reads: its id, its client, and whether a page of another site caused it.
 //!
 //! The server serves loopback, where any page in the user's browser can reach it too. A page cannot read answers across
 //! origins, but it can send requests; and it shares our origin if its own host name resolves to this machine (DNS
@@ -8,25 +7,13 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
-use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, poll};
-use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
+use bytes::Bytes;
 use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
-use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
 
-use super::connection::Connection;
-use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
 
@@ -72,132 +59,12 @@ pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) ->
     is_disabled && values.next().is_none() && proxies.trusts(peer)
 }
 
-/// The most bytes that are read of a body only to discard them.
-const DISCARDED_BYTES: usize = 1024 * 1024;
-
-/// The longest wait for the rest of a body that is discarded.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
-
 /// The SHA-256 of a body.
 pub type BodyDigest = [u8; 32];
 
 /// The user id of an administrator of this machine, at the control socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalUser(pub u32);
-
-/// A request's body, and how much of it has been taken off the connection.
-pub struct RequestBody {
-    body: Body,
-    is_complete: bool,
-    connection: Arc<Connection>,
-    /// The SHA-256 that it must have.
-    digest: Option<BodyDigest>,
-    /// The whole body, if it was read and put back.
-    whole: Option<Bytes>,
-}
-
-impl RequestBody {
-    pub fn new(body: Body, connection: Arc<Connection>) -> Self {
-        let is_complete = body.is_end_stream();
-        Self { body, is_complete, connection, digest: None, whole: None }
-    }
-
-    /// Refuses a body that has another SHA-256.
-    pub const fn expect(&mut self, digest: BodyDigest) {
-        self.digest = Some(digest);
-    }
-
-    /// Makes a body that was read readable once more.
-    pub fn put_back(&mut self, whole: Bytes) {
-        self.whole = Some(whole);
-    }
-
-    /// Whether the connection still holds, or is still to receive, a part of it.
-    pub const fn is_left_over(&self) -> bool {
-        !self.is_complete
-    }
-
-    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no place: the slow
-    /// bodies of other requests do not delay one that has arrived whole.
-    pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-        if let Some(whole) = self.whole.take() {
-            return Ok(whole);
-        }
-        if self.body.size_hint().lower() > limit as u64 {
-            return Err(Problem::BodyTooLarge(limit));
-        }
-        let (connection, digest) = (Arc::clone(&self.connection), self.digest);
-        let mut whole = pin!(self.collect(limit));
-        let whole = match poll!(&mut whole) {
-            Poll::Ready(whole) => whole?,
-            Poll::Pending => {
-                let _due = connection.await_body();
-                let rest = async {
-                    let _place = connection.body_place().await;
-                    whole.await
-                };
-                timeout(time, rest).await.unwrap_or(Err(Problem::BodyTooSlow))?
-            }
-        };
-        if digest.is_some_and(|digest| BodyDigest::from(Sha256::digest(&whole)) != digest) {
-            return Err(Problem::BadBody(BadBody::Broken));
-        }
-        Ok(whole)
-    }
-
-    /// Discards the rest of a body. If the body ends there, the connection can be used again.
-    ///
-    /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
-    /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
-    pub async fn discard(&mut self, version: Version) {
-        let connection = Arc::clone(&self.connection);
-        let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
-        if poll!(&mut rest).is_pending()
-            && version == Version::HTTP_2
-            && let Some(_place) = connection.body_place().now_or_never()
-        {
-            let _ = timeout(DISCARD_TIME, rest).await;
-        }
-    }
-
-    async fn discard_up_to(&mut self, mut bytes: usize) {
-        while bytes > 0
-            && let Some(Ok(chunk)) = self.next().await
-        {
-            bytes = bytes.saturating_sub(chunk.len());
-        }
-    }
-
-    async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let mut whole = Bytes::new();
-        while let Some(chunk) = self.next().await {
-            let chunk = chunk?;
-            if whole.len() + chunk.len() > limit {
-                return Err(Problem::BodyTooLarge(limit));
-            }
-            whole = if whole.is_empty() {
-                chunk
-            } else {
-                let mut joined = BytesMut::from(whole);
-                joined.extend_from_slice(&chunk);
-                joined.freeze()
-            };
-        }
-        Ok(whole)
-    }
-
-    /// The next piece of data, empty for trailers. A broken body (bad chunk, early end) is a bad body.
-    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
-        if self.is_complete {
-            return None;
-        }
-        let frame = self.body.frame().await;
-        // A length tells the end before another frame is waited for.
-        self.is_complete = frame.is_none() || self.body.is_end_stream();
-        let data = frame?.map(|frame| frame.into_data().unwrap_or_default());
-        Some(data.map_err(|_| Problem::BadBody(BadBody::Broken)))
-    }
-}
 
 /// The header that carries the id, in requests and answers.
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

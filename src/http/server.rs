@@ -93,7 +93,7 @@ const LOCAL_CONNECTIONS: usize = 16;
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential, and have no time limits; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
-    let (server, mut open, mut accepted) = (Arc::new(Server::new(app, None)), JoinSet::new(), 0);
+    let (server, mut open, mut accepted) = (Arc::new(connection::server(app, None)), JoinSet::new(), 0);
     let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
     loop {
         let stream = tokio::select! {
@@ -155,7 +155,7 @@ struct Connections {
 impl Connections {
     fn new(app: App, port: Option<u16>) -> Self {
         Self {
-            server: Arc::new(Server::new(app, port)),
+            server: Arc::new(connection::server(app, port)),
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),

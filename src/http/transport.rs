@@ -4,9 +4,13 @@ use hyper::header::{FORWARDED, HOST, HeaderName, VIA};
 use hyper::http::request::Parts;
 use hyper::{Uri, Version};
 
+use super::app::V2;
 use super::call::Received;
 use super::request;
+use super::response::Problem;
+use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
+use crate::registry::Scope;
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -45,8 +49,25 @@ impl Transport {
     }
 }
 
+impl V2 {
+    /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
+    /// request must be for the address that the server listens on: a page of another site cannot have it, and a proxy that
+    /// was not declared seldom passes it on.
+    ///
+    /// # Errors
+    /// 401 or 403, where they ask for a key, and 403 for another host.
+    pub fn admit_compatible(&self, call: &Received) -> Result<(), Problem> {
+        if !self.registry.compatible_routes_need_key() {
+            let is_ours = self.registry.allows_unauthenticated() || is_for_this_address(call);
+            return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
+        }
+        let caller = self.caller(&call.head)?;
+        if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
+    }
+}
+
 /// Whether a request was sent to the address that the server listens on, as far as it says. Over TLS the certificate says so.
-pub fn is_for_this_address(call: &Received) -> bool {
+fn is_for_this_address(call: &Received) -> bool {
     if call.app.tls.is_some() {
         return request::names_this_server(&call.head, call.app.settings.host_name.as_deref());
     }

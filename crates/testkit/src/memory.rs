@@ -9,7 +9,7 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use onceward::http::Tls;
 use onceward::http::streams::{
-    Connection, Server, refuse_tls, serve, serve_http2, serve_tls, with_write_timeout,
+    Connection, Server, refuse_tls, serve, serve_http2, serve_tls, server, with_write_timeout,
 };
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ impl Memory {
     }
 
     pub fn with(setup: Setup) -> Self {
-        Self(Arc::new(Server::new(setup.into_front_end(None), None)))
+        Self(Arc::new(server(setup.into_front_end(None), None)))
     }
 
     /// Ends every connection after the requests that it is answering.

@@ -6,12 +6,12 @@
 
 mod activity;
 mod lines;
-mod open;
+pub mod open;
 mod respond;
 mod serve;
 mod tls;
 
 pub use self::activity::GivesWay;
 pub use self::open::{Connection, Server, raw_response, respond_and_close};
-pub use self::serve::{serve, serve_http2, with_write_timeout};
+pub use self::serve::{serve, serve_http2, server, with_write_timeout};
 pub use self::tls::{refuse_tls, serve_tls};

@@ -19,7 +19,6 @@ use crate::http::app::{App, ServedRoutes};
 use crate::http::logs::Logs;
 use crate::http::request::{self, LocalUser, X_REQUEST_ID};
 use crate::http::response::{ErrorFormat, NotServed, Problem, whole};
-use crate::http::service;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -44,14 +43,15 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(app: App, port: Option<u16>) -> Self {
+    /// Answers with `router`.
+    pub fn new(app: App, router: Router, port: Option<u16>) -> Self {
         app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
         if app.forwarder.is_some() {
             app.metrics.create_forwarded_at_zero();
         }
         Self {
             port,
-            router: service::router(&app),
+            router,
             stop: CancellationToken::new(),
             logs: Arc::default(),
             failed_handshakes: OncePerSecond::default(),

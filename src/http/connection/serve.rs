@@ -16,9 +16,11 @@ use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
 use super::lines::Lines;
-use super::open::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
+use super::open::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
 use super::respond::{respond, respond_boxed};
+use crate::http::app::App;
 use crate::http::response::{PIECE, Problem};
+use crate::http::service;
 
 /// Most bytes of an HTTP/2 request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -48,6 +50,12 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(WRITE_TIMEOUT));
     Box::pin(stream)
+}
+
+/// The state of connections that lead requests through every route. `port` is the one that the server listens on.
+pub fn server(app: App, port: Option<u16>) -> Server {
+    let router = service::router(&app);
+    Server::new(app, router, port)
 }
 
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
