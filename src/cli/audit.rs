@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use super::answer::{Column, cell, list, text};
 use super::args::{at_least_one, parse_time};
-use super::client::Client;
-use super::{CommandError, CommandOutput};
-use crate::config::StorageSettings;
+use super::{CommandError, CommandOutput, Context};
 use crate::domain::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -47,9 +45,9 @@ fn by(entry: &Value) -> String {
 /// The most entries of a page.
 const PAGE: usize = 1_000;
 
-pub fn run(args: AuditArgs, json: bool, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn run(args: AuditArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let AuditArgs { service, since, limit } = args;
-    let client = Client::of(&settings.data_dir)?;
+    let client = cx.client()?;
     let service = client.service_sid(service.as_deref())?;
     let mut entries = Vec::new();
     let mut path = "/v2/Audit".to_owned();
@@ -70,5 +68,5 @@ pub fn run(args: AuditArgs, json: bool, settings: &StorageSettings) -> Result<Co
         fields.clear();
     }
     entries.truncate(limit);
-    Ok(list(&entries, json, "no changes found", &COLUMNS))
+    Ok(list(&entries, cx.json, "no changes found", &COLUMNS))
 }

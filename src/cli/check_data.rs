@@ -6,16 +6,14 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::backup::{check, name};
 use super::client::ClientError;
 use super::findings::{Findings, Verdict};
-use super::source::{self, Progress, Source};
-use super::{CommandError, CommandOutput, EXIT_DAMAGED, absolute, in_three};
+use super::source::{self, Progress, Source, is_of};
+use super::{CommandError, CommandOutput, Context, EXIT_DAMAGED, absolute, in_three};
 use crate::config::StorageSettings;
-use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
@@ -29,24 +27,8 @@ const PUT_BACK: &str = "put the server.key that it was written with back, or nam
 const MEMORY_IS_INTACT: &str = "the server's memory is intact: restore no backup, and do not stop it before you have read \
                                 \"Check\" in docs/operate/backup.md";
 
-/// The state of the server key at its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum KeyFound {
-    Fits,
-    /// The data does not say which key is the right one.
-    Present,
-    Another,
-    Unreadable,
-    Missing,
-}
-
-pub fn run(
-    is_quiet: bool,
-    json: bool,
-    settings: &StorageSettings,
-    colors: bool,
-) -> Result<CommandOutput, CommandError> {
+pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let settings = &cx.records_on_disk()?;
     let mut progress = Progress::of("checking", is_quiet);
     let mut findings = Findings::default();
     findings.figure("data_dir", settings.data_dir.display().to_string());
@@ -59,7 +41,7 @@ pub fn run(
         let remedy = "keep a copy of the directory before anything else";
         findings.warn("data", "a start would be refused", remedy);
     }
-    Ok(findings.output(json, colors, EXIT_DAMAGED))
+    Ok(findings.output(cx, EXIT_DAMAGED))
 }
 
 fn check_data(
@@ -291,33 +273,32 @@ fn check_key(
     written_with: Option<&str>,
     findings: &mut Findings,
 ) -> Result<(), KeyError> {
-    const UNREADABLE: &str = "it is not a server key, which has 64 hex digits: a start is refused";
+    const UNREADABLE: Option<&str> =
+        Some("it is not a server key, which has 64 hex digits: a start is refused");
     let file = settings.server_key_file.as_deref();
     let (key, what) = match server_key::find(&settings.data_dir, file) {
         Ok(Some(key)) => match written_with {
-            None => (KeyFound::Present, None),
-            Some(right) if right == base16ct::lower::encode_string(&key_fingerprint(&key)) => {
-                (KeyFound::Fits, None)
-            }
-            Some(_) => {
-                let what = "the key here is not the one this data was written with: a start is refused";
-                (KeyFound::Another, Some(what))
-            }
+            // The data does not say which key is the right one.
+            None => ("present", None),
+            Some(right) if is_of(&key, right) => ("fits", None),
+            Some(_) => (
+                "another",
+                Some("the key here is not the one this data was written with: a start is refused"),
+            ),
         },
-        Ok(None) => (KeyFound::Missing, Some("there is no server key here: a start is refused")),
-        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            (KeyFound::Missing, Some("the key file that is named is missing: a start is refused"))
-        }
+        Ok(None) => ("missing", Some("there is no server key here: a start is refused")),
+        Err(KeyError::Unreadable(_)) => ("unreadable", UNREADABLE),
         Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => {
-            (KeyFound::Unreadable, Some(UNREADABLE))
+            ("unreadable", UNREADABLE)
         }
-        Err(KeyError::Unreadable(_)) => (KeyFound::Unreadable, Some(UNREADABLE)),
+        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            ("missing", Some("the key file that is named is missing: a start is refused"))
+        }
         Err(error) => return Err(error),
     };
-    findings.figure("key", json!(key));
+    findings.figure("key", key);
     if let Some(what) = what {
-        let path = server_key::place(&settings.data_dir, file);
-        let path = absolute(&path);
+        let path = absolute(&server_key::place(&settings.data_dir, file));
         findings.damaged(&path, None, what, PUT_BACK);
     }
     Ok(())

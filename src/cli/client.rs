@@ -5,18 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
 
 use super::{CommandError, absolute};
 use crate::domain::{Sid, SidKind};
@@ -35,8 +29,8 @@ const COPY_BUFFER: usize = 256 * 1024;
 pub enum ClientError {
     #[error(transparent)]
     Socket(#[from] ControlError),
-    #[error("connect to {}: {source}", socket.display())]
-    Io { socket: PathBuf, source: io::Error },
+    #[error("connect to {}: {why}", socket.display())]
+    Connect { socket: PathBuf, why: String },
     #[error(
         "connect to {}: the system does not allow it; run the command as the server's user or as root",
         .0.display()
@@ -73,42 +67,44 @@ pub type Fields<'a> = [(&'a str, Option<String>)];
 /// The server that runs on a data directory.
 pub struct Client {
     runtime: Runtime,
+    http: reqwest::Client,
     socket: PathBuf,
 }
 
 impl Client {
     pub fn of(data_dir: &Path) -> Result<Self, CommandError> {
-        Ok(Self { socket: socket_in(data_dir).map_err(ClientError::from)?, runtime: runtime()? })
+        let socket = socket_in(data_dir).map_err(ClientError::from)?;
+        let http = http().unix_socket(socket.as_path()).read_timeout(SILENCE).build();
+        let http = http.map_err(|error| CommandError::Failed(cause(error)))?;
+        Ok(Self { runtime: runtime()?, http, socket })
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
-        self.ask(&Method::GET, path, fields)
+        self.ask(Method::GET, path, fields)
     }
 
     pub fn post<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
-        self.ask(&Method::POST, path, fields)
+        self.ask(Method::POST, path, fields)
     }
 
     pub fn delete<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
-        self.ask(&Method::DELETE, path, fields)
+        self.ask(Method::DELETE, path, fields)
     }
 
     /// The answer from JSON; one without a body is read as null.
     fn ask<T: DeserializeOwned>(
         &self,
-        method: &Method,
+        method: Method,
         path: &str,
         fields: &Fields<'_>,
     ) -> Result<T, ClientError> {
         let (status, body) = self.runtime.block_on(async {
             let answer = self.begin(method, path, fields).await?;
             let status = answer.status();
-            let body = timeout(SILENCE, answer.into_body().collect()).await;
-            let body =
-                body.map_err(|late| self.incomplete(&late))?.map_err(|error| self.incomplete(&error))?;
-            Ok::<_, ClientError>((status, body.to_bytes()))
+            let body = answer.bytes().await.map_err(|error| self.incomplete(cause(error)))?;
+            Ok::<_, ClientError>((status, body))
         })?;
-        let incomplete = |error| self.incomplete(&error);
+        let incomplete = |error| self.incomplete(error);
         if !status.is_success() {
             return Err(self.refused(status, &serde_json::from_slice(&body).map_err(incomplete)?));
         }
@@ -128,19 +124,19 @@ impl Client {
 
     /// A copy of every record. Reports its progress, and returns when the copy can be read.
     pub fn copy(self, mut progress: impl FnMut(&CopyNews)) -> Result<BufReader<CopyStream>, ClientError> {
-        let answer = self.runtime.block_on(self.begin(&Method::GET, "/local/Copy", &[]))?;
-        let (status, body) = (answer.status(), answer.into_body());
+        let body = self.runtime.block_on(self.begin(Method::GET, "/local/Copy", &[]))?;
+        let status = body.status();
         let mut copy =
             BufReader::with_capacity(COPY_BUFFER, CopyStream { client: self, body, rest: Bytes::new() });
         loop {
             let mut line = Vec::new();
             let read = copy.read_until(b'\n', &mut line);
             let client = &copy.get_ref().client;
-            read.map_err(|error| client.incomplete(&error))?;
+            read.map_err(|error| client.incomplete(error))?;
             if !status.is_success() {
                 return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
             }
-            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
+            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(error))?;
             progress(&news);
             match news {
                 CopyNews::Copied(_) => {}
@@ -150,25 +146,29 @@ impl Client {
         }
     }
 
-    async fn begin(
-        &self,
-        method: &Method,
-        path: &str,
-        fields: &Fields<'_>,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoServer(self.shown()),
-            io::ErrorKind::PermissionDenied => ClientError::NotAllowed(self.shown()),
-            _ => ClientError::Io { socket: self.shown(), source },
-        })?;
-        let answer = async {
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            tokio::spawn(connection);
-            sender.send_request(request(method, path, fields)?).await.map_err(Into::into)
+    async fn begin(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Response, ClientError> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+        let form = form.finish();
+        let request = if method == Method::POST {
+            let request = self.http.post(format!("http://localhost{path}")).body(form);
+            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        } else {
+            let mark = if form.is_empty() { "" } else { "?" };
+            self.http.request(method, format!("http://localhost{path}{mark}{form}"))
         };
-        let answer: Result<_, Box<dyn std::error::Error>> =
-            timeout(SILENCE, answer).await.unwrap_or_else(|late| Err(late.into()));
-        answer.map_err(|error| self.incomplete(&error))
+        request.send().await.map_err(|error| self.not_answered(error))
+    }
+
+    fn not_answered(&self, error: reqwest::Error) -> ClientError {
+        let is_connect = error.is_connect();
+        let socket = self.shown();
+        match deepest(&error).downcast_ref::<io::Error>().map(io::Error::kind) {
+            _ if !is_connect => self.incomplete(cause(error)),
+            Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => ClientError::NoServer(socket),
+            Some(io::ErrorKind::PermissionDenied) => ClientError::NotAllowed(socket),
+            _ => ClientError::Connect { socket, why: cause(error) },
+        }
     }
 
     fn refused(&self, status: StatusCode, body: &Value) -> ClientError {
@@ -181,7 +181,7 @@ impl Client {
         ClientError::Refused { socket: self.shown(), status, why }
     }
 
-    fn incomplete(&self, why: &impl ToString) -> ClientError {
+    fn incomplete(&self, why: impl ToString) -> ClientError {
         ClientError::Incomplete { socket: self.shown(), why: why.to_string() }
     }
 
@@ -190,22 +190,28 @@ impl Client {
     }
 }
 
-fn request(
-    method: &Method,
-    path: &str,
-    fields: &Fields<'_>,
-) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
-    let form = form.finish();
-    let is_post = method == Method::POST;
-    let uri = if is_post || form.is_empty() { path.to_owned() } else { format!("{path}?{form}") };
-    Request::builder()
-        .method(method)
-        .uri(uri)
-        .header(HOST, "localhost")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Full::from(if is_post { form } else { String::new() }))
+/// For requests that stay on this machine.
+pub fn http() -> reqwest::ClientBuilder {
+    // An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // The certificate has the name that clients use; and a machine without authorities has a client, too.
+        .tls_danger_accept_invalid_certs(true)
+}
+
+/// What the system says: reqwest's own words only name the request.
+pub fn cause(error: reqwest::Error) -> String {
+    deepest(&error.without_url()).to_string()
+}
+
+fn deepest(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause
 }
 
 pub fn segment(text: &str) -> String {
@@ -220,19 +226,16 @@ pub fn runtime() -> Result<Runtime, CommandError> {
 /// The bytes of a copy as they come, for [`crate::store::CopyReader`].
 pub struct CopyStream {
     client: Client,
-    body: Incoming,
+    body: Response,
     rest: Bytes,
 }
 
 impl Read for CopyStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() {
-            // The time needs the runtime.
-            let next = async { timeout(SILENCE, self.body.frame()).await };
-            let frame = self.client.runtime.block_on(next)?;
-            match frame {
+            match self.client.runtime.block_on(self.body.chunk()).map_err(io::Error::other)? {
                 None => return Ok(0),
-                Some(frame) => self.rest = frame.map_err(io::Error::other)?.into_data().unwrap_or_default(),
+                Some(chunk) => self.rest = chunk,
             }
         }
         let most = self.rest.len().min(into.len());

@@ -1,8 +1,8 @@
 //! `onceward cluster release`: ends the lease of a process that was killed.
 
 use super::answer::one;
-use super::{CommandError, CommandOutput};
-use crate::config::{ClusterSettings, StorageSettings};
+use super::{CommandError, CommandOutput, Context};
+use crate::config::Settings;
 use crate::server::{self, ReleasedLease};
 
 #[derive(Debug, Clone, Copy, clap::Subcommand)]
@@ -14,13 +14,9 @@ pub enum ClusterCommand {
     Release,
 }
 
-pub fn run(
-    ClusterCommand::Release: ClusterCommand,
-    json: bool,
-    storage: &StorageSettings,
-    cluster: Option<&ClusterSettings>,
-) -> Result<CommandOutput, CommandError> {
-    let found = server::release_lease(storage, cluster)?;
+pub fn release(cx: &Context) -> Result<CommandOutput, CommandError> {
+    let Settings { storage, cluster, .. } = cx.settings()?;
+    let found = server::release_lease(&storage, cluster.as_ref())?;
     let words = match found {
         ReleasedLease::NoCluster => "this server is not in a cluster; nothing to release",
         ReleasedLease::Released => "lease released; another node can own the records now",
@@ -30,5 +26,5 @@ pub fn run(
             return Err(CommandError::Failed(why.to_owned()));
         }
     };
-    Ok(one(&found, json, |_| format!("{words}\n")))
+    Ok(one(&found, cx.json, |_| format!("{words}\n")))
 }

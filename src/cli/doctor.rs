@@ -6,30 +6,30 @@ mod data;
 mod gateways;
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::client::Client;
 use super::findings::Findings;
-use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
+use super::{CommandError, CommandOutput, Context, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
 use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::http::answers::{ServerAnswer, ServiceNames};
 use crate::server;
 
-pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
+pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
-    let loaded = config::load(sources);
+    let loaded = config::load(&cx.sources);
     match &loaded {
         Ok(loaded) => {
-            configuration(loaded, sources, &clock, &mut findings);
+            configuration(loaded, cx, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, online, &mut findings)?;
             cluster::examine(&loaded.settings, &mut findings)?;
         }
         Err(errors) => {
-            let is_denied = config::env_file_is_denied(&sources.working_dir);
+            let is_denied = config::env_file_is_denied(&cx.sources.working_dir);
             let remedy = if is_denied { AS_ROOT } else { CONFIGURATION };
             for warning in errors.warnings() {
                 findings.warn("configuration", warning, remedy);
@@ -43,16 +43,16 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
     // The place of the data can be known although another setting is wrong.
     let is_clustered = match &loaded {
         Ok(loaded) => loaded.settings.cluster.is_some(),
-        Err(_) => config::load_beside(sources).is_ok_and(|settings| settings.cluster.is_some()),
+        Err(_) => cx.settings().is_ok_and(|settings| settings.cluster.is_some()),
     };
-    if let Ok(storage) = config::load_storage(sources) {
+    if let Ok(storage) = cx.storage() {
         data::examine(&storage, is_clustered, &clock, &mut findings);
         without_outcomes(&storage.data_dir, &mut findings);
         if let Ok(Loaded { settings, .. }) = &loaded {
             open_routes(settings, &storage.data_dir, &mut findings);
         }
     }
-    Ok(findings.output(json, colors, EXIT_FAILED))
+    Ok(findings.output(cx, EXIT_FAILED))
 }
 
 /// A clock service that hangs must not hang the doctor.
@@ -98,16 +98,16 @@ const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each va
 
 const AS_ROOT: &str = "run it as root: the rest of the configuration and the gateways were not examined";
 
-fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings: &mut Findings) {
+fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mut Findings) {
     for warning in &loaded.warnings {
         findings.warn("configuration", warning, CONFIGURATION);
     }
     match server::check(&loaded.settings) {
-        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", valid(sources)),
+        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", valid(&cx.sources)),
         Ok(_) => {}
         Err(error) => findings.fail("configuration", error.to_string(), CONFIGURATION),
     }
-    if loaded.settings.registry.unless_keys.is_some() && has_live_key(sources) {
+    if loaded.settings.registry.unless_keys.is_some() && has_live_key(cx) {
         findings.ok("access", "callers need an API key, and there is one");
     } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
         findings.warn(
@@ -138,15 +138,9 @@ fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
         Client::of(data_dir).and_then(|client| Ok(client.get::<ServerAnswer>("/local/Server", &[])?));
     let is_open = server.is_ok_and(|server| server.compatible_routes_need_key == Some(false));
     if is_open && !settings.gateways.only_simulator() {
-        let remedy = if settings.registry.allows_unauthenticated {
-            "let only your own services reach the address, or remove allow-unauthenticated and run `onceward keys create \
-             --service default`"
-        } else {
-            "run `onceward keys create --service default`"
-        };
-        let detail = "/api/*, /send-code and /verify-code are open without a credential: every client that reaches the \
-                      address can send messages at your cost";
-        findings.warn("access", detail, remedy);
+        let detail =
+            format!("/api/*, /send-code and /verify-code are open without a credential: {}", server::SENDS);
+        findings.warn("access", detail, server::close_routes(&settings.registry));
     }
 }
 
@@ -168,7 +162,8 @@ fn without_outcomes(data_dir: &Path, findings: &mut Findings) {
 
 /// Says which directory was searched if it has no config.json, which no option named.
 fn valid(sources: &Sources) -> String {
-    let file = absolute(&config_file(sources));
+    let file = sources.config_file.clone().unwrap_or_else(|| sources.working_dir.join("config.json"));
+    let file = absolute(&file);
     if sources.config_file.is_some() || file.exists() {
         return "valid".to_owned();
     }
@@ -177,8 +172,4 @@ fn valid(sources: &Sources) -> String {
         "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \
          it with --config"
     )
-}
-
-fn config_file(sources: &Sources) -> PathBuf {
-    sources.config_file.clone().unwrap_or_else(|| sources.working_dir.join("config.json"))
 }

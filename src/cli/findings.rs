@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{CommandOutput, json_line};
+use super::{CommandOutput, Context, json_line};
 use crate::store::Damage;
 
 /// The result of one check, the worst last.
@@ -55,7 +55,7 @@ impl Findings {
         self.add(Verdict::Fail, check, detail, Some(remedy));
     }
 
-    fn add(
+    pub fn add(
         &mut self,
         verdict: Verdict,
         check: impl Into<String>,
@@ -101,9 +101,9 @@ impl Findings {
     }
 
     /// One line of JSON, or text for people. `failed` is the exit code if a check failed.
-    pub fn output(&self, json: bool, colors: bool, failed: u8) -> CommandOutput {
+    pub fn output(&self, cx: &Context, failed: u8) -> CommandOutput {
         let code = if self.verdict == Verdict::Fail { failed } else { 0 };
-        let out = if json { json_line(self) } else { self.text(colors) };
+        let out = if cx.json { json_line(self) } else { self.text(cx.colors) };
         CommandOutput { code, ..CommandOutput::of(out) }
     }
 

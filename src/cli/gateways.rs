@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer::{Column, cell, list, one};
-use super::client::{Client, segment};
-use super::{CommandError, CommandOutput, EXIT_FAILED};
+use super::client::segment;
+use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
-use crate::config::{self, Sources, built_in_gateways};
+use crate::config::built_in_gateways;
 use crate::gateway::Recipe;
 use crate::http::answers::{Message, Messages, Tried};
 
@@ -50,10 +50,10 @@ struct TryArgs {
     wait: u64,
 }
 
-pub fn run(args: GatewaysArgs, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
+pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     match args.command {
-        None => Ok(list_all(json)),
-        Some(GatewaysCommand::Try(args)) => try_one(&args, json, sources),
+        None => Ok(list_all(cx.json)),
+        Some(GatewaysCommand::Try(args)) => try_one(&args, cx),
     }
 }
 
@@ -89,9 +89,9 @@ fn list_all(json: bool) -> CommandOutput {
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
-fn try_one(args: &TryArgs, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
+fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let TryArgs { name, number, channel, yes, wait } = args;
-    let client = Client::of(&config::load_storage(sources)?.data_dir)?;
+    let client = cx.client()?;
     if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
@@ -123,7 +123,7 @@ fn try_one(args: &TryArgs, json: bool, sources: &Sources) -> Result<CommandOutpu
         shown = listed()?.into_iter().find(is_it).or(shown);
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
-    Ok(CommandOutput { code, err: reason, ..one(&shown, json, |shown| row(name, shown.as_ref())) })
+    Ok(CommandOutput { code, err: reason, ..one(&shown, cx.json, |shown| row(name, shown.as_ref())) })
 }
 
 /// A row for the table of tried gateways.

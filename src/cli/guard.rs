@@ -1,16 +1,18 @@
 //! `onceward guard`: questions to the guard of the server, and its manual entries.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::answer::{Column, cell, list, one, table, text};
+use super::answer::{Column, cell, list, one, table};
 use super::args::at_least_one;
 use super::client::{Client, segment};
-use super::{CommandError, CommandOutput};
-use crate::config::{self, Sources};
+use super::{CommandError, CommandOutput, Context};
+use crate::domain::ServiceId;
 use crate::http::answers::GuardItems;
 use crate::limits::guard::EntryAction;
-use crate::limits::guard::operator::{Item, MOST_MINUTES, SUBJECTS, entry_subject, exact};
+use crate::limits::guard::operator::{
+    Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, entry_subject, exact,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
@@ -94,13 +96,12 @@ fn minutes(text: &str) -> Result<u64, String> {
     if is_accepted { Ok(minutes) } else { Err("it must be a time from 1m to 365d, such as 12h".to_owned()) }
 }
 
-/// Rows are those of `/v2`.
-const ALLOWANCES: [Column<Value>; 5] = [
-    ("ALLOWANCE", |allowance| cell(&allowance["subject"])),
-    ("LEFT", |allowance| cell(&allowance["messages"])),
-    ("FULL", |allowance| cell(&allowance["most"])),
-    ("USUAL", |allowance| cell(&allowance["usual"])),
-    ("NEXT-MESSAGE", |allowance| cell(allowance["date_until"].as_str().unwrap_or("now"))),
+const ALLOWANCES: [Column<Item>; 5] = [
+    ("ALLOWANCE", |allowance| cell(&allowance.subject)),
+    ("LEFT", |allowance| cell(allowance.messages)),
+    ("FULL", |allowance| cell(allowance.most)),
+    ("USUAL", |allowance| cell(allowance.usual)),
+    ("NEXT-MESSAGE", |allowance| cell(allowance.date_until.as_deref().unwrap_or("now"))),
 ];
 
 const ITEMS: [Column<Item>; 5] = [
@@ -113,65 +114,35 @@ const ITEMS: [Column<Item>; 5] = [
     ("DETAILS", |item| cell(&item.details)),
 ];
 
-pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
+pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     Ok(match command {
-        GuardCommand::Allow(entry) => set(entry, EntryAction::Allow, json, sources)?,
-        GuardCommand::Block(entry) => set(entry, EntryAction::Block, json, sources)?,
-        GuardCommand::Explain(of) => {
-            let (client, subject, service) = begin(of, sources)?;
-            let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
-            let answer: Value = client.get(&path, &[("ServiceSid", service)])?;
-            let err = match answer["services_left_out"].as_u64() {
-                None | Some(0) => String::new(),
-                Some(1) => "1 more service is left out; name one with --service\n".to_owned(),
-                Some(more) => format!("{more} more services are left out; name one with --service\n"),
-            };
-            let services = all(&answer, "services");
-            if json {
-                return Ok(CommandOutput { err, ..list(services, true, "", &[]) });
-            }
-            let explained: Vec<_> = services.iter().map(|service| explained(&subject, service)).collect();
-            CommandOutput { err, ..CommandOutput::of(explained.join("\n")) }
-        }
+        GuardCommand::Allow(entry) => set(entry, EntryAction::Allow, cx)?,
+        GuardCommand::Block(entry) => set(entry, EntryAction::Block, cx)?,
+        GuardCommand::Explain(of) => explain(of, cx)?,
         GuardCommand::KnownOnly(KnownOnlyArgs { state, service, minutes }) => {
             let of = SubjectArgs { subject: "all".to_owned(), service };
             if state == "off" {
-                return run(GuardCommand::Remove(of), json, sources);
+                remove(of, cx)?
+            } else {
+                set(EntryArgs { of, minutes }, EntryAction::KnownOnly, cx)?
             }
-            set(EntryArgs { of, minutes }, EntryAction::KnownOnly, json, sources)?
         }
-        GuardCommand::Remove(of) => {
-            let (client, subject, service) = begin(of, sources)?;
-            let path = format!("/v2/Guard/Entries/{}", segment(&subject));
-            let removed = match client.delete::<()>(&path, &[("ServiceSid", service)]) {
-                Err(error) if error.is_not_found() => false,
-                removed => removed.map(|()| true)?,
-            };
-            one(&json!({"subject": subject, "removed": removed}), json, |_| {
-                let done = if removed {
-                    "is removed"
-                } else {
-                    "does not exist, and nothing was changed; one of a service is named with --service"
-                };
-                format!("the manual entry for {subject} {done}\n")
-            })
-        }
+        GuardCommand::Remove(of) => remove(of, cx)?,
         GuardCommand::List { service, limit } => {
-            let client = Client::of(&config::load_storage(sources)?.data_dir)?;
             let fields = [("Service", service), ("Limit", Some(limit.to_string()))];
-            let GuardItems { items } = client.get("/local/Guard", &fields)?;
+            let GuardItems { items } = cx.client()?.get("/local/Guard", &fields)?;
             let none = "no budgets, no allowances below half, no manual entries and no refusals";
-            list(&items, json, none, &ITEMS)
+            list(&items, cx.json, none, &ITEMS)
         }
     })
 }
 
 /// The server, the subject as it reads it, and the id of the service.
-fn begin(of: SubjectArgs, sources: &Sources) -> Result<(Client, String, Option<String>), CommandError> {
-    let (settings, SubjectArgs { subject: asked, service }) = (config::load_storage(sources)?, of);
-    let read = entry_subject(&asked, settings.default_region);
+fn begin(of: SubjectArgs, cx: &Context) -> Result<(Client, String, Option<String>), CommandError> {
+    let SubjectArgs { subject: asked, service } = of;
+    let read = entry_subject(&asked, cx.storage()?.default_region);
     let read = read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
-    let client = Client::of(&settings.data_dir)?;
+    let client = cx.client()?;
     let service = client.service_sid(service.as_deref())?;
     Ok((client, exact(read), service))
 }
@@ -179,38 +150,68 @@ fn begin(of: SubjectArgs, sources: &Sources) -> Result<(Client, String, Option<S
 fn set(
     EntryArgs { of, minutes }: EntryArgs,
     action: EntryAction,
-    json: bool,
-    sources: &Sources,
+    cx: &Context,
 ) -> Result<CommandOutput, CommandError> {
-    let (client, subject, service) = begin(of, sources)?;
+    let (client, subject, service) = begin(of, cx)?;
     let fields = [
         ("Subject", Some(subject)),
         ("Action", Some(action.to_string())),
         ("Minutes", Some(minutes.to_string())),
         ("ServiceSid", service),
     ];
-    let entry: Value = client.post("/v2/Guard/Entries", &fields)?;
-    Ok(one(&entry, json, |entry| {
-        let [subject, service, details, until] =
-            ["subject", "service", "details", "date_until"].map(|field| text(entry, field));
-        format!("{subject}, service {service}: {details} until {until}\n")
+    let entry: Item = client.post("/v2/Guard/Entries", &fields)?;
+    Ok(one(&entry, cx.json, |Item { subject, service, details, date_until, .. }| {
+        format!("{subject}, service {service}: {details} until {}\n", cell(date_until))
     }))
 }
 
-fn all<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
-    answer[field].as_array().map(Vec::as_slice).unwrap_or_default()
+fn remove(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let (client, subject, service) = begin(of, cx)?;
+    let path = format!("/v2/Guard/Entries/{}", segment(&subject));
+    let removed = match client.delete::<()>(&path, &[("ServiceSid", service)]) {
+        Err(error) if error.is_not_found() => false,
+        removed => removed.map(|()| true)?,
+    };
+    let done = if removed {
+        "is removed"
+    } else {
+        "does not exist, and nothing was changed; one of a service is named with --service"
+    };
+    let answer = json!({"subject": subject, "removed": removed});
+    Ok(one(&answer, cx.json, |_| format!("the manual entry for {subject} {done}\n")))
 }
 
-fn explained(subject: &str, explanation: &Value) -> String {
-    let does = if explanation["refused"] == true { "refused by the guard" } else { "pass the guard" };
-    let mut lines = vec![
-        format!("{subject} in the service {}", text(explanation, "service")),
-        format!("messages: {does}"),
-    ];
-    lines
-        .extend(explanation["client"].as_str().map(|client| format!("client of the last message: {client}")));
-    lines.extend(all(explanation, "reasons").iter().filter_map(Value::as_str).map(str::to_owned));
-    let allowances = table(&ALLOWANCES, all(explanation, "allowances"));
+fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let (client, subject, service) = begin(of, cx)?;
+    let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
+    let answer: Explanation = client.get(&path, &[("ServiceSid", service)])?;
+    let err = match answer.services_left_out {
+        0 => String::new(),
+        1 => "1 more service is left out; name one with --service\n".to_owned(),
+        more => format!("{more} more services are left out; name one with --service\n"),
+    };
+    if cx.json {
+        return Ok(CommandOutput { err, ..list(&answer.services, true, "", &[]) });
+    }
+    let default = client.service_sid(Some(ServiceId::DEFAULT_NAME))?;
+    let explained = answer.services.iter().map(|service| {
+        // The service that no one created goes by the brand.
+        let name = match &service.service {
+            brand if service.service_sid == default => format!("{} ({brand})", ServiceId::DEFAULT_NAME),
+            name => name.clone(),
+        };
+        explained(&subject, &name, service)
+    });
+    Ok(CommandOutput { err, ..CommandOutput::of(explained.collect::<Vec<_>>().join("\n")) })
+}
+
+fn explained(subject: &str, name: &str, explanation: &ServiceExplanation) -> String {
+    let ServiceExplanation { refused, client, reasons, allowances, .. } = explanation;
+    let does = if *refused { "refused by the guard" } else { "pass the guard" };
+    let mut lines = vec![format!("{subject} in the service {name}"), format!("messages: {does}")];
+    lines.extend(client.iter().map(|client| format!("client of the last message: {client}")));
+    lines.extend(reasons.iter().cloned());
+    let allowances = table(&ALLOWANCES, allowances);
     format!(
         "{}\n\n{allowances}The last fifth is for networks with verified numbers; NEXT-MESSAGE is of other clients.\n",
         lines.join("\n")

@@ -1,32 +1,28 @@
 //! `onceward health`: asks the server for readiness, for supervisors that have no HTTP client, such as a container's.
 
-use std::error::Error;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::client::runtime;
-use super::{CommandError, CommandOutput, EXIT_FAILED};
-use crate::config::{ListenAddress, Settings};
+use super::client::{cause, http, runtime};
+use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
+use crate::config::ListenAddress;
 
 /// A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-pub fn run(json: bool, settings: &Settings) -> Result<CommandOutput, CommandError> {
+pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
+    let settings = cx.settings()?;
     let url = readiness_url(&settings.listen, settings.tls.is_some());
     let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
-    let (status, body) = runtime()?.block_on(ask(&url)).map_err(|error| {
-        let mut cause: &dyn Error = &error.without_url();
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        failed(format!("the server does not answer: {cause}"))
-    })?;
+    let (status, body) = runtime()?
+        .block_on(ask(&url))
+        .map_err(|error| failed(format!("the server does not answer: {}", cause(error))))?;
     let readiness: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(message) = readiness["message"].as_str() else {
         return Err(failed("another program answers".to_owned()));
     };
-    if json {
+    if cx.json {
         let (code, out) = (if status.is_success() { 0 } else { EXIT_FAILED }, String::from_utf8_lossy(&body));
         return Ok(CommandOutput { code, ..CommandOutput::of(out + "\n") });
     }
@@ -38,16 +34,7 @@ pub fn run(json: bool, settings: &Settings) -> Result<CommandOutput, CommandErro
 }
 
 async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::Error> {
-    // An error means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(ANSWER_WITHIN)
-        // The certificate has the name that clients use. The request stays on this machine and has no secret.
-        .tls_danger_accept_invalid_certs(true)
-        .build()?;
-    let answer = client.get(url).send().await?;
+    let answer = http().timeout(ANSWER_WITHIN).build()?.get(url).send().await?;
     Ok((answer.status(), answer.bytes().await?))
 }
 

@@ -4,9 +4,9 @@
 use clap::{Arg, ArgAction, Subcommand};
 
 use super::answer::{Column, cell, list, one};
-use super::client::{Client, runtime, segment};
+use super::client::{Client, ClientError, runtime, segment};
 use super::source::each_record;
-use super::{CommandError, CommandOutput, absolute, refuse_root};
+use super::{CommandError, CommandOutput, Context, absolute, refuse_root};
 use crate::config::Settings;
 use crate::http::Keys;
 use crate::http::answers::{Key, KeyList, NewToken};
@@ -76,51 +76,6 @@ pub enum KeysCommand {
     NewRoot,
 }
 
-/// What a server or a directory answers.
-enum KeysAnswer {
-    Created(Key),
-    List(Vec<Key>),
-    Revoked(Key),
-    Replaced(NewToken),
-}
-
-impl KeysCommand {
-    fn ask(&self, client: &Client) -> Result<KeysAnswer, CommandError> {
-        Ok(match self.clone() {
-            Self::Create { service, scopes, name } => {
-                let mut fields = vec![("Service", service), ("Name", name)];
-                fields.extend(scopes.into_iter().map(|scope| ("Scope", Some(scope))));
-                KeysAnswer::Created(client.post("/local/Keys", &fields)?)
-            }
-            Self::List { service } => {
-                let KeyList { keys } = client.get("/local/Keys", &[("Service", service)])?;
-                KeysAnswer::List(keys)
-            }
-            Self::Revoke { sid, with_created } => {
-                let with_created = Some(with_created.to_string());
-                let path = format!("/local/Keys/{}", segment(&sid));
-                KeysAnswer::Revoked(client.delete(&path, &[("WithCreated", with_created)])?)
-            }
-            Self::NewRoot => KeysAnswer::Replaced(client.post("/local/AuthToken", &[])?),
-        })
-    }
-
-    /// The same without a server.
-    async fn carry_out(&self, opened: &Offline) -> Result<KeysAnswer, String> {
-        let user = Actor::user(rustix::process::geteuid().as_raw());
-        let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
-        let keys = Keys { registry, account: &opened.account };
-        Ok(match self.clone() {
-            Self::Create { service, scopes, name } => {
-                KeysAnswer::Created(keys.create(service, scopes, name).await?)
-            }
-            Self::List { service } => KeysAnswer::List(keys.list(service.as_deref())?),
-            Self::Revoke { sid, with_created } => KeysAnswer::Revoked(keys.revoke(&sid, with_created).await?),
-            Self::NewRoot => KeysAnswer::Replaced(keys.replace_token().await?),
-        })
-    }
-}
-
 /// Every key has a service in the table. The last use is known to the minute.
 const COLUMNS: [Column<Key>; 8] = [
     ("ID", |key| cell(key.sid)),
@@ -139,22 +94,21 @@ const COLUMNS: [Column<Key>; 8] = [
     ("NAME", |key| cell(&key.name)),
 ];
 
-pub fn run(request: &KeysCommand, json: bool, settings: Settings) -> Result<CommandOutput, CommandError> {
-    let data_dir = settings.storage.data_dir.clone();
-    let is_new = !data_dir.exists();
-    Ok(match answer(request, settings)? {
-        KeysAnswer::List(keys) => {
-            list(&keys, json, "no API keys; `onceward keys create` creates one", &COLUMNS)
+pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let settings = cx.settings()?;
+    Ok(match request {
+        KeysCommand::List { service } => {
+            let keys = listed(settings, service)?;
+            list(&keys, cx.json, "no API keys; `onceward keys create` creates one", &COLUMNS)
         }
-        KeysAnswer::Revoked(key) => {
-            let is_with_created = matches!(request, KeysCommand::Revoke { with_created: true, .. });
-            one(&key, json, |key| revoked(key, is_with_created))
-        }
-        KeysAnswer::Replaced(token) => {
-            let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
-            CommandOutput { if_lost, ..one(&token, json, replaced) }
-        }
-        KeysAnswer::Created(key) => {
+        KeysCommand::Create { service, scopes, name } => {
+            let data_dir = settings.storage.data_dir.clone();
+            let is_new = !data_dir.exists();
+            let mut fields = vec![("Service", service.clone()), ("Name", name.clone())];
+            fields.extend(scopes.iter().map(|scope| ("Scope", Some(scope.clone()))));
+            let ask = |client: &Client| client.post("/local/Keys", &fields);
+            let key =
+                answer(settings, Use::Create, ask, async |keys| keys.create(service, scopes, name).await)?;
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 key.sid
@@ -164,29 +118,60 @@ pub fn run(request: &KeysCommand, json: bool, settings: Settings) -> Result<Comm
                 absolute(&data_dir).display()
             );
             let err = if is_new { made } else { String::new() };
-            CommandOutput { err, if_lost, ..one(&key, json, created) }
+            CommandOutput { err, if_lost, ..one(&key, cx.json, created) }
+        }
+        KeysCommand::Revoke { sid, with_created } => {
+            let (path, fields) =
+                (format!("/local/Keys/{}", segment(&sid)), [("WithCreated", Some(with_created.to_string()))]);
+            let ask = |client: &Client| client.delete(&path, &fields);
+            let key = answer(settings, Use::Change, ask, async |keys| keys.revoke(&sid, with_created).await)?;
+            one(&key, cx.json, |key| revoked(key, with_created))
+        }
+        KeysCommand::NewRoot => {
+            let ask = |client: &Client| client.post("/local/AuthToken", &[]);
+            let token = answer(settings, Use::Change, ask, async |keys| keys.replace_token().await)?;
+            let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
+            CommandOutput { if_lost, ..one(&token, cx.json, replaced) }
         }
     })
 }
 
+fn listed(settings: Settings, service: Option<String>) -> Result<Vec<Key>, CommandError> {
+    let fields = [("Service", service.clone())];
+    let ask = |client: &Client| client.get("/local/Keys", &fields).map(|KeyList { keys }| keys);
+    answer(settings, Use::Read, ask, async |keys| keys.list(service.as_deref()))
+}
+
 /// Whether the server accepts an API key, now or after its start.
 pub fn has_live(settings: Settings) -> Result<bool, CommandError> {
-    let KeysAnswer::List(keys) = answer(&KeysCommand::List { service: None }, settings)? else {
-        return Ok(false);
-    };
     // A key of a removed service has no name of the service.
     let is_live =
         |key: &Key| key.revoked.is_none() && key.service_sid.is_none() == key.service_name.is_none();
-    Ok(keys.iter().any(is_live))
+    Ok(listed(settings, None)?.iter().any(is_live))
+}
+
+/// How a command uses a data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    Change,
+    /// Makes the first key, and the directory for it.
+    Create,
 }
 
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.
-fn answer(request: &KeysCommand, settings: Settings) -> Result<KeysAnswer, CommandError> {
+fn answer<T>(
+    settings: Settings,
+    how: Use,
+    ask: impl FnOnce(&Client) -> Result<T, ClientError>,
+    carry_out: impl AsyncFnOnce(&Keys<'_>) -> Result<T, String>,
+) -> Result<T, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
-    match Client::of(&data_dir).and_then(|client| request.ask(&client)) {
+    match Client::of(&data_dir).and_then(|client| Ok(ask(&client)?)) {
         Err(CommandError::Client(error)) if error.has_no_socket() => {}
         answered => return answered,
     }
+    let shown = absolute(&data_dir).display().to_string();
     if settings.cluster.is_some() {
         return Err(CommandError::Failed(format!(
             "no server on {} owns the records of the cluster; run the command on the node that does: /readyz of the \
@@ -194,34 +179,29 @@ fn answer(request: &KeysCommand, settings: Settings) -> Result<KeysAnswer, Comma
             data_dir.display()
         )));
     }
-    let is_list = matches!(request, KeysCommand::List { .. });
-    if !is_list {
+    if how != Use::Read {
         refuse_root(&data_dir)?;
     }
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    // Only a first key may be made before the first start.
-    if !has_data && !matches!(request, KeysCommand::Create { .. }) {
+    if !has_data && how != Use::Create {
         return Err(CommandError::Failed(format!(
-            "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
-            absolute(&data_dir).display()
+            "no server answers on {shown}, and it is no data directory: name the server's with --data-dir or --config"
         )));
     }
     runtime()?.block_on(async {
-        let opened = if is_list {
-            read_registry(settings).await?
-        } else {
-            Offline::open(settings).await.map_err(|error| {
-                if error.is_in_use() {
-                    CommandError::NoSocket(absolute(&data_dir).display().to_string())
-                } else {
-                    error.into()
-                }
-            })?
+        let opened = match how {
+            Use::Read => read_registry(settings).await?,
+            Use::Change | Use::Create => match Offline::open(settings).await {
+                Err(error) if error.is_in_use() => return Err(CommandError::NoSocket(shown)),
+                opened => opened?,
+            },
         };
-        let answer = request.carry_out(&opened).await.map_err(CommandError::Failed);
+        let user = Actor::user(rustix::process::geteuid().as_raw());
+        let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
+        let answer = carry_out(&Keys { registry, account: &opened.account }).await;
         let closed = opened.close().await;
-        let answer = answer?;
-        closed.map_err(CommandError::Close)?;
+        let answer = answer.map_err(CommandError::Failed)?;
+        closed.map_err(|error| CommandError::Failed(format!("close the store: {error}")))?;
         Ok(answer)
     })
 }

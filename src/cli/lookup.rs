@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::answer::one;
-use super::{CommandOutput, EXIT_FAILED};
-use crate::config::StorageSettings;
+use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::domain::{LineType, NumberLookup};
 
 #[derive(Debug, clap::Args)]
@@ -14,8 +13,8 @@ pub struct LookupArgs {
 }
 
 /// Prints what is known; the exit code is 70 if no plan has the number.
-pub fn run(args: &LookupArgs, json: bool, settings: &StorageSettings) -> CommandOutput {
-    let number = NumberLookup::of(&args.number, settings.default_region);
+pub fn run(args: &LookupArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let number = NumberLookup::of(&args.number, cx.storage()?.default_region);
     let line_type = number.line_type.map(LineType::as_str);
     let region = number.region.map(|region| region.to_string());
     let answer = json!({
@@ -26,7 +25,7 @@ pub fn run(args: &LookupArgs, json: bool, settings: &StorageSettings) -> Command
         "problem": number.problem,
         "line_type": line_type,
     });
-    let mut output = one(&answer, json, |_| {
+    let mut output = one(&answer, cx.json, |_| {
         let shown = |text: Option<&str>| text.unwrap_or("not known").to_owned();
         let valid = number.problem.map_or_else(|| "yes".to_owned(), |problem| format!("no: {problem}"));
         format!(
@@ -38,5 +37,5 @@ pub fn run(args: &LookupArgs, json: bool, settings: &StorageSettings) -> Command
         )
     });
     output.code = if number.problem.is_none() { 0 } else { EXIT_FAILED };
-    output
+    Ok(output)
 }

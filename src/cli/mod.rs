@@ -8,16 +8,17 @@ mod check_data;
 mod client;
 mod cluster;
 mod doctor;
+mod export;
 mod findings;
 mod gateways;
 mod guard;
 mod health;
+mod import;
 mod keys;
 mod lookup;
 mod number;
 mod source;
 mod tracker;
-mod transfer;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -40,16 +41,17 @@ use args::{Args, ServeArgs};
 use audit::AuditArgs;
 use backup::{ExportError, ImportError};
 use clap::{CommandFactory as _, Subcommand};
-use client::ClientError;
+use client::{Client, ClientError};
 use cluster::ClusterCommand;
+use export::ExportArgs;
 use gateways::GatewaysArgs;
 use guard::GuardCommand;
+use import::ImportArgs;
 use keys::KeysCommand;
 use lookup::LookupArgs;
 use number::NumberArgs;
 use serde_json::json;
 use tracker::TrackerArgs;
-use transfer::{ExportArgs, ImportArgs};
 use webhooks::WebhooksCommand;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
@@ -143,10 +145,6 @@ enum CommandError {
     Failed(String),
     #[error("{action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("close the store: {0}")]
-    Close(#[source] StoreError),
-    #[error("a record was not written: {0}")]
-    Write(#[source] StoreError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -166,6 +164,11 @@ enum CommandError {
 }
 
 impl CommandError {
+    fn of_file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
     fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
@@ -221,15 +224,47 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         strict: serve.strict,
         ..Overrides::default()
     };
-    let sources = Sources {
-        overrides,
-        config_file: config,
-        working_dir: process.working_dir,
-        environment: process.environment,
-        parallelism: process.parallelism,
-    };
-    run_command(command.unwrap_or(Command::Serve), &serve, json, &sources, process.colors)
+    let Process { working_dir, environment, parallelism, colors } = process;
+    let sources = Sources { overrides, config_file: config, working_dir, environment, parallelism };
+    let cx = Context { sources, json, colors };
+    run_command(command.unwrap_or(Command::Serve), &serve, &cx)
         .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
+}
+
+/// What a command has beside its arguments.
+struct Context {
+    sources: Sources,
+    /// Whether to print JSON.
+    json: bool,
+    colors: bool,
+}
+
+impl Context {
+    /// Where the data is, which is known although other settings are wrong.
+    fn storage(&self) -> Result<StorageSettings, CommandError> {
+        Ok(config::load_storage(&self.sources)?)
+    }
+
+    /// The settings for a program beside the server.
+    fn settings(&self) -> Result<Settings, CommandError> {
+        Ok(config::load_beside(&self.sources)?)
+    }
+
+    fn client(&self) -> Result<Client, CommandError> {
+        Client::of(&self.storage()?.data_dir)
+    }
+
+    /// Where the records are, for a command that reads all of them. They are not in a cluster.
+    fn records_on_disk(&self) -> Result<StorageSettings, CommandError> {
+        match self.settings()? {
+            Settings { storage, cluster: None, .. } => Ok(storage),
+            _ => Err(CommandError::Failed(
+                "the records of a cluster are in etcd; back them up with etcdctl snapshot save \
+                 (docs/operate/cluster.md)"
+                    .to_owned(),
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -337,68 +372,41 @@ enum Command {
     Openapi,
 }
 
-fn run_command(
-    command: Command,
-    of_serve: &ServeArgs,
-    json: bool,
-    sources: &Sources,
-    colors: bool,
-) -> Result<CommandOutcome, CommandError> {
-    let storage = || config::load_storage(sources);
+fn run_command(command: Command, of_serve: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError> {
     let output = match command {
-        Command::Serve => return serve(of_serve, json, sources),
-        Command::Tracker(args) => tracker::run(args, json, &storage()?)?,
-        Command::Status(args) => number::status(args, json, &storage()?)?,
-        Command::Unlock(args) => number::unlock(args, json, &storage()?)?,
-        Command::Erase(args) => {
-            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
-            number::erase(args, json, &storage, cluster.is_some())?
-        }
-        Command::Lookup(args) => lookup::run(&args, json, &storage()?),
-        Command::Audit(args) => audit::run(args, json, &storage()?)?,
-        Command::Export(args) => transfer::export(&args, json, &records_on_disk(sources)?)?,
-        Command::Import(args) => {
-            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
-            transfer::import(&args, json, &storage, cluster.as_ref())?
-        }
-        Command::CheckData { quiet } => check_data::run(quiet, json, &records_on_disk(sources)?, colors)?,
-        Command::Gateways(args) => gateways::run(args, json, sources)?,
-        Command::Doctor { online } => doctor::run(online, json, sources, colors)?,
-        Command::Keys(request) => keys::run(&request, json, config::load_beside(sources)?)?,
-        Command::Webhooks(request) => webhooks::run(request, json, &storage()?)?,
-        Command::Guard(request) => guard::run(request, json, sources)?,
-        Command::Cluster(request) => {
-            let Settings { storage, cluster, .. } = config::load_beside(sources)?;
-            cluster::run(request, json, &storage, cluster.as_ref())?
-        }
-        Command::Health { .. } => health::run(json, &config::load_beside(sources)?)?,
+        Command::Serve => return serve(of_serve, cx),
+        Command::Tracker(args) => tracker::run(args, cx)?,
+        Command::Status(args) => number::status(args, cx)?,
+        Command::Unlock(args) => number::unlock(args, cx)?,
+        Command::Erase(args) => number::erase(args, cx)?,
+        Command::Lookup(args) => lookup::run(&args, cx)?,
+        Command::Audit(args) => audit::run(args, cx)?,
+        Command::Export(args) => export::run(&args, cx)?,
+        Command::Import(args) => import::run(&args, cx)?,
+        Command::CheckData { quiet } => check_data::run(quiet, cx)?,
+        Command::Gateways(args) => gateways::run(args, cx)?,
+        Command::Doctor { online } => doctor::run(online, cx)?,
+        Command::Keys(request) => keys::run(request, cx)?,
+        Command::Webhooks(request) => webhooks::run(request, cx)?,
+        Command::Guard(request) => guard::run(request, cx)?,
+        Command::Cluster(ClusterCommand::Release) => cluster::release(cx)?,
+        Command::Health { .. } => health::run(cx)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
     };
     Ok(CommandOutcome::Output(output))
 }
 
-/// Where the records are, for a command that reads all of them. They are not in a cluster.
-fn records_on_disk(sources: &Sources) -> Result<StorageSettings, CommandError> {
-    match config::load_beside(sources)? {
-        Settings { storage, cluster: None, .. } => Ok(storage),
-        _ => Err(CommandError::Failed(
-            "the records of a cluster are in etcd; back them up with etcdctl snapshot save (docs/operate/cluster.md)"
-                .to_owned(),
-        )),
-    }
-}
-
 /// Serves with the configuration, or answers what is asked about it.
-fn serve(args: &ServeArgs, json: bool, sources: &Sources) -> Result<CommandOutcome, CommandError> {
+fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError> {
     if args.print_schema {
         return Ok(CommandOutcome::Output(CommandOutput::of(config::json_schema())));
     }
-    let serves = !args.check && !args.print_config;
+    let (serves, json) = (!args.check && !args.print_config, cx.json);
     if serves && json {
         let why = "--json is for an answer, and serve gives none; for the log there is --log-format json";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let loaded = config::load(sources)?;
+    let loaded = config::load(&cx.sources)?;
     let of_certificate = match server::check(&loaded.settings) {
         Ok(warnings) => warnings,
         Err(error) => {
@@ -412,7 +420,7 @@ fn serve(args: &ServeArgs, json: bool, sources: &Sources) -> Result<CommandOutco
     let mut warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys
-            && !has_live_key(sources)
+            && !has_live_key(cx)
         {
             warnings.push(missing_key_warning(&loaded.settings, exposed));
         }
@@ -446,8 +454,8 @@ fn missing_key_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
 }
 
 /// Whether an API key is known that a start requires. `false` also if this user cannot know it.
-fn has_live_key(sources: &Sources) -> bool {
-    config::load_beside(sources).is_ok_and(|settings| keys::has_live(settings).unwrap_or(false))
+fn has_live_key(cx: &Context) -> bool {
+    cx.settings().and_then(keys::has_live).unwrap_or(false)
 }
 
 /// Refuses to write into a data directory of another user as root, who would leave files that the server's user cannot read.

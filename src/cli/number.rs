@@ -2,10 +2,9 @@
 //! erasure.
 
 use super::answer::{Column, cell, counted, one, table};
-use super::client::{Client, Fields, segment};
+use super::client::{Client, ClientError, Fields, segment};
 use super::tracker::e164;
-use super::{CommandError, CommandOutput};
-use crate::config::StorageSettings;
+use super::{CommandError, CommandOutput, Context};
 use crate::http::answers::{Erased, KnownNumber, Message, NumberAnswer, Unlocked};
 use crate::verification::verify::{Cleared, VerificationStatus};
 
@@ -24,22 +23,17 @@ impl NumberArgs {
     /// Asks about the number, at a path below its own.
     fn ask<T>(
         self,
-        settings: &StorageSettings,
-        ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<T, super::ClientError>,
+        cx: &Context,
+        ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<T, ClientError>,
     ) -> Result<T, CommandError> {
-        let path = format!("/local/Numbers/{}", segment(&e164(&self.number, "", settings)?));
-        Ok(ask(&Client::of(&settings.data_dir)?, &path, &[("Service", self.service)])?)
+        let path = format!("/local/Numbers/{}", segment(&e164(&self.number, "", cx)?));
+        Ok(ask(&cx.client()?, &path, &[("Service", self.service)])?)
     }
 }
 
-pub fn unlock(
-    args: NumberArgs,
-    json: bool,
-    settings: &StorageSettings,
-) -> Result<CommandOutput, CommandError> {
-    let unlocked =
-        args.ask(settings, |client, path, fields| client.delete(&format!("{path}/Lockout"), fields))?;
-    Ok(one(&unlocked, json, |Unlocked { number, service, was }| match was {
+pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let unlocked = args.ask(cx, |client, path, fields| client.delete(&format!("{path}/Lockout"), fields))?;
+    Ok(one(&unlocked, cx.json, |Unlocked { number, service, was }| match was {
         Cleared::Locked => {
             format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
         }
@@ -52,12 +46,8 @@ pub fn unlock(
     }))
 }
 
-pub fn status(
-    args: NumberArgs,
-    json: bool,
-    settings: &StorageSettings,
-) -> Result<CommandOutput, CommandError> {
-    Ok(one(&args.ask(settings, Client::get)?, json, described))
+pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    Ok(one(&args.ask(cx, Client::get)?, cx.json, described))
 }
 
 const COLUMNS: [Column<Message>; 8] = [
@@ -79,11 +69,9 @@ fn described(answer: &NumberAnswer) -> String {
     match answer {
         NumberAnswer::Unknown { number, service, refusals, services_with_messages, .. } => {
             let elsewhere: Vec<_> = services_with_messages.iter().map(String::as_str).collect();
-            let elsewhere = match elsewhere[..] {
-                [] => String::new(),
-                _ => {
-                    format!("it has messages in {}: name the service with --service\n", elsewhere.join(", "))
-                }
+            let elsewhere = match elsewhere.join(", ") {
+                none if none.is_empty() => none,
+                names => format!("it has messages in {names}: name the service with --service\n"),
             };
             // A restart forgets refusals.
             let refusals = refused(refusals, number)
@@ -123,14 +111,10 @@ fn begun(verification: &VerificationStatus) -> String {
     parts.join(", ")
 }
 
-pub fn erase(
-    args: NumberArgs,
-    json: bool,
-    settings: &StorageSettings,
-    is_clustered: bool,
-) -> Result<CommandOutput, CommandError> {
-    let erased = args.ask(settings, Client::delete)?;
-    Ok(one(&erased, json, |Erased { number, erased, services, locked_until }| {
+pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let is_clustered = cx.settings()?.cluster.is_some();
+    let erased = args.ask(cx, Client::delete)?;
+    Ok(one(&erased, cx.json, |Erased { number, erased, services, locked_until }| {
         let done = match services {
             _ if !erased && locked_until.is_some() => {
                 format!("Nothing but its lockout was known of {number}.\n")

@@ -8,7 +8,8 @@ use super::client::{Client, CopyStream};
 use super::{CommandError, absolute};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::domain::Timestamp;
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::key_fingerprint;
 use crate::http::CopyNews;
 use crate::store::{
     CopiedRecord, CopyReader, DataDirectory, LiveRecords, RecordCounts, StoreError, key_fingerprint_in,
@@ -113,6 +114,11 @@ pub fn each_record(
         Ok(())
     })?;
     Ok(at)
+}
+
+/// Whether this is the key with a fingerprint in hexadecimal digits.
+pub fn is_of(key: &ServerKey, fingerprint: &str) -> bool {
+    base16ct::lower::encode_string(&key_fingerprint(key)) == fingerprint
 }
 
 /// A data directory that no server uses.

@@ -2,9 +2,7 @@
 
 use super::answer::{Column, cell, list};
 use super::args::{at_least_one, parse_time};
-use super::client::Client;
-use super::{CommandError, CommandOutput};
-use crate::config::StorageSettings;
+use super::{CommandError, CommandOutput, Context};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::answers::{Message, Messages, Total, Totals};
@@ -67,9 +65,9 @@ const TOTALS: [Column<Total>; 3] = [
     ("MESSAGES", |total| cell(total.messages)),
 ];
 
-pub fn run(args: TrackerArgs, json: bool, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { number, service, status, since, until, limit, totals } = args;
-    let number = number.map(|number| e164(&number, "--number ", settings)).transpose()?;
+    let number = number.map(|number| e164(&number, "--number ", cx)).transpose()?;
     let moment = |at: Option<Timestamp>| at.map(|at| at.rfc3339_millis().to_string());
     let fields = [
         ("Number", number),
@@ -79,18 +77,18 @@ pub fn run(args: TrackerArgs, json: bool, settings: &StorageSettings) -> Result<
         ("Until", moment(until)),
         ("Limit", Some(limit.to_string())),
     ];
-    let client = Client::of(&settings.data_dir)?;
+    let client = cx.client()?;
     if totals {
         let Totals { totals } = client.get("/local/Messages/Totals", &fields)?;
-        return Ok(list(&totals, json, "no sends found", &TOTALS));
+        return Ok(list(&totals, cx.json, "no sends found", &TOTALS));
     }
     let Messages { messages } = client.get("/local/Messages", &fields)?;
-    Ok(list(&messages, json, "no sends found", &COLUMNS))
+    Ok(list(&messages, cx.json, "no sends found", &COLUMNS))
 }
 
 /// The number that an argument names.
-pub fn e164(text: &str, argument: &str, settings: &StorageSettings) -> Result<String, CommandError> {
-    PhoneNumber::parse(text, settings.default_region)
+pub fn e164(text: &str, argument: &str, cx: &Context) -> Result<String, CommandError> {
+    PhoneNumber::parse(text, cx.storage()?.default_region)
         .map(PhoneNumber::e164)
         .map_err(|error| CommandError::Usage(format!("{argument}{text}: {error}")))
 }

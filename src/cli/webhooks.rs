@@ -4,9 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::answer::{Column, cell, list, one, text};
-use super::client::Client;
-use super::{CommandError, CommandOutput};
-use crate::config::StorageSettings;
+use super::{CommandError, CommandOutput, Context};
 use crate::http::answers::Webhooks;
 
 #[derive(Debug, Subcommand)]
@@ -36,18 +34,14 @@ const COLUMNS: [Column<Value>; 6] = [
     ("URL", |webhook| cell(&webhook["webhook_url"])),
 ];
 
-pub fn run(
-    request: WebhooksCommand,
-    json: bool,
-    settings: &StorageSettings,
-) -> Result<CommandOutput, CommandError> {
-    let client = Client::of(&settings.data_dir)?;
+pub fn run(request: WebhooksCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let client = cx.client()?;
     let webhooks = |service| client.get("/local/Webhooks", &[("Service", service)]);
     match request {
         WebhooksCommand::List { service } => {
             let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks creates one";
             let Webhooks { webhooks } = webhooks(service)?;
-            Ok(list(&webhooks, json, none, &COLUMNS))
+            Ok(list(&webhooks, cx.json, none, &COLUMNS))
         }
         WebhooksCommand::Secret { sid } => {
             let Webhooks { webhooks } = webhooks(None)?;
@@ -56,7 +50,7 @@ pub fn run(
             })?;
             let path = format!("/v2/Services/{}/Webhooks/{sid}/Secret", text(found, "service_sid"));
             let secret: Value = client.get(&path, &[])?;
-            Ok(one(&secret, json, |secret| format!("{}\n", text(secret, "secret"))))
+            Ok(one(&secret, cx.json, |secret| format!("{}\n", text(secret, "secret"))))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::App;
-use crate::config::{ListenAddress, Settings};
+use crate::config::{ListenAddress, RegistrySettings, Settings};
 use crate::domain::PhoneNumber;
 
 impl App {
@@ -44,7 +44,7 @@ impl App {
     }
 }
 
-const SENDS: &str = "every client that reaches the address can send messages at your cost";
+pub const SENDS: &str = "every client that reaches the address can send messages at your cost";
 const READS: &str = "every client that reaches the address can read the simulator's codes";
 
 impl App {
@@ -61,14 +61,10 @@ impl App {
         } else if settings.gateways.only_simulator() {
             tracing::info!(routes, "routes open without a credential");
         } else {
-            let (risk, remedy) = match (compatible, settings.registry.allows_unauthenticated) {
-                (true, true) => (
-                    SENDS,
-                    "let only your own services reach the address, or remove allow-unauthenticated and run: \
-                     onceward keys create --service default",
-                ),
-                (true, false) => (SENDS, "run: onceward keys create --service default"),
-                (false, _) => (READS, "take the simulator out of otp-sms-provider"),
+            let (risk, remedy) = if compatible {
+                (SENDS, close_routes(&settings.registry))
+            } else {
+                (READS, "take the simulator out of otp-sms-provider")
             };
             tracing::warn!(routes, risk, remedy, "routes open without a credential");
         }
@@ -76,6 +72,16 @@ impl App {
 
     fn needs_key(&self) -> bool {
         self.late.running().is_some_and(|running| running.registry.compatible_routes_need_key())
+    }
+}
+
+/// How an operator closes the routes that send.
+pub const fn close_routes(settings: &RegistrySettings) -> &'static str {
+    if settings.allows_unauthenticated {
+        "let only your own services reach the address, or remove allow-unauthenticated and run: onceward keys create \
+         --service default"
+    } else {
+        "run: onceward keys create --service default"
     }
 }
 

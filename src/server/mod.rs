@@ -36,6 +36,7 @@ use crate::verification::verify::Verifying;
 use cluster::Member;
 use control::Control;
 
+pub use announce::{SENDS, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
 pub use front_end::Start;

@@ -168,7 +168,7 @@ async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
     let setup = Setup::new().config("guard", json!({ "mode": "block" }));
     let _server = setup.start().await;
     let explained = setup.command(["guard", "explain", "US"]).await.output;
-    explained.says(["The simulator is the only gateway: allowances are off"]);
+    explained.says(["US in the service default (", "The simulator is the only gateway: allowances are off"]);
     assert!(!explained.contains("The mode of the guard"), "{explained}");
 }
 

@@ -59,6 +59,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("guard explain", vec!["guard", "explain", &number], Some("service, refused, reasons")),
         ("guard allow", vec!["guard", "allow", &number], Some(ITEM)),
         ("guard block", vec!["guard", "block", "TJ"], Some(ITEM)),
+        ("guard known-only on", vec!["guard", "known-only", "on"], Some(ITEM)),
         ("guard list", vec!["guard", "list"], Some(ITEM)),
         ("guard remove", vec!["guard", "remove", "TJ"], None),
         ("erase", vec!["erase", &number], None),

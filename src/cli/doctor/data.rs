@@ -1,6 +1,7 @@
 //! The data directory: who may use it, the room on its disk, the server key, the server on it, and the clock against it.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +10,12 @@ use serde::de::IgnoredAny;
 
 use super::super::check_data::size_of;
 use super::super::client::{Client, ClientError};
-use super::super::source::open;
+use super::super::source::{is_of, open};
 use super::super::{CommandError, absolute};
 use super::Findings;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{StorageSettings, is_readable_by_others};
 use crate::domain::Timestamp;
-use crate::engine::key_fingerprint;
 use crate::http::answers::ServerAnswer;
 use crate::node::server_key;
 use crate::store::key_fingerprint_in;
@@ -43,12 +43,13 @@ pub(super) fn examine(
                 "name another with data-dir",
             );
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return absent(data_dir, findings),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(data_dir, findings),
         Err(error) => {
             return findings.fail("data directory", format!("{shown}: {error}"), UNWRITABLE);
         }
     };
     owner(data_dir, &found, findings);
+    unreadable(data_dir, findings);
     if let Err(error) = try_to_write(data_dir) {
         findings.fail("data directory", format!("{shown} cannot be written to: {error}"), UNWRITABLE);
     }
@@ -81,7 +82,7 @@ fn absent(data_dir: &Path, findings: &mut Findings) {
 }
 
 /// Makes a file in a directory, and removes it.
-fn try_to_write(directory: &Path) -> std::io::Result<()> {
+fn try_to_write(directory: &Path) -> io::Result<()> {
     let file = directory.join(format!(".onceward-doctor-{}", std::process::id()));
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
     fs::remove_file(file)
@@ -102,7 +103,28 @@ fn owner(data_dir: &Path, found: &fs::Metadata, findings: &mut Findings) {
             &format!("chmod 700 {shown}"),
         );
     } else {
-        findings.ok("data directory", format!("{shown}, of the user {}, private", found.uid()));
+        let as_root = if us.is_root() && found.uid() != 0 {
+            "; root can open every file: run the command as that user to find one that the server cannot read"
+        } else {
+            ""
+        };
+        findings.ok("data directory", format!("{shown}, of the user {}, private{as_root}", found.uid()));
+    }
+}
+
+/// The files that this user may not open, which another user has left.
+fn unreadable(directory: &Path, findings: &mut Findings) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let remedy =
+                    "make the server's user its owner (chown) with read and write permission (chmod u+rw)";
+                findings.fail("data directory", format!("{}: {error}", path.display()), remedy);
+            }
+            _ if entry.file_type().is_ok_and(|kind| kind.is_dir()) => unreadable(&path, findings),
+            _ => {}
+        }
     }
 }
 
@@ -136,9 +158,7 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
         // The configuration has said so.
         (Ok(None), None) if is_clustered => {}
         (Ok(None), None) => findings.ok("server key", "the first start creates it"),
-        (Ok(Some(key)), Some(of_data))
-            if base16ct::lower::encode_string(&key_fingerprint(&key)) != of_data =>
-        {
+        (Ok(Some(key)), Some(of_data)) if !is_of(&key, &of_data) => {
             findings.fail(
                 "server key",
                 format!("{shown} is not the key that the data was written with"),

@@ -11,9 +11,11 @@ use url::Url;
 
 use super::super::CommandError;
 use super::super::client::runtime;
+use super::super::findings::Verdict;
 use super::Findings;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
+use crate::delivery::Routed;
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{AccountFinding, ErrorClass, fetch};
 use crate::http;
@@ -35,18 +37,21 @@ pub(super) fn examine(
     let shared: Arc<dyn Clock> = Arc::new(SystemClock::start());
     // The configuration has said what is wrong with them.
     let Ok(built) = build_gateways(&settings.gateways, &shared) else { return Ok(()) };
-    let gateways = built.routed.iter().map(|routed| &routed.gateway);
-    let asked =
-        gateways.map(async |gateway| (gateway.name(), timeout(WITHIN, gateway.examine_account()).await));
+    let asked = built.routed.iter().map(async |Routed { routed_as, gateway }| {
+        // One outside the order sends nothing: a server works without it.
+        let is_used = settings.gateways.routing.names(*routed_as);
+        let worst = if is_used { Verdict::Fail } else { Verdict::Warn };
+        (gateway.name(), worst, timeout(WITHIN, gateway.examine_account()).await)
+    });
     let runtime = runtime()?;
     let answers = runtime.block_on(join_all(asked));
-    for (name, found) in answers {
+    for (name, worst, found) in answers {
         match found {
             Ok(found) if found.is_empty() => silent(name, findings),
-            Ok(found) => found.into_iter().for_each(|found| one(name, found, clock, findings)),
+            Ok(found) => found.into_iter().for_each(|found| one(name, worst, found, clock, findings)),
             Err(_) => {
                 let detail = format!("did not answer within {} s", WITHIN.as_secs());
-                findings.fail(format!("gateway {name}"), detail, REACH);
+                findings.add(worst, format!("gateway {name}"), detail, Some(REACH));
             }
         }
     }
@@ -69,20 +74,29 @@ fn silent(name: GatewayName, findings: &mut Findings) {
     findings.ok(format!("gateway {name}"), detail);
 }
 
-fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: &mut Findings) {
+fn one(
+    name: GatewayName,
+    worst: Verdict,
+    found: AccountFinding,
+    clock: &SystemClock,
+    findings: &mut Findings,
+) {
     let AccountFinding { part, asked, state, date } = found;
     let check = format!("gateway {name}, {}", part.as_str());
     match state {
         Ok(state) => findings.ok(check, format!("{state} ({asked})")),
         Err(error) => {
             let remedy = match error.class {
+                _ if worst == Verdict::Warn => {
+                    "it is not in otp-sms-provider and sends nothing: correct its settings, or remove them"
+                }
                 ErrorClass::Configuration => {
                     "correct the setting, or the account at the provider; docs/reference/gateways.md"
                 }
                 ErrorClass::Retry { .. } => REACH,
                 _ => "check the address of the gateway; try again, or ask the provider",
             };
-            findings.fail(check, format!("{error} ({asked})"), remedy);
+            findings.add(worst, check, format!("{error} ({asked})"), Some(remedy));
         }
     }
     let theirs = date.and_then(Timestamp::from_system_time);

@@ -109,7 +109,7 @@ pub struct Item {
 }
 
 /// What the guard knows of a subject in one service, and why it refuses messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
     /// The service; null for a deleted one.
@@ -129,7 +129,7 @@ pub struct ServiceExplanation {
 }
 
 /// What the guard does with messages to or from a subject.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardExplanation")]
 pub struct Explanation {
     /// The number, prefix, country, address or network.

@@ -1,0 +1,158 @@
+//! `onceward export`: everything as of one moment, as lines of JSON.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::backup::{ExportError, Header, Writer};
+use super::source::{Progress, Source};
+use super::{CommandError, CommandOutput, Context, in_three, json_line};
+use crate::config::StorageSettings;
+use crate::node::kinds::for_tools;
+use crate::store::RecordCounts;
+
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Write to this file, which only you can read and which appears when it is complete; "-" is standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Print no progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Bytes written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+const TERMINAL: &str = "an export has whole phone numbers in it, which a terminal is no place for; name a file with \
+                        --out FILE, or print them all the same with --out -";
+
+pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    let settings = cx.records_on_disk()?;
+    let out = Out::open(args.out.as_deref())?;
+    let is_stdout = matches!(out, Out::Stdout);
+    let mut progress = Progress::of("copying", args.quiet);
+    let written = write(&out, &settings, &mut progress);
+    progress.end();
+    let (counts, served) = written.map_err(|error| {
+        if error.is_about_damage() { CommandError::Damaged(error.to_string()) } else { error }
+    })?;
+    out.complete()?;
+    let (numbers, sends, others) = in_three(&counts);
+    let said = if cx.json {
+        json_line(&json!({"numbers": numbers, "sends": sends, "others": others, "through_server": served}))
+    } else if args.quiet {
+        String::new()
+    } else {
+        format!(
+            "exported {numbers} numbers, the sends of {sends} verifications and {others} other records\nkeep it secret: it \
+             contains whole phone numbers, webhook secrets and the codes of test numbers, and no other codes\n"
+        )
+    };
+    Ok(if is_stdout {
+        CommandOutput { err: said, ..CommandOutput::default() }
+    } else {
+        CommandOutput::of(said)
+    })
+}
+
+fn write(
+    out: &Out,
+    settings: &StorageSettings,
+    progress: &mut Progress,
+) -> Result<(RecordCounts, bool), CommandError> {
+    let source = Source::open(settings, progress)?;
+    let (served, kinds) = (source.served, for_tools());
+    progress.now("exporting");
+    let header = Header::new(source.at, source.key.clone());
+    let to = out.writer().map_err(ExportError::from)?;
+    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
+    let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
+    writer.finish()?;
+    Ok((counts, served))
+}
+
+/// Where an export is written to. A file under its own name is always a whole export: it is written under another
+/// name, and renamed when it is complete and on the disk.
+enum Out {
+    Stdout,
+    /// Not a file, such as a named pipe: written as it comes.
+    Device(File),
+    /// In a directory that others may write to, no file of theirs is used: its name is new. Removed unless it is complete.
+    File {
+        unfinished: NamedTempFile,
+        path: PathBuf,
+    },
+}
+
+impl Out {
+    /// `-` is standard output, and so is an absent name, unless standard output is a terminal.
+    fn open(name: Option<&Path>) -> Result<Self, CommandError> {
+        let path = match name {
+            None if stdout().is_terminal() => return Err(CommandError::Failed(TERMINAL.to_owned())),
+            None => return Ok(Self::Stdout),
+            Some(path) if path == Path::new("-") => return Ok(Self::Stdout),
+            // A link stays one.
+            Some(path) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        };
+        let failed = |action| CommandError::of_file(action, &path);
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Ok(Self::Device(OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?));
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        let unfinished =
+            tempfile::Builder::new().prefix(&name).suffix(".unfinished").tempfile_in(parent(&path));
+        let unfinished = unfinished.map_err(failed("write into the directory of"))?;
+        Ok(Self::File { unfinished, path })
+    }
+
+    fn writer(&self) -> io::Result<Box<dyn Write>> {
+        Ok(match self {
+            Self::Stdout => Box::new(stdout()),
+            Self::Device(file) => Box::new(file.try_clone()?),
+            Self::File { unfinished, .. } => Box::new(unfinished.as_file().try_clone()?),
+        })
+    }
+
+    fn complete(self) -> Result<(), CommandError> {
+        let Self::File { unfinished, path } = self else { return Ok(()) };
+        let synced = unfinished.as_file().sync_all();
+        let renamed = synced.and_then(|()| Ok(unfinished.persist(&path)?));
+        let done = renamed.and_then(|_| File::open(parent(&path))?.sync_all());
+        done.map_err(CommandError::of_file("finish", &path))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_export_takes_its_place_whole_or_not_at_all() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("all.jsonl");
+        fs::write(&path, "the last export").expect("a file");
+        let begin = || {
+            let out = Out::open(Some(&path)).expect("a file");
+            out.writer().and_then(|mut writer| writer.write_all(b"export")).expect("written");
+            out
+        };
+        drop(begin());
+        assert_eq!(fs::read_to_string(&path).expect("an export"), "the last export");
+        begin().complete().expect("complete");
+        assert_eq!(fs::read_to_string(&path).expect("an export"), "export");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left");
+    }
+}

@@ -1,0 +1,298 @@
+//! `onceward import`: the records of an export, into a data directory of their own or into the etcd of a cluster.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, stdin};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_cluster::{Cluster, EtcdStore};
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use super::backup::{Header, Reader, without_codes};
+use super::source::{Progress, is_of};
+use super::{CommandError, CommandOutput, Context, absolute, in_three, json_line, refuse_root};
+use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::{SlotHash, key_fingerprint};
+use crate::node::kinds::for_tools;
+use crate::node::{KeyError, load_or_create, server_key};
+use crate::server::{ClusterError, begin_import};
+use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
+
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The export; "-" is standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The server key that the export was written with, if it is not in the data directory.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Leave out outstanding codes and messages that are still to be sent. The server key may then be another one.
+    #[arg(long)]
+    drop_codes: bool,
+
+    /// Print no progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes that an import commits at once.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// A clock that is further behind the export than this gets a warning.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Further remedies for a server key that is missing or another one.
+const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
+                       then, and a person who waits for a code has to ask for a new one";
+
+pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+    if args.key_file.as_ref().and_then(|file| file.to_str()).is_some_and(is_server_key) {
+        return Err(CommandError::Usage(format!("--key-file: {NOT_THE_KEY}")));
+    }
+    let Settings { storage: settings, cluster, .. } = cx.settings()?;
+    let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
+    let key_path = server_key::place(&settings.data_dir, key_file.as_deref());
+    let makes_key = !key_path.exists();
+    let storage = StorageSettings { server_key_file: key_file, ..settings.clone() };
+    let import = Import::begin(args, &storage, cluster.as_ref())?;
+    let mut progress = Progress::of("importing", args.quiet);
+    let imported = import.run(args.drop_codes, &mut progress);
+    progress.end();
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(error) => {
+            let mut answer = error.answer();
+            answer.err += &if cluster.is_some() {
+                "nothing was imported: no node serves before an import succeeds; run the command again\n"
+                    .to_owned()
+            } else {
+                format!(
+                    "nothing was imported: {} cannot be used before an import into it succeeds; run the command again, or \
+                     remove everything in it but server.key\n",
+                    settings.data_dir.display()
+                )
+            };
+            return Ok(answer);
+        }
+    };
+    let place = if cluster.is_some() { "etcd".to_owned() } else { settings.data_dir.display().to_string() };
+    let mut answer = summary(&imported, args.quiet, cx.json, &place);
+    if !args.quiet
+        && cluster.is_none()
+        && let Some(key_file) = key_file_needed(args, &settings)
+    {
+        let note = format!(
+            "the server needs this key from now on: set ONCEWARD_KEY_FILE={}, or copy the file to {} (mode 0600, owned by \
+             the server's user)\n",
+            key_file.display(),
+            server_key::place(&settings.data_dir, None).display()
+        );
+        // Standard output has the line for machines only.
+        if cx.json { answer.err += &note } else { answer.out += &note }
+    }
+    if makes_key && !args.quiet {
+        let path = absolute(&key_path);
+        answer.err += &format!("created a new server key, {}; keep a copy of it\n", path.display());
+    }
+    Ok(answer)
+}
+
+#[derive(Default)]
+struct Imported {
+    counts: RecordCounts,
+    /// Records that have expired.
+    ended: u64,
+    codes_dropped: u64,
+    behind: Duration,
+}
+
+/// An export, and a store without records that it fills. No server uses the store before the end.
+struct Import {
+    header: Header,
+    reader: Reader<Box<dyn BufRead>>,
+    slots: SlotHash,
+    now: Timestamp,
+    runtime: Runtime,
+    store: Target,
+    /// Records that are not committed yet.
+    batch: Vec<store::Write>,
+    batch_bytes: usize,
+}
+
+enum Target {
+    Directory(Box<EmbeddedStore>),
+    Etcd(Box<(Cluster, EtcdStore)>),
+}
+
+impl Import {
+    fn begin(
+        args: &ImportArgs,
+        storage: &StorageSettings,
+        cluster: Option<&ClusterSettings>,
+    ) -> Result<Self, CommandError> {
+        let (data_dir, key_file) = (&storage.data_dir, storage.server_key_file.as_deref());
+        if cluster.is_none() {
+            // Before a long file is read, and before a key is made.
+            refuse_root(data_dir)?;
+            check_importable(data_dir)?;
+        }
+        let (header, reader) = Reader::begin(open(&args.file)?)?;
+        let key = key(&header, data_dir, key_file, args.drop_codes)?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| CommandError::Failed(format!("threads cannot start: {error}")))?;
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        let now = clock.now();
+        // No decision is earlier than the export.
+        clock.at_least(header.exported_at.max(now));
+        let store = if let Some(cluster) = cluster {
+            Target::Etcd(Box::new(runtime.block_on(begin_import(storage, cluster, &clock))?))
+        } else {
+            let mut options = store::OpenOptions::new(data_dir, key_fingerprint(&key), clock);
+            options.importing = true;
+            Target::Directory(Box::new(EmbeddedStore::open(&options)?))
+        };
+        let slots = SlotHash::new(&key);
+        Ok(Self { header, reader, slots, now, runtime, store, batch: Vec::new(), batch_bytes: 0 })
+    }
+
+    fn run(mut self, drop_codes: bool, progress: &mut Progress) -> Result<Imported, CommandError> {
+        let (kinds, now) = (for_tools(), self.now);
+        let mut imported = Imported { behind: self.header.exported_at.since(now), ..Imported::default() };
+        while let Some(entry) = self.reader.next_entry(&kinds, &self.slots)? {
+            progress.at(self.reader.line());
+            let (kept, dropped) = if drop_codes { without_codes(entry)? } else { (Some(entry), false) };
+            imported.codes_dropped += u64::from(dropped);
+            let Some(entry) = kept else { continue };
+            if entry.expires <= now {
+                imported.ended += 1;
+            } else {
+                *imported.counts.entry(entry.key.kind).or_default() += 1;
+                self.add(entry)?;
+            }
+        }
+        progress.now("finishing");
+        self.commit()?;
+        match self.store {
+            Target::Directory(store) => self.runtime.block_on(store.close()).map_err(not_written)?,
+            Target::Etcd(of_cluster) => {
+                let (cluster, store) = *of_cluster;
+                self.runtime.block_on(cluster.finish_import(store)).map_err(ClusterError::from)?;
+            }
+        }
+        Ok(imported)
+    }
+
+    fn store(&self) -> &dyn Store {
+        match &self.store {
+            Target::Directory(store) => &**store,
+            Target::Etcd(of_cluster) => &of_cluster.1,
+        }
+    }
+
+    fn add(&mut self, CopiedRecord { key, expires, record }: CopiedRecord) -> Result<(), CommandError> {
+        self.batch_bytes += size_of::<store::Write>() + record.len();
+        self.batch.push(store::Write { key, put: Some(record), expires });
+        let is_full =
+            self.batch_bytes >= BATCH_BYTES || self.batch.len() >= self.store().limits().records_per_batch;
+        if is_full { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), CommandError> {
+        let (done, committed) = oneshot::channel();
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.store().commit(batch, Box::new(|result| drop(done.send(result))));
+        committed.blocking_recv().unwrap_or(Err(StoreError::Closed)).map_err(not_written)
+    }
+}
+
+fn not_written(error: StoreError) -> CommandError {
+    CommandError::Failed(format!("a record was not written: {error}"))
+}
+
+fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {
+    let Imported { counts, ended, codes_dropped, behind } = imported;
+    let (numbers, sends, others) = in_three(counts);
+    let mut err = String::new();
+    if *behind > CLOCK_TOLERANCE {
+        err = format!(
+            "warning: the clock of this machine is {} s behind the export; set it, or the server's times are ahead by as \
+             much until it has caught up\n",
+            behind.as_secs()
+        );
+    }
+    let out = if json {
+        json_line(
+            &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
+        )
+    } else if is_quiet {
+        String::new()
+    } else {
+        let mut out = format!(
+            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {place}\n"
+        );
+        // Writing to a text cannot fail.
+        if *ended > 0 {
+            let _ = writeln!(out, "left out {ended} that have ended since");
+        }
+        if *codes_dropped > 0 {
+            let _ = writeln!(out, "dropped {codes_dropped} codes and messages that were still to be sent");
+        }
+        out
+    };
+    CommandOutput { err, ..CommandOutput::of(out) }
+}
+
+/// The key file of `--key-file`, if the server would not start without it.
+fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<PathBuf> {
+    let named = args.key_file.as_deref()?;
+    let fingerprint = |key: Result<_, KeyError>| key.ok().flatten().map(|key| key_fingerprint(&key));
+    let (data_dir, found) = (&settings.data_dir, settings.server_key_file.as_deref());
+    let without = fingerprint(server_key::find(data_dir, found));
+    let with = fingerprint(server_key::find(data_dir, Some(named)));
+    (without != with).then(|| absolute(named))
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, stdin())));
+    }
+    let opened = File::open(file).map_err(CommandError::of_file("open", file))?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
+}
+
+/// The key that the new data directory belongs to.
+fn key(
+    header: &Header,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    drop_codes: bool,
+) -> Result<ServerKey, CommandError> {
+    let (exists, shown) =
+        (key_file.is_some() || server_key::place(data_dir, None).exists(), data_dir.display());
+    if !exists && !drop_codes {
+        return Err(CommandError::Failed(format!(
+            "there is no server key in {shown}; put the server.key that the data was written with there, {OR_ELSE}"
+        )));
+    }
+    let key = load_or_create(data_dir, key_file)?;
+    if !is_of(&key, &header.key) && !drop_codes {
+        return Err(CommandError::Failed(format!(
+            "the export was written with another server key, and none of its codes could be checked; put the server.key \
+             that it was written with into {shown}, {OR_ELSE}"
+        )));
+    }
+    Ok(key)
+}
