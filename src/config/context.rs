@@ -122,7 +122,9 @@ impl Context {
         let mut unknown = Vec::new();
         match read(value, &mut unknown) {
             Ok(value) => {
-                unknown.iter().for_each(|below| self.unknown(&joined(path, below)));
+                for below in unknown {
+                    self.unknown(&joined(path, &below));
+                }
                 Ok(value)
             }
             Err(Wrong { path: below, given, problem }) => {
@@ -137,13 +139,12 @@ impl Context {
     /// Notes a member that no type has.
     fn unknown(&mut self, path: &str) {
         let origin = self.origin(path);
-        match removed(path, &Value::Null) {
-            Some((_, words)) => self.report.warn(format!("{origin}: {path:?}: {words}")),
-            None => {
-                let name = path.rsplit('.').next().unwrap_or_default();
-                let meant = nearest(name, self.names.members.iter().map(String::as_str));
-                self.report.unknown(format!("{origin}: {path:?}"), &suggestion(meant));
-            }
+        if let Some((_, words)) = removed(path, &Value::Null) {
+            self.report.warn(format!("{origin}: {path:?}: {words}"));
+        } else {
+            let name = path.rsplit('.').next().unwrap_or_default();
+            let meant = nearest(name, self.names.members.iter().map(String::as_str));
+            self.report.unknown(format!("{origin}: {path:?}"), &suggestion(meant));
         }
     }
 

@@ -171,12 +171,11 @@ impl Names {
     }
 
     pub fn add_alias(&mut self, alias: &str, name: &str) {
-        match alias {
-            AUTHTOKEN => drop(self.variables.insert(alias.to_owned(), name.to_owned())),
-            _ => {
-                self.keys.insert(alias.to_owned(), name.to_owned());
-                self.variables.insert(variable(alias), name.to_owned());
-            }
+        if alias == AUTHTOKEN {
+            self.variables.insert(alias.to_owned(), name.to_owned());
+        } else {
+            self.keys.insert(alias.to_owned(), name.to_owned());
+            self.variables.insert(variable(alias), name.to_owned());
         }
     }
 

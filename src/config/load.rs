@@ -97,14 +97,20 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 /// The names that all sections have.
 pub fn names() -> Names {
     let mut names = Names::default();
-    members::<Keys>().iter().for_each(|key| names.add_key(key));
+    for key in members::<Keys>() {
+        names.add_key(&key);
+    }
     let (guard, cluster, captcha) =
         (members::<GuardSettings>(), members::<ClusterSettings>(), members::<CaptchaKeys>());
     for (object, members) in [("guard", &guard), ("cluster", &cluster), ("captcha", &captcha)] {
-        members.iter().for_each(|member| names.add_key(&format!("{object}.{member}")));
+        for member in members {
+            names.add_key(&format!("{object}.{member}"));
+        }
     }
     let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()];
-    variables.concat().iter().for_each(|name| names.add_credential(name));
+    for name in variables.concat() {
+        names.add_credential(&name);
+    }
     for (variable, _) in OLDER.iter().flat_map(|(_, variables)| *variables) {
         names.add_credential(variable);
     }

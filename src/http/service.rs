@@ -287,10 +287,10 @@ async fn try_answer(
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
-    if call.operation.is_some_and(|(access, _)| access == Access::Compatible) {
-        if let Some(v2) = app.v2() {
-            v2.admit_compatible(call)?;
-        }
+    if call.operation.is_some_and(|(access, _)| access == Access::Compatible)
+        && let Some(v2) = app.v2()
+    {
+        v2.admit_compatible(call)?;
     }
     let mut request = Request::new(Body::empty());
     *request.method_mut() = head.method.clone();

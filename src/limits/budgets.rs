@@ -398,11 +398,11 @@ mod tests {
             let charged = budgets.charge(ServiceId::new(service), number, Channel::Sms, cost).await;
             charged.map(|mut charge| charge.spend()).is_ok()
         };
-        let mut carried = Vec::new();
+        let mut passed = Vec::new();
         for _ in 0..8 {
-            carried.push(carries(7).await);
+            passed.push(carries(7).await);
         }
-        assert_eq!(carried.iter().filter(|is_sent| **is_sent).count(), 5);
+        assert_eq!(passed.iter().filter(|is_sent| **is_sent).count(), 5);
         for _ in 0..5 {
             charge(&budgets).await.expect("of a service with outcomes").spend();
         }

@@ -26,7 +26,7 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
 #[tokio::test]
 async fn the_hosted_page_asks_for_the_operators_challenge() {
     let captcha = Captcha::start().await;
-    walk_with("challenge.test.js", captcha.required(Setup::new(), json!({ "always": true }))).await;
+    walk_with("challenge.test.js", captcha.required(Setup::new(), &json!({ "always": true }))).await;
 }
 
 async fn walk(test: &str) {

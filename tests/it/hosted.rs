@@ -379,7 +379,7 @@ async fn an_empty_allowance_asks_for_the_operators_challenge_or_for_patience() {
     let guarded = through(&twilio.base_url(), Setup::new())
         .config("guard", json!({ "blocked-countries": ["DE"] }))
         .config("bounds.guard-unproven", 2);
-    let site = Site::with(captcha.required(guarded, json!({}))).await;
+    let site = Site::with(captcha.required(guarded, &json!({}))).await;
     for number in ["+14155550122", NUMBER] {
         let page = site.person().await.told("send", &[("number", number)]).await.text();
         assert!(!page.contains("data-sitekey"), "{page}");
@@ -412,7 +412,7 @@ async fn a_challenge_service_that_does_not_answer_closes_or_opens_as_configured(
     for fail_open in [false, true] {
         let captcha = Captcha::start().await;
         let more = json!({ "always": true, "fail-open": fail_open });
-        let site = Site::with(captcha.required(Setup::new(), more)).await;
+        let site = Site::with(captcha.required(Setup::new(), &more)).await;
         let person = site.person().await;
         person.told("send", &[("number", NUMBER)]).await.says(["data-sitekey", "name=\"number\""]);
         captcha.otherwise(Reply::ServerError(503));

@@ -52,7 +52,7 @@ impl World {
                     continue;
                 }
                 Left::Check(check) => {
-                    self.consults(call, check)?;
+                    self.consults(call, *check)?;
                     continue;
                 }
             };

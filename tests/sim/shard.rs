@@ -113,7 +113,7 @@ pub enum Left {
     /// The answer to a command, or its loss.
     Outcome(CommandId),
     Message(Box<Sending>),
-    Check(Asking),
+    Check(Box<Asking>),
 }
 
 impl Captured {
@@ -129,7 +129,7 @@ impl Captured {
     fn leaves(&self, task: Task) {
         match task {
             Task::Deliver(sending) => self.locked().push(Left::Message(Box::new(sending))),
-            Task::AskGateway(asking) => self.locked().push(Left::Check(asking)),
+            Task::AskGateway(asking) => self.locked().push(Left::Check(Box::new(asking))),
             Task::TellGateway(..) | Task::TellGuard(..) => {}
         }
     }

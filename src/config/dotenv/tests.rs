@@ -150,6 +150,7 @@ fn the_last_line_of_a_name_wins() {
     assert_eq!(parsed("A=1\nA=2").variables["A"], "2");
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is compared is a result")]
 fn variable<'a>(name: &'a str, value: &str) -> Result<Option<(&'a str, String)>, &'static str> {
     Ok(Some((name, value.to_owned())))
 }

@@ -46,6 +46,7 @@ pub type Made<T> = Result<(StatusCode, Json<T>), Error>;
 /// The answer after a deletion.
 pub type Gone = Result<StatusCode, Error>;
 
+#[expect(clippy::unnecessary_wraps, reason = "handlers end with it")]
 pub fn created<T>(view: T) -> Made<T> {
     Ok((StatusCode::CREATED, Json(view)))
 }

@@ -149,12 +149,11 @@ pub async fn delete_bucket(request: Request) -> Gone {
 /// The service, and the limit in this segment of the path, by its id or its unique name.
 fn limit<'a>(request: &'a Request, name: &str) -> Result<(Sid, &'a RateLimit), Error> {
     let (service, segment) = (request.service()?, request.param(name)?);
-    let found = match Sid::parse(SidKind::RateLimit, segment) {
-        Some(sid) => service.rate_limit(&sid)?,
-        None => {
-            let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-            named.ok_or(Error::NotFound)?
-        }
+    let found = if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
+        service.rate_limit(&sid)?
+    } else {
+        let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
+        named.ok_or(Error::NotFound)?
     };
     Ok((service.sid, found))
 }

@@ -143,11 +143,9 @@ impl Page {
 
     fn url(&self, number: u32) -> Url {
         let and = if self.address.ends_with('?') { "" } else { "&" };
-        let mut url = format!("{}{and}PageSize={}&Page={number}", self.address, self.size);
         // The first page fixes the time anew.
-        if let Some(since) = self.since.filter(|_| number > 0) {
-            url.push_str(&format!("&PageToken=PT{}", since.as_millis()));
-        }
-        Url(url)
+        let since = self.since.filter(|_| number > 0);
+        let token = since.map_or_else(String::new, |since| format!("&PageToken=PT{}", since.as_millis()));
+        Url(format!("{}{and}PageSize={}&Page={number}{token}", self.address, self.size))
     }
 }

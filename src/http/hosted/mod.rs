@@ -242,9 +242,10 @@ impl<'a> PageContext<'a> {
         (open.secret, open.is_begun) = (&cookie, true);
         let sends = !field(&form, "channel").is_empty();
         // The address is used up: whatever happens, the browser gets the cookie.
-        let response = match sends {
-            true => open.send(call, &form).await.unwrap_or_else(|_| open.told(&Notice::Failed)),
-            false => redirect("/verify"),
+        let response = if sends {
+            open.send(call, &form).await.unwrap_or_else(|_| open.told(&Notice::Failed))
+        } else {
+            redirect("/verify")
         };
         Ok(self.with_cookie(response, self.cookie_name(), Some(cookie.expose()), &target))
     }

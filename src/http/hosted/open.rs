@@ -111,9 +111,10 @@ impl OpenSession<'_> {
         let of_number = self.session.number.and_then(PhoneNumber::region);
         let known = [of_number].into_iter().chain(self.context.regions).flatten();
         let region = known.chain(Region::parse("US")).find(|region| is_offered(*region));
-        let action = match self.is_begun {
-            true => "/verify/send".to_owned(),
-            false => format!("/verify/{}", self.secret.expose()),
+        let action = if self.is_begun {
+            "/verify/send".to_owned()
+        } else {
+            format!("/verify/{}", self.secret.expose())
         };
         View::Number { action, fixed, hint, region, countries }
     }

@@ -25,7 +25,7 @@ const SCRIPT: &str = r#"for (const place of document.querySelectorAll(".g-recapt
 
 impl Captcha {
     /// A server whose hosted page asks this service, with further members of `captcha`.
-    pub fn required(&self, setup: Setup, more: Value) -> Setup {
+    pub fn required(&self, setup: Setup, more: &Value) -> Setup {
         let url = self.base_url();
         let mut settings = json!({
             "script": format!("{url}/api.js"), "verify-url": format!("{url}/siteverify"), "site-key": "site-key",

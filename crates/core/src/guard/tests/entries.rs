@@ -108,7 +108,7 @@ fn a_message_above_the_highest_price_or_without_a_price_is_refused() {
         [(Some(50_000), Ok(())), (Some(50_001), Err(Rule::Price)), (None, Err(Rule::Price))]
     {
         for exemption in [Exemption::None, Exemption::Allowances, Exemption::AllowancesAndTypes] {
-            assert_eq!(world.assess(&Signals { price, exemption, ..World::signals(TJ) }), verdict);
+            assert_eq!(world.assess(&Signals { exemption, price, ..World::signals(TJ) }), verdict);
         }
     }
 }
