@@ -6,7 +6,6 @@ mod data;
 mod gateways;
 
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -47,9 +46,11 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     };
     if let Ok(storage) = cx.storage() {
         data::examine(&storage, is_clustered, &clock, &mut findings);
-        without_outcomes(&storage.data_dir, &mut findings);
-        if let Ok(Loaded { settings, .. }) = &loaded {
-            open_routes(settings, &storage.data_dir, &mut findings);
+        if let Ok(client) = Client::of(&storage.data_dir) {
+            without_outcomes(&client, &mut findings);
+            if let Ok(Loaded { settings, .. }) = &loaded {
+                open_routes(settings, &client, &mut findings);
+            }
         }
     }
     Ok(findings.output(cx, EXIT_FAILED))
@@ -133,9 +134,8 @@ fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mu
 }
 
 /// Whether the running server sends messages for every client, as the log of its start says.
-fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
-    let server =
-        Client::of(data_dir).and_then(|client| Ok(client.get::<ServerAnswer>("/local/Server", &[])?));
+fn open_routes(settings: &Settings, client: &Client, findings: &mut Findings) {
+    let server = client.get::<ServerAnswer>("/local/Server", &[]);
     let is_open = server.is_ok_and(|server| server.compatible_routes_need_key == Some(false));
     if is_open && !settings.gateways.only_simulator() {
         let detail =
@@ -146,9 +146,8 @@ fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
 
 /// Codes of other systems: whether the running server learns which of their messages led to a verified number. Without a
 /// server nothing is known.
-fn without_outcomes(data_dir: &Path, findings: &mut Findings) {
-    let asked = Client::of(data_dir).and_then(|client| Ok(client.get("/local/WithoutOutcomes", &[])?));
-    let Ok(ServiceNames { services }) = asked else { return };
+fn without_outcomes(client: &Client, findings: &mut Findings) {
+    let Ok(ServiceNames { services }) = client.get("/local/WithoutOutcomes", &[]) else { return };
     for service in services {
         let detail = format!(
             "{service} carries codes, and no outcome came in 7 days: the guard works with number types, countries, \

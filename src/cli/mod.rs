@@ -34,7 +34,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::observe::telemetry;
-use crate::server;
+use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use crate::shard::{Record, RecordError};
 use crate::store::{RecordCounts, StoreError};
 use args::{Args, ServeArgs};
@@ -54,14 +54,8 @@ use serde_json::json;
 use tracker::TrackerArgs;
 use webhooks::WebhooksCommand;
 
-/// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
-const EXIT_CONFIGURATION: u8 = 64;
-
 /// The data is damaged, or the file is no export (`EX_DATAERR`).
 const EXIT_DAMAGED: u8 = 65;
-
-/// The command failed (`EX_SOFTWARE`).
-const EXIT_FAILED: u8 = 70;
 
 /// The arguments of the program, for its manual pages and completions.
 pub fn command() -> clap::Command {

@@ -73,7 +73,7 @@ impl ClusterError {
 
 /// A node that has joined.
 pub struct Member {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     key: ServerKey,
 }
 
@@ -87,22 +87,22 @@ impl Member {
     ) -> Result<Self, ClusterError> {
         let options = ClusterOptions { owner, ..options(&settings.storage, cluster, clock)? };
         let key = options.key.clone();
-        Ok(Self { cluster: Cluster::join(options).await?, key })
+        Ok(Self { cluster: Arc::new(Cluster::join(options).await?), key })
     }
 
     /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true` and its lease is
     /// valid. While the lease is not valid, requests wait, because etcd may elect a leader soon.
     pub fn direct_requests(
-        self: &Arc<Self>,
+        &self,
         settings: &Settings,
         mut is_serving: watch::Receiver<bool>,
-        request_target: Arc<watch::Sender<http::RequestTarget>>,
+        request_target: watch::Sender<http::RequestTarget>,
     ) {
         let is_tls = settings.tls.is_some();
-        let (mut owner, member) = (self.cluster.owner(), Arc::clone(self));
+        let (mut owner, cluster) = (self.cluster.owner(), Arc::clone(&self.cluster));
         tokio::spawn(async move {
             loop {
-                let may_serve = *is_serving.borrow_and_update() && member.cluster.has_valid_lease();
+                let may_serve = *is_serving.borrow_and_update() && cluster.has_valid_lease();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
                     Owner::Here

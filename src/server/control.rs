@@ -10,6 +10,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -61,11 +62,8 @@ impl Control {
             .ok()?;
         let (stop, stopped) = oneshot::channel();
         let answering = tokio::spawn(async move {
-            let until = async {
-                // Also when the other end is gone.
-                let _ = stopped.await;
-            };
-            serve_local(&socket.listener, until, front_end).await;
+            // Also when the other end is gone.
+            serve_local(&socket.listener, stopped.map(drop), front_end).await;
         });
         Some(Self { stop, answering })
     }

@@ -21,12 +21,12 @@ use crate::node::{
 use crate::store::Loading;
 
 /// How far the start has come. The services are set once the store is loaded.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Start {
-    running: Arc<OnceLock<Arc<Running>>>,
+    running: OnceLock<Arc<Running>>,
     loading: Arc<Loading>,
     /// Set in a node of a cluster.
-    owner: Arc<OnceLock<watch::Receiver<Owner>>>,
+    owner: OnceLock<watch::Receiver<Owner>>,
 }
 
 impl Start {
@@ -69,7 +69,7 @@ impl Start {
 /// The reports of providers to the server, which are refused with 503 until its store is loaded.
 struct ProviderReports {
     reports: ReportReceiver,
-    start: Start,
+    start: Arc<Start>,
 }
 
 impl Callbacks for ProviderReports {
@@ -114,14 +114,14 @@ pub fn serving(
 
 pub fn front_end(
     settings: &Settings,
-    start: &Start,
+    start: &Arc<Start>,
     is_stopping: &Arc<AtomicBool>,
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
 ) -> FrontEnd {
     let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
-        .map(|reports| ProviderReports { reports, start: start.clone() });
-    let start = start.clone();
+        .map(|reports| ProviderReports { reports, start: Arc::clone(start) });
+    let start = Arc::clone(start);
     FrontEnd {
         settings: FrontEndSettings {
             answers: settings.answers,

@@ -40,7 +40,7 @@ pub use announce::{SENDS, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
 pub use front_end::Start;
-pub use serve::{EXIT_LEASE_LOST, run};
+pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.
@@ -76,23 +76,22 @@ impl AppStartError {
     }
 }
 
-/// The running program: cheap to clone, shared by the front end and the life cycle.
-#[derive(Clone)]
+/// The running program, shared by the front end and the life cycle.
 pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
     certificates: Option<Certificates>,
-    late: Start,
-    control: Arc<Mutex<Option<Control>>>,
+    late: Arc<Start>,
+    control: Mutex<Option<Control>>,
     stopping: Arc<AtomicBool>,
     front_end: Arc<FrontEnd>,
-    exporter: Arc<Mutex<Option<Exporter>>>,
+    exporter: Mutex<Option<Exporter>>,
     /// Whether this node answers requests itself while it owns the records.
-    is_serving: Arc<watch::Sender<bool>>,
+    is_serving: watch::Sender<bool>,
     /// Where requests go in a cluster.
-    request_target: Arc<watch::Sender<http::RequestTarget>>,
+    request_target: watch::Sender<http::RequestTarget>,
     /// The node of a cluster, once it has joined.
-    member: Arc<OnceLock<Arc<Member>>>,
+    member: OnceLock<Member>,
 }
 
 /// Wait before etcd is asked again.
@@ -108,7 +107,7 @@ impl App {
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
-        let (late, stopping) = (Start::default(), Arc::new(AtomicBool::new(false)));
+        let (late, stopping) = (Arc::<Start>::default(), Arc::<AtomicBool>::default());
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let mut front_end = front_end::front_end(settings, &late, &stopping, simulator, prefix);
         front_end.tls = certificates.as_ref().map(Certificates::tls);
@@ -119,26 +118,24 @@ impl App {
             .transpose()?;
         let exporter;
         (front_end.tracer, exporter) = begun.unzip();
-        let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
+        let request_target = watch::Sender::new(http::RequestTarget::Unknown);
         if let Some(cluster) = &settings.cluster {
             let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
             let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
             front_end.forwarder = Some(Arc::new(forwarder));
         }
-        let (control, front_end) = (Arc::default(), Arc::new(front_end));
-        let exporter = Arc::new(Mutex::new(exporter));
         Ok(Self {
             clock,
             gateways: routed,
             certificates,
             late,
-            control,
+            control: Mutex::default(),
             stopping,
-            front_end,
-            exporter,
-            is_serving: Arc::default(),
+            front_end: Arc::new(front_end),
+            exporter: Mutex::new(exporter),
+            is_serving: watch::Sender::default(),
             request_target,
-            member: Arc::default(),
+            member: OnceLock::new(),
         })
     }
 
@@ -165,9 +162,8 @@ impl App {
                 joined => break joined?,
             }
         };
-        let member = Arc::new(member);
-        member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.request_target));
-        Ok(self.member.get_or_init(|| member).as_ref())
+        member.direct_requests(settings, self.is_serving.subscribe(), self.request_target.clone());
+        Ok(self.member.get_or_init(|| member))
     }
 
     /// Releases this node's address in its cluster.

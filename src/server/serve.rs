@@ -11,8 +11,8 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use onceward_cluster::EtcdStore;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
-use crate::http::FrontEnd;
+use crate::http;
 use crate::node::{process, server_key};
 use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
@@ -32,10 +32,10 @@ const EXIT_OK: u8 = 0;
 const EXIT_CUT_SHORT: u8 = 1;
 /// The node has lost the ownership of the records of the cluster, and could not start again (`EX_TEMPFAIL` of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
-/// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
-const EXIT_CONFIGURATION: u8 = 64;
-/// The program could not start, or its store has failed for good (`EX_SOFTWARE` of sysexits).
-const EXIT_FAILED: u8 = 70;
+/// The command line or the configuration is wrong (`EX_USAGE` of sysexits).
+pub const EXIT_CONFIGURATION: u8 = 64;
+/// The program could not start, its store has failed for good, or a command failed (`EX_SOFTWARE` of sysexits).
+pub const EXIT_FAILED: u8 = 70;
 
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -108,19 +108,14 @@ impl StopSignals {
     }
 
     /// A signal that has come and was not taken yet.
-    async fn pending(&mut self) -> Option<&'static str> {
-        tokio::select! {
-            biased;
-            signal = self.next() => Some(signal),
-            () = std::future::ready(()) => None,
-        }
+    fn pending(&mut self) -> Option<&'static str> {
+        self.next().now_or_never()
     }
 }
 
 /// Reads the certificate again at SIGHUP, which would otherwise end the program. Checks it once a day, and at once when
 /// called: the log then warns before it expires.
-async fn look_after_certificate(mut hangup: Signal, app: App) {
-    let certificates = app.certificates().cloned();
+async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     let mut days = tokio::time::interval(DAY);
     loop {
         tokio::select! {
@@ -128,23 +123,20 @@ async fn look_after_certificate(mut hangup: Signal, app: App) {
                 if heard.is_none() {
                     return;
                 }
-                let (certificates, is_running) = (certificates.clone(), app.is_running());
-                let reload = move || {
-                    if let Some(certificates) = certificates {
-                        certificates.reload();
-                    } else {
-                        tracing::info!("SIGHUP ignored, no tls-cert is configured");
-                    }
-                };
+                let app = Arc::clone(&app);
                 let read = tokio::task::spawn_blocking(move || {
-                    if is_running { service_manager::around_reload(reload) } else { reload() }
+                    let reload = || match app.certificates() {
+                        Some(certificates) => certificates.reload(),
+                        None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
+                    };
+                    if app.is_running() { service_manager::around_reload(reload) } else { reload() }
                 });
                 if let Err(error) = read.await {
                     tracing::error!(%error, "certificate not reloaded, the previous one stays");
                 }
             }
             _ = days.tick() => {
-                if let Some(certificates) = &certificates {
+                if let Some(certificates) = app.certificates() {
                     certificates.warn_if_it_ends();
                 }
             }
@@ -168,11 +160,11 @@ fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
-    let app = App::new(&settings)?;
+    let app = Arc::new(App::new(&settings)?);
     let code = serve_until_end(settings, &app, &mut signals, hangup).await;
     app.release_reservation().await;
     if matches!(code, Ok(EXIT_LEASE_LOST))
-        && let Some(signal) = signals.pending().await
+        && let Some(signal) = signals.pending()
     {
         tracing::info!(signal, "stopped after the loss of the lease");
         return Ok(EXIT_OK);
@@ -183,18 +175,18 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
 /// Serves until a signal or the loss of the lease ends it.
 async fn serve_until_end(
     settings: Settings,
-    app: &App,
+    app: &Arc<App>,
     signals: &mut StopSignals,
     hangup: Signal,
 ) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(look_after_certificate(hangup, app.clone()));
-    tasks.spawn(service_manager::report_status(app.clone()));
+    tasks.spawn(look_after_certificate(hangup, Arc::clone(app)));
+    tasks.spawn(service_manager::report_status(Arc::clone(app)));
     let listener = bind(&settings.listen, "--listen localhost:3001").await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
-    let mut serving = tokio::spawn(accept(app.front_end(), listener, stopped));
+    let mut serving = tokio::spawn(http::serve(listener, stopped.map(drop), app.front_end()));
     let _metrics = match &settings.metrics_listen {
         Some(address) => Some(serve_metrics(app, address).await?),
         None => None,
@@ -206,7 +198,7 @@ async fn serve_until_end(
             tracing::info!(node = cluster.node, %address, "standing by");
             // A standby may wait for weeks.
             service_manager::ready().await;
-            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            tasks.spawn(service_manager::keep_watchdog(Arc::clone(app)));
             let (key, owned) = app.join(&settings, cluster).await?.campaign().await?;
             store = Some(Arc::clone(&owned));
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
@@ -217,7 +209,7 @@ async fn serve_until_end(
             app.start(&settings, Some((key, owned))).await
         } else {
             app.start(&settings, None).await?;
-            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            tasks.spawn(service_manager::keep_watchdog(Arc::clone(app)));
             Ok(())
         }
     };
@@ -351,13 +343,6 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(accept(app.metrics_front_end(), listener, stopped));
+    tokio::spawn(http::serve(listener, stopped.map(drop), app.metrics_front_end()));
     Ok(stop)
-}
-
-async fn accept(front_end: Arc<FrontEnd>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
-    let until = async {
-        let _ = stopped.await;
-    };
-    crate::http::serve(listener, until, front_end).await;
 }

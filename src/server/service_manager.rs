@@ -1,6 +1,7 @@
 //! Messages to the service manager that started the server, such as systemd: readiness, status, watchdog
 //! (`sd_notify(3)`). Without one (`NOTIFY_SOCKET` is not set) nothing is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_cluster::Owner;
@@ -46,7 +47,7 @@ pub(super) fn around_reload(reload: impl FnOnce()) {
 }
 
 /// Sends the status at each change: the progress of the start, then readiness.
-pub(super) async fn report_status(app: App) {
+pub(super) async fn report_status(app: Arc<App>) {
     if !has_manager() {
         return;
     }
@@ -78,7 +79,7 @@ pub(super) async fn report_status(app: App) {
 
 /// Tells the manager twice in each period of its watchdog that the shards and the journal answer. While one of them
 /// hangs, the message waits: the manager then restarts the server.
-pub(super) async fn keep_watchdog(app: App) {
+pub(super) async fn keep_watchdog(app: Arc<App>) {
     let Some(period) = sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) else { return };
     let mut beats = interval(period / 2);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Longest file that is read. A long chain has some 10 kB.
 const LARGEST: u64 = 1024 * 1024;
@@ -20,26 +20,9 @@ const DER: &[u8] = &[0x30, 0x82];
 
 /// A private key, and whether other users may read its file. Wiped when dropped.
 pub struct Key {
-    pub key: Wiped,
+    pub key: Zeroizing<PrivateKeyDer<'static>>,
     /// Whether users of this machine who are neither the owner nor in the group may read or write it.
     pub open_to_others: bool,
-}
-
-/// A private key that is wiped when dropped.
-pub struct Wiped(PrivateKeyDer<'static>);
-
-impl std::ops::Deref for Wiped {
-    type Target = PrivateKeyDer<'static>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
 }
 
 const IS_DER: &str = "it is not PEM but looks like DER; convert it, for a certificate with: openssl x509 -inform der -in \
@@ -92,7 +75,7 @@ pub fn key(path: &Path) -> Result<Key, String> {
 /// The certificates and keys of a PEM file.
 struct PemItems {
     certificates: Vec<CertificateDer<'static>>,
-    keys: Vec<Wiped>,
+    keys: Vec<Zeroizing<PrivateKeyDer<'static>>>,
 }
 
 fn pem_items(text: &[u8]) -> Result<PemItems, String> {
@@ -105,7 +88,7 @@ fn pem_items(text: &[u8]) -> Result<PemItems, String> {
         if kind == SectionKind::Certificate {
             items.certificates.push(der.into());
         } else if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
-            items.keys.push(Wiped(key));
+            items.keys.push(Zeroizing::new(key));
         }
     }
     Ok(items)

@@ -27,10 +27,9 @@ pub struct TlsError {
     fault: String,
 }
 
-/// The certificate that is served, and where it came from. Cheap to clone.
-#[derive(Clone)]
+/// The certificate that is served, and where it came from.
 pub struct Certificates {
-    files: Arc<TlsFiles>,
+    files: TlsFiles,
     clock: Arc<dyn Clock>,
     about: Arc<ArcSwap<About>>,
     tls: Arc<Tls>,
@@ -58,7 +57,7 @@ impl Certificates {
                 problem: about.problem(its_clock.wall()).map(|problem| problem.to_string()),
             }
         }));
-        Ok(Self { files: Arc::new(files.clone()), clock, about, tls })
+        Ok(Self { files: files.clone(), clock, about, tls })
     }
 
     /// The TLS configuration of connections.
