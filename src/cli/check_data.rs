@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::backup::{check, name};
 use super::client::ClientError;
-use super::findings::{Findings, Verdict};
+use super::findings::{Findings, Verdict, fail, ok, warn};
 use super::source::{self, Progress, Source, is_of};
 use super::{CommandError, CommandOutput, Context, EXIT_DAMAGED, absolute, in_three};
 use crate::config::StorageSettings;
@@ -36,10 +36,10 @@ pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> 
     progress.end();
     checked?;
     if findings.verdict() == Verdict::Ok {
-        findings.ok("data", "no damage found");
+        findings.add("data", ok("no damage found"));
     } else {
         let remedy = "keep a copy of the directory before anything else";
-        findings.warn("data", "a start would be refused", remedy);
+        findings.add("data", warn("a start would be refused", remedy));
     }
     Ok(findings.output(cx, EXIT_DAMAGED))
 }
@@ -53,7 +53,7 @@ fn check_data(
         Ok(source) => through_server(source, settings, findings, progress),
         Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings, findings),
         Err(CommandError::Client(error @ ClientError::NoCopy { .. })) => {
-            findings.fail("data", error.to_string(), MEMORY_IS_INTACT);
+            findings.add("data", fail(error.to_string(), MEMORY_IS_INTACT));
             Ok(())
         }
         Err(error) => Err(error),
@@ -81,11 +81,9 @@ fn through_server(
     progress: &mut Progress,
 ) -> Result<(), CommandError> {
     findings.figure("through_server", true);
-    findings.ok(
-        "server",
-        "one runs on it: every record was checked through it, the files were not; stop it to have them checked too, or \
-         check a copy that a file system snapshot made",
-    );
+    let detail = "one runs on it: every record was checked through it, the files were not; stop it to have them checked \
+                  too, or check a copy that a file system snapshot made";
+    findings.add("server", ok(detail));
     check_key(settings, Some(&source.key), findings)?;
     let (mut counted, kinds) = (Counted::default(), for_tools());
     source.each(progress, &mut |entry| {
@@ -93,7 +91,7 @@ fn through_server(
         if let Err(what) = check_record(&entry, &kinds) {
             let advice =
                 "stop the server and check again: docs/operate/data-directory.md says what can be done";
-            findings.fail("data", what, advice);
+            findings.add("data", fail(what, advice));
         }
         Ok(())
     })?;
@@ -166,7 +164,7 @@ fn examine(
             "{bytes} bytes at byte {at} of {file} look like a write that was torn and never acknowledged: the next start \
              cuts them off; damage here cannot be told from that"
         );
-        findings.ok("journal", detail);
+        findings.add("journal", ok(detail));
     }
     let is_whole = is_whole && examine_records(found, counted, findings)?;
     Ok(Examined { journal: Some(summary), snapshot_records, is_whole })

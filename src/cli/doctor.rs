@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::client::Client;
-use super::findings::Findings;
+use super::findings::{Findings, Found, fail, ok, warn};
 use super::{CommandError, CommandOutput, Context, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
 use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::config::{self, Loaded, Settings, Sources};
@@ -31,14 +31,14 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
             let is_denied = config::env_file_is_denied(&cx.sources.working_dir);
             let remedy = if is_denied { AS_ROOT } else { CONFIGURATION };
             for warning in errors.warnings() {
-                findings.warn("configuration", warning, remedy);
+                findings.add("configuration", warn(warning, remedy));
             }
             for error in errors.iter() {
-                findings.fail("configuration", error.to_string(), remedy);
+                findings.add("configuration", fail(error.to_string(), remedy));
             }
         }
     }
-    synchronized(&mut findings);
+    findings.add("clock", synchronized());
     // The place of the data can be known although another setting is wrong.
     let is_clustered = match &loaded {
         Ok(loaded) => loaded.settings.cluster.is_some(),
@@ -61,16 +61,15 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;
 /// `timedatectl` asks it, whichever service runs.
-fn synchronized(findings: &mut Findings) {
+fn synchronized() -> Found {
     match timedatectl().unwrap_or_default().trim_ascii() {
-        b"yes" => findings.ok("clock", "synchronized with a time server, says timedatectl"),
-        b"no" => findings.warn(
-            "clock",
+        b"yes" => ok("synchronized with a time server, says timedatectl"),
+        b"no" => warn(
             "not synchronized with a time server, says timedatectl",
             "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of \
              webhooks, and certificates depend on the clock",
         ),
-        _ => findings.ok("clock", "synchronization not examined: timedatectl does not answer"),
+        _ => ok("synchronization not examined: timedatectl does not answer"),
     }
 }
 
@@ -101,33 +100,36 @@ const AS_ROOT: &str = "run it as root: the rest of the configuration and the gat
 
 fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mut Findings) {
     for warning in &loaded.warnings {
-        findings.warn("configuration", warning, CONFIGURATION);
+        findings.add("configuration", warn(warning, CONFIGURATION));
     }
     match server::check(&loaded.settings) {
-        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", valid(&cx.sources)),
+        Ok(_) if loaded.warnings.is_empty() => findings.add("configuration", valid(&cx.sources)),
         Ok(_) => {}
-        Err(error) => findings.fail("configuration", error.to_string(), CONFIGURATION),
+        Err(error) => findings.add("configuration", fail(error.to_string(), CONFIGURATION)),
     }
-    if loaded.settings.registry.unless_keys.is_some() && has_live_key(cx) {
-        findings.ok("access", "callers need an API key, and there is one");
-    } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
-        findings.warn(
-            "access",
-            missing_key_warning(&loaded.settings, exposed),
-            "run `onceward keys list`, and create a key with `onceward keys create` if there is none",
-        );
+    if let Some(exposed) = &loaded.settings.registry.unless_keys {
+        let found = if has_live_key(cx) {
+            ok("callers need an API key, and there is one")
+        } else {
+            let remedy =
+                "run `onceward keys list`, and create a key with `onceward keys create` if there is none";
+            warn(missing_key_warning(&loaded.settings, exposed), remedy)
+        };
+        findings.add("access", found);
     }
     match server::check_certificate(&loaded.settings, clock) {
-        None => findings
-            .ok("certificate", "none is configured: the server speaks cleartext, for loopback or a proxy"),
+        None => {
+            let detail = "none is configured: the server speaks cleartext, for loopback or a proxy";
+            findings.add("certificate", ok(detail));
+        }
         // The configuration has said why.
         Some(Err(_)) => {}
         Some(Ok((expires, warnings))) if warnings.is_empty() => {
-            findings.ok("certificate", format!("valid until {expires}"));
+            findings.add("certificate", ok(format!("valid until {expires}")));
         }
         Some(Ok((_, warnings))) => {
             for warning in warnings {
-                findings.warn("certificate", warning, "see docs/operate/tls.md");
+                findings.add("certificate", warn(warning, "see docs/operate/tls.md"));
             }
         }
     }
@@ -140,7 +142,7 @@ fn open_routes(settings: &Settings, client: &Client, findings: &mut Findings) {
     if is_open && !settings.gateways.only_simulator() {
         let detail =
             format!("/api/*, /send-code and /verify-code are open without a credential: {}", server::SENDS);
-        findings.warn("access", detail, server::close_routes(&settings.registry));
+        findings.add("access", warn(detail, server::close_routes(&settings.registry)));
     }
 }
 
@@ -155,20 +157,20 @@ fn without_outcomes(client: &Client, findings: &mut Findings) {
         );
         let remedy = "report verified numbers with POST /v2/Services/{ServiceSid}/Outcomes, or by a hook of the \
                       system; see docs/guides/carried-codes.md";
-        findings.warn("outcomes", detail, remedy);
+        findings.add("outcomes", warn(detail, remedy));
     }
 }
 
 /// Says which directory was searched if it has no config.json, which no option named.
-fn valid(sources: &Sources) -> String {
+fn valid(sources: &Sources) -> Found {
     let file = sources.config_file.clone().unwrap_or_else(|| sources.working_dir.join("config.json"));
     let file = absolute(&file);
     if sources.config_file.is_some() || file.exists() {
-        return "valid".to_owned();
+        return ok("valid");
     }
     let directory = file.parent().unwrap_or(&file).display();
-    format!(
+    ok(format!(
         "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \
          it with --config"
-    )
+    ))
 }

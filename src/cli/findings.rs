@@ -33,6 +33,25 @@ struct Outcome {
     at: Option<u64>,
 }
 
+/// What a check found, and what to do about it.
+pub struct Found {
+    verdict: Verdict,
+    detail: String,
+    remedy: Option<String>,
+}
+
+pub fn ok(detail: impl Into<String>) -> Found {
+    Found { verdict: Verdict::Ok, detail: detail.into(), remedy: None }
+}
+
+pub fn warn(detail: impl Into<String>, remedy: impl Into<String>) -> Found {
+    Found { verdict: Verdict::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
+}
+
+pub fn fail(detail: impl Into<String>, remedy: impl Into<String>) -> Found {
+    Found { verdict: Verdict::Fail, ..warn(detail, remedy) }
+}
+
 /// Checks with their verdicts, and figures.
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
@@ -43,27 +62,9 @@ pub struct Findings {
 }
 
 impl Findings {
-    pub fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
-        self.add(Verdict::Ok, check, detail, None);
-    }
-
-    pub fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Warn, check, detail, Some(remedy));
-    }
-
-    pub fn fail(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Fail, check, detail, Some(remedy));
-    }
-
-    pub fn add(
-        &mut self,
-        verdict: Verdict,
-        check: impl Into<String>,
-        detail: impl Into<String>,
-        remedy: Option<&str>,
-    ) {
-        let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
-        self.push(Outcome { check, verdict, detail, remedy, file: None, at: None });
+    pub fn add(&mut self, check: impl Into<String>, found: Found) {
+        let Found { verdict, detail, remedy } = found;
+        self.push(Outcome { check: check.into(), verdict, detail, remedy, file: None, at: None });
     }
 
     /// Adds damage of a data directory.

@@ -4,7 +4,7 @@ use onceward_cluster::{ClusterView, FULL_REMEDY, MemberStatus};
 
 use super::super::CommandError;
 use super::super::client::runtime;
-use super::Findings;
+use super::super::findings::{Findings, fail, ok, warn};
 use crate::config::Settings;
 use crate::server::{self, ClusterReport};
 
@@ -23,57 +23,44 @@ pub(super) fn examine(settings: &Settings, findings: &mut Findings) -> Result<()
     let ClusterReport { members, view, is_other_key, nodes } = report;
     let mut is_full = false;
     for (url, status) in members {
-        let check = format!("etcd {url}");
-        match status {
+        let found = match status {
             Ok(MemberStatus { errors, .. }) if !errors.is_empty() => {
                 let has_no_space = errors.iter().any(|error| error.contains("NOSPACE"));
                 is_full |= has_no_space;
-                let remedy = if has_no_space { FULL_REMEDY } else { "see the log of the member" };
-                findings.fail(check, errors.join("; "), remedy);
+                fail(errors.join("; "), if has_no_space { FULL_REMEDY } else { "see the log of the member" })
             }
             Ok(MemberStatus { has_leader: false, .. }) => {
-                findings.fail(check, "it knows no leader", "start a majority of the members");
+                fail("it knows no leader", "start a majority of the members")
             }
             Ok(MemberStatus { version, db_bytes, .. }) => {
-                findings.ok(check, format!("version {version}, {} MiB", db_bytes / MIB));
+                ok(format!("version {version}, {} MiB", db_bytes / MIB))
             }
             // The others suffice.
-            Err(error) if view.is_ok() => findings.warn(check, error.to_string(), ETCD),
-            Err(error) => findings.fail(check, error.to_string(), ETCD),
-        }
+            Err(error) if view.is_ok() => warn(error.to_string(), ETCD),
+            Err(error) => fail(error.to_string(), ETCD),
+        };
+        findings.add(format!("etcd {url}"), found);
     }
-    match &view {
-        Err(error) => findings.fail("owner", error.to_string(), "start a majority of etcd's members"),
-        Ok(_) if is_other_key => findings.fail(
-            "owner",
+    let owner = match &view {
+        Err(error) => fail(error.to_string(), "start a majority of etcd's members"),
+        Ok(_) if is_other_key => fail(
             "the records in etcd were written with another server key",
             "give every node the same file (\"key-file\")",
         ),
-        Ok(ClusterView { is_importing: true, .. }) => findings.fail(
-            "owner",
+        Ok(ClusterView { is_importing: true, .. }) => fail(
             "no node owns the records: an import is not complete",
             "wait for its end; if it was interrupted, run it again",
         ),
-        Ok(ClusterView { owner: Some((node, address)), .. }) => {
-            findings.ok("owner", format!("node {node} at {address}"));
-        }
+        Ok(ClusterView { owner: Some((node, address)), .. }) => ok(format!("node {node} at {address}")),
         // Nodes that run are not in etcd, if they started meanwhile.
-        Ok(ClusterView { owner: None, .. }) if is_full => {
-            findings.fail("owner", "no node owns the records, and none can while etcd is full", FULL_REMEDY);
-        }
-        Ok(ClusterView { owner: None, nodes, .. }) if nodes.is_empty() => {
-            findings.warn("owner", "no node runs", "start the nodes");
-        }
-        Ok(ClusterView { owner: None, .. }) => {
-            findings.fail("owner", "no node owns the records", "start the nodes, and see their logs");
-        }
-    }
+        Ok(_) if is_full => fail("no node owns the records, and none can while etcd is full", FULL_REMEDY),
+        Ok(ClusterView { nodes, .. }) if nodes.is_empty() => warn("no node runs", "start the nodes"),
+        Ok(_) => fail("no node owns the records", "start the nodes, and see their logs"),
+    };
+    findings.add("owner", owner);
     for (node, address, answer) in nodes {
-        let check = format!("node {node} at {address}");
-        match answer {
-            Ok(()) => findings.ok(check, "answers"),
-            Err(why) => findings.fail(check, why, NODE),
-        }
+        let found = answer.map_or_else(|why| fail(why, NODE), |()| ok("answers"));
+        findings.add(format!("node {node} at {address}"), found);
     }
     Ok(())
 }

@@ -11,8 +11,7 @@ use url::Url;
 
 use super::super::CommandError;
 use super::super::client::runtime;
-use super::super::findings::Verdict;
-use super::Findings;
+use super::super::findings::{Findings, Found, fail, ok, warn};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
@@ -40,113 +39,110 @@ pub(super) fn examine(
     let asked = built.routed.iter().map(async |Routed { routed_as, gateway }| {
         // One outside the order sends nothing: a server works without it.
         let is_used = settings.gateways.routing.names(*routed_as);
-        let worst = if is_used { Verdict::Fail } else { Verdict::Warn };
-        (gateway.name(), worst, timeout(WITHIN, gateway.examine_account()).await)
+        (gateway.name(), is_used, timeout(WITHIN, gateway.examine_account()).await)
     });
     let runtime = runtime()?;
     let answers = runtime.block_on(join_all(asked));
-    for (name, worst, found) in answers {
+    for (name, is_used, found) in answers {
         match found {
-            Ok(found) if found.is_empty() => silent(name, findings),
-            Ok(found) => found.into_iter().for_each(|found| one(name, worst, found, clock, findings)),
+            Ok(found) if found.is_empty() => findings.add(format!("gateway {name}"), silent(name)),
+            Ok(found) => found.into_iter().for_each(|found| one(name, is_used, found, clock, findings)),
             Err(_) => {
                 let detail = format!("did not answer within {} s", WITHIN.as_secs());
-                findings.add(worst, format!("gateway {name}"), detail, Some(REACH));
+                findings.add(format!("gateway {name}"), problem(is_used, detail, REACH));
             }
         }
     }
-    match settings.delivery.public_url.as_deref() {
-        None => findings.ok("callbacks", "public-url is not set: no provider reports to this server"),
-        Some(url) if online => runtime.block_on(callbacks(url, findings)),
-        Some(url) => not_asked(url, findings),
-    }
+    let callbacks = match settings.delivery.public_url.as_deref() {
+        None => ok("public-url is not set: no provider reports to this server"),
+        Some(url) if online => runtime.block_on(callbacks(url)),
+        Some(url) => not_asked(url),
+    };
+    findings.add("callbacks", callbacks);
     Ok(())
 }
 
 const REACH: &str = "let this machine reach the provider: name resolution, firewall, HTTPS_PROXY";
 
-fn silent(name: GatewayName, findings: &mut Findings) {
-    let detail = if name == GatewayName::Simulator {
+/// Of a gateway outside the order only a warning.
+fn problem(is_used: bool, detail: String, remedy: &str) -> Found {
+    if is_used {
+        fail(detail, remedy)
+    } else {
+        warn(detail, "it is not in otp-sms-provider and sends nothing: correct its settings, or remove them")
+    }
+}
+
+fn silent(name: GatewayName) -> Found {
+    ok(if name == GatewayName::Simulator {
         "sends no message: it shows codes on a page of this machine"
     } else {
         "configured; checking the credentials is not possible without a message"
-    };
-    findings.ok(format!("gateway {name}"), detail);
+    })
 }
 
 fn one(
     name: GatewayName,
-    worst: Verdict,
+    is_used: bool,
     found: AccountFinding,
     clock: &SystemClock,
     findings: &mut Findings,
 ) {
     let AccountFinding { part, asked, state, date } = found;
-    let check = format!("gateway {name}, {}", part.as_str());
-    match state {
-        Ok(state) => findings.ok(check, format!("{state} ({asked})")),
+    let found = match state {
+        Ok(state) => ok(format!("{state} ({asked})")),
         Err(error) => {
             let remedy = match error.class {
-                _ if worst == Verdict::Warn => {
-                    "it is not in otp-sms-provider and sends nothing: correct its settings, or remove them"
-                }
                 ErrorClass::Configuration => {
                     "correct the setting, or the account at the provider; docs/reference/gateways.md"
                 }
                 ErrorClass::Retry { .. } => REACH,
                 _ => "check the address of the gateway; try again, or ask the provider",
             };
-            findings.add(worst, check, format!("{error} ({asked})"), Some(remedy));
+            problem(is_used, format!("{error} ({asked})"), remedy)
         }
-    }
+    };
+    findings.add(format!("gateway {name}, {}", part.as_str()), found);
     let theirs = date.and_then(Timestamp::from_system_time);
     let (ours, theirs) = (clock.wall(), theirs.unwrap_or(clock.wall()));
     let apart = ours.since(theirs).max(theirs.since(ours));
     if apart > TOLERANCE {
-        findings.warn(
-            "clock",
-            format!("this machine's clock and that of {name} are {} s apart", apart.as_secs()),
-            "synchronize the clock (NTP): `timedatectl` shows its state",
-        );
+        let detail = format!("this machine's clock and that of {name} are {} s apart", apart.as_secs());
+        findings.add("clock", warn(detail, "synchronize the clock (NTP): `timedatectl` shows its state"));
     }
 }
 
-fn not_asked(public_url: &str, findings: &mut Findings) {
+fn not_asked(public_url: &str) -> Found {
     let host = Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
     if host.is_some_and(|host| is_loopback_host(&host)) {
-        findings.warn(
-            "callbacks",
+        warn(
             format!("public-url leads to this machine, where no provider can report: {public_url}"),
             "name the address under which the internet reaches this server",
-        );
+        )
     } else {
-        findings.ok("callbacks", format!("{public_url}; not asked: --online asks it"));
+        ok(format!("{public_url}; not asked: --online asks it"))
     }
 }
 
 /// Asks the public address as a provider would, but from this machine. A proxy passes what is below /callbacks/ from
 /// everywhere; there is nothing at this path itself, and the server says so.
-async fn callbacks(public_url: &str, findings: &mut Findings) {
-    let address = format!("{}/callbacks/", public_url.trim_end_matches('/'));
-    let Ok(url) = Url::parse(&address) else { return };
-    let answer = match timeout(WITHIN, fetch(url)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
-    };
-    let remedy =
+async fn callbacks(public_url: &str) -> Found {
+    const REMEDY: &str =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
-    match answer {
-        Ok(answer) if answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
-            findings.ok("callbacks", format!("{address} answers as onceward does"));
+    let address = format!("{}/callbacks/", public_url.trim_end_matches('/'));
+    let asked = match Url::parse(&address) {
+        Ok(url) => timeout(WITHIN, fetch(url)).await,
+        Err(error) => Ok(Err(error.to_string())),
+    };
+    match asked {
+        Ok(Ok(answer)) if answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
+            ok(format!("{address} answers as onceward does"))
         }
-        Ok(answer) => {
+        Ok(Ok(answer)) => {
             let status = answer.status.as_u16();
-            findings.fail(
-                "callbacks",
-                format!("{address} answers HTTP {status}, and not as onceward does"),
-                remedy,
-            );
+            fail(format!("{address} answers HTTP {status}, and not as onceward does"), REMEDY)
         }
-        Err(why) => findings.fail("callbacks", format!("{address}: {why}"), remedy),
+        Ok(Err(why)) => fail(format!("{address}: {why}"), REMEDY),
+        Err(_) => fail(format!("{address}: no answer within {} s", WITHIN.as_secs()), REMEDY),
     }
 }
