@@ -101,10 +101,10 @@ impl Client {
         let (status, body) = self.runtime.block_on(async {
             let answer = self.begin(method, path, fields).await?;
             let status = answer.status();
-            let body = answer.bytes().await.map_err(|error| self.incomplete(cause(error)))?;
+            let body = answer.bytes().await.map_err(|error| self.incomplete(&cause(error)))?;
             Ok::<_, ClientError>((status, body))
         })?;
-        let incomplete = |error| self.incomplete(error);
+        let incomplete = |error| self.incomplete(&error);
         if !status.is_success() {
             return Err(self.refused(status, &serde_json::from_slice(&body).map_err(incomplete)?));
         }
@@ -132,11 +132,11 @@ impl Client {
             let mut line = Vec::new();
             let read = copy.read_until(b'\n', &mut line);
             let client = &copy.get_ref().client;
-            read.map_err(|error| client.incomplete(error))?;
+            read.map_err(|error| client.incomplete(&error))?;
             if !status.is_success() {
                 return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
             }
-            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(error))?;
+            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
             progress(&news);
             match news {
                 CopyNews::Copied(_) => {}
@@ -164,7 +164,7 @@ impl Client {
         let is_connect = error.is_connect();
         let socket = self.shown();
         match deepest(&error).downcast_ref::<io::Error>().map(io::Error::kind) {
-            _ if !is_connect => self.incomplete(cause(error)),
+            _ if !is_connect => self.incomplete(&cause(error)),
             Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => ClientError::NoServer(socket),
             Some(io::ErrorKind::PermissionDenied) => ClientError::NotAllowed(socket),
             _ => ClientError::Connect { socket, why: cause(error) },
@@ -181,7 +181,7 @@ impl Client {
         ClientError::Refused { socket: self.shown(), status, why }
     }
 
-    fn incomplete(&self, why: impl ToString) -> ClientError {
+    fn incomplete(&self, why: &impl ToString) -> ClientError {
         ClientError::Incomplete { socket: self.shown(), why: why.to_string() }
     }
 

@@ -73,13 +73,17 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
         Ok(imported) => imported,
         Err(error) => {
             let mut answer = error.answer();
-            answer.err += &if cluster.is_some() {
-                "nothing was imported: no node serves before an import succeeds; run the command again\n"
-                    .to_owned()
+            // Writing to a text cannot fail.
+            let _ = if cluster.is_some() {
+                writeln!(
+                    answer.err,
+                    "nothing was imported: no node serves before an import succeeds; run the command again"
+                )
             } else {
-                format!(
+                writeln!(
+                    answer.err,
                     "nothing was imported: {} cannot be used before an import into it succeeds; run the command again, or \
-                     remove everything in it but server.key\n",
+                     remove everything in it but server.key",
                     settings.data_dir.display()
                 )
             };
@@ -103,7 +107,7 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     }
     if makes_key && !args.quiet {
         let path = absolute(&key_path);
-        answer.err += &format!("created a new server key, {}; keep a copy of it\n", path.display());
+        let _ = writeln!(answer.err, "created a new server key, {}; keep a copy of it", path.display());
     }
     Ok(answer)
 }
@@ -185,7 +189,7 @@ impl Import {
         progress.now("finishing");
         self.commit()?;
         match self.store {
-            Target::Directory(store) => self.runtime.block_on(store.close()).map_err(not_written)?,
+            Target::Directory(store) => self.runtime.block_on(store.close()).map_err(CommandError::Write)?,
             Target::Etcd(of_cluster) => {
                 let (cluster, store) = *of_cluster;
                 self.runtime.block_on(cluster.finish_import(store)).map_err(ClusterError::from)?;
@@ -214,12 +218,8 @@ impl Import {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
         self.store().commit(batch, Box::new(|result| drop(done.send(result))));
-        committed.blocking_recv().unwrap_or(Err(StoreError::Closed)).map_err(not_written)
+        committed.blocking_recv().unwrap_or(Err(StoreError::Closed)).map_err(CommandError::Write)
     }
-}
-
-fn not_written(error: StoreError) -> CommandError {
-    CommandError::Failed(format!("a record was not written: {error}"))
 }
 
 fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {

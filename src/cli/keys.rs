@@ -98,7 +98,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
     let settings = cx.settings()?;
     Ok(match request {
         KeysCommand::List { service } => {
-            let keys = listed(settings, service)?;
+            let keys = listed(settings, service.as_deref())?;
             list(&keys, cx.json, "no API keys; `onceward keys create` creates one", &COLUMNS)
         }
         KeysCommand::Create { service, scopes, name } => {
@@ -136,10 +136,10 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
     })
 }
 
-fn listed(settings: Settings, service: Option<String>) -> Result<Vec<Key>, CommandError> {
-    let fields = [("Service", service.clone())];
+fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, CommandError> {
+    let fields = [("Service", service.map(str::to_owned))];
     let ask = |client: &Client| client.get("/local/Keys", &fields).map(|KeyList { keys }| keys);
-    answer(settings, Use::Read, ask, async |keys| keys.list(service.as_deref()))
+    answer(settings, Use::Read, ask, async |keys| keys.list(service))
 }
 
 /// Whether the server accepts an API key, now or after its start.

@@ -139,6 +139,8 @@ enum CommandError {
     Failed(String),
     #[error("{action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("a record was not written: {0}")]
+    Write(#[source] StoreError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]

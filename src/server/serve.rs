@@ -125,9 +125,12 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
                 }
                 let app = Arc::clone(&app);
                 let read = tokio::task::spawn_blocking(move || {
-                    let reload = || match app.certificates() {
-                        Some(certificates) => certificates.reload(),
-                        None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
+                    let reload = || {
+                        if let Some(certificates) = app.certificates() {
+                            certificates.reload();
+                        } else {
+                            tracing::info!("SIGHUP ignored, no tls-cert is configured");
+                        }
                     };
                     if app.is_running() { service_manager::around_reload(reload) } else { reload() }
                 });
