@@ -11,7 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::captcha::{CaptchaKeys, CaptchaSettings};
@@ -289,6 +290,7 @@ impl CodeKeys {
 #[serde(default, rename_all = "kebab-case")]
 pub struct StorageSettings {
     /// Directory of the embedded store.
+    #[serde(deserialize_with = "directory")]
     pub data_dir: PathBuf,
     /// File of the server key (`openssl rand -hex 32 > FILE`).
     ///
@@ -299,6 +301,14 @@ pub struct StorageSettings {
     #[serde(with = "region")]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,
+}
+
+fn directory<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let path = String::deserialize(from)?;
+    if path.is_empty() || path.contains('\0') {
+        return Err(D::Error::custom("must be a path"));
+    }
+    Ok(path.into())
 }
 
 impl Default for StorageSettings {

@@ -44,7 +44,10 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
     let mut pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
     let forwarded = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, address)| address);
     let text = forwarded.unwrap_or(text).trim().trim_matches('"');
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let is_port = |rest: &str| rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let in_brackets = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let in_brackets = in_brackets.filter(|(_, rest)| rest.is_empty() || is_port(rest));
+    let bare = in_brackets.map_or(text, |(address, _port)| address);
     let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
     bare.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use onceward::store::FORMAT;
+
 use super::{SEGMENT, check, closed, damage, first_segment, killed, only_snapshot, serving};
 use crate::support::prelude::*;
 
@@ -18,7 +20,7 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
     world.server.killed().await;
     let before = files(&world.setup.data_dir());
     let report = is_well(false).await;
-    assert_eq!(report["versions"]["numbers, version 1"], 3, "{report}");
+    assert_eq!(report["versions"]["numbers, version 2"], 3, "{report}");
     assert_eq!(report["journal"]["closed_in_order"], false, "{report}");
     assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
     world.setup.command(["check-data"]).await.says(["no damage found"]);
@@ -88,22 +90,26 @@ async fn a_newer_format_names_the_version_that_it_needs() {
     let path = setup.data_dir().join("FORMAT");
     let right = fs::read_to_string(&path).expect("FORMAT");
     let program = format!("program = {}\n", env!("CARGO_PKG_VERSION"));
-    assert!(right.contains("format = 2\n") && right.contains(&program), "{right}");
-    fs::write(&path, right.replace("format = 2", "format = 3").replace(&program, "program = 9.1.0\n"))
-        .expect("edited");
+    let [format, next] = [FORMAT, FORMAT + 1].map(|format| format!("format = {format}\n"));
+    assert!(right.contains(&format) && right.contains(&program), "{right}");
+    fs::write(&path, right.replace(&format, &next).replace(&program, "program = 9.1.0\n")).expect("edited");
     let before = files(&setup.data_dir());
     let started = setup.run().await.exits(70);
     let exported = setup.command(["export", "--out", "no.jsonl"]).await.exits(65);
     for finished in [started, exported] {
         // The log quotes the quotation marks.
         finished.output.replace("\\\"", "\"").says([
-            "has format 3, written by onceward 9.1.0, and this program",
+            &*format!("has format {}, written by onceward 9.1.0, and this program", FORMAT + 1),
             "install onceward 9.1.0 or a later version",
             "\"Downgrade\" in docs/operate/deploy.md",
         ]);
     }
     assert!(!setup.home().join("no.jsonl").exists());
-    setup.command(["check-data"]).await.exits(65).says(["format 3, written by onceward 9.1.0"]);
+    setup
+        .command(["check-data"])
+        .await
+        .exits(65)
+        .says([format!("format {}, written by onceward 9.1.0", FORMAT + 1)]);
     assert_eq!(files(&setup.data_dir()), before, "a refusal changes nothing");
 
     fs::write(&path, format!("{right}x")).expect("edited");

@@ -9,8 +9,8 @@ use crate::support::prelude::*;
 async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
     let world = serving(3).await;
     let lines = export(&world.setup, "whole.jsonl").await;
-    let at = lines.iter().position(|line| line.contains("\"failures\":{\"in_a_row\":0")).expect("a number");
-    let damaged = lines[at].replacen("\"failures\":{\"in_a_row\":0", "\"failures\":{\"in_a_row\":1", 1);
+    let at = lines.iter().position(|line| line.contains("\"in_a_row\":0")).expect("a number");
+    let damaged = lines[at].replacen("\"in_a_row\":0", "\"in_a_row\":1", 1);
     let with = |line: &str| [&lines[..at], &[line.to_owned()], &lines[at + 1..]].concat().join("\n") + "\n";
     let twice = [&lines[..=at], &lines[at..]].concat().join("\n") + "\n";
     let missing = [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n";

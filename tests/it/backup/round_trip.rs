@@ -25,7 +25,10 @@ async fn a_server_goes_on_where_the_export_was_made() {
         assert!(!text.contains(&format!("\"{code}\"")), "a code is in the export");
     }
     let header = parsed(&exported[0]);
-    assert_eq!((&header["is"], &header["format"]), (&json!("onceward export"), &json!(2)));
+    assert_eq!(
+        (&header["is"], &header["format"]),
+        (&json!("onceward export"), &json!(onceward::store::FORMAT))
+    );
     let numbers = records(&exported).iter().filter(|line| line.starts_with("{\"kind\":\"numbers\""));
     assert_eq!(numbers.count(), 3, "the used code is forgotten: {text}");
 

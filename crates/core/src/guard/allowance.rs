@@ -180,7 +180,8 @@ pub struct Ticket {
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; slot::ALL],
-    /// The message came from the number's home.
+    /// The message came from the number's home. Exports of the first layout have another fact in its place.
+    #[serde(alias = "is_known")]
     pub(super) is_home: bool,
     /// Only earlier versions need it, which other records contain.
     pub(super) announced: Option<Key>,
