@@ -141,7 +141,7 @@ async fn supabase_learns_of_a_failure_in_its_own_form() {
     let refused = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
     // supabase/auth@ffe356d internal/hooks/hookserrors/hookserrors.go: read from a body with the status 200.
     let error = &refused.json()["error"];
-    assert_eq!((refused.status(), error["http_code"].as_u64()), (200, Some(400)), "{}", refused.text());
+    assert_eq!((refused.status(), error["http_code"].as_u64()), (200, Some(403)), "{}", refused.text());
     assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()));
     let body = "[]";
     let unreadable = supabase(&world, &SUPABASE[..1], &ago(0), body, body).await;

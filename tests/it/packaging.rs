@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use onceward::store::FORMAT;
+
 use crate::support::prelude::*;
 
 /// Where the package installs the program.
@@ -119,11 +121,20 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
 
     // Data of a newer format: a downgrade.
     let format = package.data().join("FORMAT");
-    let right = fs::read_to_string(&format).expect("FORMAT");
-    fs::write(&format, right.replace("format = 2", "format = 3").replace("program = ", "program = 9."))
-        .expect("newer");
+    let (right, newer) = (fs::read_to_string(&format).expect("FORMAT"), FORMAT + 1);
+    fs::write(
+        &format,
+        right
+            .replace(&format!("format = {FORMAT}"), &format!("format = {newer}"))
+            .replace("program = ", "program = 9."),
+    )
+    .expect("newer");
     let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
-    refused(&package.upgrade("1.5.0")).says(["has format 3", &needs, "Nothing was changed."]);
+    refused(&package.upgrade("1.5.0")).says([
+        &*format!("has format {newer}"),
+        &needs,
+        "Nothing was changed.",
+    ]);
     let settings = package.root().join("etc/onceward");
     for (config, variables) in [
         ("{ \"data-dir\"\n:\n  \"/srv/onceward\" }", ""),

@@ -150,7 +150,7 @@ words! {
     Ending => Self: "canceled" => Self::Canceled, "approved" => Self::Approved;
     DeliveryState => Self: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus => Self: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
-    EntryAction => Self: "allow" => Self::Allow, "block" => Self::Block;
+    EntryAction => Self: "allow" => Self::Allow, "block" => Self::Block, "known-only" => Self::KnownOnly;
     WebhookVersion => (): "v2" => ();
     RiskCheck => bool: "enable" => true, "disable" => false;
     IsLive => bool: "live" => true, "revoked" => false;

@@ -50,9 +50,6 @@ async fn an_error_about_the_person_goes_to_no_other_gateway() {
         (twilio_refuses(21_211), bad_request()),
         (twilio_refuses(30_005), bad_request()),
         (Reply::FailedAtOnce(30_005), bad_request()),
-        // Its owner sent STOP.
-        (twilio_refuses(21_610), bad_request()),
-        (Reply::FailedAtOnce(21_610), bad_request()),
         (Reply::FailedAtOnce(30_450), failed()),
     ] {
         let number = world.number_with([reply]);

@@ -97,8 +97,9 @@ async fn a_holder_that_sends_after_another_gateway_has_the_right_code() {
     world.sinch().plan(&number, [Reply::Busy]);
     v2.begins(&service, &number).await.tells(201, "pending");
     let replaced = world.plain().code_for(&number);
+    world.plain().plan(&number, [Reply::ServerError(500)]);
     let begun = v2.begins(&service, &number).await.tells(201, "pending");
-    assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
+    assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 2]);
     let world = world.restart_after_kill().await;
     let v2 = V2::of(&world);
     let checks = async |code: &str| v2.checks(&service, &sid(&begun), code).await;
