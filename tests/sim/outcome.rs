@@ -56,7 +56,13 @@ impl World {
                     continue;
                 }
             };
-            let (open, answer) = answers.remove(&command).expect("one answer to each command");
+            let (mut open, answer) = answers.remove(&command).expect("one answer to each command");
+            if open.is_useless {
+                // Its code had ended before the message could leave: the send was decided again, and this answers that.
+                let ended = std::mem::replace(&mut open.stage, Stage::Direct);
+                let fact = self.fact(call, open.number, open.since, What::Uncertain(command, ended));
+                self.notes(fact);
+            }
             if self.is_former(shard) {
                 self.former_answers(call, command, &open, answer)?;
                 continue;
