@@ -114,6 +114,7 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
     world.sinch().plan(&number, [Reply::Busy]);
     let begun = v2.begins(&service, &number).await;
     let replaced = world.plain().code_for(&number);
+    world.plain().plan(&number, [Reply::ServerError(500); 2]);
     v2.begins(&service, &number).await;
     world.sinch().plan(&number, [Reply::Hang]);
     let guess = async {
