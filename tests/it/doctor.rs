@@ -82,7 +82,9 @@ async fn doctor_names_a_file_that_the_servers_user_cannot_read() {
     let segment = files_in(&setup.data_dir()).into_iter().find(|file| is_segment(file)).expect("a segment");
     let give_away = |path: &Path| lchown(path, Some(USER), Some(USER)).expect("given away");
     let directories = [setup.home().to_owned(), setup.data_dir(), setup.data_dir().join("journal")];
-    directories.iter().for_each(|path| give_away(path));
+    for path in &directories {
+        give_away(path);
+    }
     fs::set_permissions(setup.data_dir().join(&segment), Permissions::from_mode(0o600)).expect("a mode");
     let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
     command.args(["doctor", "--json"]).current_dir(setup.home()).env_clear().uid(USER).gid(USER);

@@ -360,14 +360,18 @@ impl World {
     /// Notes the commands whose decisions may have become durable.
     pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
         self.notes_those_in(shard, notice, |command, open| {
-            (open.stage == Stage::Direct).then_some(What::MayBeDecided(command))
+            let may_be = open.stage == Stage::Direct || open.is_useless;
+            may_be.then_some(What::MayBeDecided(command)).into_iter().collect()
         });
     }
 
     /// Notes the commands that a batch in flight may have decided and that will get no answer.
     pub fn doubts(&mut self, shard: usize, notice: &CommitNotice) {
         self.notes_those_in(shard, notice, |command, open| {
-            Some(What::Uncertain(command, open.stage.clone()))
+            // A send that was useless may have been decided again.
+            let again = open.is_useless.then_some(Stage::Direct);
+            let stages = std::iter::once(open.stage.clone()).chain(again);
+            stages.map(|stage| What::Uncertain(command, stage)).collect()
         });
     }
 
@@ -375,7 +379,7 @@ impl World {
         &mut self,
         shard: usize,
         notice: &CommitNotice,
-        what: impl Fn(CommandId, &Open) -> Option<What>,
+        what: impl Fn(CommandId, &Open) -> Vec<What>,
     ) {
         let CommitNotice { numbers, taken_at, taken } = notice;
         let (call, at) = (self.call_of(shard), [*taken_at; 2]);
@@ -383,8 +387,9 @@ impl World {
         for (command, open) in &self.commands {
             let number = open.number;
             let may_be_in_it = open.shard == shard && !open.at_gateway && open.since < *taken;
-            if let Some(what) = what(*command, open).filter(|_| may_be_in_it && numbers.contains(&number)) {
-                facts.push(Fact { call, number, shard, at, in_commit: true, what });
+            if may_be_in_it && numbers.contains(&number) {
+                let noted = what(*command, open).into_iter();
+                facts.extend(noted.map(|what| Fact { call, number, shard, at, in_commit: true, what }));
             }
         }
         for fact in facts {
