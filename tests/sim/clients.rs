@@ -131,8 +131,8 @@ impl World {
         let shard = owner.unwrap_or(self.current().start);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.event();
-        let (stage, at_gateway, is_useless) = (Stage::Direct, false, false);
-        let mut open = Open { number, shard, intent, stage, since, at_gateway, is_useless, answer };
+        let (stage, at_gateway, useless_since) = (Stage::Direct, false, None);
+        let mut open = Open { number, shard, intent, stage, since, at_gateway, useless_since, answer };
         let waker = self.captured.waker(command);
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");

@@ -50,8 +50,10 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
+        let heard_at = self.seen_by(owner);
         if let Some(open) = self.commands.get_mut(&command) {
-            open.is_useless = end == SendResult::NoLongerUsable && dispatch.permitted.follow_up.is_none();
+            let is_useless = end == SendResult::NoLongerUsable && dispatch.permitted.follow_up.is_none();
+            open.useless_since = is_useless.then_some(heard_at);
         }
         self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered(end, plan)))
     }

@@ -57,11 +57,14 @@ impl World {
                 }
             };
             let (mut open, answer) = answers.remove(&command).expect("one answer to each command");
-            if open.is_useless {
-                // Its code had ended before the message could leave: the send was decided again, and this answers that.
+            if let Some(heard_at) = open.useless_since {
+                // Its code had ended before the message could leave: the send was decided again, perhaps several times, and
+                // this answers the last one.
                 let ended = std::mem::replace(&mut open.stage, Stage::Direct);
                 let fact = self.fact(call, open.number, open.since, What::Uncertain(command, ended));
-                self.notes(fact);
+                let again = What::Uncertain(command, Stage::Direct);
+                self.notes(fact.clone());
+                self.notes(Fact { what: again, at: [heard_at, fact.at[1]], ..fact });
             }
             if self.is_former(shard) {
                 self.former_answers(call, command, &open, answer)?;
@@ -169,7 +172,7 @@ impl World {
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
         // Its code had ended before the message could leave: the send was decided again.
         let ended = (open.stage != Stage::Direct).then(|| std::mem::replace(&mut open.stage, Stage::Direct));
-        if open.at_gateway || ended.is_some() && !std::mem::take(&mut open.is_useless) {
+        if open.at_gateway || ended.is_some() && open.useless_since.take().is_none() {
             return Err(format!("a second message left for command {command}"));
         }
         open.at_gateway = true;
@@ -360,8 +363,10 @@ impl World {
     /// Notes the commands whose decisions may have become durable.
     pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
         self.notes_those_in(shard, notice, |command, open| {
-            let may_be = open.stage == Stage::Direct || open.is_useless;
-            may_be.then_some(What::MayBeDecided(command)).into_iter().collect()
+            let may_be = open.stage == Stage::Direct || open.useless_since.is_some();
+            // The end of a useless send comes first, and no answer tells of it.
+            let ended = open.useless_since.map(|_| What::Uncertain(command, open.stage.clone()));
+            ended.into_iter().chain(may_be.then_some(What::MayBeDecided(command))).collect()
         });
     }
 
@@ -369,7 +374,7 @@ impl World {
     pub fn doubts(&mut self, shard: usize, notice: &CommitNotice) {
         self.notes_those_in(shard, notice, |command, open| {
             // A send that was useless may have been decided again.
-            let again = open.is_useless.then_some(Stage::Direct);
+            let again = open.useless_since.map(|_| Stage::Direct);
             let stages = std::iter::once(open.stage.clone()).chain(again);
             stages.map(|stage| What::Uncertain(command, stage)).collect()
         });

@@ -88,8 +88,8 @@ pub struct Open {
     pub since: u64,
     /// Whether a gateway has it: no shard is deciding about it.
     pub at_gateway: bool,
-    /// Whether the code of its message had ended: the shard decides the send again.
-    pub is_useless: bool,
+    /// When a shard heard that the code of its message had ended: the shard decides the send again.
+    pub useless_since: Option<u64>,
     pub answer: AnswerEnd,
 }
 

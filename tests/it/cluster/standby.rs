@@ -103,7 +103,9 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
     let (cluster, authority) = cluster_over_tls().await;
     let [_a, b] = start_both_over_tls(&cluster, &authority).await;
     let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
-    let refused = until("the reason", || b.0.readiness(), says_why).await.expects_status(503);
+    // The control socket may not be there yet.
+    let asked = until("the reason", || b.0.try_readiness(), |asked| asked.as_ref().is_ok_and(says_why)).await;
+    let refused = asked.expect("an answer").expects_status(503);
     assert_eq!(refused.json()["data"]["cluster"], json!({"node": "b", "state": "standby", "owner": "a"}));
 }
 
