@@ -105,18 +105,16 @@ async fn known_numbers_only_lets_the_known_pass_until_it_is_off() {
 #[tokio::test]
 async fn a_message_above_the_highest_price_is_refused_with_each_part_counted() {
     let prices = json!({ "US": { "sms": 0.01 }, "DE": { "sms": 0.2 } });
+    let long = format!("{{code}} is your code. {}", "Tell it to no one. ".repeat(8));
     let setup = Setup::new().config("guard", json!({ "max-price": "0.015" })).config("prices", prices);
+    let setup = setup.config("otp-message", long);
     let (world, v2, service) = World::with_service(setup).await;
     assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
     for number in ["+4915112345678", "+447400123456"] {
         v2.begins_with(&service, number, &[("RiskCheck", "disable")]).await.tells(403, "60410");
         assert_eq!(world.send(number).await.status(), 403, "a country above it, and one without a price");
     }
-    // In Cyrillic a text message has 70 characters.
-    let name = "Ж".repeat(30);
-    let fields = [("FriendlyName", name.as_str()), ("DoNotShareWarningEnabled", "true")];
-    v2.post(&service, &fields).await.expects_status(200);
-    v2.begins_with(&service, &world.number(), &[("Locale", "ru")]).await.tells(403, "60410");
+    assert_eq!(world.send(&world.number()).await.status(), 403, "its text takes two messages");
 }
 
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
