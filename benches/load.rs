@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     command.args(["run", "--quiet", "--release", "--package", "onceward-bench", "--"]);
     let named =
         |name: &str| options.iter().any(|option| option == name || option.starts_with(&format!("{name}=")));
-    if !named("--onceward") && !named("--target") {
+    if !named("--onceward") {
         command.args(["--onceward", env!("CARGO_BIN_EXE_onceward")]);
     }
     if !named("--disk") {

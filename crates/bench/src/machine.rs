@@ -1,12 +1,12 @@
 //! The machine, and what processes use of it as the kernel counts (proc(5)).
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::load::now;
-use crate::results::{Figures, time};
+use crate::results::{Figures, float};
 
 /// Figures of a round, for each request.
 pub const CPU: &str = "cpu_us_per_request";
@@ -20,10 +20,6 @@ pub struct Processes {
 }
 
 impl Processes {
-    pub fn one(id: u32) -> Self {
-        Self { ids: vec![id] }
-    }
-
     /// This process and all its descendants at this moment.
     pub fn with_children(id: u32) -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -37,16 +33,11 @@ impl Processes {
         Self { ids }
     }
 
-    /// User and system time so far, all threads. `None` if one has ended.
-    pub fn cpu(&self) -> Option<Duration> {
-        let ticks = self.sum(USER_TICKS)? + self.sum(SYSTEM_TICKS)?;
-        Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
-    }
-
-    /// CPU time so far in microseconds; how often the threads were woken (voluntary context switches); and how often those
+    /// CPU time so far in microseconds, of user and system; `None` if a process has ended. How often the threads were woken (voluntary context switches); and how often those
     /// that write a journal wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
     pub fn usage(&self) -> Option<Figures> {
-        let cpu = self.cpu()?.as_secs_f64() * 1e6;
+        let ticks = self.sum(USER_TICKS)? + self.sum(SYSTEM_TICKS)?;
+        let cpu = float(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1));
         let mut used = Figures::from([(CPU, cpu), (WAKE_UPS, 0.0), (JOURNAL_WRITES, 0.0)]);
         for id in &self.ids {
             for thread in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
@@ -67,9 +58,9 @@ impl Processes {
         Some(used)
     }
 
-    pub fn memory(&self) -> Option<u64> {
+    pub fn memory_mib(&self) -> Option<f64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
-        Some(self.sum(PAGES)? * page)
+        Some(float(self.sum(PAGES)? * page) / f64::from(1 << 20))
     }
 
     fn sum(&self, field: usize) -> Option<u64> {
@@ -97,24 +88,15 @@ pub fn describe(directory: &Path) -> io::Result<String> {
     let mut names = processors.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let processor = names.next().map_or("unknown processor", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (system, fdatasync) = (rustix::system::uname(), time(median_fdatasync(directory)?));
-    let kernel = system.release().to_string_lossy();
-    Ok(format!("{processor}, {cores} cores, kernel {kernel}; 256 bytes with fdatasync take {fdatasync}"))
+    let fdatasync = median_fdatasync(directory)?;
+    Ok(format!("{processor}, {cores} cores; 256 bytes with fdatasync take {fdatasync:.1?}"))
 }
 
-/// The directory is on a tmpfs.
-pub fn is_in_memory(directory: &Path) -> bool {
-    /// statfs(2)
-    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
-    rustix::fs::statfs(directory).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
-}
-
-/// Microseconds of appends of the size of a small batch to a preallocated file, as a journal does it.
-fn median_fdatasync(directory: &Path) -> io::Result<f64> {
+/// Of appends of the size of a small batch to a preallocated file, as a journal does it.
+fn median_fdatasync(directory: &Path) -> io::Result<Duration> {
     const WRITES: usize = 500;
     const SIZE: usize = 256;
-    let path = directory.join("fdatasync");
-    let mut file = OpenOptions::new().create_new(true).write(true).open(&path)?;
+    let mut file = tempfile::tempfile_in(directory)?;
     file.write_all(&vec![0; WRITES * SIZE])?;
     file.sync_all()?;
     file.seek(SeekFrom::Start(0))?;
@@ -125,24 +107,6 @@ fn median_fdatasync(directory: &Path) -> io::Result<f64> {
         file.sync_data()?;
         times.push(start.elapsed());
     }
-    fs::remove_file(&path)?;
     times.sort();
-    Ok(times[WRITES / 2].as_secs_f64() * 1e6)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_counted_with_its_children() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let all = Processes::with_children(std::process::id());
-        assert!(all.ids.contains(&std::process::id()) && all.ids.contains(&child.id()));
-        assert!(all.cpu().is_some() && all.memory().unwrap() > 100_000);
-        assert!(all.usage().unwrap()[WAKE_UPS] > 0.0);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!((all.cpu(), all.memory()), (None, None), "one has ended");
-    }
+    Ok(times[WRITES / 2])
 }

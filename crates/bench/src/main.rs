@@ -1,4 +1,4 @@
-//! `onceward-bench`: plays HTTP clients and Twilio on loopback against servers that it starts or that run already,
+//! `onceward-bench`: plays HTTP clients and Twilio on loopback against servers that it starts,
 //! checks every answer, and compares what they cost. `docs/internals/bench.md` explains the method.
 
 mod args;
@@ -23,7 +23,7 @@ use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::Options;
-use results::Results;
+use results::{ALL, Results};
 use run::plan;
 
 /// The server's allocator: the ceiling must use the same.
@@ -100,12 +100,10 @@ fn bench(options: &Options) -> Result<u8> {
 
 /// The exit code, with the reasons on standard error.
 fn verdict(options: &Options, results: &Results) -> u8 {
-    if let Some(us) = results.own_cpu_us {
-        say(&format!("the load and its mock of Twilio used {us:.1} us of CPU per answer"));
-    }
     let mut failures = Vec::new();
     for server in &results.servers {
-        let (name, all) = (&server.name, &server.summary[0]);
+        let name = &server.name;
+        let Some(all) = server.summary.get(ALL) else { continue };
         let (cpu, rate) = (all.ratios.get("cpu_us_per_request"), all.ratios.get("requests_per_s"));
         let unexpected = all.figures.get("unexpected").copied().unwrap_or_default();
         if unexpected > 0.0 {

@@ -1,5 +1,6 @@
-//! The servers of a run: processes that the bench starts, or one that runs already.
+//! The servers of a run: processes that the bench starts.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -15,15 +16,15 @@ use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::args::Options;
+use crate::args::{Comparison, Options, settings};
 use crate::ceiling;
 use crate::contract::{Routes, masked};
 use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
-use crate::results::{Figures, ServerResults, float};
+use crate::results::{Figures, ServerResults};
 use crate::say;
-use crate::script::{RequestKind, Step, live_number};
+use crate::script::{Step, live_number};
 
 /// A start with much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
@@ -46,8 +47,8 @@ pub struct Setup<'a> {
 pub struct Target {
     pub results: ServerResults,
     pub clients: Clients,
-    pub processes: Option<Processes>,
-    pub child: Option<Child>,
+    pub processes: Processes,
+    pub child: Child,
 }
 
 impl Setup<'_> {
@@ -55,17 +56,13 @@ impl Setup<'_> {
     pub async fn start_all(&self) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
         for routes in self.options.routes.iter().copied() {
-            if let Some(address) = self.options.target {
-                targets.push(self.running(address, routes).await?);
-            } else {
-                let what = "the onceward under test; every answer is on the disk before it leaves";
-                targets.push(self.onceward("onceward", what, &self.options.onceward()?, routes).await?);
-            }
+            let what = "the onceward under test; every answer is on the disk before it leaves";
+            targets.push(self.onceward("onceward", what, &self.options.onceward()?, routes).await?);
             if let Some(program) = &self.options.baseline {
                 let what = format!("{}, with the same settings", program.display());
                 targets.push(self.onceward("baseline", &what, program, routes).await?);
             }
-            if self.options.has_ceiling() {
+            if self.options.beside == Comparison::Ceiling {
                 let (name, home) = self.directory("ceiling", routes)?;
                 let command = ceiling::command(&self.mock.base_url(), &home)?;
                 let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
@@ -106,7 +103,7 @@ impl Setup<'_> {
             ("ONCEWARD_NUMBERS", "possible"),
             ("ONCEWARD_MAX_NUMBERS", &(self.options.live_numbers + MAX_NUMBERS).to_string()),
         ]);
-        command.envs(self.options.settings());
+        command.envs(settings());
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
         let child = Child::start(name, command, home).await?;
         let mut connection = Connection::to(child.address);
@@ -122,23 +119,13 @@ impl Setup<'_> {
     async fn started(&self, what: &str, begun: Instant, child: Child, routes: Routes) -> Result<Target> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id());
-        start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
-        let results = ServerResults { start, ..ServerResults::new(&child.name, what, routes) };
+        start.extend(processes.memory_mib().map(|memory| ("idle_memory_mib", memory)));
         let clients = Clients::connect(child.address, routes, self.options, &self.mock).await?;
-        Ok(Target { results, clients, processes: Some(processes), child: Some(child) })
-    }
-
-    async fn running(&self, address: SocketAddr, routes: Routes) -> Result<Target> {
-        let clients = Clients::connect(address, routes, self.options, &self.mock).await?;
-        let processes = self.options.pid.map(Processes::with_children);
-        let is_there = processes.as_ref().is_none_or(|processes| processes.cpu().is_some());
-        ensure!(is_there, "--pid names no process of this machine");
-        // A server that sends elsewhere would send thousands of messages to real people.
-        let probed = clients.probe().await;
-        probed.with_context(|| format!("the server {address}: nothing more was asked of it"))?;
+        let (name, what) = (child.name.clone(), what.to_owned());
+        let (cpu_goal, summary, windows) = (None, BTreeMap::new(), Vec::new());
         let results =
-            ServerResults::new(&address.to_string(), "a server that the bench did not start", routes);
-        Ok(Target { results, clients, processes, child: None })
+            ServerResults { name, what, routes: routes.prefix(), cpu_goal, start, summary, windows };
+        Ok(Target { results, clients, processes, child })
     }
 
     /// Sends a code to each live number over HTTP, then stops the server in order: the measured one starts on its data.
@@ -154,7 +141,7 @@ impl Setup<'_> {
             let dialect = dialect.clone();
             sending.spawn(async move {
                 for index in (0..numbers).skip(first).step_by(CONNECTIONS) {
-                    let step = Step::send(RequestKind::Send, live_number(index));
+                    let step = Step::send(live_number(index));
                     let (status, body) = connection.step(&dialect, &step).await?;
                     let sent = status.is_success() && mock.take_code(step.digits).is_some();
                     ensure!(sent, "{status} {}", masked(&String::from_utf8_lossy(&body)));
@@ -312,22 +299,5 @@ mod tests {
         while alive(&below) {
             sleep(POLL_EVERY).await;
         }
-    }
-
-    #[test]
-    fn errors_and_warnings_are_found_in_the_log() {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let lines = [
-            r#"{"level":"INFO","message":"x"}"#,
-            r#"{"level":"WARN","message":"requests refused"}"#,
-            r#"{"level":"WARN","message":"routes open without a credential"}"#,
-            r#"{"level":"ERROR","message":"y"}"#,
-            "a panic",
-        ];
-        fs::write(log.path(), lines.join("\n")).unwrap();
-        let process = shell("exit").process_group(0).spawn().unwrap();
-        let (address, log) = (([0; 4], 0).into(), log.path().to_owned());
-        let child = Child { name: String::new(), process, address, log };
-        assert_eq!(child.problems(), [r#"{"level":"ERROR","message":"y"}"#, "a panic"]);
     }
 }
