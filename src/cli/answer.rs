@@ -1,35 +1,36 @@
 //! How commands print the answer of a server: as JSON, or in words and tables.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CommandOutput, json_line};
-
-/// A heading, and the cell of a row below it.
-pub type Column<T> = (&'static str, fn(&T) -> String);
 
 pub fn one<T: Serialize>(answer: &T, json: bool, words: impl FnOnce(&T) -> String) -> CommandOutput {
     CommandOutput::of(if json { json_line(answer) } else { words(answer) })
 }
 
-/// A list as a table, with `none` in place of an empty one, or as one object on each line.
-pub fn list<T: Serialize>(rows: &[T], json: bool, none: &str, columns: &[Column<T>]) -> CommandOutput {
+/// A list as a table of some fields, with `none` in place of an empty one, or as one object on each line.
+pub fn list<T: Serialize>(rows: &[T], json: bool, none: &str, fields: &str) -> CommandOutput {
     CommandOutput::of(if json {
         rows.iter().map(json_line).collect()
     } else if rows.is_empty() {
         format!("{none}\n")
     } else {
-        table(columns, rows)
+        table(rows, fields)
     })
 }
 
-/// A table with columns as wide as their longest cell.
-pub fn table<T>(columns: &[Column<T>], rows: &[T]) -> String {
-    let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
-    let cells = |row: &T| columns.iter().map(|(_, cell)| cell(row)).collect();
+/// A table of some fields of the JSON, with columns as wide as their longest cell.
+pub fn table<T: Serialize>(rows: &[T], fields: &str) -> String {
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let cells = |row: &T| {
+        let row = json!(row);
+        fields.iter().map(|field| shown(&row[*field])).collect()
+    };
+    let headings: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
     let table: Vec<Vec<String>> = std::iter::once(headings).chain(rows.iter().map(cells)).collect();
     let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let widths: Vec<usize> = (0..fields.len()).map(width).collect();
     let mut out = String::new();
     for row in &table {
         let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
@@ -70,12 +71,9 @@ mod tests {
 
     #[test]
     fn a_table_has_a_cell_for_every_value_and_no_control_characters() {
-        type Row = (&'static str, Vec<&'static str>, Option<bool>);
-        let rows: [Row; 2] = [("SM\u{1b}1", vec!["x", "y"], Some(true)), ("", Vec::new(), None)];
-        let columns: [Column<Row>; 3] =
-            [("A", |row| cell(row.0)), ("B", |row| cell(&row.1)), ("C", |row| cell(row.2))];
-        let list = |rows: &[_], json| super::list(rows, json, "none", &columns).out;
-        assert_eq!(list(&rows, false), "A     B    C\nSM?1  x,y  yes\n           -\n");
+        let rows = [json!({"a": "SM\u{1b}1", "b": ["x", "y"], "c": true}), json!({"a": ""})];
+        let list = |rows: &[_], json| super::list(rows, json, "none", "a b c").out;
+        assert_eq!(list(&rows, false), "A     B    C\nSM?1  x,y  yes\n      -    -\n");
         assert_eq!(list(&rows, true).lines().count(), 2);
         assert_eq!(list(&[], false), "none\n");
     }

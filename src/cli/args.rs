@@ -1,11 +1,9 @@
 //! The command line's arguments.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::parser::ValueSource;
-use clap::{ArgGroup, Args as _, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{ArgGroup, Parser};
 
 use super::Command;
 use crate::clock::{Clock as _, SystemClock};
@@ -87,37 +85,38 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
-#[derive(Debug, clap::Args)]
+/// Options of the server stand after `serve`, or without a command.
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(group = ArgGroup::new("instead"))]
 pub struct ServeArgs {
     /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
-    #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Settings")]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
     pub listen: Option<String>,
 
     /// Log this level and more severe ones: error, warn, info, debug, trace [default: info].
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Settings")]
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
     pub log_level: Option<String>,
 
     /// Log as text for people or as json for machines [default: text].
-    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
+    #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
     pub log_format: Option<String>,
 
     /// Refuse unknown keys of config.json, and unknown variables that look like those of onceward. Without it, they get
     /// a warning.
-    #[arg(long, global = true, help_heading = "Settings")]
+    #[arg(long, help_heading = "Settings")]
     pub strict: bool,
 
     /// Check the configuration and exit.
-    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub check: bool,
 
     /// Print every setting and where it comes from, with secrets masked, and exit.
-    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_config: bool,
 
     /// Print the JSON Schema of config.json and exit.
-    #[arg(long, global = true, group = "instead", help_heading = "Instead of serving")]
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
 }
 
@@ -135,55 +134,4 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "it must be a whole number from 1".to_owned())
-}
-
-/// Options of the server may stand before or after `serve`; other commands accept them only to refuse them by name, and
-/// their help leaves them out.
-pub fn shown(mut command: clap::Command) -> clap::Command {
-    fn hidden(command: clap::Command, of_server: &[clap::Id]) -> clap::Command {
-        command.mut_subcommands(|below| {
-            if below.get_name() == "serve" {
-                return below;
-            }
-            let hide = |arg: clap::Arg| {
-                let is_hidden = arg.is_global_set() && of_server.contains(arg.get_id());
-                arg.hide(is_hidden)
-            };
-            hidden(below.mut_args(hide), of_server)
-        })
-    }
-    // From here on each command has the global options of those above it.
-    command.build();
-    let of_server: Vec<_> = server_options().map(|option| option.get_id().clone()).collect();
-    hidden(command, &of_server)
-}
-
-fn server_options() -> impl Iterator<Item = clap::Arg> {
-    let options = ServeArgs::augment_args(clap::Command::new("serve"));
-    options.get_arguments().cloned().collect::<Vec<_>>().into_iter()
-}
-
-impl Args {
-    /// Reads the arguments. Options of the server with another command are an error, but for the address with `health`.
-    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = shown(Args::command()).try_get_matches_from(arguments)?;
-        let args = Self::from_arg_matches(&matches)?;
-        let is_given = |option: &clap::Arg| {
-            matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
-        };
-        let accepts = |option: &clap::Arg| match args.command {
-            None | Some(Command::Serve) => true,
-            Some(Command::Health { .. }) => option.get_id() == "listen",
-            Some(_) => false,
-        };
-        match server_options().find(|option| is_given(option) && !accepts(option)) {
-            None => Ok(args),
-            Some(option) => {
-                let name = option.get_long().unwrap_or_default();
-                let why =
-                    format!("--{name} is an option of `onceward serve`; leave it out, or the command\n");
-                Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, why))
-            }
-        }
-    }
 }

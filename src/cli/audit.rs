@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::{Column, cell, list, text};
+use super::answer::{list, text};
 use super::args::{at_least_one, parse_time};
 use super::{CommandError, CommandOutput, Context};
 use crate::domain::Timestamp;
@@ -24,23 +24,8 @@ pub struct AuditArgs {
 }
 
 /// Rows are those of `/v2`.
-const COLUMNS: [Column<Value>; 7] = [
-    ("TIME", |entry| cell(&entry["date_created"])),
-    ("ACTION", |entry| cell(&entry["action"])),
-    ("TIMES", |entry| cell(&entry["times"])),
-    ("BY", by),
-    ("SERVICE", |entry| cell(&entry["service_sid"])),
-    ("RESOURCE", |entry| {
-        cell([&entry["number"], &entry["resource_sid"]].into_iter().find(|id| !id.is_null()))
-    }),
-    ("REQUEST", |entry| cell(&entry["request_id"])),
-];
-
-fn by(entry: &Value) -> String {
-    let id = [&entry["actor_sid"], &entry["actor_uid"]].into_iter().find(|id| !id.is_null()).map(cell);
-    let name = entry["actor_name"].as_str().map(|name| cell(format!("({name})")));
-    [Some(cell(&entry["actor"])), id, name].into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
+const COLUMNS: &str = "date_created action times actor actor_sid actor_uid actor_name service_sid number resource_sid \
+                       request_id";
 
 /// The most entries of a page.
 const PAGE: usize = 1_000;
@@ -68,5 +53,5 @@ pub fn run(args: AuditArgs, cx: &Context) -> Result<CommandOutput, CommandError>
         fields.clear();
     }
     entries.truncate(limit);
-    Ok(list(&entries, cx.json, "no changes found", &COLUMNS))
+    Ok(list(&entries, cx.json, "no changes found", COLUMNS))
 }

@@ -6,10 +6,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::backup::{check, name};
-use super::client::ClientError;
 use super::findings::{Findings, Verdict, fail, ok, warn};
 use super::source::{self, Progress, Source, is_of};
 use super::{CommandError, CommandOutput, Context, EXIT_DAMAGED, absolute, in_three};
@@ -32,9 +32,7 @@ pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> 
     let mut progress = Progress::of("checking", is_quiet);
     let mut findings = Findings::default();
     findings.figure("data_dir", settings.data_dir.display().to_string());
-    let checked = check_data(settings, &mut findings, &mut progress);
-    progress.end();
-    checked?;
+    check_data(settings, &mut findings, &mut progress)?;
     if findings.verdict() == Verdict::Ok {
         findings.add("data", ok("no damage found"));
     } else {
@@ -49,10 +47,10 @@ fn check_data(
     findings: &mut Findings,
     progress: &mut Progress,
 ) -> Result<(), CommandError> {
-    let looked = match Source::of_server(&settings.data_dir, progress) {
+    let looked = match Source::of_server(&settings.data_dir) {
         Ok(source) => through_server(source, settings, findings, progress),
         Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings, findings),
-        Err(CommandError::Client(error @ ClientError::NoCopy { .. })) => {
+        Err(CommandError::Client(error)) if error.is(StatusCode::INTERNAL_SERVER_ERROR) => {
             findings.add("data", fail(error.to_string(), MEMORY_IS_INTACT));
             Ok(())
         }

@@ -14,12 +14,11 @@ use tokio::runtime::Runtime;
 
 use super::{CommandError, absolute};
 use crate::domain::{Sid, SidKind};
-use crate::http::CopyNews;
-use crate::http::answers::ServiceSid;
+use crate::http::answers::CopyHead;
 use crate::server::control::{ControlError, socket_in};
 
 /// The longest wait for an answer or for more of it: the server reads every record before it answers.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(600);
 
 /// Bytes of a copy that are read at once.
 const COPY_BUFFER: usize = 256 * 1024;
@@ -29,13 +28,8 @@ const COPY_BUFFER: usize = 256 * 1024;
 pub enum ClientError {
     #[error(transparent)]
     Socket(#[from] ControlError),
-    #[error("connect to {}: {why}", socket.display())]
+    #[error("connect to {}: {why}; run the command as the server's user or as root", socket.display())]
     Connect { socket: PathBuf, why: String },
-    #[error(
-        "connect to {}: the system does not allow it; run the command as the server's user or as root",
-        .0.display()
-    )]
-    NotAllowed(PathBuf),
     #[error(
         "no server answers on {}; start the server first, or name its data directory with --data-dir or --config",
         .0.display()
@@ -43,8 +37,6 @@ pub enum ClientError {
     NoServer(PathBuf),
     #[error("the server at {} says: {why}", socket.display())]
     Refused { socket: PathBuf, status: StatusCode, why: String },
-    #[error("the server at {} cannot copy its records: {why}", socket.display())]
-    NoCopy { socket: PathBuf, why: String },
     #[error("the answer of the server at {} is not complete: {why}; ask again, or see its log", socket.display())]
     Incomplete { socket: PathBuf, why: String },
 }
@@ -55,9 +47,9 @@ impl ClientError {
         matches!(self, Self::NoServer(_) | Self::Socket(ControlError::PathTooLong(_)))
     }
 
-    /// Returns `true` if what was asked for does not exist.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
+    /// Returns `true` if the server answered with this status.
+    pub fn is(&self, expected: StatusCode) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == expected)
     }
 }
 
@@ -115,35 +107,26 @@ impl Client {
     pub fn service_sid(&self, name: Option<&str>) -> Result<Option<String>, ClientError> {
         match name {
             Some(name) if Sid::parse(SidKind::Service, name).is_none() => {
-                let ServiceSid { sid } = self.get(&format!("/local/Services/{}", segment(name)), &[])?;
-                Ok(Some(sid))
+                self.get(&format!("/local/Services/{}", segment(name)), &[]).map(Some)
             }
             sid => Ok(sid.map(str::to_owned)),
         }
     }
 
-    /// A copy of every record. Reports its progress, and returns when the copy can be read.
-    pub fn copy(self, mut progress: impl FnMut(&CopyNews)) -> Result<BufReader<CopyStream>, ClientError> {
+    /// A copy of every record: what precedes it, and its bytes. Returns when the copy can be read.
+    pub fn copy(self) -> Result<(CopyHead, BufReader<CopyStream>), ClientError> {
         let body = self.runtime.block_on(self.begin(Method::GET, "/local/Copy", &[]))?;
         let status = body.status();
-        let mut copy =
-            BufReader::with_capacity(COPY_BUFFER, CopyStream { client: self, body, rest: Bytes::new() });
-        loop {
-            let mut line = Vec::new();
-            let read = copy.read_until(b'\n', &mut line);
-            let client = &copy.get_ref().client;
-            read.map_err(|error| client.incomplete(&error))?;
-            if !status.is_success() {
-                return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
-            }
-            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
-            progress(&news);
-            match news {
-                CopyNews::Copied(_) => {}
-                CopyNews::Complete { .. } => return Ok(copy),
-                CopyNews::Failed(why) => return Err(ClientError::NoCopy { socket: client.shown(), why }),
-            }
+        let stream = CopyStream { client: self, body, rest: Bytes::new() };
+        let (mut copy, mut line) = (BufReader::with_capacity(COPY_BUFFER, stream), Vec::new());
+        let read = copy.read_until(b'\n', &mut line);
+        let client = &copy.get_ref().client;
+        read.map_err(|error| client.incomplete(&error))?;
+        if !status.is_success() {
+            return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
         }
+        let head = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
+        Ok((head, copy))
     }
 
     async fn begin(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Response, ClientError> {
@@ -166,7 +149,6 @@ impl Client {
         match deepest(&error).downcast_ref::<io::Error>().map(io::Error::kind) {
             _ if !is_connect => self.incomplete(&cause(error)),
             Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => ClientError::NoServer(socket),
-            Some(io::ErrorKind::PermissionDenied) => ClientError::NotAllowed(socket),
             _ => ClientError::Connect { socket, why: cause(error) },
         }
     }
@@ -252,7 +234,7 @@ mod tests {
     use super::*;
 
     /// A socket that answers one request with these bytes.
-    fn answers(with: &'static str, ask: impl FnOnce(Client) -> ClientError) -> String {
+    fn answers(with: &'static str, ask: fn(Client) -> ClientError) -> String {
         let home = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(home.path().join("control.sock")).expect("a socket");
         let server = std::thread::spawn(move || {
@@ -279,24 +261,13 @@ mod tests {
             let text = answers(answer, |client| client.get::<Value>("/", &[]).expect_err("no answer"));
             assert!(text.contains(part), "{answer:?}: {text}");
         }
+        let text = answers("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", |client| {
+            client.copy().map(drop).expect_err("cut")
+        });
+        assert!(text.contains("is not complete"), "{text}");
         let home = tempfile::tempdir().expect("a directory");
         let client = Client::of(home.path()).expect("a client");
         let error = client.get::<Value>("/", &[]).expect_err("no server");
         assert!(error.has_no_socket() && error.to_string().contains("control.sock"), "{error}");
-    }
-
-    #[test]
-    fn a_copy_that_breaks_off_or_fails_is_an_error() {
-        for (answer, part) in [
-            ("HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"copied\":1}\n", "EOF"),
-            (
-                "HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"failed\":\"disk full\"}\n",
-                "cannot copy its records: disk full",
-            ),
-            ("HTTP/1.1 409 Conflict\r\ncontent-length: 21\r\n\r\n{\"message\":\"another\"}", "says: another"),
-        ] {
-            let text = answers(answer, |client| client.copy(|_| {}).map(drop).expect_err("no copy"));
-            assert!(text.contains(part), "{answer:?}: {text}");
-        }
     }
 }

@@ -5,17 +5,12 @@ mod cluster;
 mod data;
 mod gateways;
 
-use std::io::Read as _;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
-
 use super::client::Client;
-use super::findings::{Findings, Found, fail, ok, warn};
-use super::{CommandError, CommandOutput, Context, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
-use crate::clock::{Clock, Stopwatch, SystemClock};
-use crate::config::{self, Loaded, Settings, Sources};
-use crate::http::answers::{ServerAnswer, ServiceNames};
+use super::findings::{Findings, fail, ok, warn};
+use super::{CommandError, CommandOutput, Context, EXIT_FAILED, has_live_key, missing_key_warning};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Loaded, Settings};
+use crate::http::answers::ServerAnswer;
 use crate::server;
 
 pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
@@ -38,7 +33,6 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
             }
         }
     }
-    findings.add("clock", synchronized());
     // The place of the data can be known although another setting is wrong.
     let is_clustered = match &loaded {
         Ok(loaded) => loaded.settings.cluster.is_some(),
@@ -56,43 +50,6 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     Ok(findings.output(cx, EXIT_FAILED))
 }
 
-/// A clock service that hangs must not hang the doctor.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;
-/// `timedatectl` asks it, whichever service runs.
-fn synchronized() -> Found {
-    match timedatectl().unwrap_or_default().trim_ascii() {
-        b"yes" => ok("synchronized with a time server, says timedatectl"),
-        b"no" => warn(
-            "not synchronized with a time server, says timedatectl",
-            "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of \
-             webhooks, and certificates depend on the clock",
-        ),
-        _ => ok("synchronization not examined: timedatectl does not answer"),
-    }
-}
-
-fn timedatectl() -> Option<Vec<u8>> {
-    let mut asked = Command::new("timedatectl");
-    asked
-        .args(["show", "--property=NTPSynchronized", "--value"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let (mut child, waited) = (asked.spawn().ok()?, Stopwatch::start());
-    while child.try_wait().ok()?.is_none() {
-        if waited.elapsed() > ANSWERS_WITHIN {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    let mut answer = Vec::new();
-    child.stdout?.read_to_end(&mut answer).ok()?;
-    Some(answer)
-}
-
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
                              docs/reference/configuration.md each key";
 
@@ -103,7 +60,7 @@ fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mu
         findings.add("configuration", warn(warning, CONFIGURATION));
     }
     match server::check(&loaded.settings) {
-        Ok(_) if loaded.warnings.is_empty() => findings.add("configuration", valid(&cx.sources)),
+        Ok(_) if loaded.warnings.is_empty() => findings.add("configuration", ok("valid")),
         Ok(_) => {}
         Err(error) => findings.add("configuration", fail(error.to_string(), CONFIGURATION)),
     }
@@ -149,8 +106,7 @@ fn open_routes(settings: &Settings, client: &Client, findings: &mut Findings) {
 /// Codes of other systems: whether the running server learns which of their messages led to a verified number. Without a
 /// server nothing is known.
 fn without_outcomes(client: &Client, findings: &mut Findings) {
-    let Ok(ServiceNames { services }) = client.get("/local/WithoutOutcomes", &[]) else { return };
-    for service in services {
+    for service in client.get::<Vec<String>>("/local/WithoutOutcomes", &[]).unwrap_or_default() {
         let detail = format!(
             "{service} carries codes, and no outcome came in 7 days: the guard works with number types, countries, \
              budgets and the limit for each number only"
@@ -159,18 +115,4 @@ fn without_outcomes(client: &Client, findings: &mut Findings) {
                       system; see docs/guides/carried-codes.md";
         findings.add("outcomes", warn(detail, remedy));
     }
-}
-
-/// Says which directory was searched if it has no config.json, which no option named.
-fn valid(sources: &Sources) -> Found {
-    let file = sources.config_file.clone().unwrap_or_else(|| sources.working_dir.join("config.json"));
-    let file = absolute(&file);
-    if sources.config_file.is_some() || file.exists() {
-        return ok("valid");
-    }
-    let directory = file.parent().unwrap_or(&file).display();
-    ok(format!(
-        "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \
-         it with --config"
-    ))
 }

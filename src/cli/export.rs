@@ -35,9 +35,7 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let settings = cx.records_on_disk()?;
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = matches!(out, Out::Stdout);
-    let mut progress = Progress::of("copying", args.quiet);
-    let written = write(&out, &settings, &mut progress);
-    progress.end();
+    let written = write(&out, &settings, &mut Progress::of("exporting", args.quiet));
     let (counts, served) = written.map_err(|error| {
         if error.is_about_damage() { CommandError::Damaged(error.to_string()) } else { error }
     })?;
@@ -65,9 +63,8 @@ fn write(
     settings: &StorageSettings,
     progress: &mut Progress,
 ) -> Result<(RecordCounts, bool), CommandError> {
-    let source = Source::open(settings, progress)?;
+    let source = Source::open(settings)?;
     let (served, kinds) = (source.served, for_tools());
-    progress.now("exporting");
     let header = Header::new(source.at, source.key.clone());
     let to = out.writer().map_err(ExportError::from)?;
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;

@@ -4,15 +4,15 @@ use std::io::{self, BufRead as _, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::answer::{Column, cell, list, one};
+use super::answer::{list, one};
 use super::client::segment;
 use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::built_in_gateways;
 use crate::gateway::Recipe;
-use crate::http::answers::{Message, Messages, Tried};
+use crate::http::answers::{Message, Tried};
 
 #[derive(Debug, clap::Args)]
 pub struct GatewaysArgs {
@@ -57,18 +57,7 @@ pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandErr
     }
 }
 
-/// Rows for gateways and for recipes.
-const COLUMNS: [Column<Value>; 6] = [
-    ("NAME", |row| match &row["recipe"] {
-        Value::String(recipe) => format!("recipe {recipe}"),
-        _ => cell(&row["gateway"]),
-    }),
-    ("CHANNELS", |row| cell(&row["channels"])),
-    ("NEEDS", |row| cell(&row["needs"])),
-    ("MAY HAVE", |row| cell(&row["may_have"])),
-    ("RECEIPTS", |row| cell(&row["receipts"])),
-    ("ABOUT", |row| cell(&row["about"])),
-];
+const COLUMNS: &str = "name channels needs may_have receipts about";
 
 fn list_all(json: bool) -> CommandOutput {
     let built_in = built_in_gateways()
@@ -85,7 +74,7 @@ fn list_all(json: bool) -> CommandOutput {
             "needs": named(true), "may_have": named(false), "receipts": recipe.gateway.receipts.is_some(),
             "account": recipe.gateway.account.is_some(), "notes": recipe.notes, "sources": recipe.sources})
     });
-    list(&built_in.chain(recipes).collect::<Vec<_>>(), json, "none", &COLUMNS)
+    list(&built_in.chain(recipes).collect::<Vec<_>>(), json, "none", COLUMNS)
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
@@ -98,9 +87,9 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
     let listed = || {
         let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
-        let mut found: Messages = client.get("/local/Messages", &query)?;
-        found.messages.retain(|message| message.gateway == *name);
-        Ok::<_, CommandError>(found.messages)
+        let mut found: Vec<Message> = client.get("/local/Messages", &query)?;
+        found.retain(|message| message.gateway == *name);
+        Ok::<_, CommandError>(found)
     };
     let before = listed()?;
     let sent = client.post::<Tried>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);

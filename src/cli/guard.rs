@@ -1,14 +1,14 @@
 //! `onceward guard`: questions to the guard of the server, and its manual entries.
 
 use clap::{Args, Subcommand};
+use hyper::StatusCode;
 use serde_json::json;
 
-use super::answer::{Column, cell, list, one, table};
+use super::answer::{cell, list, one, table};
 use super::args::at_least_one;
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput, Context};
 use crate::domain::ServiceId;
-use crate::http::answers::GuardItems;
 use crate::limits::guard::EntryAction;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, entry_subject, exact,
@@ -96,23 +96,9 @@ fn minutes(text: &str) -> Result<u64, String> {
     if is_accepted { Ok(minutes) } else { Err("it must be a time from 1m to 365d, such as 12h".to_owned()) }
 }
 
-const ALLOWANCES: [Column<Item>; 5] = [
-    ("ALLOWANCE", |allowance| cell(&allowance.subject)),
-    ("LEFT", |allowance| cell(allowance.messages)),
-    ("FULL", |allowance| cell(allowance.most)),
-    ("USUAL", |allowance| cell(allowance.usual)),
-    ("NEXT-MESSAGE", |allowance| cell(allowance.date_until.as_deref().unwrap_or("now"))),
-];
+const ALLOWANCES: &str = "subject messages most usual date_until";
 
-const ITEMS: [Column<Item>; 5] = [
-    ("TYPE", |item| {
-        cell(item.action.as_ref().map_or(item.kind.clone(), |action| format!("entry: {action}")))
-    }),
-    ("SUBJECT", |item| cell(&item.subject)),
-    ("SERVICE", |item| cell(&item.service)),
-    ("UNTIL", |item| cell(&item.date_until)),
-    ("DETAILS", |item| cell(&item.details)),
-];
+const ITEMS: &str = "type subject service action date_until details";
 
 pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     Ok(match command {
@@ -130,9 +116,9 @@ pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, Command
         GuardCommand::Remove(of) => remove(of, cx)?,
         GuardCommand::List { service, limit } => {
             let fields = [("Service", service), ("Limit", Some(limit.to_string()))];
-            let GuardItems { items } = cx.client()?.get("/local/Guard", &fields)?;
+            let items: Vec<Item> = cx.client()?.get("/local/Guard", &fields)?;
             let none = "no budgets, no allowances below half, no manual entries and no refusals";
-            list(&items, cx.json, none, &ITEMS)
+            list(&items, cx.json, none, ITEMS)
         }
     })
 }
@@ -169,7 +155,7 @@ fn remove(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     let (client, subject, service) = begin(of, cx)?;
     let path = format!("/v2/Guard/Entries/{}", segment(&subject));
     let removed = match client.delete::<()>(&path, &[("ServiceSid", service)]) {
-        Err(error) if error.is_not_found() => false,
+        Err(error) if error.is(StatusCode::NOT_FOUND) => false,
         removed => removed.map(|()| true)?,
     };
     let done = if removed {
@@ -191,7 +177,7 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
         more => format!("{more} more services are left out; name one with --service\n"),
     };
     if cx.json {
-        return Ok(CommandOutput { err, ..list(&answer.services, true, "", &[]) });
+        return Ok(CommandOutput { err, ..list(&answer.services, true, "", "") });
     }
     let default = client.service_sid(Some(ServiceId::DEFAULT_NAME))?;
     let explained = answer.services.iter().map(|service| {
@@ -211,9 +197,9 @@ fn explained(subject: &str, name: &str, explanation: &ServiceExplanation) -> Str
     let mut lines = vec![format!("{subject} in the service {name}"), format!("messages: {does}")];
     lines.extend(client.iter().map(|client| format!("client of the last message: {client}")));
     lines.extend(reasons.iter().cloned());
-    let allowances = table(&ALLOWANCES, allowances);
+    let allowances = table(allowances, ALLOWANCES);
     format!(
-        "{}\n\n{allowances}The last fifth is for networks with verified numbers; NEXT-MESSAGE is of other clients.\n",
+        "{}\n\n{allowances}The last fifth is for networks with verified numbers; DATE_UNTIL is when others get the next message.\n",
         lines.join("\n")
     )
 }

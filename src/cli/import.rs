@@ -66,9 +66,7 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let makes_key = !key_path.exists();
     let storage = StorageSettings { server_key_file: key_file, ..settings.clone() };
     let import = Import::begin(args, &storage, cluster.as_ref())?;
-    let mut progress = Progress::of("importing", args.quiet);
-    let imported = import.run(args.drop_codes, &mut progress);
-    progress.end();
+    let imported = import.run(args.drop_codes, &mut Progress::of("importing", args.quiet));
     let imported = match imported {
         Ok(imported) => imported,
         Err(error) => {
@@ -186,7 +184,6 @@ impl Import {
                 self.add(entry)?;
             }
         }
-        progress.now("finishing");
         self.commit()?;
         match self.store {
             Target::Directory(store) => self.runtime.block_on(store.close()).map_err(CommandError::Write)?,

@@ -3,13 +3,13 @@
 
 use clap::{Arg, ArgAction, Subcommand};
 
-use super::answer::{Column, cell, list, one};
+use super::answer::{cell, list, one};
 use super::client::{Client, ClientError, runtime, segment};
 use super::source::each_record;
 use super::{CommandError, CommandOutput, Context, absolute, refuse_root};
 use crate::config::Settings;
 use crate::http::Keys;
-use crate::http::answers::{Key, KeyList, NewToken};
+use crate::http::answers::{Key, NewToken};
 use crate::node::Offline;
 use crate::registry::audit::Actor;
 use crate::registry::{self, Scope};
@@ -76,30 +76,14 @@ pub enum KeysCommand {
     NewRoot,
 }
 
-/// Every key has a service in the table. The last use is known to the minute.
-const COLUMNS: [Column<Key>; 8] = [
-    ("ID", |key| cell(key.sid)),
-    ("SERVICE", |key| {
-        cell(key.service_name.as_ref().or(key.service_sid.as_ref()).map_or("(all)", String::as_str))
-    }),
-    ("SCOPES", |key| cell(&key.scopes)),
-    ("CREATED", |key| cell(key.created)),
-    ("BY", |key| cell(&key.created_by)),
-    ("LAST-USED", |key| {
-        key.last_used.map_or(cell(()), |used| {
-            format!("{}Z", cell(used).get(.."2026-03-01T12:14".len()).unwrap_or_default())
-        })
-    }),
-    ("REVOKED", |key| cell(key.revoked)),
-    ("NAME", |key| cell(&key.name)),
-];
+const COLUMNS: &str = "sid service_name service_sid scopes created created_by last_used revoked name";
 
 pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.settings()?;
     Ok(match request {
         KeysCommand::List { service } => {
             let keys = listed(settings, service.as_deref())?;
-            list(&keys, cx.json, "no API keys; `onceward keys create` creates one", &COLUMNS)
+            list(&keys, cx.json, "no API keys; `onceward keys create` creates one", COLUMNS)
         }
         KeysCommand::Create { service, scopes, name } => {
             let data_dir = settings.storage.data_dir.clone();
@@ -138,7 +122,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
 
 fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, CommandError> {
     let fields = [("Service", service.map(str::to_owned))];
-    let ask = |client: &Client| client.get("/local/Keys", &fields).map(|KeyList { keys }| keys);
+    let ask = |client: &Client| client.get("/local/Keys", &fields);
     answer(settings, Use::Read, ask, async |keys| keys.list(service))
 }
 

@@ -40,7 +40,7 @@ use crate::store::{RecordCounts, StoreError};
 use args::{Args, ServeArgs};
 use audit::AuditArgs;
 use backup::{ExportError, ImportError};
-use clap::{CommandFactory as _, Subcommand};
+use clap::{CommandFactory as _, Parser as _, Subcommand};
 use client::{Client, ClientError};
 use cluster::ClusterCommand;
 use export::ExportArgs;
@@ -59,7 +59,7 @@ const EXIT_DAMAGED: u8 = 65;
 
 /// The arguments of the program, for its manual pages and completions.
 pub fn command() -> clap::Command {
-    args::shown(Args::command().disable_help_subcommand(true))
+    Args::command().disable_help_subcommand(true)
 }
 
 /// Runs the program: prints an answer, or serves until it is stopped.
@@ -196,7 +196,7 @@ impl CommandError {
 }
 
 fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOutcome {
-    let Args { config, data_dir, json, serve, command } = match Args::read(arguments) {
+    let Args { config, data_dir, json, serve, command } = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         // Help and the version, too.
         Err(answer) => {
@@ -208,23 +208,27 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
             });
         }
     };
-    let listen = match &command {
-        Some(Command::Health { listen }) => listen,
-        _ => &serve.listen,
-    };
-    let overrides = Overrides {
-        data_dir,
-        listen: listen.clone(),
-        log_level: serve.log_level.clone(),
-        log_format: serve.log_format.clone(),
-        strict: serve.strict,
-        ..Overrides::default()
-    };
+    if command.is_some() && serve != ServeArgs::default() {
+        let why = "options of the server (--listen, --log-level, --log-format, --strict, --check, --print-config, \
+                   --print-schema) stand after `onceward serve`, or without a command";
+        return CommandOutcome::Output(CommandError::Usage(why.to_owned()).answer());
+    }
+    let command = command.unwrap_or(Command::Serve(serve));
+    let mut overrides = Overrides { data_dir, ..Overrides::default() };
+    match &command {
+        Command::Serve(args) => {
+            overrides.listen.clone_from(&args.listen);
+            overrides.log_level.clone_from(&args.log_level);
+            overrides.log_format.clone_from(&args.log_format);
+            overrides.strict = args.strict;
+        }
+        Command::Health { listen } => overrides.listen.clone_from(listen),
+        _ => {}
+    }
     let Process { working_dir, environment, parallelism, colors } = process;
     let sources = Sources { overrides, config_file: config, working_dir, environment, parallelism };
     let cx = Context { sources, json, colors };
-    run_command(command.unwrap_or(Command::Serve), &serve, &cx)
-        .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
+    run_command(command, &cx).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
 /// What a command has beside its arguments.
@@ -266,7 +270,7 @@ impl Context {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve. This is also what onceward does without a command.
-    Serve,
+    Serve(ServeArgs),
 
     /// List messages and their status, the newest first.
     ///
@@ -368,9 +372,9 @@ enum Command {
     Openapi,
 }
 
-fn run_command(command: Command, of_serve: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError> {
+fn run_command(command: Command, cx: &Context) -> Result<CommandOutcome, CommandError> {
     let output = match command {
-        Command::Serve => return serve(of_serve, cx),
+        Command::Serve(args) => return serve(&args, cx),
         Command::Tracker(args) => tracker::run(args, cx)?,
         Command::Status(args) => number::status(args, cx)?,
         Command::Unlock(args) => number::unlock(args, cx)?,

@@ -1,11 +1,11 @@
 //! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
 //! erasure.
 
-use super::answer::{Column, cell, counted, one, table};
+use super::answer::{cell, counted, one, table};
 use super::client::{Client, ClientError, Fields, segment};
 use super::tracker::e164;
 use super::{CommandError, CommandOutput, Context};
-use crate::http::answers::{Erased, KnownNumber, Message, NumberAnswer, Unlocked};
+use crate::http::answers::{Erased, KnownNumber, NumberAnswer, Unlocked};
 use crate::verification::verify::{Cleared, VerificationStatus};
 
 #[derive(Debug, clap::Args)]
@@ -50,16 +50,7 @@ pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
     Ok(one(&args.ask(cx, Client::get)?, cx.json, described))
 }
 
-const COLUMNS: [Column<Message>; 8] = [
-    ("TIME", |message| cell(message.time)),
-    ("TYPE", |message| cell(&message.channel)),
-    ("GATEWAY", |message| cell(&message.gateway)),
-    ("SEND", |message| cell(&message.send_status)),
-    ("VERIFY", |message| cell(&message.verify_status)),
-    ("RECEIPT", |message| cell(&message.receipt_status)),
-    ("ERROR", |message| cell(message.error_code)),
-    ("MESSAGE-ID", |message| cell(&message.message_id)),
-];
+const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id";
 
 fn described(answer: &NumberAnswer) -> String {
     let explain = |number: &str| format!("onceward guard explain {number}");
@@ -92,7 +83,7 @@ fn described(answer: &NumberAnswer) -> String {
             let messages = if messages.is_empty() {
                 "messages      none are known\n".to_owned()
             } else {
-                format!("\n{}", table(&COLUMNS, messages))
+                format!("\n{}", table(messages, COLUMNS))
             };
             format!(
                 "{number} in the service {service_name} ({service_sid})\nverification  {verification}\nlockout       \

@@ -1,6 +1,6 @@
 //! The source of the records: the running server, or the directory if none runs; and the progress of a command.
 
-use std::io::{BufReader, IsTerminal, Write, stderr};
+use std::io::{BufReader, Write as _, stderr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::http::CopyNews;
+use crate::http::answers::CopyHead;
 use crate::store::{
     CopiedRecord, CopyReader, DataDirectory, LiveRecords, RecordCounts, StoreError, key_fingerprint_in,
 };
@@ -24,36 +24,24 @@ pub struct Source {
 }
 
 enum Records {
-    /// A server's copy, which has so many records.
-    Server(Box<CopyReader<BufReader<CopyStream>>>, u64),
+    /// A server's copy.
+    Server(Box<CopyReader<BufReader<CopyStream>>>),
     /// Those of a directory, under its lock.
     Directory(Box<(DataDirectory, LiveRecords)>),
 }
 
 impl Source {
-    pub fn open(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
-        match Self::of_server(&settings.data_dir, progress) {
-            Err(CommandError::Client(error)) if error.has_no_socket() => {
-                progress.now("reading the data directory");
-                Self::of_directory(settings)
-            }
+    pub fn open(settings: &StorageSettings) -> Result<Self, CommandError> {
+        match Self::of_server(&settings.data_dir) {
+            Err(CommandError::Client(error)) if error.has_no_socket() => Self::of_directory(settings),
             found => found,
         }
     }
 
-    pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
-        let (mut total, mut at) = (0, Timestamp::EPOCH);
-        let stream = Client::of(data_dir)?.copy(|news| match news {
-            CopyNews::Copied(records) => progress.at(*records),
-            CopyNews::Complete { records, at: reached } => {
-                total = records.iter().map(|(_, count)| count).sum();
-                // The server's time, by which all ends are to be read, and not the clock of this command.
-                at = Timestamp::from_millis(*reached);
-            }
-            CopyNews::Failed(_) => {}
-        })?;
+    pub fn of_server(data_dir: &Path) -> Result<Self, CommandError> {
+        let (CopyHead { at }, stream) = Client::of(data_dir)?.copy()?;
         let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
-        Ok(Self { records: Records::Server(Box::new(CopyReader::new(stream)), total), key, at, served: true })
+        Ok(Self { records: Records::Server(Box::new(CopyReader::new(stream))), key, at, served: true })
     }
 
     /// Of a directory that no server uses. Nothing in it changes.
@@ -85,8 +73,7 @@ impl Source {
                 let (_locked, records) = *directory;
                 records.each_copied(&mut |_, entry| take(entry, progress))?;
             }
-            Records::Server(mut records, total) => {
-                progress.expect(total);
+            Records::Server(mut records) => {
                 let failed = |error| {
                     CommandError::Failed(format!("cannot read the records: {error}; run the command again"))
                 };
@@ -138,55 +125,34 @@ fn explained(data_dir: &Path, error: StoreError) -> CommandError {
 
 /// The time between two lines.
 const EVERY: Duration = Duration::from_secs(5);
-const EVERY_ON_TERMINAL: Duration = Duration::from_millis(200);
 
 /// Looking at the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 1024;
 
-/// A line on a terminal that is written again and again, lines elsewhere, nothing with `--quiet`.
+/// Lines on standard error; nothing with `--quiet`.
 pub struct Progress {
     what: &'static str,
     clock: SystemClock,
     said: Timestamp,
-    total: Option<u64>,
     is_quiet: bool,
-    is_terminal: bool,
 }
 
 impl Progress {
     /// `what` names the work, such as "exporting".
     pub fn of(what: &'static str, is_quiet: bool) -> Self {
         let clock = SystemClock::start();
-        let (said, is_terminal) = (clock.now(), stderr().is_terminal());
-        Self { what, clock, said, total: None, is_quiet, is_terminal }
-    }
-
-    pub fn expect(&mut self, records: u64) {
-        self.total = Some(records);
+        Self { what, said: clock.now(), clock, is_quiet }
     }
 
     pub fn at(&mut self, records: u64) {
-        let every = if self.is_terminal { EVERY_ON_TERMINAL } else { EVERY };
         if self.is_quiet
             || !records.is_multiple_of(RECORDS_PER_LOOK)
-            || self.clock.now().since(self.said) < every
+            || self.clock.now().since(self.said) < EVERY
         {
             return;
         }
         self.said = self.clock.now();
-        let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
-        let (before, after) = if self.is_terminal { ("\r", "\x1b[K") } else { ("", "\n") };
         // If standard error is closed, there is no reader.
-        let _ = write!(stderr(), "{before}{}: {records}{of} records{after}", self.what);
-    }
-
-    pub fn now(&mut self, doing: &'static str) {
-        self.what = doing;
-    }
-
-    pub fn end(self) {
-        if self.is_terminal && !self.is_quiet {
-            let _ = write!(stderr(), "\r\x1b[K");
-        }
+        let _ = writeln!(stderr(), "{}: {records} records", self.what);
     }
 }

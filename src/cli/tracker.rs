@@ -1,11 +1,11 @@
 //! `onceward tracker`: what became of messages.
 
-use super::answer::{Column, cell, list};
+use super::answer::list;
 use super::args::{at_least_one, parse_time};
 use super::{CommandError, CommandOutput, Context};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::answers::{Message, Messages, Total, Totals};
+use crate::http::answers::{Message, Total};
 
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
@@ -44,26 +44,8 @@ fn status(text: &str) -> Result<String, String> {
     status.ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
-const COLUMNS: [Column<Message>; 12] = [
-    ("TIME", |message| cell(message.time)),
-    ("TYPE", |message| cell(&message.channel)),
-    ("TO", |message| cell(&message.to)),
-    ("GATEWAY", |message| cell(&message.gateway)),
-    ("PRIORITY", |message| cell(message.priority)),
-    ("SEND", |message| cell(&message.send_status)),
-    ("VERIFY", |message| cell(&message.verify_status)),
-    ("RETRIES", |message| cell(message.retry_count)),
-    ("MAX-RETRIES", |message| cell(message.max_retries_reached)),
-    ("RECEIPT", |message| cell(&message.receipt_status)),
-    ("ERROR", |message| cell(message.error_code)),
-    ("MESSAGE-ID", |message| cell(&message.message_id)),
-];
-
-const TOTALS: [Column<Total>; 3] = [
-    ("BY", |total| cell(&total.by)),
-    ("VALUE", |total| cell(&total.value)),
-    ("MESSAGES", |total| cell(total.messages)),
-];
+const COLUMNS: &str = "time type to gateway priority send_status verify_status retry_count max_retries_reached \
+                       receipt_status error_code message_id";
 
 pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { number, service, status, since, until, limit, totals } = args;
@@ -79,11 +61,11 @@ pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     ];
     let client = cx.client()?;
     if totals {
-        let Totals { totals } = client.get("/local/Messages/Totals", &fields)?;
-        return Ok(list(&totals, cx.json, "no sends found", &TOTALS));
+        let totals: Vec<Total> = client.get("/local/Messages/Totals", &fields)?;
+        return Ok(list(&totals, cx.json, "no sends found", "by value messages"));
     }
-    let Messages { messages } = client.get("/local/Messages", &fields)?;
-    Ok(list(&messages, cx.json, "no sends found", &COLUMNS))
+    let messages: Vec<Message> = client.get("/local/Messages", &fields)?;
+    Ok(list(&messages, cx.json, "no sends found", COLUMNS))
 }
 
 /// The number that an argument names.

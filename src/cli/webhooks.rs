@@ -3,9 +3,8 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::answer::{Column, cell, list, one, text};
+use super::answer::{list, one, text};
 use super::{CommandError, CommandOutput, Context};
-use crate::http::answers::Webhooks;
 
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {
@@ -25,26 +24,18 @@ pub enum WebhooksCommand {
 }
 
 /// Rows are those of `/v2`, with the names of services.
-const COLUMNS: [Column<Value>; 6] = [
-    ("ID", |webhook| cell(&webhook["sid"])),
-    ("SERVICE", |webhook| cell(&webhook["service_name"])),
-    ("STATUS", |webhook| cell(&webhook["status"])),
-    ("NAME", |webhook| cell(&webhook["friendly_name"])),
-    ("EVENTS", |webhook| cell(&webhook["event_types"])),
-    ("URL", |webhook| cell(&webhook["webhook_url"])),
-];
+const COLUMNS: &str = "sid service_name status friendly_name event_types webhook_url";
 
 pub fn run(request: WebhooksCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     let client = cx.client()?;
-    let webhooks = |service| client.get("/local/Webhooks", &[("Service", service)]);
+    let webhooks = |service| client.get::<Vec<Value>>("/local/Webhooks", &[("Service", service)]);
     match request {
         WebhooksCommand::List { service } => {
             let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks creates one";
-            let Webhooks { webhooks } = webhooks(service)?;
-            Ok(list(&webhooks, cx.json, none, &COLUMNS))
+            Ok(list(&webhooks(service)?, cx.json, none, COLUMNS))
         }
         WebhooksCommand::Secret { sid } => {
-            let Webhooks { webhooks } = webhooks(None)?;
+            let webhooks = webhooks(None)?;
             let found = webhooks.iter().find(|webhook| text(webhook, "sid") == sid).ok_or_else(|| {
                 CommandError::Failed(format!("there is no webhook {sid}; `onceward webhooks list` lists all"))
             })?;

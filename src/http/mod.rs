@@ -66,7 +66,7 @@ pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
 pub use hosted::captcha::Captcha;
 pub use local::state::Local;
-pub use local::{CopyNews, Keys, answers};
+pub use local::{Keys, answers};
 pub use places::LongAnswers;
 pub use proof::Proofs;
 pub use response::{ALIVE, NOT_FOUND};

@@ -1,10 +1,8 @@
 //! `onceward doctor`: what it finds, what it advises, and that it changes nothing and sends nothing.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, lchown};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use crate::storage_trouble::damage::{Damage, files_in, is_segment, used_bytes};
 use crate::support::prelude::*;
@@ -69,30 +67,6 @@ async fn doctor_only_warns_of_a_gateway_outside_the_order() {
     let setup = world.setup.clone().env("TWILIO_SERVICES_ID", format!("VA{}", "0".repeat(32)));
     let checks = report(&setup, 0).await;
     finds(&checks, "warn", "gateway TwilioVerify, credentials", "TwilioVerify");
-}
-
-#[tokio::test]
-async fn doctor_names_a_file_that_the_servers_user_cannot_read() {
-    const USER: u32 = 65_534;
-    if !rustix::process::geteuid().is_root() {
-        return println!("SKIPPED: only root can give files away");
-    }
-    let setup = Setup::bare();
-    setup.new_key(&[]).await;
-    let segment = files_in(&setup.data_dir()).into_iter().find(|file| is_segment(file)).expect("a segment");
-    let give_away = |path: &Path| lchown(path, Some(USER), Some(USER)).expect("given away");
-    let directories = [setup.home().to_owned(), setup.data_dir(), setup.data_dir().join("journal")];
-    for path in &directories {
-        give_away(path);
-    }
-    fs::set_permissions(setup.data_dir().join(&segment), Permissions::from_mode(0o600)).expect("a mode");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
-    command.args(["doctor", "--json"]).current_dir(setup.home()).env_clear().uid(USER).gid(USER);
-    let ran = command.output().expect("the program");
-    let report: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
-    let checks = report["checks"].as_array().expect("checks");
-    let words = format!("{}: Permission denied", segment.display());
-    finds(checks, "fail", "data directory", &words);
 }
 
 #[tokio::test]
@@ -172,27 +146,6 @@ async fn doctor_finds_a_damaged_journal_of_a_stopped_server() {
     Damage::Flip(used(&segment) / 4, 0).does_to(&data_dir.join(&segment));
     let checks = report(&setup, 70).await;
     finds(&checks, "fail", "server", segment.to_str().expect("a path"));
-}
-
-#[tokio::test]
-async fn doctor_warns_of_a_clock_that_no_time_service_keeps() {
-    let setup = Setup::new();
-    let setup = setup.clone().env("PATH", setup.home().to_str().expect("a path in UTF-8"));
-    for (answer, verdict, words) in [
-        ("echo yes", "ok", "synchronized with a time server, says timedatectl"),
-        ("echo no", "warn", "not synchronized with a time server"),
-        ("exit 1", "ok", "synchronization not examined"),
-        ("exec /bin/sleep 600", "ok", "synchronization not examined"),
-    ] {
-        let setup = setup.clone().file("timedatectl", format!("#!/bin/sh\n{answer}\n"));
-        let program = setup.home().join("timedatectl");
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
-        let checks = report(&setup, 0).await;
-        finds(&checks, verdict, "clock", words);
-        fs::remove_file(&program).expect("removed");
-    }
-    let checks = report(&setup, 0).await;
-    finds(&checks, "ok", "clock", "synchronization not examined");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn a_person_reads_what_was_done_and_a_secret_once() {
     let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await.exits(0);
     made.says(["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"]);
     let list = setup.command(["keys", "list"]).await;
-    list.says(["ID", "LAST-USED", "Acme Shop", "web shop", "verify"]);
+    list.says(["SID", "LAST_USED", "Acme Shop", "web shop", "verify"]);
     let id = &made.output.split_once("id:     ").expect("an id").1[..34];
     setup.command(["keys", "revoke", id]).await.says([format!("{id} is refused since")]);
     setup.command(["keys", "revoke", id]).await.exits(0).says([format!("{id} was revoked before")]);

@@ -52,7 +52,6 @@ fn directory(
 ) {
     let data_dir = &settings.data_dir;
     findings.add("data directory", owner(data_dir, found));
-    unreadable(data_dir, findings);
     if let Err(error) = try_to_write(data_dir) {
         let detail = format!("{} cannot be written to: {error}", data_dir.display());
         findings.add("data directory", fail(detail, UNWRITABLE));
@@ -104,29 +103,8 @@ fn owner(data_dir: &Path, found: &fs::Metadata) -> Found {
         )
     } else if found.permissions().mode() & 0o077 != 0 {
         warn(format!("other users of this machine can enter {shown}"), format!("chmod 700 {shown}"))
-    } else if us.is_root() && owner != 0 {
-        ok(format!(
-            "{shown}, of the user {owner}, private; root can open every file: run the command as that user to find one \
-             that the server cannot read"
-        ))
     } else {
         ok(format!("{shown}, of the user {owner}, private"))
-    }
-}
-
-/// The files that this user may not open, which another user has left.
-fn unreadable(directory: &Path, findings: &mut Findings) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match fs::File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let remedy =
-                    "make the server's user its owner (chown) with read and write permission (chmod u+rw)";
-                findings.add("data directory", fail(format!("{}: {error}", path.display()), remedy));
-            }
-            _ if entry.file_type().is_ok_and(|kind| kind.is_dir()) => unreadable(&path, findings),
-            _ => {}
-        }
     }
 }
 

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::delivery::attempts::ListedAttempt;
 use crate::domain::{Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::operator::Item;
 use crate::verification::verify::{Cleared, VerificationStatus};
 
 /// Which server this is. A node that stands by knows neither the time by which it decides nor whether the compatible
@@ -63,22 +61,12 @@ impl From<&ListedAttempt> for Message {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Messages {
-    pub messages: Vec<Message>,
-}
-
 /// The messages with one value of a property.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Total {
     pub by: String,
     pub value: String,
     pub messages: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Totals {
-    pub totals: Vec<Total>,
 }
 
 /// A message through one gateway; `error` says why the gateway did not accept it.
@@ -132,27 +120,11 @@ pub struct Erased {
     pub locked_until: Option<Timestamp>,
 }
 
-/// Webhooks as `/v2` shows them, with the names of their services.
+/// What precedes the bytes of a copy of every record, as a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Webhooks {
-    pub webhooks: Vec<Value>,
-}
-
-/// Budgets, allowances, entries and refusals of the guard.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct GuardItems {
-    pub items: Vec<Item>,
-}
-
-/// The names of services.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ServiceNames {
-    pub services: Vec<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ServiceSid {
-    pub sid: String,
+pub struct CopyHead {
+    /// The moment of the copy by the server's time.
+    pub at: Timestamp,
 }
 
 /// A key. Only the answer that creates it has the secret.
@@ -179,11 +151,6 @@ pub struct Key {
     /// Of a revocation: the keys that were created with it and were live until now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created_keys: Vec<Sid>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct KeyList {
-    pub keys: Vec<Key>,
 }
 
 /// The new credentials of the account, and the file that has them.

@@ -2,7 +2,6 @@
 //! command line uses them.
 
 pub mod answers;
-mod copy;
 mod keys;
 pub mod state;
 
@@ -11,10 +10,17 @@ use super::route::{Access, ApiGroup, ApiRouter, Operation};
 use axum::Json;
 use axum::body::Body;
 use axum::response::IntoResponse;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::future::ready;
+use futures_util::stream::{once, try_unfold};
 use hyper::StatusCode;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
 
 use super::api::error::Error;
 use super::api::params::Parameter as _;
@@ -27,15 +33,13 @@ use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
+use crate::store::{self, Copied};
 use crate::verification::verify::{CarryCode, Erasure, NumberStatus};
 
 use self::answers::{
-    Erased, GuardItems, KeyList, KnownNumber, Message, Messages, NumberAnswer, ServerAnswer, ServiceNames,
-    ServiceSid, Total, Totals, Tried, Unlocked, Webhooks,
+    CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Tried, Unlocked,
 };
-use self::copy::Copying;
 use self::state::Local;
-pub use copy::CopyNews;
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, the time by which it decides, and whether the compatible routes need a
@@ -50,7 +54,7 @@ async fn server(call: Call) -> Json<ServerAnswer> {
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
     let found = local(&request)?.attempts.list(&query(&request)?).await.map_err(Error::from)?;
-    Ok(Json(Messages { messages: found.records.iter().map(Message::from).collect() }))
+    Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
@@ -61,7 +65,7 @@ pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
         value: value.to_owned(),
         messages,
     };
-    Ok(Json(Totals { totals: totals.rows().map(total).collect() }))
+    Ok(Json(totals.rows().map(total).collect::<Vec<_>>()))
 }
 
 fn query(request: &Request) -> Result<AttemptQuery, Error> {
@@ -179,32 +183,30 @@ pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
             webhooks.push(view);
         }
     }
-    Ok(Json(Webhooks { webhooks }))
+    Ok(Json(webhooks))
 }
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
     let guard = local(&request)?.verifying.guard().ok_or(Error::NotFound)?;
     let service = service(&request)?.map(|service| service.id);
-    Ok(Json(GuardItems { items: guard.overview(service, limit(&request)?, masked) }))
+    Ok(Json(guard.overview(service, limit(&request)?, masked)))
 }
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
 pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Error> {
-    let services = local(&request)?.verifying.without_outcomes().await.map_err(Error::from)?;
-    Ok(Json(ServiceNames { services }))
+    Ok(Json(local(&request)?.verifying.without_outcomes().await.map_err(Error::from)?))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
 pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
     let service = request.v2.registry.find_service(request.param("Name")?).map_err(Error::invalid)?;
-    Ok(Json(ServiceSid { sid: service.sid.to_string() }))
+    Ok(Json(service.sid.to_string()))
 }
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 pub async fn list_keys(request: Request) -> Result<impl IntoResponse, Error> {
-    let keys = keys(&request)?.list(request.fields.text("Service")?).map_err(Error::invalid)?;
-    Ok(Json(KeyList { keys }))
+    Ok(Json(keys(&request)?.list(request.fields.text("Service")?).map_err(Error::invalid)?))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.
@@ -228,7 +230,8 @@ pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error>
     Ok((StatusCode::CREATED, Json(keys(&request)?.replace_token().await.map_err(Error::invalid)?)))
 }
 
-/// `GET /local/Copy`.
+/// `GET /local/Copy`: a copy of every record. The store makes it in a file first; from then on nothing waits for the client
+/// but its connection.
 pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
     let local = local(&request)?;
     let permit = Arc::clone(&local.copies)
@@ -237,10 +240,29 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
     if local.store.sizes().is_none() {
         return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
     }
-    let (store, directory) = (Arc::clone(&local.store), local.account.data_dir().to_owned());
-    let copying = Copying { store, directory, at: (request.v2.now)(), permit };
-    Ok(response::page("application/octet-stream", &[], Body::new(copying.body())))
+    // A client that has left drops this handle, and thereby cancels the copy.
+    let (handle, at) = (Arc::default(), (request.v2.now)());
+    let made = store::copy(&*local.store, local.account.data_dir(), Arc::clone(&handle)).await;
+    let Copied { file, .. } = match made {
+        Ok(copied) => copied,
+        Err(error) => {
+            let message = format!("it cannot copy its records: {error}");
+            let answer = (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "message": message })));
+            return Ok(answer.into_response());
+        }
+    };
+    let head = json!(CopyHead { at });
+    let chunks = try_unfold((File::from_std(file), permit), async |(mut file, permit)| {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        let read = file.read_buf(&mut chunk).await?;
+        Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), (file, permit))))
+    });
+    let body = once(ready(Ok(Bytes::from(format!("{head}\n"))))).chain(chunks);
+    Ok(response::page("application/octet-stream", &[], Body::from_stream(body)))
 }
+
+/// Bytes of a copy that are sent at once.
+const CHUNK: usize = 256 * 1024;
 
 fn local(request: &Request) -> Result<&Local, Error> {
     request.v2.local.as_ref().ok_or(Error::NotFound)
