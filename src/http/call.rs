@@ -21,13 +21,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::api::params::Param;
 use super::app::App;
 use super::connection::open::Connection;
 use super::places::LongAnswerPermit;
 use super::request::BodyDigest;
 use super::response::{BadBody, Problem};
-use super::route::{Access, Operation, Reads};
+use super::route::{Access, Operation};
 use crate::observe::trace::{RequestId, SpanContext};
 
 /// A request at a route. The extractor of all handlers, alone or behind a stricter one.
@@ -270,11 +269,5 @@ impl<S: Sync> FromRequestParts<S> for Call {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // The front end gives one to each request.
         parts.extensions.get().cloned().ok_or(Problem::Panicked)
-    }
-}
-
-impl Reads for Call {
-    fn describe() -> Vec<Param> {
-        Vec::new()
     }
 }

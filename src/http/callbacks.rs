@@ -50,8 +50,8 @@ const GROUP: ApiGroup = ApiGroup {
 };
 
 const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Content::Nothing };
-const XML: Success = Success::ok(Content::Text("text/xml; charset=utf-8"));
-const TEXT: Success = Success::ok(Content::Text("text/plain; charset=utf-8"));
+const XML: Success = Success::ok("What the call does next.", Content::Text("text/xml; charset=utf-8"));
+const TEXT: Success = Success::ok("The challenge.", Content::Text("text/plain; charset=utf-8"));
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
@@ -59,15 +59,13 @@ pub fn routes() -> ApiRouter {
     ApiRouter::of(GROUP)
         .get("/callbacks/gateways/{Name}", of(None),
             Operation::new("GatewayByGet", "Report a delivery in the query, or verify the address", TEXT)
-                .about("A report gets 204, and a provider that verifies the address the text of hub.challenge.")
-                .others(&[403, 404, 503]))
+                .about("A report gets 204, and a provider that verifies the address the text of hub.challenge."))
         .post("/callbacks/gateways/{Name}", of(None),
-            Operation::new("Gateway", "Report the delivery of a message of a gateway with a recipe", TAKEN)
-                .others(&[404, 503]))
+            Operation::new("Gateway", "Report the delivery of a message of a gateway with a recipe", TAKEN))
         .post(CallbackKind::Message.path(), of(Some(CallbackKind::Message)),
-            Operation::new("TwilioMessage", "Report the delivery of a message", TAKEN).others(&[404, 503]))
+            Operation::new("TwilioMessage", "Report the delivery of a message", TAKEN))
         .post(CallbackKind::Call.path(), of(Some(CallbackKind::Call)),
-            Operation::new("TwilioCall", "Report the end of a call", TAKEN).others(&[404, 503]))
+            Operation::new("TwilioCall", "Report the end of a call", TAKEN))
         .post(CallbackKind::Gate.path(), of(Some(CallbackKind::Gate)),
-            Operation::new("TwilioGate", "Report a pressed key", XML).others(&[404, 503]))
+            Operation::new("TwilioGate", "Report a pressed key", XML))
 }

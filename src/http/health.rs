@@ -10,7 +10,7 @@ use super::app::{App, GatewayHealth, ServedRoutes};
 use super::call::Call;
 use super::forward::{self, ForwardResult, Forwarder, NodeStatus};
 use super::request::{self, LocalUser};
-use super::response::{self, ALIVE, Problem, REFUSED_SECONDS, ResponseExt as _};
+use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use super::tls::CertificateHealth;
 use crate::node::Unready;
@@ -149,9 +149,6 @@ async fn may_read_metrics(call: &Call, forwarder: &Forwarder) -> Result<(), Prob
     }
 }
 
-const READY: &str = r#"{"code":200,"message":"ready"}"#;
-const HELLO: &str = r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#;
-
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
      key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
 
@@ -162,14 +159,16 @@ pub const GROUP: ApiGroup = ApiGroup {
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
+    let text = Content::Text(TextFormat::Classic.content_type());
     ApiRouter::of(GROUP)
-        .get("/healthz", alive, Operation::new("Healthz", "Check that the process runs",
-            Success::envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)))
-        .get("/readyz", ready, Operation::new("Readyz", "Check that the server is ready",
-            Success::envelope("The server can do its work.", READY))
-                .about("503 names the part that does not work. Who may read the metrics gets details.").others(&[503]))
-        .get("/metrics", metrics, Operation::new("Metrics", "Read the metrics",
-            Success::ok(Content::Text(TextFormat::Classic.content_type()))).about(METRICS).others(&[401, 403, 503]))
-        .get("/hello-world", hello_world, Operation::new("HelloWorld", "Get a fixed greeting",
-            Success::envelope("The greeting.", HELLO)).about("For clients of the Redis version."))
+        .get("/healthz", alive,
+            Operation::new("Healthz", "Check that the process runs", Success::json::<Envelope>("The process runs.")))
+        .get("/readyz", ready,
+            Operation::new("Readyz", "Check that the server is ready", Success::json::<Envelope>("The server works."))
+                .about("503 names the part that does not work. Who may read the metrics gets details."))
+        .get("/metrics", metrics,
+            Operation::new("Metrics", "Read the metrics", Success::ok("The metrics.", text)).about(METRICS))
+        .get("/hello-world", hello_world,
+            Operation::new("HelloWorld", "Get a fixed greeting", Success::json::<Envelope>("The greeting."))
+                .about("For clients of the Redis version."))
 }

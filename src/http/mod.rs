@@ -43,8 +43,6 @@ mod route;
 mod routes;
 mod server;
 mod service;
-#[cfg(test)]
-mod tests;
 mod tls;
 mod transport;
 

@@ -1,22 +1,16 @@
 //! The forms of responses, and the errors of every route, in one table.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
+use hyper::StatusCode;
 use hyper::body::Body as _;
-use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
-};
-use hyper::{HeaderMap, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -187,42 +181,6 @@ impl ResponseExt for Response {
     fn because(mut self, reason: NotServed) -> Self {
         self.extensions_mut().insert(reason);
         self
-    }
-}
-
-/// A response that depends on no request, plain and compressed.
-pub struct Fixed {
-    headers: HeaderMap,
-    plain: Bytes,
-    gzip: Bytes,
-}
-
-impl Fixed {
-    pub fn new(plain: Response) -> Self {
-        let (head, body) = plain.into_parts();
-        let (mut headers, plain) = (head.headers, whole(body).unwrap_or_default());
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        // A writer into memory does not fail.
-        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default().into();
-        Self { headers, plain, gzip }
-    }
-
-    /// In the form that the client accepts.
-    pub fn answer(&self, headers: &HeaderMap) -> Response {
-        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let takes_gzip = values.flat_map(|value| value.split(',')).any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let weight = weight.trim().strip_prefix("q=").map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
-            name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
-        });
-        let mut response =
-            Response::new(Body::from(if takes_gzip { &self.gzip } else { &self.plain }.clone()));
-        *response.headers_mut() = self.headers.clone();
-        if takes_gzip {
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
     }
 }
 
@@ -509,40 +467,36 @@ impl From<serde_json::Error> for BadBody {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
-    fn bytes(response: Response) -> Bytes {
-        whole(response.into_body()).expect("no stream")
-    }
-
     #[test]
-    fn a_compressed_answer_is_the_plain_one() {
-        let text = "onceward ".repeat(1_000);
-        let fixed = Fixed::new(page("text/plain", &[], text.clone()));
-        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"))]);
-        let mut unpacked = String::new();
-        let answer = bytes(fixed.answer(&headers));
-        flate2::read::GzDecoder::new(&*answer).read_to_string(&mut unpacked).expect("gzip");
-        assert!(unpacked == text && answer.len() < 200);
-        assert!(bytes(fixed.answer(&HeaderMap::new())) == text);
+    fn docs_errors_md_quotes_messages_that_every_route_can_answer() {
+        let document = include_str!("../../docs/reference/errors.md");
+        let of_all_routes = document.split("\n## ").nth(1).expect("the section of all routes");
+        let lines: Vec<&str> = of_all_routes.lines().filter(|line| line.starts_with("* ")).collect();
+        let problems = [
+            Problem::BadBody(BadBody::NotUtf8),
+            Problem::Unauthenticated,
+            Problem::Forbidden,
+            Problem::Refused(Refusal::NumberBusy),
+            Problem::Panicked,
+            Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers }),
+            Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys }),
+            Problem::NoNode,
+            Problem::TooManyConnections,
+        ];
+        assert_eq!(lines.len(), problems.len());
+        for (problem, line) in problems.into_iter().zip(lines) {
+            let (status, message) = problem.status_and_message();
+            assert!(line.starts_with(&format!("* {}", status.as_u16())), "{line}");
+            assert!(line.contains(&format!("`{message}`")), "{line}");
+        }
     }
 
     #[test]
     fn an_envelope_has_code_message_and_data_in_this_order() {
         let answer = envelope(StatusCode::OK, 200, "m", Some("d"));
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
-        assert_eq!(bytes(answer), r#"{"code":200,"message":"m","data":"d"}"#);
-    }
-
-    #[test]
-    fn a_plain_envelope_has_no_data_and_the_code_of_its_status() {
-        assert_eq!(bytes(plain(StatusCode::NOT_FOUND, "no")), r#"{"code":404,"message":"no"}"#);
-    }
-
-    #[test]
-    fn a_message_is_quoted_as_json_asks() {
-        assert_eq!(bytes(message(StatusCode::OK, "id \"1\"\n")), r#"{"message":"id \"1\"\n"}"#);
+        assert_eq!(whole(answer.into_body()).expect("no stream"), r#"{"code":200,"message":"m","data":"d"}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! Declarations of routes: the router with the handlers, and beside each handler what its route is for, who may use it
-//! and what it answers. Routing, the `Allow` header, names in logs, and the description in `/openapi.json` and `/docs`
-//! come from them.
+//! and what a good request is answered. Routing, the `Allow` header, names in logs, and the description in `/openapi.json`
+//! and `/docs` come from them.
 
 use axum::Router;
 use axum::handler::Handler;
@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::api::paging::Paging;
 use super::api::params::{Param, Parameters as _};
 use super::app::{App, FrontEnd};
-use super::response::{Envelope, ErrorFormat, Message};
+use super::response::ErrorFormat;
 use crate::registry::Scope;
 
 /// What routes have in common that belong together: they read and refuse alike.
@@ -77,12 +77,10 @@ pub struct Operation {
     pub about: &'static str,
     /// The access rule; `None` for the group's rule.
     pub access: Option<Access>,
-    /// Describes the parameters that its handler reads; set by [`ApiRouter`] for an extractor that knows them.
-    pub reads: Option<fn() -> Vec<Param>>,
+    /// The parameters that its handler reads: in the body of a `POST`, else in the query.
+    pub reads: fn() -> Vec<Param>,
     pub headers: fn() -> Vec<Param>,
     pub success: Success,
-    /// Other statuses of its own.
-    pub others: &'static [u16],
     /// Whether many answers at a time would take too much work or memory.
     pub is_long: bool,
 }
@@ -143,8 +141,8 @@ pub enum Content {
     Page,
     /// Text of this media type.
     Text(&'static str),
-    /// JSON of this schema, with an example if the schema cannot make one.
-    Json(SchemaOf, Option<&'static str>),
+    /// JSON of this schema.
+    Json(SchemaOf),
     /// A page of a list: the schema of an item, the key, and perhaps a further member of the page.
     List(SchemaOf, &'static str, Option<(&'static str, SchemaOf)>),
 }
@@ -156,54 +154,33 @@ pub fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
     schemas.subschema_for::<T>()
 }
 
-/// The parameters of a route without any.
-pub const NONE: fn() -> Vec<Param> = Vec::new;
-
 impl Success {
     pub const GONE: Self = Self { status: 204, about: "Deleted.", content: Content::Nothing };
 
-    pub const fn ok(content: Content) -> Self {
-        Self { status: 200, about: "The resource.", content }
+    pub const fn ok(about: &'static str, content: Content) -> Self {
+        Self { status: 200, about, content }
     }
 
-    pub const fn one<T: JsonSchema>() -> Self {
-        Self::ok(Content::Json(schema::<T>, None))
+    pub const fn json<T: JsonSchema>(about: &'static str) -> Self {
+        Self::ok(about, Content::Json(schema::<T>))
     }
 
     pub const fn made<T: JsonSchema>() -> Self {
-        Self { status: 201, about: "Created.", content: Content::Json(schema::<T>, None) }
-    }
-
-    pub const fn list<T: JsonSchema>(key: &'static str) -> Self {
-        Self { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key, None) }
-    }
-
-    /// A list beside which a page has a further member.
-    pub const fn list_with<T: JsonSchema, U: JsonSchema>(key: &'static str, further: &'static str) -> Self {
-        let content = Content::List(schema::<T>, key, Some((further, schema::<U>)));
-        Self { content, ..Self::list::<T>(key) }
-    }
-
-    pub const fn envelope(about: &'static str, example: &'static str) -> Self {
-        Self { status: 200, about, content: Content::Json(schema::<Envelope>, Some(example)) }
-    }
-
-    pub const fn message(about: &'static str, example: &'static str) -> Self {
-        Self { status: 200, about, content: Content::Json(schema::<Message>, Some(example)) }
+        Self { status: 201, ..Self::json::<T>("Created.") }
     }
 }
 
 impl Operation {
     /// One without the optional fields: its name for generated clients, its purpose, and its good response.
     pub const fn new(id: &'static str, summary: &'static str, success: Success) -> Self {
-        let (verb, path, about, access, others) = (Verb::Get, "", "", None, &[]);
+        let (verb, path, about, access) = (Verb::Get, "", "", None);
         let is_long = matches!(success.content, Content::List(..));
-        Self { verb, path, id, summary, about, access, reads: None, headers: NONE, success, others, is_long }
+        Self { verb, path, id, summary, about, access, reads: Vec::new, headers: Vec::new, success, is_long }
     }
 
     /// One for people, or in the form of another system, which is not described.
     pub const fn page() -> Self {
-        Self::new("", "", Success { status: 200, about: "", content: Content::Page })
+        Self::new("", "", Success::ok("", Content::Page))
     }
 
     pub const fn about(self, about: &'static str) -> Self {
@@ -214,17 +191,12 @@ impl Operation {
         Self { access: Some(access), ..self }
     }
 
-    /// Describes the parameters of a handler whose extractor does not.
     pub const fn reads(self, reads: fn() -> Vec<Param>) -> Self {
-        Self { reads: Some(reads), ..self }
+        Self { reads, ..self }
     }
 
     pub const fn headers(self, headers: fn() -> Vec<Param>) -> Self {
         Self { headers, ..self }
-    }
-
-    pub const fn others(self, others: &'static [u16]) -> Self {
-        Self { others, ..self }
     }
 
     pub const fn long(self) -> Self {
@@ -233,7 +205,7 @@ impl Operation {
 
     /// Its parameters: in the body of a `POST`, else in the query.
     pub fn params(&self) -> Vec<Param> {
-        let mut params = self.reads.map(|reads| reads()).unwrap_or_default();
+        let mut params = (self.reads)();
         if matches!(self.success.content, Content::List(..)) {
             params.extend(Paging::describe());
         }
@@ -242,25 +214,6 @@ impl Operation {
 
     pub const fn is_described(&self) -> bool {
         !matches!(self.success.content, Content::Page)
-    }
-}
-
-/// An extractor that reads parameters, and describes them.
-pub trait Reads {
-    /// Those of the body of a `POST`, else of the query.
-    fn describe() -> Vec<Param>;
-}
-
-impl Reads for ((),) {
-    fn describe() -> Vec<Param> {
-        Vec::new()
-    }
-}
-
-/// The extractor of a handler.
-impl<M, T: Reads> Reads for (M, T) {
-    fn describe() -> Vec<Param> {
-        T::describe()
     }
 }
 
@@ -277,44 +230,32 @@ impl ApiRouter {
         Self { router: Router::new(), groups: vec![(group, Vec::new())] }
     }
 
-    pub fn get<H: Handler<T, App>, T: Reads + 'static>(
-        self,
-        path: &'static str,
-        handler: H,
-        what: Operation,
-    ) -> Self {
-        self.route::<T>(Verb::Get, path, get(handler), what)
+    pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, App>, what: Operation) -> Self {
+        self.route(Verb::Get, path, get(handler), what)
     }
 
-    pub fn post<H: Handler<T, App>, T: Reads + 'static>(
+    pub fn post<T: 'static>(
         self,
         path: &'static str,
-        handler: H,
+        handler: impl Handler<T, App>,
         what: Operation,
     ) -> Self {
-        self.route::<T>(Verb::Post, path, post(handler), what)
+        self.route(Verb::Post, path, post(handler), what)
     }
 
-    pub fn delete<H: Handler<T, App>, T: Reads + 'static>(
+    pub fn delete<T: 'static>(
         self,
         path: &'static str,
-        handler: H,
+        handler: impl Handler<T, App>,
         what: Operation,
     ) -> Self {
-        self.route::<T>(Verb::Delete, path, delete(handler), what)
+        self.route(Verb::Delete, path, delete(handler), what)
     }
 
-    fn route<T: Reads>(
-        mut self,
-        verb: Verb,
-        path: &'static str,
-        to: MethodRouter<App>,
-        what: Operation,
-    ) -> Self {
+    fn route(mut self, verb: Verb, path: &'static str, to: MethodRouter<App>, what: Operation) -> Self {
         self.router = self.router.route(path, to);
         if let Some((_, operations)) = self.groups.last_mut() {
-            let reads = what.reads.unwrap_or(T::describe);
-            operations.push(Operation { verb, path, reads: Some(reads), ..what });
+            operations.push(Operation { verb, path, ..what });
         }
         self
     }

@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::response::Response;
 use hyper::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app::{App, FrontEnd};
 use super::call::Call;
 use super::pages::docs;
 use super::pages::inbox;
-use super::response::{self, ErrorFormat, Fixed};
-use super::route::{Access, ApiGroup, ApiRouter, Content, Operation, Success, Verb};
+use super::response::{self, Envelope, ErrorFormat};
+use super::route::{Access, ApiGroup, ApiRouter, Operation, Success, Verb};
 use super::{admin, api, callbacks, compatible, health, hooks, hosted, local, openapi, pages, request};
 
 /// Every route but those of the control socket, in the order in which a reader wants them.
@@ -178,27 +178,23 @@ pub fn openapi_json() -> &'static str {
     &TEXT
 }
 
-async fn description(call: Call) -> Response {
-    static DESCRIPTION: LazyLock<Fixed> =
-        LazyLock::new(|| Fixed::new(response::page("application/json", &[], openapi_json())));
-    DESCRIPTION.answer(&call.head.headers)
+async fn description() -> Response {
+    response::page("application/json", &[], openapi_json())
 }
 
 async fn docs_page(call: Call) -> Response {
-    docs::page(&call, &GROUPS)
+    docs::page(&GROUPS, call.app.inbox.is_some())
 }
-
-const INDEX: &str = r#"{"code":200,"message":"onceward: phone verification by one-time code","data":{"routes":["GET /","GET /docs"]}}"#;
 
 #[rustfmt::skip] // A table.
 fn routes() -> ApiRouter {
     ApiRouter::of(health::GROUP)
         .get("/openapi.json", description, Operation::new("OpenApi", "Read this description",
-            Success::ok(Content::Json(openapi::schema_of_itself, None))))
+            Success::json::<Value>("The description, an object of OpenAPI 3.1.")))
         .get("/docs", docs_page, Operation::page())
         .merge(ApiRouter::of(pages::GROUP)
-            .get("/", index, Operation::new("Index", "List the routes",
-                Success::envelope("The resource.", INDEX)).others(&[503])))
+            .get("/", index,
+                Operation::new("Index", "List the routes", Success::json::<Envelope>("The routes."))))
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ use zeroize::Zeroizing;
 use super::session::{Notice, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::api::error::Error;
-use crate::http::api::params::{Fields, Param};
+use crate::http::api::params::Fields;
 use crate::http::app::{Admin, V2};
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
 use crate::http::pages::{self, Frame, GROUP, LIVE_HEADERS, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
-use crate::http::route::{ApiRouter, Operation, Reads};
+use crate::http::route::{ApiRouter, Operation};
 use crate::http::transport::Transport;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
@@ -225,12 +225,6 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
             }
         }
         Ok(Self { call, admin, v2, form, id, caller, is_use })
-    }
-}
-
-impl Reads for AdminRequest {
-    fn describe() -> Vec<Param> {
-        Vec::new()
     }
 }
 

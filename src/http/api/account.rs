@@ -45,10 +45,8 @@ view! {
     TemplateView as "Template"(frame, template: &Template) {
         sid: TemplateSid = Id(template.sid),
         account_sid: AccountSid = Id(frame.account),
-        #[schemars(example = &"login")]
         friendly_name: String = template.friendly_name.clone(),
         /// Calls are `voice` here, as Twilio spells it.
-        #[schemars(example = serde_json::json!(["sms", "voice"]))]
         channels: Vec<&'static str> = template.channels.iter().map(|channel| match channel {
             Channel::Call => "voice",
             other => other.as_str(),
@@ -66,13 +64,10 @@ view! {
     /// A text in one language.
     TranslationView as "Translation"(_frame, translation: &Translation, is_default: bool, date: Timestamp) {
         /// Whether it is used if no other language fits.
-        #[schemars(example = true)]
         is_default_translation: bool = is_default,
         #[schemars(regex(pattern = "^approved$"))]
         status: &'static str = "approved",
-        #[schemars(example = &"en")]
         locale: String = translation.locale.to_string(),
-        #[schemars(example = &"Your code is {{code}}.")]
         text: String = translation.text.clone(),
         date_updated: Date = date.into(),
         date_created: Date = date.into(),
@@ -84,7 +79,6 @@ view! {
     SafeNumberView as "SafeListNumber"(frame, safe: &registry::SafeNumber) {
         sid: SafeNumberSid = Id(safe.sid),
         /// In E.164 form.
-        #[schemars(example = &"+14155552671")]
         phone_number: String = safe.number.e164(),
         url: Url = frame.url(format_args!("/SafeList/Numbers/{}", safe.number.e164())),
     }
@@ -96,10 +90,8 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// In E.164 form; `x` stands for any digit.
-        #[schemars(example = &"+1415555012x")]
         pattern: String = number.pattern.clone(),
         /// The code that verifies them.
-        #[schemars(example = &"123456")]
         code: String = number.code.clone(),
         /// The time from which they are ordinary numbers again.
         date_expires: Date = number.expires.into(),
@@ -166,25 +158,25 @@ pub fn routes() -> ApiRouter {
     ApiRouter::of(ApiGroup::twilio("Test numbers",
             "Numbers that receive no message and have a known code. Not in Twilio's API.",
             Access::Scope(Scope::Admin)))
-        .write("/v2/Services/{ServiceSid}/TestNumbers", create_test_number,
-            operation("CreateTestNumber", "Create a test number")
+        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number,
+            operation(create_test_number, "CreateTestNumber", "Create a test number")
                 .about("Replaces a test number with the same pattern. The server refuses a pattern that \
-                        could match a real subscriber's number, unless Force is true.").others(&[409]))
-        .list("/v2/Services/{ServiceSid}/TestNumbers", "test_numbers", list_test_numbers,
-            operation("ListTestNumber", "List test numbers"))
-        .remove("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number,
-            operation("DeleteTestNumber", "Delete a test number").others(&[409]))
+                        could match a real subscriber's number, unless Force is true."))
+        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers,
+            listing(list_test_numbers, "test_numbers", "ListTestNumber", "List test numbers"))
+        .delete("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number,
+            operation(delete_test_number, "DeleteTestNumber", "Delete a test number"))
         .merge(ApiRouter::of(ApiGroup::twilio("Templates and the safe list",
             "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
             the account itself.",
             Access::Account("the safe list")))
-        .list("/v2/Templates", "templates", list_templates,
-            operation("ListVerificationTemplate", "List templates")
+        .get("/v2/Templates", list_templates,
+            listing(list_templates, "templates", "ListVerificationTemplate", "List templates")
                 .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
-        .write("/v2/SafeList/Numbers", create_safe_number,
-            operation("CreateSafelist", "Add a number to the safe list").others(&[409]))
-        .read("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number,
-            operation("FetchSafelist", "Fetch a number of the safe list"))
-        .remove("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number,
-            operation("DeleteSafelist", "Remove a number from the safe list")))
+        .post("/v2/SafeList/Numbers", create_safe_number,
+            operation(create_safe_number, "CreateSafelist", "Add a number to the safe list"))
+        .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number,
+            operation(fetch_safe_number, "FetchSafelist", "Fetch a number of the safe list"))
+        .delete("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number,
+            operation(delete_safe_number, "DeleteSafelist", "Remove a number from the safe list")))
 }

@@ -59,7 +59,8 @@ view! {
         /// Whether the number was verified.
         #[schemars(regex(pattern = "^(converted|unconverted)$"))]
         conversion_status: &'static str = if attempt.listed.converted { "converted" } else { "unconverted" },
-        channel: ChannelName = ChannelName(attempt.listed.attempt.channel),
+        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+        channel: &'static str = attempt.listed.attempt.channel.as_str(),
         price: Price = Price::new(frame),
         channel_data: ChannelData = ChannelData::new(frame, attempt),
         url: Url = frame.url(format_args!("/Attempts/{}", attempt.sid)),
@@ -74,18 +75,15 @@ view! {
     ChannelData as "ChannelData"(_frame, attempt: &SealedAttempt) {
         verification_sid: VerificationSid = Id(attempt.verification),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = attempt.listed.number.e164(),
         /// `confirmed` if the number was verified.
         #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
         status: &'static str = if attempt.listed.converted { "confirmed" } else { "unconfirmed" },
         /// The provider's latest report, in its words.
-        #[schemars(example = &"delivered")]
         message_status: Option<String> = Some(message_status(&attempt.listed).to_owned()),
         /// The provider's error code.
         error_code: Option<String> = attempt.listed.attempt.error_code.map(|code| code.to_string()),
         /// The number's country, two letters of ISO 3166-1.
-        #[schemars(example = &"US")]
         country: Option<String> = attempt.listed.number.region().map(|country: Region| country.to_string()),
         /// The number of digits is not kept.
         code_length: Null = Null,
@@ -103,14 +101,11 @@ view! {
 view! {
     /// The number of attempts that led to a verified number.
     SummaryView as "AttemptsSummary"(frame, summary: Summary) {
-        #[schemars(example = 11)]
         total_attempts: u64 = summary.total,
-        #[schemars(example = 9)]
         total_converted: u64 = summary.converted,
-        #[schemars(example = 2)]
         total_unconverted: u64 = summary.total.saturating_sub(summary.converted),
         /// In percent; `0` if there were no attempts.
-        #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"), example = &"81.818181818")]
+        #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"))]
         conversion_rate_percentage: String = percentage(summary.converted, summary.total),
         url: Url = frame.url("/Attempts/Summary"),
     }
@@ -195,11 +190,11 @@ fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
     ApiRouter::of(super::verifications::GROUP)
-        .list("/v2/Attempts", "attempts", list,
-            operation("ListVerificationAttempt", "List attempts to deliver messages").about("Newest first."))
-        .read("/v2/Attempts/{Sid}", fetch, operation("FetchVerificationAttempt", "Fetch an attempt"))
-        .read("/v2/Attempts/Summary", summary,
-            operation("FetchVerificationAttemptsSummary", "Summarize attempts").others(&[429]).long())
+        .get("/v2/Attempts", list,
+            listing(list, "attempts", "ListVerificationAttempt", "List attempts to deliver messages").about("Newest first."))
+        .get("/v2/Attempts/{Sid}", fetch, operation(fetch, "FetchVerificationAttempt", "Fetch an attempt"))
+        .get("/v2/Attempts/Summary", summary,
+            operation(summary, "FetchVerificationAttemptsSummary", "Summarize attempts").long())
 }
 
 #[cfg(test)]

@@ -23,10 +23,8 @@ view! {
         /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
         date_first: Date = entry.first.into(),
         /// How often it was done.
-        #[schemars(example = 1)]
         times: u32 = entry.times,
         /// What was done.
-        #[schemars(example = &"key.revoked")]
         action: &'static str = entry.change.action.as_str(),
         /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
         /// dashboard, signed in with the key, or with the account's credentials if there is none.
@@ -35,10 +33,8 @@ view! {
         /// The id of the key.
         actor_sid: Option<String> = entry.actor.key().map(|sid| sid.to_string()),
         /// The name of the key or of the user.
-        #[schemars(example = &"anna")]
         actor_name: Option<String> = entry.actor.name().map(str::to_owned),
         /// The id of the user.
-        #[schemars(example = 1000)]
         actor_uid: Option<u32> = match entry.actor {
             Actor::User { uid, .. } => Some(uid),
             Actor::Account | Actor::Key { .. } | Actor::Session { .. } => None,
@@ -48,7 +44,6 @@ view! {
         /// The id of the key, the webhook or the entry of the safe list.
         resource_sid: Option<String> = entry.change.resource.map(|sid| sid.to_string()),
         /// The number, masked.
-        #[schemars(example = &"+1415*****71")]
         number: Option<String> = entry.change.number.clone(),
         /// The id of the request, as in its response and in the log.
         request_id: Option<String> = entry.request_id.clone(),
@@ -100,7 +95,7 @@ pub fn routes() -> ApiRouter {
     ApiRouter::of(ApiGroup::twilio("Audit log",
             "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
             Access::Scope(Scope::Admin)))
-        .list("/v2/Audit", "entries", list,
-            operation("ListAuditEntry", "List changes")
+        .get("/v2/Audit", list,
+            listing(list, "entries", "ListAuditEntry", "List changes")
                 .about("Newest first. A key for one service sees the changes of that service."))
 }

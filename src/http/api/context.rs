@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
-use axum::handler::Handler;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -15,11 +14,11 @@ use super::error::{Cause, Error};
 use super::paging::{Listed, Page};
 use super::params::{Fields, Frame, Param, Parameters, Url};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
-use crate::http::app::{App, V2};
+use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::request::LocalUser;
 use crate::http::response::Problem;
-use crate::http::route::{Access, ApiRouter, Operation, Reads, Success};
+use crate::http::route::{Access, Content, Operation, Success, schema};
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
@@ -106,6 +105,11 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for Given<P> {
     }
 }
 
+/// An extractor that reads parameters, and describes them.
+pub trait Reads {
+    fn describe() -> Vec<Param>;
+}
+
 impl Reads for Request {
     fn describe() -> Vec<Param> {
         Vec::new()
@@ -124,7 +128,7 @@ pub trait Describe {
 }
 
 impl<T: JsonSchema> Describe for Json<T> {
-    const SUCCESS: Success = Success::one::<T>();
+    const SUCCESS: Success = Success::json::<T>("The resource.");
 }
 
 impl<T: JsonSchema> Describe for (StatusCode, Json<T>) {
@@ -135,50 +139,24 @@ impl Describe for StatusCode {
     const SUCCESS: Success = Success::GONE;
 }
 
-/// The name of a route for generated clients, and its purpose.
-pub const fn operation(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new(id, summary, Success::GONE)
+/// Describes a route by the signature of its handler, its name for generated clients, and its purpose.
+pub fn operation<E: Reads, F: Future<Output = Result<A, Error>>, A: Describe>(
+    _handler: impl Fn(E) -> F,
+    id: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(id, summary, A::SUCCESS).reads(E::describe)
 }
 
-/// Routes below `/v2`, each with its path, its handler, and what the handler's signature does not say.
-impl ApiRouter {
-    pub fn read<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
-        self,
-        path: &'static str,
-        handler: impl Fn(E) -> F + Handler<(M, E), App>,
-        what: Operation,
-    ) -> Self {
-        self.get(path, handler, Operation { success: A::SUCCESS, ..what })
-    }
-
-    /// One that answers with pages of a list under `key`.
-    pub fn list<M: 'static, E: Reads + 'static, F: Future<Output = Answer<Listed<T>>>, T: JsonSchema>(
-        self,
-        path: &'static str,
-        key: &'static str,
-        handler: impl Fn(E) -> F + Handler<(M, E), App>,
-        what: Operation,
-    ) -> Self {
-        self.get(path, handler, Operation { success: Success::list::<T>(key), is_long: true, ..what })
-    }
-
-    pub fn write<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
-        self,
-        path: &'static str,
-        handler: impl Fn(E) -> F + Handler<(M, E), App>,
-        what: Operation,
-    ) -> Self {
-        self.post(path, handler, Operation { success: A::SUCCESS, ..what })
-    }
-
-    pub fn remove<M: 'static, E: Reads + 'static, F: Future<Output = Result<A, Error>>, A: Describe>(
-        self,
-        path: &'static str,
-        handler: impl Fn(E) -> F + Handler<(M, E), App>,
-        what: Operation,
-    ) -> Self {
-        self.delete(path, handler, Operation { success: A::SUCCESS, ..what })
-    }
+/// The same for one that answers with pages of a list under `key`.
+pub fn listing<E: Reads, F: Future<Output = Answer<Listed<T>>>, T: JsonSchema>(
+    _handler: impl Fn(E) -> F,
+    key: &'static str,
+    id: &'static str,
+    summary: &'static str,
+) -> Operation {
+    let pages = Content::List(schema::<T>, key, None);
+    Operation::new(id, summary, Success::ok("A page of the list.", pages)).reads(E::describe)
 }
 
 fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {

@@ -42,9 +42,6 @@ macro_rules! causes {
         pub enum Cause { $($cause,)+ }
 
         impl Cause {
-            #[cfg(test)]
-            pub const ALL: &'static [Self] = &[$(Self::$cause,)+];
-
             pub const fn row(self) -> (u32, StatusCode, &'static str) {
                 match self { $(Self::$cause => ($code, StatusCode::$status, $message),)+ }
             }

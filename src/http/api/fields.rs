@@ -71,8 +71,6 @@ pub struct Param {
     pub required: bool,
     pub about: String,
     pub example: Value,
-    /// Its values, in a few words.
-    pub accepts: String,
     /// Its values in a path, a query, a header or a form.
     pub schema: Value,
     /// Its values in a JSON body.
@@ -94,7 +92,6 @@ impl Param {
             required: P::REQUIRED,
             about: about.to_owned(),
             example,
-            accepts: P::accepts(),
             json_schema: finished(in_json(schema.clone()), about, P::REQUIRED, !P::REQUIRED),
             schema: finished(schema, about, P::REQUIRED, false),
         }
@@ -102,29 +99,31 @@ impl Param {
 
     /// Describes an object in a JSON body.
     pub fn of_object(name: &str, schema: Value, example: Value) -> Self {
-        let (name, accepts) = (name.to_owned(), accepted(&schema));
-        let (required, about) = (true, String::new());
-        Self { name, required, about, example, accepts, json_schema: schema.clone(), schema }
+        let (name, required, about) = (name.to_owned(), true, String::new());
+        Self { name, required, about, example, json_schema: schema.clone(), schema }
     }
-}
 
-/// The values of a schema, in a few words.
-pub fn accepted(schema: &Value) -> String {
-    if let Some(words) = schema["enum"].as_array() {
-        let words = words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
-        return words.collect::<Vec<_>>().join(" | ");
-    }
-    match schema["type"].as_str() {
-        Some("array") => "names".to_owned(),
-        _ if schema["contentMediaType"] == JSON || schema["properties"].is_object() => {
-            "JSON object".to_owned()
+    /// Its values, in a few words.
+    pub fn accepts(&self) -> String {
+        let schema = &self.schema;
+        let words = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let words = words.collect::<Vec<_>>().join(" | ");
+        match (schema["type"].as_str(), schema["maxLength"].as_u64()) {
+            _ if !words.is_empty() => words,
+            (Some("integer"), _) if schema["maximum"].is_null() => format!("from {}", schema["minimum"]),
+            (Some("integer"), _) => format!("{} to {}", schema["minimum"], schema["maximum"]),
+            (Some("boolean"), _) => "true | false".to_owned(),
+            (Some("array"), _) => "names".to_owned(),
+            _ if schema["contentMediaType"] == JSON => "JSON object".to_owned(),
+            (_, Some(most)) => format!("text, at most {most} characters"),
+            _ => "text".to_owned(),
         }
-        Some("integer") => format!("{} to {}", schema["minimum"], schema["maximum"]),
-        Some("boolean") => "true | false".to_owned(),
-        _ => match schema["maxLength"].as_u64() {
-            Some(most) => format!("text, at most {most} characters"),
-            None => "text".to_owned(),
-        },
+    }
+
+    /// The example as the docs show it.
+    pub fn example_text(&self) -> String {
+        let example = self.example.get(0).unwrap_or(&self.example);
+        example.as_str().map_or_else(|| example.to_string(), str::to_owned)
     }
 }
 
@@ -176,11 +175,6 @@ pub trait Parameter {
     /// Its values. A pattern is without `^` and `$`.
     fn schema() -> Value;
 
-    /// Its values, in a few words.
-    fn accepts() -> String {
-        accepted(&Self::schema())
-    }
-
     /// Reads the parameter.
     fn read(fields: &Fields, name: &str) -> Result<Self::Value, Error> {
         Self::find(fields, name)?.ok_or_else(|| Error::missing(name))
@@ -198,10 +192,6 @@ impl<T: Parameter> Parameter for Option<T> {
 
     fn schema() -> Value {
         T::schema()
-    }
-
-    fn accepts() -> String {
-        T::accepts()
     }
 
     fn read(fields: &Fields, name: &str) -> Result<Self::Value, Error> {

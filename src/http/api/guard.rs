@@ -110,20 +110,18 @@ pub fn routes() -> ApiRouter {
             "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for \
             one service sees and changes that service. Not in Twilio's API.",
             Access::Scope(Scope::Admin)))
-        .list("/v2/Guard/Allowances", "allowances", list_allowances,
-            operation("ListGuardAllowance", "List low allowances")
-                .about("Those with less than half of their messages, the smallest part first.")
-                .others(&[404, 429]))
-        .read("/v2/Guard/Explanations/{Subject}", explain,
-            operation("FetchGuardExplanation", "Explain what the guard does")
+        .get("/v2/Guard/Allowances", list_allowances,
+            listing(list_allowances, "allowances", "ListGuardAllowance", "List low allowances")
+                .about("Those with less than half of their messages, the smallest part first."))
+        .get("/v2/Guard/Explanations/{Subject}", explain,
+            operation(explain, "FetchGuardExplanation", "Explain what the guard does")
                 .long()
-                .about("Without ServiceSid of the ten services that refuse it or have the least left.")
-                .others(&[429]))
-        .write("/v2/Guard/Entries", create_entry,
-            operation("CreateGuardEntry", "Allow or block messages")
-                .about("Replaces the entry of the same subject.").others(&[404, 409]))
-        .list("/v2/Guard/Entries", "entries", list_entries,
-            operation("ListGuardEntry", "List manual entries")
-                .about("Those that end last first. Numbers are masked.").others(&[404]))
-        .remove("/v2/Guard/Entries/{Subject}", delete_entry, operation("DeleteGuardEntry", "Remove a manual entry"))
+                .about("Without ServiceSid of the ten services that refuse it or have the least left."))
+        .post("/v2/Guard/Entries", create_entry,
+            operation(create_entry, "CreateGuardEntry", "Allow or block messages")
+                .about("Replaces the entry of the same subject."))
+        .get("/v2/Guard/Entries", list_entries,
+            listing(list_entries, "entries", "ListGuardEntry", "List manual entries")
+                .about("Those that end last first. Numbers are masked."))
+        .delete("/v2/Guard/Entries/{Subject}", delete_entry, operation(delete_entry, "DeleteGuardEntry", "Remove a manual entry"))
 }

@@ -1,7 +1,7 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
 use super::prelude::*;
-use crate::domain::Locale;
+use crate::domain::{Channel, Locale};
 use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
 use crate::verification::numbers::Refusal;
 
@@ -38,7 +38,6 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The page. Its address works once.
-        #[schemars(example = &"https://codes.example/verify/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v")]
         url: Url = address,
         date_expires: Date = expires.into(),
     }
@@ -50,13 +49,13 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// Always approved: without a verified number there is no code.
-        #[schemars(regex(pattern = "^approved$"), example = &"approved")]
+        #[schemars(regex(pattern = "^approved$"))]
         status: &'static str = "approved",
         /// The verified number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = result.to.e164(),
         /// The channel of the last message.
-        channel: ChannelName = ChannelName(result.channel),
+        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+        channel: &'static str = result.channel.as_str(),
         date_verified: Date = result.verified.into(),
     }
 }
@@ -111,10 +110,10 @@ pub fn routes() -> ApiRouter {
             "A page of this server on which a person verifies a number, and its result. API keys need the scope \
             verify. Not in Twilio's API.",
             Access::Scope(Scope::Verify)))
-        .write("/v2/Services/{ServiceSid}/HostedSessions", create,
-            operation("CreateHostedSession", "Create a hosted session")
+        .post("/v2/Services/{ServiceSid}/HostedSessions", create,
+            operation(create, "CreateHostedSession", "Create a hosted session")
                 .about("Lead the person to its url, which works once."))
-        .write("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
-            operation("CreateHostedSessionResult", "Exchange the code for the result")
+        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
+            operation(result, "CreateHostedSessionResult", "Exchange the code for the result")
                 .about("Once, within 60 s after the person came back. Anything else is 404."))
 }

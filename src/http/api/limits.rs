@@ -45,10 +45,8 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The name in requests.
-        #[schemars(example = &"session")]
         unique_name: String = limit.unique_name.clone(),
         /// For people.
-        #[schemars(example = &"one for each session")]
         description: Option<String> = limit.description.clone(),
         date_created: Date = limit.created.into(),
         date_updated: Date = limit.updated.into(),
@@ -58,7 +56,6 @@ view! {
 }
 
 view! {
-    #[schemars(example = RateLimitLinks::new(&Frame::example(), Frame::example_sid(SidKind::Service), Frame::example_sid(SidKind::RateLimit)))]
     RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
         buckets: Url = frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets")),
     }
@@ -72,10 +69,8 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// Requests.
-        #[schemars(example = 5, range(min = 1))]
         max: u32 = bucket.max,
         /// Seconds.
-        #[schemars(example = 60, range(min = 1))]
         interval: u32 = bucket.interval,
         date_created: Date = bucket.created.into(),
         date_updated: Date = bucket.updated.into(),
@@ -167,27 +162,27 @@ pub fn routes() -> ApiRouter {
     ApiRouter::of(ApiGroup::twilio("Rate limits",
             "Named limits: a request passes a value for one, and each of its buckets counts that value.",
             Access::Scope(Scope::Admin)))
-        .write("/v2/Services/{ServiceSid}/RateLimits", create,
-            operation("CreateRateLimit", "Create a rate limit")
-                .about("Without buckets it counts nothing yet.").others(&[409]))
-        .list("/v2/Services/{ServiceSid}/RateLimits", "rate_limits", list,
-            operation("ListRateLimit", "List rate limits"))
-        .read("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, operation("FetchRateLimit", "Fetch a rate limit"))
-        .write("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
-            operation("UpdateRateLimit", "Update a rate limit").others(&[409]))
-        .remove("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
-            operation("DeleteRateLimit", "Delete a rate limit").others(&[409]))
+        .post("/v2/Services/{ServiceSid}/RateLimits", create,
+            operation(create, "CreateRateLimit", "Create a rate limit")
+                .about("Without buckets it counts nothing yet."))
+        .get("/v2/Services/{ServiceSid}/RateLimits", list,
+            listing(list, "rate_limits", "ListRateLimit", "List rate limits"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, operation(fetch, "FetchRateLimit", "Fetch a rate limit"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
+            operation(update, "UpdateRateLimit", "Update a rate limit"))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
+            operation(delete, "DeleteRateLimit", "Delete a rate limit"))
         .merge(ApiRouter::of(ApiGroup::twilio("Buckets",
             "The number of requests with one value that are allowed within an interval.",
             Access::Scope(Scope::Admin)))
-        .write("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
-            operation("CreateBucket", "Create a bucket").about("Counts from now on.").others(&[409]))
-        .list("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", "buckets", list_buckets,
-            operation("ListBucket", "List buckets"))
-        .read("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
-            operation("FetchBucket", "Fetch a bucket"))
-        .write("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
-            operation("UpdateBucket", "Update a bucket").others(&[409]))
-        .remove("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
-            operation("DeleteBucket", "Delete a bucket").others(&[409])))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
+            operation(create_bucket, "CreateBucket", "Create a bucket").about("Counts from now on."))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets,
+            listing(list_buckets, "buckets", "ListBucket", "List buckets"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
+            operation(fetch_bucket, "FetchBucket", "Fetch a bucket"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
+            operation(update_bucket, "UpdateBucket", "Update a bucket"))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
+            operation(delete_bucket, "DeleteBucket", "Delete a bucket")))
 }

@@ -11,10 +11,8 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = number.e164(),
         /// Consecutive wrong codes.
-        #[schemars(example = 100)]
         wrong_codes: u8 = state.wrong_codes,
         /// The time until which checks are refused; null while they are allowed.
         date_locked_until: Option<Date> = state.until.map(Date::from),
@@ -28,7 +26,6 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = number.e164(),
         /// Whether something was known of the number, and is erased.
         erased: bool = erasure.has_erased,
@@ -67,16 +64,15 @@ pub fn routes() -> ApiRouter {
             "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in \
             Twilio's API.",
             Access::Scope(Scope::Admin)))
-        .read("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch,
-            operation("FetchLockout", "Fetch the lockout of a number").about("404 without a wrong code or a lockout."))
-        .remove("/v2/Services/{ServiceSid}/Lockouts/{To}", delete,
-            operation("DeleteLockout", "End the lockout of a number")
-                .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code.")
-                .others(&[429]))
-        .remove("/v2/Services/{ServiceSid}/Numbers/{To}", erase,
-            operation("DeleteNumber", "Erase a number")
+        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch,
+            operation(fetch, "FetchLockout", "Fetch the lockout of a number").about("404 without a wrong code or a lockout."))
+        .delete("/v2/Services/{ServiceSid}/Lockouts/{To}", delete,
+            operation(delete, "DeleteLockout", "End the lockout of a number")
+                .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code."))
+        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase,
+            operation(erase, "DeleteNumber", "Erase a number")
                 .about("Erases the verification, the counts, the attempts, the planned messages and the \
                         events about the number. A lockout that is in force stays until it ends. With the \
                         account's credentials or a key for all services the number also leaves the safe \
-                        list. 200 for an unknown number too.").others(&[429]))
+                        list. 200 for an unknown number too."))
 }

@@ -76,26 +76,18 @@ impl<const IS_OLDER: bool> Parameter for Names<IS_OLDER> {
         let names = Self::KNOWN.join("|");
         json!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
     }
-
-    fn accepts() -> String {
-        Self::KNOWN.join(" | ")
-    }
 }
 
 view! {
     /// What the numbering plans tell about a number.
     LookupView as "Lookup"(frame, number: NumberLookup, wanted: &Wanted) {
         /// Null if the number cannot be read.
-        #[schemars(example = &"44")]
         calling_country_code: Option<String> = number.calling_code.map(|code| code.to_string()),
         /// Two letters of ISO 3166-1; null if the number cannot be read, or is of no country.
-        #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
         /// In E.164 form; the text as it was sent, of at most 40 characters, if it cannot be read.
-        #[schemars(example = &"+447400123456")]
         phone_number: String = number.number.clone(),
         /// As people of its country write it; null if the number is not valid.
-        #[schemars(example = &"07400 123456")]
         national_format: Option<String> = number.national_format.clone(),
         /// Whether the plan of its country has the number. It need not be in use.
         valid: bool = number.problem.is_none(),
@@ -125,7 +117,6 @@ view! {
     LineTypeView as "LineTypeIntelligence"(_frame, line: &'static str) {
         /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
         #[serde(rename = "type")]
-        #[schemars(example = &"mobile")]
         line: &'static str = line,
         carrier_name: Null = Null,
         mobile_country_code: Null = Null,
@@ -137,12 +128,9 @@ view! {
 view! {
     /// The same, as Lookup's first version answered.
     OlderLookupView as "OlderLookup"(frame, number: NumberLookup, wanted: &OlderWanted) {
-        #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
         /// In E.164 form.
-        #[schemars(example = &"+447400123456")]
         phone_number: String = number.number.clone(),
-        #[schemars(example = &"07400 123456")]
         national_format: Option<String> = number.national_format.clone(),
         caller_name: Null = Null,
         /// Null unless it was asked for.
@@ -158,7 +146,6 @@ view! {
 pub struct Carrier {
     /// landline, mobile or voip; null for other types, and where the plan does not tell.
     #[serde(rename = "type")]
-    #[schemars(example = &"mobile")]
     line: Option<&'static str>,
     name: Option<String>,
     mobile_country_code: Option<String>,
@@ -211,11 +198,11 @@ pub fn routes() -> ApiRouter {
             "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
             type of its line. No network is asked. API keys need the scope verify.",
             Access::Scope(Scope::Verify)))
-        .read("/v2/PhoneNumbers/{PhoneNumber}", fetch,
-            operation("FetchPhoneNumber", "Look a number up")
+        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch,
+            operation(fetch, "FetchPhoneNumber", "Look a number up")
                 .about("A number that is not valid is no error: valid is false, and validation_errors says \
                         why."))
-        .read("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
-            operation("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
+        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
+            operation(fetch_older, "FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
                 .about("A number that is not valid is 404."))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::prelude::*;
-use crate::domain::{Code, CodeLength, Locale};
+use crate::domain::{Channel, Code, CodeLength, Locale};
 use crate::limits::guard::ClientSignals;
 use crate::verification::verify::{CarriedMessage, CarryCode};
 
@@ -53,9 +53,9 @@ view! {
         account_sid: AccountSid = Id(frame.account),
         service_sid: ServiceSid = Id(service),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = message.to.e164(),
-        channel: ChannelName = ChannelName(message.channel),
+        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+        channel: &'static str = message.channel.as_str(),
         /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
         #[schemars(regex(pattern = "^(accepted|repeated)$"))]
         status: &'static str = if message.is_repeated { "repeated" } else { "accepted" },
@@ -70,7 +70,6 @@ view! {
         account_sid: AccountSid = Id(frame.account),
         service_sid: ServiceSid = Id(service),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = to.e164(),
         /// counted, or unknown: no code was carried to the number within a day, or its outcome is known.
         #[schemars(regex(pattern = "^(counted|unknown)$"))]
@@ -135,15 +134,14 @@ pub fn routes() -> ApiRouter {
             "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
             scope messages. Not in Twilio's API.",
             Access::Scope(Scope::Messages)))
-        .write("/v2/Services/{ServiceSid}/Messages", create,
-            operation("CreateMessage", "Carry a code of another system")
+        .post("/v2/Services/{ServiceSid}/Messages", create,
+            operation(create, "CreateMessage", "Carry a code of another system")
                 .about("One message, and no verification: nothing is checked here, and nothing is sent \
                         again later. While the code lives, a repetition for the same number and code sends \
-                        nothing.").others(&[409, 429, 502]))
-        .write("/v2/Services/{ServiceSid}/Outcomes", outcome,
-            operation("CreateOutcome", "Report a verified number")
-                .about("The pumping guard learns which messages led to a verified number.")
-                .others(&[429]))
+                        nothing."))
+        .post("/v2/Services/{ServiceSid}/Outcomes", outcome,
+            operation(outcome, "CreateOutcome", "Report a verified number")
+                .about("The pumping guard learns which messages led to a verified number."))
 }
 
 #[cfg(test)]

@@ -46,10 +46,6 @@ impl Parameter for PageSize {
     fn schema() -> Value {
         json!({ "type": "integer", "minimum": 1 })
     }
-
-    fn accepts() -> String {
-        "from 1".to_owned()
-    }
 }
 
 /// A page of a list, as a request asks for it.
@@ -68,10 +64,8 @@ pub struct Page {
 #[schemars(rename = "ListMeta")]
 pub struct Meta {
     /// Which page this is, from 0.
-    #[schemars(example = 0)]
     page: u32,
     /// Most items on a page.
-    #[schemars(example = 50)]
     page_size: u32,
     first_page_url: Url,
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
@@ -81,7 +75,6 @@ pub struct Meta {
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
     next_page_url: Option<Url>,
     /// The name of the items.
-    #[schemars(example = &"KEY")]
     key: &'static str,
 }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::error::{Cause, Error};
 use super::fields::JSON;
 pub(in crate::http) use super::fields::parameters;
-pub use super::fields::{Fields, Param, Parameter, Parameters, accepted};
+pub use super::fields::{Fields, Param, Parameter, Parameters};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
     Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
@@ -54,15 +54,19 @@ macro_rules! texts {
                 fields.parsed(name, $must_be, $parse)
             }
 
-            fn accepts() -> String {
-                $must_be.to_string()
-            }
-
             fn schema() -> Value {
                 $schema
             }
         }
     )+};
+}
+
+/// The same for types that only name a kind of text.
+macro_rules! new_texts {
+    ($($(#[$doc:meta])* $type:ident $(<$(const $generic:ident),+>)? => $value:ty: $must_be:expr, $parse:expr, $schema:expr;)+) => {
+        $($(#[$doc])* pub struct $type $(<$(const $generic: usize),+>)?;)+
+        texts! { $($type $(<$(const $generic),+>)? => $value: $must_be, $parse, $schema;)+ }
+    };
 }
 
 /// Types with a few values, each with its word.
@@ -90,10 +94,6 @@ texts! {
     Timestamp => Self: "a date such as 2015-07-30T20:00:00Z", Self::parse_day_or_moment, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
     );
-    UtcTime => Timestamp: "a day or a moment of UTC such as 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z", utc_time, matching(
-        "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
-         (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z| ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?"
-    );
     Locale => Self: "a language tag such as de or pt-BR", Self::parse, matching(
         "[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?"
     );
@@ -111,14 +111,24 @@ texts! {
     StatusFilter => Self: Self::accepted(), Self::parse, at_most(40);
     Action => Self: Self::ALL.map(Self::as_str).join(", "),
         |text| Self::ALL.into_iter().find(|known| known.as_str() == text), one_of(Self::ALL.map(Self::as_str));
-    NumberEnding => String: "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()), matching("[0-9]{1,4}");
     EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
     EventType => Self: "the name of an event", Self::parse, one_of(Self::ALL.map(Self::as_str));
     Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),
         |text| Sid::parse(SidKind::ALL[KIND], text), matching(sid_pattern(SidKind::ALL[KIND]));
+}
+
+new_texts! {
+    /// A time in the filters of a page.
+    UtcTime => Timestamp: "a day or a moment of UTC such as 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z", utc_time, matching(
+        "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+         (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z| ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?"
+    );
+    /// The last digits of numbers.
+    NumberEnding => String: "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()), matching("[0-9]{1,4}");
     GuardSubject => Dimension: operator::SUBJECTS, |text| operator::entry_subject(text, None), matching(
         "all|\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
     );
+    /// The last segment of a verification's path: its id or its number.
     IdOrNumber => VerificationTarget: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
     );
@@ -127,23 +137,36 @@ texts! {
             let name = Channel::names("|");
             format!("({name})(,({name})){{0,{}}}", Channel::ALL.len() - 1)
         });
+    /// The first digits of numbers.
     NumberPrefix => String: format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +"), prefix, matching(
         format!(r"\+?[0-9]{{1,{LONGEST_PREFIX}}}")
     );
+    /// The moment at which the first page of a list was requested.
     PageToken => Timestamp: "PT and digits, from the address of a page", page_token, matching("PT[0-9]{1,19}");
+    /// A text of at most `LONGEST` characters, without control characters.
     Note<const LONGEST> => String: format_args!("at most {LONGEST} characters, without control characters"),
         |text| is_note(text, LONGEST).then(|| text.to_owned()), text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*");
+    /// The sender's name for one message.
     SenderName => String: format_args!(
         "at most {LONGEST_NAME} characters, fewer than {DIGITS_IN_A_NAME} of them digits, without control characters"
     ), sender_name, name_schema();
+    /// A text that the registry checks: a name that can stand in a path.
     UniqueName => String: "a text of at most 64 characters", |text| Some(text.to_owned()), text_of(64, "[A-Za-z0-9._-]*");
+    /// A text that the registry checks: at most `LONGEST` characters.
     Text<const LONGEST> => String: format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned()), at_most(LONGEST);
+    /// A text that the registry checks: a country that it knows.
     Country => String: "two letters of ISO 3166-1", |text| Some(text.to_owned()), matching("[A-Za-z]{2}");
+    /// A text that the registry checks: a number in which `x` is any digit.
     Pattern => String: "a number in E.164 form, in which x is any digit", |text| Some(text.to_owned()), matching("\\+[0-9xX]{7,15}");
+    /// The key that makes a repetition of a request harmless.
     IdempotencyKey => String: format_args!("1 to {LONGEST_KEY} visible ASCII characters"), Self::parse, matching(
         format!("[!-~]{{1,{LONGEST_KEY}}}")
     );
+    /// A text that the registry checks: the code of a test number.
     TestCode => String: "digits", |text| Some(text.to_owned()), matching(digits("[0-9]"));
+    /// A submitted code as it was sent: [`Code::submitted`] reads it with the length of the service's codes.
+    SubmittedCode => Zeroizing<String>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
+        |text| Some(Zeroizing::new(text.to_owned())), matching(digits("."));
 }
 
 words! {
@@ -157,48 +180,6 @@ words! {
     RangeName => usize: "hour" => 0, "day" => 1, "14d" => 2;
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
-
-pub struct GuardSubject;
-
-/// The last segment of a verification's path: its id or its number.
-pub struct IdOrNumber;
-
-/// The first digits of numbers.
-pub struct NumberPrefix;
-
-/// The last digits of numbers.
-pub struct NumberEnding;
-
-pub struct ChannelList;
-
-/// The moment at which the first page of a list was requested.
-pub struct PageToken;
-/// A time in the filters of a page.
-pub struct UtcTime;
-
-/// A text of at most `LONGEST` characters, without control characters.
-pub struct Note<const LONGEST: usize>;
-
-/// The sender's name for one message.
-pub struct SenderName;
-
-/// A text that the registry checks: a name that can stand in a path.
-pub struct UniqueName;
-
-/// A text that the registry checks: at most `LONGEST` characters.
-pub struct Text<const LONGEST: usize>;
-
-/// A text that the registry checks: a country that it knows.
-pub struct Country;
-
-/// A text that the registry checks: a number in which `x` is any digit.
-pub struct Pattern;
-
-/// A text that the registry checks: the code of a test number.
-pub struct TestCode;
-
-/// The key that makes a repetition of a request harmless.
-pub struct IdempotencyKey;
 
 /// The form of a webhook's events: there is one.
 pub struct WebhookVersion;
@@ -285,12 +266,9 @@ impl Parameter for PhoneNumber {
         let Some(text) = fields.text(name)? else { return Ok(None) };
         Self::parse(text, None).map(Some).map_err(|error| {
             let why = if error == NumberError::Unreadable { String::new() } else { format!(" ({error})") };
-            Error::parameter(name, format_args!("it must be {}{why}", Self::accepts()))
+            let must_be = "it must be a phone number in E.164 form, such as +14155552671";
+            Error::parameter(name, format_args!("{must_be}{why}"))
         })
-    }
-
-    fn accepts() -> String {
-        "a phone number in E.164 form, such as +14155552671".to_owned()
     }
 
     fn schema() -> Value {
@@ -359,15 +337,6 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Those of the examples in `/openapi.json`.
-    pub fn example() -> Self {
-        Self { base: "https://codes.example/v2".into(), account: Self::example_sid(SidKind::Account) }
-    }
-
-    pub fn example_sid(kind: SidKind) -> Sid {
-        Sid::new(kind, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes())
-    }
-
     /// For a view that has none.
     pub fn without_addresses(account: Sid) -> Self {
         Self { base: "".into(), account }
@@ -415,34 +384,6 @@ macro_rules! nulls {
 }
 pub(in crate::http) use nulls;
 
-/// Declares values in responses that are written as a word. The last word is the example.
-macro_rules! word_views {
-    ($($name:ident($type:ty) $schema:literal: $as_str:expr, $all:expr, $example:literal;)+) => {$(
-        pub struct $name(pub $type);
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.serialize_str($as_str(self.0))
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                $schema.into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": $all.map($as_str), "examples": [$example] })
-            }
-        }
-    )+};
-}
-pub(in crate::http) use word_views;
-
-word_views! {
-    ChannelName(Channel) "Channel": Channel::as_str, Channel::ALL, "sms";
-}
-
 /// The way of delivery of a verification; `None` for `auto`.
 pub struct BeginChannel;
 
@@ -478,20 +419,12 @@ impl Parameter for BeginChannel {
     }
 }
 
-/// A submitted code as it was sent: [`Code::submitted`] reads it with the length of the service's codes.
-pub struct SubmittedCode;
-
 impl SubmittedCode {
     pub fn read(text: &str, length: CodeLength) -> Result<Code, Error> {
         let (least, most) = (CodeLength::MIN, CodeLength::MAX);
         let must_be = format_args!("it must be {least} to {most} characters, or a text with one such code");
         Code::submitted(text, length).ok_or_else(|| Error::parameter("Code", must_be))
     }
-}
-
-texts! {
-    SubmittedCode => Zeroizing<String>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
-        |text| Some(Zeroizing::new(text.to_owned())), matching(digits("."));
 }
 
 /// A whole number from `LEAST` to `MOST`.

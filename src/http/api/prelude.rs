@@ -3,7 +3,7 @@
 pub use axum::Json;
 pub use hyper::StatusCode;
 
-pub use super::context::{Answer, Given, Gone, Made, Request, created, operation};
+pub use super::context::{Answer, Given, Gone, Made, Request, created, listing, operation};
 pub use super::error::{Cause, Error};
 pub(in crate::http) use super::params::*;
 pub use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};

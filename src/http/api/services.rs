@@ -16,8 +16,6 @@ const OFF: [(&str, &str); 2] = [
     ("Push.IncludeDate", "Only false: push is not served."),
 ];
 
-const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
-
 /// The settings of a new service, by their keys. They have its name.
 pub struct New(pub Map<String, Value>);
 
@@ -58,9 +56,8 @@ fn describe(is_new: bool) -> Vec<Param> {
         let required = is_new && parameter.key == NAME;
         let mut in_json = schema.clone();
         if required {
-            for schema in [&mut schema, &mut in_json] {
-                schema["minLength"] = 1.into();
-            }
+            schema["minLength"] = 1.into();
+            in_json["minLength"] = 1.into();
         } else if parameter.is_time {
             in_json["type"] = json!(["string", "integer", "null"]);
             in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
@@ -75,8 +72,7 @@ fn describe(is_new: bool) -> Vec<Param> {
             schema.as_object_mut()?.retain(|_, value| !value.is_null());
         }
         let (name, about) = (parameter.name.clone(), parameter.description.clone());
-        let accepts = if parameter.is_time { TIME.to_owned() } else { accepted(&schema) };
-        Some(Param { name, required, about, example, accepts, schema, json_schema: in_json })
+        Some(Param { name, required, about, example, schema, json_schema: in_json })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
     parameters.extend(OFF.map(|(name, about)| Param::of::<Option<Off>>(name, about, "false")));
@@ -90,10 +86,8 @@ view! {
         sid: ServiceSid = Id(service.sid),
         account_sid: AccountSid = Id(frame.account),
         /// The name of the service in its messages.
-        #[schemars(example = &"Owl Bank")]
         friendly_name: String = service.settings.friendly_name.clone(),
         /// The number of digits of a code.
-        #[schemars(example = 6, range(min = 4, max = 10))]
         code_length: u8 = service.settings.code_length.get(),
         /// No effect: nothing is looked up.
         lookup_enabled: bool = service.settings.lookup_enabled,
@@ -102,7 +96,6 @@ view! {
         /// Whether text messages to numbers known to be landlines are refused.
         skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
         /// No effect: the gateway's setting decides.
-        #[schemars(example = true)]
         dtmf_input_required: bool = service.settings.dtmf_input_required,
         /// No effect.
         tts_name: Option<String> = service.settings.tts_name.clone(),
@@ -153,7 +146,6 @@ view! {
 
 view! {
     /// The addresses of what belongs to a service. Entities and access tokens are not served.
-    #[schemars(example = Links::new(&Frame::example(), Frame::example_sid(SidKind::Service)))]
     Links as "ServiceLinks"(frame, service: Sid) {
         verification_checks: Url = frame.url(format_args!("/Services/{service}/VerificationCheck")),
         verifications: Url = frame.url(format_args!("/Services/{service}/Verifications")),
@@ -247,7 +239,6 @@ view! {
         account_sid: AccountSid = Id(frame.account),
         service_sid: ServiceSid = Id(service),
         /// Two letters of ISO 3166-1.
-        #[schemars(example = &"DE")]
         country: String = configuration.country.clone(),
         messaging_service_sid: MessagingServiceSid = Id(configuration.messaging_service),
         date_created: Date = configuration.created.into(),
@@ -300,30 +291,30 @@ pub fn routes() -> ApiRouter {
             "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.",
             Access::Scope(Scope::Admin)))
-        .write("/v2/Services", create,
-            operation("CreateService", "Create a service").access(Access::Account("creating services")))
-        .list("/v2/Services", "services", list,
-            operation("ListService", "List services").about("Newest first. A key for one service sees that service."))
-        .read("/v2/Services/{Sid}", fetch, operation("FetchService", "Fetch a service"))
-        .write("/v2/Services/{Sid}", update,
-            operation("UpdateService", "Update a service")
+        .post("/v2/Services", create,
+            operation(create, "CreateService", "Create a service").access(Access::Account("creating services")))
+        .get("/v2/Services", list,
+            listing(list, "services", "ListService", "List services").about("Newest first. A key for one service sees that service."))
+        .get("/v2/Services/{Sid}", fetch, operation(fetch, "FetchService", "Fetch a service"))
+        .post("/v2/Services/{Sid}", update,
+            operation(update, "UpdateService", "Update a service")
                 .about("Parameters that are absent keep their values. A service of the configuration \
-                        cannot be updated here: 409.").others(&[409]))
-        .remove("/v2/Services/{Sid}", delete,
-            operation("DeleteService", "Delete a service")
+                        cannot be updated here: 409."))
+        .delete("/v2/Services/{Sid}", delete,
+            operation(delete, "DeleteService", "Delete a service")
                 .about("Deletes everything that belongs to the service, including keys for it alone.")
-                .access(Access::Account("deleting services")).others(&[409]))
+                .access(Access::Account("deleting services")))
         .merge(ApiRouter::of(ApiGroup::twilio("Messaging configurations",
             "The gateway for each country.", Access::Scope(Scope::Admin)))
-        .write("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
-            operation("CreateMessagingConfiguration", "Create a messaging configuration")
-                .about("One for each country.").others(&[409]))
-        .list("/v2/Services/{ServiceSid}/MessagingConfigurations", "messaging_configurations", list_messaging,
-            operation("ListMessagingConfiguration", "List messaging configurations"))
-        .read("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
-            operation("FetchMessagingConfiguration", "Fetch a messaging configuration"))
-        .write("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
-            operation("UpdateMessagingConfiguration", "Update a messaging configuration").others(&[409]))
-        .remove("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
-            operation("DeleteMessagingConfiguration", "Delete a messaging configuration").others(&[409])))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
+            operation(create_messaging, "CreateMessagingConfiguration", "Create a messaging configuration")
+                .about("One for each country."))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging,
+            listing(list_messaging, "messaging_configurations", "ListMessagingConfiguration", "List messaging configurations"))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
+            operation(fetch_messaging, "FetchMessagingConfiguration", "Fetch a messaging configuration"))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
+            operation(update_messaging, "UpdateMessagingConfiguration", "Update a messaging configuration"))
+        .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
+            operation(delete_messaging, "DeleteMessagingConfiguration", "Delete a messaging configuration")))
 }

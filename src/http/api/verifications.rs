@@ -74,11 +74,12 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = verification.to.e164(),
         /// The channel of the last request.
-        channel: ChannelName = ChannelName(verification.channel),
-        status: StatusName = StatusName(verification.status),
+        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+        channel: &'static str = verification.channel.as_str(),
+        #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
+        status: &'static str = verification.status.as_str(),
         /// Whether the number is verified.
         valid: bool = verification.status == Status::Approved,
         /// Always empty: numbers are not looked up.
@@ -108,7 +109,7 @@ view! {
         /// When the server asked a provider to send it.
         time: Date = attempt.listed.attempt.at.into(),
         /// In Twilio's spelling.
-        channel: AttemptChannelName = AttemptChannelName(attempt.listed.attempt.channel),
+        channel: &'static str = in_attempts(attempt.listed.attempt.channel),
         attempt_sid: AttemptSid = Id(attempt.sid),
     }
 }
@@ -120,14 +121,14 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schemars(example = &"+14155552671")]
         to: String = verification.to.e164(),
         /// The channel of the last request.
-        channel: ChannelName = ChannelName(verification.channel),
+        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+        channel: &'static str = verification.channel.as_str(),
         /// `approved` if the code was right, `pending` if it was wrong, which is no error.
-        status: CheckStatusName = CheckStatusName(verification.status),
+        #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
+        status: &'static str = verification.status.as_str(),
         /// Whether the code was right.
-        #[schemars(example = true)]
         valid: bool = verification.status == Status::Approved,
         /// Transactions are not served.
         amount: Null = Null,
@@ -138,12 +139,6 @@ view! {
         /// Silent network authentication is not served.
         sna_attempts_error_codes: Null = Null,
     }
-}
-
-word_views! {
-    AttemptChannelName(Channel) "AttemptChannel": in_attempts, Channel::ALL, "SMS";
-    StatusName(Status) "VerificationStatus": Status::as_str, Status::ALL, "pending";
-    CheckStatusName(Status) "VerificationCheckStatus": Status::as_str, Status::ALL, "approved";
 }
 
 /// A channel, as attempts of a verification spell it.
@@ -271,7 +266,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().and_then(IdempotencyKey::parse).filter(|_| values.next().is_none());
     key.map(Some).ok_or_else(|| {
-        let accepted = IdempotencyKey::accepts();
+        let accepted = "1 to 255 visible ASCII characters";
         Error::invalid(format!("Invalid header `Idempotency-Key`: it must be given once, with {accepted}"))
     })
 }
@@ -291,19 +286,19 @@ pub const GROUP: ApiGroup = ApiGroup::twilio(
 #[rustfmt::skip] // A table.
 pub fn routes() -> ApiRouter {
     ApiRouter::of(GROUP)
-        .write("/v2/Services/{ServiceSid}/Verifications", create,
-            operation("CreateVerification", "Send a code")
+        .post("/v2/Services/{ServiceSid}/Verifications", create,
+            operation(create, "CreateVerification", "Send a code")
                 .about("Begins a verification, or sends its code again. With the header Idempotency-Key a \
                         repetition of the request gets the same response for 24 hours.")
-                .headers(headers).others(&[409, 422, 429, 502]))
-        .write("/v2/Services/{ServiceSid}/VerificationCheck", check,
-            operation("CreateVerificationCheck", "Check a code")
+                .headers(headers))
+        .post("/v2/Services/{ServiceSid}/VerificationCheck", check,
+            operation(check, "CreateVerificationCheck", "Check a code")
                 .about("A wrong code is no error: the response has the status pending. An expired or used \
                         verification is 404. With the header Idempotency-Key a repetition of the request gets the \
                         same response for 60 seconds.")
-                .headers(headers).others(&[409, 422, 429, 502]))
-        .read("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
-            operation("FetchVerification", "Fetch a verification").others(&[429]))
-        .write("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
-            operation("UpdateVerification", "End a verification").others(&[429]))
+                .headers(headers))
+        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
+            operation(fetch, "FetchVerification", "Fetch a verification"))
+        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
+            operation(update, "UpdateVerification", "End a verification"))
 }

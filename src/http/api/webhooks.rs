@@ -7,7 +7,7 @@ use tracing::error;
 
 use super::paging::Listed;
 use super::prelude::*;
-use crate::http::route::{Operation, Success};
+use crate::http::route::{Content, Operation, Success, schema};
 use crate::registry::{Webhook, WebhookFields, WebhookStatus};
 use crate::verification::numbers::Refusal;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
@@ -84,7 +84,6 @@ view! {
     /// The response to a replay.
     ReplayView as "Replay"(_frame, replayed: usize) {
         /// Deliveries that are due again.
-        #[schemars(example = 3)]
         replayed: usize = replayed,
     }
 }
@@ -96,10 +95,8 @@ view! {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// For people.
-        #[schemars(example = &"billing")]
         friendly_name: String = webhook.friendly_name.clone(),
         /// The events: names, or `*` for all.
-        #[schemars(example = serde_json::json!(["verification.approved"]))]
         event_types: Vec<String> = webhook.event_types.clone(),
         /// Whether the server sends events.
         #[schemars(regex(pattern = "^(enabled|disabled)$"))]
@@ -111,7 +108,6 @@ view! {
         #[schemars(regex(pattern = "^v2$"))]
         version: &'static str = "v2",
         /// Where the server sends the events.
-        #[schemars(example = &"https://shop.example/hooks")]
         webhook_url: String = webhook.url.clone(),
         #[schemars(regex(pattern = "^POST$"))]
         webhook_method: &'static str = "POST",
@@ -141,7 +137,6 @@ view! {
     /// Events that the webhook did not get, because too many deliveries were pending.
     DroppedView as "DroppedEvents"(_frame, count: u64, last: Option<Timestamp>) {
         /// Since the start of the server.
-        #[schemars(example = 0)]
         count: u64 = count,
         /// When the last one was dropped.
         date_last: Option<Date> = last.map(Date::from),
@@ -231,6 +226,11 @@ pub async fn replay(Given(request, params): Given<Replayed>) -> Answer<ReplayVie
     }
 }
 
+const DELIVERIES: Success = Success::ok(
+    "A page of the list.",
+    Content::List(schema::<DeliveryView>, "deliveries", Some(("dropped_events", schema::<DroppedView>))),
+);
+
 /// The webhook in the path.
 fn webhook(request: &Request) -> Result<(&Service, &Webhook), Error> {
     let service = request.service()?;
@@ -246,27 +246,26 @@ fn unavailable(request: &Request, refusal: Refusal) -> Error {
 pub fn routes() -> ApiRouter {
     ApiRouter::of(ApiGroup::twilio("Webhooks",
             "Receivers of events, which are signed according to Standard Webhooks.", Access::Scope(Scope::Admin)))
-        .write("/v2/Services/{ServiceSid}/Webhooks", create,
-            operation("CreateWebhook", "Create a webhook")
-                .about("The response has one more field than Twilio's: the secret that signs events.")
-                .others(&[409]))
-        .list("/v2/Services/{ServiceSid}/Webhooks", "webhooks", list, operation("ListWebhook", "List webhooks"))
-        .read("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, operation("FetchWebhook", "Fetch a webhook"))
-        .write("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
-            operation("UpdateWebhook", "Update a webhook").others(&[409]))
-        .remove("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
-            operation("DeleteWebhook", "Delete a webhook").others(&[409]))
+        .post("/v2/Services/{ServiceSid}/Webhooks", create,
+            operation(create, "CreateWebhook", "Create a webhook")
+                .about("The response has one more field than Twilio's: the secret that signs events."))
+        .get("/v2/Services/{ServiceSid}/Webhooks", list, listing(list, "webhooks", "ListWebhook", "List webhooks"))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, operation(fetch, "FetchWebhook", "Fetch a webhook"))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
+            operation(update, "UpdateWebhook", "Update a webhook"))
+        .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
+            operation(delete, "DeleteWebhook", "Delete a webhook"))
         .merge(ApiRouter::of(ApiGroup::twilio("Deliveries",
             "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
             console does this.",
             Access::Scope(Scope::Admin)))
-        .read("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
-            operation("FetchWebhookSecret", "Fetch the secret of a webhook")
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
+            operation(secret, "FetchWebhookSecret", "Fetch the secret of a webhook")
                 .about("Twilio's libraries drop the secret of the response that creates a webhook."))
         .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries,
-            Operation::new("ListDelivery", "List deliveries of events to a webhook", Success::list_with::<DeliveryView, DroppedView>("deliveries", "dropped_events"))
-                .about("Newest event first.").others(&[404]))
-        .write("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
-            operation("CreateReplay", "Deliver events again")
-                .about("The events keep their ids and the order of their verification.").others(&[429])))
+            Operation::new("ListDelivery", "List deliveries of events to a webhook", DELIVERIES).reads(DeliveryFilters::describe)
+                .about("Newest event first."))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
+            operation(replay, "CreateReplay", "Deliver events again")
+                .about("The events keep their ids and the order of their verification.")))
 }

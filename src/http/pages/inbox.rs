@@ -256,7 +256,6 @@ pub struct Inbox {
     /// The newest first.
     messages: Vec<MessageJson>,
     /// The server's time, in milliseconds since 1970.
-    #[schemars(example = 1_785_441_601_000_u64)]
     now_ms: u64,
 }
 
@@ -265,25 +264,17 @@ pub struct Inbox {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "InboxMessage")]
 pub struct MessageJson {
-    #[schemars(example = &"SM5ef8732a3c49700934481addd5ce1659")]
     pub id: String,
     /// The recipient, in E.164 form.
-    #[schemars(example = &"+14155552671")]
     pub to: String,
-    #[schemars(example = &"sms")]
     pub channel: &'static str,
-    #[schemars(example = &"Acme: your code is 123456. It is valid for 10 min.")]
     pub text: String,
-    #[schemars(example = &"123456")]
     pub code: String,
     /// In milliseconds since 1970.
-    #[schemars(example = 1_785_441_600_000_u64)]
     pub received_at_ms: u64,
     /// When the code expires.
-    #[schemars(example = 1_785_441_630_000_u64)]
     pub expires_at_ms: u64,
     /// The friendly name of the service, with its sid if another service has the same.
-    #[schemars(example = &"default")]
     pub service: String,
     /// Of the code.
     #[schemars(regex(pattern = "^(live|used|replaced|canceled|locked out|expired)$"))]
@@ -351,8 +342,8 @@ const GROUP: ApiGroup = ApiGroup {
 pub fn routes() -> ApiRouter {
     ApiRouter::of(GROUP)
         .get("/inbox/messages", messages,
-            Operation::new("InboxMessages", "Read the simulator's inbox", Success::one::<Inbox>())
-                .reads(describe).others(&[400, 401, 403, 404, 503]))
+            Operation::new("InboxMessages", "Read the simulator's inbox", Success::json::<Inbox>("The messages."))
+                .reads(describe))
         .get("/inbox", page, Operation::page())
         .post("/inbox", act, Operation::page())
         .get("/inbox/", page, Operation::page())
