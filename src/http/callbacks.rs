@@ -29,7 +29,7 @@ async fn callback(call: Call, kind: Option<CallbackKind>) -> Result<Response, Pr
     };
     match callbacks.receive(request).await {
         CallbackAnswer::NoContent => Ok(StatusCode::NO_CONTENT.into_response()),
-        CallbackAnswer::Twiml(document) => Ok(response::xml(document)),
+        CallbackAnswer::Twiml(document) => Ok(response::page("text/xml; charset=utf-8", &[], document)),
         CallbackAnswer::Challenge(text) => {
             Ok(response::page("text/plain; charset=utf-8", &[("x-content-type-options", "nosniff")], text))
         }

@@ -1,6 +1,7 @@
 //! The forms of responses, and the errors of every route, in one table.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::api::error::Error;
 use crate::domain::NumberError;
 use crate::verification::numbers::{LimitedTable, Refusal};
 
@@ -108,10 +110,6 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 pub fn ok(body: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
-}
-
-pub fn xml(document: String) -> Response {
-    page("text/xml; charset=utf-8", &[], document)
 }
 
 /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
@@ -394,7 +392,7 @@ impl Problem {
 /// The front end answers with it in the form of the route.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (Extension(self), Body::empty()).into_response()
+        (Extension(Arc::new(Error::Problem(self))), Body::empty()).into_response()
     }
 }
 

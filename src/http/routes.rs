@@ -12,7 +12,7 @@ use super::app::{App, FrontEnd};
 use super::call::Call;
 use super::pages::docs;
 use super::pages::inbox;
-use super::response::{self, Envelope, ErrorFormat};
+use super::response::{self, Envelope};
 use super::route::{Access, ApiGroup, ApiRouter, Operation, Success, Verb};
 use super::{admin, api, callbacks, compatible, health, hooks, hosted, local, openapi, pages, request};
 
@@ -40,26 +40,48 @@ pub static GROUPS: LazyLock<Vec<(ApiGroup, Vec<Operation>)>> = LazyLock::new(|| 
 
 static LOCAL: LazyLock<Vec<(ApiGroup, Vec<Operation>)>> = LazyLock::new(|| local::routes().groups);
 
-/// The routes of a path.
+/// What the path of a request leads to.
 pub struct Resource {
-    pub path: &'static str,
-    pub group: &'static ApiGroup,
+    /// The template of the path, or what logs say in its place: never the path of a request, which can contain a number.
+    pub name: &'static str,
+    pub group: ApiGroup,
     /// The methods that it answers, as the `Allow` header spells them.
     pub allow: String,
-    /// It is Twilio's, and not served.
-    is_not_served: bool,
     operations: Vec<&'static Operation>,
 }
 
+/// What Twilio serves and this server does not. A known caller is told so.
+const NOT_SERVED: &str = "/v2, not served";
+
 impl Resource {
-    fn of(path: &'static str, group: &'static ApiGroup, mut operations: Vec<&'static Operation>) -> Self {
+    /// The resource with this template, if the router has found one.
+    pub fn of(template: Option<&str>, path: &str) -> &'static Self {
+        static UNKNOWN: LazyLock<[Resource; 2]> =
+            LazyLock::new(|| [Resource::without_routes("unknown"), Resource::without_routes("/v2, unknown")]);
+        let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));
+        template.and_then(|template| RESOURCES.get(template)).unwrap_or(&UNKNOWN[usize::from(is_twilio)])
+    }
+
+    fn new(name: &'static str, group: ApiGroup, mut operations: Vec<&'static Operation>) -> Self {
         operations.sort_by_key(|operation| operation.verb);
         let methods = operations.iter().map(|operation| match operation.verb {
             Verb::Get => "GET, HEAD",
             verb => verb.as_str(),
         });
         let allow = methods.collect::<Vec<_>>().join(", ");
-        Self { path, group, allow, is_not_served: false, operations }
+        Self { name, group, allow, operations }
+    }
+
+    /// Every node answers by itself where nothing is served.
+    fn without_routes(name: &'static str) -> Self {
+        let is_twilio = name.starts_with("/v2");
+        let group = if is_twilio { ApiGroup::twilio("", "", Access::Open) } else { ApiGroup::open("", "") };
+        let is_served = if name == NOT_SERVED { group.is_served } else { |_: &FrontEnd| false };
+        Self::new(
+            name,
+            ApiGroup { is_of_this_node: true, is_closed_to_pages: true, is_served, ..group },
+            Vec::new(),
+        )
     }
 
     /// The route of a method, and its access rule. `OPTIONS` has none: [`super::cors`] answers preflights of allowed
@@ -71,18 +93,23 @@ impl Resource {
     }
 
     pub fn allows(&self, method: &Method) -> bool {
-        if self.is_not_served { Verb::of(method).is_some() } else { self.operation(method).is_some() }
+        if self.name == NOT_SERVED { Verb::of(method).is_some() } else { self.operation(method).is_some() }
     }
 
     /// Whether only the control socket has it.
     pub fn is_local(&self) -> bool {
-        self.path.starts_with("/local/")
+        self.name.starts_with("/local/")
     }
 
     /// Whether it is a page for people that this server has.
-    fn is_page(&self, app: &FrontEnd) -> bool {
+    pub fn is_page(&self, app: &FrontEnd) -> bool {
         let page = self.operation(&Method::GET).filter(|(_, operation)| !operation.is_described());
         page.is_some() && !self.is_local() && (self.group.is_served)(app)
+    }
+
+    /// Whether clients of older servers call it.
+    pub fn is_compatible(&self) -> bool {
+        self.group.access == Access::Compatible
     }
 }
 
@@ -90,70 +117,17 @@ static RESOURCES: LazyLock<HashMap<&'static str, Resource>> = LazyLock::new(|| {
     let mut paths: HashMap<_, (_, Vec<_>)> = HashMap::new();
     for (group, operations) in GROUPS.iter().chain(&*LOCAL) {
         for operation in operations {
-            paths.entry(operation.path).or_insert((group, Vec::new())).1.push(operation);
+            paths.entry(operation.path).or_insert((*group, Vec::new())).1.push(operation);
         }
     }
-    let served = paths.into_iter().map(|(path, (group, operations))| Resource::of(path, group, operations));
-    let not_served = api::NOT_SERVED.iter().map(|(path, _)| Resource {
-        allow: "GET, HEAD, POST, DELETE".to_owned(),
-        is_not_served: true,
-        ..Resource::of(path, &GROUPS[0].0, Vec::new())
+    let served =
+        paths.into_iter().map(|(path, (group, operations))| (path, Resource::new(path, group, operations)));
+    let not_served = api::NOT_SERVED.iter().map(|(path, _)| {
+        let allow = "GET, HEAD, POST, DELETE".to_owned();
+        (*path, Resource { allow, ..Resource::without_routes(NOT_SERVED) })
     });
-    served.chain(not_served).map(|resource| (resource.path, resource)).collect()
+    served.chain(not_served).collect()
 });
-
-/// Whether a page for people has this path.
-pub fn is_page(path: &str, app: &FrontEnd) -> bool {
-    let has_path = |template: &str| {
-        let mut segments = path.split('/');
-        template.split('/').all(|part| {
-            segments
-                .next()
-                .is_some_and(|segment| segment == part || part.starts_with('{') && !segment.is_empty())
-        }) && segments.next().is_none()
-    };
-    RESOURCES.values().any(|resource| has_path(resource.path) && resource.is_page(app))
-}
-
-/// What the path of a request leads to.
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// `Err` has the form of errors below an unknown path.
-    pub resource: Result<&'static Resource, ErrorFormat>,
-}
-
-impl Target {
-    /// The resource of the path's template, if the router has found one.
-    pub fn of(matched: Option<&str>, path: &str) -> Self {
-        let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));
-        let errors = if is_twilio { ErrorFormat::Twilio } else { ErrorFormat::Envelope };
-        Self { resource: matched.and_then(|template| RESOURCES.get(template)).ok_or(errors) }
-    }
-
-    pub fn errors(&self) -> ErrorFormat {
-        self.resource.map_or_else(|errors| errors, |resource| resource.group.errors)
-    }
-
-    /// The name for logs: never the path of the request, which can contain a number.
-    pub const fn name(&self) -> &'static str {
-        match self.resource {
-            Ok(Resource { is_not_served: true, .. }) => "/v2, not served",
-            Ok(resource) => resource.path,
-            Err(ErrorFormat::Twilio) => "/v2, unknown",
-            Err(_) => "unknown",
-        }
-    }
-
-    /// Whether clients of older servers call it.
-    pub fn is_compatible(&self) -> bool {
-        self.resource.is_ok_and(|resource| resource.group.access == Access::Compatible)
-    }
-
-    /// Whether every node of a cluster answers by itself.
-    pub fn is_of_this_node(&self) -> bool {
-        self.resource.map_or(true, |resource| resource.group.is_of_this_node || resource.is_not_served)
-    }
-}
 
 pub const READYZ: &str = "/readyz";
 
@@ -212,10 +186,9 @@ mod tests {
             Method::OPTIONS,
             Method::TRACE,
         ];
-        for resource in RESOURCES.values() {
+        for (path, resource) in &*RESOURCES {
             let named: Vec<_> = resource.allow.split(", ").collect();
             for method in &methods {
-                let path = resource.path;
                 assert_eq!(resource.allows(method), named.contains(&method.as_str()), "{path} {method}");
             }
         }

@@ -1,10 +1,10 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,14 +13,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use hyper::body::{Body as _, Frame};
+use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Uri, Version};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
@@ -36,7 +34,7 @@ use super::proof::Sender;
 use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, PIECE, Problem, ResponseExt as _, whole};
 use super::route::{Access, method_name};
-use super::routes::{self, READYZ, Target};
+use super::routes::{self, READYZ, Resource};
 use super::{admin, cors, pages};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
@@ -66,9 +64,9 @@ pub fn router(app: &App) -> Router {
 async fn answer(request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
-    let target = Target::of(head.extensions.get().map(MatchedPath::as_str), head.uri.path());
+    let target = Resource::of(head.extensions.get().map(MatchedPath::as_str), head.uri.path());
     let Some(Arrived { connection, number, sent_uri }) = head.extensions.remove() else {
-        return Problem::Panicked.answer(target.errors());
+        return Problem::Panicked.answer(target.group.errors);
     };
     let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
     if let Some(uri) = sent_uri {
@@ -81,18 +79,18 @@ async fn answer(request: Request, next: Next) -> Response {
     let (app, version, peer) = (&server.app, head.version, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
     let mut body = RequestBody::new(body, Arc::clone(&connection));
-    let (mut response, body) = match place(&server, &target, &head, &mut body, (peer, &id)).await {
+    let (mut response, body) = match place(&server, target, &head, &mut body, (peer, &id)).await {
         Err(elsewhere) => (elsewhere, Some(body)),
         Ok((peer, is_passed_on, _in_progress)) => {
             let client = request::client_address(&app.settings.proxies, &head.headers, peer);
             if client.is_err() {
                 server.logs.note_unread_address(&app.settings.proxies);
             }
-            let mut span = span_of(app, &head, &target, id.to_str().unwrap_or_default());
+            let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
             let call = Call::new(Received {
                 is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, peer),
                 client: client.unwrap_or_default(),
-                operation: target.resource.ok().and_then(|resource| resource.operation(&head.method)),
+                operation: target.operation(&head.method),
                 span: span.as_ref().map(|span| span.context().clone()),
                 app: Arc::clone(app),
                 head,
@@ -105,7 +103,7 @@ async fn answer(request: Request, next: Next) -> Response {
                 body: Mutex::new(Some(body)),
                 permit: Mutex::default(),
             });
-            (answer_here(&call, &target, next, span.as_mut(), start).await, call.take_body())
+            (answer_here(&call, target, next, span.as_mut(), start).await, call.take_body())
         }
     };
     let headers = response.headers_mut();
@@ -133,7 +131,7 @@ async fn answer(request: Request, next: Next) -> Response {
 /// Whether the route may be used, its handler, and the form of errors; then what logs, metrics and traces tell of it.
 async fn answer_here(
     call: &Call,
-    target: &Target,
+    target: &'static Resource,
     next: Next,
     span: Option<&mut Span>,
     start: Option<Stopwatch>,
@@ -142,8 +140,8 @@ async fn answer_here(
     let outcome = AssertUnwindSafe(checked(call, target, next, logs)).catch_unwind().await;
     let response = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
-        error!(request_id = call.request_id(), route = target.name(), "handler panicked");
-        Problem::Panicked.answer(target.errors())
+        error!(request_id = call.request_id(), route = target.name, "handler panicked");
+        Problem::Panicked.answer(target.group.errors)
     });
     if let Some(reason) = response.extensions().get::<NotServed>() {
         call.app.metrics.refused(reason.name());
@@ -159,7 +157,7 @@ async fn answer_here(
         }
     }
     if let Some(start) = start {
-        let (method, route, request_id) = (method_name(&call.head.method), target.name(), call.request_id());
+        let (method, route, request_id) = (method_name(&call.head.method), target.name, call.request_id());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(method, route, status = status.as_u16(), micros, request_id, "request answered");
     }
@@ -170,7 +168,7 @@ async fn answer_here(
 /// none.
 async fn place<'a>(
     server: &'a Server,
-    target: &Target,
+    target: &'static Resource,
     head: &Parts,
     body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
@@ -189,7 +187,7 @@ async fn place<'a>(
         }
         Sender::Unproven => return Err(forward::not_owner()),
     };
-    if target.is_of_this_node() {
+    if target.group.is_of_this_node {
         return Ok((peer, passed_on.is_some(), None));
     }
     match forwarder.destination(passed_on, peer) {
@@ -200,7 +198,7 @@ async fn place<'a>(
             Ok(ForwardResult::Response(answer, permit)) => {
                 Err(from_owner(answer, permit, server.stop.clone()))
             }
-            Err(problem) => Err(problem.answer(target.errors())),
+            Err(problem) => Err(problem.answer(target.group.errors)),
         },
     }
 }
@@ -230,7 +228,7 @@ async fn forward<'a>(
 fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, stop: CancellationToken) -> Response {
     let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
     answer.map(|body| {
-        let body = body.map_err(BodyError::from).map_frame(move |frame| {
+        let body = body.map_frame(move |frame| {
             let _held = &permit;
             frame
         });
@@ -242,10 +240,9 @@ fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, stop: Cancellatio
     })
 }
 
-async fn checked(call: &Call, target: &Target, next: Next, logs: &Logs) -> Response {
+async fn checked(call: &Call, target: &'static Resource, next: Next, logs: &Logs) -> Response {
     let origins = &call.app.settings.cors_origins;
-    let is_open = target.resource.is_ok_and(|resource| !resource.group.is_closed_to_pages);
-    let depends_on_origin = is_open && !origins.is_empty();
+    let depends_on_origin = !target.group.is_closed_to_pages && !origins.is_empty();
     let origin = if depends_on_origin { cors::allowed_origin(origins, &call.head.headers) } else { None };
     let answer = try_answer(call, target, next, origin.is_some())
         .await
@@ -261,7 +258,7 @@ async fn checked(call: &Call, target: &Target, next: Next, logs: &Logs) -> Respo
 
 async fn try_answer(
     call: &Call,
-    target: &Target,
+    target: &'static Resource,
     next: Next,
     is_allowed_origin: bool,
 ) -> Result<Response, Problem> {
@@ -269,20 +266,19 @@ async fn try_answer(
     if !request::has_proper_host(head) {
         return Err(Problem::BadHost);
     }
-    let resource = target.resource.map_err(|_| Problem::NotFound)?;
-    let is_in_listener = app.routes == ServedRoutes::All || resource.path == METRICS;
+    let is_in_listener = app.routes == ServedRoutes::All || target.name == METRICS;
     let is_local = head.extensions.get::<LocalUser>().is_some();
-    if !is_in_listener || !(resource.group.is_served)(app) || resource.is_local() && !is_local {
+    if !is_in_listener || !(target.group.is_served)(app) || target.is_local() && !is_local {
         return Err(Problem::NotFound);
     }
     if !call.has_proper_params() {
         return Err(Problem::BadPath);
     }
     if is_allowed_origin && cors::is_preflight(head) {
-        return Ok(cors::preflight(&resource.allow));
+        return Ok(cors::preflight(&target.allow));
     }
-    if !resource.allows(&head.method) {
-        return Err(Problem::MethodNotAllowed(&resource.allow));
+    if !target.allows(&head.method) {
+        return Err(Problem::MethodNotAllowed(&target.allow));
     }
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
@@ -296,20 +292,20 @@ async fn try_answer(
     *request.method_mut() = head.method.clone();
     request.extensions_mut().insert(call.clone());
     let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return Err(problem);
-    }
     if let Some(Unavailable(refusal)) = response.extensions_mut().remove::<Unavailable>() {
         return Ok(admin::refused(call, refusal));
     }
-    if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
-        if matches!(*error, Error::Refused(Refused::OutOfService { .. })) {
-            call.log_out_of_service();
+    match response.extensions_mut().remove::<Arc<Error>>().as_deref() {
+        None => Ok(response),
+        Some(Error::Problem(problem)) => Err(*problem),
+        Some(error) => {
+            if matches!(error, Error::Refused(Refused::OutOfService { .. })) {
+                call.log_out_of_service();
+            }
+            let now = app.v2().map_or(Timestamp::EPOCH, |v2| (v2.now)());
+            Ok(error.answer(head.uri.path(), call.request_id(), now))
         }
-        let now = app.v2().map_or(Timestamp::EPOCH, |v2| (v2.now)());
-        return Ok(error.answer(head.uri.path(), call.request_id(), now));
     }
-    Ok(response)
 }
 
 fn changes(head: &Parts) -> bool {
@@ -319,7 +315,7 @@ fn changes(head: &Parts) -> bool {
 /// Makes a long body one that is handed over in pieces. It needs a permit, if it was made for this request: not the answer
 /// to a change, which is never refused. Lists below `/v2` have taken their permits. `/readyz` is never limited: slow clients
 /// must not make the server look unready.
-fn in_pieces(call: &Call, target: &Target, response: Response) -> Result<Response, Problem> {
+fn in_pieces(call: &Call, target: &Resource, response: Response) -> Result<Response, Problem> {
     if response.body().size_hint().exact().is_none_or(|length| length <= PIECE as u64) {
         return Ok(response);
     }
@@ -328,29 +324,41 @@ fn in_pieces(call: &Call, target: &Target, response: Response) -> Result<Respons
         Err(stream) => stream,
         Ok(body) => {
             let mut permit = call.take_permit();
-            let is_exempt =
-                changes(&call.head) || target.resource.is_ok_and(|resource| resource.path == READYZ);
-            if target.errors() != ErrorFormat::Twilio && body.is_unique() && !is_exempt && permit.is_none() {
+            let is_exempt = changes(&call.head) || target.name == READYZ;
+            if target.group.errors != ErrorFormat::Twilio
+                && body.is_unique()
+                && !is_exempt
+                && permit.is_none()
+            {
                 permit =
                     Some(call.app.long_answers.acquire(None).ok_or(Problem::Refused(Refusal::Overloaded))?);
             }
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            if call.head.method == Method::HEAD { Body::empty() } else { Body::new(piecewise(body, permit)) }
+            if call.head.method == Method::HEAD { Body::empty() } else { piecewise(body, permit) }
         }
     };
     Ok(Response::from_parts(parts, body))
 }
 
+/// A body that is handed over in pieces, as the client takes them, and holds the permit until the last one.
+fn piecewise(mut rest: Bytes, permit: Option<LongAnswerPermit>) -> Body {
+    Body::from_stream(stream::iter(std::iter::from_fn(move || {
+        let _held = &permit;
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
+    })))
+}
+
 /// For a browser's page that does not exist: the page of the path without its trailing slash, or a page that says so.
-fn not_found_for_browser(call: &Call, problem: Problem, target: &Target) -> Option<Response> {
+fn not_found_for_browser(call: &Call, problem: Problem, target: &Resource) -> Option<Response> {
     let (app, head) = (&call.app, &call.head);
     let is_get = [Method::GET, Method::HEAD].contains(&head.method);
-    let is_of_api = target.errors() != ErrorFormat::Envelope || app.routes != ServedRoutes::All;
+    let is_of_api = target.group.errors != ErrorFormat::Envelope || app.routes != ServedRoutes::All;
     if problem != Problem::NotFound || !is_get || is_of_api || !request::accepts(&head.headers, "text/html") {
         return None;
     }
     let page = head.uri.path().trim_end_matches('/');
-    if page == head.uri.path() || !routes::is_page(page, app) {
+    if page == head.uri.path() || !Resource::of(Some(page), page).is_page(app) {
         return Some(pages::not_found(app.inbox.is_some()));
     }
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -358,20 +366,19 @@ fn not_found_for_browser(call: &Call, problem: Problem, target: &Target) -> Opti
 }
 
 /// The answer to a request with a problem. A compatible route has no other place for a reason than a header.
-fn refusal(problem: &Problem, call: &Call, target: &Target, logs: &Logs) -> Response {
-    let answer = problem.answer(target.errors());
-    let (route, request_id) = (target.name(), call.request_id());
+fn refusal(problem: &Problem, call: &Call, target: &Resource, logs: &Logs) -> Response {
+    let answer = problem.answer(target.group.errors);
+    let (route, request_id) = (target.name, call.request_id());
     match *problem {
-        Problem::BadBody(reason) if target.is_compatible() => {
+        Problem::BadBody(reason) => {
+            debug!(request_id, route, %reason, "request body refused");
+            if !target.is_compatible() {
+                return answer;
+            }
             let first = request_id.to_owned();
             logs.bad_bodies
                 .note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
-            debug!(request_id, route, %reason, "request body refused");
             answer.explained(&reason.to_string())
-        }
-        Problem::BadBody(reason) => {
-            debug!(request_id, route, %reason, "request body refused");
-            answer
         }
         Problem::BadHost if target.is_compatible() => answer.explained(&problem.status_and_message().1),
         _ => answer,
@@ -381,7 +388,7 @@ fn refusal(problem: &Problem, call: &Call, target: &Target, logs: &Logs) -> Resp
 const METRICS: &str = "/metrics";
 
 /// The name of the service that a request is about, for the log.
-fn service_name(call: &Call, target: &Target) -> Option<String> {
+fn service_name(call: &Call, target: &'static Resource) -> Option<String> {
     if target.is_compatible() {
         return Some(ServiceId::DEFAULT_NAME.to_owned());
     }
@@ -392,9 +399,9 @@ fn service_name(call: &Call, target: &Target) -> Option<String> {
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Begins the span of a request. Those of machines that watch the server have none.
-fn span_of(app: &App, head: &Parts, target: &Target, request_id: &str) -> Option<Span> {
+fn span_of(app: &App, head: &Parts, target: &Resource, request_id: &str) -> Option<Span> {
     let tracer = app.tracer.as_ref()?;
-    let (method, route) = (method_name(&head.method), target.name());
+    let (method, route) = (method_name(&head.method), target.name);
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
         return None;
     }
@@ -404,88 +411,4 @@ fn span_of(app: &App, head: &Parts, target: &Target, request_id: &str) -> Option
     span.text("http.route", route);
     span.text("onceward.request_id", request_id.to_owned());
     Some(span)
-}
-
-/// Why an answer ends too early.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    #[error("the client does not take the answer")]
-    ClientStalled,
-    /// The node that owns the records did not end its answer.
-    #[error(transparent)]
-    Owner(#[from] reqwest::Error),
-}
-
-/// A client must take a piece of an answer with a permit within this time.
-const STALL_LIMIT: Duration = Duration::from_secs(15);
-
-/// A body that is handed over in pieces, as the client takes them. A client that takes none for [`STALL_LIMIT`] loses
-/// the permit and the rest.
-fn piecewise(body: Bytes, permit: Option<LongAnswerPermit>) -> UnsyncBoxBody<Bytes, BodyError> {
-    let pieces = move |rest: &mut Bytes| {
-        let piece = rest.split_to(rest.len().min(PIECE));
-        (!piece.is_empty()).then_some(piece)
-    };
-    let Some(permit) = permit else {
-        let mut rest = body;
-        let pieces = stream::iter(std::iter::from_fn(move || pieces(&mut rest)));
-        return StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
-    };
-    let (mut rest, left) = (body.clone(), body.len());
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let _permit = permit;
-        while let Some(piece) = pieces(&mut rest)
-            && let Ok(Ok(())) = timeout(STALL_LIMIT, sender.send(piece)).await
-        {}
-    });
-    let taken = stream::unfold((receiver, left), |(mut receiver, left)| async move {
-        match receiver.recv().await {
-            Some(piece) => {
-                let left = left - piece.len();
-                Some((Ok(Frame::data(piece)), (receiver, left)))
-            }
-            None => (left > 0).then_some((Err(BodyError::ClientStalled), (receiver, 0))),
-        }
-    });
-    StreamBody::new(taken).boxed_unsync()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::places::LongAnswers;
-
-    #[tokio::test]
-    async fn a_body_holds_its_permit_until_its_last_piece_is_taken() {
-        let (limit, whole) = (LongAnswers::default(), Bytes::from(vec![7; 3 * PIECE + 1]));
-        let mut others: Vec<_> = (0..7).filter_map(|_| limit.acquire(None)).collect();
-        let mut body = piecewise(whole.clone(), limit.acquire(None));
-        let mut taken = Vec::new();
-        while taken.len() <= 2 * PIECE {
-            assert!(limit.acquire(None).is_none());
-            let frame = body.frame().await.expect("a piece").expect("no stall");
-            taken.extend_from_slice(frame.data_ref().expect("data"));
-        }
-        let rest = body.collect().await.expect("the rest").to_bytes();
-        assert!([taken, rest.to_vec()].concat() == whole);
-        others.extend(limit.acquire(None));
-        assert_eq!(others.len(), 8);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_no_piece_loses_its_permit_and_the_rest() {
-        let limit = LongAnswers::default();
-        let _others: Vec<_> = (0..7).filter_map(|_| limit.acquire(None)).collect();
-        let mut body = piecewise(Bytes::from(vec![7; 9 * PIECE]), limit.acquire(None));
-        for _ in 0..4 {
-            tokio::time::sleep(STALL_LIMIT * 9 / 10).await;
-            assert!(matches!(body.frame().await, Some(Ok(_))), "a slow client is served");
-        }
-        assert!(limit.acquire(None).is_none());
-        tokio::time::sleep(STALL_LIMIT + Duration::from_millis(1)).await;
-        assert!(limit.acquire(None).is_some());
-        assert!(matches!(body.frame().await, Some(Ok(_))), "one piece was on its way");
-        assert!(matches!(body.frame().await, Some(Err(BodyError::ClientStalled))));
-    }
 }
