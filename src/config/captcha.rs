@@ -2,10 +2,10 @@
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::forms::{is_exposed, optional};
+use super::forms::Text;
 use super::layers::Context;
 
 /// A challenge service, whose answers `siteverify` gives.
@@ -67,12 +67,10 @@ pub struct CaptchaKeys {
     #[serde(default)]
     provider: Option<CaptchaProvider>,
     /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
-    #[serde(default, deserialize_with = "address", serialize_with = "shown")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default, with = "Text")]
     script: Option<Url>,
     /// URL of the service's `siteverify`.
-    #[serde(default, deserialize_with = "address", serialize_with = "shown")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default, with = "Text")]
     verify_url: Option<Url>,
     /// The public key of the page. The secret one is `CAPTCHA_SECRET`.
     site_key: String,
@@ -82,19 +80,6 @@ pub struct CaptchaKeys {
     /// `true` lets messages pass without a challenge while the service does not answer.
     #[serde(default)]
     fail_open: bool,
-}
-
-fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
-    optional(from, "a URL that begins with https://, or with http:// for this machine", |text| {
-        Url::parse(text).ok().filter(|url| {
-            matches!(url.scheme(), "https" | "http") && !is_exposed(url.as_str()) && url.username().is_empty()
-        })
-    })
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
-fn shown<S: Serializer>(address: &Option<Url>, to: S) -> Result<S::Ok, S::Error> {
-    address.as_ref().map(Url::as_str).serialize(to)
 }
 
 /// The settings, if there is a service. Notes what is missing.
@@ -107,16 +92,18 @@ pub fn read(
     let facts = keys.provider.map(CaptchaProvider::facts);
     let known = |index: usize| facts.and_then(|facts| Url::parse(facts[index]).ok());
     let (script, verify_url) = (keys.script.or_else(|| known(0)), keys.verify_url.or_else(|| known(1)));
-    let missing = [("captcha.script", script.is_none()), ("captcha.verify-url", verify_url.is_none())];
-    for (member, _) in missing.into_iter().filter(|(_, is_missing)| *is_missing) {
-        c.wrong(member, None, "it is missing, and captcha has no provider: turnstile, hcaptcha or recaptcha");
-    }
-    if secret.is_none() {
-        c.wrong(
-            "CAPTCHA_SECRET",
-            None,
-            "it is missing beside captcha: the secret key of the challenge service",
-        );
+    for (name, is_missing, why) in [
+        ("captcha.script", script.is_none(), "captcha has no provider: turnstile, hcaptcha or recaptcha"),
+        (
+            "captcha.verify-url",
+            verify_url.is_none(),
+            "captcha has no provider: turnstile, hcaptcha or recaptcha",
+        ),
+        ("CAPTCHA_SECRET", secret.is_none(), "captcha needs it: the secret key of the challenge service"),
+    ] {
+        if is_missing {
+            c.wrong(name, None, format!("it is missing, and {why}"));
+        }
     }
     let script = script?;
     let own = script.origin().ascii_serialization();

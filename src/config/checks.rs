@@ -1,16 +1,17 @@
 //! Checks of keys against each other: the address to listen on, the texts of messages, and settings that are weaker than they
 //! look.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use super::forms::{Form as _, ListenAddress, WorkflowStep, is_exposed, workflow_text};
+use super::forms::{Form as _, ListenAddress, is_exposed, workflow_text};
 use super::guard::GuardSettings;
 use super::layers::{Context, LISTEN_FLAG};
-use super::report::{ConfigErrors, Report, quoted, shown_json};
-use super::settings::{Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Pricing};
+use super::report::{ConfigErrors, Report, quoted};
+use super::settings::{
+    Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Pricing, Texts,
+};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
@@ -24,52 +25,35 @@ pub fn simulator(
     listen: Option<&(ListenAddress, String)>,
     c: &mut Context,
 ) {
-    let outside = listen.filter(|(listen, _)| !listen.is_loopback());
-    let (subject, given, place, because) = match outside {
+    let (place, from) = match listen {
         _ if !gateways.has_simulator() => return,
-        _ if keys.production => {
-            ("production".to_owned(), Some("true".to_owned()), c.origin("production"), "in production")
-        }
-        Some((listen, origin)) => {
-            let because = "on an address that is not loopback";
-            (format!("listen address {listen}"), None, origin.clone(), because)
-        }
-        None => return,
+        _ if keys.production => ("in production", c.origin("production")),
+        Some((listen, from)) if !listen.is_loopback() => ("on an address that is not loopback", from.clone()),
+        _ => return,
     };
-    let only = gateways.only_simulator();
     if keys.simulator_in_production {
-        let what = if only { "no message leaves" } else { "some messages do not leave" };
-        c.report.warn(format!(
-            "the simulator runs {because}, as simulator-in-production says: {what} this machine"
-        ));
+        let messages =
+            if gateways.only_simulator() { "no message leaves" } else { "some messages do not leave" };
+        let why = "as simulator-in-production says";
+        c.report.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
         return;
     }
-    let (why, origin) = if only && origin.starts_with("no provider") {
-        let why = format!(
-            "no provider is configured, and {because} the simulator would pretend to send. Set TWILIO_ACCOUNT_SID, \
-             TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in the environment or .env, or \
-             another gateway and otp-sms-provider"
-        );
-        (why, place)
-    } else {
-        let why = format!(
-            "otp-sms-provider names the Simulator, which {because} would pretend to send. Take it out"
-        );
-        (why, format!("{place} and {origin}"))
-    };
-    let or_unset = if origin.contains(", HOST") { "; or unset HOST" } else { "" };
-    let problem =
-        format!("{why}; or add the line \"simulator-in-production\": true to config.json{or_unset}");
-    c.report.wrong(subject, given, problem, origin);
+    let problem = format!(
+        "{place} it would only pretend to send. Set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER in the \
+         environment or .env, or name other gateways in otp-sms-provider; or add the line \"simulator-in-production\": true to \
+         config.json"
+    );
+    c.report.wrong("the simulator", None, problem, format!("{from}; {origin}"));
 }
 
 pub fn warn_of_redis(c: &mut Context) {
-    let names: Vec<&str> = c.redis.iter().copied().collect();
-    if !names.is_empty() {
+    let names = ["REDIS_DB_PASSWORD", "REDIS_URL", "redis-db-address"];
+    let given: Vec<&str> = names.into_iter().filter(|name| c.is_given(name)).collect();
+    if !given.is_empty() {
         c.report.warn(format!(
             "{} ignored: onceward needs no Redis; its guard refuses some messages that the Redis version sent \
              (docs/guides/older-servers.md)",
-            names.join(", ")
+            given.join(", ")
         ));
     }
 }
@@ -85,44 +69,48 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
     }
 }
 
-/// A longer lockout is probably one that was meant in seconds.
-const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
-
 /// Warns of `money-per-day` without `prices`; `max-price` needs them.
-pub fn warn_of_built_in_prices<'a>(
+pub fn built_in_prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
     c: &mut Context,
 ) {
-    if pricing.prices.is_none() && rules.clone().any(|rules| rules.max_price.is_some()) {
+    if pricing.prices.is_some() {
+        return;
+    }
+    if rules.clone().any(|rules| rules.max_price.is_some()) {
         c.wrong("guard.max-price", None, "needs the key prices: a message without a price is refused");
     }
-    if pricing.prices.is_none() && rules.any(|rules| rules.money_per_day.is_some()) {
-        c.report.warn(
-            "money-per-day counts the built-in prices, which are not your provider's. Set prices to what you pay",
-        );
+    if rules.any(|rules| rules.money_per_day.is_some()) {
+        c.report.warn("money-per-day counts the built-in prices, which are not your provider's. Set prices to what you pay");
     }
 }
 
 /// Warns of settings that are weaker than the standards ask for or than they look.
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
-    if policy.code.length < CodeLength::SIX {
-        c.report.warn("otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for");
-    }
-    if policy.code.life > SendOptions::DEFAULT.life {
-        c.report.warn("otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows");
-    }
-    let lockout = policy.lockout_time();
-    if lockout > LONG_LOCKOUT {
-        c.report.warn(format!(
-            "otp-lock-timeout locks a number for {} h after {} wrong codes; a bare number is minutes",
-            lockout.as_secs() / 3_600,
-            policy.max_attempts
-        ));
-    }
-    if bounds.graceful_stop < bounds.send_budget {
-        c.report
-            .warn("graceful-stop is shorter than send-budget: a stop can cut off a send that is under way");
+    /// A longer lockout is probably one that was meant in seconds.
+    const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
+    for (is_weak, words) in [
+        (
+            policy.code.length < CodeLength::SIX,
+            "otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for",
+        ),
+        (
+            policy.code.life > SendOptions::DEFAULT.life,
+            "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows",
+        ),
+        (
+            policy.lockout_time() > LONG_LOCKOUT,
+            "otp-lock-timeout locks a number for more than a day; a bare number is minutes",
+        ),
+        (
+            bounds.graceful_stop < bounds.send_budget,
+            "graceful-stop is shorter than send-budget: a stop can cut off a send that is under way",
+        ),
+    ] {
+        if is_weak {
+            c.report.warn(words);
+        }
     }
 }
 
@@ -133,9 +121,14 @@ pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Contex
         c.report.warn("public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted");
     }
     if inputs.voice_gate && delivery.public_url.is_none() {
-        let problem = "it is true, and \"public-url\" is missing: Twilio asks there for what it is to say once a key \
-                       was pressed";
+        let problem =
+            "it needs \"public-url\": Twilio asks there for what it is to say once a key was pressed";
         c.wrong("voice-gate", None, problem);
+    }
+    if !delivery.workflow.is_empty() && delivery.public_url.is_none() {
+        c.report.warn(
+            "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of its time",
+        );
     }
 }
 
@@ -146,78 +139,27 @@ pub fn delivery_with(
     life: Duration,
     c: &mut Context,
 ) {
-    warn_of_short_lives(gateways, life, c);
-    let steps = &delivery.workflow;
-    if steps.is_empty() {
-        return;
-    }
-    check_workflow(delivery, gateways, c);
-    warn_of_late_steps(steps, life, c);
-    if steps.len() > usize::from(delivery.workflow_sends) {
-        c.report.warn(format!(
-            "workflow has {} steps, and workflow-max-sends allows {} messages: the last ones are never tried",
-            steps.len(),
-            delivery.workflow_sends
-        ));
-    }
-}
-
-/// Every channel must have a gateway that serves it.
-fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &mut Context) {
-    for channel in Channel::ALL {
-        let problem = match channel {
-            _ if !delivery.workflow.iter().any(|step| step.channel == channel) => continue,
-            Channel::Call if !delivery.voice => {
-                "it has the channel \"call\", and calls are not allowed: set \"voice\" to true".to_owned()
-            }
-            // The error about `voice` already covers a call that no gateway makes.
-            Channel::Call => continue,
-            _ if gateways.serves(channel) => continue,
-            _ => {
-                format!(
-                    "it has the channel {:?}, and no gateway of otp-sms-provider serves that",
-                    channel.as_str()
-                )
-            }
-        };
-        c.wrong("workflow", Some(quoted(&workflow_text(&delivery.workflow))), problem);
-    }
-    if delivery.public_url.is_none() {
-        c.report.warn(
-            "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the \
-             whole of its time",
-        );
-    }
-}
-
-/// Providers that hold the code themselves let it live for minutes, and people see messages that they were sent 20 s ago.
-fn warn_of_short_lives(gateways: &GatewaySettings, life: Duration, c: &mut Context) {
-    const ENOUGH: Duration = Duration::from_secs(60);
+    // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
     let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
-    if let Some(holder) = holders.into_iter().find(|name| gateways.routing.names(*name) && life < ENOUGH) {
+    let holder = holders.into_iter().find(|name| gateways.routing.names(*name));
+    if let Some(holder) = holder.filter(|_| life < Duration::from_secs(60)) {
         c.report.warn(format!(
             "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
              \"10m\" lets both end together",
             humantime::format_duration(life)
         ));
     }
-}
-
-/// Steps that begin when the code is over are never brought by their time.
-fn warn_of_late_steps(steps: &[WorkflowStep], life: Duration, c: &mut Context) {
-    let mut begins = Duration::ZERO;
-    for (number, step) in (1_usize..).zip(steps) {
-        if begins >= life {
-            c.report.warn(format!(
-                "workflow: step {number} ({}) would begin after {}, and a code lives {} (otp-timeout): only a \
-                 report that the message before it did not arrive can bring it. Shorten the time-outs or let codes live longer",
-                step.channel.as_str(),
-                humantime::format_duration(begins),
-                humantime::format_duration(life)
-            ));
-            return;
-        }
-        begins = begins.saturating_add(step.timeout);
+    // A call that no gateway makes is an error of `voice`.
+    let serves = |channel| if channel == Channel::Call { delivery.voice } else { gateways.serves(channel) };
+    let unserved = delivery.workflow.iter().map(|step| step.channel).find(|channel| !serves(*channel));
+    if let Some(channel) = unserved {
+        let remedy = if channel == Channel::Call {
+            "set \"voice\" to true"
+        } else {
+            "no gateway of otp-sms-provider serves it"
+        };
+        let problem = format!("it has the channel {:?}: {remedy}", channel.as_str());
+        c.wrong("workflow", Some(quoted(&workflow_text(&delivery.workflow))), problem);
     }
 }
 
@@ -232,8 +174,8 @@ pub fn listen_address(keys: &ListenKeys, c: &mut Context) -> Option<(ListenAddre
     if let Some(flag) = c.values.get(LISTEN_FLAG) {
         let address = flag.as_str().and_then(|text| ListenAddress::read(text.trim()));
         if address.is_none() {
-            let given = shown_json(flag);
-            c.wrong(LISTEN_FLAG, Some(given), format!("it must be {}", ListenAddress::accepted()));
+            let given = c.given(LISTEN_FLAG);
+            c.wrong(LISTEN_FLAG, given, format!("it must be {}", ListenAddress::accepted()));
         }
         return Some((address?, c.origin(LISTEN_FLAG)));
     }
@@ -263,9 +205,6 @@ pub fn unless_keys(
         (true, true) => ("in production a proxy is in front of it", "set production to false"),
         // Shells and build tools export a variable of this name.
         (false, _) if origin.contains(", HOST") => ("it is not loopback", "unset HOST"),
-        (false, _) if listen.host.is_empty() => {
-            ("it means every address of this machine", "listen on localhost")
-        }
         (false, _) => ("it is not loopback", "listen on localhost"),
     };
     let mut report = Report::default();
@@ -281,7 +220,7 @@ const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
 pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context) -> Templates {
-    let local = inputs.otp_messages.as_ref().map(|texts| local_texts(texts, c)).unwrap_or_default();
+    let local = local_texts(&inputs.otp_messages, c);
     let (paths, messages): (Vec<String>, Vec<LocalText>) = local.into_iter().unzip();
     let code = codes.policy().code;
     let settings = TemplateSettings {
@@ -318,39 +257,28 @@ pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context
 }
 
 /// The texts of `otp-messages`, each with its path. Wrong ones are reported and omitted, and the rest is still checked.
-fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, LocalText)> {
+fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<(String, LocalText)> {
     let mut local: Vec<(String, LocalText)> = Vec::new();
-    for (name, value) in channels {
+    for (name, texts) in channels {
         let path = format!("otp-messages.{name}");
         let channel = Channel::parse(name);
         if channel.is_none() && !name.eq_ignore_ascii_case(ANY) {
             c.wrong(&path, None, format!("a channel is one of {}, {ANY}", Channel::names(", ")));
             continue;
         }
-        let texts: Vec<(String, Option<&String>, &Value)> = match value {
-            Value::Object(languages) => {
-                languages.iter().map(|(tag, text)| (format!("{path}.{tag}"), Some(tag), text)).collect()
+        let texts = match texts {
+            Texts::One(text) => {
+                local.push((path, LocalText { channel, locale: None, text: text.clone() }));
+                continue;
             }
-            text => vec![(path, None, text)],
+            Texts::ByLanguage(texts) => texts,
         };
-        for (path, tag, text) in texts {
-            let locale = tag.and_then(|tag| Locale::parse(tag));
-            let same = local.iter().find(|(_, other)| (other.channel, other.locale) == (channel, locale));
-            match (text, same) {
-                _ if tag.is_some() != locale.is_some() => {
-                    let problem = "a language is a tag such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
-                    c.wrong(&path, None, problem);
-                }
-                (Value::String(_), Some((first, _))) => {
-                    c.wrong(&path, None, format!("it means the same as {first}. Remove one of them"));
-                }
-                (Value::String(text), None) => {
-                    local.push((path, LocalText { channel, locale, text: text.clone() }));
-                }
-                (other, _) => {
-                    let problem = "it must be a text, or an object with one text for each language";
-                    c.wrong(&path, shown_json(other), problem);
-                }
+        for (tag, text) in texts {
+            let (path, locale) = (format!("{path}.{tag}"), Locale::parse(tag));
+            if locale.is_some() {
+                local.push((path, LocalText { channel, locale, text: text.clone() }));
+            } else {
+                c.wrong(&path, None, format!("it must be named by {}", Locale::accepted()));
             }
         }
     }

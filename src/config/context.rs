@@ -9,14 +9,19 @@ use serde_json::{Map, Value};
 
 use super::forms::is_name;
 use super::layers::{Context, removed};
-use super::read::{Wrong, joined, members, read};
-use super::report::text_of;
-use super::report::{ConfigErrors, Effective, nearest, shown_json, suggestion};
+use super::read::{joined, members, read};
+use super::report::{ConfigErrors, Effective, hint, shown};
 
 impl Context {
     /// Fails if anything is wrong so far.
     pub fn check(&mut self) -> Result<(), ConfigErrors> {
         if self.report.errors.is_empty() { Ok(()) } else { self.report.finish().map(drop) }
+    }
+
+    /// Where a key, a variable, or a member of an object came from.
+    pub fn given_by(&self, path: &str) -> Option<&str> {
+        let outer = || path.rfind(['.', '[']).map(|end| &path[..end]);
+        self.origins.get(path).map(String::as_str).or_else(|| self.given_by(outer()?))
     }
 
     pub fn origin(&self, path: &str) -> String {
@@ -30,8 +35,7 @@ impl Context {
 
     /// The given value of a key, as messages show it. `None` for lists and objects.
     pub fn given(&self, key: &str) -> Option<String> {
-        let value = self.values.get(key)?;
-        text_of(value).map(|_| shown_json(value))
+        shown(self.values.get(key)?)
     }
 
     /// Adds something that follows from several keys to what `--print-config` shows.
@@ -48,10 +52,10 @@ impl Context {
     }
 
     /// Notes that a key or variable is missing beside one that is given.
-    pub fn needs(&mut self, given: &str, missing: &str, problem: impl FnOnce() -> String) {
+    pub fn needs(&mut self, given: &str, missing: &str, problem: &str) {
         if let Some(origin) = self.given_by(given).filter(|_| !self.is_given(missing)) {
             let origin = format!("{given}: {origin}");
-            self.report.wrong(missing, None, problem(), origin);
+            self.report.wrong(missing, None, problem, origin);
         }
     }
 
@@ -69,12 +73,10 @@ impl Context {
             self.wrong(key, None, format!("it has {} {key}, and may have {MOST}", objects.len()));
         }
         objects.retain(|name, _| {
-            let problem = if is_taken(name) {
-                why
-            } else if !is_name(name) {
-                "a name has 1 to 64 letters, digits, hyphens and underscores"
-            } else {
-                return true;
+            let problem = match is_taken(name) {
+                true => why,
+                false if is_name(name) => return true,
+                false => "a name has 1 to 64 letters, digits, hyphens and underscores",
             };
             self.wrong(&format!("{key}.{name}"), None, problem);
             false
@@ -103,12 +105,14 @@ impl Context {
     }
 
     /// Adds the members of a section to what `--print-config` shows.
-    pub fn show<T: Serialize>(&mut self, section: &T) {
+    fn show<T: Serialize>(&mut self, section: &T) {
         let Ok(Value::Object(shown)) = serde_json::to_value(section) else { return };
         for (key, value) in shown {
             let Some(value) = without_nulls(value) else { continue };
-            let origins = self.origins(&key).join("; ");
-            self.row(&key, value, if origins.is_empty() { "the default" } else { &origins });
+            let origins = self.origins.iter().filter(|(path, _)| is_below(path, &key));
+            let origins: Vec<&str> = origins.map(|(_, origin)| origin.as_str()).collect();
+            let origin = if origins.is_empty() { "the default".to_owned() } else { origins.join("; ") };
+            self.row(&key, value, &origin);
         }
     }
 
@@ -120,32 +124,23 @@ impl Context {
     /// Fails with the path of what is wrong.
     fn read<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Result<T, String> {
         let mut unknown = Vec::new();
-        match read(value, &mut unknown) {
-            Ok(value) => {
-                for below in unknown {
-                    self.unknown(&joined(path, &below));
-                }
-                Ok(value)
-            }
-            Err(Wrong { path: below, given, problem }) => {
-                let path = joined(path, &below);
-                let given = given.filter(|given| !self.is_secret(&path, given));
-                self.wrong(&path, given, format!("it {problem}"));
-                Err(path)
-            }
+        let read = read(value, &mut unknown).map_err(|wrong| {
+            let path = joined(path, &wrong.path);
+            let given = wrong.given.filter(|given| !self.is_secret(&path, given));
+            self.wrong(&path, given, format!("it {}", wrong.problem));
+            path
+        })?;
+        for below in unknown {
+            self.note_unknown_member(&joined(path, &below));
         }
+        Ok(read)
     }
 
-    /// Notes a member that no type has.
-    fn unknown(&mut self, path: &str) {
-        let origin = self.origin(path);
-        if let Some((_, words)) = removed(path, &Value::Null) {
-            self.report.warn(format!("{origin}: {path:?}: {words}"));
-        } else {
-            let name = path.rsplit('.').next().unwrap_or_default();
-            let meant = nearest(name, self.names.members.iter().map(String::as_str));
-            self.report.unknown(format!("{origin}: {path:?}"), &suggestion(meant));
-        }
+    fn note_unknown_member(&mut self, path: &str) {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let hint = || hint(name, self.names.members.iter().map(String::as_str));
+        let problem = removed(path).map_or_else(|| format!("it is unknown{}", hint()), str::to_owned);
+        self.report.ignored(format!("{}: {path:?}", self.origin(path)), problem);
     }
 
     /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number, or a text

@@ -35,15 +35,10 @@ pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
     let path = directory.join(".env");
     let file = path.display().to_string();
     match read_text(&path) {
-        Ok(Some(text)) => parse(&text, &file, report),
-        Ok(None) => BTreeMap::new(),
+        Ok(text) => parse(&text.unwrap_or_default(), &file, report),
         Err(reason) => {
-            let remedy = if is_denied(directory) {
-                ". Run the command as root, or as the owner of the file"
-            } else {
-                ""
-            };
-            report.wrong(file, None, reason + remedy, None);
+            let remedy = ". Run the command as root, or as the owner of the file";
+            report.wrong(file, None, reason + if is_denied(directory) { remedy } else { "" }, None);
             BTreeMap::new()
         }
     }
@@ -59,7 +54,6 @@ pub fn is_denied(directory: &Path) -> bool {
 fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = BTreeMap::new();
-    let mut ignored = Vec::new();
     for (number, line) in (1_usize..).zip(text.split('\n')) {
         match read_line(line) {
             Ok(None) => {}
@@ -67,21 +61,17 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
             Err(problem) if is_used(line) => {
                 report.wrong(format!("{file}, line {number}"), None, problem, None);
             }
-            Err(_) => ignored.push(number),
+            Err(_) => report.warn(format!("{file}, line {number}: ignored, for it is not NAME=value")),
         }
-    }
-    if let [first, others @ ..] = ignored.as_slice() {
-        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        report.warn(format!("{file}, line {first}{more}: ignored, for it is not NAME=value"));
     }
     variables
 }
 
 /// Whether a line has the name of a used variable where a name could be.
 fn is_used(line: &str) -> bool {
-    let front = line.split(['=', ':']).next().unwrap_or_default();
-    let has_prefix = [PREFIX].into_iter().chain(SHARED_PREFIXES).any(|prefix| front.contains(prefix));
-    has_prefix || front.split_whitespace().any(|word| ["HOST", "PORT"].contains(&word))
+    let mut words = line.split(['=', ':']).next().unwrap_or_default().split_whitespace();
+    let is_ours = |word: &str| word.starts_with(PREFIX) || ["HOST", "PORT"].contains(&word);
+    words.any(|word| is_ours(word) || SHARED_PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
 }
 
 /// Whether users other than the owner and the group of a file can read it.
@@ -93,19 +83,13 @@ pub fn is_readable_by_others(path: &Path) -> bool {
 pub fn read_text(path: &Path) -> Result<Option<String>, String> {
     /// Far more than any of these files needs; a device or a wrong path must not fill the memory.
     const LARGEST: u64 = 1024 * 1024;
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)) {
+        Ok(read) if read as u64 == LARGEST => return Err(format!("it is larger than {LARGEST} bytes")),
+        Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("it cannot be read: {error}")),
-    };
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
-        return Err(format!(
-            "it is larger than {LARGEST} bytes, so it is probably not the file that is meant"
-        ));
     }
-    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     // Some editors put a byte order mark in front, which neither JSON nor .env allows.
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }

@@ -1,6 +1,6 @@
 //! The forms of values: numbers and times within limits, addresses, names, texts, credentials.
 //!
-//! A field with a type of the domain says `#[serde(with = "form")]` if the type has a [`Form`]; a text is checked by the
+//! A field with a type of the domain says `#[serde(with = "Text")]` if the type has a [`Form`]; a text is checked by the
 //! function that `deserialize_with` names.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tracing::Level;
-use url::{Host as UrlHost, Url};
+use url::Url;
 
 use super::read::one_of;
 use super::report::{NOT_SHOWN, text_of};
@@ -45,18 +45,30 @@ pub trait Formed: Sized {
     fn value(&self) -> Value;
 }
 
-/// For `#[serde(with = "form")]`.
-pub mod form {
-    use serde::{Deserializer, Serialize as _, Serializer};
+/// For `#[serde(with = "Text")]`.
+pub struct Text;
 
-    use super::Formed;
-
+impl Text {
     pub fn deserialize<'de, T: Formed, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
         T::read_from(from)
     }
 
     pub fn serialize<T: Formed, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         value.value().serialize(to)
+    }
+}
+
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -285,91 +297,73 @@ pub fn time_text(span: Duration) -> String {
     }
 }
 
-/// Declares the forms of types that are read by their own functions.
+/// Declares the forms of types: what is accepted, how a text is read, and how a value is shown that is not displayed so.
 macro_rules! forms {
-    ($($type:ty, $accepted:expr; |$text:ident| $read:expr; |$value:ident| $shown:expr;)*) => {$(
+    (@shown $value:ident) => { $value.to_string() };
+    (@shown $value:ident $shown:expr) => { $shown($value) };
+    ($($type:ty, $accepted:expr, $read:expr $(, $shown:expr)?;)*) => {$(
         impl Form for $type {
             fn accepted() -> String {
                 $accepted.into()
             }
 
-            fn read($text: &str) -> Option<Self> {
-                $read
+            fn read(text: &str) -> Option<Self> {
+                $read(text)
             }
 
             fn shown(&self) -> Value {
-                let $value = self;
-                $shown.into()
+                forms!(@shown self $($shown)?).into()
             }
         }
     )*};
 }
 
 forms! {
-    // An address: scheme, host and perhaps a path, without a slash at the end.
-    Arc<str>, BASE_URL;
-        |text| base_url(text);
-        |url| url.to_string();
-    Locale, "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
-        |text| Self::parse(text);
-        |locale| locale.to_string();
-    HeaderName, "the name of a header, such as X-Forwarded-For";
-        |text| text.parse().ok();
-        |header| header.to_string();
+    // Scheme, host and perhaps a path, without a slash at the end.
+    Arc<str>, "a URL that begins with http:// or https://, without a user name, a query or a fragment", base_url;
+    Url, "a URL that begins with https://, or with http:// for this machine", |text| Self::parse(text).ok().filter(is_page_url);
+    Locale, "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)", Self::parse;
+    HeaderName, "the name of a header, such as X-Forwarded-For", |text: &str| text.parse().ok();
     // A single address is a network too.
-    IpNet, "addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"";
-        |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Self::from));
-        |network| network.to_string();
+    IpNet, "addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"",
+        |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Self::from));
     ListenAddress, "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \"[::1]:3000\" or \
-                    \":3000\", without a scheme";
-        |text| Self::parse(text);
-        |address| address.to_string();
-    Level, one_of(["error", "warn", "info", "debug", "trace"].into_iter());
-        |text| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_alphabetic()));
-        |level| level.to_string().to_ascii_lowercase();
-    Mode, one_of(Self::ALL.iter().map(|mode| mode.as_str()));
-        |text| Self::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
-        |mode| mode.to_string();
-    Region, "a country with two letters of ISO 3166-1, such as \"DE\" or \"GB\" (not UK)";
-        |text| Self::parse(text);
-        |region| region.to_string();
-    Channel, one_of(Self::ALL.iter().map(|channel| channel.as_str()));
-        |text| Self::parse(text);
-        |channel| channel.as_str().to_owned();
-    PhoneNumber, "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix";
-        |text| own_number(text);
-        |number| number.to_string();
+                    \":3000\", without a scheme", Self::parse;
+    Level, one_of(["error", "warn", "info", "debug", "trace"].into_iter()),
+        |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_alphabetic())),
+        |level: &Self| level.to_string().to_ascii_lowercase();
+    Mode, one_of(Self::ALL.iter().map(|mode| mode.as_str())),
+        |text: &str| Self::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
+    Region, "a country with two letters of ISO 3166-1, such as \"DE\" or \"GB\" (not UK)", Self::parse;
+    Channel, one_of(Self::ALL.iter().map(|channel| channel.as_str())), Self::parse, |channel: &Self| channel.as_str();
+    PhoneNumber, "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix", own_number;
     // The beginning of a day, or a moment.
-    Timestamp, "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"";
-        |text| Self::parse_day_or_moment(text);
-        |moment| moment.rfc3339_millis().to_string();
+    Timestamp, "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
+        Self::parse_day_or_moment, |moment: &Self| moment.rfc3339_millis().to_string();
     // No secret, but a token is easily pasted into the wrong place.
-    Sid, "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them";
+    Sid, "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them",
         |text| Self::parse(SidKind::Account, text);
-        |sid| sid.to_string();
     WorkflowStep, format!(
         "a list of at most {MOST_STEPS} channels (\"{}\"), each perhaps with the time to wait for a receipt from 1s to 1h, such as \
          [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
         Channel::names("\", \"")
-    );
-        |text| {
-            let (channel, timeout) = text.split_once(':').unwrap_or((text, "20s"));
-            let timeout = Span::<SECOND, HOUR>::read(timeout.trim())?;
-            Some(Self { channel: Channel::parse(channel.trim())?, timeout })
-        };
-        |step| step.to_string();
-    CodeLength, Whole::<4, 10>::accepted();
-        |text| Self::new(Whole::<4, 10>::read(text)?);
-        |length| length.get();
-    LockoutRule, format!("\"{VERIFICATION}\" or {}", LockoutTime::accepted());
-        |text| match LockoutTime::read(text) {
-            _ if text.eq_ignore_ascii_case(VERIFICATION) => Some(Self::Verification),
-            time => time.map(Self::Fixed),
-        };
-        |rule| match rule {
-            Self::Verification => VERIFICATION.to_owned(),
-            Self::Fixed(span) => time_text(*span),
-        };
+    ), Self::parse;
+    CodeLength, Whole::<4, 10>::accepted(), |text| Self::new(Whole::<4, 10>::read(text)?), |length: &Self| length.get();
+    LockoutRule, format!("\"{VERIFICATION}\" or {}", LockoutTime::accepted()), lockout, lockout_text;
+}
+
+fn lockout(text: &str) -> Option<LockoutRule> {
+    if text.eq_ignore_ascii_case(VERIFICATION) {
+        return Some(LockoutRule::Verification);
+    }
+    LockoutTime::read(text).map(LockoutRule::Fixed)
+}
+
+fn lockout_text(rule: &LockoutRule) -> String {
+    match rule {
+        LockoutRule::Verification => VERIFICATION.to_owned(),
+        LockoutRule::Fixed(span) => time_text(*span),
+    }
 }
 
 /// A set of countries.
@@ -384,7 +378,7 @@ impl Formed for Option<BTreeSet<Region>> {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenAddress {
     /// A name or an address; empty means every address.
     pub host: String,
@@ -446,12 +440,21 @@ impl fmt::Display for WorkflowStep {
     }
 }
 
+impl WorkflowStep {
+    fn parse(text: &str) -> Option<Self> {
+        let (channel, timeout) = text.split_once(':').unwrap_or((text, "20s"));
+        let timeout = Span::<SECOND, HOUR>::read(timeout.trim())?;
+        Some(Self { channel: Channel::parse(channel.trim())?, timeout })
+    }
+}
+
 /// The most steps: a longer workflow outlasts any wait.
 const MOST_STEPS: usize = 10;
 
 /// Channels that are tried one after another; none when it is empty.
 pub fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<WorkflowStep>, D::Error> {
-    let steps = Vec::<WorkflowStep>::read_from(from)?;
+    let steps = Option::<Vec<Item<WorkflowStep>>>::deserialize(from)?.unwrap_or_default();
+    let steps: Vec<WorkflowStep> = steps.into_iter().map(|Item(step)| step).collect();
     let too_long = || D::Error::custom(format_args!("must be {}", WorkflowStep::accepted()));
     if steps.len() > MOST_STEPS { Err(too_long()) } else { Ok(steps) }
 }
@@ -469,39 +472,13 @@ pub fn workflow_steps(text: &str) -> Option<Vec<WorkflowStep>> {
 }
 
 /// A country, or `off` for none.
-pub mod region {
-    use serde::{Deserializer, Serializer};
-
-    use super::{Region, optional};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Region>, D::Error> {
-        let accepted = "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"";
-        let read = |text: &str| {
-            if text.eq_ignore_ascii_case("off") { Some(None) } else { Region::parse(text).map(Some) }
-        };
-        optional(from, accepted, read).map(Option::flatten)
-    }
-
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        clippy::ref_option,
-        reason = "serde calls it with a reference"
-    )]
-    pub fn serialize<S: Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&region.map_or_else(|| "off".to_owned(), |region| region.to_string()))
-    }
-}
-
-/// The name that messages speak in.
-pub const BRAND: &str =
-    "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)";
-
-pub fn is_brand(text: &str) -> bool {
-    short_name(text, 100).is_ok()
-}
-
-pub fn brand<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    optional(from, BRAND, |text| is_brand(text).then(|| text.to_owned()))
+pub fn region<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Region>, D::Error> {
+    let accepted = "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"";
+    let read = |text: &str| match Region::parse(text) {
+        None if !text.eq_ignore_ascii_case("off") => None,
+        region => Some(region),
+    };
+    optional(from, accepted, read).map(Option::flatten)
 }
 
 pub fn web_domain<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -509,18 +486,9 @@ pub fn web_domain<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, 
                     letters in its xn-- form)";
     optional(from, accepted, |text| {
         let text = text.to_ascii_lowercase();
-        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-        let plain = text.len() <= 253 && text.chars().all(of_name);
         // A numeric address is no name, and a browser binds no code to it.
-        let host = Url::parse(&format!("https://{text}/")).ok()?.domain().map(str::to_owned);
-        (plain && host.as_deref() == Some(text.as_str())).then_some(text)
-    })
-}
-
-pub fn currency<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let is_code = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic());
-    checked(from, "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)", |text| {
-        is_code(text).then(|| text.to_ascii_uppercase())
+        let url = Url::parse(&format!("https://{text}/")).ok()?;
+        (url.domain() == Some(text.as_str())).then_some(text)
     })
 }
 
@@ -529,8 +497,8 @@ pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
     let accepted = "origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": scheme, host and \
                     perhaps a port, without a path and without wildcards. Name every host";
     let origins = Vec::<String>::deserialize(from)?;
-    let is_wrong = origins.iter().any(|origin| !is_origin(origin));
-    if is_wrong { Err(D::Error::custom(format_args!("must be {accepted}"))) } else { Ok(origins) }
+    let are_origins = origins.iter().all(|origin| is_origin(origin));
+    are_origins.then_some(origins).ok_or_else(|| D::Error::custom(format_args!("must be {accepted}")))
 }
 
 /// An id at Twilio, whose own begin with two letters. No secret, but a token is easily pasted into the wrong variable. It
@@ -630,21 +598,8 @@ pub fn is_name(text: &str) -> bool {
 
 /// Whether a text looks as Twilio's ids with these two letters do.
 pub fn is_twilio_sid(prefix: &str, sid: &str) -> bool {
-    sid.strip_prefix(prefix).is_some_and(is_32_hex)
-}
-
-/// Whether it is 32 hexadecimal digits, as Twilio's tokens are today.
-pub fn is_32_hex(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Whether Twilio could send from it: a number, a short code, or an alphanumeric sender id (the characters are those of
-/// Twilio's `AlphaSender` resource).
-pub fn is_twilio_sender(text: &str) -> bool {
-    let short_code = (3..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'+' | b'-' | b'_' | b'&');
-    let name = text.len() <= 11 && text.bytes().all(of_name) && text.bytes().any(|b| b.is_ascii_alphabetic());
-    short_code || name || own_number(text).is_some()
+    let digits = sid.strip_prefix(prefix).filter(|digits| digits.len() == 32);
+    digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A number of ours. One in E.164 form is read without the metadata of all numbering plans, which takes 10 MiB of
@@ -656,14 +611,9 @@ pub fn own_number(text: &str) -> Option<PhoneNumber> {
 
 /// Whether Twilio itself answers there.
 pub fn is_twilio_host(url: &str) -> bool {
-    is_host_of("twilio.com", url)
-}
-
-/// Whether the host of a URL belongs to a domain.
-pub fn is_host_of(domain: &str, url: &str) -> bool {
     let url = Url::parse(url).ok();
-    let host = url.as_ref().and_then(|url| url.host_str()?.strip_suffix(domain));
-    host.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    let below = url.as_ref().and_then(|url| url.host_str()?.strip_suffix("twilio.com"));
+    below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
 /// Whether a browser may be sent there: by TLS, or on its own machine.
@@ -690,37 +640,22 @@ fn has_plain_host(url: &Url) -> bool {
 /// is neither.
 pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
     let text = text.trim();
-    if !text.contains("://") {
-        let text = text.strip_suffix('/').unwrap_or(text);
-        if let Some(host) = read_host(text) {
-            return Some((host, None)).filter(|(host, _)| !host.is_empty());
-        }
-        let address = ListenAddress::parse(text).filter(|address| !address.host.is_empty())?;
-        return Some((address.host, Some(address.port)));
-    }
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let host = match url.host()? {
-        UrlHost::Domain(name) => name.to_owned(),
-        UrlHost::Ipv4(address) => address.to_string(),
-        UrlHost::Ipv6(address) => address.to_string(),
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let rest = rest.split('/').next()?;
+    let (host, port) = match ListenAddress::parse(rest) {
+        Some(address) => (address.host, Some(address.port)),
+        None => (read_host(rest)?, None),
     };
-    Some((host, url.port()))
+    (!host.is_empty()).then_some((host, port))
 }
-
-const BASE_URL: &str =
-    "a URL that begins with http:// or https://, without a user name, a query or a fragment";
 
 /// An address: scheme, host and perhaps a path, without a slash at the end.
 fn base_url(text: &str) -> Option<Arc<str>> {
-    let url = Url::parse(text.trim()).ok()?;
+    let url = Url::parse(text).ok()?;
     let is_plain = url.username().is_empty() && url.password().is_none();
     let ends = url.query().is_none() && url.fragment().is_none();
     let fits = matches!(url.scheme(), "http" | "https") && is_plain && ends;
     fits.then(|| url.as_str().trim_end_matches('/').into())
-}
-
-pub fn is_line(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= 256 && !text.chars().any(char::is_control)
 }
 
 fn is_word(text: &str, least: usize, most: usize) -> bool {
@@ -729,7 +664,7 @@ fn is_word(text: &str, least: usize, most: usize) -> bool {
 
 /// Whether credentials would travel unencrypted beyond this machine. Without a scheme `http` is meant.
 pub fn is_exposed(url: &str) -> bool {
-    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let host = || Url::parse(&url).ok().and_then(|url| url.host_str().map(is_loopback_host));
-    url.starts_with("http:") && host() != Some(true)
+    let url =
+        Url::parse(url).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{url}")).ok());
+    url.is_some_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_loopback_host))
 }

@@ -8,16 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use url::Url;
 
 #[cfg(feature = "server")]
 use super::dotenv::SHARED_PREFIXES;
 use super::forms::{
-    account_token, form, hidden, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
-    is_twilio_sid, note, optional, own_number, shortened_id, token, twilio_id,
+    Text, account_token, hidden, is_exposed, is_twilio_host, is_twilio_sid, optional, own_number,
+    shortened_id, token, twilio_id,
 };
 use super::layers::{Context, OwnGateway};
 use super::named_gateways;
@@ -41,8 +39,7 @@ pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
     /// SID of this server's own account, which API clients may authenticate with.
-    #[serde(with = "form")]
-    #[schemars(with = "String")]
+    #[serde(with = "Text")]
     pub onceward_account_sid: Option<Sid>,
     /// Auth token of this server's own account.
     #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
@@ -69,16 +66,13 @@ pub struct Variables {
     #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
     twilio_services_id: Option<String>,
     /// The number that calls.
-    #[serde(with = "form")]
-    #[schemars(with = "String")]
+    #[serde(with = "Text")]
     twilio_voice_number: Option<PhoneNumber>,
     /// The number of WhatsApp messages.
-    #[serde(with = "form")]
-    #[schemars(with = "String")]
+    #[serde(with = "Text")]
     twilio_whatsapp_number: Option<PhoneNumber>,
     /// Where Twilio's APIs answer.
-    #[serde(with = "form")]
-    #[schemars(with = "String")]
+    #[serde(with = "Text")]
     twilio_base_url: Option<Arc<str>>,
 }
 
@@ -86,9 +80,7 @@ pub struct Variables {
 fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let accepted =
         "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix";
-    optional(from, accepted, |text| {
-        note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':'))
-    })
+    optional(from, accepted, |text| (text.len() <= 40 && !text.contains(':')).then(|| text.to_owned()))
 }
 
 /// A number is masked, a name is shown as it is.
@@ -113,36 +105,25 @@ const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
 
-/// What configures a gateway, and without what it cannot be used.
-fn needs(name: GatewayName) -> (String, String) {
-    let of_twilio =
-        |what: &str| (what.to_owned(), format!("a {what} beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"));
+/// Without what a gateway cannot be used.
+fn needs(name: GatewayName) -> String {
+    let beside = |what| format!("a {what} beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN");
     match name {
-        GatewayName::TwilioMessages => of_twilio("TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+        GatewayName::Simulator => "nothing".to_owned(),
+        GatewayName::TwilioMessages => beside("TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
         GatewayName::TwilioVoice => {
-            of_twilio("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
+            beside("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
         }
-        GatewayName::TwilioVerify => of_twilio(SERVICES_ID),
-        GatewayName::Http | GatewayName::Named(_) => {
-            (format!("gateways.{name}"), format!("\"{name}\" in \"gateways\" of config.json"))
-        }
-        _ => {
-            let needed: Vec<&str> = variables_of(name, true).collect();
-            let all = needed.join(", ");
-            let listed = all.rsplit_once(", ").map(|(others, last)| format!("{others} and {last}"));
-            (needed.first().copied().unwrap_or_default().to_owned(), listed.unwrap_or(all))
-        }
+        GatewayName::TwilioVerify => beside(SERVICES_ID),
+        GatewayName::Http | GatewayName::Named(_) => format!("\"{name}\" in \"gateways\" of config.json"),
+        GatewayName::Sinch | GatewayName::Mada => variables_of(name, true).collect::<Vec<_>>().join(", "),
     }
 }
 
 /// The gateways that have no recipe, with what each needs.
 #[cfg(feature = "server")]
 pub fn built_in_gateways() -> Vec<(GatewayName, String)> {
-    let needs_of = |name: GatewayName| match name {
-        GatewayName::Simulator => (name, "nothing".to_owned()),
-        _ => (name, needs(name).1),
-    };
-    GatewayName::ALL.into_iter().map(needs_of).collect()
+    GatewayName::ALL.into_iter().map(|name| (name, needs(name))).collect()
 }
 
 /// The remedy where no gateway of Twilio's is configured.
@@ -165,13 +146,23 @@ impl Variables {
             return Vec::new();
         }
         if self.is_twilio() {
-            self.check_forms(inputs, c);
+            check_sid("AC", "TWILIO_ACCOUNT_SID", self.twilio_account_sid.as_deref(), c);
+            check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
+            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
         }
         let (api, of_verify) = self.addresses(c);
         // A messaging service comes before a number.
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
         let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
-        let whatsapp = self.whatsapp(sender.is_some(), inputs.whatsapp_content_sid.as_deref(), c);
+        let content_sid = inputs.whatsapp_content_sid.clone();
+        if self.twilio_whatsapp_number.is_some() && content_sid.is_none() {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
+                 people who have written within the last day",
+            );
+        }
+        let whatsapp =
+            self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
         let (Some(sid), Some(token)) = (&self.twilio_account_sid, &self.twilio_auth_token) else {
             return Vec::new();
         };
@@ -213,74 +204,12 @@ impl Variables {
             if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
         (url.to_string(), verify)
     }
-
-    /// Notes what cannot be Twilio's. The id of a Verify service is an error only where it is used: the Redis version's
-    /// files have one that nothing uses.
-    fn check_forms(&self, inputs: &Inputs, c: &mut Context) {
-        check_sid("AC", "TWILIO_ACCOUNT_SID", self.twilio_account_sid.as_deref(), c);
-        check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
-        if self.twilio_whatsapp_number.is_some() {
-            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
-        }
-        if let Some(token) = &self.twilio_auth_token {
-            check_token(token.expose_secret(), c);
-        }
-        let number = self.twilio_phone_number.as_deref();
-        if self.twilio_messaging_service_sid.is_none()
-            && number.is_some_and(|number| !is_twilio_sender(number))
-        {
-            let problem = "it must be a phone number such as +14155552671 that can exist, a short code of 3 to 8 digits, or \
-                           a name of at most 11 letters, digits, spaces, +, -, _ and &, one of them a letter";
-            c.wrong(PHONE_NUMBER, None, problem);
-        }
-    }
-
-    fn whatsapp(
-        &self,
-        has_sender: bool,
-        content_sid: Option<&str>,
-        c: &mut Context,
-    ) -> Option<WhatsAppSender> {
-        let problem = match (self.twilio_whatsapp_number, content_sid) {
-            (Some(_), _) if !has_sender => Some(
-                "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
-                 TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
-            ),
-            (Some(_), None) => Some(
-                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
-                 people who have written within the last day",
-            ),
-            (None, Some(_)) => Some("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER"),
-            _ => None,
-        };
-        if let Some(problem) = problem {
-            c.report.warn(problem);
-        }
-        let number = self.twilio_whatsapp_number?.e164();
-        Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
-    }
 }
 
 fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Context) {
     if sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)) {
         let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
         c.wrong(variable, None, problem);
-    }
-}
-
-/// Whether it can be a token at all. Twilio promises no form; therefore one that is not of today's form gets a warning
-/// only; the commonest reason is a key of another kind, or a piece that was lost.
-fn check_token(token: &str, c: &mut Context) {
-    if !token.bytes().any(|b| b.is_ascii_alphanumeric()) {
-        let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's auth \
-                       token: 32 hexadecimal digits";
-        c.wrong("TWILIO_AUTH_TOKEN", None, problem);
-    } else if !is_32_hex(token) {
-        let origin = c.origin("TWILIO_AUTH_TOKEN");
-        c.report.warn(format!(
-            "TWILIO_AUTH_TOKEN is not of 32 hexadecimal digits, as Twilio's console shows auth tokens; if Twilio refuses it, \
-             look there (secrets of API keys do not work here); given by {origin}"
-        ));
     }
 }
 
@@ -331,21 +260,6 @@ fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
     providers
 }
 
-/// Warns of addresses for trials that codes and credentials go to in production: on another domain than the default.
-pub fn warn_of_stand_ins(c: &mut Context) {
-    for (variable, provider) in [(BASE_URL, "twilio.com"), ("SINCH_VERIFICATION_URL", "sinch.com")] {
-        let url = c.values.get(variable).and_then(Value::as_str);
-        if let Some(url) = url.filter(|url| !is_host_of(provider, url)) {
-            let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
-            c.report.warn(format!(
-                "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
-                 Remove it if it was for a trial",
-                origin.unwrap_or_default()
-            ));
-        }
-    }
-}
-
 /// Whether a gateway is configured: anything of it is given. Notes which of its needs are missing then; any variable of a
 /// need will do. Missing needs are only a warning if `otp-sms-provider` names other gateways: a shell often has some of
 /// Twilio's variables.
@@ -359,8 +273,7 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
     if missing.is_empty() {
         return true;
     }
-    let are = if missing.len() == 1 { "is" } else { "are" };
-    let problem = format!("some of its settings are given, but {} {are} missing", missing.join(" and "));
+    let problem = format!("some of its settings are given, and not {}", missing.join(" and "));
     let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
     if !order.is_empty() && !order.contains(gateway) {
         c.report.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
@@ -395,7 +308,7 @@ pub fn assemble(
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
     gateways.leave_out_unused(variables, calls, c);
-    check_channels(&gateways, calls, inputs.voice_gate, c);
+    check_channels(&gateways, calls, c);
     Some((gateways, origin))
 }
 
@@ -441,7 +354,7 @@ impl GatewaySettings {
             ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
             ProviderName::Twilio if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
             ProviderName::Twilio => {
-                let (_, needs) = needs(GatewayName::TwilioMessages);
+                let needs = needs(GatewayName::TwilioMessages);
                 return Err(format!(
                     "Twilio is not configured: it needs {needs}, or a TWILIO_SERVICES_ID for Verify"
                 ));
@@ -452,7 +365,7 @@ impl GatewaySettings {
         } else if self.has(name) {
             return Ok(name);
         } else {
-            format!("it needs {}", needs(name).1)
+            format!("it needs {}", needs(name))
         };
         Err(format!("{name} is not configured: {problem}"))
     }
@@ -482,8 +395,7 @@ impl GatewaySettings {
         for name in providers.iter().map(ProviderSettings::name) {
             if name != GatewayName::TwilioVoice && !routing.names(name) {
                 c.report.warn(format!(
-                    "{name} is configured ({}) but sends nothing: otp-sms-provider does not name it",
-                    needs(name).0
+                    "{name} is configured but sends nothing: otp-sms-provider does not name it"
                 ));
             }
         }
@@ -503,7 +415,7 @@ impl GatewaySettings {
 }
 
 /// Whether the ways in which codes are to be sent have a gateway.
-fn check_channels(gateways: &GatewaySettings, calls: bool, gate: bool, c: &mut Context) {
+fn check_channels(gateways: &GatewaySettings, calls: bool, c: &mut Context) {
     if !gateways.serves(Channel::Sms) {
         c.report.warn(
             "no gateway of otp-sms-provider sends text messages: /api/send-otp and /send-code cannot succeed",
@@ -514,21 +426,10 @@ fn check_channels(gateways: &GatewaySettings, calls: bool, gate: bool, c: &mut C
             "every gateway of otp-sms-provider has prefixes: numbers that begin with none of them get no message",
         );
     }
-    let how = "set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + and country code)";
-    let messages_cannot_call =
-        gateways.routing.names(GatewayName::TwilioMessages) && gateways.twilio_voice().is_none();
-    if calls && gateways.serves(Channel::Call) {
-        if messages_cannot_call {
-            c.report.warn(format!("voice is true, and Twilio does not call: {how}. Other gateways do"));
-        }
-    } else if calls {
-        let problem = format!(
-            "it is true, and no gateway of otp-sms-provider can call. For Twilio {how}; or name TwilioVerify or Sinch; or \
-             give a gateway of \"gateways\" the channel \"call\""
-        );
+    if calls && !gateways.serves(Channel::Call) {
+        let problem = "it is true, and no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a \
+                       TWILIO_PHONE_NUMBER with + and country code); or name Sinch; or give a gateway of \"gateways\" the \
+                       channel \"call\"";
         c.wrong("voice", None, problem);
-    }
-    if gate && gateways.twilio_voice().is_none() {
-        c.report.warn("voice-gate has no effect: only calls through TwilioVoice can wait for a key");
     }
 }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
-use super::forms::{Formed as _, Whole, form, optional};
-use super::prices::micros;
+use super::forms::{Text, Whole, optional};
+use super::prices::{micros, money_text};
 use crate::domain::Region;
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
@@ -17,8 +17,8 @@ use crate::domain::Region;
 pub struct GuardSettings {
     /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
     /// `off` keeps no allowances.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    #[serde(with = "Text")]
+    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub mode: Option<Mode>,
     /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
     /// then costs twice as much.
@@ -26,39 +26,39 @@ pub struct GuardSettings {
     #[schemars(with = "Whole::<0, 10>")]
     pub tolerance: Option<u32>,
     /// Messages in an hour of UTC, or `off`.
-    #[serde(with = "messages")]
+    #[serde(with = "Limit::<MESSAGES>")]
     #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
     pub messages_per_hour: Option<u64>,
     /// Messages in a day of UTC, or `off`.
-    #[serde(with = "messages")]
+    #[serde(with = "Limit::<MESSAGES>")]
     #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
     pub messages_per_day: Option<u64>,
     /// Money in a day of UTC, by the key `prices`, with at most six decimals, or `off`.
-    #[serde(with = "money")]
+    #[serde(with = "Limit::<MONEY>")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub money_per_day: Option<u64>,
     /// Money for one message, by the key `prices`, which must be given, with at most six decimals, or `off`. A message to a
     /// country without a price is refused.
-    #[serde(with = "money")]
+    #[serde(with = "Limit::<MONEY>")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub max_price: Option<u64>,
     /// The only countries that get messages, by their two letters. By default all.
-    #[serde(deserialize_with = "allowed_countries", serialize_with = "form::serialize")]
+    #[serde(deserialize_with = "allowed_countries", serialize_with = "Text::serialize")]
     #[schemars(with = "Vec<String>")]
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages, by their two letters.
-    #[serde(with = "form")]
+    #[serde(with = "Text")]
     #[schemars(with = "Vec<String>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
     /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    #[serde(with = "Text")]
+    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub number_types: Option<Mode>,
     /// Text messages to landlines.
     ///
     /// A call takes their place where `voice-fallback` allows it.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>", extend("enum" = ["off", "record", "block"]))]
+    #[serde(with = "Text")]
+    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub landlines: Option<Mode>,
     /// Bounds that only tests replace.
     #[serde(skip)]
@@ -77,10 +77,7 @@ impl GuardSettings {
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
             max_price: self.max_price.or(base.max_price).filter(|price| *price != NO_LIMIT),
-            blocked_countries: self
-                .blocked_countries
-                .clone()
-                .unwrap_or_else(|| base.blocked_countries.clone()),
+            blocked_countries: self.blocked_countries.as_ref().unwrap_or(&base.blocked_countries).clone(),
             sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
             unproven: self.unproven.unwrap_or(base.unproven),
             floors: base.floors,
@@ -92,52 +89,43 @@ const NO_LIMIT: u64 = u64::MAX;
 
 const MOST_MESSAGES: u64 = 1_000_000_000;
 
-fn is_off(text: &str) -> bool {
-    text.eq_ignore_ascii_case("off")
-}
+const MESSAGES: bool = false;
+const MONEY: bool = true;
 
-/// A number of messages, or `off`.
-mod messages {
-    use super::{Deserializer, MOST_MESSAGES, NO_LIMIT, Serialize as _, Serializer, is_off, json, optional};
+/// A number of messages, or money in millionths, or `off`: for `#[serde(with = "Limit::<MONEY>")]`.
+struct Limit<const IS_MONEY: bool>;
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        optional(from, "a whole number from 1 to 1000000000, or \"off\"", |text| match text.parse() {
-            _ if is_off(text) => Some(NO_LIMIT),
-            limit => limit.ok().filter(|limit| (1..=MOST_MESSAGES).contains(limit)),
-        })
+impl<const IS_MONEY: bool> Limit<IS_MONEY> {
+    fn read(text: &str) -> Option<u64> {
+        if text.eq_ignore_ascii_case("off") {
+            return Some(NO_LIMIT);
+        }
+        let limit =
+            if IS_MONEY { micros(text) } else { text.parse().ok().filter(|number| *number <= MOST_MESSAGES) };
+        limit.filter(|limit| *limit > 0)
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        let messages = "a whole number from 1 to 1000000000, or \"off\"";
+        let money = "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"";
+        optional(from, if IS_MONEY { money } else { messages }, Self::read)
     }
 
     #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
-    pub fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-        limit.map(|limit| if limit == NO_LIMIT { json!("off") } else { json!(limit) }).serialize(to)
-    }
-}
-
-/// Money in millionths, or `off`.
-mod money {
-    use super::{Deserializer, NO_LIMIT, Serialize as _, Serializer, is_off, micros, optional};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        let accepted = "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"";
-        optional(from, accepted, |text| match micros(text) {
-            _ if is_off(text) => Some(NO_LIMIT),
-            limit => limit.filter(|limit| *limit > 0),
-        })
-    }
-
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
-    pub fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-        let shown = |limit: u64| format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000);
-        limit.map(|limit| if limit == NO_LIMIT { "off".to_owned() } else { shown(limit) }).serialize(to)
+    fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        let shown = |limit| match limit {
+            NO_LIMIT => json!("off"),
+            money if IS_MONEY => json!(money_text(money)),
+            messages => json!(messages),
+        };
+        limit.map(shown).serialize(to)
     }
 }
 
 /// An empty list would refuse every message.
 fn allowed_countries<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeSet<Region>>, D::Error> {
-    let countries: Option<BTreeSet<Region>> = Option::read_from(from)?;
-    if countries.as_ref().is_some_and(BTreeSet::is_empty) {
-        let problem = "must be a list of at least one country; without the key, every country gets messages";
-        return Err(serde::de::Error::custom(problem));
-    }
-    Ok(countries)
+    let countries: Option<BTreeSet<Region>> = Text::deserialize(from)?;
+    let problem = "must be a list of at least one country; without the key, every country gets messages";
+    let is_empty = countries.as_ref().is_some_and(BTreeSet::is_empty);
+    if is_empty { Err(serde::de::Error::custom(problem)) } else { Ok(countries) }
 }

@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 
 use super::forms::checked;
 use super::layers::Context;
-use super::report::NOT_SHOWN;
-use super::report::{nearest, suggestion};
+use super::report::{NOT_SHOWN, hint};
 use super::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind};
 
@@ -92,20 +91,16 @@ impl HookSettings {
     /// is not repeated: it may be a part of a key.
     pub fn validate(&self, services: &[ConfiguredService], c: &mut Context) {
         let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
+        let is_known =
+            |name: &str| known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some();
         for (variable, keys) in [
             ("SUPABASE_HOOK_SECRETS", &self.supabase),
             ("ZITADEL_HOOK_KEYS", &self.zitadel),
             ("LOGTO_HOOK_KEYS", &self.logto),
         ] {
-            let names = keys.iter().map(|key| key.service.as_str());
-            let is_known = |name: &str| {
-                known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some()
-            };
-            for name in names.filter(|name| !is_known(name)) {
-                let hint = suggestion(nearest(name, known()));
-                c.wrong(variable, None, format!(
-                    "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...){hint}"
-                ));
+            for key in keys.iter().filter(|key| !is_known(&key.service)) {
+                let what = "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...)";
+                c.wrong(variable, None, format!("{what}{}", hint(&key.service, known())));
             }
         }
     }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
-use super::report::text_of;
-use super::report::{Effective, Report, nearest, quoted, suggestion};
+use super::report::{Effective, Report, hint, quoted};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -74,121 +73,104 @@ pub const LISTEN_FLAG: &str = "--listen";
 pub const NOT_THE_KEY: &str = "it must be the path of a file that holds the server key, not the key itself";
 
 /// The end of a variable's name when its value is the name of a file with the value.
-pub const FILE_SUFFIX: &str = "_FILE";
+const FILE_SUFFIX: &str = "_FILE";
 
 /// The beginning of the variables of settings of gateways: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
 pub const GATEWAYS_PREFIX: &str = "ONCEWARD_GATEWAYS_";
-
-/// What the Redis version calls `TWILIO_AUTH_TOKEN`.
-const AUTHTOKEN: &str = "TWILIO_AUTHTOKEN";
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
 pub const ALIASES: [(&str, &str); 6] = [
     ("otp-max-trials", "otp-max-attempts"),
     ("authentication.otp_length", "otp-length"),
-    (AUTHTOKEN, "TWILIO_AUTH_TOKEN"),
+    ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.sid", "TWILIO_ACCOUNT_SID"),
     ("sms.twilio.token", "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
 ];
 
-/// Variables of the Redis version and the tutorial that have no meaning any more.
-const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
-
-const CONSTANT: &str = "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out";
-
-/// Keys of earlier versions that are constants now.
-const CONSTANTS: &str = "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address \
-     guard.country guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout \
-     max-body-bytes max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting scratch \
-     sms.longest_wait tracker-keep-at-most voice-ring-for";
-
-/// Further keys of earlier versions, each with the value that changes nothing where others would, and what to know about it.
-const REMOVED: [(&str, &str, &str); 5] = [
+/// Keys of earlier versions, and what to know about them.
+const REMOVED: [(&str, &str); 6] = [
+    (
+        "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address guard.country \
+         guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout max-body-bytes \
+         max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting scratch shards \
+         sms.longest_wait tracker-keep-at-most voice-ring-for",
+        "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out",
+    ),
     (
         "listen",
-        "",
         "no key: set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true",
     ),
-    ("shards", "", "removed: the server has a shard for two processors; take it out"),
     (
         "conversion-feedback",
-        "false",
         "removed: Twilio is not told which messages led to a verified number; take it out",
     ),
     (
         "gateway-silent",
-        "next",
         "removed: after a failure that may have sent the message the next gateway is always asked, with the same code; take it out",
     ),
     (
         "http-gateway",
-        "-",
         "removed: it is a gateway of \"gateways\" with a recipe now, still named Http. Replace it by \"gateways\": {\"Http\": {\"recipe\": \
          {\"settings\": {\"token\": {\"about\": \"the token\", \"secret\": true}}, ...}}} with the members of http-gateway in the place \
-         of ...; list each of {token}, {username} and {password} that they have in settings, and set ONCEWARD_GATEWAYS_HTTP_TOKEN, \
-         ONCEWARD_GATEWAYS_HTTP_USERNAME or ONCEWARD_GATEWAYS_HTTP_PASSWORD",
+         of ..., and set ONCEWARD_GATEWAYS_HTTP_TOKEN (docs/guides/custom-gateway.md)",
+    ),
+    (
+        "HTTP_GATEWAY_TOKEN HTTP_GATEWAY_USERNAME HTTP_GATEWAY_PASSWORD",
+        "removed: the gateway Http has ONCEWARD_GATEWAYS_HTTP_TOKEN, _USERNAME and _PASSWORD; rename it",
     ),
 ];
 
-/// What to know about a key or a member of earlier versions; `true` if it must not stay.
-pub fn removed(path: &str, given: &Value) -> Option<(bool, &'static str)> {
-    let is_meant = |key: &str| path == key || path.ends_with(&format!(".{key}")) || path == variable(key);
-    if CONSTANTS.split(' ').any(is_meant) {
-        return Some((false, CONSTANT));
-    }
-    let (_, harmless, words) = REMOVED.iter().find(|(key, ..)| is_meant(key))?;
-    let given = text_of(given).unwrap_or_default();
-    Some((!harmless.is_empty() && !given.eq_ignore_ascii_case(harmless), words))
+/// What to know about a key, a member or a variable of earlier versions.
+pub fn removed(name: &str) -> Option<&'static str> {
+    let is_meant = |key: &str| {
+        let above = name.strip_suffix(key);
+        above.is_some_and(|above| above.is_empty() || above.ends_with('.')) || name == variable(key)
+    };
+    REMOVED.iter().find(|(keys, _)| keys.split(' ').any(is_meant)).map(|(_, words)| *words)
 }
 
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
 }
 
-/// The names that settings have: what each spelling means.
+/// The names that settings have.
 #[derive(Default)]
 pub struct Names {
-    /// In config.json: keys, members such as `guard.mode`, and other names.
-    pub keys: BTreeMap<String, String>,
-    /// In the environment.
-    pub variables: BTreeMap<String, String>,
-    /// Variables of gateways, of the account and about traces, which are no keys. Their values may be in files.
+    /// What a spelling means, in config.json or in the environment: a key, a member such as `guard.mode`, or a variable.
+    pub meanings: BTreeMap<String, String>,
+    /// Variables of gateways, of the account and about traces, which are no keys.
     pub credentials: BTreeSet<String>,
     /// Members of objects, for hints.
     pub members: Vec<String>,
 }
 
 impl Names {
-    pub fn add_key(&mut self, key: &str) {
-        self.keys.insert(key.to_owned(), key.to_owned());
-        self.variables.insert(variable(key), key.to_owned());
+    /// A key or a member, or another name of a key or a variable, with the variable that it has.
+    pub fn add(&mut self, spelling: &str, name: &str) {
+        self.meanings.insert(spelling.to_owned(), name.to_owned());
+        self.meanings.insert(variable(spelling), name.to_owned());
     }
 
     pub fn add_credential(&mut self, name: &str) {
-        self.variables.insert(name.to_owned(), name.to_owned());
+        self.meanings.insert(name.to_owned(), name.to_owned());
         self.credentials.insert(name.to_owned());
-    }
-
-    pub fn add_alias(&mut self, alias: &str, name: &str) {
-        if alias == AUTHTOKEN {
-            self.variables.insert(alias.to_owned(), name.to_owned());
-        } else {
-            self.keys.insert(alias.to_owned(), name.to_owned());
-            self.variables.insert(variable(alias), name.to_owned());
-        }
     }
 
     fn is_group(&self, path: &str) -> bool {
         let below = format!("{path}.");
-        self.keys.keys().any(|name| name.starts_with(&below))
+        self.meanings.keys().any(|name| name.starts_with(&below))
     }
 
-    /// The credential that a variable is or, with `_FILE` at its end, names the file of; without it.
-    fn credential_in_file<'a>(&self, name: &'a str) -> Option<&'a str> {
+    /// Whether it is no other name of its setting. In one source the usual name wins.
+    fn is_usual(&self, spelling: &str) -> bool {
+        self.meanings.get(spelling).is_some_and(|name| name == spelling || variable(name) == spelling)
+    }
+
+    /// The variable that another one with `_FILE` at its end names the file of.
+    fn in_file<'a>(&self, name: &'a str) -> Option<&'a str> {
         let plain = name.strip_suffix(FILE_SUFFIX)?;
-        let is_known = self.variables.get(plain).is_some_and(|name| self.credentials.contains(name));
-        (is_known || plain.starts_with(GATEWAYS_PREFIX)).then_some(plain)
+        (plain.starts_with(GATEWAYS_PREFIX) || self.meanings.contains_key(plain)).then_some(plain)
     }
 }
 
@@ -205,9 +187,7 @@ pub struct Context {
     /// By key or variable. A later source replaces what an earlier one says.
     pub values: Map<String, Value>,
     /// By key, member (`guard.mode`) or variable: a file and key, a variable, a flag. What is not here has its default.
-    origins: BTreeMap<String, String>,
-    /// The given values about Redis, by name.
-    pub redis: BTreeSet<&'static str>,
+    pub origins: BTreeMap<String, String>,
     pub report: Report,
     pub rows: Vec<Effective>,
     /// Gateways of a program that embeds the library.
@@ -230,11 +210,7 @@ impl Context {
                 merged.report = of_file;
             }
         }
-        for (key, value) in &program.values {
-            merged.add_key(PROGRAM, key, value.clone());
-        }
-        let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
-        merged.redis.extend(keys.into_iter().filter(|key| merged.values.contains_key(*key)));
+        merged.add_keys(PROGRAM, program.values.clone());
         for (key, flag, value) in [
             ("data-dir", "--data-dir", data_dir),
             (LISTEN_FLAG, LISTEN_FLAG, listen),
@@ -258,8 +234,9 @@ impl Context {
         let member = path.split_once('.').filter(|_| !path.starts_with("sms."));
         if let Some((object, name)) = member {
             let whole = self.values.entry(object).or_insert_with(|| Map::new().into());
-            let spelled = whole.as_str().and_then(|text| serde_json::from_str(text).ok());
-            *whole = spelled.unwrap_or(std::mem::take(whole));
+            if let Some(spelled) = whole.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+                *whole = spelled;
+            }
             if let Some(members) = whole.as_object_mut() {
                 members.insert(name.to_owned(), value);
             }
@@ -271,20 +248,6 @@ impl Context {
         self.origins.insert(path.to_owned(), origin);
     }
 
-    /// Where a key, a variable, or a member of an object came from.
-    pub fn given_by(&self, path: &str) -> Option<&str> {
-        let outer = || path.rfind(['.', '[']).map(|end| &path[..end]);
-        self.origins.get(path).map(String::as_str).or_else(|| self.given_by(outer()?))
-    }
-
-    /// Where a key and its members came from.
-    pub fn origins(&self, key: &str) -> Vec<&str> {
-        let below = format!("{key}.");
-        let of_members = self.origins.iter().filter(|(path, _)| path.starts_with(&below));
-        let all = self.origins.get(key).into_iter().chain(of_members.map(|(_, origin)| origin));
-        all.map(String::as_str).collect()
-    }
-
     /// Reads the file that `sources` names, or `config.json` if there is one.
     fn add_file(&mut self, sources: &Sources) {
         let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
@@ -292,17 +255,12 @@ impl Context {
         let shown = path.display().to_string();
         let problem = match read_text(&path).map(|text| text.map(|text| serde_json::from_str(&text))) {
             Ok(Some(Ok(Value::Object(members)))) => {
-                // A usual name wins over another one of the same setting.
-                let (usual, others): (Map<_, _>, Map<_, _>) =
-                    members.into_iter().partition(|(key, _)| self.names.keys.get(key) == Some(key));
-                others.into_iter().chain(usual).for_each(|(key, value)| self.add_key(&shown, &key, value));
+                self.add_keys(&shown, members);
                 let given = self.values.keys().filter(|name| self.names.credentials.contains(*name));
                 let given: Vec<&str> = given.map(String::as_str).collect();
+                let words = "works, but credentials are better kept in the environment or .env, as";
                 if !given.is_empty() {
-                    self.report.warn(format!(
-                        "{shown}, \"sms\": works, but credentials are better kept in the environment or .env, as {}",
-                        given.join(", ")
-                    ));
+                    self.report.warn(format!("{shown}, \"sms\": {words} {}", given.join(", ")));
                 }
                 return;
             }
@@ -315,11 +273,22 @@ impl Context {
         self.report.wrong(shown, None, problem, None);
     }
 
-    /// Adds a key of config.json, or of a program.
+    /// Adds the keys of config.json, or of a program.
+    fn add_keys(&mut self, source: &str, members: Map<String, Value>) {
+        let mut members: Vec<_> = members.into_iter().collect();
+        members.sort_by_key(|(key, _)| self.names.is_usual(key));
+        for (key, value) in members {
+            self.add_key(source, &key, value);
+        }
+    }
+
     fn add_key(&mut self, source: &str, path: &str, value: Value) {
         let origin = format!("{source}, key {path:?}");
-        let of_program = || self.names.credentials.get(path).filter(|_| source == PROGRAM);
-        if let Some(name) = self.names.keys.get(path).or_else(of_program).cloned() {
+        if source != PROGRAM && self.is_credential(path) {
+            let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
+                           that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
+            self.report.wrong(path, None, problem, origin);
+        } else if let Some(name) = self.names.meanings.get(path).cloned() {
             // An empty credential counts as not given, as its variable does.
             let is_empty = value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
             if !(is_empty && self.names.credentials.contains(&name)) {
@@ -332,31 +301,12 @@ impl Context {
                         self.add_key(source, &format!("{path}.{name}"), value);
                     }
                 }
-                Value::Null if path.contains('.') => {}
+                Value::Null => {}
                 // The value is not repeated: it may be a secret.
-                _ => {
-                    let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}} of \
-                                   \"sms\" or {\"otp_length\": 6} of \"authentication\"";
-                    self.report.wrong(path, None, problem, origin);
-                }
+                _ => self.report.wrong(path, None, "it must be an object", origin),
             }
-        } else if let Some((must_go, words)) = removed(path, &value) {
-            self.note_removed(path, must_go, words, origin);
-        } else if self.is_credential(path) {
-            let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
-                           that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
-            self.report.wrong(path, None, problem, origin);
         } else {
-            let hint = suggestion(nearest(path, self.names.keys.keys().map(String::as_str)));
-            self.report.unknown(origin, &hint);
-        }
-    }
-
-    fn note_removed(&mut self, name: &str, must_go: bool, words: &str, origin: String) {
-        if must_go {
-            self.report.wrong(name, None, words, origin);
-        } else {
-            self.report.warn(format!("{origin}: {words}"));
+            self.note_unknown(path, origin);
         }
     }
 
@@ -371,58 +321,40 @@ impl Context {
     /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
     /// counts as not given.
     fn add_environment(&mut self, sources: &Sources) {
-        let process = &sources.environment;
         let mut file = dotenv::read(&sources.working_dir, &mut self.report);
         let path = sources.working_dir.join(".env");
-        let has_credential = file.keys().any(|name| {
-            self.names.variables.get(name).is_some_and(|name| self.names.credentials.contains(name))
-        });
-        if has_credential && is_readable_by_others(&path) {
-            self.report.warn(readable_by_others(&path));
+        let meaning = |name: &String| self.names.meanings.get(name);
+        if file.keys().filter_map(meaning).any(|name| self.names.credentials.contains(name)) {
+            self.warn_if_readable(&path, ".env");
         }
-        // A credential may also be given by a file or instead of one.
-        file.retain(|name, _| {
-            let plain = self.names.credential_in_file(name);
-            let by_file = format!("{name}{FILE_SUFFIX}");
-            ![name.as_str(), plain.unwrap_or(name), &by_file]
-                .into_iter()
-                .any(|name| process.contains_key(name))
-        });
+        // A value may also be given by a file or instead of one.
+        let plain = |name: &str| name.strip_suffix(FILE_SUFFIX).unwrap_or(name).to_owned();
+        let hidden: BTreeSet<String> = sources.environment.keys().map(|name| plain(name)).collect();
+        file.retain(|name, _| !hidden.contains(&plain(name)));
         self.add_variables(".env", file, &sources.working_dir);
-        self.add_variables(PROCESS, process.clone(), &sources.working_dir);
+        self.add_variables(PROCESS, sources.environment.clone(), &sources.working_dir);
     }
 
     fn add_variables(&mut self, source: &str, mut given: BTreeMap<String, String>, directory: &Path) {
         given.retain(|_, text| !text.is_empty());
-        self.redis.extend(REDIS.into_iter().filter(|name| given.contains_key(*name)));
-        // A usual name wins over another one of the same setting.
-        let is_usual = |name: &String| {
-            self.names.variables.get(name).is_some_and(|path| variable(path) == *name || path == name)
-        };
-        let (usual, others): (Vec<&String>, Vec<&String>) = given.keys().partition(|name| is_usual(name));
-        for name in others.into_iter().chain(usual) {
-            let (text, origin) = (given[name].as_str(), format!("{source}, {name}"));
+        let mut given: Vec<_> = given.into_iter().collect();
+        given.sort_by_key(|(name, _)| self.names.is_usual(name));
+        for (name, text) in given {
+            let origin = format!("{source}, {name}");
             if name == "HOST" {
-                self.add_host(text, source == PROCESS, origin);
-            } else if let Some(path) = self.names.variables.get(name).cloned() {
+                self.add_host(&text, source == PROCESS, origin);
+            } else if let Some(path) = self.names.meanings.get(&name).cloned() {
                 self.put(&path, text.into(), origin);
-            } else if let Some(plain) = self.names.credential_in_file(name) {
-                let text = if given.contains_key(plain) {
-                    Err(format!("{plain} is given as well. Remove one of them"))
-                } else {
-                    self.read_credential(&directory.join(text), &origin)
-                };
-                match text {
-                    Ok((text, origin)) => {
-                        let path = self.names.variables.get(plain).map_or(plain, String::as_str).to_owned();
-                        self.put(&path, text.into(), origin);
-                    }
+            } else if let Some(plain) = self.names.in_file(&name) {
+                let path = self.names.meanings.get(plain).map_or(plain, String::as_str).to_owned();
+                match self.read_value(&directory.join(text), &origin) {
+                    Ok((text, origin)) => self.put(&path, text.into(), origin),
                     Err(problem) => self.report.wrong(name, None, problem, origin),
                 }
             } else if name.starts_with(GATEWAYS_PREFIX) {
-                self.put(name, text.into(), origin);
+                self.put(&name, text.into(), origin);
             } else {
-                self.note_unknown(name, text, origin);
+                self.note_unknown_variable(&name, origin);
             }
         }
     }
@@ -432,12 +364,9 @@ impl Context {
         match super::forms::host_variable(text) {
             // Shells and build tools export a variable of this name too.
             Some((host, _)) if is_of_process && !is_own_host(&host) => {
-                let problem = format!(
-                    "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
-                     test-hostname",
-                    quoted(&host)
-                );
-                self.report.ignored(&origin, &problem);
+                let host = quoted(&host);
+                let problem = "is no address of this machine and is ignored. If you did not mean it, unset HOST; else set test-hostname";
+                self.report.ignored(origin, format!("{host} {problem}"));
             }
             Some((host, port)) => {
                 if let Some(port) = port {
@@ -453,13 +382,11 @@ impl Context {
     }
 
     /// The text of a file that a variable names, and where it came from.
-    fn read_credential(&mut self, path: &Path, origin: &str) -> Result<(String, String), String> {
+    fn read_value(&mut self, path: &Path, origin: &str) -> Result<(String, String), String> {
         let file = path.display();
         match read_text(path).map(|text| text.map(|text| text.trim().to_owned())) {
             Ok(Some(text)) if !text.is_empty() => {
-                if is_readable_by_others(path) {
-                    self.report.warn(format!("{origin}: {}", readable_by_others(path)));
-                }
+                self.warn_if_readable(path, origin);
                 Ok((text, format!("the file {file}, named by {origin}")))
             }
             Ok(Some(_)) => Err(format!("the file {file} is empty")),
@@ -468,31 +395,35 @@ impl Context {
         }
     }
 
-    /// Misspelt names would otherwise look as if they worked.
-    fn note_unknown(&mut self, name: &str, text: &str, origin: String) {
-        let known = || self.names.variables.keys().map(String::as_str);
-        if let Some((must_go, words)) = removed(name, &text.into()) {
-            self.note_removed(name, must_go, words, origin);
-        } else if let Some(credential) = name.strip_prefix("HTTP_GATEWAY_") {
-            let words =
-                format!("removed: the gateway Http has {GATEWAYS_PREFIX}HTTP_{credential}; rename it");
-            self.report.warn(format!("{origin}: {words}"));
-        } else if let Some(plain) = name.strip_prefix(PREFIX) {
-            // The prefix is right and would make everything look alike.
-            let meant = nearest(plain, known().filter_map(|known| known.strip_prefix(PREFIX)));
-            let meant = meant.map(|meant| format!("{PREFIX}{meant}"));
-            self.report.unknown(origin, &suggestion(meant.as_deref()));
-        } else if SHARED_PREFIXES.iter().any(|prefix| name.starts_with(prefix.trim_end_matches('_'))) {
-            // Other programs have variables of these gateways too: only a likely slip is worth a word.
-            let is_slip = |known: &&str| strsim::damerau_levenshtein(name, known) <= 2;
-            if let Some(slip) = nearest(name, known()).filter(is_slip) {
-                self.report.unknown(origin, &suggestion(Some(slip)));
-            }
+    /// Warns of a file with a secret.
+    fn warn_if_readable(&mut self, path: &Path, origin: &str) {
+        if is_readable_by_others(path) {
+            let file = path.display();
+            self.report.warn(format!(
+                "{origin}: every user of this machine can read the file {file}; run chmod o= on it"
+            ));
         }
     }
-}
 
-/// The warning about a file with a secret.
-fn readable_by_others(path: &Path) -> String {
-    format!("every user of this machine can read the file {}; run chmod o= on it", path.display())
+    /// Misspelt names would otherwise look as if they worked.
+    fn note_unknown(&mut self, name: &str, origin: String) {
+        let known = self.names.meanings.keys().map(String::as_str);
+        let problem = match removed(name) {
+            Some(words) => words.to_owned(),
+            None => format!("it is unknown{}", hint(name, known)),
+        };
+        self.report.ignored(origin, problem);
+    }
+
+    fn note_unknown_variable(&mut self, name: &str, origin: String) {
+        // Other programs have variables of gateways too: only a likely slip is worth a word.
+        let is_slip = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
+        let is_shared = || SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
+        if name.starts_with(PREFIX)
+            || removed(name).is_some()
+            || is_shared() && self.names.meanings.keys().any(is_slip)
+        {
+            self.note_unknown(name, origin);
+        }
+    }
 }

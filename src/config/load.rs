@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::captcha::{self, CaptchaKeys};
 use super::checks;
 use super::cluster::{self, ClusterSettings};
-use super::forms::{BRAND, is_brand};
+use super::forms::short_name;
 use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
@@ -97,26 +97,20 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 /// The names that all sections have.
 pub fn names() -> Names {
     let mut names = Names::default();
-    for key in members::<Keys>() {
-        names.add_key(&key);
-    }
     let (guard, cluster, captcha) =
         (members::<GuardSettings>(), members::<ClusterSettings>(), members::<CaptchaKeys>());
-    for (object, members) in [("guard", &guard), ("cluster", &cluster), ("captcha", &captcha)] {
-        for member in members {
-            names.add_key(&format!("{object}.{member}"));
-        }
+    let below = |object, members: &[String]| members.iter().map(|name| format!("{object}.{name}")).collect();
+    let keys =
+        [members::<Keys>(), below("guard", &guard), below("cluster", &cluster), below("captcha", &captcha)];
+    keys.concat().iter().for_each(|key| names.add(key, key));
+    let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()].concat();
+    let older = OLDER.iter().flat_map(|(_, variables)| *variables).map(|(name, _)| *name);
+    variables.iter().map(String::as_str).chain(older).for_each(|name| names.add_credential(name));
+    aliases().for_each(|(alias, name)| names.add(&alias, name));
+    // As the tutorial's project and the Redis version set them.
+    for (variable, name) in [("PORT", "test-port"), ("REDIS_URL", "REDIS_URL")] {
+        names.meanings.insert(variable.to_owned(), name.to_owned());
     }
-    let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()];
-    for name in variables.concat() {
-        names.add_credential(&name);
-    }
-    for (variable, _) in OLDER.iter().flat_map(|(_, variables)| *variables) {
-        names.add_credential(variable);
-    }
-    aliases().for_each(|(alias, name)| names.add_alias(&alias, name));
-    // As the tutorial's project sets it.
-    names.variables.insert("PORT".to_owned(), "test-port".to_owned());
     let (service, number, template) =
         (members::<ServiceSettings>(), members::<TestNumber>(), members::<Template>());
     names.members = [guard, cluster, captcha, service, number, template].concat();
@@ -182,11 +176,6 @@ fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, Strin
     Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
 }
 
-fn default_listen() -> ListenAddress {
-    let ListenKeys { test_hostname, test_port, .. } = ListenKeys::default();
-    ListenAddress { host: test_hostname, port: test_port }
-}
-
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) -> Settings {
     let Keys {
@@ -203,10 +192,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     let listen = checks::listen_address(&at, c);
     if at.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
-        c.report.ignored(
-            &origin,
-            "it has no effect without \"production\": true. Set \"production\", or remove \"prod-domain\"",
-        );
+        c.report.ignored(origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
     let retry = RetrySettings { max_retries: delivery.max_retries, ..RetrySettings::default() };
@@ -214,9 +200,6 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     checks::delivery(&mut delivery, &inputs, c);
     let errors = c.report.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
-    if production {
-        gateways::warn_of_stand_ins(c);
-    }
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &at, listen.as_ref(), c);
         checks::delivery_with(&gateways, &delivery, codes.otp_timeout, c);
@@ -235,7 +218,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     let mut registry = registry(&mut inputs, &variables, &templates, c);
     hooks.validate(&registry.services, c);
     let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
-    checks::warn_of_built_in_prices(guards, &pricing, c);
+    checks::built_in_prices(guards, &pricing, c);
     registry.allows_unauthenticated = at.allow_unauthenticated;
     if gateways.only_simulator() {
         registry.numbers = NumberRule::Possible;
@@ -253,7 +236,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     }
     storage.below(directory);
     Settings {
-        listen: listen.map_or_else(default_listen, |(listen, _)| listen),
+        listen: listen.map_or_else(ListenAddress::default, |(listen, _)| listen),
         tls: tls(&at, directory, c),
         traces: traces::read(&keys.traces, c),
         metrics_listen: at.metrics_listen,
@@ -292,16 +275,12 @@ fn cluster(inputs: &mut Inputs, directory: &Path, c: &mut Context) -> Option<Clu
 
 /// Where the server's certificate and its key are. One alone is an error.
 fn tls(at: &ListenKeys, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
-    for (given, missing, file) in [
-        ("tls-cert", "tls-key", "the certificate's private key"),
-        ("tls-key", "tls-cert", "the certificate chain"),
-    ] {
-        c.needs(given, missing, || {
-            format!(
-                "it is missing, and {given} alone is not enough for TLS. Name the file of {file}, or take {given} out to \
-                 serve cleartext"
-            )
-        });
+    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
+        c.needs(
+            given,
+            missing,
+            "it is missing, and TLS needs both files. Take the other one out to serve cleartext",
+        );
     }
     let (certificate, key) = (at.tls_cert.as_ref()?, at.tls_key.as_ref()?);
     Some(TlsFiles { certificate: directory.join(certificate), key: directory.join(key) })
@@ -309,19 +288,17 @@ fn tls(at: &ListenKeys, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
 
 /// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
 fn brand(inputs: &Inputs, c: &mut Context) -> String {
-    if let Some(brand) = inputs.brand.as_ref().filter(|brand| !brand.is_empty()) {
-        return brand.clone();
+    for (key, given) in [("brand", &inputs.brand), ("service_name", &inputs.service_name)] {
+        let Some(brand) = given.as_deref().map(str::trim).filter(|brand| !brand.is_empty()) else { continue };
+        if let Err(why) = short_name(brand, 100) {
+            c.wrong(key, quoted(brand), format!("it is put into messages, and {why}"));
+        }
+        let origin = c.origin(key);
+        c.row("brand", brand, &origin);
+        return brand.to_owned();
     }
-    let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
-    let brand = service.map(str::trim).filter(|name| is_brand(name)).map(str::to_owned);
-    if let (Some(service), None) = (service, &brand) {
-        let problem = format!("without a \"brand\" it is the brand, and that must be {BRAND}");
-        c.wrong("service_name", Some(quoted(service)), problem);
-    }
-    let origin = if brand.is_some() { c.origin("service_name") } else { "the default".to_owned() };
-    let brand = brand.unwrap_or_else(|| OWN_BRAND.to_owned());
-    c.row("brand", brand.as_str(), &origin);
-    brand
+    c.row("brand", OWN_BRAND, "the default");
+    OWN_BRAND.to_owned()
 }
 
 /// Services, templates and the account, without what follows from the address.
@@ -347,8 +324,8 @@ fn registry(
 
 /// The account's credentials: both, or neither.
 fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
-    for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
-        c.needs(other, name, || format!("it is missing, and {other} is given. Set both, or neither"));
+    for (given, missing) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
+        c.needs(given, missing, "it is missing beside the other part of the account. Set both, or neither");
     }
     let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());
     Some(AccountSettings { sid: variables.onceward_account_sid?, token })

@@ -1,13 +1,13 @@
 //! The gateways of `gateways`: each is a recipe with what the recipe needs. Credentials may also be variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::forms::is_exposed;
 use super::layers::{Context, GATEWAYS_PREFIX as PREFIX};
-use super::report::{NOT_SHOWN, nearest, suggestion, text_of};
+use super::report::{NOT_SHOWN, hint, text_of};
 use crate::domain::{GatewayName, ProviderName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting, given};
 
@@ -23,21 +23,15 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
         built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
     };
     let objects = c.named(KEY, objects, "a built-in gateway has this name", is_taken);
-    let mut used_variables = Vec::new();
-    let gateways = objects
+    let mut variables = BTreeSet::new();
+    let gateways: Vec<_> = objects
         .into_iter()
-        .filter_map(|(name, object)| read_gateway(&name, object, &mut used_variables, c))
+        .filter_map(|(name, object)| read_gateway(&name, object, &mut variables, c))
         .collect();
-    let unused: Vec<String> = c
-        .values
-        .keys()
-        .filter(|name| name.starts_with(PREFIX) && !used_variables.contains(*name))
-        .cloned()
-        .collect();
-    for variable in unused {
-        let hint =
-            "; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
-        c.report.unknown(variable, hint);
+    let given = c.values.keys().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
+    for variable in given.cloned().collect::<Vec<_>>() {
+        let words = "it is unknown; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
+        c.report.ignored(variable, words);
     }
     gateways
 }
@@ -45,7 +39,7 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
 fn read_gateway(
     name: &str,
     object: Value,
-    used_variables: &mut Vec<String>,
+    variables: &mut BTreeSet<String>,
     c: &mut Context,
 ) -> Option<HttpGatewaySettings> {
     let path = format!("{KEY}.{name}");
@@ -53,72 +47,58 @@ fn read_gateway(
         c.wrong(&path, None, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
         return None;
     };
-    let variables = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
+    let prefix = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
     let given_recipe = members.remove("recipe");
-    let is_inline = matches!(given_recipe, Some(Value::Object(_)));
-    let shown_recipe = given_recipe.clone().filter(|_| !is_inline).unwrap_or_else(|| "its own".into());
-    if let Some(recipe) = given_recipe.as_ref().and_then(Value::as_object) {
-        check_request(&path, recipe, &format!("{variables}TOKEN"), c);
+    let mut shown = Map::from_iter([("recipe".to_owned(), "its own".into())]);
+    match &given_recipe {
+        Some(Value::Object(recipe)) => check_request(&path, recipe, &format!("{prefix}TOKEN"), c),
+        named => drop(named.clone().map(|named| shown.insert("recipe".to_owned(), named))),
     }
-    let Some(recipe) = read_recipe(&path, given_recipe, c) else {
-        // Without the recipe it is not known which settings it has.
-        let all = c.values.keys().filter(|variable| variable.starts_with(&variables));
-        used_variables.extend(all.cloned());
-        return None;
-    };
-    let mut shown = Map::from_iter([("recipe".to_owned(), shown_recipe)]);
+    let recipe = read_recipe(&path, given_recipe, c)?;
     let channels = members.remove("channels").map(given::channels);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
-        let variable = format!("{variables}{}", setting.to_ascii_uppercase());
-        let given = given_setting(
-            (&path, setting),
-            members.remove(setting),
-            (&variable, about.secret),
-            used_variables,
-            c,
-        );
-        if let Some(value) = &given {
+        let variable = format!("{prefix}{}", setting.to_ascii_uppercase());
+        let value = given_setting((&path, setting), members.remove(setting), (&variable, about.secret), c);
+        if !variables.insert(variable.clone()) && c.is_given(&variable) {
+            let problem =
+                format!("another gateway has the variable {variable} too; give one of them another name");
+            c.wrong(&path, None, problem);
+        }
+        if let Some(value) = &value {
             shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
         } else if about.default.is_some() {
             continue;
         } else {
             let what = &about.about;
-            c.wrong(
-                &path,
-                None,
-                format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}"),
-            );
+            let problem = format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}");
+            c.wrong(&path, None, problem);
         }
         // Of a value that is missing nothing else follows.
         let sample = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
-        values.insert(setting.clone(), given.unwrap_or_else(sample));
+        values.insert(setting.clone(), value.unwrap_or_else(sample));
     }
     for member in members.keys() {
         let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
-        c.report.unknown(format!("{path}.{member}"), &suggestion(nearest(member, known)));
+        c.report.ignored(format!("{path}.{member}"), format!("it is unknown{}", hint(member, known)));
     }
     if values.get("url").is_some_and(|url| is_exposed(url)) {
         c.report.warn(format!("{path}.url begins with http: credentials and codes travel unencrypted"));
     }
     let gateway = if name == "Http" { GatewayName::Http } else { GatewayName::of(name)? };
-    let mut settings = recipe.filled_in(gateway, &variables, values);
+    let mut settings = recipe.filled_in(gateway, &prefix, values);
     match channels {
         Some(Ok(channels)) => {
             // A number that this gateway does not reach may be reached by the next one of the channel that it stands in for.
             if channels.iter().any(|channel| !recipe.channels().contains(channel)) {
                 let classes = settings.errors.classes.values_mut();
-                classes
-                    .filter(|class| **class == CodeClass::NotReachable)
-                    .for_each(|class| *class = CodeClass::Refused);
+                let not_reachable = classes.filter(|class| **class == CodeClass::NotReachable);
+                not_reachable.for_each(|class| *class = CodeClass::Refused);
             }
             settings.channels = channels;
         }
         Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
         None => {}
-    }
-    if is_inline && settings.receipts.is_some() && !c.is_given("public-url") {
-        c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
     }
     if let Err(problem) = settings.examine() {
         c.wrong(&problem.setting, None, format!("it {}", problem.problem));
@@ -134,24 +114,14 @@ fn given_setting(
     (path, setting): (&str, &str),
     in_file: Option<Value>,
     (variable, is_secret): (&str, bool),
-    used_variables: &mut Vec<String>,
     c: &mut Context,
 ) -> Option<String> {
-    let in_environment = c.values.get(variable).and_then(text_of);
-    if in_environment.is_some() {
-        if used_variables.iter().any(|used| used == variable) {
-            let problem =
-                format!("another gateway has the variable {variable} too; give one of them another name");
-            c.wrong(path, None, problem);
-        }
-        used_variables.push(variable.to_owned());
-    }
     if in_file.is_some() && is_secret {
-        let origin = c.origin(path);
         c.report.warn(format!(
-            "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
+            "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}"
         ));
     }
+    let in_environment = c.values.get(variable).and_then(text_of);
     in_environment.or_else(|| text_of(&in_file?)).filter(|value| !value.is_empty())
 }
 
@@ -165,7 +135,7 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Reci
         Some(Value::String(name)) => {
             let known = Recipe::named(&name).cloned();
             if known.is_none() {
-                let hint = suggestion(nearest(&name, Recipe::all().map(|(name, _)| name)));
+                let hint = hint(&name, Recipe::all().map(|(name, _)| name));
                 c.wrong(
                     &path,
                     name,

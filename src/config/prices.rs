@@ -83,14 +83,11 @@ impl<'de> Deserialize<'de> for Prices {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let wrong = |why: &str| D::Error::custom(format_args!("must be {why}"));
         let mut prices = BTreeMap::new();
-        for (name, channels) in BTreeMap::<String, Value>::deserialize(from)? {
+        for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
             let country = Region::parse(&name);
             if country.is_none() && name != OTHERS {
                 return Err(wrong("named by the two letters of a country (ISO 3166-1), or * for all others"));
             }
-            let Value::Object(channels) = channels else {
-                return Err(wrong("an object such as {\"sms\": 0.08}"));
-            };
             for (channel, price) in channels {
                 let channel = Channel::parse(&channel);
                 let channel =
@@ -109,12 +106,15 @@ impl Serialize for Prices {
         let mut shown = BTreeMap::<String, BTreeMap<&str, String>>::new();
         for ((country, channel), micros) in &self.0 {
             let country = country.map_or_else(|| OTHERS.to_owned(), |country| country.to_string());
-            let price = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-            let price = price.trim_end_matches('0').trim_end_matches('.').to_owned();
-            shown.entry(country).or_default().insert(channel.as_str(), price);
+            shown.entry(country).or_default().insert(channel.as_str(), money_text(*micros));
         }
         shown.serialize(to)
     }
+}
+
+pub(super) fn money_text(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A decimal number with at most six decimals, in millionths.

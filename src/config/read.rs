@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Vi
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment, Track};
 
-use super::report::{shown_json, text_of};
+use super::report::{shown, text_of};
 
 /// What is wrong with a value.
 #[derive(Debug)]
@@ -27,19 +27,16 @@ pub fn read<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Re
     let mut track = Track::new();
     T::deserialize(serde_path_to_error::Deserializer::new(reader, &mut track)).map_err(|error| {
         let (path, error) = (track.path(), error.to_string());
-        let given = at(value, &path);
-        let path = path.to_string();
-        let missing = error.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-        match (missing, path.trim_start_matches('.')) {
-            (Some(missing), at) => {
-                Wrong { path: joined(at, missing), given: None, problem: "is missing".to_owned() }
-            }
-            (None, at) => {
-                // A text in the place of an object may be a secret.
-                let is_shown = text_of(given).is_some() && error != NO_OBJECT;
-                let given = is_shown.then(|| shown_json(given));
-                Wrong { path: at.to_owned(), given, problem: in_our_words(&error) }
-            }
+        // A text in the place of an object may be a secret.
+        let given = shown(at(value, &path)).filter(|_| error != NO_OBJECT);
+        let path = path.to_string().trim_start_matches('.').to_owned();
+        match error.strip_prefix("missing field `") {
+            Some(missing) => Wrong {
+                path: joined(&path, missing.trim_end_matches('`')),
+                given: None,
+                problem: "is missing".to_owned(),
+            },
+            None => Wrong { path, given, problem: in_our_words(&error) },
         }
     })
 }
@@ -63,17 +60,16 @@ fn at<'a>(value: &'a Value, path: &Path) -> &'a Value {
 
 /// serde repeats the value, which may be a secret: `invalid type: string "hunter2", expected a sequence`.
 fn in_our_words(error: &str) -> String {
-    if let Some((_, known)) =
-        error.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
-    {
-        return format!("is unknown, expected {}", known.replace('`', "\""));
-    }
-    let is_of_value = |front: &str| front.starts_with("invalid ") || front.starts_with("unknown variant");
-    match error.rsplit_once(", expected ").filter(|(front, _)| is_of_value(front)) {
-        Some((_, "a string")) => "must be a text".to_owned(),
-        Some((_, "a sequence")) => "must be a list".to_owned(),
-        Some((_, expected)) => format!("must be {}", expected.replace('`', "\"")),
-        None => error.to_owned(),
+    let (front, expected) = error.rsplit_once(", expected ").unwrap_or((error, ""));
+    match (front.split(' ').next(), expected) {
+        (_, "") => error.to_owned(),
+        (Some("invalid"), "a string") => "must be a text".to_owned(),
+        (Some("invalid"), "a sequence") => "must be a list".to_owned(),
+        (Some("unknown"), known) if front.starts_with("unknown field") => {
+            format!("is unknown, expected {}", known.replace('`', "\""))
+        }
+        (Some("invalid" | "unknown"), expected) => format!("must be {}", expected.replace('`', "\"")),
+        _ => error.to_owned(),
     }
 }
 

@@ -121,18 +121,9 @@ impl Report {
         self.warnings.push(warning.into());
     }
 
-    /// Notes a name that no setting has, with a hint at the nearest one.
-    pub fn unknown(&mut self, name: impl Into<String>, hint: &str) {
-        let name = name.into();
-        if self.strict {
-            self.wrong(name, None, format!("it is unknown{hint}"), None);
-        } else {
-            self.warn(format!("{name} is unknown and ignored{hint}"));
-        }
-    }
-
-    /// Notes a value that has no effect, and the remedy.
-    pub fn ignored(&mut self, name: &str, problem: &str) {
+    /// Notes a name or a value that has no effect, and the remedy.
+    pub fn ignored(&mut self, name: impl Into<String>, problem: impl Into<String>) {
+        let (name, problem) = (name.into(), problem.into());
         if self.strict {
             self.wrong(name, None, problem, None);
         } else {
@@ -147,49 +138,30 @@ impl Report {
     }
 }
 
-/// A value as a person would recognize it, on one line and not too long.
-pub fn shown_json(value: &Value) -> String {
-    match value {
-        Value::String(text) => quoted(text),
-        Value::Null => "null".to_owned(),
-        Value::Array(items) if items.iter().all(|item| text_of(item).is_some()) => {
-            let items: Vec<String> = items.iter().map(shown_json).collect();
-            shortened(format!("[{}]", items.join(", ")))
-        }
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-        Value::Bool(_) | Value::Number(_) => text_of(value).unwrap_or_default(),
-    }
+/// A text, a number or a truth value as messages show it. `None` for anything else.
+pub fn shown(value: &Value) -> Option<String> {
+    if let Value::String(text) = value { Some(quoted(text)) } else { text_of(value) }
 }
 
 /// A text in quotes, on one line and not too long.
 pub fn quoted(text: &str) -> String {
-    shortened(format!("{text:?}"))
-}
-
-fn shortened(text: String) -> String {
     const LONGEST: usize = 100;
-    if text.chars().count() <= LONGEST {
-        return text;
+    let mut text = format!("{text:?}");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.replace_range(end.., "...");
     }
-    text.chars().take(LONGEST).chain("...".chars()).collect()
+    text
 }
 
-/// Below this, most of the letters differ and a suggestion would confuse.
-const SIMILAR: f64 = 0.5;
-
-/// The known name that looks most like this one, if any looks like it at all.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The end of a message about an unknown name: the known one that looks most like it, if any looks like it at all.
+pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// Below this, most of the letters differ and a suggestion would confuse.
+    const SIMILAR: f64 = 0.5;
     let plain = |name: &str| name.replace('_', "-").to_ascii_lowercase();
-    let name = plain(name);
-    let likeness = |known| (strsim::normalized_damerau_levenshtein(&name, &plain(known)), known);
+    let likeness = |known| (strsim::normalized_damerau_levenshtein(&plain(name), &plain(known)), known);
     let similar = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness >= SIMILAR);
-    similar.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
-}
-
-/// The end of a warning about an unknown name.
-pub fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+    let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, known)| format!("; did you mean {known:?}?")).unwrap_or_default()
 }
 
 /// Replaces a secret in printed settings.

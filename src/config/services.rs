@@ -12,14 +12,13 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::forms::{
-    CodeTime, Form as _, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, friendly_name, is_origin,
-    is_page_url, optional, short_name, stored, template_sid, workflow_steps, workflow_text,
+    CodeTime, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, friendly_name, is_origin, is_page_url,
+    optional, short_name, stored, template_sid, workflow_text,
 };
 use super::guard::GuardSettings;
 use super::layers::Context;
 use super::read::{Wrong, read};
-use super::report::text_of;
-use super::report::{ConfigErrors, shown_json};
+use super::report::{ConfigErrors, shown};
 use super::templates::Template;
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
@@ -96,33 +95,26 @@ pub struct ServiceSettings {
     /// Kept and shown without effect: see the key voice-gate.
     pub dtmf_input_required: bool,
     /// Kept and shown without effect.
-    #[serde(deserialize_with = "tts_name")]
     #[schemars(with = "String", length(max = TTS_NAME_LONGEST), regex(pattern = LINE), extend("example" = "Owl Bank"))]
     pub tts_name: Option<String>,
     /// Kept and shown without effect.
     pub verify_event_subscription_enabled: bool,
     /// Addresses that the hosted page may return to, between spaces. A session names one of them exactly.
-    #[serde(deserialize_with = "return_urls")]
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/verified"))]
     pub return_urls: Option<String>,
     /// Origins of the web pages that may show the hosted page in a frame, between spaces.
-    #[serde(deserialize_with = "embed_origins")]
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com"))]
     pub embed_origins: Option<String>,
     /// Logo of the hosted page, at most 48 px high.
-    #[serde(deserialize_with = "page_url")]
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
     pub logo_url: Option<String>,
     /// Color of the buttons of the hosted page. Their text is black or white, whichever is easier to read.
-    #[serde(deserialize_with = "color")]
     #[schemars(with = "String", regex(pattern = "^(#[0-9a-fA-F]{6})?$"), extend("example" = "#1d5688"))]
     pub accent_color: Option<String>,
     /// Link at the foot of the hosted page.
-    #[serde(deserialize_with = "page_url")]
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
     pub privacy_url: Option<String>,
     /// Link at the foot of the hosted page.
-    #[serde(deserialize_with = "page_url")]
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
     pub terms_url: Option<String>,
 }
@@ -204,16 +196,8 @@ fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
     if !from.is_human_readable() {
         return Option::deserialize(from);
     }
-    let joined = match Option::<Value>::deserialize(from)? {
-        Some(Value::Array(steps)) => {
-            let steps: Vec<&str> = steps.iter().map(|step| step.as_str().unwrap_or("?")).collect();
-            Value::from(steps.join(","))
-        }
-        other => other.unwrap_or_default(),
-    };
-    let accepted = super::forms::WorkflowStep::accepted();
-    optional(joined, &accepted, |text| workflow_steps(text).map(|steps| workflow_text(&steps)))
-        .map_err(serde::de::Error::custom)
+    let steps = super::forms::workflow(from)?;
+    Ok((!steps.is_empty()).then(|| workflow_text(&steps)))
 }
 
 /// The id of a template. A user may write the template's name as well.
@@ -223,49 +207,20 @@ fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error>
     })
 }
 
-fn tts_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = format!(
-        "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark places in \
-         messages"
-    );
-    text_or_raw(from, &accepted, |text| short_name(text, TTS_NAME_LONGEST).ok())
-}
-
 /// The most addresses that one setting has, and its longest text.
 const MOST_URLS: usize = 10;
 const LONGEST_URLS: usize = 2_048;
 
-/// Addresses as they were written, with one space between them.
-fn spaced(text: &str, fits: impl Fn(&str) -> bool) -> Option<String> {
+/// Whether a text is addresses of pages between white space.
+fn are_urls(text: &str, most: usize, fits: impl Fn(&str) -> bool) -> bool {
     let urls: Vec<&str> = text.split_ascii_whitespace().collect();
     let is_page = |url: &&str| Url::parse(url).is_ok_and(|parsed| is_page_url(&parsed)) && fits(url);
-    let is_short = (1..=MOST_URLS).contains(&urls.len()) && text.len() <= LONGEST_URLS;
-    (urls.iter().all(is_page) && is_short).then(|| urls.join(" "))
+    (1..=most).contains(&urls.len()) && text.len() <= LONGEST_URLS && urls.iter().all(is_page)
 }
 
-fn return_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = "1 to 10 URLs between spaces, at most 2048 characters in all, each with https:// or, on this machine, http://, \
-                    without a user name or a fragment";
-    text_or_raw(from, accepted, |text| spaced(text, |_| true))
-}
-
-fn embed_origins<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = "1 to 10 origins between spaces, at most 2048 characters in all, such as https://app.example.com: a scheme, a \
-                    host and perhaps a port";
-    text_or_raw(from, accepted, |text| spaced(text, is_origin))
-}
-
-fn page_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = "a URL of at most 2048 characters with https:// or, on this machine, http://, without a user name or a fragment";
-    text_or_raw(from, accepted, |text| spaced(text, |_| true).filter(|text| !text.contains(' ')))
-}
-
-fn color<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    text_or_raw(from, "a color such as #1d5688", |text| {
-        let digits = text.strip_prefix('#')?;
-        let fits = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        fits.then(|| text.to_ascii_lowercase())
-    })
+fn is_color(text: &str) -> bool {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Keys whose name in requests and answers is not theirs in other letters: Twilio chose it.
@@ -318,9 +273,9 @@ impl ServiceSettings {
         test_numbers: &[TestNumber],
     ) -> Result<(), Vec<SettingError>> {
         // The default service may have another life.
-        let life = |life| {
-            if ServiceTime::has(life) { Ok(()) } else { Err(format!("must be {}", ServiceTime::limits())) }
-        };
+        let life = ServiceTime::has(self.code_life)
+            .then_some(())
+            .ok_or_else(|| format!("must be {}", ServiceTime::limits()));
         let template = |sid: Sid| {
             if templates.iter().any(|template| template.sid == sid) {
                 return Ok(());
@@ -328,12 +283,34 @@ impl ServiceSettings {
             let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
             Err(format!("must be the name or the SID of a template. The templates are {}", names.join(", ")))
         };
+        let text = |text: &Option<String>, fits: fn(&str) -> bool, accepted: &str| {
+            let is_wrong = text.as_deref().is_some_and(|text| !fits(text));
+            if is_wrong { Err(format!("must be {accepted}")) } else { Ok(()) }
+        };
+        let is_page: fn(&str) -> bool = |text| are_urls(text, 1, |_| true);
+        let page = "a URL of at most 2048 characters with https:// or, on this machine, http://, without a user name or a fragment";
+        let pages = "1 to 10 URLs between spaces, at most 2048 characters in all, each with https:// or, on this machine, http://, \
+                     without a user name or a fragment";
+        let origins = "1 to 10 origins between spaces, at most 2048 characters in all, such as https://app.example.com: a scheme, a \
+                       host and perhaps a port";
+        let spoken =
+            self.tts_name.as_deref().map_or(Ok(()), |name| short_name(name, TTS_NAME_LONGEST).map(drop));
         let checks = [
-            ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
-            ("code-life", life(self.code_life)),
+            ("friendly-name", friendly_name(&self.friendly_name).map(drop)),
+            ("code-life", life),
             ("default-template", self.default_template.map_or(Ok(()), template)),
             ("locale", self.check_locale(templates)),
             ("lockout", self.check_lockout(test_numbers)),
+            ("tts-name", spoken),
+            ("return-urls", text(&self.return_urls, |text| are_urls(text, MOST_URLS, |_| true), pages)),
+            (
+                "embed-origins",
+                text(&self.embed_origins, |text| are_urls(text, MOST_URLS, is_origin), origins),
+            ),
+            ("logo-url", text(&self.logo_url, is_page, page)),
+            ("accent-color", text(&self.accent_color, is_color, "a color such as #1d5688")),
+            ("privacy-url", text(&self.privacy_url, is_page, page)),
+            ("terms-url", text(&self.terms_url, is_page, page)),
         ];
         let wrong =
             checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
@@ -652,7 +629,7 @@ pub(super) fn check(
                 ""
             };
             let path = format!("{path}.{}", error.key);
-            let given = given.get(error.key).filter(|given| text_of(given).is_some()).map(shown_json);
+            let given = given.get(error.key).and_then(shown);
             c.wrong(&path, given, format!("it {}{hint}", error.why));
         }
         let origin = c.origin("services");

@@ -11,15 +11,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::captcha::{CaptchaKeys, CaptchaSettings};
 use super::cluster::ClusterSettings;
 use super::forms::{
-    CodeTime, DAY, LockoutTime, MINUTE, Span, Whole, brand, currency, form, host, origins, region, twilio_id,
-    web_domain, workflow,
+    CodeTime, DAY, LockoutTime, MINUTE, Span, Text, Whole, host, origins, region, twilio_id, web_domain,
+    workflow,
 };
 pub use super::forms::{ListenAddress, WorkflowStep};
 use super::guard::GuardSettings;
@@ -93,12 +92,10 @@ pub struct ListenKeys {
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     pub production: bool,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub prod_domain: Option<ListenAddress>,
     /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub metrics_listen: Option<ListenAddress>,
     /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
     pub allow_unauthenticated: bool,
@@ -181,10 +178,10 @@ pub struct Inputs {
     #[schemars(with = "String")]
     schema: Value,
     /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
-    pub otp_messages: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub otp_messages: BTreeMap<String, Texts>,
     /// Language where neither the request nor the number's country leads to one of the texts.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub default_locale: Option<Locale>,
     /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
     /// does.
@@ -202,7 +199,6 @@ pub struct Inputs {
     #[serde(deserialize_with = "web_domain")]
     pub webotp_domain: Option<String>,
     /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
-    #[serde(deserialize_with = "brand")]
     pub brand: Option<String>,
     /// Gateways in their order, optionally with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
     /// where its credentials are given, else the simulator.
@@ -258,6 +254,14 @@ pub struct Inputs {
     redis_db_password: Value,
 }
 
+/// The texts of a channel.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(untagged, expecting = "must be a text, or an object with one text for each language")]
+pub enum Texts {
+    One(String),
+    ByLanguage(BTreeMap<String, String>),
+}
+
 const fn audit_retention() -> Duration {
     DEFAULT_AUDIT_RETENTION
 }
@@ -290,25 +294,16 @@ impl CodeKeys {
 #[serde(default, rename_all = "kebab-case")]
 pub struct StorageSettings {
     /// Directory of the embedded store.
-    #[serde(deserialize_with = "directory")]
     pub data_dir: PathBuf,
     /// File of the server key (`openssl rand -hex 32 > FILE`).
     ///
     /// Without it server.key in the data directory, created at the first start.
     #[serde(rename = "key-file")]
     pub server_key_file: Option<PathBuf>,
-    /// Country of numbers without +, by its two letters. `off` refuses them.
-    #[serde(with = "region")]
+    /// Country of numbers without +, by its two letters. `off`, the default, refuses them.
+    #[serde(deserialize_with = "region", serialize_with = "Text::serialize")]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,
-}
-
-fn directory<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    let path = String::deserialize(from)?;
-    if path.is_empty() || path.contains('\0') {
-        return Err(D::Error::custom("must be a path"));
-    }
-    Ok(path.into())
 }
 
 impl Default for StorageSettings {
@@ -338,8 +333,8 @@ pub struct TlsFiles {
 #[serde(default)]
 pub struct LogSettings {
     /// The least severe level that is logged.
-    #[serde(rename = "log-level", with = "form")]
-    #[schemars(with = "String", extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
+    #[serde(rename = "log-level", with = "Text")]
+    #[schemars(extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
     pub level: tracing::Level,
     /// Form of the log.
     #[serde(rename = "log-format")]
@@ -452,7 +447,7 @@ pub struct DeliverySettings {
     /// A step waits 20 s for a receipt, or as long as it says.
     #[serde(
         deserialize_with = "workflow",
-        serialize_with = "form::serialize",
+        serialize_with = "Text::serialize",
         skip_serializing_if = "Vec::is_empty"
     )]
     #[schemars(with = "Vec<String>")]
@@ -463,8 +458,8 @@ pub struct DeliverySettings {
     #[serde(skip)]
     pub breaker: BreakerSettings,
     /// URL at which gateways reach this server (receipts, call gates).
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>", extend("format" = "uri"))]
+    #[serde(with = "Text")]
+    #[schemars(extend("format" = "uri"))]
     pub public_url: Option<Arc<str>>,
 }
 
@@ -547,7 +542,6 @@ pub struct Pricing {
     #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
     pub prices: Option<Prices>,
     /// Currency of `prices`, in three letters. Change both together.
-    #[serde(deserialize_with = "currency")]
     pub currency: String,
 }
 
@@ -563,17 +557,15 @@ impl Default for Pricing {
 pub struct ProxySettings {
     /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
     /// Needs `trusted-proxies`.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub client_address_header: Option<HeaderName>,
     /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
     /// Needs `trusted-proxies`, which must remove a client's own.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub risk_check_header: Option<HeaderName>,
     /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
     /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
-    #[serde(with = "form", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "Text", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -582,8 +574,8 @@ impl ProxySettings {
     pub(super) fn validate(&self, c: &mut Context) {
         for key in ["client-address-header", "risk-check-header"] {
             if let Some(header) = c.given(key).filter(|_| self.trusted_proxies.is_empty()) {
-                let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
-                               proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
+                let problem =
+                    "it is believed only from trusted-proxies, and there are none: list your proxies there";
                 c.wrong(key, header, problem);
             }
         }

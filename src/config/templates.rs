@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::forms::{form, note, template_sid};
+use super::forms::{Text, note, template_sid};
 use super::layers::Context;
 use super::report::quoted;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
@@ -26,7 +26,7 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 ];
 
 const TEXTS: &str =
-    "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
+    "it must be an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
 /// A text for some channels, in one or more languages.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -50,8 +50,7 @@ pub struct Template {
     #[schemars(with = "BTreeMap<String, String>", extend("default" = {}))]
     pub translations: Vec<Translation>,
     /// Language where no other fits. Needed where there are several.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     pub default_locale: Option<Locale>,
     #[serde(skip)]
     pub created: Timestamp,
@@ -73,7 +72,7 @@ impl Default for Template {
 
 /// In their usual order, each once.
 fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error> {
-    let given: Vec<Channel> = form::deserialize(from)?;
+    let given: Vec<Channel> = Text::deserialize(from)?;
     if given.is_empty() {
         return Err(D::Error::custom(format_args!("must be one or more of {}", Channel::names(", "))));
     }
@@ -116,33 +115,6 @@ impl Template {
     pub fn has(&self, locale: Locale) -> bool {
         self.translations.iter().any(|text| text.locale == locale)
     }
-
-    /// Checks the texts with those of messages. A member's name, its text if it has one, and what is wrong.
-    fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
-        let mut problems = Vec::new();
-        if let Err(why) = note(&self.friendly_name, NAME_LONGEST) {
-            problems.push((
-                "friendly-name".to_owned(),
-                Some(self.friendly_name.clone()),
-                format!("it {why}"),
-            ));
-        }
-        for Translation { locale, text } in &self.translations {
-            if let Err(why) = checks.check_custom(&shortest(text)) {
-                problems.push((format!("translations.{locale}"), Some(text.clone()), why));
-            }
-        }
-        if self.translations.is_empty() {
-            problems.push(("translations".to_owned(), None, format!("it must be {TEXTS}")));
-        }
-        let locale = match self.default_locale {
-            Some(language) if !self.has(language) => "it must be one of the languages of translations",
-            None if self.translations.len() > 1 => "it is missing, and there are several languages",
-            _ => return problems,
-        };
-        problems.push(("default-locale".to_owned(), None, locale.to_owned()));
-        problems
-    }
 }
 
 /// Checks the templates, their texts with those of messages, and gives each its name.
@@ -153,18 +125,35 @@ pub(super) fn check(
 ) -> Vec<Template> {
     let why = "a template of this name is built in; choose another";
     let is_built_in = |name: &str| Template::built_in().any(|template| template.name == name);
-    let templates = c.named("templates", templates, why, is_built_in);
-    let mut checked = |(name, mut template): (String, Template)| {
-        let path = format!("templates.{name}");
+    let mut checked = Vec::new();
+    for (name, mut template) in c.named("templates", templates, why, is_built_in) {
+        let mut wrong = |member: &str, given: Option<&String>, problem: &str| {
+            c.wrong(&format!("templates.{name}.{member}"), given.map(|text| quoted(text)), problem);
+        };
         if template.friendly_name.is_empty() {
             template.friendly_name.clone_from(&name);
         }
-        for (member, given, problem) in template.problems(checks) {
-            c.wrong(&format!("{path}.{member}"), given.as_deref().map(quoted), problem);
+        if let Err(why) = note(&template.friendly_name, NAME_LONGEST) {
+            wrong("friendly-name", Some(&template.friendly_name), &format!("it {why}"));
         }
-        template.named(&name)
-    };
-    templates.into_iter().map(&mut checked).collect()
+        for Translation { locale, text } in &template.translations {
+            if let Err(why) = checks.check_custom(&shortest(text)) {
+                wrong(&format!("translations.{locale}"), Some(text), &why);
+            }
+        }
+        match template.default_locale {
+            _ if template.translations.is_empty() => wrong("translations", None, TEXTS),
+            Some(language) if !template.has(language) => {
+                wrong("default-locale", None, "it must be one of the languages of translations");
+            }
+            None if template.translations.len() > 1 => {
+                wrong("default-locale", None, "it is missing, and there are several languages");
+            }
+            _ => {}
+        }
+        checked.push(template.named(&name));
+    }
+    checked
 }
 
 /// The text with the shortest values in its places: for longer ones each request is checked.

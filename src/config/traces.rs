@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::forms::{form, hidden, is_exposed, is_line, optional};
+use super::forms::{Text, hidden, is_exposed, optional};
 use super::layers::Context;
+use Sampler::{AlwaysOff, AlwaysOn, ParentbasedAlwaysOff, ParentbasedAlwaysOn, Traceidratio};
 
 /// Where spans go, and of which requests.
 #[derive(Debug, Clone)]
@@ -32,47 +33,30 @@ pub struct TraceSettings {
 pub struct TraceVariables {
     /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
     /// it. Without it no request is traced.
-    #[serde(with = "form")]
-    #[schemars(with = "Option<String>")]
+    #[serde(with = "Text")]
     otel_exporter_otlp_endpoint: Option<Arc<str>>,
     /// Headers of requests to the collector, such as its key.
     #[serde(deserialize_with = "otlp_headers", serialize_with = "hidden")]
     #[schemars(with = "Option<String>")]
     otel_exporter_otlp_headers: Option<HeaderMap>,
     /// Name of this server in traces. Without it `onceward`.
-    #[serde(deserialize_with = "name")]
     otel_service_name: Option<String>,
     /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
-    #[serde(deserialize_with = "sampler")]
-    otel_traces_sampler: Option<String>,
+    otel_traces_sampler: Option<Sampler>,
     /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
-    #[serde(deserialize_with = "share")]
     otel_traces_sampler_arg: Option<f64>,
 }
 
-fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    optional(from, "a name of 1 to 256 characters without line breaks", |text| {
-        is_line(text).then(|| text.to_owned())
-    })
-}
-
-/// The beginning of the samplers that leave the decision to a caller that names a trace.
-const PARENT: &str = "parentbased_";
-
 /// A sampler that every library of OpenTelemetry knows.
-fn sampler<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let accepted = "always_on, always_off or traceidratio, or one of these behind parentbased_";
-    optional(from, accepted, |text| {
-        let text = text.to_ascii_lowercase();
-        let plain = text.strip_prefix(PARENT).unwrap_or(&text);
-        ["always_on", "always_off", "traceidratio"].contains(&plain).then_some(text)
-    })
-}
-
-fn share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    optional(from, "a number from 0 to 1", |text| {
-        text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
-    })
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Sampler {
+    AlwaysOn,
+    AlwaysOff,
+    Traceidratio,
+    ParentbasedAlwaysOn,
+    ParentbasedAlwaysOff,
+    ParentbasedTraceidratio,
 }
 
 /// Headers as OpenTelemetry's libraries take them, values percent-encoded.
@@ -104,18 +88,17 @@ pub fn read(variables: &TraceVariables, c: &mut Context) -> Option<TraceSettings
             "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted",
         );
     }
-    let share = variables.otel_traces_sampler_arg.unwrap_or(1.0);
-    let sampler = variables.otel_traces_sampler.as_deref().unwrap_or("parentbased_always_on");
-    let ratio = match sampler.trim_start_matches(PARENT) {
-        "always_on" => 1.0,
-        "always_off" => 0.0,
-        _ => share,
+    let sampler = variables.otel_traces_sampler.unwrap_or(ParentbasedAlwaysOn);
+    let ratio = match sampler {
+        AlwaysOn | ParentbasedAlwaysOn => 1.0,
+        AlwaysOff | ParentbasedAlwaysOff => 0.0,
+        _ => variables.otel_traces_sampler_arg.unwrap_or(1.0).clamp(0.0, 1.0),
     };
     Some(TraceSettings {
         endpoint: Url::parse(&format!("{endpoint}/v1/traces")).ok()?,
         headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
-        follows_caller: sampler.starts_with(PARENT),
+        follows_caller: !matches!(sampler, AlwaysOn | AlwaysOff | Traceidratio),
         ratio,
     })
 }

@@ -72,7 +72,7 @@ impl ReturnTarget {
             Self::Url { url, .. } => (url, &settings.return_urls),
             Self::Embed { origin, .. } => (origin, &settings.embed_origins),
         };
-        list.iter().flat_map(|list| list.split(' ')).any(|listed| listed == address)
+        list.iter().flat_map(|list| list.split_ascii_whitespace()).any(|listed| listed == address)
     }
 }
 

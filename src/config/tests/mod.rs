@@ -6,7 +6,6 @@ mod exposure;
 mod gateways;
 mod layering;
 mod named_gateways;
-mod provider;
 mod secrets;
 mod services;
 

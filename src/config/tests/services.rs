@@ -73,53 +73,6 @@ fn services_may_be_json_in_a_variable() {
 }
 
 #[test]
-fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
-    for (members, parts) in [
-        (r#""code-length": 3"#, &["services.shop.code-length = 3: it must be", "4 to 10"][..]),
-        (r#""code-life": "29s""#, &["services.shop.code-life = \"29s\"", "30s to 1h"]),
-        (r#""max-checks": 0"#, &["services.shop.max-checks = 0", "1 to 100"]),
-        (r#""max-sends": 21"#, &["services.shop.max-sends = 21", "1 to 20"]),
-        (r#""lockout": "growing""#, &["services.shop.lockout = \"growing\"", "\"verification\" or a time"]),
-        (
-            r#""code-length": 4, "max-checks": 100, "lockout": "1s""#,
-            &[
-                "services.shop.lockout = \"1s\"",
-                "wrong codes than 100",
-                "more than 4 characters",
-                "8640000 guesses a day",
-            ],
-        ),
-        (
-            r#""code-length": 10, "lockout": "1m",
-               "test-numbers": [{"pattern": "+1415555012x", "code": "1234", "expires": "2027-06-30"}]"#,
-            &["services.shop.lockout", "7200 guesses a day", "A test number"],
-        ),
-        (r#""custom-code": true, "lockout": "1m""#, &["services.shop.lockout", "7200 guesses a day"]),
-        (r#""resend": "never""#, &["services.shop.resend", "\"keep\" or \"new\""]),
-        (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
-        (r#""locale": "german""#, &["services.shop.locale", "BCP 47"]),
-        (r#""locale": "eo""#, &["services.shop.locale = \"eo\"", "a language of the standard message"]),
-        (
-            r#""locale": "eo", "default-template": "onceward-plain""#,
-            &["services.shop.locale = \"eo\"", "of the service's template"],
-        ),
-        (r#""workflow": "mail""#, &["services.shop.workflow", "a list of at most"]),
-        (r#""default-template": "x""#, &["services.shop.default-template = \"x\"", "onceward-plain"]),
-        (r#""friendly-name": "Call 012345""#, &["services.shop.friendly-name", "more than 4 digits"]),
-        (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
-        (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
-        (r#""lockout": null"#, &["services.shop.lockout: it must be \"verification\" or a time"]),
-        (r#""test-numbers": null"#, &["services.shop.test-numbers", "a list"]),
-    ] {
-        let error = service(members).error();
-        says(&error, parts);
-        says(&error, &["config.json, key \"services\""]);
-    }
-    let error = World::with_config(r#"{"services": {"shop12345": {}}}"#).error();
-    says(&error, &["services.shop12345.friendly-name", "Without a friendly-name the service's name is it"]);
-}
-
-#[test]
 fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
     let refused = |key: &str, value: &str| {
         let given = [(key.to_owned(), value.into())].into_iter().collect();
@@ -133,25 +86,9 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
             "must be \"verification\" or a number of seconds from 1 to 2592000, or a time such as",
         ),
         ("locale", "german", "must be a language such as \"de\""),
-        ("tts-name", "{", "without \"{\", \"}\" and \"_CODE_\""),
     ] {
         says(&refused(key, value), &[words]);
     }
-}
-
-#[test]
-fn an_unknown_member_gets_a_word_and_so_do_two_services_of_one_name() {
-    let warnings = service(r#""code-lenght": 7"#).warnings().concat();
-    says(&warnings, &["services.shop.code-lenght", "did you mean \"code-length\"?"]);
-    let warnings = template(r#""translations": {"en": "{code}"}, "channel": "sms""#).warnings().concat();
-    says(&warnings, &["did you mean \"channels\"?"]);
-    let number = r#"{"pattern": "+14155550123", "code": "998877", "expires": "2027-01-31", "forced": true}"#;
-    let warnings = service(&format!("\"test-numbers\": [{number}]")).warnings().concat();
-    says(&warnings, &["did you mean \"force\"?"]);
-    let world = World::with_config(
-        r#"{"services": {"a": {"friendly-name": "Acme"}, "b": {"friendly-name": "Acme"}}}"#,
-    );
-    says(&world.warnings().concat(), &["services.a and services.b have the same friendly-name"]);
 }
 
 #[test]
@@ -230,39 +167,6 @@ fn both_spellings_of_a_place_are_found_and_others_stay_in_the_text() {
 }
 
 #[test]
-fn every_mistake_in_a_template_is_told_with_its_path() {
-    let en = r#""translations": {"en": "{code}"}"#;
-    for (members, parts) in [
-        ("", &["templates.login.translations", "a text for each language"][..]),
-        (r#""translations": {}"#, &["templates.login.translations"]),
-        (
-            r#""translations": {"english please": "{code}"}"#,
-            &["templates.login.translations", "a name that is no language", "BCP 47"],
-        ),
-        (r#""translations": {"en": "no place"}"#, &["translations.en = \"no place\"", "must contain {code}"]),
-        (
-            r#""translations": {"en": "{code} {hours}"}"#,
-            &["{hours}", "{code}", "{brand}", "{minutes}", "{friendly_name}", "{{name}}"],
-        ),
-        (r#""translations": {"en": 5}"#, &["translations.en", "must contain {code}"]),
-        (r#""translations": {"en": "{code}", "de": "{code}"}"#, &["default-locale: it is missing"]),
-        (&format!("{en}, \"default-locale\": \"de\""), &["one of the languages of translations"]),
-        (&format!("{en}, \"channels\": \"mail\""), &["templates.login.channels", "\"whatsapp\""]),
-        (&format!("{en}, \"channels\": []"), &["templates.login.channels"]),
-        (
-            &format!("{en}, \"friendly-name\": {:?}", "x".repeat(65)),
-            &["templates.login.friendly-name", "1 to 64 characters"],
-        ),
-    ] {
-        let error = template(members).error();
-        says(&error, parts);
-        says(&error, &["config.json, key \"templates\""]);
-    }
-    let built_in = World::with_config(r#"{"templates": {"onceward-plain": {}}}"#).error();
-    says(&built_in, &["templates.onceward-plain", "built in"]);
-}
-
-#[test]
 fn the_account_comes_from_the_environment_with_both_of_its_parts() {
     let world =
         World::empty().variable("ONCEWARD_ACCOUNT_SID", ACCOUNT).variable("ONCEWARD_AUTH_TOKEN", TOKEN);
@@ -277,15 +181,6 @@ fn the_account_comes_from_the_environment_with_both_of_its_parts() {
         .variable("ONCEWARD_AUTH_TOKEN_FILE", "token");
     assert_eq!(by_file.settings().registry.account.expect("an account").token.expose(), TOKEN);
     assert_eq!(by_file.warnings(), Vec::<String>::new());
-    for (given, missing) in [("ONCEWARD_ACCOUNT_SID", "AUTH_TOKEN"), ("ONCEWARD_AUTH_TOKEN", "ACCOUNT_SID")] {
-        says(&with_only(given).error(), &[missing, "Set both, or neither"]);
-    }
-}
-
-/// Only one of the two variables.
-fn with_only(given: &str) -> World {
-    let value = if given == "ONCEWARD_ACCOUNT_SID" { ACCOUNT } else { TOKEN };
-    World::empty().variable(given, value)
 }
 
 #[test]
