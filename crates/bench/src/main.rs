@@ -77,12 +77,18 @@ fn bench(options: &Options) -> Result<u8> {
     let runtime = runtime()?;
     let length = humantime::format_duration(options.length());
     say(&format!("{}; takes {length} after the servers have started", plan(options)));
-    let results = runtime.block_on(run::run(options, &path, stopped()));
+    let results = runtime.block_on(async {
+        tokio::select! {
+            results = run::run(options, &path) => results.map(Some),
+            // The servers end with the run that is dropped.
+            () = stopped() => Ok(None),
+        }
+    });
     // In this order: tasks that still write there end before the directory is removed.
     runtime.shutdown_timeout(Duration::from_secs(5));
     home.close().context("cannot remove the data of the run")?;
     let Some(results) = results? else {
-        say("error: stopped before the first round was finished: nothing was measured");
+        say("error: stopped: nothing was measured");
         return Ok(EXIT_STOPPED);
     };
     if let Some(path) = &options.json {
@@ -116,15 +122,13 @@ fn verdict(options: &Options, results: &Results) -> u8 {
             failures.push(format!("requests/s are {rate:.3}x those of {name}, at least {limit} is wanted"));
         }
     }
-    let stopped = results.stopped.then(|| "stopped before its end; the finished rounds are above".to_owned());
-    for reason in failures.iter().chain(&results.overloads).chain(&stopped) {
+    for reason in failures.iter().chain(&results.overloads) {
         say(&format!("error: {reason}"));
     }
-    match results {
-        Results { stopped: true, .. } => EXIT_STOPPED,
-        _ if !failures.is_empty() => EXIT_FAILED,
-        Results { overloads, .. } if !overloads.is_empty() => EXIT_OVERLOADED,
-        _ => 0,
+    match (failures.is_empty(), results.overloads.is_empty()) {
+        (false, _) => EXIT_FAILED,
+        (true, false) => EXIT_OVERLOADED,
+        (true, true) => 0,
     }
 }
 

@@ -17,8 +17,6 @@ pub struct Results {
     pub machine: String,
     pub plan: String,
     pub seed: u64,
-    /// The run was stopped before its last round.
-    pub stopped: bool,
     /// Servers for which the rate of an open loop was too high, with the reason.
     pub overloads: Vec<String>,
     /// The ratios compare the first server with the others of the same routes.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -16,38 +15,20 @@ use crate::results::{ALL, Results, ServerResults, Window};
 use crate::say;
 use crate::servers::{Setup, Target};
 
-/// Makes a run with its files in `home`. When `stop` completes, the finished rounds are the run; `None` if there is none.
-pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>) -> Result<Option<Results>> {
-    let mut stop = pin!(stop);
+/// Makes a run with its files in `home`.
+pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     let mock = Mock::start(options.gateway_listen, options.gateway_delay).await?;
     let setup = Setup { options, home, mock };
-    let (machine, mut targets) = tokio::select! {
-        started = start(&setup) => started?,
-        () = &mut stop => return Ok(None),
-    };
+    let (machine, mut targets) = start(&setup).await?;
     #[expect(clippy::disallowed_methods, reason = "for people")]
     let began = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let mut rounds = 0;
-    while rounds < options.rounds {
-        tokio::select! {
-            () = measure_round(&setup, rounds, &mut targets) => {}
-            () = &mut stop => break,
-        }
-        rounds += 1;
-    }
-    if rounds == 0 {
-        return Ok(None);
+    for round in 0..options.rounds {
+        measure_round(&setup, round, &mut targets).await;
     }
     let mut warnings = general_warnings();
-    let stopped = rounds < options.rounds;
-    if stopped {
-        warnings.push(format!("stopped after {rounds} of {} rounds", options.rounds));
-    }
     let mut overloads = Vec::new();
     let mut servers: Vec<ServerResults> = Vec::new();
     for mut target in targets {
-        // A stopped round does not count.
-        target.results.windows.truncate(rounds as usize);
         let first = servers.iter().find(|server: &&ServerResults| server.routes == target.results.routes);
         target.results.summarise(first);
         let (server, name) = (&target.results, &target.results.name);
@@ -58,17 +39,16 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
         warnings.extend(target.child.problems().iter().map(logged));
         servers.push(target.results);
     }
-    Ok(Some(Results {
+    Ok(Results {
         program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")),
         began,
         machine,
         plan: plan(options),
         seed: options.seed,
-        stopped,
         overloads,
         servers,
         warnings,
-    }))
+    })
 }
 
 async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
