@@ -235,16 +235,15 @@ async fn without_tls_sighup_is_noted_and_ends_nothing() {
 
 #[tokio::test]
 async fn a_certificate_that_has_expired_is_served_with_a_warning() {
-    for (from, event, field, date, word) in [
-        (2019, "certificate expired", "expires", "2020-01-01T00:00:00Z", "expired at 2020-01-01"),
-        (2089, "certificate not valid yet", "begins", "2089-01-01T00:00:00Z", "not valid before 2089-01-01"),
+    for (from, word) in [
+        (2019, "certificate expired at 2020-01-01T00:00:00Z"),
+        (2089, "certificate not valid before 2089-01-01T00:00:00Z"),
     ] {
         let authority = Authority::new();
         let setup = authority.issue_between(from, from + 1).configure(Setup::new());
         let server = setup.start().await;
-        let line = server.logs("WARN", event).await;
+        let line = server.logs("WARN", word).await;
         assert!(line["file"].as_str().expect("a path").contains("tls.crt"), "{line}");
-        assert_eq!(line[field], date);
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = server.client.connection().await;
         let connector = TlsConnector::from(authority.client(&[]));

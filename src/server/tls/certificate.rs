@@ -1,15 +1,19 @@
-//! Reads a certificate's names, its expiry and its issuer.
+//! Reads PEM files (RFC 7468), and a certificate's names and dates.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{Display, Write as _};
+use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
+use zeroize::Zeroizing;
 
 use crate::domain::Timestamp;
 
@@ -20,43 +24,62 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Names that the log shows.
 const NAMES_SHOWN: usize = 10;
 
+// The parser's error quotes the file, which may be a key.
+const DAMAGED: &str =
+    "it is damaged: a part of it begins like PEM and does not go on so; write the file again";
+
+/// The certificates of a file, in its order; at least one.
+pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|_| DAMAGED)?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it; name the PEM file with the chain, which has lines such as -----BEGIN \
+                    CERTIFICATE-----, and convert DER with: openssl x509 -inform der -in FILE -out NEW.pem"
+            .to_owned());
+    }
+    Ok(certificates)
+}
+
+/// The private key of a file. Wiped when dropped.
+pub fn key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String> {
+    let text = read(path)?;
+    let is_encrypted = text.windows(9).any(|part| part == b"ENCRYPTED");
+    PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|error| {
+        let fault = match error {
+            _ if is_encrypted => {
+                "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem"
+            }
+            PemError::NoItemsFound => {
+                "there is no private key in it; name the PEM file with the key, which has a line such as -----BEGIN \
+                 PRIVATE KEY-----"
+            }
+            _ => DAMAGED,
+        };
+        fault.to_owned()
+    })
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    // Checked first, because opening a pipe would block.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err("it is not a file; name the PEM file itself".to_owned());
+    }
+    let read = fs::read(path).map(Zeroizing::new);
+    read.map_err(|error| {
+        format!(
+            "{error}; name a file that exists (a relative path begins in the working directory), and let the user that \
+             runs onceward read it"
+        )
+    })
+}
+
 /// The server's own certificate, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     names: Vec<String>,
     begins: Timestamp,
     ends: Timestamp,
-}
-
-/// A problem with the dates of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DateProblem {
-    Expired { ends: Timestamp },
-    NotYetValid { begins: Timestamp },
-    ExpiresSoon { ends: Timestamp, days: u64 },
-}
-
-impl Display for DateProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Expired { ends } => write!(
-                f,
-                "the certificate expired at {}, and clients refuse it; renew it and send SIGHUP",
-                ends.rfc3339_seconds()
-            ),
-            Self::NotYetValid { begins } => write!(
-                f,
-                "the certificate is not valid before {}, and clients refuse it until then; is the clock of this machine \
-                 right?",
-                begins.rfc3339_seconds()
-            ),
-            Self::ExpiresSoon { ends, days } => write!(
-                f,
-                "the certificate expires at {}, in {days} days; renew it and send SIGHUP",
-                ends.rfc3339_seconds()
-            ),
-        }
-    }
 }
 
 impl About {
@@ -75,25 +98,29 @@ impl About {
         self.ends.rfc3339_seconds()
     }
 
-    /// A problem that the operator must fix: it has expired, will soon, or is not valid yet.
-    pub fn problem(&self, now: Timestamp) -> Option<DateProblem> {
-        let (begins, ends) = (self.begins, self.ends);
-        if now > ends {
-            return Some(DateProblem::Expired { ends });
+    /// What the operator must do: the certificate has expired, will soon, or is not valid yet.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
+        let left = self.ends.since(now);
+        if now > self.ends {
+            Some(format!("certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"))
+        } else if now < self.begins {
+            Some(format!(
+                "certificate not valid before {begins}, and clients refuse it until then; check the clock"
+            ))
+        } else if left < SOON {
+            let days = left.as_secs() / (24 * 60 * 60);
+            Some(format!("certificate expires soon, at {ends}, in {days} days; renew it and send SIGHUP"))
+        } else {
+            None
         }
-        if now < begins {
-            return Some(DateProblem::NotYetValid { begins });
-        }
-        let left = ends.since(now);
-        (left < SOON).then_some(DateProblem::ExpiresSoon { ends, days: left.as_secs() / (24 * 60 * 60) })
     }
 
     /// A property that clients may refuse, whatever the date.
-    pub fn oddity(&self) -> Option<String> {
-        self.names.is_empty().then(|| {
-            "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names that they use"
-                .to_owned()
-        })
+    pub fn oddity(&self) -> Option<&'static str> {
+        let oddity = "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names \
+                      that they use";
+        self.names.is_empty().then_some(oddity)
     }
 }
 
@@ -115,34 +142,6 @@ pub fn about(chain: &[Certificate]) -> About {
     let names = extension.iter().flat_map(|(_, names)| &names.0).filter_map(name).collect();
     let validity = own.validity();
     About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
-}
-
-/// Whether each certificate was signed by the next one, according to their names; clients of TLS 1.2 may require that.
-/// Returns a warning if a certificate belongs to none of the others.
-pub fn order(chain: &[Certificate]) -> Result<Option<String>, String> {
-    let subject = |at: usize| chain[at].tbs_certificate().subject();
-    for at in 0..chain.len().saturating_sub(1) {
-        let issuer = chain[at].tbs_certificate().issuer();
-        if issuer == subject(at + 1) {
-            continue;
-        }
-        let is_own_issuer = issuer == subject(at);
-        let elsewhere = (0..chain.len()).find(|other| subject(*other) == issuer);
-        if let Some(elsewhere) = elsewhere.filter(|_| !is_own_issuer) {
-            return Err(format!(
-                "the certificates are in the wrong order: certificate {} was signed by certificate {} in it, which must \
-                 come next; put the server's own first, then the one that signed it, and so on",
-                at + 1,
-                elsewhere + 1
-            ));
-        }
-        return Ok(Some(format!(
-            "certificate {} in it was not signed by certificate {}, the next one; clients may not take such a chain",
-            at + 1,
-            at + 2
-        )));
-    }
-    Ok(None)
 }
 
 fn name(name: &GeneralName) -> Option<String> {

@@ -1,7 +1,6 @@
 //! The server's own certificate: read at the start, read again on SIGHUP, watched until it expires.
 
 mod certificate;
-mod files;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +13,9 @@ use rustls::RootCertStore;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::TlsFiles;
+use crate::config::{TlsFiles, is_readable_by_others};
 use crate::http::{CertificateHealth, Identity, Tls};
-use certificate::{About, DateProblem};
+use certificate::About;
 
 /// Why the server cannot use the configured certificate or key: the setting, the file, the fault with its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +53,7 @@ impl Certificates {
             let about = shown.load();
             CertificateHealth {
                 expires: about.expires().to_string(),
-                problem: about.problem(its_clock.wall()).map(|problem| problem.to_string()),
+                problem: about.problem(its_clock.wall()),
             }
         }));
         Ok(Self { files: files.clone(), clock, about, tls })
@@ -89,21 +88,7 @@ impl Certificates {
     /// Warns of a certificate that expires soon or has expired.
     pub fn warn_if_it_ends(&self) {
         if let Some(problem) = self.about.load().problem(self.clock.wall()) {
-            let file = self.files.certificate.display();
-            match problem {
-                DateProblem::Expired { ends } => {
-                    warn!(%file, expires = %ends.rfc3339_seconds(), "certificate expired; renew it and send SIGHUP");
-                }
-                DateProblem::NotYetValid { begins } => {
-                    warn!(%file, begins = %begins.rfc3339_seconds(), "certificate not valid yet; check the clock");
-                }
-                DateProblem::ExpiresSoon { ends, days } => warn!(
-                    %file,
-                    expires = %ends.rfc3339_seconds(),
-                    days,
-                    "certificate expires soon; renew it and send SIGHUP"
-                ),
-            }
+            warn!(file = %self.files.certificate.display(), "{problem}");
         }
     }
 }
@@ -142,7 +127,7 @@ pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static s
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
     let file = in_full(file);
     let wrong = |fault| TlsError { setting, file: file.clone(), fault };
-    let authorities = files::chain(&file).map_err(wrong)?;
+    let authorities = certificate::chain(&file).map_err(wrong)?;
     certificate::parse(&authorities).map_err(wrong)?;
     let mut roots = RootCertStore::empty();
     for (index, authority) in authorities.into_iter().enumerate() {
@@ -168,46 +153,27 @@ fn read_named(
     let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
     let of_chain = |fault| TlsError { setting: certificate_setting, file: files.certificate.clone(), fault };
     let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
-    let chain = files::chain(&files.certificate).map_err(of_chain)?;
-    let files::Key { key, open_to_others } = files::key(&files.key).map_err(of_key)?;
-    let certificates = certificate::parse(&chain).map_err(of_chain)?;
-    let about = certificate::about(&certificates);
-    let identity = match Identity::new(chain.clone(), &key) {
-        Ok(identity) => identity,
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            let own = (1..chain.len()).find(|at| Identity::new(vec![chain[*at].clone()], &key).is_ok());
-            return Err(match own {
-                Some(at) => of_chain(format!(
-                    "the key belongs to certificate {} in it, and that must be the first; put it first, then the one \
-                     that signed it, and so on",
-                    at + 1
-                )),
-                None => of_key(format!(
-                    "the private key in it does not belong to the certificate of {}; name the two that were made \
-                     together",
-                    files.certificate.display()
-                )),
-            });
-        }
+    let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
+    let key = certificate::key(&files.key).map_err(of_key)?;
+    let about = certificate::about(&certificate::parse(&chain).map_err(of_chain)?);
+    let identity = Identity::new(chain, &key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => of_key(format!(
+            "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
+             and put the server's own certificate first, then the one that signed it, and so on",
+            files.certificate.display()
+        )),
         // rustls's text about a key names its parts and never shows them.
-        Err(error @ rustls::Error::General(_)) => {
-            return Err(of_key(format!(
-                "the private key in it cannot be used ({error}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or \
-                 Ed25519"
-            )));
-        }
-        Err(error) => {
-            return Err(of_chain(format!(
-                "the server cannot show itself with it ({error}); have a certificate of X.509 version 3 made"
-            )));
-        }
-    };
+        error @ rustls::Error::General(_) => of_key(format!(
+            "the private key in it cannot be used ({error}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or \
+             Ed25519"
+        )),
+        error => of_chain(format!(
+            "the server cannot show itself with it ({error}); have a certificate of X.509 version 3 made"
+        )),
+    })?;
     let mut warnings: Vec<String> = Vec::new();
-    let order = certificate::order(&certificates).map_err(of_chain)?;
-    for problem in order.into_iter().chain(about.oddity()) {
-        warnings.push(in_file(certificate_setting, &files.certificate, problem));
-    }
-    if open_to_others {
+    warnings.extend(about.oddity().map(|problem| in_file(certificate_setting, &files.certificate, problem)));
+    if is_readable_by_others(&files.key) {
         let problem =
             format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
         warnings.push(in_file(key_setting, &files.key, problem));
