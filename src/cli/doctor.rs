@@ -1,7 +1,6 @@
-//! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
-//! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
+//! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways and the certificate,
+//! and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
-mod cluster;
 mod data;
 mod gateways;
 
@@ -20,7 +19,6 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
         Ok(loaded) => {
             configuration(loaded, cx, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, online, &mut findings)?;
-            cluster::examine(&loaded.settings, &mut findings)?;
         }
         Err(errors) => {
             let is_denied = config::env_file_is_denied(&cx.sources.working_dir);
@@ -39,7 +37,7 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
         Err(_) => cx.settings().is_ok_and(|settings| settings.cluster.is_some()),
     };
     if let Ok(storage) = cx.storage() {
-        data::examine(&storage, is_clustered, &clock, &mut findings);
+        data::examine(&storage, is_clustered, &mut findings);
         if let Ok(client) = Client::of(&storage.data_dir) {
             without_outcomes(&client, &mut findings);
             if let Ok(Loaded { settings, .. }) = &loaded {

@@ -7,11 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use hyper::StatusCode;
 use onceward_cluster::{
-    CampaignError, ClientError, Cluster, ClusterOptions, ClusterView, EtcdStore, EtcdTls, ImportError,
-    JoinError, MemberStatus, Owner,
+    CampaignError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -23,7 +20,7 @@ use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
-use crate::gateway::{HttpClient, NoResponse, PeerAuthorities};
+use crate::gateway::{HttpClient, PeerAuthorities};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
 use crate::store::create_durably;
@@ -33,9 +30,6 @@ const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Time between two checks of the lease.
 const LEASE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The longest wait for a node that a command asks.
-const NODE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -263,50 +257,6 @@ fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<Ht
 /// Creates the data directory, for the control socket, the lease file and perhaps the account's credentials.
 pub fn create_data_dir(data_dir: &Path) -> Result<(), ClusterError> {
     create_durably(data_dir).map_err(|source| ClusterError::Directory { path: data_dir.to_owned(), source })
-}
-
-/// What each member of etcd and each node says of itself.
-pub struct ClusterReport {
-    /// By the URLs in the settings.
-    pub members: Vec<(String, Result<MemberStatus, ClientError>)>,
-    pub view: Result<ClusterView, ClientError>,
-    /// Whether the records were written with another server key.
-    pub is_other_key: bool,
-    /// Each node with its address, and why it does not answer there.
-    pub nodes: Vec<(String, String, Result<(), String>)>,
-}
-
-/// Asks the members of etcd and the nodes, without changing anything.
-pub async fn ask_all(settings: &Settings, cluster: &ClusterSettings) -> Result<ClusterReport, ClusterError> {
-    let (key, tls) = read_files(&settings.storage, cluster)?;
-    let (tls, client) = (tls.as_ref(), client_for_peers(settings, cluster)?);
-    let status = async |url: &String| (url.clone(), onceward_cluster::member_status(url, tls).await);
-    let members = join_all(cluster.etcd.iter().map(status));
-    let (members, view) = tokio::join!(members, onceward_cluster::view(&cluster.etcd, tls));
-    let (mut known, mut is_other_key) = (Vec::new(), false);
-    if let Ok(ClusterView { owner, nodes, key_fingerprint: written, .. }) = &view {
-        let is_unnamed = |owner: &&(String, String)| !nodes.contains(owner);
-        known = nodes.iter().chain(owner.as_ref().filter(is_unnamed)).cloned().collect();
-        is_other_key = written.as_ref().is_some_and(|written| *written != key_fingerprint(&key));
-    }
-    let nodes = join_all(known.into_iter().map(async |(node, address)| {
-        let answer =
-            tokio::time::timeout(NODE_WITHIN, is_alive(&client, settings.tls.is_some(), &address)).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", NODE_WITHIN.as_secs())));
-        (node, address, answer)
-    }))
-    .await;
-    Ok(ClusterReport { members, view, is_other_key, nodes })
-}
-
-async fn is_alive(client: &HttpClient, is_tls: bool, address: &str) -> Result<(), String> {
-    let url = peer_url(is_tls, address).and_then(|url| url.join("/healthz").ok());
-    let url = url.ok_or_else(|| "it is no address".to_owned())?;
-    let answer = client.get(url).await.map_err(NoResponse::into_reason)?;
-    if answer.is_answer(StatusCode::OK, http::ALIVE) {
-        return Ok(());
-    }
-    Err(format!("it answers HTTP {}, and not as onceward does", answer.status.as_u16()))
 }
 
 fn peer_url(is_tls: bool, address: &str) -> Option<Url> {

@@ -2,9 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
-use crate::storage_trouble::damage::{Damage, files_in, is_segment, used_bytes};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -21,7 +19,6 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
         ("disk space", "a checkpoint needs"),
         ("server key", "server.key"),
         ("server", "runs on the data directory"),
-        ("clock", "not behind the server's time"),
     ] {
         finds(&checks, "ok", check, words);
     }
@@ -31,7 +28,6 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     world.server.stop().await;
     let checks = report(&world.setup, 0).await;
     finds(&checks, "ok", "server", "none runs on the data directory");
-    finds(&checks, "ok", "clock", "not behind the last write");
     let text = world.setup.command(["doctor"]).await.exits(0);
     text.says(["ok    gateway TwilioMessages, credentials: the credentials are right"]);
     assert!(!text.output.contains('\x1b'), "colors without a terminal");
@@ -106,21 +102,17 @@ async fn doctor_tries_to_write_where_the_first_start_will() {
 }
 
 #[tokio::test]
-async fn doctor_looks_at_the_data_directory_and_the_clock() {
-    let (clock, setup) = Shifted::over(Setup::new());
-    let world = World::of(setup).await;
+async fn doctor_looks_at_the_data_directory() {
+    let world = World::of(Setup::new()).await;
     world.number_with_code().await;
     world.server.stop().await;
     let (data_dir, setup) = (world.setup.data_dir(), world.setup);
     let key = data_dir.join("server.key");
     fs::set_permissions(&data_dir, Permissions::from_mode(0o755)).expect("a mode");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
-    clock.by(-2 * 60 * 60);
     let checks = report(&setup, 0).await;
     finds(&checks, "warn", "data directory", "other users of this machine can enter");
     finds(&checks, "warn", "server key", "every user of this machine can read");
-    finds(&checks, "warn", "clock", "behind the last write into the data directory");
-    clock.by(0);
 
     fs::write(&key, "0f".repeat(32)).expect("another key");
     let checks = report(&setup, 70).await;
@@ -128,24 +120,6 @@ async fn doctor_looks_at_the_data_directory_and_the_clock() {
     fs::remove_file(&key).expect("removed");
     let checks = report(&setup, 70).await;
     finds(&checks, "fail", "server key", "is missing, and there is data");
-}
-
-#[tokio::test]
-async fn doctor_finds_a_damaged_journal_of_a_stopped_server() {
-    let world = World::new().await;
-    for _ in 0..5 {
-        world.number_with_code().await;
-    }
-    let (setup, data_dir) = (world.setup.clone(), world.setup.data_dir());
-    world.server.killed().await;
-    let checks = report(&setup, 0).await;
-    finds(&checks, "ok", "server", "the journal is whole");
-    let used = |file: &PathBuf| used_bytes(&data_dir.join(file));
-    let segment = files_in(&data_dir).into_iter().find(|file| is_segment(file) && used(file) > 0);
-    let segment = segment.expect("a segment");
-    Damage::Flip(used(&segment) / 4, 0).does_to(&data_dir.join(&segment));
-    let checks = report(&setup, 70).await;
-    finds(&checks, "fail", "server", segment.to_str().expect("a path"));
 }
 
 #[tokio::test]

@@ -160,12 +160,6 @@ fn address_key(address: &str) -> Vec<u8> {
     system_key(&format!("address/{address}"))
 }
 
-/// The first of the keys that reserve addresses, which is their prefix, and the key after the last one.
-pub fn addresses() -> (Vec<u8>, Vec<u8>) {
-    // `0` follows `/`.
-    (address_key(""), system_key("address0"))
-}
-
 /// The key that identifies the server key of the records.
 pub fn server_key_key() -> Vec<u8> {
     system_key("server-key")

@@ -16,8 +16,8 @@ use tonic_prost::ProstCodec;
 
 use crate::messages::{
     Compare, DeleteRequest, Empty, KeyValue, LeaseGrantRequest, LeaseRequest, LeaseResponse, PutRequest,
-    RangeRequest, RangeResponse, Request, RequestOp, Response, StatusResponse, TxnRequest, TxnResponse,
-    WatchCreateRequest, WatchRequest, WatchResponse,
+    RangeRequest, RangeResponse, Request, RequestOp, Response, TxnRequest, TxnResponse, WatchCreateRequest,
+    WatchRequest, WatchResponse,
 };
 
 /// The longest duration of a call, over all members.
@@ -35,7 +35,6 @@ const TXN: &str = "/etcdserverpb.KV/Txn";
 const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
-const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// etcd's words for a lease that has ended.
@@ -231,11 +230,6 @@ impl Client {
         Ok(answer.ttl > 0)
     }
 
-    /// The state of the member that is asked.
-    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
-        self.call(STATUS, Empty {}).await
-    }
-
     /// Calls `changed` when the watch begins and after every change of the key, until the connection ends.
     ///
     /// # Errors
@@ -306,7 +300,7 @@ fn with_causes(status: &Status) -> String {
 }
 
 /// What heals an etcd whose quota is used up: it does not heal by itself.
-pub const FULL_REMEDY: &str = "run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\"";
+const FULL_REMEDY: &str = "run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\"";
 
 /// A refusal, with the remedy of the one that no repetition heals.
 fn with_remedy(refusal: &str) -> String {
@@ -351,11 +345,6 @@ pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
 
 pub fn get(key: Vec<u8>) -> RequestOp {
     RequestOp { request: Some(Request::Range(RangeRequest { key, ..RangeRequest::default() })) }
-}
-
-/// Reads the keys from `key` to `range_end`.
-pub fn get_range(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
-    RequestOp { request: Some(Request::Range(RangeRequest { key, range_end, ..RangeRequest::default() })) }
 }
 
 pub fn nested(txn: TxnRequest) -> RequestOp {

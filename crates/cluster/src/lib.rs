@@ -10,13 +10,11 @@ mod etcd;
 mod lease;
 mod messages;
 mod sealed;
-mod status;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
-pub use etcd::{ClientError, EtcdTls, FULL_REMEDY};
-pub use status::{ClusterView, MemberStatus, member_status, view};
+pub use etcd::{ClientError, EtcdTls};
 pub use store::EtcdStore;

@@ -147,21 +147,6 @@ pub struct LeaseResponse {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct StatusResponse {
-    #[prost(string, tag = "2")]
-    pub version: String,
-    /// Bytes.
-    #[prost(int64, tag = "3")]
-    pub db_size: i64,
-    /// The id of the member that leads; 0 if this one knows none.
-    #[prost(uint64, tag = "4")]
-    pub leader: u64,
-    /// Alarms, and a missing leader.
-    #[prost(string, repeated, tag = "8")]
-    pub errors: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub struct WatchCreateRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub key: Vec<u8>,

@@ -1,41 +1,30 @@
-//! The data directory: who may use it, the room on its disk, the server key, the server on it, and the clock against it.
+//! The data directory: who may use it, the room on its disk, the server key, and the server on it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::de::IgnoredAny;
 
 use super::super::check_data::size_of;
 use super::super::client::{Client, ClientError};
 use super::super::findings::{Findings, Found, fail, ok, warn};
-use super::super::source::{is_of, open};
+use super::super::source::is_of;
 use super::super::{CommandError, absolute};
-use crate::clock::{Clock as _, SystemClock};
 use crate::config::{StorageSettings, is_readable_by_others};
-use crate::domain::Timestamp;
 use crate::http::answers::ServerAnswer;
 use crate::node::server_key;
 use crate::store::key_fingerprint_in;
 
-/// Clocks before and after NTP has corrected them differ a little.
-const TOLERANCE: Duration = Duration::from_secs(90);
-
 const MIB: u64 = 1024 * 1024;
 
 /// In a cluster the directory has no records.
-pub(super) fn examine(
-    settings: &StorageSettings,
-    is_clustered: bool,
-    clock: &SystemClock,
-    findings: &mut Findings,
-) {
+pub(super) fn examine(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) {
     let data_dir = &settings.data_dir;
     let shown = data_dir.display();
     let problem = match fs::metadata(data_dir) {
-        Ok(found) if found.is_dir() => return directory(settings, &found, is_clustered, clock, findings),
+        Ok(found) if found.is_dir() => return directory(settings, &found, is_clustered, findings),
         Ok(_) => fail(format!("{shown} is not a directory"), "name another with data-dir"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent(data_dir),
         Err(error) => fail(format!("{shown}: {error}"), UNWRITABLE),
@@ -43,13 +32,7 @@ pub(super) fn examine(
     findings.add("data directory", problem);
 }
 
-fn directory(
-    settings: &StorageSettings,
-    found: &fs::Metadata,
-    is_clustered: bool,
-    clock: &SystemClock,
-    findings: &mut Findings,
-) {
+fn directory(settings: &StorageSettings, found: &fs::Metadata, is_clustered: bool, findings: &mut Findings) {
     let data_dir = &settings.data_dir;
     findings.add("data directory", owner(data_dir, found));
     if let Err(error) = try_to_write(data_dir) {
@@ -61,13 +44,10 @@ fn directory(
     {
         findings.add("disk space", room(data_dir, &disk));
     }
-    if let Some(found) = key(settings, found.uid(), is_clustered) {
+    if let Some(found) = key(settings, is_clustered) {
         findings.add("server key", found);
     }
-    let time_of_server = server(settings, is_clustered, findings);
-    if let Some(found) = time(data_dir, time_of_server, clock) {
-        findings.add("clock", found);
-    }
+    findings.add("server", server(settings));
 }
 
 const UNWRITABLE: &str =
@@ -121,7 +101,7 @@ fn room(data_dir: &Path, disk: &rustix::fs::StatVfs) -> Found {
     }
 }
 
-fn key(settings: &StorageSettings, user: u32, is_clustered: bool) -> Option<Found> {
+fn key(settings: &StorageSettings, is_clustered: bool) -> Option<Found> {
     const PUT_BACK: &str =
         "put the server.key that the data was written with back, or name it with ONCEWARD_KEY_FILE";
     let (data_dir, file) = (&settings.data_dir, settings.server_key_file.as_deref());
@@ -135,108 +115,39 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool) -> Option<Foun
         (Ok(None), None) => return Some(ok("the first start creates it")),
         (Ok(Some(key)), of_data) => of_data.is_none_or(|of_data| is_of(&key, &of_data)),
     };
-    Some(match server_key::other_owner(&path, user) {
-        _ if !fits => fail(format!("{shown} is not the key that the data was written with"), PUT_BACK),
-        _ if is_readable_by_others(&path) => {
-            warn(format!("every user of this machine can read {shown}"), format!("chmod o= {shown}"))
-        }
-        Some(owner) => {
-            let detail = format!("{shown} belongs to the user {owner}, and the data directory to {user}");
-            // Root seldom runs the server: more likely the directory was copied by root.
-            let remedy = match user {
-                0 => format!("unless root runs the server: chown -R {owner} {}", data_dir.display()),
-                _ => format!("chown {user} {shown}"),
-            };
-            warn(detail, remedy)
-        }
-        None => ok(format!("{shown}; keep a copy apart from copies of the data")),
+    Some(if !fits {
+        fail(format!("{shown} is not the key that the data was written with"), PUT_BACK)
+    } else if is_readable_by_others(&path) {
+        warn(format!("every user of this machine can read {shown}"), format!("chmod o= {shown}"))
+    } else {
+        ok(format!("{shown}; keep a copy apart from copies of the data"))
     })
 }
 
-/// The time of the server that runs on the directory, if there is one.
-fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) -> Option<Timestamp> {
+/// The server that runs on the directory, if there is one.
+fn server(settings: &StorageSettings) -> Found {
     const OWN: &str = env!("CARGO_PKG_VERSION");
     const RESTART: &str = "restart the server to run the installed version";
     let asked = Client::of(&settings.data_dir).and_then(|client| {
         let server: ServerAnswer = client.get("/local/Server", &[])?;
-        Ok((server, client.get::<IgnoredAny>("/readyz", &[])))
+        Ok((server.version, client.get::<IgnoredAny>("/readyz", &[])))
     });
-    let mut time_of_server = None;
-    let found = match asked {
-        Ok((ServerAnswer { version, time, .. }, readiness)) => {
-            time_of_server = time;
-            if version != OWN {
-                let detail = format!("version {version} runs, and this program is version {OWN}");
-                findings.add("server", warn(detail, RESTART));
-            }
-            match readiness {
-                Ok(_) if version == OWN => {
-                    ok(format!("runs on the data directory, version {OWN}, and is ready"))
-                }
-                Ok(_) => return time,
-                Err(ClientError::Refused { why, .. }) => fail(
-                    format!("runs, but is {why}"),
-                    "remove the cause: docs/operate/troubleshooting.md and the server's log say how",
-                ),
-                Err(error) => fail(error.to_string(), "see the server's log"),
-            }
+    match asked {
+        Ok((_, Err(ClientError::Refused { why, .. }))) => fail(
+            format!("runs, but is {why}"),
+            "remove the cause: docs/operate/troubleshooting.md and the server's log say how",
+        ),
+        Ok((_, Err(error))) => fail(error.to_string(), "see the server's log"),
+        Ok((version, Ok(_))) if version != OWN => {
+            warn(format!("version {version} runs, and this program is version {OWN}"), RESTART)
         }
-        Err(CommandError::Client(error)) if error.has_no_socket() && is_clustered => {
-            ok("none runs on the data directory")
+        Ok(_) => ok(format!("runs on the data directory, version {OWN}, and is ready")),
+        Err(CommandError::Client(error)) if error.has_no_socket() => {
+            ok("none runs on the data directory; onceward check-data reads what is in it")
         }
-        Err(CommandError::Client(error)) if error.has_no_socket() => stopped(settings),
         Err(CommandError::Client(ClientError::Refused { why, .. })) => {
             warn(format!("another version runs on the data directory; it says: {why}"), RESTART)
         }
         Err(error) => fail(error.to_string(), "see the server's log"),
-    };
-    findings.add("server", found);
-    time_of_server
-}
-
-fn stopped(settings: &StorageSettings) -> Found {
-    let verified = open(settings).and_then(|directory| {
-        let records = directory.key_and_format()?.map(|_| directory.find(&mut Err)).transpose()?;
-        Ok(records.map(|records| records.unusable_snapshot().map(str::to_owned)))
-    });
-    match verified {
-        Ok(None) | Err(CommandError::NoData(_)) => ok("none runs; the data directory is empty"),
-        Ok(Some(None)) => ok(
-            "none runs on the data directory; the journal is whole, and the records were not read: run onceward check-data",
-        ),
-        Ok(Some(Some(reason))) => warn(
-            format!(
-                "none runs on the data directory; the newest snapshot cannot be used ({reason}); a start uses the older \
-                 one and the journal"
-            ),
-            "start the server, export the data, then check the disk",
-        ),
-        Err(error) => {
-            fail(error.to_string(), "see \"When a start is refused\" in docs/operate/data-directory.md")
-        }
     }
-}
-
-/// The clock, compared with the time of the server, or else with that of the last write.
-fn time(data_dir: &Path, of_server: Option<Timestamp>, clock: &SystemClock) -> Option<Found> {
-    let now = clock.wall();
-    let (what, reached) = match of_server {
-        Some(time) => ("the server's time", time),
-        None => ("the last write into the data directory", last_write(data_dir)?),
-    };
-    let behind = reached.since(now);
-    Some(if behind > TOLERANCE {
-        warn(
-            format!("this machine's clock is {} s behind {what}", behind.as_secs()),
-            "set the clock; the server goes on from the later time, and codes and lockouts end by it",
-        )
-    } else {
-        ok(format!("{}, not behind {what}", now.rfc3339_seconds()))
-    })
-}
-
-fn last_write(data_dir: &Path) -> Option<Timestamp> {
-    let segments = fs::read_dir(data_dir.join("journal")).ok()?.flatten();
-    let written = segments.filter_map(|segment| segment.metadata().ok()?.modified().ok());
-    Timestamp::from_system_time(written.max()?)
 }

@@ -197,9 +197,7 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     nodes[1].send(&number).await;
     cluster.setups[0].command(["erase", &number]).await.says(["until the next compaction"]);
     let doctor = standby.command(["doctor"]).await;
-    let owner_is_named = format!("ok    owner: {owner}\n");
-    let answers = format!("ok    node b at {}: answers\n", cluster.addresses[1]);
-    doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
+    doctor.says(["runs on the data directory, version"]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
 }
 

@@ -8,10 +8,10 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{PATIENCE, START, commit, eventually, join, key, kill, options, put, restore};
-use crate::cluster::{addresses, owner_key};
+use super::node::{PATIENCE, START, commit, join, key, kill, options, put, restore};
+use crate::cluster::owner_key;
 use crate::messages::TxnRequest;
-use crate::{CampaignError, Cluster, ClusterView, Owner, etcd, member_status, view};
+use crate::{CampaignError, Cluster, Owner, etcd};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -29,22 +29,6 @@ async fn one_of_two_nodes_wins_and_both_know_it() {
     let _of_b = b.campaign().await.unwrap();
     assert_eq!(*b.owner().borrow(), Owner::Here);
     a.owner().wait_for(|owner| *owner == peer("b")).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_view_names_the_owner_and_each_node_that_runs() {
-    let etcd = Etcd::start(1).await;
-    let look = async || view(&etcd.urls(), None).await.expect("a view");
-    assert_eq!(look().await, ClusterView::default());
-    let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
-    let _owned = a.campaign().await.unwrap();
-    let waiting = tokio::spawn(async move { b.campaign().await.map(drop) });
-    eventually(async || look().await.nodes.len() == 2).await;
-    let [of_a, of_b] = ["a", "b"].map(|node| (node.to_owned(), format!("{node}.example:3000")));
-    let seen = look().await;
-    waiting.abort();
-    assert_eq!((seen.owner, seen.nodes, seen.is_importing), (Some(of_a.clone()), vec![of_a, of_b], false));
-    assert_eq!(seen.key_fingerprint.map(|fingerprint| fingerprint.len()), Some(16));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,27 +57,12 @@ async fn a_record_of_the_owner_without_its_proof_draws_no_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_of_a_member_is_its_own() {
-    let mut etcd = Etcd::start(3).await;
-    let urls = etcd.urls();
-    eventually(async || member_status(&urls[1], None).await.is_ok_and(|status| status.has_leader)).await;
-    let status = member_status(&urls[1], None).await.expect("a status");
-    assert!(status.version.starts_with("3.") && status.db_bytes > 0 && status.has_leader, "{status:?}");
-    etcd.kill(1);
-    let error = member_status(&urls[1], None).await.expect_err("killed").to_string();
-    assert!(error.contains(&urls[1]) && error.contains("Connection refused"), "{error}");
-    etcd.kill(2);
-    eventually(async || !member_status(&urls[0], None).await.expect("a status").has_leader).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_node_reports_the_import() {
     let etcd = Etcd::start(1).await;
     let importer = join(&etcd, "a").await;
     let store = importer.begin_import().await.expect("begun");
     let waiting = join(&etcd, "b").await;
     waiting.owner().wait_for(|owner| *owner == Owner::Importing).await.unwrap();
-    assert!(view(&etcd.urls(), None).await.expect("a view").is_importing);
     importer.finish_import(store).await.expect("finished");
     waiting.owner().wait_for(|owner| *owner == Owner::Vacant).await.unwrap();
 }
@@ -172,8 +141,6 @@ async fn the_address_of_a_node_that_leaves_is_free_at_once() {
     let store = a.campaign().await.unwrap();
     store.close().await.unwrap();
     a.release_reservation().await;
-    let (first, end) = addresses();
-    assert_eq!(etcd.client().count(first, end).await.unwrap(), 0);
     let next = join_at_the_address_of_a(&etcd).await;
     timeout(PATIENCE, next.campaign()).await.expect("won").unwrap();
 }
