@@ -14,53 +14,8 @@ use crate::domain::Timestamp;
 pub static MORE: LazyLock<String> = LazyLock::new(|| {
     let prefixes: Vec<String> = variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
     let lines: Vec<String> = prefixes.chunks(4).map(|line| line.join(", ")).collect();
-    BEFORE_PREFIXES.to_owned() + &lines.join(",\n     ") + AFTER_PREFIXES
+    include_str!("help.txt").replace("PREFIXES", &lines.join(",\n     "))
 });
-
-const BEFORE_PREFIXES: &str = "\
-Settings come from these places. The first one that has a value wins:
-  1. the options above
-  2. environment variables: any key, for example ONCEWARD_OTP_LENGTH for
-     otp-length; HOST and PORT; the providers' variables:
-     ";
-
-const AFTER_PREFIXES: &str = ";
-     after the environment, the same variables in a .env file
-  3. config.json in the working directory, or the file that --config names
-  4. the defaults
-Put credentials into the environment, into .env, or into a file that <NAME>_FILE
-names. otp-sms-provider names the gateways in the order in which they are tried.
-Without it, Twilio sends if it is configured. Otherwise the simulator runs: it
-shows codes on a page of this machine and sends no message.
-Every key: docs/reference/configuration.md. Every gateway:
-docs/reference/gateways.md. Every command: docs/reference/cli.md. How to run a
-server: docs/operate. The Debian package has docs in /usr/share/doc/onceward.
-
-Exit codes:
-  0   stopped as asked, or the command succeeded
-  1   the stop was cut short: by a second signal, by the end of graceful-stop,
-      or by a failed write; every answer that was sent is in the journal, or in
-      etcd
-  64  the command line or the configuration is wrong; every error is printed
-  65  check-data found damage, files that a running server cannot read, or a
-      server key that is missing or not the right one; export met damage; the
-      file to import is damaged
-  70  the configuration is right, but the server could not start (also because
-      the data is damaged), the server stopped after an error, the command
-      failed, or a check of doctor failed
-  75  the node has lost the ownership of the records of its cluster
-
-Examples:
-  onceward                                   serve on localhost:3000, simulator
-  onceward --check --strict                  check the configuration
-  onceward doctor                            look for problems
-  onceward --print-config                    print each value and its origin
-  onceward tracker --number +14155552671     list the messages to this number
-  onceward status +14155552671               show the state of a number
-  onceward guard explain +992900000123       say why messages are refused
-  onceward export --out backup.jsonl         write a backup
-  onceward keys create --name shop           create an API key
-  onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
 #[derive(Debug, Parser)]

@@ -29,169 +29,207 @@ const MEMORY_IS_INTACT: &str = "the server's memory is intact: restore no backup
 
 pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = &cx.records_on_disk()?;
-    let mut progress = Progress::of("checking", is_quiet);
-    let mut findings = Findings::default();
-    findings.figure("data_dir", settings.data_dir.display().to_string());
-    check_data(settings, &mut findings, &mut progress)?;
-    if findings.verdict() == Verdict::Ok {
-        findings.add("data", ok("no damage found"));
-    } else {
-        let remedy = "keep a copy of the directory before anything else";
-        findings.add("data", warn("a start would be refused", remedy));
-    }
-    Ok(findings.output(cx, EXIT_DAMAGED))
-}
-
-fn check_data(
-    settings: &StorageSettings,
-    findings: &mut Findings,
-    progress: &mut Progress,
-) -> Result<(), CommandError> {
+    let mut this = Check {
+        settings,
+        kinds: for_tools(),
+        findings: Findings::default(),
+        counts: RecordCounts::default(),
+        versions: BTreeMap::new(),
+        is_whole: true,
+    };
+    this.findings.figure("data_dir", settings.data_dir.display().to_string());
     let looked = match Source::of_server(&settings.data_dir) {
-        Ok(source) => through_server(source, settings, findings, progress),
-        Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings, findings),
+        Ok(source) => this.through_server(source, &mut Progress::of("checking", is_quiet)),
+        Err(CommandError::Client(error)) if error.has_no_socket() => this.directory(),
         Err(CommandError::Client(error)) if error.is(StatusCode::INTERNAL_SERVER_ERROR) => {
-            findings.add("data", fail(error.to_string(), MEMORY_IS_INTACT));
+            this.findings.add("data", fail(error.to_string(), MEMORY_IS_INTACT));
             Ok(())
         }
         Err(error) => Err(error),
     };
-    if let Err(error) = looked {
+    match looked {
+        Ok(()) => {}
         // The data directory cannot be opened, because a part of it is missing or newer.
-        match error {
-            CommandError::Open(error) => report(error, findings)?,
-            error => return Err(error),
+        Err(CommandError::Open(error)) => {
+            report(error, &mut this.findings)?;
+            this.key(None)?;
         }
-        check_key(settings, None, findings)?;
+        Err(error) => return Err(error),
     }
-    Ok(())
+    let mut findings = this.findings;
+    findings.add(
+        "data",
+        match findings.verdict() {
+            Verdict::Ok => ok("no damage found"),
+            _ => warn("a start would be refused", "keep a copy of the directory before anything else"),
+        },
+    );
+    Ok(findings.output(cx, EXIT_DAMAGED))
 }
 
-fn check_record(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
-    check(entry, kinds)
-        .map_err(|what| format!("the record of {} cannot be read: {what}", name(&entry.key, kinds)))
-}
-
-fn through_server(
-    source: Source,
-    settings: &StorageSettings,
-    findings: &mut Findings,
-    progress: &mut Progress,
-) -> Result<(), CommandError> {
-    findings.figure("through_server", true);
-    let detail = "one runs on it: every record was checked through it, the files were not; stop it to have them checked \
-                  too, or check a copy that a file system snapshot made";
-    findings.add("server", ok(detail));
-    check_key(settings, Some(&source.key), findings)?;
-    let (mut counted, kinds) = (Counted::default(), for_tools());
-    source.each(progress, &mut |entry| {
-        counted.add(&entry);
-        if let Err(what) = check_record(&entry, &kinds) {
-            let advice =
-                "stop the server and check again: docs/operate/data-directory.md says what can be done";
-            findings.add("data", fail(what, advice));
-        }
-        Ok(())
-    })?;
-    counted.show(true, findings);
-    Ok(())
-}
-
-fn directory(settings: &StorageSettings, findings: &mut Findings) -> Result<(), CommandError> {
-    let directory = source::open(settings)?;
-    findings.figure("through_server", false);
-    let [journal, snapshot] = ["journal", "snapshot"].map(|name| settings.data_dir.join(name));
-    let mut counted = Counted::default();
-    let Examined { journal: summary, snapshot_records, is_whole } = match directory.key_and_format() {
-        Ok(Some((key, format))) => {
-            findings.figure("format", format);
-            let examined = examine(&directory, &journal, &mut counted, findings)?;
-            check_key(settings, Some(key), findings)?;
-            examined
-        }
-        // The first start was interrupted: the directory was never used.
-        Ok(None) => Examined { is_whole: true, ..Examined::default() },
-        Err(StoreError::ImportInterrupted { directory }) => {
-            let remedy = "run `onceward import` again";
-            findings.damaged(&directory, None, "an import into it was interrupted", remedy);
-            Examined::default()
-        }
-        Err(error) => return Err(error.into()),
-    };
-    counted.show(is_whole, findings);
-    findings.figure("snapshot", json!({ "records": snapshot_records, "bytes": size_of(&snapshot) }));
-    findings.figure("journal", summary.map(|found| journal_figures(&found, size_of(&journal))));
-    Ok(())
-}
-
-/// What a start would read.
-#[derive(Default)]
-struct Examined {
-    journal: Option<JournalSummary>,
-    snapshot_records: Option<u64>,
+struct Check<'a> {
+    settings: &'a StorageSettings,
+    kinds: Kinds,
+    findings: Findings,
+    counts: RecordCounts,
+    /// The numbers of records by kind and version of their encoding.
+    versions: BTreeMap<(u8, u8), u64>,
     /// Whether every record was read and can be decoded.
     is_whole: bool,
 }
 
-/// Reports each defect of the files, and of the records if the files have none.
-fn examine(
-    directory: &DataDirectory,
-    journal: &Path,
-    counted: &mut Counted,
-    findings: &mut Findings,
-) -> Result<Examined, CommandError> {
-    let mut is_whole = true;
-    let found = directory.find(&mut |error| {
-        is_whole = false;
-        match error {
-            StoreError::Io { path, reason, .. } if path.starts_with(journal) => {
-                findings.damaged(&path, None, format!("it cannot be read: {reason}"), RESTORE);
-                Ok(())
-            }
-            error => report(error, findings),
-        }
-    });
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => return Ok(report(error, findings).map(|()| Examined::default())?),
-    };
-    let (summary, snapshot_records) = (found.journal().clone(), found.snapshot_records());
-    if let Some((path, at, bytes)) = &summary.torn {
-        let file = path.display();
-        let detail = format!(
-            "{bytes} bytes at byte {at} of {file} look like a write that was torn and never acknowledged: the next start \
-             cuts them off; damage here cannot be told from that"
-        );
-        findings.add("journal", ok(detail));
+impl Check<'_> {
+    /// Counts a record, and returns what is wrong with it.
+    fn record(&mut self, entry: &CopiedRecord) -> Option<String> {
+        let version = entry.record.first().copied().unwrap_or_default();
+        *self.counts.entry(entry.key.kind).or_default() += 1;
+        *self.versions.entry((entry.key.kind, version)).or_default() += 1;
+        let what = check(entry, &self.kinds).err()?;
+        Some(format!("the record of {} cannot be read: {what}", name(&entry.key, &self.kinds)))
     }
-    let is_whole = is_whole && examine_records(found, counted, findings)?;
-    Ok(Examined { journal: Some(summary), snapshot_records, is_whole })
-}
 
-/// Returns whether every record is well.
-fn examine_records(
-    found: LiveRecords,
-    counted: &mut Counted,
-    findings: &mut Findings,
-) -> Result<bool, CommandError> {
-    let (kinds, mut are_well) = (for_tools(), true);
-    let read = found.each_copied::<StoreError>(&mut |place, entry| {
-        counted.add(&entry);
-        if let Err(what) = check_record(&entry, &kinds) {
-            are_well = false;
-            let (at, what) = match place.frame {
-                Some((at, sequence)) => (Some(at), format!("in frame {sequence}, {what}")),
-                None => (None, what),
-            };
-            findings.damaged(place.path, at, what, RESTORE);
+    fn through_server(&mut self, source: Source, progress: &mut Progress) -> Result<(), CommandError> {
+        self.findings.figure("through_server", true);
+        let detail = "one runs on it: every record was checked through it, the files were not; stop it to have them checked \
+                      too, or check a copy that a file system snapshot made";
+        self.findings.add("server", ok(detail));
+        self.key(Some(&source.key))?;
+        source.each(progress, &mut |entry| {
+            if let Some(what) = self.record(&entry) {
+                let advice =
+                    "stop the server and check again: docs/operate/data-directory.md says what can be done";
+                self.findings.add("data", fail(what, advice));
+            }
+            Ok(())
+        })?;
+        self.show_counts();
+        Ok(())
+    }
+
+    fn directory(&mut self) -> Result<(), CommandError> {
+        let directory = source::open(self.settings)?;
+        self.findings.figure("through_server", false);
+        let [journal, snapshot] = ["journal", "snapshot"].map(|name| self.settings.data_dir.join(name));
+        let (mut summary, mut snapshot_records) = (None, None);
+        match directory.key_and_format() {
+            Ok(Some((key, format))) => {
+                self.findings.figure("format", format);
+                if let Some(found) = self.files(&directory, &journal)? {
+                    summary = Some(journal_figures(found.journal(), size_of(&journal)));
+                    snapshot_records = found.snapshot_records();
+                    if self.is_whole {
+                        self.records(found)?;
+                    }
+                }
+                self.key(Some(key))?;
+            }
+            // The first start was interrupted: the directory was never used.
+            Ok(None) => {}
+            Err(StoreError::ImportInterrupted { directory }) => {
+                self.is_whole = false;
+                let remedy = "run `onceward import` again";
+                self.findings.damaged(&directory, None, "an import into it was interrupted", remedy);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.show_counts();
+        self.findings.figure("snapshot", json!({ "records": snapshot_records, "bytes": size_of(&snapshot) }));
+        self.findings.figure("journal", summary);
+        Ok(())
+    }
+
+    /// Reports each defect of the files. Returns what a start would read.
+    fn files(
+        &mut self,
+        directory: &DataDirectory,
+        journal: &Path,
+    ) -> Result<Option<LiveRecords>, StoreError> {
+        let found = directory.find(&mut |error| {
+            self.is_whole = false;
+            match error {
+                StoreError::Io { path, reason, .. } if path.starts_with(journal) => {
+                    self.findings.damaged(&path, None, format!("it cannot be read: {reason}"), RESTORE);
+                    Ok(())
+                }
+                error => report(error, &mut self.findings),
+            }
+        });
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.is_whole = false;
+                return report(error, &mut self.findings).map(|()| None);
+            }
+        };
+        if let Some((path, at, bytes)) = &found.journal().torn {
+            let file = path.display();
+            let detail = format!(
+                "{bytes} bytes at byte {at} of {file} look like a write that was torn and never acknowledged: the next \
+                 start cuts them off; damage here cannot be told from that"
+            );
+            self.findings.add("journal", ok(detail));
+        }
+        Ok(Some(found))
+    }
+
+    fn records(&mut self, found: LiveRecords) -> Result<(), StoreError> {
+        let read = found.each_copied::<StoreError>(&mut |place, entry| {
+            if let Some(what) = self.record(&entry) {
+                self.is_whole = false;
+                let (at, what) = match place.frame {
+                    Some((at, sequence)) => (Some(at), format!("in frame {sequence}, {what}")),
+                    None => (None, what),
+                };
+                self.findings.damaged(place.path, at, what, RESTORE);
+            }
+            Ok(())
+        });
+        read.or_else(|error| {
+            self.is_whole = false;
+            report(error, &mut self.findings)
+        })
+    }
+
+    /// Shows the numbers, unless some records could not be read.
+    fn show_counts(&mut self) {
+        let counts = self.is_whole.then(|| in_three(&self.counts));
+        self.findings.figure("numbers", counts.map(|(numbers, _, _)| numbers));
+        self.findings.figure("sends", counts.map(|(_, sends, _)| sends));
+        self.findings.figure("others", counts.map(|(_, _, others)| others));
+        let named = self.versions.iter().map(|((kind, version), count)| {
+            let plural = self.kinds.get(*kind).map_or("unknown records", |kind| kind.plural);
+            (format!("{plural}, version {version}"), Value::from(*count))
+        });
+        self.findings.figure("versions", named.collect::<Map<_, _>>());
+    }
+
+    /// Checks the key. `written_with` is the fingerprint of the right key, if it is known. Fails if this user may not read
+    /// the key.
+    fn key(&mut self, written_with: Option<&str>) -> Result<(), KeyError> {
+        let file = self.settings.server_key_file.as_deref();
+        let (key, what) = match server_key::find(&self.settings.data_dir, file) {
+            Ok(Some(key)) => match written_with {
+                // The data does not say which key is the right one.
+                None => ("present", None),
+                Some(right) if is_of(&key, right) => ("fits", None),
+                Some(_) => ("another", Some("the key here is not the one this data was written with")),
+            },
+            Ok(None) => ("missing", Some("there is no server key here")),
+            Err(error) => match &error {
+                KeyError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                    ("missing", Some("the key file that is named is missing"))
+                }
+                KeyError::Io { source, .. } if source.kind() != ErrorKind::InvalidData => return Err(error),
+                _ => ("unreadable", Some("it is not a server key, which has 64 hex digits")),
+            },
+        };
+        self.findings.figure("key", key);
+        if let Some(what) = what {
+            let path = absolute(&server_key::place(&self.settings.data_dir, file));
+            self.findings.damaged(&path, None, format!("{what}: a start is refused"), PUT_BACK);
         }
         Ok(())
-    });
-    if let Err(error) = read {
-        are_well = false;
-        report(error, findings)?;
     }
-    Ok(are_well)
 }
 
 /// Adds what is damaged, missing or newer. Returns an error that says nothing about the data.
@@ -209,35 +247,6 @@ fn report(error: StoreError, findings: &mut Findings) -> Result<(), StoreError> 
         error => return Err(error),
     }
     Ok(())
-}
-
-/// The numbers of records, by kind, and by kind and version of their encoding.
-#[derive(Default)]
-struct Counted {
-    kinds: RecordCounts,
-    versions: BTreeMap<(u8, u8), u64>,
-}
-
-impl Counted {
-    fn add(&mut self, entry: &CopiedRecord) {
-        let version = entry.record.first().copied().unwrap_or_default();
-        *self.kinds.entry(entry.key.kind).or_default() += 1;
-        *self.versions.entry((entry.key.kind, version)).or_default() += 1;
-    }
-
-    /// Shows the numbers, unless some records could not be read.
-    fn show(&self, is_whole: bool, findings: &mut Findings) {
-        let counts = is_whole.then(|| in_three(&self.kinds));
-        findings.figure("numbers", counts.map(|(numbers, _, _)| numbers));
-        findings.figure("sends", counts.map(|(_, sends, _)| sends));
-        findings.figure("others", counts.map(|(_, _, others)| others));
-        let kinds = for_tools();
-        let named = self.versions.iter().map(|((kind, version), count)| {
-            let plural = kinds.get(*kind).map_or("unknown records", |kind| kind.plural);
-            (format!("{plural}, version {version}"), Value::from(*count))
-        });
-        findings.figure("versions", named.collect::<Map<_, _>>());
-    }
 }
 
 fn journal_figures(found: &JournalSummary, bytes: u64) -> Value {
@@ -260,42 +269,4 @@ pub fn size_of(path: &Path) -> u64 {
         Ok(found) => found.blocks() * 512,
         Err(_) => 0,
     }
-}
-
-/// Checks the key. `written_with` is the fingerprint of the right key, if it is known. Fails if this user may not read the
-/// key.
-fn check_key(
-    settings: &StorageSettings,
-    written_with: Option<&str>,
-    findings: &mut Findings,
-) -> Result<(), KeyError> {
-    const UNREADABLE: Option<&str> =
-        Some("it is not a server key, which has 64 hex digits: a start is refused");
-    let file = settings.server_key_file.as_deref();
-    let (key, what) = match server_key::find(&settings.data_dir, file) {
-        Ok(Some(key)) => match written_with {
-            // The data does not say which key is the right one.
-            None => ("present", None),
-            Some(right) if is_of(&key, right) => ("fits", None),
-            Some(_) => (
-                "another",
-                Some("the key here is not the one this data was written with: a start is refused"),
-            ),
-        },
-        Ok(None) => ("missing", Some("there is no server key here: a start is refused")),
-        Err(KeyError::Unreadable(_)) => ("unreadable", UNREADABLE),
-        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => {
-            ("unreadable", UNREADABLE)
-        }
-        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            ("missing", Some("the key file that is named is missing: a start is refused"))
-        }
-        Err(error) => return Err(error),
-    };
-    findings.figure("key", key);
-    if let Some(what) = what {
-        let path = absolute(&server_key::place(&settings.data_dir, file));
-        findings.damaged(&path, None, what, PUT_BACK);
-    }
-    Ok(())
 }

@@ -22,6 +22,13 @@ pub enum Verdict {
 #[derive(Debug, Serialize)]
 struct Outcome {
     check: String,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// What a check found, and what to do about it.
+#[derive(Debug, Default, Serialize)]
+pub struct Found {
     verdict: Verdict,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,19 +40,12 @@ struct Outcome {
     at: Option<u64>,
 }
 
-/// What a check found, and what to do about it.
-pub struct Found {
-    verdict: Verdict,
-    detail: String,
-    remedy: Option<String>,
-}
-
 pub fn ok(detail: impl Into<String>) -> Found {
-    Found { verdict: Verdict::Ok, detail: detail.into(), remedy: None }
+    Found { detail: detail.into(), ..Found::default() }
 }
 
 pub fn warn(detail: impl Into<String>, remedy: impl Into<String>) -> Found {
-    Found { verdict: Verdict::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
+    Found { verdict: Verdict::Warn, remedy: Some(remedy.into()), ..ok(detail) }
 }
 
 pub fn fail(detail: impl Into<String>, remedy: impl Into<String>) -> Found {
@@ -63,8 +63,8 @@ pub struct Findings {
 
 impl Findings {
     pub fn add(&mut self, check: impl Into<String>, found: Found) {
-        let Found { verdict, detail, remedy } = found;
-        self.push(Outcome { check: check.into(), verdict, detail, remedy, file: None, at: None });
+        self.verdict = self.verdict.max(found.verdict);
+        self.checks.push(Outcome { check: check.into(), found });
     }
 
     /// Adds damage of a data directory.
@@ -77,19 +77,8 @@ impl Findings {
 
     /// Adds damage of a file of a data directory.
     pub fn damaged(&mut self, path: &Path, at: Option<u64>, detail: impl Into<String>, remedy: &str) {
-        self.push(Outcome {
-            check: "data".to_owned(),
-            verdict: Verdict::Fail,
-            detail: detail.into(),
-            remedy: Some(remedy.to_owned()),
-            file: Some(path.display().to_string()),
-            at,
-        });
-    }
-
-    fn push(&mut self, outcome: Outcome) {
-        self.verdict = self.verdict.max(outcome.verdict);
-        self.checks.push(outcome);
+        let file = Some(path.display().to_string());
+        self.add("data", Found { file, at, ..fail(detail, remedy) });
     }
 
     /// Sets a figure. `null` was not examined, or cannot be known.
@@ -111,7 +100,7 @@ impl Findings {
     // Writing to a text cannot fail.
     fn text(&self, colors: bool) -> String {
         let mut text = String::new();
-        for Outcome { check, verdict, detail, remedy, file, at } in &self.checks {
+        for Outcome { check, found: Found { verdict, detail, remedy, file, at } } in &self.checks {
             let (word, color) = match verdict {
                 Verdict::Ok => ("ok  ", "\x1b[32m"),
                 Verdict::Warn => ("warn", "\x1b[33m"),

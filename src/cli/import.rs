@@ -1,11 +1,9 @@
 //! `onceward import`: the records of an export, into a data directory of their own or into the etcd of a cluster.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward_cluster::{Cluster, EtcdStore};
 use serde_json::json;
@@ -20,7 +18,7 @@ use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
-use crate::node::{KeyError, load_or_create, server_key};
+use crate::node::{load_or_create, server_key};
 use crate::server::{ClusterError, begin_import};
 use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
 
@@ -49,9 +47,6 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes that an import commits at once.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// A clock that is further behind the export than this gets a warning.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
-
 /// Further remedies for a server key that is missing or another one.
 const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
                        then, and a person who waits for a code has to ask for a new one";
@@ -70,42 +65,25 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let imported = match imported {
         Ok(imported) => imported,
         Err(error) => {
-            let mut answer = error.answer();
-            // Writing to a text cannot fail.
-            let _ = if cluster.is_some() {
-                writeln!(
-                    answer.err,
-                    "nothing was imported: no node serves before an import succeeds; run the command again"
-                )
+            let rest = if cluster.is_some() {
+                "no node serves before an import succeeds; run the command again".to_owned()
             } else {
-                writeln!(
-                    answer.err,
-                    "nothing was imported: {} cannot be used before an import into it succeeds; run the command again, or \
-                     remove everything in it but server.key",
-                    settings.data_dir.display()
+                let directory = settings.data_dir.display();
+                format!(
+                    "{directory} cannot be used before an import into it succeeds; run the command again, or remove \
+                     everything in it but server.key"
                 )
             };
+            let mut answer = error.answer();
+            answer.err += &format!("nothing was imported: {rest}\n");
             return Ok(answer);
         }
     };
     let place = if cluster.is_some() { "etcd".to_owned() } else { settings.data_dir.display().to_string() };
     let mut answer = summary(&imported, args.quiet, cx.json, &place);
-    if !args.quiet
-        && cluster.is_none()
-        && let Some(key_file) = key_file_needed(args, &settings)
-    {
-        let note = format!(
-            "the server needs this key from now on: set ONCEWARD_KEY_FILE={}, or copy the file to {} (mode 0600, owned by \
-             the server's user)\n",
-            key_file.display(),
-            server_key::place(&settings.data_dir, None).display()
-        );
-        // Standard output has the line for machines only.
-        if cx.json { answer.err += &note } else { answer.out += &note }
-    }
     if makes_key && !args.quiet {
         let path = absolute(&key_path);
-        let _ = writeln!(answer.err, "created a new server key, {}; keep a copy of it", path.display());
+        answer.err = format!("created a new server key, {}; keep a copy of it\n", path.display());
     }
     Ok(answer)
 }
@@ -116,12 +94,10 @@ struct Imported {
     /// Records that have expired.
     ended: u64,
     codes_dropped: u64,
-    behind: Duration,
 }
 
 /// An export, and a store without records that it fills. No server uses the store before the end.
 struct Import {
-    header: Header,
     reader: Reader<Box<dyn BufRead>>,
     slots: SlotHash,
     now: Timestamp,
@@ -166,12 +142,11 @@ impl Import {
             Target::Directory(Box::new(EmbeddedStore::open(&options)?))
         };
         let slots = SlotHash::new(&key);
-        Ok(Self { header, reader, slots, now, runtime, store, batch: Vec::new(), batch_bytes: 0 })
+        Ok(Self { reader, slots, now, runtime, store, batch: Vec::new(), batch_bytes: 0 })
     }
 
     fn run(mut self, drop_codes: bool, progress: &mut Progress) -> Result<Imported, CommandError> {
-        let (kinds, now) = (for_tools(), self.now);
-        let mut imported = Imported { behind: self.header.exported_at.since(now), ..Imported::default() };
+        let (kinds, now, mut imported) = (for_tools(), self.now, Imported::default());
         while let Some(entry) = self.reader.next_entry(&kinds, &self.slots)? {
             progress.at(self.reader.line());
             let (kept, dropped) = if drop_codes { without_codes(entry)? } else { (Some(entry), false) };
@@ -220,16 +195,8 @@ impl Import {
 }
 
 fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {
-    let Imported { counts, ended, codes_dropped, behind } = imported;
+    let Imported { counts, ended, codes_dropped } = imported;
     let (numbers, sends, others) = in_three(counts);
-    let mut err = String::new();
-    if *behind > CLOCK_TOLERANCE {
-        err = format!(
-            "warning: the clock of this machine is {} s behind the export; set it, or the server's times are ahead by as \
-             much until it has caught up\n",
-            behind.as_secs()
-        );
-    }
     let out = if json {
         json_line(
             &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
@@ -237,29 +204,18 @@ fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> Comm
     } else if is_quiet {
         String::new()
     } else {
-        let mut out = format!(
-            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {place}\n"
-        );
-        // Writing to a text cannot fail.
-        if *ended > 0 {
-            let _ = writeln!(out, "left out {ended} that have ended since");
-        }
-        if *codes_dropped > 0 {
-            let _ = writeln!(out, "dropped {codes_dropped} codes and messages that were still to be sent");
-        }
-        out
+        let ended =
+            if *ended > 0 { format!("left out {ended} that have ended since\n") } else { String::new() };
+        let dropped = match codes_dropped {
+            0 => String::new(),
+            codes => format!("dropped {codes} codes and messages that were still to be sent\n"),
+        };
+        format!(
+            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {place}\n\
+             {ended}{dropped}"
+        )
     };
-    CommandOutput { err, ..CommandOutput::of(out) }
-}
-
-/// The key file of `--key-file`, if the server would not start without it.
-fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<PathBuf> {
-    let named = args.key_file.as_deref()?;
-    let fingerprint = |key: Result<_, KeyError>| key.ok().flatten().map(|key| key_fingerprint(&key));
-    let (data_dir, found) = (&settings.data_dir, settings.server_key_file.as_deref());
-    let without = fingerprint(server_key::find(data_dir, found));
-    let with = fingerprint(server_key::find(data_dir, Some(named)));
-    (without != with).then(|| absolute(named))
+    CommandOutput::of(out)
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {

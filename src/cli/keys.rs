@@ -16,22 +16,7 @@ use crate::registry::{self, Scope};
 use crate::store::{CopiedRecord, Write};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
-pub const MORE: &str = "\
-A caller authenticates by HTTP Basic: the id of the key (SK...) is the user
-name, the secret is the password. Twilio's client libraries accept both as an
-API key.
-The command shows the secret once. The server keeps only its hash. To replace a
-key: create a second one, give it to the program, then revoke the first.
-More: docs/operate/keys.md.
-
-Examples:
-  onceward keys create --service shop --name \"web shop\"
-                            send and check codes of one service
-  onceward keys create --scope admin --scope verify
-                            change services too, for all services
-  onceward keys list
-  onceward keys revoke SK0123456789abcdef0123456789abcdef
-  onceward keys root --new  a new auth token, if the old one is lost or known";
+pub const MORE: &str = include_str!("keys_help.txt");
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum KeysCommand {

@@ -66,54 +66,12 @@ fn the_manual_has_every_command() {
 }
 
 #[test]
-fn help_says_what_a_newcomer_asks() {
-    let ran = World::empty().runs(&["--help"]);
-    assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""));
-    let prefixes: Vec<String> = config::variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
-    for part in prefixes.iter().map(String::as_str).chain([
-        "--config <FILE>",
-        "--data-dir <DIR>",
-        "--listen <HOST:PORT>",
-        "--log-level <LEVEL>",
-        "--log-format <FORMAT>",
-        "--check",
-        "--print-config",
-        "--print-schema",
-        "tracker",
-        "export",
-        "import",
-        "check-data",
-        "--version",
-        "Settings come from",
-        "Exit codes",
-        "\n  0 ",
-        "\n  1 ",
-        "\n  64 ",
-        "\n  65 ",
-        "\n  70 ",
-        "Examples",
-    ]) {
-        assert!(ran.out.contains(part), "no {part:?} in:\n{}", ran.out);
-    }
-}
-
-#[test]
 fn the_help_lists_every_exit_code() {
     let (_, section) = args::MORE.split_once("Exit codes:\n").expect("a section");
     let (section, _) = section.split_once("\n\n").expect("a further section");
     let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
     let listed: Vec<u8> = section.lines().filter_map(number).collect();
     assert_eq!(listed, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::server::EXIT_LEASE_LOST]);
-}
-
-#[test]
-fn the_doctors_words_have_colors_only_where_they_are_wanted() {
-    for (colors, word) in [(true, "\x1b[32mok  \x1b[0m  "), (false, "ok    ")] {
-        let world = World { colors, ..World::empty() };
-        let ran = world.runs(&["doctor"]);
-        assert!(ran.out.starts_with(word), "{}", ran.out);
-        assert_eq!(ran.out.contains('\x1b'), colors);
-    }
 }
 
 #[test]
@@ -137,12 +95,6 @@ fn no_help_is_wider_than_a_terminal_of_80_columns() {
         let ran = World::empty().runs(arguments);
         assert!(ran.out.contains(lines), "{}", ran.out);
     }
-}
-
-#[test]
-fn version_is_printed() {
-    let ran = World::empty().runs(&["--version"]);
-    assert_eq!((ran.exit, ran.out), (Some(0), format!("onceward {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
 #[test]
@@ -182,21 +134,6 @@ fn a_wrong_configuration_exits_with_64_and_prints_every_error() {
 }
 
 #[test]
-fn a_wrong_value_on_the_command_line_is_one_of_the_errors() {
-    let ran = World::with_config(r#"{"otp-length": 3}"#).runs(&["--log-level", "loud"]);
-    assert_eq!(ran.exit, Some(64));
-    assert!(ran.err.contains("2 errors") && ran.err.contains("the command line, --log-level"), "{}", ran.err);
-}
-
-#[test]
-fn check_says_that_the_configuration_is_valid_and_what_is_odd() {
-    let ran = World::with_config(r#"{"redis-db-address": "localhost:6379"}"#).runs(&["--check"]);
-    assert_eq!(ran.exit, Some(0));
-    assert_eq!(ran.out, "configuration is valid\n");
-    assert!(ran.err.starts_with("warning: redis-db-address ignored: onceward needs no Redis"), "{}", ran.err);
-}
-
-#[test]
 fn print_config_shows_every_value_and_its_origin_and_no_secret() {
     let world = World::with_config(r#"{"otp-timeout": "5m"}"#)
         .variable("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
@@ -212,20 +149,6 @@ fn print_config_shows_every_value_and_its_origin_and_no_secret() {
     assert!(line("TWILIO_AUTH_TOKEN").contains("not shown"), "{}", ran.out);
     assert!(line("TWILIO_AUTH_TOKEN").contains("the environment, TWILIO_AUTHTOKEN"), "{}", ran.out);
     assert!(!ran.out.contains("0f1e2d3c") && !ran.out.contains("5552671"), "{}", ran.out);
-}
-
-#[test]
-fn print_schema_needs_no_valid_configuration() {
-    let ran = World::with_config("not json").runs(&["--print-schema"]);
-    assert_eq!((ran.exit, ran.out, ran.err.as_str()), (Some(0), config::json_schema(), ""));
-}
-
-#[test]
-fn a_named_file_is_read() {
-    let world = World::with_config("not json");
-    std::fs::write(world.directory.path().join("other.json"), "{\"otp-length\": 8}").expect("a file");
-    let ran = world.runs(&["--config", "other.json"]);
-    assert_eq!(ran.served.expect("a configuration").settings.policy.code.length.get(), 8);
 }
 
 #[test]
@@ -267,23 +190,6 @@ fn an_option_of_the_server_before_another_command_is_refused() {
 }
 
 #[test]
-fn the_tracker_makes_no_data_directory_where_there_is_none() {
-    let world = World::empty();
-    let data = world.directory.path().join("data");
-    for arguments in [["tracker", "--data-dir"], ["--data-dir", "tracker"]] {
-        let path = data.to_str().expect("text");
-        let arguments = match arguments {
-            ["tracker", option] => ["tracker", option, path],
-            [option, command] => [option, path, command],
-        };
-        let ran = world.runs(&arguments);
-        assert_eq!((ran.exit, ran.out.as_str()), (Some(70), ""));
-        assert!(ran.err.contains("no server answers on") && ran.err.contains(path), "{}", ran.err);
-    }
-    assert!(!data.exists());
-}
-
-#[test]
 fn the_tracker_needs_no_credentials_and_only_the_data_dir_of_the_file() {
     let incomplete =
         World::with_config(r#"{"data-dir": "elsewhere", "otp-sms-provider": "Sinch", "otp-length": 99}"#)
@@ -320,22 +226,6 @@ fn a_check_and_the_doctor_know_whether_the_data_holds_a_key() {
 }
 
 #[test]
-fn a_check_of_a_node_of_a_cluster_speaks_of_a_key_in_etcd() {
-    let world = World::with_config(
-        r#"{"production": true, "prod-domain": "127.0.0.1:3000", "simulator-in-production": true, "key-file": "key",
-            "cluster": {"etcd": ["http://127.0.0.1:1"], "node": "a", "advertise": "127.0.0.1:3000"}}"#,
-    );
-    std::fs::write(world.directory.path().join("key"), "ab".repeat(32)).expect("written");
-    let checked = world.runs(&["--check"]);
-    assert!(
-        checked.err.contains("this node can own the records only if etcd holds an API key"),
-        "{}",
-        checked.err
-    );
-    assert!(!checked.err.contains("data directory"), "{}", checked.err);
-}
-
-#[test]
 fn a_key_that_makes_a_data_directory_says_where() {
     let world = World::empty();
     let made = world.runs(&["keys", "create"]);
@@ -364,7 +254,6 @@ fn a_server_key_in_the_place_of_its_file_is_refused_and_not_shown() {
 }
 
 struct World {
-    colors: bool,
     directory: TempDir,
     environment: BTreeMap<String, String>,
 }
@@ -379,7 +268,7 @@ struct Ran {
 impl World {
     fn empty() -> Self {
         let directory = TempDir::new().expect("a directory");
-        Self { colors: false, directory, environment: BTreeMap::new() }
+        Self { directory, environment: BTreeMap::new() }
     }
 
     fn with_config(text: &str) -> Self {
@@ -400,7 +289,7 @@ impl World {
             working_dir: self.directory.path().to_owned(),
             environment: self.environment.clone(),
             parallelism: 2,
-            colors: self.colors,
+            colors: false,
         };
         match run(arguments, process) {
             CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {

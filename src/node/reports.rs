@@ -27,27 +27,8 @@ pub struct ReportReceiver {
     path_prefix: String,
     /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
     gated: bool,
-    refused: Refused,
-}
-
-/// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
-#[derive(Default)]
-struct Refused {
-    unsigned: OncePerSecond,
-    unreadable: OncePerSecond,
-}
-
-impl Refused {
-    fn answer(&self, error: CallbackError) -> CallbackAnswer {
-        let (kind, answer) = match error {
-            CallbackError::NotFromTwilio | CallbackError::NotFromProvider => {
-                (&self.unsigned, CallbackAnswer::BadSignature)
-            }
-            CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
-        };
-        kind.note(move |count| warn!(%error, count, "callbacks refused"));
-        answer
-    }
+    /// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
+    refused: OncePerSecond,
 }
 
 impl ReportReceiver {
@@ -68,7 +49,7 @@ impl ReportReceiver {
             return None;
         }
         let gated = voice.is_some_and(|voice| voice.gate);
-        Some(Self { twilio, recipes, path_prefix, gated, refused: Refused::default() })
+        Some(Self { twilio, recipes, path_prefix, gated, refused: OncePerSecond::default() })
     }
 
     /// The path of the public address, which a proxy may leave in front of the paths of reports.
@@ -78,49 +59,39 @@ impl ReportReceiver {
 
     /// Takes one report. Its sender is unknown until its signature is checked.
     pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
-        let CallbackRequest { kind, path_and_query, content_type, signature, body, .. } = request;
-        let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
-        let Some(kind) = kind else { return self.record_for_recipe(request, running).await };
-        let read = match &self.twilio {
-            Some(twilio) => twilio.read(*kind, path_and_query, content_type, signature, body),
-            None => Err(CallbackError::NotFromTwilio),
-        };
-        let report = match read {
-            Ok(report) => report,
-            Err(error) => return self.refused.answer(error),
-        };
-        let Some(running) = running else { return CallbackAnswer::Unavailable };
-        match report {
-            TwilioReport::Receipt(receipt) => {
-                debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
-                match running.verifying.receive(self.as_recorded(*kind, receipt)).await {
-                    Ok(()) => CallbackAnswer::NoContent,
-                    Err(_) => CallbackAnswer::Unavailable,
+        let CallbackRequest { kind, path_and_query, content_type, signature, headers, body } = request;
+        let read = if let Some(kind) = *kind {
+            let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
+            let twilio = self.twilio.as_ref().ok_or(CallbackError::NotFromTwilio);
+            let report =
+                twilio.and_then(|twilio| twilio.read(kind, path_and_query, content_type, signature, body));
+            report.map(|report| match report {
+                TwilioReport::Receipt(receipt) => {
+                    vec![TwilioReport::Receipt(self.as_recorded(kind, receipt))]
                 }
+                gate @ TwilioReport::Gate { .. } => vec![gate],
+            })
+        } else {
+            if let Some(text) = self.recipes.as_ref().and_then(|recipes| recipes.challenge(path_and_query)) {
+                return CallbackAnswer::Challenge(text);
             }
-            gate @ TwilioReport::Gate { .. } => CallbackAnswer::Twiml(gate_answer(running, gate).await),
-        }
-    }
-
-    async fn record_for_recipe(
-        &self,
-        request: &CallbackRequest,
-        running: Option<&Running>,
-    ) -> CallbackAnswer {
-        let CallbackRequest { path_and_query, headers, body, .. } = request;
-        if let Some(text) = self.recipes.as_ref().and_then(|recipes| recipes.challenge(path_and_query)) {
-            return CallbackAnswer::Challenge(text);
-        }
-        let read = match &self.recipes {
-            Some(recipes) => recipes.read(path_and_query, headers, body),
-            None => Err(CallbackError::NotFromProvider),
+            let recipes = self.recipes.as_ref().ok_or(CallbackError::NotFromProvider);
+            let receipts = recipes.and_then(|recipes| recipes.read(path_and_query, headers, body));
+            receipts.map(|receipts| receipts.into_iter().map(TwilioReport::Receipt).collect())
         };
-        let receipts = match read {
-            Ok(receipts) => receipts,
-            Err(error) => return self.refused.answer(error),
+        let reports = match read {
+            Ok(reports) => reports,
+            Err(error) => {
+                let is_unreadable = matches!(error, CallbackError::Unreadable(_));
+                self.refused.note(move |count| warn!(%error, count, "callbacks refused"));
+                return if is_unreadable { CallbackAnswer::Unreadable } else { CallbackAnswer::BadSignature };
+            }
         };
         let Some(running) = running else { return CallbackAnswer::Unavailable };
-        for receipt in receipts {
+        for report in reports {
+            let TwilioReport::Receipt(receipt) = report else {
+                return CallbackAnswer::Twiml(gate_answer(running, report).await);
+            };
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
             if running.verifying.receive(receipt).await.is_err() {
                 return CallbackAnswer::Unavailable;

@@ -2,9 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -60,10 +59,6 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     if is_readable_by_others(&named) {
         tracing::warn!(file = %named.display(), "server key readable by every user; run chmod o= on it");
     }
-    if let Some(owner) = other_owner(&named, rustix::process::geteuid().as_raw()) {
-        let file = named.display();
-        tracing::warn!(%file, owner, "server key belongs to another user, who can read and replace it; run chown on it");
-    }
     if let Some(key) = find(data_dir, file)? {
         return Ok(key);
     }
@@ -88,21 +83,6 @@ fn may_exist(file: &Path) -> bool {
 pub fn find(data_dir: &Path, file: Option<&Path>) -> Result<Option<ServerKey>, KeyError> {
     let path = place(data_dir, file);
     if file.is_some() || may_exist(&path) { read(&path).map(Some) } else { Ok(None) }
-}
-
-/// Looks once a minute for the key file, and calls `report` when it has gone (`true`) and when it is back. A server goes
-/// on without the file; its next start is refused.
-pub async fn watch(file: PathBuf, report: impl Fn(bool)) {
-    let mut looks = tokio::time::interval(Duration::from_secs(60));
-    let mut is_missing = false;
-    loop {
-        looks.tick().await;
-        let found = tokio::fs::try_exists(&file).await;
-        if found.is_ok_and(|is_there| is_there == is_missing) {
-            is_missing = !is_missing;
-            report(is_missing);
-        }
-    }
 }
 
 /// Where the key is looked for.
@@ -179,12 +159,6 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     }
 }
 
-/// The owner of the key file, if that is neither root nor `user`.
-pub fn other_owner(path: &Path, user: u32) -> Option<u32> {
-    let owner = fs::metadata(path).ok()?.uid();
-    (owner != 0 && owner != user).then_some(owner)
-}
-
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::Io { what, path, source }
@@ -193,7 +167,6 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyErr
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::{Arc, Mutex};
 
     use super::*;
 
@@ -266,42 +239,6 @@ mod tests {
             let error = load_or_create(dir.path(), Some(file)).expect_err("no key").to_string();
             assert!(error.contains("is not a regular file"), "{error}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_file_that_is_lost_is_reported_once_and_its_return_too() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join(FILE_NAME);
-        let reports = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&reports);
-        let note = move |is_missing| noted.lock().expect("the reports").push(is_missing);
-        let watching = tokio::spawn(watch(file.clone(), note));
-        let five_minutes = || tokio::time::sleep(Duration::from_secs(300));
-        for is_there in [true, false, false, true] {
-            if is_there {
-                fs::write(&file, "").expect("a file");
-            } else {
-                let _ = fs::remove_file(&file);
-            }
-            five_minutes().await;
-        }
-        watching.abort();
-        assert_eq!(*reports.lock().expect("the reports"), [true, false]);
-    }
-
-    #[test]
-    fn the_owner_of_a_key_file_is_told_unless_it_is_root_or_the_user() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("key");
-        fs::write(&file, "").expect("a file");
-        if rustix::process::geteuid().is_root() {
-            assert_eq!(other_owner(&file, 4242), None, "root's");
-            std::os::unix::fs::chown(&file, Some(4242), None).expect("changed");
-        }
-        let owner = fs::metadata(&file).expect("it is there").uid();
-        assert_eq!(other_owner(&file, owner), None);
-        assert_eq!(other_owner(&file, owner + 1), Some(owner));
-        assert_eq!(other_owner(&dir.path().join("none"), owner), None);
     }
 
     #[test]

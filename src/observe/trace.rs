@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
-use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{
     Link, Span as _, SpanContext as SpanIds, Status, TraceContextExt as _, Tracer as _,
 };
@@ -37,19 +37,6 @@ struct EventCauses {
     order: VecDeque<[u8; 16]>,
 }
 
-/// The header `traceparent`, which names the caller's span (W3C Trace Context).
-struct Traceparent<'a>(Option<&'a str>);
-
-impl Extractor for Traceparent<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.filter(|_| key.eq_ignore_ascii_case("traceparent"))
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent"]
-    }
-}
-
 impl Tracer {
     /// `propagator` reads the header `traceparent`.
     pub fn new(spans: BoxedTracer, propagator: Box<dyn TextMapPropagator + Send + Sync>) -> Self {
@@ -62,7 +49,10 @@ impl Tracer {
         name: impl Into<Cow<'static, str>>,
         traceparent: Option<&str>,
     ) -> Option<Span> {
-        let caller = self.propagator.extract_with_context(&Context::new(), &Traceparent(traceparent));
+        // Names the caller's span (W3C Trace Context).
+        let headers: HashMap<_, _> =
+            traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())).into_iter().collect();
+        let caller = self.propagator.extract_with_context(&Context::new(), &headers);
         self.begin(name.into(), SpanKind::Server, Vec::new(), &caller)
     }
 

@@ -23,34 +23,21 @@ use crate::store::Loading;
 /// How far the start has come. The services are set once the store is loaded.
 #[derive(Default)]
 pub struct Start {
-    running: OnceLock<Arc<Running>>,
-    loading: Arc<Loading>,
-    /// Set in a node of a cluster.
-    owner: OnceLock<watch::Receiver<Owner>>,
+    pub running: OnceLock<Arc<Running>>,
+    /// The progress of reading the store.
+    pub loading: Arc<Loading>,
+    /// The owner of the records; set in a node of a cluster.
+    pub owner_seen: OnceLock<watch::Receiver<Owner>>,
 }
 
 impl Start {
-    pub fn set(&self, running: Arc<Running>) {
-        let _ = self.running.set(running);
-    }
-
     pub fn running(&self) -> Option<&Running> {
         self.running.get().map(|running| &**running)
     }
 
-    /// From now on this is a node of a cluster, with this owner of the records.
-    pub fn follow(&self, owner: watch::Receiver<Owner>) {
-        let _ = self.owner.set(owner);
-    }
-
     /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
     pub fn owner(&self) -> Option<Owner> {
-        self.owner.get().map(|owner| owner.borrow().clone())
-    }
-
-    /// The progress of reading the store.
-    pub fn loading(&self) -> Arc<Loading> {
-        Arc::clone(&self.loading)
+        self.owner_seen.get().map(|owner| owner.borrow().clone())
     }
 
     /// Why nothing is served yet. A node that knows another as the owner asks that one.

@@ -38,7 +38,7 @@ use control::Control;
 
 pub use announce::{SENDS, close_routes};
 pub use bind::bind;
-pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
+pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use front_end::Start;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};
@@ -146,7 +146,7 @@ impl App {
         cluster: &ClusterSettings,
     ) -> Result<&Member, AppStartError> {
         let owner = watch::Sender::default();
-        self.late.follow(owner.subscribe());
+        let _ = self.late.owner_seen.set(owner.subscribe());
         let data_dir = &settings.storage.data_dir;
         cluster::create_data_dir(data_dir)?;
         self.open_control(data_dir);
@@ -186,7 +186,7 @@ impl App {
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
             serves: true,
-            loading: self.late.loading(),
+            loading: Arc::clone(&self.late.loading),
             metrics: Arc::clone(&self.front_end.metrics),
             tracer: self.front_end.tracer.clone(),
         })
@@ -198,7 +198,7 @@ impl App {
         if let Some(receipts) = self.front_end.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
-        self.late.set(running);
+        let _ = self.late.running.set(running);
         self.open_control(&settings.storage.data_dir);
         self.is_serving.send_replace(true);
         Ok(())

@@ -20,9 +20,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
-use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
+use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http;
-use crate::node::{process, server_key};
+use crate::node::process;
 use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
 
@@ -147,19 +147,6 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     }
 }
 
-/// Logs the loss of the server key while it can still be put back, and its return.
-fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use<> {
-    let file = server_key::place(&storage.data_dir, storage.server_key_file.as_deref());
-    let shown = file.display().to_string();
-    server_key::watch(file, move |is_missing| {
-        if is_missing {
-            tracing::error!(file = shown, "server key missing; put it back, or the next start is refused");
-        } else {
-            tracing::info!(file = shown, "server key back");
-        }
-    })
-}
-
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
@@ -238,7 +225,6 @@ async fn serve_until_end(
     }
     app.announce(&settings, address);
     service_manager::ready().await;
-    tasks.spawn(watch_server_key(&settings.storage));
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = lease_ended(store.as_deref()) => {

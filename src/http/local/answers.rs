@@ -9,12 +9,10 @@ use crate::domain::{Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::verification::verify::{Cleared, VerificationStatus};
 
-/// Which server this is. A node that stands by knows neither the time by which it decides nor whether the compatible
-/// routes need a credential.
+/// Which server this is. A node that stands by does not know whether the compatible routes need a credential.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ServerAnswer {
     pub version: String,
-    pub time: Option<Timestamp>,
     pub compatible_routes_need_key: Option<bool>,
 }
 

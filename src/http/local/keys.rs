@@ -40,8 +40,14 @@ impl Keys<'_> {
     pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Key, String> {
         let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
         let revoked = self.registry.revoke_key(sid, with_created).await;
-        let Revocation { key, already_revoked, created } =
-            revoked.map_err(|error| self.not_revoked(sid, &error))?;
+        // After a failed commit a running server refuses the key already, because the revocation may be on the disk.
+        let Revocation { key, already_revoked, created } = revoked.map_err(|error| match error {
+            RegistryError::Store(why) => format!(
+                "the revocation of {sid} is not durable: {why}. A running server refuses the key until a restart. Remove \
+                 the cause, which its log names, and run the command again"
+            ),
+            error => words(&error),
+        })?;
         let view = self.view(&key);
         if !already_revoked {
             log(&view, "API key revoked");
@@ -84,24 +90,6 @@ impl Keys<'_> {
             secret: None,
             already_revoked: false,
             created_keys: Vec::new(),
-        }
-    }
-
-    /// After a failed commit the server refuses the key already, because the revocation may be on the disk.
-    fn not_revoked(&self, sid: Sid, error: &RegistryError) -> String {
-        let is_refused =
-            || self.registry.keys(None).iter().any(|key| key.sid == sid && key.revoked.is_some());
-        match error {
-            RegistryError::Store(why) if is_refused() => format!(
-                "the revocation of {sid} is not durable: {why}. A running server refuses the key and writes the \
-                 revocation once the store works, but a restart before that forgets it. Without a running server the \
-                 key is not revoked. Remove the cause, which a running server's log names, and run the command again"
-            ),
-            RegistryError::Store(why) => format!(
-                "{sid} is not revoked: {why}. Remove the cause, which a running server's log names, and run the \
-                 command again"
-            ),
-            error => words(error),
         }
     }
 }

@@ -42,13 +42,11 @@ use self::answers::{
 use self::state::Local;
 pub use keys::Keys;
 
-/// `GET /local/Server`: which server this is, the time by which it decides, and whether the compatible routes need a
-/// credential. A node that stands by knows neither of the last two.
+/// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
 async fn server(call: Call) -> Json<ServerAnswer> {
-    let time = call.app.v2().map(|v2| (v2.now)());
     let needs_key = call.app.v2().map(|v2| v2.registry.compatible_routes_need_key());
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Json(ServerAnswer { version, time, compatible_routes_need_key: needs_key })
+    Json(ServerAnswer { version, compatible_routes_need_key: needs_key })
 }
 
 /// `GET /local/Messages`: the newest first.

@@ -1,23 +1,19 @@
 //! Facts that are not in the records yet.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::{Counts, Delays, Failures, Group, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
-use crate::domain::{Channel, GatewayName, NumberKey, ServiceId, Timestamp};
+use crate::domain::{Channel, GatewayName, NumberKey};
 use crate::gateway::ErrorClass;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
 
 /// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
-
-/// Groups of one service that one bucket tells apart. Further ones are counted together for each channel. A restart
-/// begins anew.
-pub(super) const MOST_GROUPS: usize = 300;
 
 /// Counts facts by minute until they are added to the records.
 pub(super) struct Accumulator {
@@ -110,7 +106,7 @@ fn counts_of_step(step: VerificationStep) -> Option<Counts> {
 fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
     let failed = |failed| Some(Counts { failed, ..Counts::default() });
     match facts.outcome {
-        // The cost is that of a minute's parts: `Pending::add` makes money of it.
+        // The cost is that of a minute's parts: [`add_minute`] makes money of it.
         SendEnd::Accepted => {
             Some(Counts { accepted: 1, cost_micros: facts.parts.into(), ..Counts::default() })
         }
@@ -136,39 +132,21 @@ fn failure(error: Option<ErrorClass>) -> Failures {
     }
 }
 
-/// Counts on their way to the records.
-#[derive(Default)]
-pub(super) struct Pending {
-    pub(super) counts: HashMap<Series, Counts>,
-    /// The groups of each bucket that has not ended.
-    groups: HashMap<(Resolution, Timestamp, ServiceId), HashSet<Group>>,
-}
-
-impl Pending {
-    /// Adds the counts of a minute to its bucket of each resolution, with their cost.
-    pub(super) fn add(&mut self, minute: Series, mut counts: Counts, prices: &Prices) {
-        let Series { service, group: Group { country, channel, gateway }, .. } = minute;
-        let parts = std::mem::take(&mut counts.cost_micros);
-        if gateway != Some(GatewayName::Simulator) {
-            counts.cost_micros = prices.of(country, channel).saturating_mul(parts);
-            counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
-        }
-        for resolution in Resolution::ALL {
-            let start = resolution.bucket(minute.start);
-            let groups = self.groups.entry((resolution, start, service)).or_default();
-            let is_told_apart = groups.len() < MOST_GROUPS || groups.contains(&minute.group);
-            let group = if is_told_apart {
-                groups.insert(minute.group);
-                minute.group
-            } else {
-                Group { country: None, channel, gateway: None }
-            };
-            *self.counts.entry(Series { resolution, start, service, group }).or_default() += counts;
-        }
+/// Adds the counts of a minute to its bucket of each resolution, with their cost.
+pub(super) fn add_minute(
+    pending: &mut HashMap<Series, Counts>,
+    minute: Series,
+    mut counts: Counts,
+    prices: &Prices,
+) {
+    let Group { country, channel, gateway } = minute.group;
+    let parts = std::mem::take(&mut counts.cost_micros);
+    if gateway != Some(GatewayName::Simulator) {
+        counts.cost_micros = prices.of(country, channel).saturating_mul(parts);
+        counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
     }
-
-    /// Forgets the groups of buckets that have ended.
-    pub(super) fn forget_ended(&mut self, now: Timestamp) {
-        self.groups.retain(|(resolution, start, _), _| now < start.plus(resolution.length()));
+    for resolution in Resolution::ALL {
+        let start = resolution.bucket(minute.start);
+        *pending.entry(Series { resolution, start, ..minute }).or_default() += counts;
     }
 }

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot, watch};
 
-use self::accumulator::{Accumulator, Pending};
-use crate::clock::Clock;
+use self::accumulator::{Accumulator, add_minute};
 use crate::config::Pricing;
 use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
@@ -49,12 +48,12 @@ pub struct History {
 
 struct Inner {
     router: Arc<Router>,
-    clock: Arc<dyn Clock>,
     slots: SlotHash,
     pricing: Pricing,
     most_records: usize,
     accumulator: Arc<Accumulator>,
-    pending: Mutex<Pending>,
+    /// Counts on their way to the records.
+    pending: Mutex<HashMap<Series, Counts>>,
     refused: Arc<OncePerSecond>,
 }
 
@@ -74,13 +73,12 @@ impl History {
         most_records: usize,
     ) -> (Self, watch::Receiver<()>) {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
-        let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
+        let accumulator = Arc::new(Accumulator::new(clock));
         let counts = Arc::clone(&accumulator);
         shards.metrics().pass_on_to(move |fact| counts.count(fact));
         let inner = Inner {
             most_records: most_records.div_ceil(router.shards()),
             router,
-            clock,
             slots: SlotHash::new(server_key),
             pricing,
             accumulator,
@@ -162,17 +160,16 @@ impl Inner {
     async fn flush(&self) {
         let mut pending = self.pending.lock().await;
         for (count, (minute, counts)) in self.accumulator.take().into_iter().enumerate() {
-            pending.add(minute, counts, self.pricing.list());
+            add_minute(&mut pending, minute, counts, self.pricing.list());
             if count % AT_ONCE == AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
         }
-        pending.forget_ended(self.clock.now());
         let mut refused = Vec::new();
-        while !pending.counts.is_empty() {
-            let some: Vec<Series> = pending.counts.keys().take(AT_ONCE).copied().collect();
+        while !pending.is_empty() {
+            let some: Vec<Series> = pending.keys().take(AT_ONCE).copied().collect();
             let added = some.into_iter().filter_map(|series| {
-                let row = Row { series, counts: pending.counts.remove(&series)? };
+                let row = Row { series, counts: pending.remove(&series)? };
                 Some((row, self.add(row)))
             });
             for (row, added) in added.collect::<Vec<_>>() {
@@ -182,7 +179,7 @@ impl Inner {
                 }
             }
         }
-        pending.counts.extend(refused.into_iter().map(|row| (row.series, row.counts)));
+        pending.extend(refused.into_iter().map(|row| (row.series, row.counts)));
     }
 
     /// Adds counts to the record of their series. After a refusal they are not counted, unless the outcome of a commit is

@@ -74,11 +74,10 @@ impl Series {
 /// A country, a channel and a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Group {
-    /// `None` for numbers of no country, and for groups beyond the limit of a bucket.
+    /// `None` for numbers of no country.
     pub country: Option<Region>,
     pub channel: Channel,
-    /// The gateway that accepted or refused the message. `None` if none is known, as for a verification that begins, and
-    /// for groups beyond the limit of a bucket.
+    /// The gateway that accepted or refused the message. `None` if none is known, as for a verification that begins.
     pub gateway: Option<GatewayName>,
 }
 
@@ -166,45 +165,32 @@ pub struct Failures {
 
 impl Failures {
     pub const fn total(&self) -> u64 {
-        let Self { number, configuration, refused, unavailable, unknown } = *self;
-        number + configuration + refused + unavailable + unknown
+        self.number + self.configuration + self.refused + self.unavailable + self.unknown
     }
 }
 
 impl AddAssign for Failures {
-    fn add_assign(&mut self, Self { number, configuration, refused, unavailable, unknown }: Self) {
-        self.number += number;
-        self.configuration += configuration;
-        self.refused += refused;
-        self.unavailable += unavailable;
-        self.unknown += unknown;
+    fn add_assign(&mut self, other: Self) {
+        self.number += other.number;
+        self.configuration += other.configuration;
+        self.refused += other.refused;
+        self.unavailable += other.unavailable;
+        self.unknown += other.unknown;
     }
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self {
-            begun,
-            tried,
-            verified,
-            accepted,
-            delivery,
-            failed,
-            failed_attempts,
-            cost_micros,
-            guarded,
-            saved_micros,
-        } = other;
-        self.begun += begun;
-        self.tried += tried;
-        self.delivery += delivery;
-        self.verified += verified;
-        self.accepted += accepted;
-        self.failed += failed;
-        self.failed_attempts += failed_attempts;
-        self.cost_micros = self.cost_micros.saturating_add(cost_micros);
-        self.guarded += guarded;
-        self.saved_micros = self.saved_micros.saturating_add(saved_micros);
+        self.begun += other.begun;
+        self.tried += other.tried;
+        self.delivery += other.delivery;
+        self.verified += other.verified;
+        self.accepted += other.accepted;
+        self.failed += other.failed;
+        self.failed_attempts += other.failed_attempts;
+        self.cost_micros = self.cost_micros.saturating_add(other.cost_micros);
+        self.guarded += other.guarded;
+        self.saved_micros = self.saved_micros.saturating_add(other.saved_micros);
     }
 }
 

@@ -6,7 +6,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use super::accumulator::MOST_GROUPS;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config;
@@ -150,34 +149,6 @@ async fn each_resolution_is_forgotten_after_its_time() {
         world.clock.set(at);
         for (resolution, kept) in Resolution::ALL.into_iter().zip(kept) {
             assert_eq!(world.rows(resolution).await.len(), kept, "{resolution:?} at {at:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn groups_beyond_the_limit_of_a_bucket_are_counted_together() {
-    let world = World::new().await;
-    let codes = (1..1_000_u64).filter_map(|code| PhoneNumber::from_u64(code * 10_000_000_000));
-    let numbers: Vec<PhoneNumber> = codes.filter(|number| number.region().is_some()).collect();
-    // Their records fill more than one page of each shard.
-    let services = [ServiceId::DEFAULT, ServiceId::new(1)];
-    for service in services {
-        for number in &numbers {
-            for gateway in GatewayName::ALL {
-                let sent = send(GERMANY, Some(gateway), SendEnd::Accepted, None);
-                let recipient = NumberKey { service, number: *number, is_test: false };
-                world.shards.metrics().count(&Fact::Send(SendFacts { recipient, ..sent }));
-            }
-        }
-    }
-    let facts = numbers.len() * GatewayName::ALL.len();
-    assert!(facts > MOST_GROUPS, "{facts}");
-    for resolution in Resolution::ALL {
-        let rows = world.rows(resolution).await;
-        for service in services {
-            let own: Vec<&Row> = rows.iter().filter(|row| row.series.service == service).collect();
-            assert_eq!(own.len(), MOST_GROUPS + 1, "each service has a limit of its own");
-            assert_eq!(own.iter().map(|row| row.counts.accepted).sum::<u64>(), facts as u64);
         }
     }
 }

@@ -1,56 +1,25 @@
 //! Labels of the counters, and the names of their values. No value comes from a client.
 
-use std::fmt::{Error, Write as _};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::EncodeLabelSet;
 
 use super::GatewayEnd;
-use crate::domain::ServiceId;
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 
 /// The value for everything beyond a bound.
 pub(super) const OTHER: &str = "other";
 
-/// Compared by the id, which is shorter than the name.
-#[derive(Debug, Clone)]
-pub(super) struct ServiceLabel {
-    /// `None` for all services beyond the bound.
-    pub id: Option<ServiceId>,
-    pub name: Arc<str>,
-}
-
-impl PartialEq for ServiceLabel {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl Eq for ServiceLabel {}
-
-impl Hash for ServiceLabel {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
-    }
-}
-
-impl EncodeLabelValue for ServiceLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), Error> {
-        encoder.write_str(&self.name)
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OfService {
-    pub service: ServiceLabel,
+    pub service: Arc<str>,
     pub channel: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OutcomeOfService {
-    pub service: ServiceLabel,
+    pub service: Arc<str>,
     pub channel: &'static str,
     pub outcome: &'static str,
 }

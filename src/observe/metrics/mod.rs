@@ -25,8 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::labels::{
-    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel,
-    check_outcome,
+    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, check_outcome,
 };
 use crate::domain::{Channel, ServiceId};
 
@@ -130,8 +129,8 @@ type Listener = Box<dyn Fn(&Fact) + Send + Sync>;
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    services: RwLock<HashMap<ServiceId, ServiceLabel>>,
-    other_services: ServiceLabel,
+    services: RwLock<HashMap<ServiceId, Arc<str>>>,
+    other_services: Arc<str>,
     service_names: ServiceNames,
     history: OnceLock<Listener>,
 }
@@ -146,7 +145,7 @@ impl Default for Metrics {
             registry,
             families,
             services: RwLock::default(),
-            other_services: ServiceLabel { id: None, name: OTHER.into() },
+            other_services: OTHER.into(),
             service_names: ServiceNames::default(),
             history: OnceLock::new(),
         };
@@ -182,8 +181,7 @@ impl Metrics {
 
     /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
     fn create_at_zero(&self) {
-        let service = ServiceLabel { id: Some(ServiceId::DEFAULT), name: ServiceId::DEFAULT_NAME.into() };
-        let labels = OfService { service, channel: Channel::Sms.as_str() };
+        let labels = OfService { service: ServiceId::DEFAULT_NAME.into(), channel: Channel::Sms.as_str() };
         let Families { begun, approved, canceled, commits, .. } = &self.families;
         for counters in [begun, approved, canceled] {
             drop(counters.get_or_create(&labels));
@@ -297,7 +295,7 @@ impl Metrics {
         format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
     }
 
-    fn label(&self, id: ServiceId) -> ServiceLabel {
+    fn label(&self, id: ServiceId) -> Arc<str> {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = services.get(&id) {
             return known.clone();
@@ -306,10 +304,7 @@ impl Metrics {
         let name = self.service_names.of(id);
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
         match name.filter(|_| services.len() < NAMED_SERVICES) {
-            Some(name) => {
-                let label = || ServiceLabel { id: Some(id), name: name.into() };
-                services.entry(id).or_insert_with(label).clone()
-            }
+            Some(name) => services.entry(id).or_insert_with(|| name.into()).clone(),
             None => self.other_services.clone(),
         }
     }
