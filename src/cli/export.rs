@@ -1,7 +1,8 @@
 //! `onceward export`: everything as of one moment, as lines of JSON.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, IsTerminal, Write, stdout};
+use std::io::{BufWriter, IsTerminal as _, stdout};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -34,11 +35,8 @@ const TERMINAL: &str = "an export has whole phone numbers in it, which a termina
 pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.records_on_disk()?;
     let out = Out::open(args.out.as_deref())?;
-    let is_stdout = matches!(out, Out::Stdout);
-    let written = write(&out, &settings, &mut Progress::of("exporting", args.quiet));
-    let (counts, served) = written.map_err(|error| {
-        if error.is_about_damage() { CommandError::Damaged(error.to_string()) } else { error }
-    })?;
+    let is_stdout = out.is_stdout;
+    let (counts, served) = write(&out, &settings, &mut Progress::of("exporting", args.quiet))?;
     out.complete()?;
     let (numbers, sends, others) = in_three(&counts);
     let said = if cx.json {
@@ -66,8 +64,7 @@ fn write(
     let source = Source::open(settings)?;
     let (served, kinds) = (source.served, for_tools());
     let header = Header::new(source.at, source.key.clone());
-    let to = out.writer().map_err(ExportError::from)?;
-    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
+    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, &out.to), &header)?;
     let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
     writer.finish()?;
     Ok((counts, served))
@@ -75,15 +72,12 @@ fn write(
 
 /// Where an export is written to. A file under its own name is always a whole export: it is written under another
 /// name, and renamed when it is complete and on the disk.
-enum Out {
-    Stdout,
-    /// Not a file, such as a named pipe: written as it comes.
-    Device(File),
+struct Out {
+    to: File,
     /// In a directory that others may write to, no file of theirs is used: its name is new. Removed unless it is complete.
-    File {
-        unfinished: NamedTempFile,
-        path: PathBuf,
-    },
+    /// `None` for what is no file, such as a named pipe: written as it comes.
+    unfinished: Option<(NamedTempFile, PathBuf)>,
+    is_stdout: bool,
 }
 
 impl Out {
@@ -91,33 +85,30 @@ impl Out {
     fn open(name: Option<&Path>) -> Result<Self, CommandError> {
         let path = match name {
             None if stdout().is_terminal() => return Err(CommandError::Failed(TERMINAL.to_owned())),
-            None => return Ok(Self::Stdout),
-            Some(path) if path == Path::new("-") => return Ok(Self::Stdout),
-            // A link stays one.
-            Some(path) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            Some(path) if path != Path::new("-") => {
+                // A link stays one.
+                fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+            }
+            _ => {
+                let to = stdout().as_fd().try_clone_to_owned().map_err(ExportError::from)?;
+                return Ok(Self { to: to.into(), unfinished: None, is_stdout: true });
+            }
         };
         let failed = |action| CommandError::of_file(action, &path);
         if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            return Ok(Self::Device(OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?));
+            let to = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
+            return Ok(Self { to, unfinished: None, is_stdout: false });
         }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".");
-        let unfinished =
-            tempfile::Builder::new().prefix(&name).suffix(".unfinished").tempfile_in(parent(&path));
-        let unfinished = unfinished.map_err(failed("write into the directory of"))?;
-        Ok(Self::File { unfinished, path })
-    }
-
-    fn writer(&self) -> io::Result<Box<dyn Write>> {
-        Ok(match self {
-            Self::Stdout => Box::new(stdout()),
-            Self::Device(file) => Box::new(file.try_clone()?),
-            Self::File { unfinished, .. } => Box::new(unfinished.as_file().try_clone()?),
-        })
+        let made = tempfile::Builder::new().prefix(&name).suffix(".unfinished").tempfile_in(parent(&path));
+        let unfinished = made.map_err(failed("write into the directory of"))?;
+        let to = unfinished.as_file().try_clone().map_err(ExportError::from)?;
+        Ok(Self { to, unfinished: Some((unfinished, path)), is_stdout: false })
     }
 
     fn complete(self) -> Result<(), CommandError> {
-        let Self::File { unfinished, path } = self else { return Ok(()) };
+        let Some((unfinished, path)) = self.unfinished else { return Ok(()) };
         let synced = unfinished.as_file().sync_all();
         let renamed = synced.and_then(|()| Ok(unfinished.persist(&path)?));
         let done = renamed.and_then(|_| File::open(parent(&path))?.sync_all());
@@ -131,6 +122,7 @@ fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -142,7 +134,7 @@ mod tests {
         fs::write(&path, "the last export").expect("a file");
         let begin = || {
             let out = Out::open(Some(&path)).expect("a file");
-            out.writer().and_then(|mut writer| writer.write_all(b"export")).expect("written");
+            (&out.to).write_all(b"export").expect("written");
             out
         };
         drop(begin());

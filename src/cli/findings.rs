@@ -93,25 +93,24 @@ impl Findings {
     /// One line of JSON, or text for people. `failed` is the exit code if a check failed.
     pub fn output(&self, cx: &Context, failed: u8) -> CommandOutput {
         let code = if self.verdict == Verdict::Fail { failed } else { 0 };
-        let out = if cx.json { json_line(self) } else { self.text(cx.colors) };
+        let out = if cx.json { json_line(self) } else { self.text() };
         CommandOutput { code, ..CommandOutput::of(out) }
     }
 
     // Writing to a text cannot fail.
-    fn text(&self, colors: bool) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         for Outcome { check, found: Found { verdict, detail, remedy, file, at } } in &self.checks {
-            let (word, color) = match verdict {
-                Verdict::Ok => ("ok  ", "\x1b[32m"),
-                Verdict::Warn => ("warn", "\x1b[33m"),
-                Verdict::Fail => ("fail", "\x1b[31m"),
+            let word = match verdict {
+                Verdict::Ok => "ok  ",
+                Verdict::Warn => "warn",
+                Verdict::Fail => "fail",
             };
-            let (color, end) = if colors { (color, "\x1b[0m") } else { ("", "") };
             let file = file.as_ref().map_or_else(String::new, |file| format!("{file}: "));
             let at = at.map_or_else(String::new, |at| format!("byte {at}: "));
             // Further lines begin where the remedy does.
             let detail = detail.replace('\n', "\n  ");
-            let _ = writeln!(text, "{color}{word}{end}  {check}: {file}{at}{detail}");
+            let _ = writeln!(text, "{word}  {check}: {file}{at}{detail}");
             if let Some(remedy) = remedy {
                 let _ = writeln!(text, "      {remedy}");
             }

@@ -12,7 +12,7 @@ use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::built_in_gateways;
 use crate::gateway::Recipe;
-use crate::http::answers::{Message, Tried};
+use crate::http::answers::Message;
 
 #[derive(Debug, clap::Args)]
 pub struct GatewaysArgs {
@@ -92,14 +92,14 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
         Ok::<_, CommandError>(found)
     };
     let before = listed()?;
-    let sent = client.post::<Tried>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let sent = client.post::<Option<String>>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     // Requests of clients may send to the number meanwhile, perhaps through this gateway: the trial came first.
     let is_new = |message: &Message| before.iter().all(|old| old.attempt != message.attempt);
     let mut shown = listed()?.into_iter().rfind(is_new);
     let reason = match sent {
         Err(error) if shown.is_none() => return Err(error.into()),
         Err(error) => format!("{error}\n"),
-        Ok(Tried { error, .. }) => error.map(|error| format!("{error}\n")).unwrap_or_default(),
+        Ok(error) => error.map(|error| format!("{error}\n")).unwrap_or_default(),
     };
     let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
     let stopwatch = Stopwatch::start();

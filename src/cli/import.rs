@@ -75,7 +75,7 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
                 )
             };
             let mut answer = error.answer();
-            answer.err += &format!("nothing was imported: {rest}\n");
+            answer.err = format!("{}nothing was imported: {rest}\n", answer.err);
             return Ok(answer);
         }
     };

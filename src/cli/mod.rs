@@ -33,7 +33,6 @@ use crate::config::{self, ConfigErrors, Effective, Loaded, Overrides, Settings, 
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
-use crate::observe::telemetry;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use crate::shard::{Record, RecordError};
 use crate::store::{RecordCounts, StoreError};
@@ -68,7 +67,6 @@ pub fn main() -> ExitCode {
         working_dir: PathBuf::new(),
         environment: process::environment(),
         parallelism: process::parallelism(),
-        colors: telemetry::wants_colors(&io::stdout()),
     };
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => server::run(*loaded),
@@ -92,8 +90,6 @@ struct Process {
     working_dir: PathBuf,
     environment: BTreeMap<String, String>,
     parallelism: usize,
-    /// Whether what is printed may have colors.
-    colors: bool,
 }
 
 enum CommandOutcome {
@@ -134,8 +130,6 @@ enum CommandError {
     )]
     NoSocket(String),
     #[error("{0}")]
-    Damaged(String),
-    #[error("{0}")]
     Failed(String),
     #[error("{action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -170,15 +164,11 @@ impl CommandError {
             Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
             Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
-            Self::Damaged(_) | Self::Export(ExportError::Record { .. }) => EXIT_DAMAGED,
+            Self::Open(StoreError::Damaged(_) | StoreError::FormatNewer { .. })
+            | Self::Export(ExportError::Record { .. }) => EXIT_DAMAGED,
             Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
             _ => EXIT_FAILED,
         }
-    }
-
-    /// Whether the data is damaged, or of a newer version.
-    const fn is_about_damage(&self) -> bool {
-        matches!(self, Self::Open(StoreError::Damaged(_) | StoreError::FormatNewer { .. }))
     }
 
     fn answer(&self) -> CommandOutput {
@@ -225,9 +215,9 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         Command::Health { listen } => overrides.listen.clone_from(listen),
         _ => {}
     }
-    let Process { working_dir, environment, parallelism, colors } = process;
+    let Process { working_dir, environment, parallelism } = process;
     let sources = Sources { overrides, config_file: config, working_dir, environment, parallelism };
-    let cx = Context { sources, json, colors };
+    let cx = Context { sources, json };
     run_command(command, &cx).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
@@ -236,7 +226,6 @@ struct Context {
     sources: Sources,
     /// Whether to print JSON.
     json: bool,
-    colors: bool,
 }
 
 impl Context {

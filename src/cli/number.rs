@@ -103,7 +103,6 @@ fn begun(verification: &VerificationStatus) -> String {
 }
 
 pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let is_clustered = cx.settings()?.cluster.is_some();
     let erased = args.ask(cx, Client::delete)?;
     Ok(one(&erased, cx.json, |Erased { number, erased, services, locked_until }| {
         let done = match services {
@@ -117,17 +116,6 @@ pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandErr
         let lockout = locked_until.map_or_else(String::new, |until| {
             format!("Its lockout stays until {}, without any history.\n", cell(until))
         });
-        let files = match (erased, is_clustered) {
-            (false, _) => "",
-            (true, true) => {
-                "The members of etcd have earlier, encrypted records of it until the next compaction, and snapshots of \
-                 etcd until you delete them.\n"
-            }
-            (true, false) => {
-                "The data directory has earlier records of it until the next checkpoint: for 20 minutes at most, or \
-                 until the server stops.\n"
-            }
-        };
-        format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")
+        format!("{done}{lockout}Earlier records of it, log files and backups: docs/operate/privacy.md\n")
     }))
 }

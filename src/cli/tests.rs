@@ -289,7 +289,6 @@ impl World {
             working_dir: self.directory.path().to_owned(),
             environment: self.environment.clone(),
             parallelism: 2,
-            colors: false,
         };
         match run(arguments, process) {
             CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {

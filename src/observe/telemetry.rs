@@ -35,7 +35,7 @@ pub fn init(settings: LogSettings) -> WorkerGuard {
         .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let layer = match settings.format {
-        LogFormat::Text => lines.with_ansi(wants_colors(&std::io::stderr())).with_target(false).boxed(),
+        LogFormat::Text => lines.with_ansi(wants_colors()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Already set means that a program around the library has its own logging.
@@ -50,9 +50,9 @@ fn shown_targets(level: Level) -> Targets {
         .with_default(level.min(Level::WARN))
 }
 
-/// Whether a stream shows colors: a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-pub fn wants_colors(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+/// Whether standard error shows colors: a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+fn wants_colors() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// Makes every panic one event in the log, without a text of several lines next to it. The event repeats the panic's

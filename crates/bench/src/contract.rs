@@ -30,17 +30,6 @@ impl Routes {
             Self::V2 => "/v2",
         }
     }
-
-    /// The goal for CPU per request beside the ceiling, for the `dist` build. Below /v2 are a credential, a form, a
-    /// service's rules and a longer answer.
-    pub fn goal(self, connections: u32) -> f64 {
-        let of_api = match connections {
-            0..32 => 2.0,
-            32..256 => 1.5,
-            _ => 1.3,
-        };
-        if self == Self::Api { of_api } else { of_api * 1.3 }
-    }
 }
 
 /// How the clients of one server ask, and what its answers must be.

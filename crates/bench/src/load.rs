@@ -78,7 +78,6 @@ impl Clients {
             lasted_s: lasted.as_secs_f64(),
             kinds: tally.figures(lasted),
             dropped: schedule.dropped(),
-            achieved_per_s: rate.map(|_| schedule.achieved()),
             quotes: std::mem::take(&mut tally.quotes),
         }
     }
@@ -94,8 +93,6 @@ struct Schedule {
     due: Option<tokio::sync::Mutex<mpsc::UnboundedReceiver<Duration>>>,
     moments: u64,
     taken: AtomicU64,
-    /// Nanoseconds of the window at which the last request left.
-    last_left: AtomicU64,
 }
 
 impl Schedule {
@@ -116,7 +113,7 @@ impl Schedule {
             });
             tokio::sync::Mutex::new(due)
         });
-        Self { start, window, due, moments, taken: AtomicU64::new(0), last_left: AtomicU64::new(0) }
+        Self { start, window, due, moments, taken: AtomicU64::new(0) }
     }
 
     /// The next due time; `None` without one, or when it is too late for any.
@@ -125,23 +122,15 @@ impl Schedule {
             return Some(self.start.elapsed()).filter(|time| *time < self.window);
         };
         let moment = due.lock().await.recv().await?;
-        let time = self.start.elapsed();
-        if time > self.window * 2 {
+        if self.start.elapsed() > self.window * 2 {
             return None;
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
-        self.last_left.fetch_max(nanos(time), Ordering::Relaxed);
         Some(moment)
     }
 
     fn dropped(&self) -> u64 {
         self.moments - self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Requests that left, per second of the time they took to leave.
-    fn achieved(&self) -> f64 {
-        let last = Duration::from_nanos(self.last_left.load(Ordering::Relaxed));
-        float(self.taken.load(Ordering::Relaxed)) / self.window.max(last).as_secs_f64()
     }
 }
 

@@ -17,8 +17,6 @@ pub struct Results {
     pub machine: String,
     pub plan: String,
     pub seed: u64,
-    /// Servers for which the rate of an open loop was too high, with the reason.
-    pub overloads: Vec<String>,
     /// The ratios compare the first server with the others of the same routes.
     pub servers: Vec<ServerResults>,
     pub warnings: Vec<String>,
@@ -30,8 +28,6 @@ pub struct ServerResults {
     pub what: String,
     /// `/api` or `/v2`.
     pub routes: &'static str,
-    /// Of a ceiling: the goal for the ratio of CPU per request.
-    pub cpu_goal: Option<f64>,
     /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_mib` before the first request.
     #[serde(skip)]
     pub start: Figures,
@@ -59,9 +55,8 @@ pub struct Window {
     /// [`ALL`], and such as `check, wrong code`. Times are those of the expected answers, CPU that of the whole round and
     /// all processes of the server.
     pub kinds: BTreeMap<&'static str, Figures>,
-    /// Of an open loop: requests that never left, and the rate at which the others did.
+    /// Of an open loop: requests that never left.
     pub dropped: u64,
-    pub achieved_per_s: Option<f64>,
     /// The first unexpected answers, each once.
     pub quotes: BTreeSet<String>,
 }
@@ -133,15 +128,7 @@ pub fn text(results: &Results) -> String {
     lines.push(String::new());
     lines.extend(table(servers));
     lines.extend([String::new(), FIGURES_EXPLAINED.to_owned()]);
-    lines.extend(servers.iter().filter_map(|server| {
-        let (goal, found) = (server.cpu_goal?, server.summary.get(ALL)?.ratios.get("cpu_us_per_request")?);
-        Some(format!(
-            "Goal of the dist build: CPU per request below {} at {goal:.2}x that of the ceiling; found {found:.2}x.",
-            server.routes
-        ))
-    }));
-    let warnings = results.overloads.iter().chain(&results.warnings);
-    lines.extend(warnings.map(|warning| format!("\nWARNING: {warning}")));
+    lines.extend(results.warnings.iter().map(|warning| format!("\nWARNING: {warning}")));
     lines.join("\n") + "\n"
 }
 

@@ -26,17 +26,13 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
         measure_round(&setup, round, &mut targets).await;
     }
     let mut warnings = general_warnings();
-    let mut overloads = Vec::new();
     let mut servers: Vec<ServerResults> = Vec::new();
     for mut target in targets {
         let first = servers.iter().find(|server: &&ServerResults| server.routes == target.results.routes);
         target.results.summarise(first);
         let (server, name) = (&target.results, &target.results.name);
-        overloads.extend(overload(server, options.rate).map(|why| format!("{name} {why}")));
         let quotes: BTreeSet<&String> = server.windows.iter().flat_map(|window| &window.quotes).collect();
         warnings.extend(quotes.into_iter().map(|quote| format!("{name}: unexpected: {quote}")));
-        let logged = |line: &String| format!("{name} logged: {}", line.replace(char::is_control, " "));
-        warnings.extend(target.child.problems().iter().map(logged));
         servers.push(target.results);
     }
     Ok(Results {
@@ -45,7 +41,6 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
         machine,
         plan: plan(options),
         seed: options.seed,
-        overloads,
         servers,
         warnings,
     })
@@ -62,7 +57,7 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
         let window = window(setup, target, WARM_UP).await;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
-            let why: Vec<String> = window.quotes.into_iter().chain(target.child.problems()).collect();
+            let why: Vec<String> = window.quotes.into_iter().collect();
             bail!(
                 "the server {name} answered nothing as expected in {WARM_UP:?}; {refused} requests were refused as too \
                  many\n  {}",
@@ -101,33 +96,6 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
             window.kinds.entry(ALL).or_default().extend(used);
         }
     }
-}
-
-/// An open loop that achieves less of its rate, or has a larger share of refused requests, is overloaded.
-const ACHIEVED_AT_LEAST: f64 = 0.95;
-const REFUSED_AT_MOST: f64 = 0.01;
-
-fn overload(server: &ServerResults, rate_asked: Option<u32>) -> Option<String> {
-    let asked = rate_asked?;
-    let least = f64::from(asked) * ACHIEVED_AT_LEAST;
-    let achieved = |window: &Window| window.achieved_per_s.unwrap_or_default();
-    let is_overloaded = |window: &&Window| {
-        let refused = window.figure("refused");
-        let share = refused / (window.figure("answers") + refused).max(1.0);
-        window.dropped > 0 || achieved(window) < least || share > REFUSED_AT_MOST
-    };
-    let overloaded: Vec<&Window> = server.windows.iter().filter(is_overloaded).collect();
-    let worst = overloaded.iter().map(|window| achieved(window)).min_by(f64::total_cmp)?;
-    Some(format!(
-        "was overloaded in {} of {} rounds: of {} requests/s asked for, {:.1} were achieved; {} requests never left and {} \
-         were refused. Latencies of such a run are too good: use a lower --rate or more --connections",
-        overloaded.len(),
-        server.windows.len(),
-        asked,
-        worst,
-        overloaded.iter().map(|window| window.dropped).sum::<u64>(),
-        overloaded.iter().map(|window| window.figure("refused")).sum::<f64>()
-    ))
 }
 
 fn general_warnings() -> Vec<String> {

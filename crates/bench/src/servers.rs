@@ -48,7 +48,8 @@ pub struct Target {
     pub results: ServerResults,
     pub clients: Clients,
     pub processes: Processes,
-    pub child: Child,
+    /// Ends with this.
+    _child: Child,
 }
 
 impl Setup<'_> {
@@ -68,9 +69,7 @@ impl Setup<'_> {
                 let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
                 let begun = now();
                 let child = Child::start(&name, command, &home).await?;
-                let mut target = self.started(what, begun, child, routes).await?;
-                target.results.cpu_goal = Some(routes.goal(self.options.connections));
-                targets.push(target);
+                targets.push(self.started(what, begun, child, routes).await?);
             }
         }
         Ok(targets)
@@ -122,10 +121,9 @@ impl Setup<'_> {
         start.extend(processes.memory_mib().map(|memory| ("idle_memory_mib", memory)));
         let clients = Clients::connect(child.address, routes, self.options, &self.mock).await?;
         let (name, what) = (child.name.clone(), what.to_owned());
-        let (cpu_goal, summary, windows) = (None, BTreeMap::new(), Vec::new());
-        let results =
-            ServerResults { name, what, routes: routes.prefix(), cpu_goal, start, summary, windows };
-        Ok(Target { results, clients, processes, child })
+        let (summary, windows) = (BTreeMap::new(), Vec::new());
+        let results = ServerResults { name, what, routes: routes.prefix(), start, summary, windows };
+        Ok(Target { results, clients, processes, _child: child })
     }
 
     /// Sends a code to each live number over HTTP, then stops the server in order: the measured one starts on its data.
@@ -174,8 +172,6 @@ pub struct Child {
 
 impl Child {
     const LOG_LINES: usize = 30;
-    /// Warnings of every run: clients count the refusals, and the gateway is on this machine.
-    const EXPECTED: [&str; 2] = ["requests refused", "routes open without a credential"];
 
     /// Starts a server and waits for the line of JSON on standard error with the message `listening` and a field `url`.
     pub async fn start(name: &str, mut command: Command, home: &Path) -> Result<Self> {
@@ -216,18 +212,6 @@ impl Child {
     fn lines(&self) -> Vec<String> {
         let log = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
-    }
-
-    /// The first errors and warnings in its log, and lines that are not JSON.
-    pub fn problems(&self) -> Vec<String> {
-        let is_problem = |line: &String| match serde_json::from_str::<Value>(line) {
-            Ok(event) => {
-                let is_expected = Self::EXPECTED.iter().any(|message| event["message"] == *message);
-                !is_expected && matches!(event["level"].as_str(), Some("ERROR" | "WARN"))
-            }
-            Err(_) => true,
-        };
-        self.lines().into_iter().filter(is_problem).take(5).collect()
     }
 
     fn error(&self, what: &str) -> anyhow::Error {

@@ -40,15 +40,6 @@ impl Header {
     }
 }
 
-/// The first line of any format.
-#[derive(Deserialize)]
-struct AnyHeader {
-    is: String,
-    format: u32,
-    #[serde(default)]
-    program: String,
-}
-
 /// Any line but the first.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -74,17 +65,10 @@ struct RecordLine {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EndLine {
-    kind: EndMark,
+    kind: String,
     records: u64,
     /// Of every byte before this line.
     sha256: String,
-}
-
-/// The kind of the last line.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum EndMark {
-    End,
 }
 
 /// Why an export is not complete.
@@ -141,7 +125,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
         let records = self.records;
-        self.line(&ExportLine::End(EndLine { kind: EndMark::End, records, sha256 }))?;
+        self.line(&ExportLine::End(EndLine { kind: "end".to_owned(), records, sha256 }))?;
         self.to.flush()?;
         Ok((self.to, records))
     }
@@ -171,7 +155,7 @@ pub enum ImportError {
         "the export has format {found}, written by onceward {program}, and this program reads formats up to {FORMAT}; \
          import it with that version or a later one"
     )]
-    NewerFormat { found: u32, program: String },
+    NewerFormat { found: u64, program: String },
     #[error(
         "line {line}: {what}; use another copy of the file, or export again; if a later version of onceward wrote it, \
          import it with that version"
@@ -208,14 +192,16 @@ impl<R: BufRead> Reader<R> {
             _ => return Err(ImportError::NoExport),
         }
         // Before anything that may be otherwise in another format.
-        let any: AnyHeader = serde_json::from_slice(&reader.bytes).map_err(|_| ImportError::NoExport)?;
-        if any.is != NAME || any.format == 0 {
-            return Err(ImportError::NoExport);
-        }
-        if any.format > FORMAT {
-            // The message goes to a terminal, and the file may be forged.
-            let program = any.program.chars().filter(char::is_ascii_graphic).take(20).collect();
-            return Err(ImportError::NewerFormat { found: any.format, program });
+        let any: Value = serde_json::from_slice(&reader.bytes).map_err(|_| ImportError::NoExport)?;
+        match any["format"].as_u64().filter(|_| any["is"] == NAME) {
+            None | Some(0) => return Err(ImportError::NoExport),
+            Some(found) if found > FORMAT.into() => {
+                // The message goes to a terminal, and the file may be forged.
+                let program = any["program"].as_str().unwrap_or_default().chars();
+                let program = program.filter(char::is_ascii_graphic).take(20).collect();
+                return Err(ImportError::NewerFormat { found, program });
+            }
+            Some(_) => {}
         }
         let header = reader.parsed()?;
         reader.sum.update(&reader.bytes);
@@ -238,7 +224,8 @@ impl<R: BufRead> Reader<R> {
             return Err(ImportError::Cut { lines: self.line });
         }
         let line = match self.parsed()? {
-            ExportLine::End(end) => return self.end(&end).map(|()| None),
+            ExportLine::End(end) if end.kind == "end" => return self.end(&end).map(|()| None),
+            ExportLine::End(_) => return Err(self.damaged("it is not as it was written")),
             ExportLine::Record(line) => line,
         };
         self.sum.update(&self.bytes);

@@ -67,14 +67,6 @@ pub struct Total {
     pub messages: u64,
 }
 
-/// A message through one gateway; `error` says why the gateway did not accept it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Tried {
-    pub to: String,
-    pub channel: Option<String>,
-    pub error: Option<String>,
-}
-
 /// What is known of a number in a service.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]

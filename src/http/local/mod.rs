@@ -32,14 +32,12 @@ use crate::delivery::attempts::{AttemptQuery, StatusFilter};
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
+use crate::node::Running;
 use crate::registry::{RegistryError, Service};
 use crate::store::{self, Copied};
 use crate::verification::verify::{CarryCode, Erasure, NumberStatus};
 
-use self::answers::{
-    CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Tried, Unlocked,
-};
-use self::state::Local;
+use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Unlocked};
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
@@ -51,13 +49,14 @@ async fn server(call: Call) -> Json<ServerAnswer> {
 
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
-    let found = local(&request)?.attempts.list(&query(&request)?).await.map_err(Error::from)?;
+    let found = running(&request)?.verifier.attempts().list(&query(&request)?).await.map_err(Error::from)?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
 pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
-    let totals = local(&request)?.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
+    let totals =
+        running(&request)?.verifier.attempts().totals(&query(&request)?).await.map_err(Error::from)?;
     let total = |(by, value, messages): (&str, &str, _)| Total {
         by: by.to_owned(),
         value: value.to_owned(),
@@ -78,11 +77,11 @@ fn query(request: &Request) -> Result<AttemptQuery, Error> {
     })
 }
 
-/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. `error` says why
-/// the gateway did not accept it.
+/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. The answer
+/// says why the gateway did not accept it.
 pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let name = request.param("Name")?;
-    let known = local(&request)?.gateways.iter().copied().find(|known| known.as_str() == name);
+    let known = running(&request)?.delivery.names().find(|known| known.as_str() == name);
     let gateway = known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?;
     let trial = Trial { gateway, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
@@ -99,19 +98,17 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
         ..CarryCode::new(to, code)
     };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
-    if let Some(error) = trial.error.get() {
-        let tried = Tried { to: to.e164(), channel: None, error: Some(error.clone()) };
-        return Ok((StatusCode::OK, Json(tried)));
+    let error = trial.error.get().cloned();
+    if error.is_none() {
+        carried?;
     }
-    let message = carried?;
-    let channel = Some(message.channel.as_str().to_owned());
-    Ok((StatusCode::CREATED, Json(Tried { to: message.to.e164(), channel, error: None })))
+    Ok((StatusCode::CREATED, Json(error)))
 }
 
 /// `GET /local/Numbers/{To}`.
 pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
-    let verifying = &local(&request)?.verifying;
+    let verifying = &running(&request)?.verifying;
     let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number)).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
     let number_text = number.e164();
@@ -141,7 +138,7 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
 /// The names of the services with the latest messages to a number.
 async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
-    let found = local(request)?.attempts.list(&query).await.map_err(Error::from)?;
+    let found = running(request)?.verifier.attempts().list(&query).await.map_err(Error::from)?;
     Ok(found.records.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
 }
 
@@ -149,13 +146,13 @@ async fn services_with_messages(request: &Request, number: PhoneNumber) -> Resul
 pub async fn unlock(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let cleared =
-        local(&request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
+        running(&request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
     Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared }))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
 pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
-    let (number, verifying, by) = (number(&request)?, &local(&request)?.verifying, request.author());
+    let (number, verifying, by) = (number(&request)?, &running(&request)?.verifying, request.author());
     let erased = match service(&request)? {
         Some(only) => {
             let erased = verifying.erase(only.id, number, by).await.map_err(RegistryError::from)?;
@@ -186,14 +183,14 @@ pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
-    let guard = local(&request)?.verifying.guard().ok_or(Error::NotFound)?;
+    let guard = running(&request)?.verifying.guard().ok_or(Error::NotFound)?;
     let service = service(&request)?.map(|service| service.id);
     Ok(Json(guard.overview(service, limit(&request)?, masked)))
 }
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
 pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(local(&request)?.verifying.without_outcomes().await.map_err(Error::from)?))
+    Ok(Json(running(&request)?.verifying.without_outcomes().await.map_err(Error::from)?))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
@@ -231,16 +228,17 @@ pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error>
 /// `GET /local/Copy`: a copy of every record. The store makes it in a file first; from then on nothing waits for the client
 /// but its connection.
 pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
-    let local = local(&request)?;
+    let local = request.v2.local.as_ref().ok_or(Error::NotFound)?;
+    let (store, directory) = (&local.running.store, local.running.account.data_dir());
     let permit = Arc::clone(&local.copies)
         .try_acquire_owned()
         .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
-    if local.store.sizes().is_none() {
+    if store.sizes().is_none() {
         return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
     }
     // A client that has left drops this handle, and thereby cancels the copy.
     let (handle, at) = (Arc::default(), (request.v2.now)());
-    let made = store::copy(&*local.store, local.account.data_dir(), Arc::clone(&handle)).await;
+    let made = store::copy(&**store, directory, Arc::clone(&handle)).await;
     let Copied { file, .. } = match made {
         Ok(copied) => copied,
         Err(error) => {
@@ -262,12 +260,12 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
 /// Bytes of a copy that are sent at once.
 const CHUNK: usize = 256 * 1024;
 
-fn local(request: &Request) -> Result<&Local, Error> {
-    request.v2.local.as_ref().ok_or(Error::NotFound)
+fn running(request: &Request) -> Result<&Running, Error> {
+    request.v2.local.as_ref().map(|local| &*local.running).ok_or(Error::NotFound)
 }
 
 fn keys(request: &Request) -> Result<Keys<'_>, Error> {
-    Ok(Keys { registry: request.registry(), account: &local(request)?.account })
+    Ok(Keys { registry: request.registry(), account: &running(request)?.account })
 }
 
 /// The service that the parameter `Service` names; `None` without it.

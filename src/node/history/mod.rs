@@ -12,10 +12,10 @@ mod record;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, oneshot};
 
 use self::accumulator::{Accumulator, add_minute};
 use crate::config::Pricing;
@@ -38,12 +38,10 @@ const PAGE: usize = 512;
 /// Records of all shards.
 const MOST_RECORDS: usize = 200_000;
 
-/// A cheap handle.
+/// A cheap handle. The task that adds to the records ends with the last one.
 #[derive(Clone)]
 pub struct History {
     inner: Arc<Inner>,
-    /// Ends the task that adds to the records, together with the last handle.
-    _alive: Arc<watch::Sender<()>>,
 }
 
 struct Inner {
@@ -60,18 +58,20 @@ struct Inner {
 impl History {
     /// Counts what happens in these shards from now on. Needs a tokio runtime.
     pub fn start(shards: &Shards, server_key: &ServerKey, pricing: Pricing) -> Self {
-        let (this, alive) = Self::of(shards, server_key, pricing, MOST_RECORDS);
-        tokio::spawn(run(Arc::downgrade(&this.inner), alive));
+        let this = Self::of(shards, server_key, pricing, MOST_RECORDS);
+        let inner = Arc::downgrade(&this.inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(INTERVAL).await;
+                let Some(inner) = inner.upgrade() else { return };
+                inner.flush().await;
+            }
+        });
         this
     }
 
-    /// The same without the task, which ends with the receiver.
-    fn of(
-        shards: &Shards,
-        server_key: &ServerKey,
-        pricing: Pricing,
-        most_records: usize,
-    ) -> (Self, watch::Receiver<()>) {
+    /// The same without the task.
+    fn of(shards: &Shards, server_key: &ServerKey, pricing: Pricing, most_records: usize) -> Self {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let accumulator = Arc::new(Accumulator::new(clock));
         let counts = Arc::clone(&accumulator);
@@ -85,8 +85,7 @@ impl History {
             pending: Mutex::default(),
             refused: Arc::default(),
         };
-        let (alive, ended) = watch::channel(());
-        (Self { inner: Arc::new(inner), _alive: Arc::new(alive) }, ended)
+        Self { inner: Arc::new(inner) }
     }
 
     /// The currency of the estimated cost, by its three letters.
@@ -142,18 +141,6 @@ pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Co
         *totals.entry(by(series)).or_default() += *counts;
     }
     totals
-}
-
-async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
-    while inner.strong_count() > 0 {
-        tokio::select! {
-            _ = alive.changed() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
-        if let Some(inner) = inner.upgrade() {
-            inner.flush().await;
-        }
-    }
 }
 
 impl Inner {

@@ -216,7 +216,7 @@ impl World {
         .expect("shards");
         let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
         let key = ServerKey::from_bytes([7; 32]);
-        let (history, _) = History::of(&shards, &key, prices, most_records);
+        let history = History::of(&shards, &key, prices, most_records);
         Self { store, clock, shards, history, most_records }
     }
 

@@ -186,12 +186,8 @@ impl Metrics {
         for counters in [begun, approved, canceled] {
             drop(counters.get_or_create(&labels));
         }
-        for outcome in ["durable", "failed"] {
-            drop(commits.get_or_create(&[("outcome", outcome)]));
-        }
-        for end in WebhookEnd::ALL {
-            drop(self.families.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]));
-        }
+        zeros(commits, "outcome", ["durable", "failed"]);
+        zeros(&self.families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
     }
 
     fn verification(&self, facts: &VerificationFacts) {
@@ -239,9 +235,7 @@ impl Metrics {
 
     /// Creates the counter of each reason at zero, because `rate()` misses the first increment of a new series.
     pub fn create_refusals_at_zero(&self, reasons: &[&'static str]) {
-        for reason in reasons {
-            drop(self.families.refused.get_or_create(&[("reason", *reason)]));
-        }
+        zeros(&self.families.refused, "reason", reasons.iter().copied());
     }
 
     /// Counts a request that was not served. The reason is one of a fixed list.
@@ -268,9 +262,7 @@ impl Metrics {
     /// Creates the series of a node of a cluster at zero, as
     /// [`create_refusals_at_zero`](Self::create_refusals_at_zero).
     pub fn create_forwarded_at_zero(&self) {
-        for end in ForwardEnd::ALL {
-            drop(self.families.forwarded.get_or_create(&[("outcome", end.as_str())]));
-        }
+        zeros(&self.families.forwarded, "outcome", ForwardEnd::ALL.map(ForwardEnd::as_str));
     }
 
     pub fn forwarded(&self, end: ForwardEnd) {
@@ -307,6 +299,13 @@ impl Metrics {
             Some(name) => services.entry(id).or_insert_with(|| name.into()).clone(),
             None => self.other_services.clone(),
         }
+    }
+}
+
+/// `rate()` misses the first increment of a new series.
+fn zeros(counters: &Counters<One>, label: &'static str, values: impl IntoIterator<Item = &'static str>) {
+    for value in values {
+        drop(counters.get_or_create(&[(label, value)]));
     }
 }
 

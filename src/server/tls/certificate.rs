@@ -1,6 +1,6 @@
 //! Reads PEM files (RFC 7468), and a certificate's names and dates.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -20,9 +20,6 @@ use crate::domain::Timestamp;
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
 /// before.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// Names that the log shows.
-const NAMES_SHOWN: usize = 10;
 
 // The parser's error quotes the file, which may be a key.
 const DAMAGED: &str =
@@ -83,15 +80,9 @@ pub struct About {
 }
 
 impl About {
-    /// The hosts it is for, the first few of them.
+    /// The hosts it is for.
     pub fn names(&self) -> String {
-        let mut names =
-            self.names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-        if let Some(more @ 1..) = self.names.len().checked_sub(NAMES_SHOWN) {
-            // Writing to a text cannot fail.
-            let _ = write!(names, " and {more} more");
-        }
-        names
+        self.names.join(", ")
     }
 
     pub fn expires(&self) -> impl Display + use<> {

@@ -128,15 +128,12 @@ pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsEr
     let file = in_full(file);
     let wrong = |fault| TlsError { setting, file: file.clone(), fault };
     let authorities = certificate::chain(&file).map_err(wrong)?;
-    certificate::parse(&authorities).map_err(wrong)?;
-    let mut roots = RootCertStore::empty();
-    for (index, authority) in authorities.into_iter().enumerate() {
-        roots.add(authority).map_err(|error| {
-            let at = index + 1;
-            wrong(format!(
-                "certificate {at} in it cannot be that of an authority ({error}); name the file of the authorities"
-            ))
-        })?;
+    let (_, unusable) = RootCertStore::empty().add_parsable_certificates(authorities);
+    if unusable > 0 {
+        let fault = format!(
+            "{unusable} certificates in it cannot be those of authorities; name the file of the authorities"
+        );
+        return Err(wrong(fault));
     }
     Ok(())
 }

@@ -122,17 +122,6 @@ fn a_certificate_without_names_is_a_warning() {
 }
 
 #[test]
-fn only_the_first_names_are_shown() {
-    let key = KeyPair::generate().expect("a key");
-    let names: Vec<String> = (0..12).map(|i| format!("host{i}.example")).collect();
-    let made = CertificateParams::new(names).expect("names").self_signed(&key).expect("signed");
-    let chain = [made.der().clone()];
-    let about = certificate::about(&certificate::parse(&chain).expect("a certificate"));
-    assert!(about.names().starts_with("host0.example, host1.example, "), "{}", about.names());
-    assert!(about.names().ends_with("host9.example and 2 more"), "{}", about.names());
-}
-
-#[test]
 fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
     let key = KeyPair::generate().expect("a key");
     let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());

@@ -187,20 +187,6 @@ async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() 
     assert!(whats(&report)[0].contains("there is no server key here"), "{report}");
 }
 
-#[tokio::test]
-async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
-    let setup = killed(1).await;
-    export(&setup, "backup.jsonl").await;
-    fs::copy(setup.data_dir().join("server.key"), setup.home().join("my.key")).expect("the key");
-    let import = |into: &'static str| {
-        setup.command(["import", "backup.jsonl", "--data-dir", into, "--key-file", "my.key"])
-    };
-    import("first").await.exits(0).says(["set ONCEWARD_KEY_FILE=/"]);
-    copy_key(&setup, "second");
-    let imported = import("second").await.exits(0);
-    assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
-}
-
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;
     let damage = damage(&report)[0];

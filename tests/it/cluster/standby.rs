@@ -184,9 +184,9 @@ async fn a_check_of_the_configuration_reads_the_files_for_etcd_and_the_nodes() {
         ("etcd-ca", "garbage", Some("there is no certificate in it")),
         ("etcd-cert", "garbage", Some("there is no certificate in it")),
         ("etcd-key", "garbage", Some("there is no private key in it")),
-        ("etcd-key", "other.key", Some("does not belong to the certificate")),
+        ("etcd-key", "other.key", Some("does not belong to the first certificate")),
         ("peer-ca", "missing.pem", Some("name a file that exists")),
-        ("peer-ca", "own.key", Some("there is a private key in it and no certificate")),
+        ("peer-ca", "own.key", Some("there is no certificate in it")),
     ] {
         let mut settings = json!({
             "etcd": ["https://127.0.0.1:1"], "node": "a", "advertise": "127.0.0.1:3000",
