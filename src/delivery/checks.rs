@@ -49,7 +49,7 @@ impl Delivery {
         let Some(code) = code else { return CheckResult::NotAsked };
         let span = request_id.as_ref().and_then(RequestId::span);
         let request_id = request_id.as_deref();
-        let budget = Budget::starting_now(self.send_budget);
+        let budget = Budget::starting_now(self.deps.bounds.send_budget);
         let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
         let Some((holder, checker)) = holder.and_then(|h| h.gateway.checker().map(|c| (h, c))) else {
@@ -64,7 +64,7 @@ impl Delivery {
         };
         let request = checker.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
-        let error = match holder.circuit.answered(answer, self.clock.now()) {
+        let error = match holder.circuit.answered(answer, self.now()) {
             Some(Ok(Verdict::Approved)) => return CheckResult::Approved,
             Some(Ok(Verdict::Wrong)) => return CheckResult::Wrong,
             Some(Ok(Verdict::NotLive)) => return CheckResult::NotLive,
@@ -87,12 +87,12 @@ impl Delivery {
         end: Instant,
     ) -> Result<GatewayPermit<'a>, Failure> {
         let out = |now| Failure::OutOfService { until: holder.circuit.asked_again_at(now) };
-        let now = self.clock.now();
+        let now = self.now();
         if holder.circuit.keeps_out(now) {
             return Err(out(now));
         }
         let permit = holder.limiter.acquire(service, half_until(end)).await?;
-        let now = self.clock.now();
+        let now = self.now();
         if holder.circuit.enter(now) { Ok(permit) } else { Err(out(now)) }
     }
 
@@ -119,9 +119,9 @@ impl Delivery {
     ) {
         let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_end(end));
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
-        let works = found.circuit.shown(self.clock.now()).0 == Circuit::Closed;
+        let works = found.circuit.shown(self.now()).0 == Circuit::Closed;
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
-        let deadline = Budget::starting_now(self.send_budget).end;
+        let deadline = Budget::starting_now(self.deps.bounds.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.report_code_end(message_id, end);
         match found.request(GatewayOperation::Confirm, request, deadline, None).await {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::Routed;
 use super::breaker::CircuitBreaker;
+use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
+use super::{DeliveryDeps, Routed};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{Bounds, BreakerSettings};
+use crate::config::BreakerSettings;
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
 use crate::observe::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
@@ -41,27 +42,22 @@ struct Recent {
 const RECENT: usize = 100;
 
 impl GuardedGateway {
-    pub fn new(
-        routed: Routed,
-        bounds: &Bounds,
-        breaker: BreakerSettings,
-        metrics: &Arc<Metrics>,
-        clock: &Arc<dyn Clock>,
-    ) -> Self {
-        let Routed { routed_as, gateway } = routed;
-        let name = gateway.name();
-        let limiter = ConcurrencyLimiter::new(
-            name,
-            bounds.sends,
-            bounds.sends_waiting,
-            metrics.service_names().clone(),
-        );
+    pub fn new(Routed { routed_as, gateway }: Routed, deps: &DeliveryDeps) -> Self {
+        let DeliveryDeps { settings, bounds, metrics, clock, .. } = deps;
+        let (name, names) = (gateway.name(), metrics.service_names().clone());
         // The simulator plays silence for single numbers, which says nothing about the others.
-        let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
-        let breaker = BreakerSettings { failures, ..breaker };
-        let (circuit, metrics) = (CircuitBreaker::new(name, breaker), Arc::clone(metrics));
-        let (clock, recent) = (Arc::clone(clock), Mutex::default());
-        Self { routed_as, name, gateway, limiter, circuit, metrics, clock, recent }
+        let failures = if name == GatewayName::Simulator { u32::MAX } else { settings.breaker.failures };
+        let breaker = BreakerSettings { failures, ..settings.breaker };
+        Self {
+            routed_as,
+            name,
+            gateway,
+            limiter: ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting, names),
+            circuit: CircuitBreaker::new(name, breaker),
+            metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
+            recent: Mutex::default(),
+        }
     }
 
     /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time. Its span is a
@@ -98,7 +94,7 @@ impl GuardedGateway {
         if outcome != GatewayEnd::Answered {
             let cause = match &answer {
                 Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
-                _ => "no answer in time".to_owned(),
+                _ => NO_ANSWER.to_owned(),
             };
             recent.last_error = Some((self.clock.now(), cause));
         }

@@ -5,7 +5,6 @@ use tracing::{debug, error, warn};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::run::DeliveryRun;
-use crate::engine::SendResult;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 /// The log line of a message that may have been sent.
@@ -15,7 +14,7 @@ impl<O> DeliveryRun<'_, O> {
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
     /// or a provider's own words: an id with the code or the number in it is left out.
     pub(super) fn log_answer(
-        &mut self,
+        &self,
         gateway: &GuardedGateway,
         answer: Option<&Result<Accepted, GatewayError>>,
     ) {
@@ -35,8 +34,10 @@ impl<O> DeliveryRun<'_, O> {
                 let message_id = (!id.contains(self.code.expose()) && !id.contains(&digits)).then_some(id);
                 debug!(request_id, %number, channel, gateway, message_id, "message accepted");
             }
-            Some(Err(error)) if error.class == ErrorClass::Configuration => {
-                self.configuration_errors.push((self.channel, error.clone()));
+            // An operator must act, also if another gateway accepts the message.
+            Some(Err(GatewayError { class: class @ ErrorClass::Configuration, code, detail, .. })) => {
+                let code = self.logged(*code);
+                error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 let code = self.logged(*code);
@@ -57,21 +58,6 @@ impl<O> DeliveryRun<'_, O> {
     /// A provider's error code for the log: not one that is the message's code.
     fn logged(&self, error_code: Option<u32>) -> Option<u32> {
         error_code.filter(|code| self.code.expose().parse() != Ok(*code))
-    }
-
-    /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
-    /// and no retry follows.
-    pub(super) fn log_configuration_errors(&mut self, result: &SendResult) {
-        let errors = std::mem::take(&mut self.configuration_errors);
-        let (number, request_id) = (self.outgoing.key.number, self.outgoing.request_id.as_deref());
-        for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
-            let (channel, gateway, code) = (channel.as_str(), gateway.as_str(), self.logged(code));
-            if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
-                warn!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
-            } else {
-                error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
-            }
-        }
     }
 
     /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
@@ -101,19 +87,8 @@ impl<O> DeliveryRun<'_, O> {
             Failure::NoLongerUsable | Failure::TooManyMessages => {
                 debug!(request_id, %number, channel, %error, "message not sent");
             }
-            // The guard logs what it refuses.
-            Failure::BadNumber
-            | Failure::NotReachable
-            | Failure::OptedOut
-            | Failure::Blocked
-            | Failure::Country
-            | Failure::Gateway
-            | Failure::RetriesUsedUp
-            | Failure::NoAnswerInTime
-            | Failure::Overloaded
-            | Failure::BudgetSpent { .. }
-            | Failure::RefusedByGuard
-            | Failure::TooDear => {}
+            // Logged with a gateway's answer, by the limiter or by the guard.
+            _ => {}
         }
     }
 }

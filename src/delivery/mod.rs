@@ -32,7 +32,7 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeEnd, Gateway};
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
@@ -79,7 +79,7 @@ pub struct DeliveryDeps {
     /// Tells the time of budgets and retries.
     pub clock: Arc<dyn Clock>,
     /// The source of the random part of waits.
-    pub rng: StdRng,
+    pub rng: Mutex<StdRng>,
     /// [`Bounds::sends`] and [`Bounds::sends_waiting`] for each gateway, and [`Bounds::send_budget`].
     pub bounds: Bounds,
     /// Counts requests to gateways.
@@ -91,16 +91,9 @@ pub struct DeliveryDeps {
 /// Delivers through every gateway.
 pub struct Delivery {
     gateways: Vec<GuardedGateway>,
-    routing: Routing,
-    settings: DeliverySettings,
+    deps: DeliveryDeps,
     /// The workflow of every service that has none of its own.
     workflow: Workflow,
-    services: Option<Registry>,
-    templates: Templates,
-    clock: Arc<dyn Clock>,
-    guard: Option<PumpingGuard>,
-    rng: Mutex<StdRng>,
-    send_budget: Duration,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
     /// Messages for which every circuit was open.
@@ -132,34 +125,20 @@ pub struct GatewayState {
 
 impl Delivery {
     /// Creates a delivery service.
-    pub fn new(parts: DeliveryDeps) -> Self {
-        let DeliveryDeps {
-            gateways,
-            routing,
-            settings,
-            services,
-            templates,
-            clock,
-            rng,
-            bounds,
-            metrics,
-            guard,
-        } = parts;
-        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics, &clock);
+    pub fn new(mut deps: DeliveryDeps) -> Self {
+        let routed = std::mem::take(&mut deps.gateways).into_iter();
+        let gateways = routed.map(|routed| GuardedGateway::new(routed, &deps)).collect();
         Self {
-            gateways: gateways.into_iter().map(guarded).collect(),
-            routing,
-            workflow: Workflow::new(&settings),
-            settings,
-            services,
-            templates,
-            clock,
-            guard,
-            rng: Mutex::new(rng),
-            send_budget: bounds.send_budget,
+            gateways,
+            workflow: Workflow::new(&deps.settings),
+            deps,
             unknown_holders: Mutex::default(),
             out_of_service: OncePerSecond::default(),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.deps.clock.now()
     }
 
     /// The channel of a verification of the default service that names none: the workflow's first, else text
@@ -175,12 +154,12 @@ impl Delivery {
 
     /// The texts.
     pub const fn templates(&self) -> &Templates {
-        &self.templates
+        &self.deps.templates
     }
 
     /// Takes the allowances of further steps, and charges messages to budgets.
     pub const fn guard(&self) -> Option<&PumpingGuard> {
-        self.guard.as_ref()
+        self.deps.guard.as_ref()
     }
 
     /// Whether a gateway wants to know of this end of a code.
@@ -192,12 +171,12 @@ impl Delivery {
     /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a later
     /// time.
     pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
-        let now = self.clock.now();
+        let now = self.now();
         let order: Vec<_> = self.order_of(service, number).collect();
         let all = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
         let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
         !working.is_empty()
-            && (out.is_empty() || self.settings.retry.is_none())
+            && (out.is_empty() || self.deps.settings.retry.is_none())
             && working.iter().all(|gateway| gateway.limiter.refuses(service))
             && self.workflow_of(service).is_empty()
     }
@@ -206,7 +185,7 @@ impl Delivery {
     pub fn calls_instead(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let order: Vec<_> = self.order_of(service, number).collect();
         let mut gateways = self.gateways.iter().filter(|g| order.contains(&g.routed_as));
-        self.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
+        self.deps.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
     }
 
     /// The states of the gateways that may send, in the order of the configuration. A gateway that only checks codes
@@ -217,7 +196,7 @@ impl Delivery {
 
     /// The circuit and the queue of every gateway that may send.
     pub fn readings(&self) -> Vec<GatewayReading> {
-        let now = self.clock.now();
+        let now = self.now();
         let reading = |gateway: &GuardedGateway| {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
@@ -236,14 +215,14 @@ impl Delivery {
     /// The gateways that the routing or a service's messaging configuration names.
     fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
         let mut named = BTreeSet::new();
-        if let Some(registry) = &self.services {
+        if let Some(registry) = &self.deps.services {
             for service in registry.services(0, usize::MAX) {
                 let own = service.messaging.iter();
                 named.extend(own.filter_map(|kept| registry.gateway_of(&kept.messaging_service)));
             }
         }
         self.gateways.iter().filter(move |gateway| {
-            self.routing.names(gateway.routed_as) || named.contains(&gateway.routed_as)
+            self.deps.routing.names(gateway.routed_as) || named.contains(&gateway.routed_as)
         })
     }
 
@@ -251,7 +230,7 @@ impl Delivery {
     /// those count that take any number on the channel that verifications begin with; if there is none, all that send.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let takes_any = |gateway: &&GuardedGateway| {
-            let entries = self.routing.entries().iter();
+            let entries = self.deps.routing.entries().iter();
             let mut own = entries.filter(|entry| entry.gateway == gateway.routed_as);
             own.any(|entry| entry.prefixes.is_empty()) && gateway.serves(self.first_channel())
         };
@@ -265,7 +244,7 @@ impl Delivery {
     }
 
     fn state(&self, gateway: &GuardedGateway) -> GatewayState {
-        let now = self.clock.now();
+        let now = self.now();
         let (circuit, until) = gateway.circuit.shown(now);
         let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
         GatewayState {
@@ -286,7 +265,7 @@ impl Delivery {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {
                 let outage = gateway.circuit.outage()?;
-                let (seconds, reason) = (outage.seconds(self.clock.now()), outage.reason);
+                let (seconds, reason) = (outage.seconds(self.now()), outage.reason);
                 Some(format!(
                     "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"
                 ))
@@ -342,8 +321,8 @@ impl Delivery {
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
         let own = self.settings_of(service).filter(|service| !service.messaging.is_empty());
-        let own = own.and_then(|own| self.services.as_ref()?.gateway_for(&own, number.region()?));
-        let others = self.routing.order(number).filter(move |name| Some(*name) != own);
+        let own = own.and_then(|own| self.deps.services.as_ref()?.gateway_for(&own, number.region()?));
+        let others = self.deps.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)
     }
 
@@ -351,19 +330,19 @@ impl Delivery {
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
         let own = self.settings_of(service).and_then(|own| workflow_steps(own.settings.workflow.as_deref()?));
         own.map_or(Cow::Borrowed(&self.workflow), |steps| {
-            Cow::Owned(Workflow::of(steps, self.settings.workflow_sends))
+            Cow::Owned(Workflow::of(steps, self.deps.settings.workflow_sends))
         })
     }
 
     /// The time for one send of a service.
     fn budget_of(&self, service: ServiceId) -> Duration {
         let own = self.settings_of(service).and_then(|own| own.settings.send_budget);
-        own.map_or(self.send_budget, |own| own.min(self.send_budget))
+        own.map_or(self.deps.bounds.send_budget, |own| own.min(self.deps.bounds.send_budget))
     }
 
     /// The service, unless it is the default one, which follows the settings.
     fn settings_of(&self, service: ServiceId) -> Option<Arc<Service>> {
-        let services = self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)?;
+        let services = self.deps.services.as_ref().filter(|_| service != ServiceId::DEFAULT)?;
         services.service_by_id(service)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Failure;
 use crate::config::RetrySettings;
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
@@ -62,23 +63,17 @@ pub(super) struct RetryInputs {
     pub now: Timestamp,
 }
 
-/// Whether it is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retry {
-    /// At this moment.
-    At(Timestamp),
-    /// It was tried as often as is allowed.
-    Exhausted,
-    /// The code, or the time of the workflow step, ends before.
-    TooLate,
-}
-
 /// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
-/// that failed together are not retried together. `random` is any number.
-pub(super) fn retry(settings: &RetrySettings, inputs: RetryInputs, random: u32) -> Retry {
+/// that failed together are not retried together. `random` is any number. The error says that it was tried as often as is
+/// allowed, or that the code, or the time of the workflow step, ends before.
+pub(super) fn retry(
+    settings: &RetrySettings,
+    inputs: RetryInputs,
+    random: u32,
+) -> Result<Timestamp, Failure> {
     let RetryInputs { retries, not_before, expires, step_timeout, now } = inputs;
     if retries >= settings.max_retries {
-        return Retry::Exhausted;
+        return Err(Failure::RetriesUsedUp);
     }
     let half = nominal(settings, retries) / 2;
     let least = half.max(not_before.since(now));
@@ -86,9 +81,9 @@ pub(super) fn retry(settings: &RetrySettings, inputs: RetryInputs, random: u32) 
     let due = now.plus(wait);
     let waited = || spent(settings, retries).saturating_add(wait);
     if due >= expires || step_timeout.is_some_and(|step_timeout| waited() > step_timeout) {
-        return Retry::TooLate;
+        return Err(Failure::NoLongerUsable);
     }
-    Retry::At(due)
+    Ok(due)
 }
 
 /// The wait after `retries` retries, without the random part and the provider's retry-after time.
@@ -112,6 +107,9 @@ mod tests {
         first_wait: Duration::from_millis(500),
         longest_wait: Duration::from_secs(60),
     };
+
+    const EXHAUSTED: Result<Timestamp, Failure> = Err(Failure::RetriesUsedUp);
+    const TOO_LATE: Result<Timestamp, Failure> = Err(Failure::NoLongerUsable);
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -169,9 +167,9 @@ mod tests {
             (7, 30_000, 60_000),
             (19, 30_000, 60_000),
         ] {
-            assert_eq!(retry(&SETTINGS, inputs(retries), 0), Retry::At(after_ms(shortest)));
-            assert_eq!(retry(&SETTINGS, inputs(retries), u32::MAX), Retry::At(after_ms(longest)));
-            let Retry::At(due) = retry(&SETTINGS, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
+            assert_eq!(retry(&SETTINGS, inputs(retries), 0), Ok(after_ms(shortest)));
+            assert_eq!(retry(&SETTINGS, inputs(retries), u32::MAX), Ok(after_ms(longest)));
+            let Ok(due) = retry(&SETTINGS, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
             assert!(due > after_ms(shortest) && due < after_ms(longest));
         }
     }
@@ -181,29 +179,20 @@ mod tests {
         let not_before = after_ms(90_000);
         for (random, due) in [(0, 90_000), (u32::MAX, 90_250)] {
             let inputs = RetryInputs { not_before, ..inputs(0) };
-            assert_eq!(retry(&SETTINGS, inputs, random), Retry::At(after_ms(due)));
+            assert_eq!(retry(&SETTINGS, inputs, random), Ok(after_ms(due)));
         }
         let past = RetryInputs { not_before: Timestamp::EPOCH, ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, past, 0), Retry::At(after_ms(250)));
-    }
-
-    #[test]
-    fn it_is_tried_only_so_often() {
-        assert!(matches!(retry(&SETTINGS, inputs(19), 0), Retry::At(_)));
-        assert_eq!(retry(&SETTINGS, inputs(20), 0), Retry::Exhausted);
-        assert_eq!(retry(&SETTINGS, inputs(u32::MAX), 0), Retry::Exhausted);
-        let never = RetrySettings { max_retries: 0, ..SETTINGS };
-        assert_eq!(retry(&never, inputs(0), 0), Retry::Exhausted);
+        assert_eq!(retry(&SETTINGS, past, 0), Ok(after_ms(250)));
     }
 
     #[test]
     fn a_code_that_has_expired_by_then_is_not_tried_again() {
         let expiring = |ms| RetryInputs { expires: after_ms(ms), ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, expiring(251), 0), Retry::At(after_ms(250)));
-        assert_eq!(retry(&SETTINGS, expiring(250), 0), Retry::TooLate);
-        assert_eq!(retry(&SETTINGS, expiring(0), 0), Retry::TooLate);
+        assert_eq!(retry(&SETTINGS, expiring(251), 0), Ok(after_ms(250)));
+        assert_eq!(retry(&SETTINGS, expiring(250), 0), TOO_LATE);
+        assert_eq!(retry(&SETTINGS, expiring(0), 0), TOO_LATE);
         let in_years = RetryInputs { not_before: Timestamp::from_millis(u64::MAX), ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, in_years, u32::MAX), Retry::TooLate);
+        assert_eq!(retry(&SETTINGS, in_years, u32::MAX), TOO_LATE);
     }
 
     #[test]
@@ -211,13 +200,13 @@ mod tests {
         let patient =
             |retries, secs| RetryInputs { step_timeout: Some(Duration::from_secs(secs)), ..inputs(retries) };
         // 0.5 s have passed, and the next wait is 0.5 s at least.
-        assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Retry::At(after_ms(500)));
-        assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), Retry::TooLate);
+        assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Ok(after_ms(500)));
+        assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), TOO_LATE);
         // 7.5 s have passed, and the next wait is 4 s at least.
-        assert_eq!(retry(&SETTINGS, patient(4, 12), 0), Retry::At(after_ms(4_000)));
-        assert_eq!(retry(&SETTINGS, patient(4, 11), 0), Retry::TooLate);
+        assert_eq!(retry(&SETTINGS, patient(4, 12), 0), Ok(after_ms(4_000)));
+        assert_eq!(retry(&SETTINGS, patient(4, 11), 0), TOO_LATE);
         let boundless = RetrySettings { max_retries: u32::MAX, ..SETTINGS };
         let late = retry(&boundless, patient(u32::MAX - 1, 1_800), 0);
-        assert_eq!(late, Retry::TooLate);
+        assert_eq!(late, TOO_LATE);
     }
 }

@@ -23,13 +23,13 @@ use super::job::{
     SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::retry::{AfterError, Retry, RetryInputs, after_error, retry, stand_in};
+use super::retry::{AfterError, RetryInputs, after_error, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
-use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
+use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Message};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
@@ -81,8 +81,6 @@ pub(super) struct DeliveryRun<'a, O> {
     first_on_channel: usize,
     /// The earlier attempt that is retried on the present channel, and how often it was retried before.
     retried: Option<(u8, u32)>,
-    /// Refusals for which an operator must act, logged at the end: their level depends on it.
-    pub(super) configuration_errors: Vec<(Channel, GatewayError)>,
     /// What the guard has taken for the message of the present step.
     allowance: TakenAllowance,
     /// Whether time has passed since the send was decided.
@@ -186,7 +184,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             attempts: Vec::with_capacity(1),
             first_on_channel: 0,
             retried,
-            configuration_errors: Vec::new(),
             allowance: outgoing.allowance,
             time_has_passed: false,
             asked_once_more: false,
@@ -248,8 +245,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Returns
     /// whether the message may leave. The guard takes the address of the number's last request.
     fn takes_allowance(&mut self, channel: Channel) -> bool {
-        let Some(guard) = self.delivery.guard.as_ref().filter(|_| self.allowance == TakenAllowance::Final)
-        else {
+        let Some(guard) = self.delivery.guard().filter(|_| self.allowance == TakenAllowance::Final) else {
             return true;
         };
         let signals = ClientSignals::default().about(self.service(), self.outgoing.key.number, channel);
@@ -394,7 +390,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // Of a gateway that makes its own text, the parts are not known.
         let is_our_text = outgoing.channel == Channel::Sms && gateway.gateway.checker().is_none();
         self.parts = if is_our_text { parts_of(&outgoing.text) } else { 1 };
-        let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
+        let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };
         let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
         let cost = Cost { parts, without_outcomes: self.outgoing.client.without_outcomes };
         let (service, number, channel) = (self.service(), self.outgoing.key.number, self.channel);
@@ -491,7 +487,6 @@ impl<'a, O> DeliveryRun<'a, O> {
                 (error.result(may_have_been_sent), plan, Some(error))
             }
         };
-        self.log_configuration_errors(&result);
         let Self { attempts, allowance, parts, .. } = self;
         Delivered { result, attempts, plan, reason, allowance, parts }
     }
@@ -537,7 +532,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// How a message is retried in the background; `None` if it is not.
     fn retries_later(&self) -> Option<RetrySettings> {
-        self.delivery.settings.retry.filter(|_| self.outgoing.carried.is_none())
+        self.delivery.deps.settings.retry.filter(|_| self.outgoing.carried.is_none())
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
@@ -551,12 +546,8 @@ impl<'a, O> DeliveryRun<'a, O> {
             step_timeout: self.workflow.step_timeout(self.step),
             now: self.now(),
         };
-        let random = self.delivery.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
-        match retry(&settings, inputs, random) {
-            Retry::At(due) => Ok(due),
-            Retry::Exhausted => Err(Some(Failure::RetriesUsedUp)),
-            Retry::TooLate => Err(Some(Failure::NoLongerUsable)),
-        }
+        let random = self.delivery.deps.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
+        retry(&settings, inputs, random).map_err(Some)
     }
 
     /// The message is retried on the present channel.
@@ -597,7 +588,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The channel to go on with when the present one does not reach the number.
     fn stand_in_channel(&self) -> Option<Channel> {
-        let next = |channel: &Channel| stand_in(*channel, self.delivery.settings.voice_fallback);
+        let next = |channel: &Channel| stand_in(*channel, self.delivery.deps.settings.voice_fallback);
         std::iter::successors(next(&self.channel), next).find(|channel| {
             let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
             is_new && !self.candidates(*channel).is_empty()
@@ -614,7 +605,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.delivery.clock.now()
+        self.delivery.now()
     }
 
     /// The message as it leaves now; `None` when the code has expired.
@@ -625,11 +616,12 @@ impl<'a, O> DeliveryRun<'a, O> {
             return None;
         }
         let (to, channel, code) = (key.number, self.channel, self.code.clone());
-        let Rendered { text, locale } = self.delivery.templates.render(style, channel, to, &code, valid_for);
+        let Rendered { text, locale } =
+            self.delivery.templates().render(style, channel, to, &code, valid_for);
         let pressed = style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
         let attempt = AttemptId { key: self.permitted.log, attempt: self.next_number() };
-        let public_url = self.delivery.settings.public_url.as_ref();
+        let public_url = self.delivery.deps.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = style.sender_name.clone();
         Some(OutgoingMessage {

@@ -121,15 +121,6 @@ mod tests {
     }
 
     #[test]
-    fn a_verification_begins_at_the_step_of_its_channel() {
-        let steps = workflow(&[WhatsApp, Sms, Sms], 5);
-        assert_eq!(steps.first_channel(), WhatsApp);
-        assert_eq!((steps.step_of(WhatsApp), steps.step_of(Sms)), (0, 1));
-        assert_eq!(steps.after(steps.step_of(Call)), None, "a channel of its own is followed by nothing");
-        assert_eq!((steps.after(0), steps.after(1), steps.after(2)), (Some((1, Sms)), Some((2, Sms)), None));
-    }
-
-    #[test]
     fn a_step_is_followed_by_the_next_one_after_its_own_time() {
         let steps = workflow(&[Sms, Call, WhatsApp], 3);
         for (step, sent, expires, planned) in [
@@ -149,16 +140,5 @@ mod tests {
         assert_eq!(steps.step_timeout(0), Some(Duration::from_secs(10)));
         assert_eq!(steps.step_timeout(2), None);
         assert!(steps.allows_after(2) && !steps.allows_after(3));
-    }
-
-    #[test]
-    fn a_fallback_that_is_the_next_step_anyway_is_that_step() {
-        let steps = workflow(&[WhatsApp, Sms, Call], 5);
-        for (step, fallback, taken_in) in [(0, Sms, 1), (0, Call, 0), (1, Call, 2), (2, Call, 2), (9, Sms, 9)]
-        {
-            assert_eq!(steps.step_on(step, fallback), taken_in, "{step} {fallback:?}");
-        }
-        assert!(steps.came_before(2, Sms) && steps.came_before(2, WhatsApp));
-        assert!(!steps.came_before(1, Sms) && !steps.came_before(0, WhatsApp) && !steps.came_before(2, Call));
     }
 }

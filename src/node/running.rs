@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -153,7 +153,7 @@ impl Running {
             services: Some(registry.clone()),
             templates,
             clock: Arc::clone(&clock),
-            rng: StdRng::from_rng(&mut seeder),
+            rng: Mutex::new(StdRng::from_rng(&mut seeder)),
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),

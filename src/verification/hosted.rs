@@ -217,27 +217,23 @@ impl HostedSession {
         Duration::from_secs(seconds.copied().unwrap_or_default())
     }
 
-    /// Notes the verification of a message that a gateway accepted. The next message waits from now on.
-    fn sent(&mut self, number: PhoneNumber, verification: Sid, channel: Channel, now: Timestamp) {
-        if self.number == Some(number) {
-            (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
-            self.next_send = now.plus(self.wait());
-            self.asks_challenge = false;
+    /// Notes how a message ended. After one that was sent the next one waits from now on.
+    fn end_send(&mut self, number: PhoneNumber, end: SendEnd, now: Timestamp) {
+        if self.number != Some(number) {
+            return;
         }
-    }
-
-    /// Notes that a message lacks a challenge. It does not count.
-    fn ask_challenge(&mut self, number: PhoneNumber, now: Timestamp) {
-        if self.number == Some(number) {
-            (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
-            self.next_send = now;
-        }
-    }
-
-    /// Notes that a message was refused or failed. The next one need not wait.
-    fn not_sent(&mut self, number: PhoneNumber, now: Timestamp) {
-        if self.number == Some(number) {
-            self.next_send = now;
+        self.next_send = now;
+        match end {
+            SendEnd::Sent(verification, channel) => {
+                (self.verification, self.channel, self.awaits_code) =
+                    (Some(verification), Some(channel), true);
+                self.next_send = now.plus(self.wait());
+                self.asks_challenge = false;
+            }
+            SendEnd::AsksChallenge => {
+                (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
+            }
+            SendEnd::NotSent => {}
         }
     }
 
@@ -259,6 +255,17 @@ impl HostedSession {
         self.awaits_code = false;
         Ok(())
     }
+}
+
+/// How a message of a session ended.
+#[derive(Debug, Clone, Copy)]
+pub enum SendEnd {
+    /// A gateway accepted it, for this verification.
+    Sent(Sid, Channel),
+    /// It lacked a challenge. It does not count.
+    AsksChallenge,
+    /// It was refused or failed. The next one need not wait.
+    NotSent,
 }
 
 /// The result that the application redeems.
@@ -403,39 +410,20 @@ impl HostedSessions {
         Ok(cookie)
     }
 
-    /// Counts a message before it is sent. [`Self::sent`], [`Self::not_sent`] or [`Self::ask_challenge`] follows.
+    /// Counts a message before it is sent. [`Self::end_send`] follows.
     pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
         self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
     }
 
-    /// Notes the verification of a message that a gateway accepted.
-    pub async fn sent(
+    /// Notes how a message ended.
+    pub async fn end_send(
         &self,
         cookie: &SessionSecret,
         number: PhoneNumber,
-        verification: Sid,
-        channel: Channel,
+        end: SendEnd,
     ) -> Result<(), Denied> {
         self.change(cookie, true, move |session, now| {
-            session.sent(number, verification, channel, now);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Notes that a message was refused or failed: the next one need not wait.
-    pub async fn not_sent(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
-        self.change(cookie, true, move |session, now| {
-            session.not_sent(number, now);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Notes that a message lacks a challenge, and does not count.
-    pub async fn ask_challenge(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
-        self.change(cookie, true, move |session, now| {
-            session.ask_challenge(number, now);
+            session.end_send(number, end, now);
             Ok(())
         })
         .await
@@ -572,6 +560,10 @@ mod tests {
         HostedSession::new(request, [0; 32], NOW)
     }
 
+    fn sent() -> SendEnd {
+        SendEnd::Sent(Sid::new(SidKind::Verification, [1; 16]), Channel::Sms)
+    }
+
     fn after(seconds: u64) -> Timestamp {
         NOW.plus(Duration::from_secs(seconds))
     }
@@ -581,7 +573,7 @@ mod tests {
         let mut session = session(None, true);
         session.begin_send(number("+14155552671"), NOW).expect("a message");
         let sid = Sid::new(SidKind::Verification, [1; 16]);
-        session.sent(number("+14155552671"), sid, Channel::Sms, NOW);
+        session.end_send(number("+14155552671"), SendEnd::Sent(sid, Channel::Sms), NOW);
         assert!(session.awaits_code);
         session.begin_send(number("+14155552672"), NOW).expect("a message");
         assert!(!session.awaits_code);
@@ -603,23 +595,9 @@ mod tests {
             if begun.is_ok() {
                 // The gateway takes two seconds.
                 assert!(session.begin_send(one, after(at + 1)).is_err(), "one message at a time");
-                session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, after(at + 2));
+                session.end_send(one, sent(), after(at + 2));
             }
         }
-    }
-
-    #[test]
-    fn a_message_that_was_not_sent_counts_and_the_next_one_does_not_wait() {
-        let (mut session, [one, two]) = (session(None, true), ["+14155552671", "+14155552672"].map(number));
-        assert_eq!(session.begin_send(one, NOW), Ok(()));
-        session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, NOW);
-        assert_eq!(session.begin_send(two, after(1)), Ok(()));
-        session.not_sent(one, after(1));
-        assert!(session.begin_send(two, after(1)).is_err(), "that was another number's");
-        session.not_sent(two, after(2));
-        assert_eq!(session.begin_send(two, after(2)), Ok(()));
-        session.not_sent(two, after(3));
-        assert_eq!(session.begin_send(two, after(3)), Err(Denied::NoneLeft));
     }
 
     #[test]
@@ -627,12 +605,12 @@ mod tests {
         let (mut session, one) = (session(None, true), number("+14155552671"));
         for _ in 0..9 {
             assert_eq!(session.begin_send(one, NOW), Ok(()));
-            session.ask_challenge(one, NOW);
+            session.end_send(one, SendEnd::AsksChallenge, NOW);
             assert!(session.asks_challenge && session.has_sends());
         }
         for seconds in [0, 30, 90] {
             assert_eq!(session.begin_send(one, after(seconds)), Ok(()));
-            session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, after(seconds));
+            session.end_send(one, sent(), after(seconds));
             assert!(!session.asks_challenge, "the next message needs its own");
         }
         assert!(!session.has_sends());
@@ -662,7 +640,7 @@ mod tests {
         for (to, checks) in [(one, 3), (two, 2)] {
             assert_eq!(session.begin_send(to, NOW), Ok(()));
             assert_eq!(session.begin_check(), Err(Denied::NotSent), "a code for another number is not meant");
-            session.sent(to, sid, Channel::Sms, NOW);
+            session.end_send(to, SendEnd::Sent(sid, Channel::Sms), NOW);
             for _ in 0..checks {
                 assert_eq!(session.begin_check(), Ok(sid));
             }
@@ -701,7 +679,7 @@ mod tests {
         let cookie = sessions.begin(&address).await.expect("a cookie");
         let (to, sid) = (number("+14155552671"), Sid::new(SidKind::Verification, [1; 16]));
         sessions.begin_send(&cookie, to).await.expect("a message");
-        sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
+        sessions.end_send(&cookie, to, SendEnd::Sent(sid, Channel::Sms)).await.expect("sent");
         let (sid, _) = sessions.begin_check(&cookie).await.expect("a check");
         let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
         (cookie, code)
@@ -741,7 +719,7 @@ mod tests {
         let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
         for (to, sid) in [(one, first), (two, second)] {
             sessions.begin_send(&cookie, to).await.expect("a message");
-            sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
+            sessions.end_send(&cookie, to, SendEnd::Sent(sid, Channel::Sms)).await.expect("sent");
         }
         for sid in [Some(first), None] {
             assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");

@@ -188,7 +188,7 @@ impl Verifications for Fake {
     }
 
     fn carry(&self, _: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
-        let CarryCode { to, code, channel, .. } = carry;
+        let CarryCode { code, message: BeginRequest { to, channel, .. }, .. } = carry;
         self.calls().push(Call::Carry { to: to.e164(), code: code.expose().to_owned() });
         let channel = channel.unwrap_or(Channel::Sms);
         self.answer(CarriedMessage { sid: Some(vl(1)), to, channel, at: THEN, is_repeated: false })

@@ -1,6 +1,6 @@
 //! The planned sends of all shards by due time. Derived from the records, also when a shard restarts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -9,28 +9,17 @@ use super::log::AttemptLog;
 use crate::domain::{AttemptLogKey, PhoneNumber, Timestamp};
 use crate::shard::RecordKey;
 
+type ByDue = BTreeSet<(Timestamp, Due)>;
+
 /// The planned sends of all shards.
 pub(super) struct Plans {
-    shards: Box<[Mutex<PlansOfShard>]>,
+    shards: Box<[Mutex<ByDue>]>,
     /// A follow-up is planned.
     pub(super) planned: Notify,
 }
 
-#[derive(Default)]
-struct PlansOfShard {
-    by_due: BTreeSet<(Timestamp, AttemptLogKey)>,
-    plans: HashMap<AttemptLogKey, Waiting>,
-}
-
-/// A follow-up that is planned.
-struct Waiting {
-    number: PhoneNumber,
-    /// Its place in `by_due`; `None` while the scheduler has it.
-    until: Option<Timestamp>,
-}
-
 /// A follow-up that is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
     /// The record that contains it.
     pub key: AttemptLogKey,
@@ -49,7 +38,7 @@ impl Plans {
         shard: usize,
     ) -> impl FnMut(&RecordKey, Option<&AttemptLog>, Option<&AttemptLog>) + use<> {
         if let Some(plans) = self.shards.get(shard) {
-            *lock(plans) = PlansOfShard::default();
+            lock(plans).clear();
         }
         let plans = Arc::clone(self);
         move |key, before, after| plans.changed(shard, key, before, after)
@@ -62,56 +51,54 @@ impl Plans {
         before: Option<&AttemptLog>,
         after: Option<&AttemptLog>,
     ) {
-        let due = |log: Option<&AttemptLog>| log?.plan.as_ref().map(|plan| plan.follow_up.due);
-        let (was, is) = (due(before), due(after));
-        let Some(of_shard) = self.shards.get(shard).filter(|_| was != is) else { return };
         let key = AttemptLogKey::from_id(key.id);
-        let PlansOfShard { by_due, plans } = &mut *lock(of_shard);
-        if let Some(Waiting { until: Some(until), .. }) = plans.remove(&key) {
-            by_due.remove(&(until, key));
+        let planned = |log: Option<&AttemptLog>| {
+            let AttemptLog { number, plan, .. } = log?;
+            Some((plan.as_ref()?.follow_up.due, Due { key, number: *number }))
+        };
+        let (was, is) = (planned(before), planned(after));
+        let Some(of_shard) = self.shards.get(shard).filter(|_| was != is) else { return };
+        let mut by_due = lock(of_shard);
+        if let Some(was) = &was {
+            by_due.remove(was);
         }
-        if let (Some(due), Some(log)) = (is, after) {
-            plans.insert(key, Waiting { number: log.number, until: Some(due) });
-            by_due.insert((due, key));
+        if let Some(is) = is {
+            by_due.insert(is);
             self.planned.notify_one();
         }
     }
 
-    /// Whether nothing is planned.
+    /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|of_shard| lock(of_shard).plans.is_empty())
+        self.shards.iter().all(|of_shard| lock(of_shard).is_empty())
     }
 
     /// Takes at most `most` follow-ups that are due. Each is handed out once, unless its record changes.
     pub(super) fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
         let mut taken = Vec::new();
         for of_shard in &self.shards {
-            let PlansOfShard { by_due, plans } = &mut *lock(of_shard);
+            let mut by_due = lock(of_shard);
             while taken.len() < most
-                && let Some((due, key)) = by_due.first().copied()
+                && let Some((due, follow_up)) = by_due.first().copied()
                 && due <= now
             {
                 by_due.pop_first();
-                if let Some(waiting) = plans.get_mut(&key) {
-                    waiting.until = None;
-                    taken.push(Due { key, number: waiting.number });
-                }
+                taken.push(follow_up);
             }
         }
         taken
     }
 
-    /// A follow-up that was taken could not be made, and is due again then, if it is still planned.
-    pub(super) fn put_back(&self, shard: usize, key: AttemptLogKey, until: Timestamp) {
-        let Some(of_shard) = self.shards.get(shard) else { return };
-        let PlansOfShard { by_due, plans } = &mut *lock(of_shard);
-        if let Some(waiting) = plans.get_mut(&key).filter(|waiting| waiting.until.is_none()) {
-            waiting.until = Some(until);
-            by_due.insert((until, key));
+    /// A follow-up that was taken could not be made, and is due again then. If it is not planned any more by then, its
+    /// shard finds nothing due.
+    pub(super) fn put_back(&self, shard: usize, due: Due, until: Timestamp) {
+        if let Some(of_shard) = self.shards.get(shard) {
+            lock(of_shard).insert((until, due));
+            self.planned.notify_one();
         }
     }
 }
 
-fn lock(of_shard: &Mutex<PlansOfShard>) -> MutexGuard<'_, PlansOfShard> {
+fn lock<T>(of_shard: &Mutex<T>) -> MutexGuard<'_, T> {
     of_shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

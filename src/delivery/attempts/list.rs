@@ -103,7 +103,7 @@ impl AttemptQuery {
             && self.converted.is_none_or(|converted| listed.converted == converted)
             && self.gateway.is_none_or(|gateway| row.gateway == gateway)
             && self.error.is_none_or(|error| row.error_code == Some(error))
-            && self.status.is_none_or(|status| status.fits(listed))
+            && self.status.as_ref().is_none_or(|status| status.fits(listed))
             && self.message.as_ref().is_none_or(|id| row.message_id.as_ref() == Some(id))
             && self.ending.as_ref().is_none_or(|ending| digits().ends_with(ending.as_str()))
             && self.prefix.as_ref().is_none_or(|prefix| digits().starts_with(prefix.as_str()))

@@ -1,7 +1,7 @@
 //! Delivery attempts: the status of each message, and planned messages.
 //!
 //! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the
-//! commit of the decision about the number: see [`AttemptLogWriter`]. The scheduler in `numbers` makes the planned sends,
+//! commit of the decision about the number. The scheduler in `numbers` makes the planned sends,
 //! which it takes from an index over the records. This module reads, lists and removes records.
 
 mod decide;
@@ -26,7 +26,7 @@ use crate::shard::{
     LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
 };
 
-pub use self::decide::{AttemptLogWriter, Checked};
+pub use self::decide::Checked;
 pub use self::index::Due;
 pub use self::list::{AttemptQuery, ListedAttempt, Totals, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
@@ -131,7 +131,7 @@ impl Attempts {
 
     /// Removes every record of this number without a planned message, also those that an import under another server key
     /// left in another slot. They are gone from memory, and from the disk with the next commit. Returns `true` if there was
-    /// a record; [`AttemptLogWriter::erase`] removes those with a planned message.
+    /// a record; [`AttemptLog::erase`] removes those with a planned message.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -229,9 +229,9 @@ impl Attempts {
         self.plans.take_due(now, most)
     }
 
-    /// A follow-up that was taken could not be made, and is due again at `until`, if it is still planned.
+    /// A follow-up that was taken could not be made, and is due again at `until`.
     pub fn put_back(&self, due: Due, until: Timestamp) {
-        self.plans.put_back(self.router.owner(due.key.slot()), due.key, until);
+        self.plans.put_back(self.router.owner(due.key.slot()), due, until);
     }
 
     /// Whether nothing is planned.

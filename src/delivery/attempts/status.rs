@@ -5,70 +5,49 @@ use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
 
-/// Which rows are wanted: those with a certain status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatusFilter {
-    column: Option<Column>,
-    name: &'static str,
-}
+/// Which rows are wanted: those with a certain status, such as `sent`, or `send:sent` of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusFilter(String);
 
-crate::named! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Column {
-        Send = "send",
-        Verify = "verify",
-        Receipt = "receipt",
-    }
-}
-
-impl Column {
-    fn names(self) -> Vec<&'static str> {
-        match self {
-            Self::Send => SendStatus::ALL.map(SendStatus::as_str).to_vec(),
-            Self::Verify => VerifyStatus::ALL.map(VerifyStatus::as_str).to_vec(),
-            Self::Receipt => ReceiptStatus::ALL.map(ReceiptStatus::as_str).to_vec(),
-        }
-    }
+/// The columns, with the names of their statuses.
+fn columns() -> [(&'static str, Vec<&'static str>); 3] {
+    [
+        ("send", SendStatus::ALL.map(SendStatus::as_str).to_vec()),
+        ("verify", VerifyStatus::ALL.map(VerifyStatus::as_str).to_vec()),
+        ("receipt", ReceiptStatus::ALL.map(ReceiptStatus::as_str).to_vec()),
+    ]
 }
 
 impl StatusFilter {
     /// Reads `sent`, which fits a row with this name in any of the three columns, or `send:sent`,
     /// `verify:success`, `receipt:delivered`, which name the column. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let (column, name) = match text.split_once(':') {
-            Some((column, name)) => (Some(Column::ALL.into_iter().find(|c| c.as_str() == column)?), name),
-            None => (None, text),
-        };
-        let columns = Column::ALL.into_iter().filter(|c| column.is_none_or(|only| only == *c));
-        let name = columns.flat_map(Column::names).find(|known| *known == name)?;
-        Some(Self { column, name })
+        let filter = Self(text.to_owned());
+        let is_one = |(column, names): &(&str, Vec<&str>)| names.iter().any(|name| filter.is(column, name));
+        columns().iter().any(is_one).then_some(filter)
     }
 
     /// The values that [`StatusFilter::parse`] reads, for an error message.
     pub fn accepted() -> String {
-        let of = |column: Column| format!("{}: {}", column.as_str(), column.names().join(", "));
-        Column::ALL.map(of).join("; ")
+        columns().map(|(column, names)| format!("{column}: {}", names.join(", "))).join("; ")
     }
 
     /// Whether a row has this status.
-    pub fn fits(self, row: &ListedAttempt) -> bool {
-        Column::ALL.into_iter().filter(|c| self.column.is_none_or(|only| only == *c)).any(|column| {
-            let name = match column {
-                Column::Send => Some(row.attempt.status.as_str()),
-                Column::Verify => Some(row.verify_status.as_str()),
-                Column::Receipt => row.attempt.receipt.map(ReceiptStatus::as_str),
-            };
-            name == Some(self.name)
-        })
+    pub fn fits(&self, row: &ListedAttempt) -> bool {
+        self.is("send", row.attempt.status.as_str())
+            || self.is("verify", row.verify_status.as_str())
+            || row.attempt.receipt.is_some_and(|receipt| self.is("receipt", receipt.as_str()))
+    }
+
+    fn is(&self, column: &str, name: &str) -> bool {
+        let of_column = self.0.strip_prefix(column).and_then(|rest| rest.strip_prefix(':'));
+        of_column.unwrap_or(&self.0) == name
     }
 }
 
 impl std::fmt::Display for StatusFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.column {
-            Some(column) => write!(f, "{}:{}", column.as_str(), self.name),
-            None => f.write_str(self.name),
-        }
+        f.write_str(&self.0)
     }
 }
 

@@ -43,17 +43,6 @@ fn failures_in_a_row_open_the_circuit() {
 }
 
 #[test]
-fn an_answer_between_failures_starts_the_count_again() {
-    let circuit = circuit();
-    for _ in 0..10 {
-        fails(&circuit, at(1));
-        fails(&circuit, at(1));
-        circuit.answered(Some(Ok(())), at(1));
-    }
-    assert_eq!(circuit.shown(at(1)), (Circuit::Closed, None));
-}
-
-#[test]
 fn after_its_time_one_message_in_each_span_asks_until_one_is_answered() {
     let circuit = opened_at(at(0));
     for span in [10, 20, 30] {

@@ -49,65 +49,6 @@ async fn one_message_tries_whether_it_works_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_fails_or_is_given_up_is_the_only_one_of_its_span() {
-    let world = pair().and(Mada, [down(DOWN), down(DOWN), down(DOWN), hanging(), accepted("M5")]);
-    let world = world.and(Http, vec![accepted("H1"); 5]);
-    world.requests().await;
-    world.requests().await;
-    world.waits(secs(10)).await;
-    world.requests().await;
-    assert_eq!(circuits(&world)[0], (Circuit::Open, Some(secs(10))));
-    world.waits(secs(10)).await;
-    assert!(tokio::time::timeout(secs(1), world.requests()).await.is_err());
-    assert_eq!(circuits(&world)[0], (Circuit::Open, Some(secs(9))));
-    assert_eq!(world.requests().await, taken("H1"));
-    world.waits(secs(9)).await;
-    assert_eq!(world.requests().await, taken("M5"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refusal_of_one_number_is_a_sign_of_life() {
-    let world =
-        pair().and(Mada, [down(DOWN), error(ErrorClass::BadNumber), down(DOWN), error(DOWN), down(DOWN)]);
-    let world = world.and(Http, vec![accepted("H"); 4]);
-    for _ in 0..5 {
-        world.requests().await;
-    }
-    assert_eq!(circuits(&world)[0], (Circuit::Closed, None));
-    let world = pair().and(Mada, [down(DOWN), down(DOWN), error(ErrorClass::BadNumber)]);
-    let world = world.and(Http, vec![accepted("H"); 2]);
-    world.requests().await;
-    world.requests().await;
-    world.waits(secs(10)).await;
-    world.requests().await;
-    assert_eq!(circuits(&world)[0], (Circuit::Closed, None), "the probe was refused, and that was an answer");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_provider_that_asks_for_a_longer_pause_gets_the_longest_one() {
-    for after in [secs(15), secs(24 * 60 * 60), Duration::MAX] {
-        let world = pair().and(Mada, [down(ErrorClass::Retry { after: Some(after) }), accepted("M2")]);
-        let world = world.and(Http, [accepted("H1"), accepted("H2")]);
-        assert_eq!(world.requests().await, taken("H1"));
-        let pause = after.min(secs(20));
-        assert_eq!(circuits(&world), [(Circuit::Open, Some(pause)), (Circuit::Closed, None)]);
-        assert_eq!(world.requests().await, taken("H2"));
-        world.waits(pause).await;
-        assert_eq!(world.requests().await, taken("M2"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_background_retry_waits_no_longer_than_the_longest_pause() {
-    let day = ErrorClass::Retry { after: Some(secs(24 * 60 * 60)) };
-    let world = Setup::routing("Mada").with_retry().with_breaker(1).build();
-    let world = world.and(Mada, [down(day), accepted("M2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.follows_up().await, taken("M2"));
-    assert!((20_000..=21_000).contains(&world.elapsed_ms()), "{}", world.elapsed_ms());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_gateway_whose_circuit_its_own_answer_opened_gets_no_second_try() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(RETRY)]);
     assert_eq!(failure(world.requests().await).class(), Some(RETRY));
@@ -154,25 +95,6 @@ async fn the_log_tells_each_change_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_lasts_is_logged_again_after_ten_minutes() {
-    let log = LogCapture::default();
-    let world = async || {
-        let setup = Setup { life: secs(3_600), ..Setup::routing("Mada").with_breaker(1) };
-        let world = setup.build().and(Mada, vec![down(DOWN); 9]);
-        world.requests().await;
-        for _ in 0..8 {
-            world.waits(secs(120)).await;
-            world.requests().await;
-        }
-        assert!(world.is_played_out());
-    };
-    let _capturing = log.start(&world).await;
-    world().await;
-    let text = log.take();
-    assert_eq!(text.matches("gateway unavailable").count(), 2, "in 16 minutes: {text}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
     let world = setup.build().and(TwilioMessages, [down(DOWN)]).and(Http, [accepted("H1")]);
@@ -200,16 +122,4 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     // Ready before the probe: without a message the probe would never run.
     world.waits(Duration::from_millis(500)).await;
     assert_eq!(world.delivery.readiness(), Ok(()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_no_gateway_takes_any_number_all_of_them_count() {
-    let world = Setup::routing("Mada:+49;Http:+1").build();
-    let unready = |name, words: &str| {
-        *world.gateway(name).unready.lock().expect("the reason") = Some(words.to_owned());
-    };
-    unready(Mada, "no");
-    assert_eq!(world.delivery.readiness(), Ok(()));
-    unready(Http, "neither");
-    assert_eq!(world.delivery.readiness(), Err(vec!["no".to_owned(), "neither".to_owned()]));
 }

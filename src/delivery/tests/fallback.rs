@@ -51,16 +51,6 @@ async fn an_error_that_every_gateway_would_share_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
-    let world = Setup::routing(BOTH).build();
-    let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Configuration)]);
-    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Configuration));
-    let rows: Vec<_> =
-        world.rows().into_iter().map(|row| (row.status, row.error_code, row.message_id)).collect();
-    assert_eq!(rows, vec![(SendStatus::GatewayError, Some(7), None); 2]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
     let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
     let world = Setup::routing("Mada;Http;Twilio").build();
@@ -69,22 +59,6 @@ async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
     assert_eq!(world.requests().await, taken("H2"));
     assert_eq!(world.sent_at(), [0, 0, 0, 2_000]);
     assert_eq!(world.rows().len(), 4);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_gateway_in_between_does_not_hinder_the_second_try() {
-    let world = Setup::routing(BOTH).build();
-    let world = world.and(Mada, [error(RETRY), error(RETRY)]).and(Http, [error(ErrorClass::Refused)]);
-    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
-    assert_eq!(world.sent_at(), [0, 0, 500]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
-    let world = Setup::routing(BOTH).build().and(Mada, [error(ErrorClass::Refused)]);
-    world.code_is_used_up();
-    assert_eq!(failure(world.requests().await), failed(Failure::NoLongerUsable));
-    assert_eq!(world.asked(), [(Mada, Sms)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,92 +238,4 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
     assert_eq!(world.sent()[0].callback, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_gateways_error_is_logged_with_its_name_and_once() {
-    let log = LogCapture::default();
-    let fails = async || {
-        let world = Setup::routing(BOTH).build();
-        let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Fraud)]);
-        world.requests().await
-    };
-    let unserved = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
-    let _capturing = log
-        .start(async || {
-            fails().await;
-            unserved(Call).await;
-        })
-        .await;
-    fails().await;
-    let text = log.take();
-    for name in [Mada, Http].map(GatewayName::as_str) {
-        assert_eq!(text.matches(&format!("gateway=\"{name}\"")).count(), 1, "{text}");
-    }
-    unserved(Call).await;
-    assert!(log.take().contains("no gateway that is configured for this number sends on this channel"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_world_with_one_gateway_costs_one_attempt_and_no_question() {
-    let world = World::answering([accepted("SM1")]);
-    assert_eq!(world.requests().await, taken("SM1"));
-    assert_eq!((world.times_asked(), world.rows().len()), (0, 1));
-    assert_eq!(world.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_delivery_has_one_second_try() {
-    let world = Setup::routing("Twilio").with_voice().build();
-    let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
-    let world = world.and(TwilioVoice, [error(RETRY)]);
-    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
-    assert_eq!(world.sent_at(), [0, 500, 500]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
-    let setup = Setup::routing(BOTH).with_workflow(&[Sms, Call]);
-    let world =
-        setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(300)]).and(Http, [accepted("H1")]);
-    let delivered = world.deliver(&world.job(), &world).await;
-    assert_eq!((delivered.result, delivered.reason), (taken("H1"), None));
-    let after = |ms| TokioClock::EPOCH.plus(Duration::from_millis(ms));
-    let attempts = delivered.attempts.iter();
-    let seen: Vec<_> = attempts.map(|a| (a.gateway, a.at, a.class, a.error_code)).collect();
-    assert_eq!(
-        seen,
-        [(Mada, after(300), Some(ErrorClass::Refused), Some(7)), (Http, after(300), None, None)]
-    );
-    assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
-    let plan = FollowUp {
-        due: after(20_300),
-        channel: Call,
-        reason: Reason::NextStep,
-        step: 1,
-        sent: 1,
-        allowance: TakenAllowance::Final,
-    };
-    assert_eq!(delivered.plan, PlanChange::Set(plan));
-    assert!(world.rows().is_empty());
-    assert_eq!(world.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refusal_of_the_account_is_an_error_unless_another_gateway_sends() {
-    let log = LogCapture::default();
-    let refused = error(ErrorClass::Configuration);
-    for (last, level, lines) in [(accepted("H"), "WARN", 1), (error(RETRY), "ERROR", 2)] {
-        let world = async || {
-            let world = Setup::routing("Mada;Http").build();
-            let world = world.and(Mada, [refused.clone()]).and(Http, vec![last.clone(); 2]);
-            drop(world.requests().await);
-        };
-        let _capturing = log.start(&world).await;
-        world().await;
-        let text = log.take();
-        let refusal = text.lines().find(|line| line.contains("class=Configuration")).expect("a line");
-        assert!(refusal.contains(level) && refusal.contains("gateway=\"Mada\""), "{text}");
-        assert!(text.matches("message not sent").count() >= lines, "{text}");
-    }
 }

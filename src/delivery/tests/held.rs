@@ -111,28 +111,6 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_failed_is_logged_without_code_or_whole_number() {
-    let log = LogCapture::default();
-    let checks = async |after_ms| {
-        let world = world();
-        world.gateway(TwilioVerify).checks(after_ms, Err((ErrorClass::Configuration, false)));
-        let _ = world.checks(TwilioVerify).await;
-    };
-    let _capturing = log
-        .start(async || {
-            checks(0).await;
-            checks(3_600_000).await;
-        })
-        .await;
-    for after_ms in [0, 3_600_000] {
-        checks(after_ms).await;
-        let text = log.take();
-        assert_eq!(text.lines().filter(|line| line.contains("gateway check failed")).count(), 1, "{text}");
-        assert!(!text.contains("012345") && !text.contains("4155552671"), "{text}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     let world = world();
     world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used).await;

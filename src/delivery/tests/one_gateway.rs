@@ -32,45 +32,12 @@ async fn a_message_carries_the_code_and_its_remaining_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_code_is_not_sent() {
-    let world = World::answering([accepted("SM1")]);
-    world.waits(World::LIFE).await;
-    assert_eq!(world.delivers("{code}").await, Err(failed(Failure::NoLongerUsable)));
-    assert!(world.sent().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_error_that_sent_nothing_gets_a_second_attempt_after_500_ms() {
     let world = World::answering([error(RETRY), accepted("SM2")]);
     assert!(world.delivers("{code}").await.is_ok());
     assert_eq!(world.sent_at(), [0, 500]);
     assert_eq!(world.sent()[1].valid_for, Duration::from_millis(29_500));
     assert_eq!(world.times_asked(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_attempt_waits_as_long_as_the_gateway_asks() {
-    let after = Some(Duration::from_secs(4));
-    let world = World::answering([error(ErrorClass::Retry { after }), accepted("SM2")]);
-    assert!(world.delivers("{code}").await.is_ok());
-    assert_eq!(world.sent_at(), [0, 4_000]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_that_does_not_fit_the_budget_ends_it_at_once() {
-    let class = ErrorClass::Retry { after: Some(Duration::from_secs(60)) };
-    let world = World::answering([error(class), accepted("never")]);
-    let failed = world.delivers("{code}").await.expect_err("no time");
-    assert_eq!((failed.class(), failed.may_have_been_sent()), (Some(class), false));
-    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_failure_is_the_last() {
-    let world = World::answering([error(RETRY), error(RETRY), accepted("never")]);
-    let failed = world.delivers("{code}").await.expect_err("failed twice");
-    assert_eq!((failed.class(), failed.may_have_been_sent()), (Some(RETRY), false));
-    assert_eq!(world.sent_at(), [0, 500]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,13 +61,6 @@ async fn every_other_error_ends_it_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_that_surely_failed_leaves_a_second_in_doubt() {
-    let world = World::answering([error(RETRY), error(ErrorClass::Ambiguous)]);
-    let failed = world.delivers("{code}").await.expect_err("failed");
-    assert!(failed.may_have_been_sent());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_code_that_was_used_meanwhile_gets_no_second_attempt() {
     let world = World::answering([error(RETRY), accepted("never")]);
     world.code_is_used_up();
@@ -115,31 +75,6 @@ async fn a_gateway_that_hangs_is_given_up_when_the_budget_ends() {
     assert_eq!(ended, failed(Failure::NoAnswerInTime));
     assert!(ended.may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 10_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn both_attempts_share_one_budget() {
-    let world = World::answering([error(RETRY).after_ms(3_000), hanging()]);
-    assert_eq!(world.delivers("{code}").await, Err(failed(Failure::NoAnswerInTime)));
-    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 3_500], 10_000));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_finds_no_place_within_the_budget_is_surely_not_sent() {
-    let world = World::with_places(1, 10).and_answers([hanging(), accepted("never")]);
-    let (holding, waiting) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
-    assert_eq!(holding, Err(failed(Failure::NoAnswerInTime)));
-    assert_eq!(waiting, Err(failed(Failure::Overloaded)));
-    assert_eq!(world.sent_at(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
-    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(9_500), accepted("never")]);
-    let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
-    assert!(first.is_ok());
-    assert_eq!(second, Err(failed(Failure::Overloaded)));
-    assert_eq!(world.sent_at(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,20 +128,6 @@ async fn a_question_that_is_not_answered_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_queue_is_full_a_message_is_refused_at_once() {
-    let slow = || accepted("SM").after_ms(100);
-    let world = World::with_places(1, 2).and_answers(std::iter::repeat_with(slow).take(4));
-    let (a, b, c, d) =
-        tokio::join!(world.delivers("{code}"), world.delivers("{code}"), world.delivers("{code}"), async {
-            (world.delivers("{code}").await, world.elapsed_ms())
-        });
-    assert_eq!(d, (Err(failed(Failure::Overloaded)), 0));
-    assert!(a.is_ok() && b.is_ok() && c.is_ok());
-    assert!(world.delivers("{code}").await.is_ok(), "there is room again");
-    assert_eq!(world.sent_at(), [0, 100, 200, 300]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn never_more_messages_than_places_are_at_the_gateway() {
     let slow = || accepted("SM").after_ms(10);
     let world = World::with_places(4, 1_000).and_answers(std::iter::repeat_with(slow).take(100));
@@ -225,44 +146,6 @@ async fn a_delivery_that_fails_or_is_dropped_gives_its_place_back() {
     let dropped = tokio::time::timeout(Duration::from_secs(1), world.delivers("{code}")).await;
     assert!(dropped.is_err());
     assert!(world.delivers("{code}").await.is_ok());
-}
-
-#[tokio::test]
-async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
-    for answer in ["", "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"sid\":\"SM"] {
-        let mut twilio = Double::playing([Reply::Silence(answer.to_owned())]).await;
-        let settings = TwilioSettings {
-            account: TwilioAccount {
-                account_sid: "AC1".to_owned(),
-                auth_token: SecretString::from("token".to_owned()),
-                base_url: twilio.base_url(),
-            },
-            sender: TwilioSender::Number("+15005550006".to_owned()),
-            whatsapp: None,
-        };
-        let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
-        let gateway = TwilioMessages::new(&settings, Arc::new(clock));
-        let world = World::through(Arc::new(gateway.expect("a gateway")));
-        let mut delivering = Box::pin(world.delivers("{code}"));
-        tokio::select! {
-            result = &mut delivering => panic!("{result:?}"),
-            _ = twilio.request() => {}
-        }
-        // Nothing else happens from here on: the paused clock advances to the next deadline.
-        tokio::time::pause();
-        assert_eq!(delivering.await, Err(failed(Failure::NoAnswerInTime)));
-        assert!(twilio.further_requests().is_empty());
-        tokio::time::resume();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_simulator_receives_what_was_delivered() {
-    let simulator = Arc::new(Simulator::new(Arc::new(crate::clock::SystemClock::start())));
-    let world = World::through(simulator.clone());
-    let id = world.delivers("Hello, _CODE_").await.expect("accepted");
-    let inbox = simulator.messages(Some(number()), 10);
-    assert_eq!((inbox[0].id.as_str(), &*inbox[0].text), (id.as_str(), "Hello, 012345"));
 }
 
 #[tokio::test(start_paused = true)]

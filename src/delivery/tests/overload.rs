@@ -79,20 +79,6 @@ async fn a_flood_delays_no_service_that_sends_one_by_one() {
     assert_eq!(world.most_at_once(), 9, "a permit besides the eight is for services without a message");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_message_that_gives_up_leaves_its_permit_to_the_next() {
-    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(1_000), accepted("SM2")]);
-    let (first, given_up, last) = tokio::join!(
-        world.requests_of(FLOOD),
-        tokio::time::timeout(secs(1), world.requests_of(FLOOD)),
-        world.requests_of(FLOOD)
-    );
-    assert_eq!(first, taken("SM1"));
-    assert!(given_up.is_err());
-    assert_eq!(last, taken("SM2"));
-    assert_eq!(world.elapsed_ms(), 1_000);
-}
-
 fn overloaded(world: &World) -> bool {
     world.delivery.is_overloaded(ServiceId::DEFAULT, number(), Channel::Sms)
 }

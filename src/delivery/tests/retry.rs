@@ -78,14 +78,6 @@ async fn after_the_last_retry_it_is_unsendable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_provider_says_how_long_to_wait_at_least() {
-    let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(7)) }), accepted("M2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.follows_up().await, taken("M2"));
-    assert!((7_000..=7_252).contains(&world.sent_at()[1]), "{:?}", world.sent_at());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_code_that_expires_before_the_retry_fails_at_once() {
     let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(600)) })]);
     let ended = world.delivers_expiring_in(secs(60)).await.expect_err("too late");
@@ -108,53 +100,12 @@ async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_of_a_retry_names_the_row_that_it_repeats() {
-    let mut setup = Setup::routing("Mada;Http").with_retry();
-    setup.settings.public_url = Some("https://otp.example".into());
-    let world = setup.build().and(Mada, [error(ErrorClass::Refused), error(ErrorClass::Refused)]);
-    let world = world.and(Http, [error(RETRY), accepted("H2")]);
-    world.requests().await;
-    world.follows_up().await;
-    let named: Vec<_> =
-        world.sent().into_iter().filter_map(|sent| sent.callback).map(|c| c.attempt.attempt).collect();
-    assert_eq!(named, [0, 1, 1, 2]);
-    let row = world.rows().remove(2);
-    assert_eq!((row.number, row.message_id.as_deref()), (2, Some("H2")));
-}
-
-#[tokio::test(start_paused = true)]
 async fn only_a_message_that_may_work_later_is_tried_later() {
     for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::BadNumber] {
         let world = one().and(Mada, [error(class)]);
         assert_eq!(failure(world.requests().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None, "{class:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
-    for (class, status) in
-        [(ErrorClass::BadNumber, SendStatus::Unsendable), (ErrorClass::Refused, SendStatus::Unsendable)]
-    {
-        let world = Setup::routing("Mada").with_retry().build().and(Mada, [error(RETRY), error(class)]);
-        world.requests().await;
-        assert_eq!(failure(world.follows_up().await).class(), Some(class));
-        assert_eq!(world.takes_plan(), None);
-        let row = world.rows().remove(0);
-        assert_eq!((row.status, row.retries, row.max_retries_reached), (status, 1, false), "{class:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_whose_code_has_expired_sends_nothing() {
-    let world = one().and(Mada, [error(RETRY)]);
-    world.requests().await;
-    let plan = world.takes_plan().expect("a plan");
-    world.waits(secs(600)).await;
-    let expired = world.run(world.planned(plan)).await;
-    assert_eq!(failure(expired), failed(Failure::NoLongerUsable));
-    assert_eq!(world.sent_at(), [0]);
-    assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,19 +171,6 @@ async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_in_place_of_a_text_is_retried_as_a_call_in_its_own_row() {
-    let world = Setup::routing("Twilio").with_voice().with_retry().build();
-    let world = world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]);
-    let world = world.and(TwilioVoice, [error(RETRY), error(RETRY), accepted("CA3")]);
-    assert_eq!(world.requests().await, postponed(1));
-    assert_eq!(world.follows_up().await, postponed(1));
-    assert_eq!(world.follows_up().await, taken("CA3"));
-    assert_eq!(world.asked()[1..], [(TwilioVoice, Call); 3]);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.status, row.retries)).collect();
-    assert_eq!(rows, [(SendStatus::GatewayError, 0), (SendStatus::Sent, 2)]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() {
     let world = Setup::routing("Twilio").with_voice().with_retry().build();
     let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
@@ -242,29 +180,4 @@ async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() 
     assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((1, 0)), "the call begins anew");
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 1), (Call, 0)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_failed_together_does_not_come_back_together() {
-    let waits: Vec<_> = {
-        let world = one().and(Mada, vec![error(RETRY); 20]);
-        let mut waits = Vec::new();
-        for _ in 0..20 {
-            world.requests().await;
-            waits.push(world.takes_plan().expect("a plan").due);
-        }
-        waits
-    };
-    let mut different = waits.clone();
-    different.sort_unstable();
-    different.dedup();
-    assert!(different.len() > 10, "{waits:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
-    let world = one().and(Mada, [error(RETRY), accepted("M2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.requests().await, taken("M2"));
-    assert_eq!(world.takes_plan(), None);
 }

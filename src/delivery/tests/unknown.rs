@@ -122,29 +122,9 @@ async fn with_retries_it_is_repeated_in_the_background() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_last_retry_it_is_unsendable_and_its_code_stays_good() {
-    let world = Setup::routing("Mada").with_retry().build().and(Mada, vec![error(DOUBT); 4]);
-    for _ in 0..3 {
-        let ended = if world.sent().is_empty() { world.requests().await } else { world.follows_up().await };
-        assert_eq!(ended, postponed_and_possibly_sent(0));
-    }
-    assert_eq!(held_by(&world.follows_up().await), None);
-    let row = world.rows().remove(0);
-    assert_eq!((row.status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_message_that_may_have_left_is_unsendable_only_after_its_retries() {
     let setup = Setup { life: secs(1), ..Setup::routing("Mada").with_retry() };
     let world = setup.build().and(Mada, [error(DOUBT).after_ms(900)]);
     assert_eq!(held_by(&world.requests().await), None);
     assert_eq!(world.rows()[0].status, SendStatus::GatewayError, "no retry fits the life of the code");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_busy_gateway_is_asked_once_more_after_a_silent_one() {
-    let world = Setup::routing(BOTH).build().and(Mada, [error(DOUBT)]);
-    let world = world.and(Http, [error(RETRY), accepted("H2")]);
-    assert_eq!(world.requests().await, taken("H2"));
-    assert_eq!(world.sent_at(), [0, 0, 500]);
 }

@@ -68,14 +68,6 @@ async fn an_error_about_the_person_ends_the_workflow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workflow_whose_steps_are_all_refused_fails_with_the_last_error() {
-    let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused), error(ErrorClass::Refused)]);
-    let world = world.and(TwilioVoice, [error(ErrorClass::Configuration)]);
-    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
-    assert_eq!((world.asked().len(), world.takes_plan()), (3, None));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_verification_that_names_a_channel_begins_at_its_step() {
     let world = setup().build().and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests_by(Call).await, taken("CA1"));
@@ -88,45 +80,6 @@ async fn a_verification_that_names_a_channel_begins_at_its_step() {
         Setup::routing("Twilio").with_workflow(&[WhatsApp, Sms]).build().delivery.first_channel(),
         WhatsApp
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_verification_costs_only_so_many_messages() {
-    let mut limited = setup();
-    limited.settings.workflow_sends = 2;
-    let world = limited.build().and(TwilioMessages, [accepted("SM1")]).and(TwilioVoice, [accepted("CA2")]);
-    world.requests().await;
-    assert_eq!(world.follows_up().await, taken("CA2"));
-    assert_eq!(world.takes_plan(), None);
-    // A plan that is older than the lowered limit.
-    let mut limited = setup();
-    limited.settings.workflow_sends = 1;
-    let world = limited.build().and(TwilioMessages, [accepted("SM1")]);
-    world.requests().await;
-    let plan = crate::delivery::FollowUp {
-        due: TokioClock::EPOCH,
-        channel: Call,
-        reason: Reason::NextStep,
-        step: 1,
-        sent: 1,
-        allowance: TakenAllowance::Refundable(Ticket::default()),
-    };
-    let late = world.run(world.planned(plan)).await;
-    assert_eq!(failure(late), failed(Failure::TooManyMessages));
-    assert_eq!(world.asked().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_step_behind_the_codes_life_is_brought_by_a_report_only() {
-    let short = Setup { life: secs(20), ..setup() };
-    let world = short.build().and(TwilioMessages, [accepted("SM1")]);
-    world.requests().await;
-    let plan = world.takes_plan().expect("a plan that a report can bring forward");
-    assert_eq!((plan.reason, plan.due), (Reason::NextStep, TokioClock::EPOCH.plus(secs(20))));
-    world.waits(secs(20)).await;
-    let late = world.run(world.planned(plan)).await;
-    assert_eq!(failure(late), failed(Failure::NoLongerUsable));
-    assert_eq!(world.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,17 +106,6 @@ async fn a_later_step_falls_back_to_no_channel_of_an_earlier_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_gateway_is_retried_within_the_time_of_its_step() {
-    let busy = || error(RETRY);
-    let world = setup().with_retry().build().and(TwilioMessages, [busy(), busy(), accepted("SM3")]);
-    assert_eq!(world.requests().await, postponed(0));
-    let plan = world.follows_up().await;
-    assert_eq!(plan, postponed(0));
-    assert_eq!(world.follows_up().await, taken("SM3"));
-    assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step, plan.sent)), Some((Call, 1, 1)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     let in_a_minute = || error(ErrorClass::Retry { after: Some(secs(60)) });
     let world = setup().with_retry().build().and(TwilioMessages, [in_a_minute(), in_a_minute()]);
@@ -177,16 +119,6 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     assert_eq!((plan.channel, plan.step, retries(&plan)), (WhatsApp, 2, Some((2, 0))));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 0), (Call, 1), (WhatsApp, 0)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_step_whose_gateway_is_out_of_service_gives_way_too() {
-    let world = setup().with_breaker(1).build().and(TwilioMessages, [down(ErrorClass::Ambiguous)]);
-    let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
-    world.requests().await;
-    assert_eq!(world.requests().await, taken("CA2"));
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.status)).collect();
-    assert_eq!(rows[2..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,34 +154,6 @@ async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
     assert_eq!(first, SendResult::Accepted { message_id: "VE1".to_owned(), held: by_verify(Sms) });
     assert!(matches!(world.follows_up_held(by_verify(Sms)).await.result, SendResult::Failed { .. }));
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_step_on_a_channel_that_was_just_refused_is_not_made_at_once() {
-    let mut setup = Setup::routing("Twilio").with_workflow(&[Sms, Sms]);
-    setup.settings.voice_fallback = false;
-    let world = setup.build().and(TwilioMessages, [error(ErrorClass::Refused)]);
-    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
-    assert_eq!(world.asked().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
-    let mut setup = setup().with_retry().with_breaker(1);
-    setup.settings.breaker.open_for = secs(100);
-    setup.settings.public_url = Some("https://otp.example".into());
-    let world = setup.build().and(TwilioMessages, [error(RETRY), down(ErrorClass::Ambiguous)]);
-    let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    let plan = world.takes_plan().expect("a plan");
-    // Another message opens the circuit for longer than the step lasts.
-    world.requests().await;
-    let retry = world.planned(plan);
-    assert_eq!(world.run(retry).await, taken("CA2"));
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
-    assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0), (Call, 0)], "the row of the text was not repeated");
-    let named = world.sent().pop().and_then(|sent| sent.callback).map(|callback| callback.attempt.attempt);
-    assert_eq!(named, Some(3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ impl World {
             services: None,
             templates: Templates::new("{code}", "{code}"),
             clock: clock.clone(),
-            rng: StdRng::seed_from_u64(7),
+            rng: Mutex::new(StdRng::seed_from_u64(7)),
             bounds,
             guard: None,
             metrics: Arc::default(),

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::prelude::*;
 use crate::domain::{Channel, Code, CodeLength, Locale};
 use crate::limits::guard::ClientSignals;
-use crate::verification::verify::{CarriedMessage, CarryCode};
+use crate::verification::verify::{BeginRequest, CarriedMessage, CarryCode};
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);
@@ -92,7 +92,7 @@ pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
         })?,
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
-    let carry = CarryCode {
+    let message = BeginRequest {
         channel,
         locale: new.locale,
         template: new.template,
@@ -100,8 +100,9 @@ pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
         life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
         client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
         request_id: Some(request.call.traced_id()),
-        ..CarryCode::new(new.to, code)
+        ..BeginRequest::new(new.to)
     };
+    let carry = CarryCode::new(code, message);
     let message = request.v2.verifications.carry(service.id, carry).await?;
     debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
     created(MessageView::new(&request.frame(), service.sid, &message))

@@ -78,7 +78,7 @@ view! {
         /// The channel of the last request.
         #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
         channel: &'static str = verification.channel.as_str(),
-        #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
+        #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
         status: &'static str = verification.status.as_str(),
         /// Whether the number is verified.
         valid: bool = verification.status == Status::Approved,
@@ -126,7 +126,7 @@ view! {
         #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
         channel: &'static str = verification.channel.as_str(),
         /// `approved` if the code was right, `pending` if it was wrong, which is no error.
-        #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
+        #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
         status: &'static str = verification.status.as_str(),
         /// Whether the code was right.
         valid: bool = verification.status == Status::Approved,

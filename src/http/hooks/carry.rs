@@ -24,7 +24,7 @@ use crate::http::route::ApiGroup;
 use crate::limits::guard::ClientSignals;
 use crate::registry::{Scope, Service, TextError};
 use crate::verification::numbers::Refusal;
-use crate::verification::verify::{self, CarriedMessage, CarryCode};
+use crate::verification::verify::{self, BeginRequest, CarriedMessage, CarryCode};
 
 /// The largest difference between the time of a signature and the clock, either way.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -232,14 +232,16 @@ pub async fn carry(call: &Call, service: &Service, message: &Message<'_>) -> Res
         }
         address
     });
-    let in_language = |locale| CarryCode {
-        channel: message.channel,
-        locale,
-        remembered_for: REPLAYABLE,
-        within: Some(message.within),
-        client: ClientSignals { address, ..ClientSignals::default() },
-        request_id: Some(call.traced_id()),
-        ..CarryCode::new(to, code.clone())
+    let within = Some(message.within);
+    let in_language = |locale| {
+        let message = BeginRequest {
+            channel: message.channel,
+            locale,
+            client: ClientSignals { address, ..ClientSignals::default() },
+            request_id: Some(call.traced_id()),
+            ..BeginRequest::new(to)
+        };
+        CarryCode { remembered_for: REPLAYABLE, within, ..CarryCode::new(code.clone(), message) }
     };
     let mut carried =
         v2.verifications.carry(service.id, in_language(message.locale.and_then(Locale::parse))).await;

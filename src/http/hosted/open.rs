@@ -20,7 +20,9 @@ use crate::http::response::Problem;
 use crate::http::transport::Transport;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::Service;
-use crate::verification::hosted::{Denied, HostedSession, ReturnTarget, SESSION_LIFE, SessionSecret};
+use crate::verification::hosted::{
+    Denied, HostedSession, ReturnTarget, SESSION_LIFE, SendEnd, SessionSecret,
+};
 use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
 
 /// A request from the browser that has the session.
@@ -174,7 +176,7 @@ impl OpenSession<'_> {
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
             let Some(response) = Captcha::response(form) else {
-                return self.after(sessions.ask_challenge(self.secret, number).await);
+                return self.after(sessions.end_send(self.secret, number, SendEnd::AsksChallenge).await);
             };
             if !captcha.passes(&response).await {
                 return self.not_sent(number, &Notice::Failed).await;
@@ -203,7 +205,7 @@ impl OpenSession<'_> {
             Ok(verification) => {
                 debug!(request_id = call.request_id(), %number, "hosted page: code sent");
                 let (sid, channel) = (verification.sid, verification.channel);
-                self.after(sessions.sent(self.secret, number, sid, channel).await)
+                self.after(sessions.end_send(self.secret, number, SendEnd::Sent(sid, channel)).await)
             }
             Err(refused) => self.refused(call, number, refused).await,
         }
@@ -214,7 +216,8 @@ impl OpenSession<'_> {
         let context = self.context;
         let notice = match refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.captcha.is_some() => {
-                return self.after(context.sessions.ask_challenge(self.secret, number).await);
+                return self
+                    .after(context.sessions.end_send(self.secret, number, SendEnd::AsksChallenge).await);
             }
             Refused::Unavailable(refusal) => {
                 self.not_sent(number, &Notice::Failed).await?;
@@ -240,7 +243,7 @@ impl OpenSession<'_> {
     }
 
     async fn not_sent(&self, number: PhoneNumber, notice: &Notice) -> Result<Response, Problem> {
-        match self.context.sessions.not_sent(self.secret, number).await {
+        match self.context.sessions.end_send(self.secret, number, SendEnd::NotSent).await {
             Ok(()) => Ok(self.told(notice)),
             Err(denied) => self.denied(denied),
         }

@@ -35,7 +35,7 @@ use crate::limits::guard::{ClientSignals, Exemption};
 use crate::node::Running;
 use crate::registry::{RegistryError, Service};
 use crate::store::{self, Copied};
-use crate::verification::verify::{CarryCode, Erasure, NumberStatus};
+use crate::verification::verify::{BeginRequest, CarryCode, Erasure, NumberStatus};
 
 use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Unlocked};
 pub use keys::Keys;
@@ -90,13 +90,13 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
         request.fields.parsed("Channel", format_args!("one of {}", Channel::names(", ")), Channel::parse)?;
     // A code that was sent before would count as a repetition.
     let code = Code::from_value((request.v2.now)().as_millis() % 1_000_000, CodeLength::SIX);
-    let carry = CarryCode {
+    let message = BeginRequest {
         channel,
-        trial: Some(trial.clone()),
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
         request_id: Some(request.call.traced_id()),
-        ..CarryCode::new(to, code)
+        ..BeginRequest::new(to)
     };
+    let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, message) };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
     let error = trial.error.get().cloned();
     if error.is_none() {

@@ -58,15 +58,6 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn a_national_number_is_read_where_a_region_is_set() {
-    let world = World::new();
-    let otp = world.builder().set("default-region", "US");
-    let otp = otp.start().await.expect("an engine");
-    otp.send_sms("(415) 555-0123").await.expect("sent");
-    assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
-}
-
-#[tokio::test]
 async fn a_code_and_a_lockout_end_when_their_time_is_over() {
     let world = World::new();
     let builder = world.builder().set("otp-length", 4).set("otp-timeout", "60s");

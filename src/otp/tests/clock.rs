@@ -14,48 +14,6 @@ const HOUR: Duration = secs(3600);
 const YEAR: Duration = secs(365 * 24 * 3600);
 
 #[tokio::test]
-async fn when_the_clock_is_set_back_a_lockout_still_ends_after_its_term() {
-    let (world, otp) = locked().await;
-    for _ in 0..3 {
-        world.clock.advance(secs(20));
-        look(&otp).await;
-        set_back(&world, HOUR);
-        look(&otp).await;
-    }
-    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(30) }));
-    world.clock.advance(secs(30));
-    otp.send_sms(ANNA).await.expect("the lockout is over");
-}
-
-#[tokio::test]
-async fn when_the_clock_is_set_back_a_code_still_ends_after_its_life() {
-    let world = World::new();
-    let otp = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let code = code(&otp);
-    world.clock.advance(secs(30));
-    look(&otp).await;
-    set_back(&world, YEAR);
-    look(&otp).await;
-    world.clock.advance(secs(29));
-    assert!(otp.verify(ANNA, &wrong(&code)).await.request_valid(), "it is still good");
-    world.clock.advance(secs(1));
-    assert!(!otp.verify(ANNA, &code).await.code_valid());
-}
-
-#[tokio::test]
-async fn a_lockout_goes_on_where_it_was_when_a_restart_sets_the_clock_back() {
-    let (world, otp) = locked().await;
-    world.clock.advance(secs(20));
-    otp.stop().await.expect("stopped");
-    set_back(&world, YEAR);
-    let otp = start(&world).await;
-    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(70) }));
-    world.clock.advance(secs(70));
-    otp.send_sms(ANNA).await.expect("the lockout is over");
-}
-
-#[tokio::test]
 async fn when_the_clock_is_set_back_over_a_restart_a_code_lives_no_longer() {
     let world = World::new();
     let otp = start(&world).await;
@@ -71,21 +29,6 @@ async fn when_the_clock_is_set_back_over_a_restart_a_code_lives_no_longer() {
 }
 
 #[tokio::test]
-async fn when_the_clock_is_put_right_by_a_later_restart_nothing_lasts_longer() {
-    let (world, otp) = locked().await;
-    otp.stop().await.expect("stopped");
-    world.clock.advance(YEAR);
-    let otp = start(&world).await;
-    otp.send_sms(ANNA).await.expect("by the clock the lockout is long over");
-    lock_out(&otp).await;
-    world.clock.advance(secs(10));
-    otp.stop().await.expect("stopped");
-    set_back(&world, YEAR);
-    let otp = start(&world).await;
-    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(80) }));
-}
-
-#[tokio::test]
 async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
     let (world, otp) = locked().await;
     world.clock.advance(secs(20));
@@ -95,20 +38,6 @@ async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
     set_back(&world, YEAR);
     let otp = start(&world).await;
     assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(70) }));
-}
-
-#[tokio::test]
-async fn a_longer_lockout_survives_a_shorter_setting_when_the_clock_is_right() {
-    let (world, otp) = locked().await;
-    otp.stop().await.expect("stopped");
-    let shorter = world
-        .builder()
-        .set("otp-max-attempts", 1)
-        .set("otp-lock-timeout", "5s")
-        .start()
-        .await
-        .expect("an engine");
-    assert_eq!(shorter.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
 }
 
 #[tokio::test]

@@ -61,17 +61,6 @@ async fn the_environment_goes_before_the_file_and_decides_what_codes_are_like() 
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_a_configuration_is_said_all_at_once() {
-    let world = World::new();
-    let sources = world.sources(r#"{ "otp-timeout": 0, "otp-length": 3 }"#);
-    let Err(StartError::Config(errors)) = OtpBuilder::from_sources(sources).start().await else {
-        panic!("taken")
-    };
-    let words = errors.to_string();
-    assert!(words.contains("otp-timeout") && words.contains("otp-length"), "{words}");
-}
-
-#[tokio::test]
 async fn a_configuration_file_that_is_not_there_is_an_error_that_names_it() {
     let world = World::new();
     let missing = world.directory.path().join("none.json");
@@ -100,24 +89,6 @@ async fn a_gateway_of_ones_own_joins_those_of_the_settings() {
     let otp = simulated.start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-2");
     assert_eq!(otp.inbox_code(ANNA), None);
-}
-
-#[tokio::test]
-async fn a_setting_of_the_program_replaces_that_of_the_file() {
-    let world = World::new();
-    let config = r#"{ "brand": "Acme", "otp-messages": { "sms": "settings {brand} {code}" } }"#;
-    let builder = OtpBuilder::from_sources(world.sources(config));
-    for (builder, begins) in [
-        (builder.clone(), "settings Acme "),
-        (builder.clone().set("brand", "Other"), "settings Other "),
-        (builder.set("otp-messages", json!({ "any": "text {brand} {code}" })), "text Acme "),
-    ] {
-        let own = Arc::new(Own::new(GatewayName::Http));
-        let otp = builder.gateway(own.clone()).start().await.expect("an engine");
-        otp.send_sms(ANNA).await.expect("sent");
-        assert!(own.sent()[0].text.starts_with(begins), "{:?}", own.sent());
-        otp.stop().await.expect("stopped");
-    }
 }
 
 #[tokio::test]

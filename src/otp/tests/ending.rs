@@ -132,18 +132,6 @@ fn a_crash_loses_nothing_that_was_answered() {
 }
 
 #[tokio::test]
-async fn a_start_that_fails_leaves_the_directory_free() {
-    let world = World::new();
-    world.start().await.stop().await.expect("stopped");
-    let key = world.directory.path().join("other.key");
-    std::fs::write(&key, "ab".repeat(32)).expect("a file");
-    let refused = world.builder().set("key-file", path(&key)).start().await.expect_err("refused");
-    assert!(matches!(refused, StartError::Engine(_)), "{refused:?}");
-    assert!(refused.to_string().contains("server key"), "{refused}");
-    world.start().await;
-}
-
-#[tokio::test]
 async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() {
     let world = World::new();
     write_nonsense(&world).await;

@@ -30,28 +30,9 @@ async fn settings_that_cannot_be_used_are_all_named_and_nothing_is_opened() {
 }
 
 #[tokio::test]
-async fn a_misspelled_setting_is_not_taken_for_another() {
-    // It is a warning in the log, as in config.json.
-    let world = World::new();
-    let otp = world.builder().set("otp-lenght", 8).start().await.expect("an engine");
-    otp.send_sms(super::world::ANNA).await.expect("sent");
-    assert_eq!(super::world::code(&otp).len(), 6);
-}
-
-#[tokio::test]
 async fn an_empty_path_is_no_data_directory() {
     let refused = Otp::builder("").start().await.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refused.contains("data-dir"), "{refused}");
-}
-
-#[tokio::test]
-async fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
-    let world = World::new();
-    let file = world.directory.path().join("file");
-    std::fs::write(&file, "").expect("a file");
-    let refused = Otp::builder(file.join("data")).start().await.expect_err("refused");
-    assert!(matches!(refused, StartError::Engine(_)), "{refused:?}");
-    assert!(refused.to_string().contains("file"), "{refused}");
 }
 
 #[test]

@@ -68,20 +68,6 @@ async fn a_report_that_is_twilios_is_noted() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_public_address_may_be_in_front() {
-    let world = World::new();
-    let (otp, own) = start(&world, |builder| builder).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let path = path_of(&own, "message");
-    let form = "MessageSid=Http-1&MessageStatus=sent";
-    let signature = signature(&path, form);
-    let headers = [("content-type", FORM), ("x-twilio-signature", &signature)];
-    let reply = otp.provider_callback(&format!("/otp{path}"), headers, form.as_bytes()).await;
-    assert_eq!(reply.status(), 204);
-    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Sent));
-}
-
-#[tokio::test]
 async fn a_report_without_a_valid_signature_changes_nothing() {
     let world = World::new();
     let (otp, own) = start(&world, |builder| builder).await;
@@ -117,16 +103,6 @@ async fn what_is_no_report_has_a_status_of_its_own() {
     assert_eq!(report(&otp, &path, &large).await.status(), 413);
     otp.stop().await.expect("stopped");
     assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=sent").await.status(), 503);
-}
-
-#[tokio::test]
-async fn no_reports_without_a_public_address() {
-    let world = World::new();
-    let otp = world.start().await;
-    assert_eq!(
-        report(&otp, "/callbacks/twilio/message?attempt=0-0000000000000001-0", "").await.status(),
-        404
-    );
 }
 
 #[tokio::test]

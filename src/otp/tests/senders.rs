@@ -50,33 +50,6 @@ async fn several_are_tried_in_the_order_in_which_they_were_added() {
 }
 
 #[tokio::test]
-async fn a_routing_sends_prefixes_their_own_way() {
-    let world = World::new();
-    let (rest, bulgaria) = (own(GatewayName::Http), own(GatewayName::Mada));
-    let otp = world.builder().gateway(rest.clone()).gateway(bulgaria.clone());
-    let otp = otp.set("otp-sms-provider", "Http;Mada:+359");
-    let otp = otp.start().await.expect("an engine");
-    otp.send_sms(ANNA).await.expect("sent");
-    otp.send_sms(SOFIA).await.expect("sent");
-    assert_eq!([rest.sent()[0].to.as_str(), bulgaria.sent()[0].to.as_str()], [ANNA, SOFIA]);
-}
-
-#[tokio::test]
-async fn a_routing_that_is_malformed_or_names_no_gateway_points_at_its_part() {
-    for (routing, words) in [
-        ("Htpp", "did you mean Http?"),
-        ("Http;Http", "listed already"),
-        ("Http:359", "is not a prefix"),
-        ("Http;Mada", "Mada is not configured"),
-        ("Twilio;Http", "Twilio is not configured"),
-    ] {
-        let builder = World::new().builder().gateway(own(GatewayName::Http));
-        let told = refused(builder.set("otp-sms-provider", routing)).await;
-        assert!(told.contains(words), "{routing:?}: {told}");
-    }
-}
-
-#[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let builder = World::new().builder().gateway(own(GatewayName::Mada));
     let with_settings = with_mada(builder.clone(), "http://127.0.0.1:9/soap");
@@ -88,24 +61,6 @@ async fn two_gateways_of_one_name_are_refused() {
         let told = refused(builder).await;
         assert!(told.contains(&format!("gateway = {name}: two gateways have this name")), "{told}");
     }
-}
-
-#[tokio::test]
-async fn a_gateways_setting_that_cannot_be_used_is_named_without_its_secrets() {
-    let builder = with_mada(World::new().builder(), "not a url").set("otp-sms-provider", "Mada");
-    let told = refused(builder).await;
-    assert!(told.contains("MADA_URL") && !told.contains("s3cr3t"), "{told}");
-}
-
-#[tokio::test]
-async fn gateways_by_settings_and_of_ones_own_stand_in_one_order() {
-    let world = World::new();
-    let builder = with_mada(with_sinch(world.builder()), "http://127.0.0.1:9/soap");
-    let builder = builder.gateway(own(GatewayName::Http)).set("otp-sms-provider", "Sinch;Http;Mada");
-    let otp = builder.start().await.expect("an engine");
-    let mut names: Vec<_> = otp.gateways().into_iter().map(|state| state.name).collect();
-    names.sort_unstable();
-    assert_eq!(names, [GatewayName::Sinch, GatewayName::Mada, GatewayName::Http]);
 }
 
 #[tokio::test]
@@ -131,27 +86,6 @@ async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
     let builder = World::new().builder().gateway(own(GatewayName::Http));
     let told = refused(builder.set("workflow", "whatsapp:20s")).await;
     assert!(told.contains("no gateway of otp-sms-provider serves that"), "{told}");
-}
-
-#[tokio::test]
-async fn an_undeliverable_text_message_becomes_a_call_unless_that_is_off() {
-    let (called, refused) = (Ok("Http-1".to_owned()), Err(OtpError::NumberRefused));
-    for (voice, fallback, expected) in [
-        (true, None, called.clone()),
-        (true, Some(true), called),
-        (true, Some(false), refused.clone()),
-        (false, Some(true), refused),
-    ] {
-        let world = World::new();
-        let mut builder = world.builder().set("voice", voice);
-        if let Some(fallback) = fallback {
-            builder = builder.set("voice-fallback", fallback);
-        }
-        let landline = Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]);
-        let landline = Arc::new(landline.failing([ErrorClass::NotReachableHere]));
-        let otp = builder.gateway(landline).start().await.expect("an engine");
-        assert_eq!(otp.send_sms(ANNA).await.map(|sent| sent.message_id().to_owned()), expected);
-    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::reply::{Reply, SendOutcome};
 use super::send;
 use super::verifier::Verifier;
-use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, VerifyStatus};
+use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
@@ -162,7 +162,7 @@ impl Verifier {
             let mut salt = Salt([0; 16]);
             view.rng().fill_bytes(&mut salt.0);
             let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
-            let (first_attempt, _) = AttemptLogWriter::new(view, log, settings).permit(key.number, taken);
+            let (first_attempt, _) = AttemptLog::permit(log, key.number, settings, taken, view);
             let verification = Verification::beginning(salt, &options, view.now());
             let permit = SendPermit { verification, replaced: None, before: None };
             // While the code before it lives, the person asks for another because that one has not arrived.
@@ -192,8 +192,7 @@ impl Verifier {
         let is_sent = matches!(outcome, Ok(SendOutcome::Sent { .. }));
         // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
-            let mut log = AttemptLogWriter::new(view, permitted.log, settings);
-            log.settle(key.number, &outgoing.style, &permitted, &delivered);
+            AttemptLog::record(key.number, settings, &outgoing.style, &permitted, &delivered, view);
             if is_sent {
                 let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
                 let life = permitted.expires().since(view.now());
@@ -225,11 +224,10 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
     pub async fn carried_outcome(&self, key: NumberKey, of_number: RequestKey) -> Result<bool, Refusal> {
-        let settings = self.deps.attempt_log;
         let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
             let Some(sent) = of_number.take(view) else { return Ok(None) };
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
-            let checked = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
+            let checked = AttemptLog::checked(log, VerifyStatus::Success, view);
             let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
             Ok::<_, Refusal>(Some((sent.channel, checked)))
         });

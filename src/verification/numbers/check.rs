@@ -1,13 +1,13 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::command::{Answer, Asking, Busy, Decision, Effect};
+use super::command::{Asking, Busy, Decision, Next};
 use super::reply::{Reply, VerificationSummary};
 use crate::delivery::Check;
-use crate::delivery::attempts::{AttemptLog, AttemptLogWriter, Checked, VerifyStatus};
+use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
 use crate::domain::{Channel, NumberKey};
 use crate::engine::{
     self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
-    Verification, VerificationName,
+    Verification, VerificationDetails, VerificationName,
 };
 use crate::gateway::CodeEnd;
 use crate::limits::guard::GuardNews;
@@ -33,7 +33,7 @@ pub struct End {
 }
 
 /// Decides a submitted code.
-pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<(), Busy> {
+pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Busy> {
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
     let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
@@ -42,8 +42,7 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<()
         CheckStep::AskGateway(permit) => {
             decision.put(next, Durability::Durable);
             decision.emit_lockout(&next);
-            decision.effect(Effect::AskGateway(permit));
-            return Ok(());
+            return Ok(Next::AskGateway(permit));
         }
         CheckStep::Decided(outcome) => outcome,
     };
@@ -60,8 +59,7 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<()
     };
     // A text that holds no code is no check of one.
     let looked_at = decision.before.map(|v| v.salt).zip(status).filter(|_| check.code.is_some());
-    decided(decision, check, outcome, &next, looked_at, Ok(()));
-    Ok(())
+    Ok(decided(decision, check, outcome, &next, looked_at, Ok(())))
 }
 
 /// Settles a check with the answer of the gateway that holds the code.
@@ -69,7 +67,7 @@ pub(super) fn settle(
     decision: &mut Decision<'_, '_>,
     Asking { check, permit, .. }: &Asking,
     result: Result<CheckResult, Refusal>,
-) {
+) -> Next {
     let answer = result.unwrap_or(CheckResult::NotAsked);
     let (next, outcome) = engine::settle_check(decision.state, &decision.rules, permit, answer, decision.now);
     // The attempt was durably counted before the gateway was asked. If a crash loses the result, the check expires at its
@@ -89,7 +87,7 @@ pub(super) fn settle(
             VerifyStatus::GatewayError
         }
     };
-    decided(decision, check, outcome, &next, Some((permit.salt, status)), result.map(drop));
+    decided(decision, check, outcome, &next, Some((permit.salt, status)), result.map(drop))
 }
 
 /// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
@@ -101,7 +99,7 @@ fn decided(
     next: &NumberState,
     looked_at: Option<(Salt, VerifyStatus)>,
     may_reply: Result<(), Refusal>,
-) {
+) -> Next {
     let about = match outcome {
         CheckOutcome::Approved
         | CheckOutcome::Wrong { .. }
@@ -109,7 +107,8 @@ fn decided(
         | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    let recorded = looked_at.and_then(|(salt, status)| decision.log_of(&salt).check(status));
+    let recorded = looked_at
+        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
@@ -121,8 +120,8 @@ fn decided(
         None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
     };
     let policy = decision.rules.policy;
-    let summary = about.map(|v| VerificationSummary::from_verification(&v, &policy));
-    let channel = summary.as_ref().map(|summary| summary.channel);
+    let summary = about.map(|v| VerificationSummary::of(&v, &policy));
+    let channel = summary.as_ref().map(|summary| summary.details.channel);
     decision.count(Fact::Check(CheckFacts { recipient: decision.key, channel, outcome }));
     if let Some(channel) = channel {
         if checked.is_first {
@@ -135,7 +134,7 @@ fn decided(
     let end = match (outcome, &summary) {
         (CheckOutcome::Approved, Some(_)) => Some(CodeEnd::Used),
         (CheckOutcome::LockedNow { .. }, Some(_)) => Some(CodeEnd::LockedOut),
-        (_, Some(summary)) if summary.spent => Some(CodeEnd::LockedOut),
+        (_, Some(summary)) if summary.details.spent => Some(CodeEnd::LockedOut),
         _ => None,
     };
     if let Some(end) = end {
@@ -145,7 +144,7 @@ fn decided(
     if may_reply.is_ok() {
         remember(decision, check, &reply);
     }
-    decision.effect(Effect::Reply(Answer::Check(may_reply.map(|()| reply))));
+    Next::Checked(may_reply.map(|()| reply))
 }
 
 /// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
@@ -158,7 +157,7 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
         outcome => outcome,
     };
     let (id, channel, begun, last_send) = match &reply.verification {
-        Some(v) => (v.id, v.channel, v.begun, v.last_send),
+        Some(v) => (v.id, v.details.channel, v.details.begun, v.details.last_send),
         None => (0, Channel::Sms, decision.now, decision.now),
     };
     let last_attempt = reply.attempts.as_ref().map(AttemptLog::last_attempt_at);
@@ -171,12 +170,12 @@ fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channe
     let (recipient, gateway) = (decision.key, checked.accepted_by);
     decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
     if step == VerificationStep::Approved {
-        decision.effect(Effect::TellGuard(GuardNews::Verified));
+        decision.tell_guard(GuardNews::Verified);
     }
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
-pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy> {
+pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Busy> {
     let End { ending, named, audited, was_erased, .. } = end;
     let (next, outcome) = engine::end(decision.state, &decision.rules, *ending, *named, decision.now);
     let ended = match outcome {
@@ -188,7 +187,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy
     let mut log = None;
     let mut checked = Checked::default();
     if let (Ending::Approved, Some(verification)) = (ending, &ended) {
-        let recorded = decision.log_of(&verification.salt).check(VerifyStatus::Success);
+        let key = decision.log_key(&verification.salt);
+        let recorded = AttemptLog::checked(key, VerifyStatus::Success, decision.view);
         (log, checked) = recorded.map_or((None, checked), |(log, checked)| (Some(log), checked));
     }
     let log: Option<AttemptLog> = log.or_else(|| ended.as_ref().and_then(|v| decision.attempts_of(v)));
@@ -203,12 +203,12 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy
         Ending::Cleared => has_changed,
         Ending::Erased => {
             let NumberKey { service, number, .. } = decision.key;
-            let attempts = AttemptLogWriter::erase(service, number, decision.view);
+            let attempts = AttemptLog::erase(service, number, decision.view);
             let events = decision.deps.events.as_ref();
             let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
             let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
             for ticket in attempts.into_iter().flatten() {
-                decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
+                decision.tell_guard(GuardNews::NotSent(ticket));
             }
             has_effect
         }
@@ -217,8 +217,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy
         author.record(change.clone(), decision.view);
     }
     let policy = decision.rules.policy;
-    let summary = ended.map(|v| VerificationSummary::from_verification(&v, &policy));
-    if let Some(VerificationSummary { channel, .. }) = summary {
+    let summary = ended.map(|v| VerificationSummary::of(&v, &policy));
+    if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
         match ending {
             Ending::Approved => {
                 if checked.is_first {
@@ -234,7 +234,5 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<(), Busy
             Ending::Cleared | Ending::Erased => decision.tell(CodeEnd::Canceled, log.as_ref()),
         }
     }
-    let reply = Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) };
-    decision.effect(Effect::Reply(Answer::End(reply)));
-    Ok(())
+    Ok(Next::Ended(Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) }))
 }

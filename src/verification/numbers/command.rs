@@ -16,7 +16,7 @@ use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send;
 use super::table::NumberCapacity;
 use crate::config::AttemptLogSettings;
-use crate::delivery::attempts::{AttemptLog, AttemptLogWriter};
+use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, CheckResult, NumberState, Policy, Rules, Salt, SlotHash, Verification};
@@ -212,9 +212,13 @@ pub enum Request {
     SettleCheck(Asking, Result<CheckResult, Refusal>),
 }
 
-/// What a decision about a number asks for. Nothing of it happens before the changes are durable.
+/// A gateway is being asked about a code of the number: the command waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Busy;
+
+/// How a durable decision goes on: it hands the request on, or answers it.
 #[derive(Debug)]
-pub enum Effect {
+pub(super) enum Next {
     /// Hand the message of the request to delivery.
     Deliver(Permitted),
     /// Hand a planned message to delivery.
@@ -223,30 +227,19 @@ pub enum Effect {
     AskGateway(CheckPermit),
     /// Decide the send once more: its verification ended before its message left.
     SendAgain,
-    Reply(Answer),
-    TellGateway(ToldEnd),
-    TellGuard(GuardNews),
-    Count(Fact),
-}
-
-/// A gateway is being asked about a code of the number: the command waits.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Busy;
-
-/// The reply to a command.
-#[derive(Debug)]
-pub enum Answer {
-    Send(Result<Reply<SendOutcome>, Refusal>),
-    Check(Result<Reply<CheckOutcome>, Refusal>),
+    Sent(Result<Reply<SendOutcome>, Refusal>),
+    Checked(Result<Reply<CheckOutcome>, Refusal>),
     /// Whether the request changed something, and the verification that ended.
-    End(Reply<bool>),
-    /// Nothing is due.
+    Ended(Reply<bool>),
     NothingDue,
 }
 
-/// What a decision about a number asks for, in order.
+/// What a decision about a number asks for. Nothing of it happens before the changes are durable.
 pub struct Effects {
-    list: Vec<Effect>,
+    facts: Vec<Fact>,
+    /// What gateways and the guard are told.
+    told: Vec<Task>,
+    next: Box<Next>,
     /// Held until new records are in their tables.
     _reserved: [Option<Reservation>; 2],
 }
@@ -346,87 +339,79 @@ impl Command for NumberCommand {
             Err(decided) => return decided,
         };
         let mut decision = Decision::new(self, view);
-        let decided = match &self.request {
+        let next = match &self.request {
             Request::Send(outgoing, _) => send::send(&mut decision, outgoing),
             Request::Resume(log, _) => send::resume(&mut decision, *log),
             Request::Check(check, _) => check::check(&mut decision, check),
             Request::End(end, _) => check::end(&mut decision, end),
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
-                send::settle(&mut decision, outgoing, permitted, delivered);
-                Ok(())
+                Ok(send::settle(&mut decision, outgoing, permitted, delivered))
             }
-            Request::SettleCheck(asking, result) => {
-                check::settle(&mut decision, asking, *result);
-                Ok(())
-            }
+            Request::SettleCheck(asking, result) => Ok(check::settle(&mut decision, asking, *result)),
         };
-        match decided {
-            Ok(()) => Decided::Made(Effects { list: decision.effects, _reserved: reserved }),
+        let Decision { facts, told, .. } = decision;
+        match next {
+            Ok(next) => Decided::Made(Effects { facts, told, next: Box::new(next), _reserved: reserved }),
             Err(Busy) => Decided::Wait,
         }
     }
 
     fn perform(mut self, effects: Effects, after: &mut After<'_>) {
         drop(self.span.take());
-        let (key, deps) = (self.key, Arc::clone(&self.deps));
-        // A decision answers the caller, or hands the request on; which of them comes last, because it takes the command.
-        let mut last = None;
-        for effect in effects.list {
-            match effect {
-                Effect::Count(fact) => deps.metrics.count(&fact),
-                Effect::TellGuard(news) => (deps.outside)(&deps, Task::TellGuard(key, news)),
-                Effect::TellGateway(end) => (deps.outside)(&deps, Task::TellGateway(key, end)),
-                Effect::Reply(_)
-                | Effect::Deliver(_)
-                | Effect::DeliverPlanned(..)
-                | Effect::AskGateway(_)
-                | Effect::SendAgain => last = Some(effect),
+        let Self { key, request, deps, subject, .. } = self;
+        effects.facts.iter().for_each(|fact| deps.metrics.count(fact));
+        effects.told.into_iter().for_each(|task| (deps.outside)(&deps, task));
+        let further = match (request, *effects.next) {
+            (Request::Send(outgoing, responder), Next::Deliver(permitted)) => {
+                let caller = Caller::Client(responder);
+                deliver(Sending { outgoing, permitted, caller }, subject, &deps, after)
             }
-        }
-        let command = Performed { key, subject: self.subject, deps, after };
-        match (self.request, last) {
-            (Request::Send(outgoing, responder), Some(Effect::Deliver(permitted))) => {
-                command.deliver(Sending { outgoing, permitted, caller: Caller::Client(responder) });
+            (Request::Resume(_, responder), Next::DeliverPlanned(outgoing, permitted)) => {
+                let caller = Caller::FollowUp(responder);
+                deliver(Sending { outgoing, permitted, caller }, subject, &deps, after)
             }
-            (Request::Resume(_, responder), Some(Effect::DeliverPlanned(outgoing, permitted))) => {
-                command.deliver(Sending { outgoing, permitted, caller: Caller::FollowUp(responder) });
-            }
-            (Request::Check(check, responder), Some(Effect::AskGateway(permit))) => {
-                command.ask(Asking { check, permit, responder });
+            (Request::Check(check, responder), Next::AskGateway(permit)) => {
+                ask(Asking { check, permit, responder }, subject, &deps, after)
             }
             (
                 Request::Settle(Sending { outgoing, caller: Caller::Client(responder), .. }, _),
-                Some(Effect::SendAgain),
-            ) => command.enqueue(Request::Send(outgoing, responder)),
+                Next::SendAgain,
+            ) => Some(Request::Send(outgoing, responder)),
             // The caller may repeat the request with its key at once.
-            (Request::Send(outgoing, responder), Some(Effect::Reply(Answer::Send(reply)))) => {
+            (Request::Send(outgoing, responder), Next::Sent(reply)) => {
                 drop(outgoing);
                 responder.send(reply);
+                None
             }
-            (
-                Request::Settle(Sending { outgoing, caller, .. }, _),
-                Some(Effect::Reply(Answer::Send(reply))),
-            ) => {
+            (Request::Settle(Sending { outgoing, caller, .. }, _), Next::Sent(reply)) => {
                 drop(outgoing);
                 caller.reply(reply);
+                None
             }
             (
                 Request::Check(check, responder) | Request::SettleCheck(Asking { check, responder, .. }, _),
-                Some(Effect::Reply(Answer::Check(reply))),
+                Next::Checked(reply),
             ) => {
                 drop(check);
                 responder.send(reply);
+                None
             }
-            (Request::End(_, responder), Some(Effect::Reply(Answer::End(reply)))) => {
+            (Request::End(_, responder), Next::Ended(reply)) => {
                 responder.send(Ok(reply));
+                None
             }
-            (Request::Resume(_, responder), Some(Effect::Reply(Answer::NothingDue))) => {
+            (Request::Resume(_, responder), Next::NothingDue) => {
                 responder.send(Ok(()));
+                None
             }
             // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
-            (request, effect) => {
-                tracing::error!(?request, ?effect, "decision not performed");
+            (request, next) => {
+                tracing::error!(?request, ?next, "decision not performed");
+                None
             }
+        };
+        if let Some(request) = further {
+            after.enqueue(NumberCommand::new(key, request, deps));
         }
     }
 
@@ -462,51 +447,39 @@ impl Command for NumberCommand {
     }
 }
 
-/// A command whose decision is durable, without its request.
-struct Performed<'a, 'b> {
-    key: NumberKey,
+/// Hands the message to delivery, unless a later command of the same batch made its code useless: then it is settled.
+fn deliver(
+    mut sending: Sending,
     subject: Subject,
-    deps: Arc<NumberDeps>,
-    after: &'a mut After<'b>,
+    deps: &Arc<NumberDeps>,
+    after: &mut After<'_>,
+) -> Option<Request> {
+    after.mark_at_gateway();
+    let now = after.now();
+    let Sending { outgoing, permitted, .. } = &mut sending;
+    let state: Option<NumberState> = after.get(subject.slot, subject.id);
+    let state = state.map(|state| state.at(&deps.policies.of(outgoing.key.service), now));
+    let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
+    if let Some(live) = live.filter(|live| permitted.permit.is_for(live)) {
+        // A later command of the batch may have prolonged its life, which the message states.
+        permitted.permit.verification.expires = live.expires;
+        (deps.outside)(deps, Task::Deliver(sending));
+        return None;
+    }
+    let delivered = Delivered::no_longer_usable(outgoing, permitted);
+    Some(Request::Settle(sending, delivered))
 }
 
-impl Performed<'_, '_> {
-    /// The state of the number now, which later commands of the same batch may have changed.
-    fn state(&self) -> Option<NumberState> {
-        self.after.get(self.subject.slot, self.subject.id)
+/// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
+fn ask(asking: Asking, subject: Subject, deps: &Arc<NumberDeps>, after: &mut After<'_>) -> Option<Request> {
+    after.mark_at_gateway();
+    let state: Option<NumberState> = after.get(subject.slot, subject.id);
+    let asked = state.and_then(|state| state.verification());
+    if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(after.now())) {
+        (deps.outside)(deps, Task::AskGateway(asking));
+        return None;
     }
-
-    fn enqueue(self, request: Request) {
-        let Self { key, deps, after, .. } = self;
-        after.enqueue(NumberCommand::new(key, request, deps));
-    }
-
-    /// Hands the message to delivery, unless a later command of the same batch made its code useless.
-    fn deliver(self, mut sending: Sending) {
-        self.after.mark_at_gateway();
-        let now = self.after.now();
-        let state = self.state().map(|state| state.at(&self.deps.policies.of(self.key.service), now));
-        let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
-        let Sending { outgoing, permitted, .. } = &mut sending;
-        if let Some(live) = live.filter(|live| permitted.permit.is_for(live)) {
-            // A later command of the batch may have prolonged its life, which the message states.
-            permitted.permit.verification.expires = live.expires;
-            return (self.deps.outside)(&self.deps, Task::Deliver(sending));
-        }
-        let delivered = Delivered::no_longer_usable(outgoing, permitted);
-        self.enqueue(Request::Settle(sending, delivered));
-    }
-
-    /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
-    fn ask(self, asking: Asking) {
-        self.after.mark_at_gateway();
-        let now = self.after.now();
-        let asked = self.state().and_then(|state| state.verification());
-        if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(now)) {
-            return (self.deps.outside)(&self.deps, Task::AskGateway(asking));
-        }
-        self.enqueue(Request::SettleCheck(asking, Ok(CheckResult::NotAsked)));
-    }
+    Some(Request::SettleCheck(asking, Ok(CheckResult::NotAsked)))
 }
 
 /// One decision about a number, as far as it has come.
@@ -521,7 +494,8 @@ pub(super) struct Decision<'a, 'b> {
     pub(super) rules: Rules<'a>,
     pub(super) now: Timestamp,
     cause: Option<&'a SpanContext>,
-    effects: Vec<Effect>,
+    facts: Vec<Fact>,
+    told: Vec<Task>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -532,7 +506,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         let policy = deps.policies.of(key.service);
         let before = state.at(&policy, now).verification();
         let rules = deps.rules(policy);
-        Self { key: *key, deps, view, state, before, rules, now, cause: cause.as_ref(), effects: Vec::new() }
+        let (cause, facts, told) = (cause.as_ref(), Vec::new(), Vec::new());
+        Self { key: *key, deps, view, state, before, rules, now, cause, facts, told }
     }
 
     pub(super) fn put(&mut self, next: NumberState, durability: Durability) {
@@ -540,14 +515,12 @@ impl<'a, 'b> Decision<'a, 'b> {
     }
 
     /// The record of the attempts of a verification, which is in the slot of its number.
-    pub(super) fn log_of(&mut self, salt: &Salt) -> AttemptLogWriter<'_, 'b> {
-        let key = AttemptLogKey::new(self.key.service, salt.id(), self.view.slot());
-        AttemptLogWriter::new(self.view, key, self.deps.attempt_log)
+    pub(super) fn log_key(&self, salt: &Salt) -> AttemptLogKey {
+        AttemptLogKey::new(self.key.service, salt.id(), self.view.slot())
     }
 
     pub(super) fn attempts_of(&mut self, verification: &Verification) -> Option<AttemptLog> {
-        let key = AttemptLogKey::new(self.key.service, verification.salt.id(), self.view.slot());
-        self.view.get(key.id())
+        self.view.get(self.log_key(&verification.salt).id())
     }
 
     pub(super) fn emit(&mut self, event: &NumberEvent<'_>) {
@@ -571,15 +544,15 @@ impl<'a, 'b> Decision<'a, 'b> {
         if self.deps.told_ends.contains(&end)
             && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
         {
-            self.effects.push(Effect::TellGateway(ToldEnd { gateway, message_id, end }));
+            self.told.push(Task::TellGateway(self.key, ToldEnd { gateway, message_id, end }));
         }
     }
 
-    pub(super) fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
+    pub(super) fn tell_guard(&mut self, news: GuardNews) {
+        self.told.push(Task::TellGuard(self.key, news));
     }
 
     pub(super) fn count(&mut self, fact: Fact) {
-        self.effects.push(Effect::Count(fact));
+        self.facts.push(fact);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::delivery::Failure;
 use crate::delivery::attempts::AttemptLog;
-use crate::domain::{Channel, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::{Policy, Verification, VerificationDetails};
 use crate::limits::guard::GuardRefusal;
 use crate::limits::rate::KnownRequest;
@@ -65,32 +65,17 @@ pub enum SendOutcome {
 pub struct VerificationSummary {
     /// Its name among those of its number: [`Salt::id`](crate::engine::Salt::id).
     pub id: u64,
-    /// When it began.
-    pub begun: Timestamp,
-    /// When its last message was asked for.
-    pub last_send: Timestamp,
-    /// The channel of the last message.
-    pub channel: Channel,
     /// When its code expires.
     pub expires: Timestamp,
-    /// Requested messages.
-    pub sends: u8,
-    /// Wrong codes. The compatible routes count by number only.
-    pub wrong_codes: u8,
-    /// Whether no further check of its code is allowed.
-    pub spent: bool,
-    /// Whether the caller ended it.
-    pub canceled: bool,
+    /// The compatible routes count wrong codes by number only.
+    pub details: VerificationDetails,
 }
 
 impl VerificationSummary {
     /// The summary of a verification.
-    pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
-        let VerificationDetails {
-            begun, last_send, channel, sends, wrong: wrong_codes, spent, canceled, ..
-        } = verification.details(policy);
+    pub fn of(verification: &Verification, policy: &Policy) -> Self {
         let (id, expires) = (verification.salt.id(), verification.expires);
-        Self { id, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
+        Self { id, expires, details: verification.details(policy) }
     }
 
     /// What an answer says of a verification that is known only by a request with an idempotency key.
@@ -100,7 +85,8 @@ impl VerificationSummary {
         last_send: Timestamp,
         expires: Timestamp,
     ) -> Self {
-        let (sends, wrong_codes, spent, canceled) = (1, 0, false, false);
-        Self { id, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
+        let details =
+            VerificationDetails { last_send, sends: 1, ..VerificationDetails::beginning(begun, channel) };
+        Self { id, expires, details }
     }
 }

@@ -2,9 +2,9 @@
 
 use rand::Rng as _;
 
-use super::command::{Answer, Busy, Decision, Effect};
+use super::command::{Busy, Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
-use crate::delivery::attempts::{AttemptLogWriter, PlannedSend};
+use crate::delivery::attempts::{AttemptLog, PlannedSend};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
@@ -19,7 +19,7 @@ use crate::shard::{Durability, Refusal};
 use crate::webhook::NumberEvent;
 
 /// Decides a message that a client asks for.
-pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(), Busy> {
+pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<Next, Busy> {
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
@@ -42,21 +42,25 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
     };
     decision.put(next, Durability::Durable);
     match permit {
-        Ok(permit) => permitted(decision, outgoing, permit, next),
+        Ok(permit) => Ok(permitted(decision, outgoing, permit, next)),
         Err((outcome, end)) => {
             decision.emit_lockout(&next);
             decision.count(Fact::Send(unsent(decision.key, channel, end)));
             if let Some(ticket) = outgoing.allowance.refundable() {
-                decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
+                decision.tell_guard(GuardNews::NotSent(ticket));
             }
-            decision.effect(Effect::Reply(Answer::Send(Ok(Reply::new(outcome, now, None)))));
+            Ok(Next::Sent(Ok(Reply::new(outcome, now, None))))
         }
     }
-    Ok(())
 }
 
-fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendPermit, next: NumberState) {
-    let NumberKey { service, number, is_test } = decision.key;
+fn permitted(
+    decision: &mut Decision<'_, '_>,
+    outgoing: &Outgoing,
+    permit: SendPermit,
+    next: NumberState,
+) -> Next {
+    let NumberKey { number, is_test, .. } = decision.key;
     let (channel, now) = (outgoing.channel(), decision.now);
     let verification = permit.verification;
     if let Some(keyed) = outgoing.request_key() {
@@ -64,8 +68,12 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
     }
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();
-    let (first_attempt, mut asked) =
-        if is_test { (0, Vec::new()) } else { decision.log_of(&verification.salt).permit(number, taken) };
+    let (log, settings) = (decision.log_key(&verification.salt), decision.deps.attempt_log);
+    let (first_attempt, mut asked) = if is_test {
+        (0, Vec::new())
+    } else {
+        AttemptLog::permit(log, number, settings, taken, decision.view)
+    };
     // By the compatible routes a further message has a code of its own.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
         asked = decision.attempts_of(&replaced).map(|log| log.asked_in_vain()).unwrap_or_default();
@@ -82,25 +90,22 @@ fn permitted(decision: &mut Decision<'_, '_>, outgoing: &Outgoing, permit: SendP
             message_id: format!("test-{:016x}", verification.salt.id()),
             postponed: false,
         };
-        let summary = VerificationSummary::from_verification(&verification, &policy);
+        let summary = VerificationSummary::of(&verification, &policy);
         decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
-        decision.effect(Effect::Reply(Answer::Send(Ok(Reply::new(outcome, now, Some(summary))))));
+        Next::Sent(Ok(Reply::new(outcome, now, Some(summary))))
     } else {
-        let log = AttemptLogKey::new(service, verification.salt.id(), decision.view.slot());
         let begins = begins(&permit, now);
-        let permitted = Permitted { permit, begins, log, first_attempt, follow_up: None, asked };
-        decision.effect(Effect::Deliver(permitted));
+        Next::Deliver(Permitted { permit, begins, log, first_attempt, follow_up: None, asked })
     }
 }
 
 /// Decides a planned message that is due.
-pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<(), Busy> {
-    let settings = decision.deps.attempt_log;
-    let nothing_due = Effect::Reply(Answer::NothingDue);
+pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Busy> {
+    let record: Option<AttemptLog> = decision.view.get(log.id());
+    let due = record.and_then(|record| Some((record.plan.clone()?, record)));
     // The plan began, was put off or was dropped since it was due.
-    let Some(plan) = AttemptLogWriter::new(decision.view, log, settings).due() else {
-        decision.effect(nothing_due);
-        return Ok(());
+    let Some((plan, record)) = due.filter(|(plan, _)| plan.follow_up.due <= decision.now) else {
+        return Ok(Next::NothingDue);
     };
     let outcome = if decision.deps.policies.serves(decision.key.service) {
         let (next, outcome) = engine::resume(decision.state, &decision.rules, plan.salt, decision.now);
@@ -117,9 +122,8 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     } else {
         ResumeOutcome::NotUsable
     };
-    let mut writer = AttemptLogWriter::new(decision.view, log, settings);
     if let ResumeOutcome::Permitted(permit) = outcome {
-        let (first_attempt, asked) = writer.begin_follow_up();
+        let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
         let PlannedSend { style, follow_up, .. } = *plan;
         let outgoing = Outgoing {
             channel: Some(follow_up.channel),
@@ -129,15 +133,14 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
         };
         let follow_up = Some(follow_up);
         let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up, asked };
-        decision.effect(Effect::DeliverPlanned(Box::new(outgoing), permitted));
+        Ok(Next::DeliverPlanned(Box::new(outgoing), permitted))
     } else {
-        writer.drop_follow_up(Failure::NoLongerUsable);
+        record.end_follow_up(log, decision.view);
         if let Some(ticket) = plan.follow_up.allowance.refundable() {
-            decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
+            decision.tell_guard(GuardNews::NotSent(ticket));
         }
-        decision.effect(nothing_due);
+        Ok(Next::NothingDue)
     }
-    Ok(())
 }
 
 /// Settles a send with its result.
@@ -146,7 +149,7 @@ pub(super) fn settle(
     outgoing: &Outgoing,
     permitted: &Permitted,
     delivered: &Delivered,
-) {
+) -> Next {
     let (permit, now) = (&permitted.permit, decision.now);
     let Delivered { result, reason, .. } = delivered;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
@@ -156,8 +159,9 @@ pub(super) fn settle(
     {
         keyed.withdraw(decision.view);
     }
-    let (number, mut log) = (decision.key.number, decision.log_of(&permit.verification.salt));
-    let (log, replaced_plan) = log.settle(number, &outgoing.style, permitted, delivered);
+    let (number, settings) = (decision.key.number, decision.deps.attempt_log);
+    let (log, replaced_plan) =
+        AttemptLog::record(number, settings, &outgoing.style, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
     decision.emit(&NumberEvent::Settled {
         permit,
@@ -172,19 +176,17 @@ pub(super) fn settle(
     let unused = delivered.certainly_not_sent().filter(|_| !begins_again);
     // No message has left for the plan that this send takes the place of.
     for ticket in replaced_plan.into_iter().chain(unused) {
-        decision.effect(Effect::TellGuard(GuardNews::NotSent(ticket)));
+        decision.tell_guard(GuardNews::NotSent(ticket));
     }
     for fact in facts(outgoing, permitted.begins, delivered) {
         decision.count(fact);
     }
     if begins_again {
-        return decision.effect(Effect::SendAgain);
+        return Next::SendAgain;
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
-    let summary = VerificationSummary::from_verification(
-        &verification.unwrap_or(permit.verification),
-        &decision.rules.policy,
-    );
+    let summary =
+        VerificationSummary::of(&verification.unwrap_or(permit.verification), &decision.rules.policy);
     let (reason, may_have_been_sent) = (*reason, result.may_still_arrive());
     let reply = |outcome| Reply {
         reason,
@@ -192,7 +194,7 @@ pub(super) fn settle(
         attempts: log,
         ..Reply::new(outcome, now, Some(summary))
     };
-    decision.effect(Effect::Reply(Answer::Send(send_outcome(delivered, outcome).map(reply))));
+    Next::Sent(send_outcome(delivered, outcome).map(reply))
 }
 
 fn durability_of(result: &SendResult, before: &NumberState, next: &NumberState) -> Durability {

@@ -15,7 +15,7 @@ use super::in_flight::{CommandLimit, CommandPermit};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::table::NumberCapacity;
 use crate::config::Bounds;
-use crate::delivery::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
+use crate::delivery::attempts::{AttemptLog, Attempts, ReceiptOutcome};
 use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
 use crate::domain::{
     AttemptLogKey, Channel, Code, NumberKey, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp,
@@ -244,7 +244,7 @@ impl Verifier {
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
-            let (outcome, log) = AttemptLogWriter::new(view, key, deps.attempt_log).receive(&receipt);
+            let (outcome, log) = AttemptLog::reported(&receipt, view);
             if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
                 let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
                 let (number, now) = (NumberKey::new(key.service, log.number), view.now());
@@ -273,7 +273,7 @@ impl Verifier {
     pub async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
         let policy = self.deps.policies.of(key.service);
         let verification = self.deps.verification(&self.shards, key).await?;
-        Ok(verification.map(|v| VerificationSummary::from_verification(&v, &policy)))
+        Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
     }
 
     /// The lockout and the counts of a number; `None` without a record.

@@ -44,25 +44,15 @@ pub struct BeginRequest {
 
 /// Carry a code that another system made. Has no `Debug`: it contains a code.
 pub struct CarryCode {
-    pub to: PhoneNumber,
     pub code: Code,
-    /// How; `None` for the way that the service begins with.
-    pub channel: Option<Channel>,
+    /// The number and the message. Its own code is not used.
+    pub message: BeginRequest,
     /// A trial of one gateway, the only one that is asked; `None` for those of the routing.
     pub trial: Option<Trial>,
-    pub locale: Option<Locale>,
-    /// Which template (`HJ`); `None` for the service's.
-    pub template: Option<Sid>,
-    pub substitutions: BTreeMap<String, String>,
-    /// How long the code can be used; `None` for the life of the service's own codes.
-    pub life: Option<Duration>,
     /// How long a repetition sends nothing, if this is longer than the life.
     pub remembered_for: Duration,
     /// How long the caller waits; `None` for as long as the server takes.
     pub within: Option<Duration>,
-    /// The device's address.
-    pub client: ClientSignals,
-    pub request_id: Option<RequestId>,
 }
 
 impl BeginRequest {
@@ -92,21 +82,8 @@ impl BeginRequest {
 
 impl CarryCode {
     /// A request without options.
-    pub fn new(to: PhoneNumber, code: Code) -> Self {
-        Self {
-            to,
-            code,
-            channel: None,
-            trial: None,
-            locale: None,
-            template: None,
-            substitutions: BTreeMap::new(),
-            life: None,
-            remembered_for: Duration::ZERO,
-            within: None,
-            client: ClientSignals::default(),
-            request_id: None,
-        }
+    pub const fn new(code: Code, message: BeginRequest) -> Self {
+        Self { code, message, trial: None, remembered_for: Duration::ZERO, within: None }
     }
 }
 

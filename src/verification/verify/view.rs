@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::LockoutState;
+use crate::engine::{LockoutState, VerificationDetails};
 use crate::registry::TextError;
 use crate::verification::numbers::{Refusal, VerificationSummary};
 
@@ -35,44 +35,35 @@ pub struct CarriedMessage {
     pub is_repeated: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The code can be checked.
-    Pending,
-    /// The code was right.
-    Approved,
-    /// The caller ended it.
-    Canceled,
-    /// No check is left.
-    MaxAttemptsReached,
-    /// Its code has expired, or was voided. The API does not find such a verification.
-    Expired,
-    /// No gateway accepted its first message. The API does not find such a verification either.
-    Failed,
+crate::named! {
+    /// Under Twilio's names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Status {
+        /// The code can be checked.
+        Pending = "pending",
+        /// The code was right.
+        Approved = "approved",
+        /// The caller ended it.
+        Canceled = "canceled",
+        /// No check is left.
+        MaxAttemptsReached = "max_attempts_reached",
+        /// Its code has expired, or was voided. The API does not find such a verification.
+        Expired = "expired",
+        /// No gateway accepted its first message. The API does not find such a verification either.
+        Failed = "failed",
+    }
 }
 
 impl Status {
     /// Every status that the API shows.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
-
-    /// Twilio's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Canceled => "canceled",
-            Self::MaxAttemptsReached => "max_attempts_reached",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-        }
-    }
+    pub const SHOWN: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
 
     /// That of a verification that is kept.
     pub const fn of(summary: &VerificationSummary) -> Self {
-        match summary {
-            VerificationSummary { canceled: true, .. } => Self::Canceled,
-            VerificationSummary { spent: true, .. } => Self::MaxAttemptsReached,
+        match summary.details {
+            VerificationDetails { canceled: true, .. } => Self::Canceled,
+            VerificationDetails { spent: true, .. } => Self::MaxAttemptsReached,
             _ => Self::Pending,
         }
     }

@@ -76,15 +76,6 @@ fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
 }
 
 #[test]
-fn a_send_over_five_gateways_beside_another_keeps_its_numbers() {
-    let mut log = AttemptLog::new(sent(1, START).number, START, AttemptLogSettings::default());
-    let (first, second) = (log.reserve(), log.reserve());
-    settle(&mut log, first, 5);
-    settle(&mut log, second, 1);
-    assert_eq!(numbers(&log), [0, 1, 2, 3, 4, second]);
-}
-
-#[test]
 fn a_record_does_not_grow_beyond_its_bound() {
     let mut log = sent(1, START);
     for _ in 0..100 {
@@ -192,14 +183,6 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
         AttemptLog::merge_pessimistic(Some(before), Some(verified), START).and_then(|log| log.plan),
         None
     );
-}
-
-#[test]
-fn a_record_lasts_as_long_as_what_is_planned() {
-    let mut log = planned(1, second(1_000_000_000));
-    assert_eq!(log.expires(), log.plan.as_ref().expect("a plan").expires);
-    assert!(log.drop_follow_up(Failure::NoLongerUsable));
-    assert_eq!(log.expires(), log.keep_until);
 }
 
 #[test]

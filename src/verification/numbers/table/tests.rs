@@ -38,39 +38,6 @@ fn tables() -> Tables {
 }
 
 #[test]
-fn a_sweep_in_small_steps_frees_exactly_what_has_ended() {
-    let mut tables = tables();
-    for i in 1..=1000 {
-        tables.set(record(key(i)), Some(stored(&locked_until(if i % 3 == 0 { 5_000 } else { 500 }))));
-    }
-    let now = Timestamp::from_millis(1_000);
-    let freed: usize = (0..200).map(|_| tables.sweep(10, now, |_| false).len()).sum();
-    assert_eq!((freed, tables.len_of(NumberState::KIND)), (667, 333));
-    assert!((1..=1000).all(|i| tables.stored(&record(key(i))).is_some() == (i % 3 == 0)));
-}
-
-#[test]
-fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
-    const NEW: u64 = 1_000;
-    const LIVES: u64 = 10;
-    let mut tables = tables();
-    let mut most = 0;
-    for turn in 0..200 {
-        for i in 1..=NEW {
-            tables.set(record(key(turn * NEW + i)), Some(stored(&locked_until(turn + LIVES))));
-        }
-        most = most.max(tables.len_of(NumberState::KIND));
-        tables.sweep(200, Timestamp::from_millis(turn), |_| false);
-    }
-    let live = usize::try_from(NEW * LIVES).unwrap();
-    assert!(most < live + live / 2, "{most} numbers are held for {live} that live");
-    for _ in 0..200 {
-        tables.sweep(1_000, Timestamp::from_millis(1_000), |_| false);
-    }
-    assert_eq!(tables.len_of(NumberState::KIND), 0);
-}
-
-#[test]
 fn a_sweep_drops_the_expired_verification_of_a_count() {
     let at = |millis: u64| Timestamp::from_millis(1_800_000_000_000 + millis);
     let end = at(5_000);

@@ -30,24 +30,6 @@ fn no_message_leaves_before_its_decision_is_durable() {
 }
 
 #[test]
-fn one_batch_is_in_flight_and_the_next_takes_all_that_collected_meanwhile() {
-    let mut world = World::new();
-    for n in 1..=4 {
-        world.has_code(number(n));
-    }
-    let first = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
-    let rest: Vec<_> = (2..=4).map(|n| world.checks_wrong(number(n))).collect();
-    assert!(world.wants_no_commit());
-    world.applied(&writes);
-    assert_eq!(first.answer(), Ok(wrong(4)));
-    assert_eq!(world.commits().len(), 3);
-    for answer in rest {
-        assert_eq!(answer.answer(), Ok(wrong(4)));
-    }
-}
-
-#[test]
 fn commands_of_one_number_are_decided_in_order_and_written_once() {
     let mut world = World::new();
     let code = world.has_code(number(1));
@@ -226,15 +208,6 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
 }
 
 #[test]
-fn no_message_leaves_when_its_commit_failed() {
-    let mut world = World::new();
-    let answer = world.sends(number(1));
-    world.fails_to_commit();
-    assert!(world.dispatches_nothing());
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
-}
-
-#[test]
 fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
     let mut world = World::new();
     world.has_code(number(1));
@@ -285,18 +258,6 @@ fn checks_are_not_held_up_by_sends_at_a_gateway_that_hangs() {
 }
 
 #[test]
-fn a_record_that_has_ended_is_not_written_again_after_a_failure() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    let _answer = world.checks_wrong(number(1));
-    world.fails_to_commit();
-    world.now = world.now.plus(Duration::from_secs(3600));
-    let answer = world.checks_wrong(number(1));
-    assert!(world.wants_no_commit());
-    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
-}
-
-#[test]
 fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
     let mut world = World::new();
     world.has_code(number(1));
@@ -326,45 +287,6 @@ fn sends_at_the_gateway_count_against_the_bound_of_their_number() {
 }
 
 #[test]
-fn engine_time_never_runs_backwards() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    world.now = world.now.plus(Duration::from_secs(31));
-    let late = world.checks(number(1), Some(code.clone()));
-    world.commits();
-    assert_eq!(late.answer(), Ok(CheckOutcome::Wrong { attempts_left: 4, live: false }));
-    world.now = crate::domain::Timestamp::from_millis(1_700_000_000_000);
-    let later = world.checks(number(1), Some(code));
-    world.commits();
-    assert_eq!(later.answer(), Ok(CheckOutcome::Wrong { attempts_left: 3, live: false }));
-}
-
-#[test]
-fn a_code_replaced_or_used_is_not_worth_sending() {
-    let mut world = World::new();
-    let _answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
-    let (now, salt) = (world.now, dispatch.permitted.permit.verification.salt);
-    assert!(world.is_usable(number(1), &salt, now));
-    assert!(!world.is_usable(number(2), &salt, now));
-    let later = now.plus(Duration::from_secs(30));
-    assert!(!world.is_usable(number(1), &salt, later));
-}
-
-#[test]
-fn a_sweep_changes_no_answer() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    world.now = world.now.plus(Duration::from_secs(3600));
-    let now = world.now;
-    assert_eq!(world.core.sweep(100, now), 1);
-    assert_eq!(world.numbers(), 0);
-    let answer = world.checks(number(1), Some(code));
-    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
-}
-
-#[test]
 fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     let mut world = World::with_locked(number(1));
     world.has_code(number(2));
@@ -382,17 +304,6 @@ fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     );
     let answer = world.checks_wrong(number(1));
     assert!(!matches!(answer.answer(), Ok(CheckOutcome::Locked { .. })));
-}
-
-#[test]
-fn an_end_whose_commit_failed_keeps_the_verification() {
-    let mut world = World::with_locked(number(1));
-    let ended = world.ends(number(1), Ending::Cleared);
-    world.fails_to_commit();
-    assert!(ended.reply().is_err());
-    let answer = world.sends(number(1));
-    world.commits_if_any();
-    assert!(matches!(answer.answer(), Ok(SendOutcome::Locked { .. })));
 }
 
 #[test]
@@ -467,32 +378,6 @@ fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
         world.dispatched().permitted.permit.verification.expires
             > sends[1].permitted.permit.verification.expires
     );
-}
-
-#[test]
-fn a_failed_commit_prolongs_no_code() {
-    let mut world = World::new();
-    let _answer = world.sends(number(1));
-    world.commits();
-    let salt = world.dispatched().permitted.permit.verification.salt;
-    world.now = world.now.plus(Duration::from_secs(5));
-    let _again = world.sends(number(1));
-    world.fails_to_commit();
-    let now = world.now;
-    assert!(world.is_usable(number(1), &salt, now.plus(Duration::from_secs(24))));
-    assert!(!world.is_usable(number(1), &salt, now.plus(Duration::from_secs(25))));
-}
-
-#[test]
-fn numbers_are_written_in_the_order_in_which_they_came() {
-    let mut world = World::new();
-    let _first = world.sends(number(99));
-    let writes = world.takes_commit();
-    let _answers: Vec<_> = (1..=20).rev().map(|n| world.sends(number(n))).collect();
-    world.applied(&writes);
-    let digits = |id: &Id| NumberKey::from_id(id).expect("a number").number.as_u64() % 100;
-    let written: Vec<_> = world.takes_commit().iter().map(|write| digits(&write.key.id)).collect();
-    assert_eq!(written, (1..=20).rev().collect::<Vec<_>>());
 }
 
 #[test]

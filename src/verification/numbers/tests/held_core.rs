@@ -23,21 +23,6 @@ fn no_gateway_is_asked_before_the_attempt_is_durable() {
 }
 
 #[test]
-fn an_approval_is_answered_when_it_is_durable() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let mut answer = world.checks_held(number(1));
-    world.commits();
-    let ask = world.asked();
-    world.check_reported(ask, CheckResult::Approved);
-    let writes = world.takes_commit();
-    assert!(answer.is_unanswered());
-    world.applied(&writes);
-    assert!(writes[0].put.is_none(), "a verified number leaves no record");
-    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
-}
-
-#[test]
 fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
     let mut world = World::new();
     let mut answer = world.sends(number(1));
@@ -95,19 +80,6 @@ fn a_check_without_a_valid_lease_gets_503_and_does_not_count() {
 }
 
 #[test]
-fn an_unknown_result_of_the_last_attempt_locks_the_number() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    for _ in 0..4 {
-        world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
-    }
-    let last = world.checks_and_hears(number(1), CheckResult::Unknown);
-    assert!(matches!(last, Ok(CheckOutcome::LockedNow { live: true, .. })));
-    world.crashes();
-    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
-}
-
-#[test]
 fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     let mut world = World::new();
     let first = world.has_held_code(number(1));
@@ -155,37 +127,6 @@ fn checks_that_waited_are_asked_about_one_after_the_other() {
 }
 
 #[test]
-fn a_command_that_comes_with_the_answer_does_not_overtake_waiting_ones() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let _asking = world.checks_held(number(1));
-    world.commits();
-    let ask = world.asked();
-    let waited = world.checks_wrong(number(1));
-    let _other = world.sends(number(2));
-    let writes = world.takes_commit();
-    world.check_reported(ask, CheckResult::Wrong);
-    let late = world.checks_wrong(number(1));
-    world.applied(&writes);
-    world.commits();
-    assert_eq!(waited.answer(), Ok(wrong(3)));
-    assert_eq!(late.answer(), Ok(wrong(2)));
-}
-
-#[test]
-fn commands_that_wait_are_bounded() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let _asking = world.checks_held(number(1));
-    world.commits();
-    let _ask = world.asked();
-    let mut waiting: Vec<_> = (0..COMMANDS_PER_NUMBER).map(|_| world.checks_wrong(number(1))).collect();
-    assert_eq!(world.checks_wrong(number(1)).answer(), Err(Refusal::NumberBusy));
-    assert_eq!(world.sends(number(1)).answer(), Err(Refusal::NumberBusy));
-    assert!(waiting.iter_mut().all(Awaited::is_unanswered));
-}
-
-#[test]
 fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     let mut world = World::new();
     world.has_held_code(number(1));
@@ -202,24 +143,6 @@ fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     world.commits();
     assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
     world.check_reported(lost, CheckResult::Approved);
-}
-
-#[test]
-fn a_crash_while_asking_counts_the_attempt_and_others_wait_for_its_time() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let _asking = world.checks_held(number(1));
-    world.commits();
-    let ask = world.asked();
-    world.crashes();
-    let mut waiting = world.checks_wrong(number(1));
-    assert!(waiting.is_unanswered());
-    world.now = world.now.plus(CHECK_BUDGET);
-    let now = world.now;
-    world.core.sweep(10, now);
-    world.commits();
-    assert_eq!(waiting.answer(), Ok(wrong(3)));
-    drop(ask);
 }
 
 #[test]
@@ -289,24 +212,6 @@ fn a_command_that_comes_after_the_wait_does_not_overtake_waiting_ones() {
 }
 
 #[test]
-fn an_approval_whose_commit_failed_gets_503_and_voids_the_code() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let answer = world.checks_held(number(1));
-    world.commits();
-    let ask = world.asked();
-    let behind = world.checks_held(number(1));
-    world.check_reported(ask, CheckResult::Approved);
-    world.fails_to_commit();
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
-    assert_eq!(behind.answer(), Err(Refusal::StoreUnavailable), "it was decided with the approval");
-    let again = world.checks_held(number(1));
-    world.commits();
-    assert!(world.asks_no_gateway());
-    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 3, live: false }));
-}
-
-#[test]
 fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
     let mut world = World::new();
     world.has_held_code(number(1));
@@ -341,23 +246,6 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
     world.check_reported(ask, CheckResult::Approved);
     world.commits();
     assert_eq!(check.answer(), Ok(CheckOutcome::Approved));
-}
-
-#[test]
-fn a_check_of_our_own_code_is_recorded_only_with_a_verification() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    let _wrong = world.checks_wrong(number(1));
-    world.commits();
-    let _right = world.checks(number(1), Some(code));
-    world.commits();
-    let _unknown = world.checks_wrong(number(1));
-    world.has_code(number(1));
-    world.now = world.now.plus(Duration::from_secs(30));
-    let _late = world.checks_wrong(number(1));
-    world.commits();
-    let _refused = world.checks_wrong(number(1));
-    world.fails_to_commit();
 }
 
 #[test]

@@ -34,26 +34,6 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
 }
 
 #[test]
-fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
-    let mut world = World::new();
-    let _answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
-    let verification = dispatch.permitted.permit.verification;
-    let postponed = SendResult::Postponed {
-        message_id: "later".to_owned(),
-        may_have_been_sent: Some(PossiblySent { held: None }),
-    };
-    world.settles(dispatch, postponed);
-    let _followed = world.resumes(number(1), verification.salt);
-    world.commits();
-    let again = world.dispatched();
-    world.settles(again, SendResult::Failed { may_have_been_sent: None });
-    world.commits();
-    assert_eq!(world.live_salt(number(1)), Some(verification.salt));
-}
-
-#[test]
 fn a_code_its_holder_may_have_sent_is_checked_there_until_a_retry_works() {
     let mut world = World::new();
     let mut answer = world.sends(number(1));
@@ -152,20 +132,4 @@ fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
             assert_eq!(followed.reply(), Ok(()), "{end:?}");
         }
     }
-}
-
-#[test]
-fn a_planned_send_that_fails_after_a_restart_keeps_a_sent_code() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    let salt = world.live_salt(number(1)).expect("a live code");
-    let _followed = world.resumes(number(1), salt);
-    world.commits();
-    let again = world.dispatched();
-    world.crashes();
-    world.settles(again, SendResult::Failed { may_have_been_sent: None });
-    world.commits();
-    let right = world.checks(number(1), Some(code));
-    world.commits();
-    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::VerifyingInner;
+use super::Verifying;
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, fingerprint_with_code};
 use crate::limits::guard::{ClientSignals, Exemption, Rule};
 use crate::limits::rate::{
@@ -14,12 +14,13 @@ use crate::limits::rate::{
 use crate::registry::{Service, TextOptions};
 use crate::template::{MessageStyle, Wording};
 use crate::verification::numbers::{
-    Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome, VerificationSummary,
+    Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome,
+    VerificationSummary,
 };
 use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
-impl VerifyingInner {
-    pub(super) async fn begin(
+impl Verifying {
+    pub(super) async fn begin_verification(
         &self,
         service: ServiceId,
         begin: BeginRequest,
@@ -51,41 +52,34 @@ impl VerifyingInner {
 
     async fn start(
         &self,
-        service: &Arc<Service>,
-        begin: BeginRequest,
+        service: &Service,
+        mut begin: BeginRequest,
         keyed: Option<RunningRequest>,
     ) -> Result<Verification, Refused> {
         let number = begin.to;
-        let channel = begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id));
         let charges = charges(service, &begin)?;
-        let brings_a_code = begin.code.is_some();
         let test = self.test(service, number);
         let is_test = test.is_some();
         if !is_test && !self.registry.accepts(number) {
             return Err(unknown_number());
         }
-        let supplied_code = match test {
-            Some(test) => Code::parse(&test.code),
-            None => Self::supplied_code(service, &begin)?,
-        };
+        let code = begin.code.take();
+        let brings_a_code = code.is_some();
+        if !is_test && brings_a_code && !service.settings.custom_code {
+            return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
+        }
+        let own_life = begin.life.map(|life| SendOptions { life, ..service.settings.policy().code });
+        let tags = std::mem::take(&mut begin.tags);
         let outgoing = Outgoing {
-            options: test.map(|test| self.options_of_test(service, test)).or_else(|| {
-                let life = begin.life?;
-                Some(SendOptions { life, ..service.settings.policy().code })
-            }),
-            channel: Some(channel),
-            style: self.style(service, &begin, channel)?,
+            options: test.map(|test| self.options_of_test(service, test)).or(own_life),
             has_limits: true,
-            supplied_code,
             keyed,
-            client: ClientSignals {
-                refuses_landlines: service.settings.skip_sms_to_landlines,
-                ..self.with_safe_list(number, begin.client)
-            },
-            tags: begin.tags,
-            request_id: begin.request_id,
-            ..Outgoing::new(NumberKey { service: service.id, number, is_test })
+            tags,
+            key: NumberKey { service: service.id, number, is_test },
+            ..self.message(service, begin, code.as_ref())?
         };
+        let supplied_code = test.map_or(code, |test| Code::parse(&test.code));
+        let outgoing = Outgoing { supplied_code, ..outgoing };
         let taken = if is_test { Charged::default() } else { self.take(charges).await? };
         let reply = self.verifier.send(Box::new(outgoing)).await;
         let may_have_been_sent = match &reply {
@@ -97,15 +91,10 @@ impl VerifyingInner {
             let summary = begun(reply, brings_a_code)?;
             Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
         });
-        match shown {
-            Ok(shown) => Ok(shown),
-            Err(refused) => {
-                if !may_have_been_sent {
-                    self.limits.give_back(taken);
-                }
-                Err(refused)
-            }
+        if shown.is_err() && !may_have_been_sent {
+            self.limits.give_back(taken);
         }
+        shown
     }
 
     /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
@@ -120,17 +109,16 @@ impl VerifyingInner {
     ) -> Result<Verification, Refused> {
         let KnownRequest { verification, at, .. } = *request;
         let sid = self.sid_of(service.id, to, verification);
-        match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
+        match self.fetch_verification(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,
         }
-        let log = AttemptLogKey::new(service.id, verification, self.slots.of_number(service.id, to));
-        let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
+        let log = self.log_of(service.id, to, verification).await?;
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
             let summary = VerificationSummary::remembered(request, log.created, at, log.verify_at);
             return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));
         }
-        let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
+        let lockout = self.verifier.lockout(self.key(service, to)).await?;
         let until = lockout.and_then(|lockout| lockout.until);
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
     }
@@ -142,26 +130,25 @@ impl VerifyingInner {
     }
 
     /// Marks a number of the safe list.
-    pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
+    fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
         let is_safe = self.registry.safe_number(number).is_ok();
         let exemption = if is_safe { Exemption::AllowancesAndTypes } else { client.exemption };
         ClientSignals { exemption, ..client }
     }
 
-    /// The code that the caller supplies, if the service accepts it.
-    fn supplied_code(service: &Service, begin: &BeginRequest) -> Result<Option<Code>, Refused> {
-        if begin.code.is_some() && !service.settings.custom_code {
-            return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
-        }
-        Ok(begin.code.clone())
+    /// The channel that a request asks for, or that its service begins with.
+    pub(super) fn channel(&self, service: &Service, begin: &BeginRequest) -> Channel {
+        begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id))
     }
 
-    fn style(
+    /// The message of a request, with the text for its code.
+    pub(super) fn message(
         &self,
         service: &Service,
-        begin: &BeginRequest,
-        channel: Channel,
-    ) -> Result<MessageStyle, Refused> {
+        begin: BeginRequest,
+        code: Option<&Code>,
+    ) -> Result<Outgoing, Refused> {
+        let channel = self.channel(service, &begin);
         let options = TextOptions {
             template: begin.template.as_ref(),
             substitutions: &begin.substitutions,
@@ -170,7 +157,7 @@ impl VerifyingInner {
             channel,
             to: begin.to,
             app_hash: begin.app_hash,
-            code_length: begin.code.as_ref().map(|code| code.expose().len()),
+            code_length: code.map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
@@ -180,12 +167,24 @@ impl VerifyingInner {
             }
             (wording, _) => wording,
         };
-        Ok(MessageStyle {
+        let style = MessageStyle {
             wording,
             locale,
             app_hash: begin.app_hash,
-            send_digits: begin.send_digits.clone(),
-            sender_name: begin.friendly_name.as_deref().map(Box::from),
+            send_digits: begin.send_digits,
+            sender_name: begin.friendly_name.map(Box::from),
+        };
+        let client = ClientSignals {
+            refuses_landlines: service.settings.skip_sms_to_landlines,
+            ..self.with_safe_list(begin.to, begin.client)
+        };
+        let (channel, request_id) = (Some(channel), begin.request_id);
+        Ok(Outgoing {
+            channel,
+            style,
+            client,
+            request_id,
+            ..Outgoing::new(NumberKey::new(service.id, begin.to))
         })
     }
 
@@ -200,6 +199,42 @@ impl VerifyingInner {
             }
             LimitRefusal::Refused(refusal) => Refused::Unavailable(refusal),
         })
+    }
+
+    /// As [`Verifier::send`](crate::verification::numbers::Verifier::send), for the default service by the compatible
+    /// routes and the library: its test numbers hold there too.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn send_for_default_service(
+        &self,
+        mut outgoing: Box<Outgoing>,
+    ) -> Result<Reply<SendOutcome>, Refusal> {
+        outgoing.client = self.with_safe_list(outgoing.key.number, outgoing.client);
+        let default = self.default_with_test_numbers();
+        if let Some((default, test)) =
+            default.as_ref().and_then(|default| Some((default, self.test(default, outgoing.key.number)?)))
+        {
+            outgoing.options = Some(self.options_of_test(default, test));
+            outgoing.supplied_code = Code::parse(&test.code);
+            (outgoing.has_limits, outgoing.key.is_test) = (true, true);
+        }
+        self.verifier.send(outgoing).await
+    }
+
+    /// As [`Verifier::check`](crate::verification::numbers::Verifier::check), for the default service.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
+        if let Some(default) = self.default_with_test_numbers() {
+            check.key = self.key(&default, check.key.number);
+        }
+        self.verifier.check(check).await
+    }
+
+    fn default_with_test_numbers(&self) -> Option<Arc<Service>> {
+        self.registry.service_by_id(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())
     }
 }
 
@@ -255,19 +290,7 @@ fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
         Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
         Some(Failure::RefusedByGuard | Failure::TooDear) => Refused::ByGuard { is_for_an_allowance: false },
         Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
-        Some(
-            // Refused before, as a store that is not available.
-            Failure::StateUnknown
-            | Failure::Gateway
-            | Failure::NoAnswerInTime
-            | Failure::TimedOutWaiting
-            | Failure::NoLongerUsable
-            | Failure::Overloaded
-            | Failure::BudgetUnknown
-            | Failure::TooManyMessages
-            | Failure::RetriesUsedUp,
-        )
-        | None => Refused::GatewayFailed,
+        _ => Refused::GatewayFailed,
     }
 }
 

@@ -1,19 +1,22 @@
-//! Checks, and ends that callers decide.
+//! Checks, ends that callers decide, and what is under way.
 
-use super::VerifyingInner;
-use super::found::ResolvedTarget;
-use crate::domain::ServiceId;
-use crate::engine;
+use super::Verifying;
+use crate::domain::{PhoneNumber, ServiceId};
+use crate::engine::{self, LockoutState, VerificationName};
 use crate::limits::rate::{CheckAnswer, KeyedRequest};
 use crate::registry::audit::{Action, Author};
 use crate::verification::numbers::{Check, CheckOutcome, End, Reply, VerificationSummary};
 use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
 
-impl VerifyingInner {
-    pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
+impl Verifying {
+    pub(super) async fn check_code(
+        &self,
+        service: ServiceId,
+        check: CheckCode,
+    ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
-        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
+        let (number, named) = self.resolve(&service, target)?;
         if given.is_some_and(|given| given != number) {
             return Err(Refused::NotFound);
         }
@@ -37,7 +40,7 @@ impl VerifyingInner {
         Ok(self.shown(service.id, number, &summary, reply.attempts, status, ended))
     }
 
-    pub(super) async fn end(
+    pub(super) async fn end_verification(
         &self,
         service: ServiceId,
         target: VerificationTarget,
@@ -45,7 +48,7 @@ impl VerifyingInner {
         by: Option<Author>,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
+        let (number, named) = self.resolve(&service, target)?;
         let (decided, status, action) = match ending {
             Ending::Canceled => (engine::Ending::Canceled, Status::Canceled, Action::VerificationCanceled),
             Ending::Approved => (engine::Ending::Approved, Status::Approved, Action::VerificationApproved),
@@ -56,6 +59,35 @@ impl VerifyingInner {
         let reply = self.verifier.end(end).await?;
         let summary = reply.verification.ok_or(Refused::NotFound)?;
         Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
+    }
+
+    /// The verification that is under way.
+    pub(super) async fn fetch_verification(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let (number, named) = self.resolve(&service, target)?;
+        let summary = self.verifier.verification(self.key(&service, number)).await?;
+        // A canceled verification is shown to those who name it.
+        let is_meant = |summary: &VerificationSummary| match named {
+            None => !summary.details.canceled,
+            Some(name) => name == VerificationName::of(summary.id),
+        };
+        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+        let attempts = self.log_of(service.id, number, summary.id).await?;
+        Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
+    }
+
+    pub(super) async fn lockout_of(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<LockoutState, Refused> {
+        let service = self.service(service)?;
+        let lockout = self.verifier.lockout(self.key(&service, number)).await?;
+        lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
     }
 }
 

@@ -1,12 +1,9 @@
 //! Serves verifications: brings the services' rules, the rate limits, the shards and the webhooks together.
 
-mod attempts;
 mod begin;
 mod carry;
 mod check;
-mod compatible;
-mod found;
-mod status;
+mod operator;
 #[cfg(test)]
 mod tests;
 
@@ -14,44 +11,29 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
     Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
-    SealedAttempt, Summary, Verification, VerificationTarget, Verifications,
+    SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
-use crate::delivery::attempts::ReceiptOutcome;
-use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::{self, LockoutState, Sealer, SlotHash};
+use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
+use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::engine::{LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
 use crate::limits::rate::{IdempotencyKeys, Limits};
-use crate::registry::audit::{Action, Author};
-use crate::registry::{Registry, RegistryError, Service};
+use crate::registry::audit::Author;
+use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
-use crate::verification::numbers::{End, LockedNumber, NumberKey, Refusal, Verifier};
+use crate::verification::numbers::{NumberKey, Refusal, VerificationSummary, Verifier};
 
-crate::named! {
-    /// The state of a number before an operator cleared it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum Cleared {
-        /// The server had no record of it.
-        Unknown = "unknown",
-        /// There was a record, and no lockout.
-        NotLocked = "not locked",
-        /// A lockout or a wait after wrong codes has ended.
-        Locked = "locked",
-    }
-}
+pub use operator::Cleared;
 
 /// Serves verifications. Cheap to clone.
 #[derive(Clone)]
-pub struct Verifying(Arc<VerifyingInner>);
-
-struct VerifyingInner {
+pub struct Verifying {
     registry: Registry,
     verifier: Verifier,
     limits: Limits,
@@ -76,121 +58,21 @@ impl Verifying {
         let key = verifier.server_key();
         let (sealer, slots) = (Sealer::new(key), SlotHash::new(key));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        Self(Arc::new(VerifyingInner { registry, verifier, limits, keys, sealer, slots, early_receipts }))
+        Self { registry, verifier, limits, keys, sealer, slots, early_receipts }
     }
 
     /// The limits on counters of rate limits and on idempotency keys.
     pub fn capacities(&self) -> [&Capacity; 2] {
-        [self.0.limits.capacity(), self.0.keys.capacity()]
+        [self.limits.capacity(), self.keys.capacity()]
     }
 
     pub fn guard(&self) -> Option<&PumpingGuard> {
-        self.0.verifier.guard()
-    }
-
-    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
-    ///
-    /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn clear(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<Cleared, Refusal> {
-        let inner = &self.0;
-        let known = inner.registry.service_by_id(service);
-        let key = match &known {
-            Some(known) => inner.key(known, number),
-            None => NumberKey::new(service, number),
-        };
-        let before = inner.verifier.lockout(key).await?;
-        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
-        let end = End { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
-        inner.verifier.end(end).await?;
-        let was_counted = inner.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
-        let cleared = match before {
-            None if !was_counted => Cleared::Unknown,
-            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
-            Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
-        };
-        if cleared != Cleared::Unknown {
-            let service = known.map(|known| known.name());
-            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
-        }
-        Ok(cleared)
-    }
-
-    /// Erases what is kept of a number in a service.
-    ///
-    /// # Errors
-    /// [`Refusal`]. After an error a part may have been erased.
-    pub async fn erase(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<Erasure, Refusal> {
-        let inner = &self.0;
-        let Some(service) = inner.registry.service_by_id(service) else { return Ok(Erasure::default()) };
-        let mut locked_until = None;
-        let mut has_erased = inner.verifier.attempts().erase(service.id, number).await?;
-        if let Some(guard) = inner.verifier.guard() {
-            has_erased |= guard.erase(Some(service.id), number).await?;
-        }
-        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
-        for is_test in [true, false] {
-            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
-            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
-            let ending = engine::Ending::Erased;
-            let end = End { key, ending, named: None, audited, was_erased: has_erased };
-            has_erased |= inner.verifier.end(end).await?.outcome;
-            let lockout = inner.verifier.lockout(key).await?;
-            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
-        }
-        if has_erased {
-            tracing::info!(%number, service = service.name(), "number erased by operator");
-        }
-        number.forget_lookup();
-        Ok(Erasure { has_erased, locked_until })
-    }
-
-    /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
-    /// services that had records of it.
-    ///
-    /// # Errors
-    /// The store's. After an error a part may have been erased.
-    pub async fn erase_everywhere(
-        &self,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<(usize, Erasure), RegistryError> {
-        let (mut services, mut all) = (0, Erasure::default());
-        let present = self.0.registry.services(0, usize::MAX);
-        let recorded = self.0.verifier.services_of(number, present.iter().map(|service| service.id)).await?;
-        let guard = self.0.verifier.guard();
-        // To erase the number in each service would read all attempts and events as often.
-        let knows = |service: &Arc<Service>| {
-            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
-        };
-        for service in present.into_iter().filter(knows) {
-            let erasure = self.erase(service.id, number, by.clone()).await?;
-            services += usize::from(erasure.has_erased);
-            all = Erasure {
-                has_erased: all.has_erased || erasure.has_erased,
-                locked_until: all.locked_until.max(erasure.locked_until),
-            };
-        }
-        if let Some(guard) = self.0.verifier.guard() {
-            all.has_erased |= guard.erase(None, number).await?;
-        }
-        all.has_erased |= self.0.registry.on_behalf_of(by).remove_safe_number(number).await?;
-        Ok((services, all))
+        self.verifier.guard()
     }
 
     /// The time of decisions.
     pub fn now(&self) -> Timestamp {
-        self.0.now()
+        self.verifier.now()
     }
 
     /// Attempts to deliver messages, the newest first.
@@ -198,21 +80,8 @@ impl Verifying {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
-        self.0.attempts(&query).await
-    }
-
-    /// The numbers that are locked out: [`Verifier::lockouts`].
-    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
-        self.0.verifier.lockouts(most).await
-    }
-
-    /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
-    pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
-        let (inner, now) = (&self.0, self.now());
-        let mut uses = inner.verifier.carry_uses().await?;
-        uses.retain(|of| !of.has_outcomes(now));
-        let services = uses.iter().filter_map(|of| inner.registry.service_by_id(of.service));
-        Ok(services.map(|service| inner.registry.title(&service)).collect())
+        let found = self.verifier.attempts().list(&query).await?;
+        Ok(found.filter_map(|listed| Some(self.sealed(listed))))
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
@@ -221,43 +90,24 @@ impl Verifying {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        if !self.0.is_early(&receipt).await? {
+        if !self.is_early(&receipt).await? {
             return Ok(());
         }
-        let place =
-            Arc::clone(&self.0.early_receipts).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        let inner = Arc::downgrade(&self.0);
+        let early = Arc::clone(&self.early_receipts);
+        let place = early.try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let this = self.clone();
         let waits = tokio::spawn(async move {
             let _place = place;
             for _ in 0..EARLY_TRIES {
                 sleep(EARLY_PAUSE).await;
-                let inner = inner.upgrade().ok_or(Refusal::Stopping)?;
-                if !inner.is_early(&receipt).await? {
-                    return Ok(());
+                if !this.is_early(&receipt).await? {
+                    break;
                 }
             }
             Ok(())
         });
         // The provider gets its answer soon, also if a crash has lost the end of the send.
         timeout(EARLY_ANSWER, waits).await.map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::Stopping)))
-    }
-
-    /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
-    fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Answer<'static, T>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, Refused>> + Send + 'static,
-    {
-        let task = tokio::spawn(work(self.clone()));
-        // The task panicked, or the runtime ends: the outcome is unknown.
-        Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
-    }
-}
-
-impl VerifyingInner {
-    /// The time of decisions.
-    fn now(&self) -> Timestamp {
-        self.verifier.now()
     }
 
     /// Records a report, unless its send has not ended: then it returns `true`.
@@ -270,15 +120,105 @@ impl VerifyingInner {
         Ok(outcome == ReceiptOutcome::Early)
     }
 
-    async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
-        let service = self.service(service)?;
-        let lockout =
-            self.verifier.lockout(self.key(&service, number)).await.map_err(Refused::Unavailable)?;
-        lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
+    /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
+    fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Answer<'static, T>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Refused>> + Send + 'static,
+    {
+        let task = tokio::spawn(work(self.clone()));
+        // The task panicked, or the runtime ends: the outcome is unknown.
+        Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
     }
 
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.registry.service_by_id(id).ok_or(Refused::NotFound)
+    }
+
+    /// The number of a request, and the verification that it names, if any.
+    fn resolve(
+        &self,
+        service: &Service,
+        target: VerificationTarget,
+    ) -> Result<(PhoneNumber, Option<VerificationName>), Refused> {
+        match target {
+            VerificationTarget::Number(number) => Ok((number, None)),
+            VerificationTarget::Sid(sid) => {
+                let address = self.sealer.open_verification(&sid).filter(|of| of.service == service.id);
+                let VerificationAddress { number, name, .. } = address.ok_or(Refused::NotFound)?;
+                Ok((number, Some(name)))
+            }
+        }
+    }
+
+    /// The key of a number's record.
+    fn key(&self, service: &Service, number: PhoneNumber) -> NumberKey {
+        NumberKey { service: service.id, number, is_test: self.test(service, number).is_some() }
+    }
+
+    fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
+        let now = self.now();
+        service.test_numbers.iter().find(|test| test.is(number, now))
+    }
+
+    /// Options of the code of a test number. The code expires with the test number at the latest.
+    fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
+        let SendOptions { life, length } = service.settings.policy().code;
+        SendOptions { life: life.min(test.expires.since(self.now())), length }
+    }
+
+    fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
+        AttemptLogKey::new(service, verification, self.slots.of_number(service, number))
+    }
+
+    async fn log_of(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        verification: u64,
+    ) -> Result<Option<AttemptLog>, Refusal> {
+        self.verifier.attempts().log(self.log_key(service, number, verification)).await
+    }
+
+    fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
+        let name = VerificationName::of(id);
+        self.sealer.verification(&VerificationAddress { service, number, name })
+    }
+
+    fn sealed(&self, listed: ListedAttempt) -> SealedAttempt {
+        let AttemptLogKey { service, verification } = listed.id.key;
+        SealedAttempt {
+            sid: self.sealer.attempt(&listed.id),
+            verification: self.sid_of(service, listed.number, verification),
+            listed,
+        }
+    }
+
+    /// A verification as callers see it. `ended` is the moment of the request that ended it.
+    fn shown(
+        &self,
+        service: ServiceId,
+        to: PhoneNumber,
+        summary: &VerificationSummary,
+        attempts: Option<AttemptLog>,
+        status: Status,
+        ended: Option<Timestamp>,
+    ) -> Verification {
+        let key = self.log_key(service, to, summary.id);
+        let listed = attempts.into_iter().flat_map(|log| attempts_of(key, log));
+        let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
+        let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
+        let last_send = summary.details.last_send;
+        Verification {
+            sid: self.sid_of(service, to, summary.id),
+            service,
+            to,
+            channel: summary.details.channel,
+            status,
+            created: summary.details.begun,
+            updated: ended.or(last_change.max(Some(last_send))).unwrap_or(last_send),
+            attempts,
+        }
     }
 }
 
@@ -286,25 +226,29 @@ impl Verifications for Verifying {
     /// One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
         if begin.rate_limits.is_empty() {
-            return Box::pin(self.0.begin(service, begin));
+            return Box::pin(self.begin_verification(service, begin));
         }
-        self.carried_out(|this| async move { this.0.begin(service, begin).await })
+        self.carried_out(|this| async move { this.begin_verification(service, begin).await })
     }
 
     fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
-        self.carried_out(|this| async move { this.0.carry(service, carry).await })
+        self.carried_out(|this| async move { this.carry_code(service, carry).await })
     }
 
     fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool> {
-        self.carried_out(move |this| async move { this.0.outcome(service, number).await })
+        self.carried_out(move |this| async move {
+            let service = this.service(service)?.id;
+            let of_number = this.keys.last_carried(service, number);
+            Ok(this.verifier.carried_outcome(NumberKey::new(service, number), of_number).await?)
+        })
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
-        Box::pin(self.0.check(service, check))
+        Box::pin(self.check_code(service, check))
     }
 
     fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
-        Box::pin(self.0.fetch(service, target))
+        Box::pin(self.fetch_verification(service, target))
     }
 
     fn end(
@@ -314,20 +258,20 @@ impl Verifications for Verifying {
         ending: Ending,
         by: Option<Author>,
     ) -> Answer<'_, Verification> {
-        Box::pin(self.0.end(service, target, ending, by))
+        Box::pin(self.end_verification(service, target, ending, by))
     }
 
     fn guard(&self) -> Option<PumpingGuard> {
-        self.0.verifier.guard().cloned()
+        self.verifier.guard().cloned()
     }
 
     fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState> {
-        Box::pin(self.0.lockout(service, number))
+        Box::pin(self.lockout_of(service, number))
     }
 
     fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()> {
         self.carried_out(move |this| async move {
-            match this.0.lockout(service, number).await {
+            match this.lockout_of(service, number).await {
                 // The guard may refuse its messages all the same.
                 Err(Refused::NotFound) if this.guard().is_some_and(|guard| guard.counts(service, number)) => {
                 }
@@ -341,18 +285,31 @@ impl Verifications for Verifying {
     }
 
     fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, Erasure> {
-        self.carried_out(move |this| async move { Ok(Self::erase(&this, service, number, by).await?) })
+        self.carried_out(move |this| async move { Ok(this.erase(service, number, by).await?) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
-        Box::pin(async move { Ok(self.0.attempts(&query).await.map_err(Refused::Unavailable)?.records) })
+        Box::pin(async { Ok(self.messages(query).await?.records) })
     }
 
     fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
-        Box::pin(self.0.attempt(sid))
+        Box::pin(async move {
+            let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
+            let log = self.verifier.attempts().log(id.key).await?;
+            let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
+            found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
+        })
     }
 
     fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary> {
-        Box::pin(async move { self.0.summary(&query).await })
+        Box::pin(async move {
+            let mut summary = Summary { total: 0, converted: 0 };
+            let count = |listed: ListedAttempt| {
+                summary.total += 1;
+                summary.converted += u64::from(listed.converted);
+            };
+            self.verifier.attempts().each(&query, count).await?;
+            Ok(summary)
+        })
     }
 }

@@ -6,10 +6,10 @@ use super::world::{World, number};
 use crate::domain::{Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
 use crate::verification::numbers::Refusal;
-use crate::verification::verify::{AttemptQuery, CarryCode, Refused, Verifications as _};
+use crate::verification::verify::{AttemptQuery, BeginRequest, CarryCode, Refused, Verifications as _};
 
 fn carry(to: PhoneNumber) -> CarryCode {
-    CarryCode::new(to, Code::parse("271828").expect("a code"))
+    CarryCode::new(Code::parse("271828").expect("a code"), BeginRequest::new(to))
 }
 
 #[tokio::test]

@@ -65,23 +65,6 @@ async fn an_approval_before_the_gateways_answer_is_told_in_order_without_expiry(
     assert_eq!(world.expected_ends(), 0, "it is over");
 }
 
-#[tokio::test]
-async fn of_two_messages_at_the_same_time_the_beginning_is_told_once() {
-    let world = World::new().await;
-    world.has_webhook().await;
-    world.provider.hangs(true);
-    let begins = [1, 2].map(|_| {
-        let (verifying, service) = (world.verifying.clone(), world.service.id);
-        tokio::spawn(async move { verifying.begin(service, asking(number(1))).await })
-    });
-    world.provider.arrived(2).await;
-    world.provider.hangs(false);
-    for begun in begins {
-        begun.await.expect("no panic").expect("begun");
-    }
-    assert_eq!(world.posted(3).await, ["verification.created", "verification.sent", "verification.sent"]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     let world = World::new().await;

@@ -124,14 +124,6 @@ async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
 }
 
 #[tokio::test]
-async fn a_guard_that_records_lets_messages_pass() {
-    let world = paid(GuardSettings { mode: Some(Mode::Record), ..GuardSettings::default() }).await;
-    assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
-    let broken = broken_rules(&world);
-    assert!(!broken.is_empty() && broken.iter().all(|item| item.kind == "recorded"), "{broken:?}");
-}
-
-#[tokio::test]
 async fn with_every_rule_off_manual_entries_and_budgets_hold() {
     let off = Some(Mode::Off);
     let budget = Some(35);
@@ -147,12 +139,6 @@ async fn with_every_rule_off_manual_entries_and_budgets_hold() {
     guard(&world).set_entry(prefix, None, 60, by()).await.expect("removed");
     assert_eq!(passed(&world, (30..34).map(|n| asking(phone(TJ + n)))).await, 4);
     assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
-}
-
-#[tokio::test]
-async fn with_the_simulator_alone_there_are_no_allowances() {
-    let world = World::guarded(GuardSettings::default(), "Simulator", json!({})).await;
-    assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
 }
 
 #[tokio::test]
@@ -200,18 +186,6 @@ async fn a_list_and_an_explanation_tell_one_time_and_the_assumed_client() {
     }
 }
 
-#[tokio::test]
-async fn a_number_of_no_plan_is_explained_as_refused() {
-    let world = paid(GuardSettings::default()).await;
-    let no_plan = phone(10_115_550_000);
-    assert!(matches!(world.begins(asking(no_plan)).await, Err(Refused::Invalid(_))));
-    let explained = explained(&world, Dimension::Number(no_plan));
-    assert!(explained.refused && explained.reasons[0].contains("60200"), "{explained:?}");
-    let default = world.registry.service_by_id(ServiceId::DEFAULT).expect("the default service");
-    let explained = guard(&world).explain(Some(&default), Dimension::Number(no_plan));
-    assert!(!explained.services[0].refused, "compatible routes accept it: {explained:?}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn refusals_of_a_second_are_logged_for_each_rule_without_a_number() {
     let log = LogCapture::default();
@@ -255,16 +229,6 @@ async fn what_the_store_refuses_takes_no_allowance() {
 }
 
 #[tokio::test]
-async fn what_no_gateway_accepts_takes_no_allowance() {
-    let world = paid(GuardSettings::default()).await;
-    for n in 0..50 {
-        world.provider.fails_with(ErrorClass::Refused);
-        assert_eq!(sends(&world, TJ + n).await, Err(Refused::GatewayFailed));
-    }
-    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
-}
-
-#[tokio::test]
 async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
     let world = paid(GuardSettings::default()).await;
     for round in 0..4 {
@@ -298,18 +262,6 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_step_after_a_request_without_a_check_needs_no_allowance() {
-    let workflow = json!({ "workflow": "sms:30s,call" });
-    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
-    assert_eq!(passed(&world, (0..10).map(|n| asking(phone(TJ + n)))).await, 10);
-    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
-    world.begins(BeginRequest { client, ..asking(phone(TJ + 50)) }).await.expect("sent");
-    world.advance(Duration::from_secs(31));
-    world.provider.arrived(12).await;
-    assert_eq!(world.provider.handed()[11].to, phone(TJ + 50));
-}
-
-#[tokio::test]
 async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
@@ -321,23 +273,6 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     while left() != Some(6) {
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test]
-async fn a_removal_that_the_store_refuses_is_repeated() {
-    let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
-    let (service, to) = (world.service.id, phone(TJ));
-    sends(&world, TJ).await.expect("sent");
-    guard(&world).flush().await;
-    sends(&world, US).await.expect("the changes are written with the next commit");
-    world.store.fail_next([StoreFault::Unavailable]);
-    assert!(guard(&world).erase(Some(service), to).await.is_err());
-    world.advance(Duration::from_secs(60));
-    while sends(&world, DE).await.is_err() {}
-    guard(&world).flush().await;
-    sends(&world, DE + 10_000).await.expect("the changes are written with the next commit");
-    let world = world.crashes().await;
-    sends(&world, TJ).await.expect("the number is forgotten");
 }
 
 #[tokio::test]
@@ -378,38 +313,6 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     assert_eq!(guard(&world).entries(None, exact).len(), 1);
     let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRecord::KIND);
     assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
-}
-
-#[tokio::test]
-async fn a_new_entry_says_what_it_replaces() {
-    let world = paid(GuardSettings::default()).await;
-    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
-    for (action, details) in [
-        (EntryAction::Allow, "messages need no allowance"),
-        (EntryAction::Allow, "messages need no allowance (in place of allow)"),
-        (EntryAction::Block, "messages are refused (in place of allow)"),
-    ] {
-        let by = world.registry.author(Actor::Account, None);
-        let entry = guard(&world).set_entry(country, Some(action), 60, by).await.expect("room");
-        assert_eq!(entry.expect("an entry").details, details);
-    }
-}
-
-#[tokio::test]
-async fn a_flood_in_one_service_hides_nothing_of_another() {
-    let world = paid(GuardSettings::default()).await;
-    let other = ServiceId::new(77);
-    let assess = |service, to| {
-        let signals = ClientSignals::default().about(service, phone(to), Channel::Sms);
-        guard(&world).assess(&Signals { number_type: NumberType::Special, ..signals }, None).is_err()
-    };
-    (0..500).for_each(|n| assert!(assess(world.service.id, TJ + 10_000 * n)));
-    assert!(assess(other, DE));
-    let flooded = guard(&world).broken_rules(Some(world.service.id), exact);
-    let messages: u64 = flooded.iter().filter_map(|item| item.messages).sum();
-    assert_eq!((flooded.len(), messages), (33, 500), "32 subjects, and the others together");
-    let quiet = guard(&world).broken_rules(Some(other), exact);
-    assert_eq!(quiet[0].subject, exact(Dimension::Number(phone(DE))));
 }
 
 #[tokio::test]
@@ -471,29 +374,6 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_budget_that_was_off_or_larger_is_not_spent_by_crashes() {
-    let budgets = |messages: u64, money| GuardSettings {
-        messages_per_hour: Some(messages),
-        messages_per_day: Some(messages),
-        money_per_day: Some(money),
-        ..GuardSettings::default()
-    };
-    for large in [u64::MAX, 1_000_000_000] {
-        let mut world = World::guarded(budgets(large, large), "Mada", json!({})).await;
-        for n in 0..5 {
-            sends(&world, US + 10_001 * n).await.expect("sent");
-            world = world.crashes().await;
-        }
-        let world = world.crashes_with(budgets(501, 5_010_000)).await;
-        sends(&world, US + 70_000).await.expect("each message counts once");
-        let listed = guard(&world).budgets(None);
-        let sent = if large == u64::MAX { 1 } else { 6 };
-        let messages: Vec<_> = listed.iter().take(2).map(|budget| budget.spent).collect();
-        assert_eq!(messages, [sent; 2], "{listed:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
     let world = World::guarded(settings, "Mada", json!({})).await;
@@ -503,13 +383,6 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
     assert!(germany.reasons[0].contains(": 0.0090 of 0.04 USD spent."), "{germany:?}");
     assert!(!explain(US).refused, "0.03 dollars are enough");
-}
-
-#[tokio::test]
-async fn a_budget_of_money_refuses_no_message_of_the_simulator() {
-    let settings = GuardSettings { money_per_day: Some(1), ..GuardSettings::default() };
-    let world = World::guarded(settings, "Simulator", json!({})).await;
-    sends(&world, DE).await.expect("sent");
 }
 
 #[tokio::test]

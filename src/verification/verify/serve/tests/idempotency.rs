@@ -32,15 +32,6 @@ async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification()
 }
 
 #[tokio::test]
-async fn without_a_key_or_with_another_one_a_request_is_a_request() {
-    let world = World::new().await;
-    world.begun(number(1)).await;
-    world.begins(asking_once(number(1), "a")).await.expect("begun");
-    world.begins(asking_once(number(1), "bb")).await.expect("begun");
-    assert_eq!(world.provider.handed().len(), 3);
-}
-
-#[tokio::test]
 async fn a_key_is_good_for_one_request_of_one_number() {
     let world = World::new().await;
     world.begins(asking_once(number(1), "a")).await.expect("begun");
@@ -140,18 +131,6 @@ async fn a_cut_off_request_is_answered_as_approved_after_its_code_was_right() {
 }
 
 #[tokio::test]
-async fn a_later_verification_is_no_answer_to_a_cut_off_request() {
-    let world = cut_off(World::new().await).await;
-    let code = world.provider.code_for(number(1));
-    checks_by_number(&world, Some(code)).await.expect("checked");
-    let later = world.begun(number(1)).await;
-    let (_, found) = repeated(world).await;
-    let found = found.expect("the earlier request's answer");
-    assert_eq!(found.status, Status::Approved);
-    assert_ne!(found.sid, later.sid);
-}
-
-#[tokio::test]
 async fn a_cut_off_further_message_is_found_after_the_code_was_right() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
@@ -170,14 +149,6 @@ async fn a_repetition_reports_a_canceled_verification() {
     world.ends(number, Ending::Canceled).await.expect("canceled");
     let (_, found) = repeated(world).await;
     assert_eq!(found.expect("the earlier request's answer").status, Status::Canceled);
-}
-
-#[tokio::test]
-async fn a_cut_off_request_is_answered_as_used_up_after_too_many_codes() {
-    let world = cut_off(World::with(json!({ "lockout": "verification" })).await).await;
-    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
-    let (_, found) = repeated(world).await;
-    assert_eq!(found.expect("the earlier request's answer").status, Status::MaxAttemptsReached);
 }
 
 #[tokio::test]
@@ -204,21 +175,6 @@ async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
 }
 
 #[tokio::test]
-async fn a_message_sent_while_its_number_was_locked_is_not_sent_again() {
-    let world = World::with(json!({ "lockout": "30m" })).await;
-    world.provider.hangs(true);
-    let begun = beginning(&world);
-    world.provider.arrived(1).await;
-    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
-    world.provider.hangs(false);
-    let refused = begun.await.expect("no panic");
-    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
-    world.advance(Duration::from_secs(1_800));
-    let (_, found) = repeated(world).await;
-    assert_eq!(found, Err(Refused::Ended));
-}
-
-#[tokio::test]
 async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
     for fault in [StoreFault::Unavailable, StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
         for crashes in [false, true] {
@@ -237,18 +193,6 @@ async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
             again.expect("the same answer");
         }
     }
-}
-
-#[tokio::test]
-async fn a_request_about_a_test_number_is_carried_out_once() {
-    let world = World::new().await;
-    let pattern = number(100).e164();
-    let expires = START.plus(Duration::from_secs(3_600));
-    let test = TestNumber { pattern, code: "445566".to_owned(), expires, force: false };
-    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
-    let first = world.begins(asking_once(number(100), "a")).await.expect("begun");
-    assert_eq!(world.begins(asking_once(number(100), "a")).await, Ok(first));
-    assert_eq!((keys_kept(&world), world.provider.handed().len()), (1, 0));
 }
 
 #[tokio::test]
@@ -289,16 +233,6 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
     world.begins(asking_once(number(2), "bb")).await.expect("begun");
     world.begins(asking(number(3))).await.expect("begun");
     assert_eq!(world.provider.handed().len(), 5);
-}
-
-#[tokio::test]
-async fn an_unsent_message_is_not_answered_as_sent_because_of_an_earlier_one() {
-    let world = World::new().await;
-    world.begun(number(1)).await;
-    world.provider.fails_with(ErrorClass::Configuration);
-    assert_eq!(world.begins(asking_once(number(1), "a")).await, Err(Refused::GatewayFailed));
-    world.begins(asking_once(number(1), "a")).await.expect("begun");
-    assert_eq!(world.provider.handed().len(), 3, "it was carried out");
 }
 
 #[tokio::test]
@@ -343,19 +277,6 @@ async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
             assert_eq!(later.expect("an answer").status, Status::Pending);
         }
     }
-}
-
-#[tokio::test]
-async fn a_repeated_wrong_code_with_its_key_counts_once() {
-    let world = World::with(json!({ "lockout": "verification" })).await;
-    let begun = world.begun(number(1)).await;
-    let right = world.provider.code_for(number(1));
-    for _ in 0..9 {
-        let told = checks_once(&world, begun.sid, Some(wrong_of(&right))).await.expect("an answer");
-        assert_eq!(told.status, Status::Pending);
-    }
-    let approved = world.checks(VerificationTarget::Sid(begun.sid), Some(right)).await.expect("checked");
-    assert_eq!(approved.status, Status::Approved);
 }
 
 #[tokio::test]

@@ -74,14 +74,6 @@ async fn of_a_message_that_may_have_left_it_stays_counted() {
 }
 
 #[tokio::test]
-async fn what_a_provider_surely_refused_is_given_back() {
-    let world = limited(json!({})).await;
-    world.provider.fails_with(ErrorClass::Configuration);
-    assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
-    world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");
-}
-
-#[tokio::test]
 async fn what_a_client_has_taken_that_went_away_is_given_back() {
     let world = limited(json!({})).await;
     world.provider.hangs(true);

@@ -106,19 +106,3 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
     world.begins(call).await.expect("a call is possible");
 }
-
-#[tokio::test]
-async fn the_code_of_a_test_number_ends_with_the_test_number() {
-    let world = World::new().await;
-    let test = TestNumber {
-        pattern: number(100).e164(),
-        code: "445566".to_owned(),
-        expires: START.plus(Duration::from_secs(60)),
-        force: false,
-    };
-    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
-    let begun = world.begun(number(100)).await;
-    world.advance(Duration::from_secs(60));
-    let late = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
-    assert_eq!(late, Err(Refused::NotFound));
-}

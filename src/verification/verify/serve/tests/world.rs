@@ -292,7 +292,7 @@ impl World {
 
     /// The attempt that an id (`VL`) names.
     pub fn attempt_of(&self, sid: Sid) -> crate::domain::AttemptId {
-        self.verifying.0.sealer.open_attempt(&sid).expect("an attempt")
+        self.verifying.sealer.open_attempt(&sid).expect("an attempt")
     }
 
     /// The number of verifications whose end the webhook will receive.
@@ -412,7 +412,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         services: Some(registry.clone()),
         templates,
         clock: clock.clone(),
-        rng: rng(2),
+        rng: Mutex::new(rng(2)),
         bounds: bounds.clone(),
         metrics: Arc::clone(shards.metrics()),
         guard: Some(guard),

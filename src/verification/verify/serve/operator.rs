@@ -1,0 +1,224 @@
+//! What operators ask for: what is known of a number, the end of its lockout, and its erasure.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Verifying;
+use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
+use crate::delivery::{Attempt, SendStatus};
+use crate::domain::{PhoneNumber, ServiceId};
+use crate::engine::{self, LockoutState};
+use crate::registry::audit::{Action, Author};
+use crate::registry::{RegistryError, Service};
+use crate::verification::numbers::{End, LockedNumber, NumberKey, Refusal};
+use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
+
+/// Messages that are shown. A number has seldom more.
+const MESSAGES: usize = 50;
+
+crate::named! {
+    /// The state of a number before an operator cleared it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Cleared {
+        /// The server had no record of it.
+        Unknown = "unknown",
+        /// There was a record, and no lockout.
+        NotLocked = "not locked",
+        /// A lockout or a wait after wrong codes has ended.
+        Locked = "locked",
+    }
+}
+
+impl Verifying {
+    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn clear(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Cleared, Refusal> {
+        let known = self.registry.service_by_id(service);
+        let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
+        let before = self.verifier.lockout(key).await?;
+        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
+        let end = End { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
+        self.verifier.end(end).await?;
+        let was_counted = self.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
+        let cleared = match before {
+            None if !was_counted => Cleared::Unknown,
+            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
+            Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
+        };
+        if cleared != Cleared::Unknown {
+            let service = known.map(|known| known.name());
+            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
+        }
+        Ok(cleared)
+    }
+
+    /// Erases what is kept of a number in a service.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After an error a part may have been erased.
+    pub async fn erase(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Erasure, Refusal> {
+        let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
+        let mut locked_until = None;
+        let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
+        if let Some(guard) = self.verifier.guard() {
+            has_erased |= guard.erase(Some(service.id), number).await?;
+        }
+        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
+        for is_test in [true, false] {
+            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
+            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
+            let ending = engine::Ending::Erased;
+            let end = End { key, ending, named: None, audited, was_erased: has_erased };
+            has_erased |= self.verifier.end(end).await?.outcome;
+            let lockout = self.verifier.lockout(key).await?;
+            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
+        }
+        if has_erased {
+            tracing::info!(%number, service = service.name(), "number erased by operator");
+        }
+        number.forget_lookup();
+        Ok(Erasure { has_erased, locked_until })
+    }
+
+    /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
+    /// services that had records of it.
+    ///
+    /// # Errors
+    /// The store's. After an error a part may have been erased.
+    pub async fn erase_everywhere(
+        &self,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<(usize, Erasure), RegistryError> {
+        let (mut services, mut all) = (0, Erasure::default());
+        let present = self.registry.services(0, usize::MAX);
+        let recorded = self.verifier.services_of(number, present.iter().map(|service| service.id)).await?;
+        let guard = self.verifier.guard();
+        // To erase the number in each service would read all attempts and events as often.
+        let knows = |service: &Arc<Service>| {
+            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
+        };
+        for service in present.into_iter().filter(knows) {
+            let erasure = self.erase(service.id, number, by.clone()).await?;
+            services += usize::from(erasure.has_erased);
+            all = Erasure {
+                has_erased: all.has_erased || erasure.has_erased,
+                locked_until: all.locked_until.max(erasure.locked_until),
+            };
+        }
+        if let Some(guard) = self.verifier.guard() {
+            all.has_erased |= guard.erase(None, number).await?;
+        }
+        all.has_erased |= self.registry.on_behalf_of(by).remove_safe_number(number).await?;
+        Ok((services, all))
+    }
+
+    /// The numbers that are locked out: [`Verifier::lockouts`].
+    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
+        self.verifier.lockouts(most).await
+    }
+
+    /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
+    pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
+        let now = self.now();
+        let mut uses = self.verifier.carry_uses().await?;
+        uses.retain(|of| !of.has_outcomes(now));
+        let services = uses.iter().filter_map(|of| self.registry.service_by_id(of.service));
+        Ok(services.map(|service| self.registry.title(&service)).collect())
+    }
+
+    /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
+    pub async fn status(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<Option<NumberStatus>, Refusal> {
+        let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
+        let key = self.key(&service, number);
+        let summary = self.verifier.verification(key).await?;
+        let lockout = self.verifier.lockout(key).await?;
+        let query = AttemptQuery {
+            services: Some(vec![service.id]),
+            to: Some(number),
+            ..AttemptQuery::newest(MESSAGES)
+        };
+        let mut messages = self.verifier.attempts().list(&query).await?.records;
+        messages.reverse();
+        if summary.is_none() && lockout.is_none() && messages.is_empty() {
+            return Ok(None);
+        }
+        let verification = match &summary {
+            Some(summary) => Some(VerificationStatus {
+                sid: self.sid_of(service.id, number, summary.id),
+                status: Status::of(summary),
+                begun: summary.details.begun,
+                ends: Some(summary.expires),
+                sends: summary.details.sends,
+                wrong_codes: Some(summary.details.wrong),
+            }),
+            None => messages.last().map(|last| self.ended(&service, number, last, &messages)),
+        };
+        let lockout = lockout.unwrap_or_default();
+        let verification = verification.map(|verification| match verification.status {
+            // A fixed lockout leaves nothing of its verification.
+            Status::Canceled | Status::Expired | Status::Failed
+                if summary.is_none() && lockout.until.is_some() =>
+            {
+                VerificationStatus { status: Status::MaxAttemptsReached, ..verification }
+            }
+            _ => verification,
+        });
+        Ok(Some(NumberStatus {
+            service_sid: service.sid,
+            service_name: service.settings.friendly_name.clone(),
+            verification,
+            lockout,
+            messages,
+        }))
+    }
+
+    /// A verification whose messages are all that is left of it. One whose code has not expired was canceled, or voided by
+    /// an operator. As for its events, a message counts as accepted while the server retries it in the background.
+    fn ended(
+        &self,
+        service: &Service,
+        number: PhoneNumber,
+        last: &ListedAttempt,
+        messages: &[ListedAttempt],
+    ) -> VerificationStatus {
+        let id = last.id.key.verification;
+        let of_it = || messages.iter().filter(|listed| listed.id.key.verification == id);
+        let approved = last.verify_status == VerifyStatus::Success;
+        let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
+        let is_retried = |row: &Attempt| row.retries > 0 || row.status == SendStatus::New;
+        let has_begun = was_sent || of_it().any(|listed| is_retried(&listed.attempt));
+        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
+        VerificationStatus {
+            sid: self.sid_of(service.id, number, id),
+            status: match approved {
+                true => Status::Approved,
+                false if was_sent && could_live => Status::Canceled,
+                false if has_begun => Status::Expired,
+                false => Status::Failed,
+            },
+            begun: of_it().map(|listed| listed.attempt.at).min().unwrap_or(last.attempt.at),
+            ends: approved.then(|| of_it().map(ListedAttempt::updated).max()).flatten(),
+            sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),
+            wrong_codes: None,
+        }
+    }
+}
