@@ -108,7 +108,6 @@ mod tests {
         longest_wait: Duration::from_secs(60),
     };
 
-    const EXHAUSTED: Result<Timestamp, Failure> = Err(Failure::RetriesUsedUp);
     const TOO_LATE: Result<Timestamp, Failure> = Err(Failure::NoLongerUsable);
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);

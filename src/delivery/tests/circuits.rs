@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::RETRY;
-use super::gateways::{TokioClock, accepted, down, error, hanging};
+use super::gateways::{TokioClock, accepted, down, hanging};
 use super::log_capture::LogCapture;
-use super::world::{Setup, World, failed, failure, postponed, secs, taken};
+use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::delivery::Circuit;
 use crate::delivery::error::Failure;
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};

@@ -1,17 +1,13 @@
 //! The order of gateways, and the replacement of one channel by another.
 
-use std::time::Duration;
-
 use super::RETRY;
-use super::gateways::{TokioClock, accepted, error, hanging};
-use super::log_capture::LogCapture;
+use super::gateways::{accepted, error, hanging};
 use super::world::{KEY, Setup, World, failed, failure, secs, taken};
 use crate::config::Bounds;
-use crate::delivery::PlanChange;
+use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
-use crate::delivery::{FollowUp, Reason, SendStatus, TakenAllowance};
-use crate::domain::Channel::{self, Call, Sms, WhatsApp};
-use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
+use crate::domain::Channel::{Call, Sms, WhatsApp};
+use crate::domain::GatewayName::{Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::ErrorClass;

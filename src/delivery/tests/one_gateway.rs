@@ -1,21 +1,15 @@
 //! Rules for one gateway: the budget, the concurrency limit, the second attempt, the log.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use secrecy::SecretString;
 
 use super::RETRY;
 use super::gateways::{accepted, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{World, failed, number};
-use crate::clock::ManualClock;
 use crate::delivery::error::Failure;
 use crate::delivery::{CodeLiveness, CodeState, PlanChange};
-use crate::domain::Timestamp;
 use crate::engine::SendResult;
-use crate::gateway::double::{Double, Reply};
-use crate::gateway::{ErrorClass, Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
+use crate::gateway::ErrorClass;
 
 #[tokio::test(start_paused = true)]
 async fn a_message_carries_the_code_and_its_remaining_life() {

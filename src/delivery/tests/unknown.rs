@@ -1,8 +1,8 @@
 //! Gateways that do not say whether they took the message.
 
+use super::DOUBT;
 use super::gateways::{accepted, down, error, hanging};
 use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
-use super::{DOUBT, RETRY};
 use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
 use crate::domain::Channel::Sms;

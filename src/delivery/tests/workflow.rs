@@ -1,17 +1,14 @@
 //! The fallback by delivery: one step after another, with the same code.
 
-use super::gateways::{TokioClock, accepted, down, error};
-use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
+use super::gateways::{TokioClock, accepted, error};
+use super::world::{Setup, World, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::delivery::TakenAllowance;
-use crate::delivery::error::Failure;
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
-use crate::limits::guard::Ticket;
 
 const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
 

@@ -92,7 +92,7 @@ impl Setup {
     }
 
     pub fn build(self) -> World {
-        World::build(self, None)
+        World::of(self)
     }
 }
 
@@ -123,12 +123,7 @@ impl World {
         Setup { bounds, ..Setup::routing("Simulator") }.build()
     }
 
-    /// A world with one gateway without a script.
-    pub fn through(gateway: Arc<dyn Gateway>) -> Self {
-        Self::build(Setup::routing("Simulator"), Some(gateway))
-    }
-
-    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>) -> Self {
+    fn of(setup: Setup) -> Self {
         let Setup { routing, beside, settings, bounds, life } = setup;
         let clock = TokioClock::starting_now();
         let record = Record::default();
@@ -146,10 +141,7 @@ impl World {
             let voice = name == GatewayName::TwilioVoice && !routing.names(name);
             Routed { routed_as: if voice { GatewayName::TwilioMessages } else { name }, gateway }
         };
-        let routed = match other {
-            Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
-            None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
-        };
+        let routed = gateways.iter().map(|gateway| routed(gateway.clone())).collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
         let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,

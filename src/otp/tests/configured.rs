@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::world::{ANNA, Own, World, code};
 use crate::config::{Overrides, Sources};
 use crate::otp::{AttemptQuery, GatewayName, Otp, OtpBuilder, StartError, VerifyStatus};

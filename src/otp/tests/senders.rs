@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::world::{ANNA, Own, SOFIA, World};
+use super::world::{ANNA, Own, World};
 use crate::otp::{Channel, ErrorClass, GatewayName, OtpBuilder, OtpError, Verdict};
 
 fn own(name: GatewayName) -> Arc<Own> {
@@ -12,11 +12,6 @@ fn own(name: GatewayName) -> Arc<Own> {
 fn with_mada(builder: OtpBuilder, url: &str) -> OtpBuilder {
     let builder = builder.set("MADA_USERNAME", "me").set("MADA_PASSWORD", "s3cr3t");
     builder.set("MADA_URL", url).set("MADA_SOURCE_NAME", "Acme")
-}
-
-fn with_sinch(builder: OtpBuilder) -> OtpBuilder {
-    let builder = builder.set("SINCH_APP_ID", "id").set("SINCH_APP_SECRET", "c2VjcmV0");
-    builder.set("SINCH_VERIFICATION_URL", "http://127.0.0.1:9/v")
 }
 
 async fn refused(builder: OtpBuilder) -> String {

@@ -13,7 +13,6 @@ use crate::otp::{
 };
 
 pub const ANNA: &str = "+14155550123";
-pub const SOFIA: &str = "+359888123456";
 
 pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -3,7 +3,7 @@
 use super::{START, key, planned, sent};
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::{AttemptLog, ReceiptOutcome, VerifyStatus};
-use crate::delivery::{Attempt, Delivered, Failure, Permitted, PlanChange, SendStatus};
+use crate::delivery::{Attempt, Delivered, Permitted, PlanChange, SendStatus};
 use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
 use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};

@@ -20,21 +20,12 @@ fn record(key: NumberKey) -> RecordKey {
     RecordKey { slot: 7, kind: NumberState::KIND, id: key.id() }
 }
 
-fn locked_until(millis: u64) -> NumberState {
-    NumberState::Locked { until: Timestamp::from_millis(millis) }
-}
-
 fn table() -> NumberTable {
     NumberTable::new(NumberCapacity::new(usize::MAX))
 }
 
 fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
     table.set(record(key), stored(state));
-}
-
-/// The tables of a shard, which sweeps them.
-fn tables() -> Tables {
-    Tables::new(&Kinds::default().with_table::<NumberState>(|| Box::new(table())))
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::domain::{Code, CodeLength};
 use crate::engine::{Ending, PossiblySent, SendResult};
-use crate::shard::Id;
-use crate::verification::numbers::{CheckOutcome, NumberKey, Refusal, Reply, SendOutcome};
+use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
 fn nothing_is_answered_before_it_is_durable() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
+use super::world::{Awaited, CHECK_BUDGET, World, accepted, held, number, wrong};
 use crate::delivery::attempts::VerifyStatus;
 use crate::engine::CheckResult;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};

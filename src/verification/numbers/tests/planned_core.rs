@@ -4,7 +4,7 @@ use super::world::{World, accepted, held, number};
 use crate::delivery::Failure;
 use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{Ending, PossiblySent, Salt, SendResult};
-use crate::verification::numbers::{CheckOutcome, SendOutcome};
+use crate::verification::numbers::SendOutcome;
 
 #[test]
 fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {

@@ -441,13 +441,6 @@ impl World {
         self.core.tables().len_of(NumberState::KIND)
     }
 
-    /// Returns `true` if the code of `salt` is live at `now`.
-    pub fn is_usable(&self, key: NumberKey, salt: &Salt, now: Timestamp) -> bool {
-        let policy = self.deps.policies.of(key.service);
-        let verification = self.state(key).at(&policy, now).verification();
-        verification.is_some_and(|v| v.is_live(now) && v.salt == *salt)
-    }
-
     /// The seed of the number's live code.
     pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
         let policy = self.deps.policies.of(key.service);

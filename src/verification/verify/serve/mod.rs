@@ -38,8 +38,8 @@ pub struct Verifying {
     verifier: Verifier,
     limits: Limits,
     keys: IdempotencyKeys,
-    sealer: Sealer,
-    slots: SlotHash,
+    sealer: Arc<Sealer>,
+    slots: Arc<SlotHash>,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -56,7 +56,7 @@ const EARLY_RECEIPTS: usize = 1_000;
 impl Verifying {
     pub fn new(registry: Registry, verifier: Verifier, limits: Limits, keys: IdempotencyKeys) -> Self {
         let key = verifier.server_key();
-        let (sealer, slots) = (Sealer::new(key), SlotHash::new(key));
+        let (sealer, slots) = (Arc::new(Sealer::new(key)), Arc::new(SlotHash::new(key)));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
         Self { registry, verifier, limits, keys, sealer, slots, early_receipts }
     }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::world::{START, World, asking, asking_once, number};
+use super::world::{World, asking, asking_once, number};
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
 use crate::limits::rate::KeyedRequest;
-use crate::registry::TestNumber;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Record as _, Refusal};
 use crate::verification::verify::{
