@@ -34,21 +34,15 @@ struct LimiterState {
 
 /// The right to ask the gateway, until it is dropped.
 pub(super) struct GatewayPermit<'a> {
-    /// Whether the message waited for it.
-    pub waited: bool,
-    _permit: SemaphorePermit<'a>,
-    _place: Place<'a>,
-}
-
-/// The place of a message that has a permit or waits for one, until it is dropped.
-struct Place<'a> {
     limiter: &'a ConcurrencyLimiter,
     service: ServiceId,
-    /// Whether the service had no other message at the gateway.
-    is_first: bool,
+    /// Whether the message waited for it.
+    pub waited: bool,
+    /// `None` while the message waits.
+    permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for GatewayPermit<'_> {
     fn drop(&mut self) {
         let LimiterState { held, overloaded } = &mut *self.limiter.state();
         held.remove(self.service, 1);
@@ -77,21 +71,20 @@ impl ConcurrencyLimiter {
     /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the service has no place
     /// left. Nothing is sent after an error.
     pub async fn acquire(&self, service: ServiceId, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
-        let place = self.place(service).ok_or(Failure::Overloaded)?;
-        if let Some(permit) = self.free(&place) {
-            return Ok(GatewayPermit { waited: false, _permit: permit, _place: place });
+        let mut place = self.place(service).ok_or(Failure::Overloaded)?;
+        if place.permit.is_none() {
+            let Ok(Ok(permit)) = timeout_at(patience, self.all.acquire()).await else {
+                self.log_refusal(&mut self.state(), service);
+                return Err(Failure::Overloaded);
+            };
+            (place.waited, place.permit) = (true, Some(permit));
         }
-        if let Ok(Ok(permit)) = timeout_at(patience, self.all.acquire()).await {
-            return Ok(GatewayPermit { waited: true, _permit: permit, _place: place });
-        }
-        self.log_refusal(&mut self.state(), service);
-        Err(Failure::Overloaded)
+        Ok(place)
     }
 
     /// Acquires a permit that is free and that no message waits for.
     pub fn try_acquire(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
-        let place = self.place(service)?;
-        Some(GatewayPermit { waited: false, _permit: self.free(&place)?, _place: place })
+        self.place(service).filter(|place| place.permit.is_some())
     }
 
     /// The messages that have a permit, and those that wait for one.
@@ -106,12 +99,14 @@ impl ConcurrencyLimiter {
         self.room(&mut self.state(), service) == 0
     }
 
-    fn place(&self, service: ServiceId) -> Option<Place<'_>> {
+    /// The place of a message that has a permit or waits for one.
+    fn place(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
         let mut state = self.state();
         (self.room(&mut state, service) > 0).then(|| {
-            let is_first = state.held.of(service) == 0;
+            let last = Some(&self.last).filter(|_| state.held.of(service) == 0);
+            let permit = self.all.try_acquire().ok().or_else(|| last?.try_acquire().ok());
             state.held.add(service, 1);
-            Place { limiter: self, service, is_first }
+            GatewayPermit { limiter: self, service, waited: false, permit }
         })
     }
 
@@ -122,11 +117,6 @@ impl ConcurrencyLimiter {
             self.log_refusal(state, service);
         }
         room
-    }
-
-    fn free(&self, place: &Place<'_>) -> Option<SemaphorePermit<'_>> {
-        let permit = self.all.try_acquire().ok();
-        permit.or_else(|| if place.is_first { self.last.try_acquire().ok() } else { None })
     }
 
     fn log_refusal(&self, state: &mut LimiterState, service: ServiceId) {

@@ -9,11 +9,10 @@ use super::log::AttemptLog;
 use crate::domain::{AttemptLogKey, PhoneNumber, Timestamp};
 use crate::shard::RecordKey;
 
-type ByDue = BTreeSet<(Timestamp, Due)>;
-
-/// The planned sends of all shards.
+/// The planned sends of all shards. One that is not planned any more may be left: its shard then finds nothing due.
+#[derive(Default)]
 pub(super) struct Plans {
-    shards: Box<[Mutex<ByDue>]>,
+    by_due: Mutex<BTreeSet<(Timestamp, Due)>>,
     /// A follow-up is planned.
     pub(super) planned: Notify,
 }
@@ -28,77 +27,52 @@ pub struct Due {
 }
 
 impl Plans {
-    pub(super) fn new(shards: usize) -> Self {
-        Self { shards: (0..shards).map(|_| Mutex::default()).collect(), planned: Notify::new() }
-    }
-
     /// Follows the records of a shard that now passes them all.
     pub(super) fn follow(
         self: &Arc<Self>,
-        shard: usize,
     ) -> impl FnMut(&RecordKey, Option<&AttemptLog>, Option<&AttemptLog>) + use<> {
-        if let Some(plans) = self.shards.get(shard) {
-            lock(plans).clear();
-        }
         let plans = Arc::clone(self);
-        move |key, before, after| plans.changed(shard, key, before, after)
-    }
-
-    fn changed(
-        &self,
-        shard: usize,
-        key: &RecordKey,
-        before: Option<&AttemptLog>,
-        after: Option<&AttemptLog>,
-    ) {
-        let key = AttemptLogKey::from_id(key.id);
-        let planned = |log: Option<&AttemptLog>| {
-            let AttemptLog { number, plan, .. } = log?;
-            Some((plan.as_ref()?.follow_up.due, Due { key, number: *number }))
-        };
-        let (was, is) = (planned(before), planned(after));
-        let Some(of_shard) = self.shards.get(shard).filter(|_| was != is) else { return };
-        let mut by_due = lock(of_shard);
-        if let Some(was) = &was {
-            by_due.remove(was);
-        }
-        if let Some(is) = is {
-            by_due.insert(is);
-            self.planned.notify_one();
+        move |key, before, after| {
+            let key = AttemptLogKey::from_id(key.id);
+            let planned = |log: Option<&AttemptLog>| {
+                let AttemptLog { number, plan, .. } = log?;
+                Some((plan.as_ref()?.follow_up.due, Due { key, number: *number }))
+            };
+            let (was, is) = (planned(before), planned(after));
+            if was == is {
+                return;
+            }
+            if let Some(was) = &was {
+                plans.by_due().remove(was);
+            }
+            if let Some((until, due)) = is {
+                plans.put_back(due, until);
+            }
         }
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|of_shard| lock(of_shard).is_empty())
+        self.by_due().is_empty()
     }
 
     /// Takes at most `most` follow-ups that are due. Each is handed out once, unless its record changes.
     pub(super) fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
-        let mut taken = Vec::new();
-        for of_shard in &self.shards {
-            let mut by_due = lock(of_shard);
-            while taken.len() < most
-                && let Some((due, follow_up)) = by_due.first().copied()
-                && due <= now
-            {
-                by_due.pop_first();
-                taken.push(follow_up);
-            }
+        let mut by_due = self.by_due();
+        let taken: Vec<_> = by_due.iter().take(most).take_while(|(due, _)| *due <= now).copied().collect();
+        for due in &taken {
+            by_due.remove(due);
         }
-        taken
+        taken.into_iter().map(|(_, due)| due).collect()
     }
 
-    /// A follow-up that was taken could not be made, and is due again then. If it is not planned any more by then, its
-    /// shard finds nothing due.
-    pub(super) fn put_back(&self, shard: usize, due: Due, until: Timestamp) {
-        if let Some(of_shard) = self.shards.get(shard) {
-            lock(of_shard).insert((until, due));
-            self.planned.notify_one();
-        }
+    /// A follow-up is due then, or due again.
+    pub(super) fn put_back(&self, due: Due, until: Timestamp) {
+        self.by_due().insert((until, due));
+        self.planned.notify_one();
     }
-}
 
-fn lock<T>(of_shard: &Mutex<T>) -> MutexGuard<'_, T> {
-    of_shard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn by_due(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, Due)>> {
+        self.by_due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -55,10 +55,10 @@ impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let router = Arc::clone(shards.router());
-        let plans = Arc::new(Plans::new(router.shards()));
+        let plans = Arc::new(Plans::default());
         let followed = Arc::clone(&plans);
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |shard| followed.follow(shard));
+        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |_| followed.follow());
         Self { router, log, plans, settings, sealer: Sealer::new(key) }
     }
 
@@ -231,7 +231,7 @@ impl Attempts {
 
     /// A follow-up that was taken could not be made, and is due again at `until`.
     pub fn put_back(&self, due: Due, until: Timestamp) {
-        self.plans.put_back(self.router.owner(due.key.slot()), due, until);
+        self.plans.put_back(due, until);
     }
 
     /// Whether nothing is planned.

@@ -16,16 +16,6 @@ fn all() -> AttemptQuery {
     AttemptQuery::newest(10)
 }
 
-/// Ends like a killed process: all tasks are gone.
-fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {
-    runtime.shutdown_background();
-    drop(otp);
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
-}
-
 /// Another engine, as soon as the directory is free.
 async fn start_when_free(world: &World) -> Result<Otp, StartError> {
     let start = async {
@@ -99,36 +89,6 @@ async fn an_engine_whose_last_handle_is_dropped_stops_by_itself() {
     drop(clone);
     let second = start_when_free(&world).await.expect("an engine");
     assert!(second.verify(ANNA, &code).await.code_valid());
-}
-
-#[test]
-fn a_crash_loses_nothing_that_was_answered() {
-    let world = World::new();
-    let first = runtime();
-    let (otp, code) = first.block_on(async {
-        let otp = world.start().await;
-        otp.send_sms(ANNA).await.expect("sent");
-        let code = code(&otp);
-        for left in [4, 3, 2] {
-            assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(left));
-        }
-        (otp, code)
-    });
-    crash(first, otp);
-    let second = runtime();
-    let otp = second.block_on(async {
-        let otp = start_when_free(&world).await.expect("an engine");
-        assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(1));
-        assert!(otp.verify(ANNA, &code).await.code_valid());
-        otp
-    });
-    crash(second, otp);
-    runtime().block_on(async {
-        let otp = start_when_free(&world).await.expect("an engine");
-        let used = otp.verify(ANNA, &code).await;
-        assert_eq!((used.request_valid(), used.code_valid()), (false, false), "used before the crash");
-        otp.stop().await.expect("stopped");
-    });
 }
 
 #[tokio::test]

@@ -7,16 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use super::world::{ANNA, Own, World};
-use crate::otp::{
-    AttemptQuery, CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal,
-};
+use crate::otp::{AttemptQuery, CallbackReply, Channel, GatewayName, Otp, Receipt, ReceiptStatus, Refusal};
 
 const PUBLIC_URL: &str = "https://example.com/otp";
 const TOKEN: &str = "s3cr3t";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A Twilio account that reports about the messages of this test's gateway.
-async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>) {
+async fn start(world: &World) -> (Otp, Arc<Own>) {
     let own = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
     let builder = world.builder().gateway(own.clone()).set("otp-sms-provider", "Http;Twilio:+99");
     let builder = builder
@@ -24,7 +22,7 @@ async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> 
         .set("TWILIO_AUTH_TOKEN", TOKEN)
         .set("TWILIO_PHONE_NUMBER", "+15005550006")
         .set("TWILIO_BASE_URL", "http://127.0.0.1:9");
-    let otp = change(builder.set("public-url", PUBLIC_URL)).start().await.expect("an engine");
+    let otp = builder.set("public-url", PUBLIC_URL).start().await.expect("an engine");
     (otp, own)
 }
 
@@ -59,7 +57,7 @@ async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
 #[tokio::test]
 async fn a_report_that_is_twilios_is_noted() {
     let world = World::new();
-    let (otp, own) = start(&world, |builder| builder).await;
+    let (otp, own) = start(&world).await;
     otp.send_sms(ANNA).await.expect("sent");
     let path = path_of(&own, "message");
     let reply = report(&otp, &path, "MessageSid=Http-1&MessageStatus=delivered").await;
@@ -70,7 +68,7 @@ async fn a_report_that_is_twilios_is_noted() {
 #[tokio::test]
 async fn a_report_without_a_valid_signature_changes_nothing() {
     let world = World::new();
-    let (otp, own) = start(&world, |builder| builder).await;
+    let (otp, own) = start(&world).await;
     otp.send_sms(ANNA).await.expect("sent");
     let path = path_of(&own, "message");
     let form = "MessageSid=Http-1&MessageStatus=delivered";
@@ -93,7 +91,7 @@ async fn a_report_without_a_valid_signature_changes_nothing() {
 #[tokio::test]
 async fn what_is_no_report_has_a_status_of_its_own() {
     let world = World::new();
-    let (otp, own) = start(&world, |builder| builder).await;
+    let (otp, own) = start(&world).await;
     otp.send_sms(ANNA).await.expect("sent");
     let path = path_of(&own, "message");
     assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=lost").await.status(), 400);
@@ -106,34 +104,9 @@ async fn what_is_no_report_has_a_status_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
-    let world = World::new();
-    let (otp, own) = start(&world, |builder| builder.set("voice", true).set("voice-gate", true)).await;
-    otp.call(ANNA).await.expect("called");
-    let digits: Vec<String> = own.sent()[0].code.chars().map(|digit| format!("{digit}.")).collect();
-    let path = path_of(&own, "gate");
-    let hung_up = report(&otp, &path, "CallSid=Http-1&To=%2B14155550123").await;
-    assert!(hung_up.body().contains("<Hangup/>"), "{hung_up:?}");
-    assert_eq!(receipt(&otp).await, None);
-
-    // A machine took the call if it ended without a key.
-    let ended = report(&otp, &path_of(&own, "call"), "CallSid=Http-1&CallStatus=completed").await;
-    assert_eq!((ended.status(), receipt(&otp).await), (204, Some(ReceiptStatus::Failed)));
-
-    let form = "CallSid=Http-1&To=%2B14155550123&Digits=1";
-    let said = report(&otp, &path, form).await;
-    assert_eq!((said.status(), said.content_type()), (200, Some("text/xml; charset=utf-8")));
-    assert!(said.body().contains(&digits.join(" ")), "{said:?}");
-    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
-    assert!(otp.verify(ANNA, &own.sent()[0].code).await.code_valid());
-    let used = report(&otp, &path, form).await;
-    assert!(used.body().contains("<Hangup/>"), "{used:?}");
-}
-
-#[tokio::test]
 async fn the_provider_of_ones_own_gateway_reports_too() {
     let world = World::new();
-    let (otp, own) = start(&world, |builder| builder).await;
+    let (otp, own) = start(&world).await;
     otp.send_sms(ANNA).await.expect("sent");
     let attempt = own.sent()[0].callback.as_ref().expect("a callback").attempt;
     let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());

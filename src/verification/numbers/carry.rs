@@ -72,26 +72,25 @@ pub struct CarriedCode {
 }
 
 /// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
-#[derive(Clone, Default)]
-pub(super) struct InProgress(Arc<Mutex<HashMap<NumberKey, u64>>>);
-
-impl InProgress {
-    fn messages(&self) -> MutexGuard<'_, HashMap<NumberKey, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type InProgress = Arc<Mutex<HashMap<NumberKey, u64>>>;
 
 /// A message that is being carried, until it is dropped.
 struct Carrying<'a> {
-    messages: &'a InProgress,
+    in_progress: &'a InProgress,
     shards: &'a Shards,
     key: NumberKey,
     id: u64,
 }
 
+impl Carrying<'_> {
+    fn messages(&self) -> MutexGuard<'_, HashMap<NumberKey, u64>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl CodeLiveness for Carrying<'_> {
     async fn code_state(&self) -> CodeState {
-        let is_newest = self.messages.messages().get(&self.key) == Some(&self.id);
+        let is_newest = self.messages().get(&self.key) == Some(&self.id);
         if is_newest { CodeState::Live } else { CodeState::Ended }
     }
 
@@ -102,7 +101,7 @@ impl CodeLiveness for Carrying<'_> {
 
 impl Drop for Carrying<'_> {
     fn drop(&mut self) {
-        let mut messages = self.messages.messages();
+        let mut messages = self.messages();
         if messages.get(&self.key) == Some(&self.id) {
             messages.remove(&self.key);
         }
@@ -140,8 +139,8 @@ impl Verifier {
         let begun = self.begin_carry(key, options, carried.of_number, taken).await;
         let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
         let id = permitted.permit.verification.salt.id();
-        let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
-        carrying.messages.messages().insert(key, carrying.id);
+        let carrying = Carrying { in_progress: &self.carried, shards: &self.shards, key, id };
+        carrying.messages().insert(key, id);
         let delivered = self.delivery.deliver(&outgoing, &permitted, &carried.code, &carrying).await;
         drop(carrying);
         send::facts(&outgoing, true, &delivered).for_each(|fact| self.deps.metrics.count(&fact));

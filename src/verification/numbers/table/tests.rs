@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationDetails};
-use crate::shard::{Kinds, Record as _, Tables, decode, encode};
+use crate::shard::{Record as _, decode, encode};
 
 fn key(digits: u64) -> NumberKey {
     let number = PhoneNumber::from_u64(digits).expect("a number");

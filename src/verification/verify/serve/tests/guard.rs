@@ -8,13 +8,12 @@ use serde_json::json;
 
 use super::world::{START, World, asking, number};
 use crate::config::GuardSettings;
-use crate::delivery::tests::log_capture::LogCapture;
-use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
 use crate::limits::guard::{
     ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRecord, GuardRefusal, Key, Mode,
-    PumpingGuard, Signals,
+    PumpingGuard,
 };
 use crate::registry::audit::Actor;
 use crate::shard::tests::StoreFault;
@@ -157,62 +156,6 @@ async fn messages_without_an_address_need_no_allowance_of_a_network() {
     assert_eq!(passed(&world, (0..5).map(|n| from(Some("192.0.2.8"), america(n)))).await, 0);
     assert_eq!(passed(&world, (40..45).map(|n| from(None, america(n)))).await, 5);
     assert_eq!(passed(&world, (60..65).map(|n| from(Some("192.0.3.8"), america(n)))).await, 5);
-}
-
-#[tokio::test]
-async fn a_list_and_an_explanation_tell_one_time_and_the_assumed_client() {
-    let world = paid(GuardSettings::default()).await;
-    let client = |address: Option<[u8; 4]>| ClientSignals {
-        address: address.map(IpAddr::from),
-        ..ClientSignals::default()
-    };
-    let from = |address, n: u64| BeginRequest { client: client(address), ..asking(phone(TJ + n)) };
-    assert_eq!(passed(&world, (0..10).map(|n| from(None, n))).await, 10);
-    world.advance(6 * HOUR);
-    assert_eq!(passed(&world, [from(Some([192, 0, 2, 7]), 11)].into_iter()).await, 0);
-    let prefix = Dimension::prefix_of(phone(TJ));
-    let listed = guard(&world).low_allowances(None, 100, exact);
-    let listed = listed.into_iter().find(|item| item.subject == exact(prefix)).expect("the prefix");
-    assert!(listed.date_until.is_some());
-    for (subject, client, refused) in [
-        (prefix, None, true),
-        (Dimension::Number(phone(TJ + 7_000)), None, true),
-        (Dimension::Number(phone(TJ + 1)), None, false),
-        (Dimension::Number(phone(TJ + 11)), Some("192.0.2.7"), true),
-    ] {
-        let explained = explained(&world, subject);
-        assert_eq!((explained.client.as_deref(), explained.refused), (client, refused), "{subject}");
-        assert!(explained.allowances.contains(&listed), "{subject}: {:?}", explained.allowances);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn refusals_of_a_second_are_logged_for_each_rule_without_a_number() {
-    let log = LogCapture::default();
-    let scenario = async || {
-        let world = paid(GuardSettings::default()).await;
-        let assess = |to, number_type| {
-            let signals = ClientSignals::default().about(world.service.id, phone(to), Channel::Sms);
-            guard(&world).assess(&Signals { number_type, ..signals }, None).is_err()
-        };
-        (100..110).for_each(|n| assert!(!assess(TJ + n, NumberType::Other)));
-        for n in 1..=20 {
-            assert!(assess(TJ + n, NumberType::Other));
-            assert!(assess(US + n, NumberType::Special));
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    };
-    let _capturing = log.start(&scenario).await;
-    scenario().await;
-    let text = log.take();
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("send refused by guard")).collect();
-    for rule in ["prefix", "number_type"] {
-        let of_rule: Vec<_> =
-            lines.iter().filter(|line| line.contains(&format!("rule=\"{rule}\""))).collect();
-        assert_eq!(of_rule.len(), 2, "{lines:?}");
-        assert!(of_rule[0].contains("count=1") && of_rule[0].contains("number="), "{lines:?}");
-        assert!(of_rule[1].contains("count=19") && !of_rule[1].contains("number="), "{lines:?}");
-    }
 }
 
 #[tokio::test]

@@ -283,6 +283,8 @@ async fn a_check_that_the_store_refused_is_carried_out_by_its_repetition() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
     let code = Some(world.provider.code_for(number(1)));
+    // The lazy changes of the send are written, and cannot meet the fault.
+    world.store.checkpoint().await.expect("a checkpoint");
     world.store.fail_next([StoreFault::Unavailable]);
     let refused = checks_once(&world, begun.sid, code.clone()).await;
     assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
