@@ -21,7 +21,7 @@ use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSourc
 pub fn simulator(
     gateways: &GatewaySettings,
     origin: &str,
-    keys: &ListenKeys,
+    keys: &Inputs,
     listen: Option<&(ListenAddress, String)>,
     c: &mut Context,
 ) {
@@ -170,7 +170,7 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
 
 /// The address to listen on and where it came from. `None` after an error.
-pub fn listen_address(keys: &ListenKeys, c: &mut Context) -> Option<(ListenAddress, String)> {
+pub fn listen_address(at: ListenKeys, keys: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
     if let Some(flag) = c.values.get(LISTEN_FLAG) {
         let address = flag.as_str().and_then(|text| ListenAddress::read(text.trim()));
         if address.is_none() {
@@ -189,7 +189,7 @@ pub fn listen_address(keys: &ListenKeys, c: &mut Context) -> Option<(ListenAddre
     }
     let [host, port] = ["test-hostname", "test-port"].map(|key| c.origin(key));
     let origin = if host == port { host } else { format!("{host} and {port}") };
-    Some((ListenAddress { host: keys.test_hostname.clone(), port: keys.test_port }, origin))
+    Some((ListenAddress { host: at.test_hostname, port: at.test_port }, origin))
 }
 
 /// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only

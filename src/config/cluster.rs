@@ -85,29 +85,28 @@ fn is_member(url: &str, scheme: &str) -> bool {
     })
 }
 
-/// Checks the members against each other.
-pub(super) fn check(settings: &ClusterSettings, c: &mut Context) {
-    let ClusterSettings { etcd, etcd_ca, etcd_cert, etcd_key, .. } = settings;
-    let is_secure = etcd.iter().any(|url| is_member(url, "https"));
-    for (is_wrong, member, problem) in [
-        (is_secure && etcd_ca.is_none(), "etcd-ca", "it is missing, and the URLs of etcd begin with https"),
-        (!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https"),
-        (!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https"),
-        (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
-        (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
-    ] {
-        if is_wrong {
-            c.wrong(&format!("cluster.{member}"), None, problem);
-        }
-    }
-}
-
 impl ClusterSettings {
-    /// Relative paths begin in `directory`.
-    pub(super) fn below(&mut self, directory: &Path) {
-        let Self { etcd_ca, etcd_cert, etcd_key, peer_ca, .. } = self;
-        for path in [etcd_ca, etcd_cert, etcd_key, peer_ca].into_iter().flatten() {
-            *path = directory.join(&path);
+    /// With the members checked against each other, and relative paths below `directory`.
+    pub(super) fn checked(self, directory: &Path, c: &mut Context) -> Self {
+        let Self { etcd, etcd_ca, etcd_cert, etcd_key, peer_ca, .. } = &self;
+        let is_secure = etcd.iter().any(|url| is_member(url, "https"));
+        for (is_wrong, member, problem) in [
+            (
+                is_secure && etcd_ca.is_none(),
+                "etcd-ca",
+                "it is missing, and the URLs of etcd begin with https",
+            ),
+            (!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https"),
+            (!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https"),
+            (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
+            (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
+        ] {
+            if is_wrong {
+                c.wrong(&format!("cluster.{member}"), None, problem);
+            }
         }
+        let [etcd_ca, etcd_cert, etcd_key, peer_ca] = [etcd_ca, etcd_cert, etcd_key, peer_ca]
+            .map(|path| path.as_ref().map(|path| directory.join(path)));
+        Self { etcd_ca, etcd_cert, etcd_key, peer_ca, ..self }
     }
 }

@@ -58,19 +58,28 @@ impl Text {
     }
 }
 
-impl JsonSchema for Text {
-    fn inline_schema() -> bool {
-        true
-    }
+/// Declares the schema of values.
+macro_rules! schema {
+    ($name:ident $(<$($limit:ident),+>)?, $($schema:tt)+) => {
+        impl$(<$(const $limit: u64),+>)? JsonSchema for $name$(<$($limit),+>)? {
+            fn inline_schema() -> bool {
+                true
+            }
 
-    fn schema_name() -> Cow<'static, str> {
-        "Text".into()
-    }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
-    }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($($schema)+)
+            }
+        }
+    };
 }
+
+schema!(Text, { "type": "string" });
+schema!(Whole<MIN, MAX>, { "type": ["integer", "string"], "minimum": MIN, "maximum": MAX });
+schema!(Span<MIN, MAX, UNIT_SECONDS>, { "type": ["integer", "string"], "title": Self::limits() });
 
 /// The same for values of records, which have them as they are.
 pub mod stored {
@@ -109,6 +118,15 @@ pub fn optional<'de, T, D: Deserializer<'de>>(
     let given = Option::<Value>::deserialize(from)?;
     let given = given.filter(|given| given.as_str().is_none_or(|text| !text.trim().is_empty()));
     given.map(|given| checked(given, accepted, read).map_err(D::Error::custom)).transpose()
+}
+
+/// What a field of a record is in the configuration, in requests and in exports: its text. The record has it raw.
+pub fn text_or_raw<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+    accepted: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    if from.is_human_readable() { optional(from, accepted, read) } else { Option::deserialize(from) }
 }
 
 impl<T: Form> Formed for T {
@@ -181,25 +199,7 @@ impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
     pub fn option<'de, T: TryFrom<u64> + Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<T>, D::Error> {
-        if from.is_human_readable() {
-            optional(from, &Self::accepted(), Self::read)
-        } else {
-            Option::deserialize(from)
-        }
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> JsonSchema for Whole<MIN, MAX> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Whole".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "minimum": MIN, "maximum": MAX })
+        text_or_raw(from, &Self::accepted(), Self::read)
     }
 }
 
@@ -260,11 +260,8 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        if from.is_human_readable() {
-            checked(from, &Self::accepted(), Self::read)
-        } else {
-            Duration::deserialize(from)
-        }
+        let read = Duration::deserialize;
+        if from.is_human_readable() { checked(from, &Self::accepted(), Self::read) } else { read(from) }
     }
 
     pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -272,29 +269,12 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
     }
 }
 
-impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> JsonSchema for Span<MIN, MAX, UNIT_SECONDS> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Time".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "title": Self::limits() })
-    }
-}
-
 /// A time with its units; whole days as days, because months and years have no fixed length.
 pub fn time_text(span: Duration) -> String {
     const SECONDS_PER_DAY: u64 = DAY / SECOND;
     let days = span.as_secs() / SECONDS_PER_DAY;
-    if days > 1 && span == Duration::from_secs(days * SECONDS_PER_DAY) {
-        format!("{days}days")
-    } else {
-        humantime::format_duration(span).to_string()
-    }
+    let is_whole = days > 1 && span == Duration::from_secs(days * SECONDS_PER_DAY);
+    if is_whole { format!("{days}days") } else { humantime::format_duration(span).to_string() }
 }
 
 /// Declares the forms of types: what is accepted, how a text is read, and how a value is shown that is not displayed so.
@@ -404,10 +384,11 @@ impl ListenAddress {
 impl fmt::Display for ListenAddress {
     /// `host:port`, with brackets around an IPv6 address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.parse::<Ipv6Addr>().is_ok() {
-            write!(f, "[{}]:{}", self.host, self.port)
+        let Self { host, port } = self;
+        if host.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{host}]:{port}")
         } else {
-            write!(f, "{}:{}", self.host, self.port)
+            write!(f, "{host}:{port}")
         }
     }
 }
@@ -510,7 +491,6 @@ pub fn twilio_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
 }
 
 /// Enough of an id is shown to recognize it.
-#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
 pub fn shortened_id<S: Serializer>(id: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     let shown = |id: &String| match (id.get(..6), id.get(id.len().saturating_sub(4)..)) {
         (Some(head), Some(tail)) if id.len() > 16 => format!("{head}...{tail}"),
@@ -520,7 +500,6 @@ pub fn shortened_id<S: Serializer>(id: &Option<String>, to: S) -> Result<S::Ok, 
 }
 
 /// A value that is set, and not shown.
-#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
 pub fn hidden<T, S: Serializer>(secret: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_| NOT_SHOWN).serialize(to)
 }

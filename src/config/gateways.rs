@@ -84,7 +84,6 @@ fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D
 }
 
 /// A number is masked, a name is shown as it is.
-#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
 fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     let shown =
         |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
@@ -101,8 +100,6 @@ const VERIFY_URL: &str = "https://verify.twilio.com";
 const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
 const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
 const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
-const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
-const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
 
 /// Without what a gateway cannot be used.
@@ -116,7 +113,7 @@ fn needs(name: GatewayName) -> String {
         }
         GatewayName::TwilioVerify => beside(SERVICES_ID),
         GatewayName::Http | GatewayName::Named(_) => format!("\"{name}\" in \"gateways\" of config.json"),
-        GatewayName::Sinch | GatewayName::Mada => variables_of(name, true).collect::<Vec<_>>().join(", "),
+        GatewayName::Sinch | GatewayName::Mada => needed_variables(name).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -137,12 +134,15 @@ impl Variables {
     }
 
     fn twilio(&self, inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
-        let needs: [&[&str]; 3] = [
-            &["TWILIO_ACCOUNT_SID"],
-            &["TWILIO_AUTH_TOKEN"],
-            &[PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
+        let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
+        let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
+        let needed = [
+            (self.twilio_account_sid.is_some(), "TWILIO_ACCOUNT_SID"),
+            (self.twilio_auth_token.is_some(), "TWILIO_AUTH_TOKEN"),
+            (has_sender, SENDER),
         ];
-        if !is_begun("Twilio", &needs, &[WHATSAPP_NUMBER, BASE_URL], inputs, c) {
+        let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
+        if !is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c) {
             return Vec::new();
         }
         if self.is_twilio() {
@@ -219,22 +219,20 @@ fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
     }
 }
 
-/// The variables of a gateway of older servers that it needs, or may have.
-fn variables_of(gateway: GatewayName, needed: bool) -> impl Iterator<Item = &'static str> {
+/// The variables that a gateway of older servers needs.
+fn needed_variables(gateway: GatewayName) -> impl Iterator<Item = &'static str> {
     let settings = older::recipe(gateway).settings;
     let is_needed = move |setting: &str| settings.get(setting).is_some_and(|about| about.default.is_none());
     let all = OLDER.iter().filter(move |(name, _)| *name == gateway).flat_map(|(_, variables)| *variables);
-    all.filter(move |(_, setting)| is_needed(setting) == needed).map(|(variable, _)| *variable)
+    all.filter(move |(_, setting)| is_needed(setting)).map(|(variable, _)| *variable)
 }
 
 /// The gateways of older servers whose variables are given.
 fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
     let mut providers = Vec::new();
     for (gateway, variables) in OLDER {
-        let needed: Vec<&str> = variables_of(gateway, true).collect();
-        let needs: Vec<&[&str]> = needed.iter().map(std::slice::from_ref).collect();
-        let further: Vec<&str> = variables_of(gateway, false).collect();
-        if !is_begun(gateway.as_str(), &needs, &further, inputs, c) {
+        let missing: Vec<&str> = needed_variables(gateway).filter(|name| !c.is_given(name)).collect();
+        if !is_complete(gateway.as_str(), &missing, inputs, c) {
             continue;
         }
         let mut values = BTreeMap::new();
@@ -248,43 +246,35 @@ fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
             c.row(variable, if is_url { value.as_str() } else { NOT_SHOWN }, &origin);
             values.insert((*setting).to_owned(), value.trim().to_owned());
         }
-        // What is missing is reported already.
-        if needed.iter().all(|variable| c.is_given(variable)) {
-            let settings = older::filled_in(gateway, values);
-            if let Err(problem) = settings.examine() {
-                c.wrong(&problem.setting, None, format!("it {}", problem.problem));
-            }
-            providers.push(ProviderSettings::Http(settings));
+        let settings = older::filled_in(gateway, values);
+        if let Err(problem) = settings.examine() {
+            c.wrong(&problem.setting, None, format!("it {}", problem.problem));
         }
+        providers.push(ProviderSettings::Http(settings));
     }
     providers
 }
 
-/// Whether a gateway is configured: anything of it is given. Notes which of its needs are missing then; any variable of a
-/// need will do. Missing needs are only a warning if `otp-sms-provider` names other gateways: a shell often has some of
-/// Twilio's variables.
-fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs, c: &mut Context) -> bool {
-    let variables = || needs.iter().copied().flatten().chain(further).copied();
-    if !variables().any(|name| c.is_given(name)) {
-        return false;
+/// Whether a gateway has some of its variables, and all that it needs. What is missing is only a warning if
+/// `otp-sms-provider` names other gateways: a shell often has some of Twilio's variables.
+fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Context) -> bool {
+    let prefix = gateway.to_ascii_uppercase() + "_";
+    let given = c.origins.iter().filter(|(name, _)| name.starts_with(&prefix));
+    let mut origins: Vec<&str> = given.map(|(_, origin)| origin.as_str()).collect();
+    origins.dedup();
+    if origins.is_empty() || missing.is_empty() {
+        return !origins.is_empty();
     }
-    let missing = needs.iter().filter(|need| !need.iter().any(|name| c.is_given(name)));
-    let missing: Vec<&str> = missing.map(|need| if need.len() > 1 { SENDER } else { need[0] }).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let problem = format!("some of its settings are given, and not {}", missing.join(" and "));
+    let (missing, origin) = (missing.join(" and "), origins.join("; "));
+    let problem = format!("some of its settings are given, and not {missing}");
     let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
     if !order.is_empty() && !order.contains(gateway) {
         c.report.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
-        return false;
+    } else {
+        let remedy = format!("Set all of them, or none of them to do without {gateway}");
+        c.report.wrong(gateway, None, format!("{problem}. {remedy}"), origin);
     }
-    let problem = format!("{problem}. Set all of them, or none of them to do without {gateway}");
-    let mut origins: Vec<&str> = variables().filter_map(|name| c.given_by(name)).collect();
-    origins.dedup();
-    let origin = origins.join("; ");
-    c.report.wrong(gateway, None, problem, origin);
-    true
+    false
 }
 
 /// The gateways and where their order came from, or `None` after an error.
@@ -382,8 +372,7 @@ impl GatewaySettings {
     fn check_own(&self, c: &mut Context) {
         for (index, own) in self.own.iter().enumerate() {
             if self.is_configured(own.name) || self.own[..index].iter().any(|other| other.name == own.name) {
-                let problem =
-                    "two gateways have this name, and there can be one of each: give one another name";
+                let problem = "two gateways have this name: give one another name";
                 c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
             }
         }
@@ -401,16 +390,12 @@ impl GatewaySettings {
         }
         let calls_through_twilio =
             calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
-        providers.retain(|provider| match provider {
-            ProviderSettings::TwilioVoice(_) => calls_through_twilio,
-            ProviderSettings::TwilioVerify(verify) if variables.is_twilio() => {
-                if routing.names(GatewayName::TwilioVerify) {
-                    check_sid("VA", SERVICES_ID, Some(&verify.service_sid), c);
-                }
-                is_twilio_sid("VA", &verify.service_sid)
-            }
-            _ => true,
-        });
+        providers
+            .retain(|provider| calls_through_twilio || !matches!(provider, ProviderSettings::TwilioVoice(_)));
+        // Files of the Redis version have an id that nothing uses.
+        if variables.is_twilio() && routing.names(GatewayName::TwilioVerify) {
+            check_sid("VA", SERVICES_ID, variables.twilio_services_id.as_deref(), c);
+        }
     }
 }
 

@@ -111,7 +111,6 @@ impl<const IS_MONEY: bool> Limit<IS_MONEY> {
         optional(from, if IS_MONEY { money } else { messages }, Self::read)
     }
 
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
     fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
         let shown = |limit| match limit {
             NO_LIMIT => json!("off"),

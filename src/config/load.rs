@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::captcha::{self, CaptchaKeys};
 use super::checks;
-use super::cluster::{self, ClusterSettings};
+use super::cluster::ClusterSettings;
 use super::forms::short_name;
 use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
@@ -181,16 +181,16 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     let Keys {
         listen: at, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, ..
     } = keys;
-    let (variables, hooks, production) = (keys.variables, keys.hooks, at.production);
+    let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
-    let cluster = cluster(&mut inputs, directory, c);
+    let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
     let captcha = captcha::read(inputs.captcha.take(), variables.captcha_secret.clone(), c);
     if let Some((message, origin)) = default_message(&codes, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut codes.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(&at, c);
-    if at.prod_domain.is_some() && !c.is_given("production") {
+    let listen = checks::listen_address(at, &inputs, c);
+    if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(origin, "it has no effect without \"production\": true");
     }
@@ -201,7 +201,7 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     let errors = c.report.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
-        checks::simulator(&gateways, &origin, &at, listen.as_ref(), c);
+        checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
         checks::delivery_with(&gateways, &delivery, codes.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
@@ -219,13 +219,13 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     hooks.validate(&registry.services, c);
     let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::built_in_prices(guards, &pricing, c);
-    registry.allows_unauthenticated = at.allow_unauthenticated;
+    registry.allows_unauthenticated = inputs.allow_unauthenticated;
     if gateways.only_simulator() {
         registry.numbers = NumberRule::Possible;
     }
     if let Some((listen, origin)) = &listen {
         registry.local_only = listen.is_loopback() && !production;
-        if !at.allow_unauthenticated && registry.account.is_none() {
+        if !inputs.allow_unauthenticated && registry.account.is_none() {
             registry.unless_keys = checks::unless_keys(listen, production, origin, &storage.data_dir);
         }
         c.row("listen address", listen.to_string(), origin);
@@ -237,9 +237,9 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     storage.below(directory);
     Settings {
         listen: listen.map_or_else(ListenAddress::default, |(listen, _)| listen),
-        tls: tls(&at, directory, c),
+        tls: tls(&inputs, directory, c),
         traces: traces::read(&keys.traces, c),
-        metrics_listen: at.metrics_listen,
+        metrics_listen: inputs.metrics_listen,
         production,
         log: keys.log,
         policy,
@@ -265,16 +265,8 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     }
 }
 
-/// This node's part in a cluster.
-fn cluster(inputs: &mut Inputs, directory: &Path, c: &mut Context) -> Option<ClusterSettings> {
-    let mut cluster = inputs.cluster.take()?;
-    cluster::check(&cluster, c);
-    cluster.below(directory);
-    Some(cluster)
-}
-
 /// Where the server's certificate and its key are. One alone is an error.
-fn tls(at: &ListenKeys, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
+fn tls(at: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
     for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
         c.needs(
             given,

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::forms::{
     CodeTime, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, friendly_name, is_origin, is_page_url,
-    optional, short_name, stored, template_sid, workflow_text,
+    short_name, stored, template_sid, text_or_raw, workflow_text,
 };
 use super::guard::GuardSettings;
 use super::layers::Context;
@@ -168,15 +168,6 @@ fn workflow_pattern() -> String {
     format!("^({step}(,{step}){{0,9}})?$")
 }
 
-/// What a field of a record is in the configuration, in requests and in exports: its text. The record has it raw.
-fn text_or_raw<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    from: D,
-    accepted: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, D::Error> {
-    if from.is_human_readable() { optional(from, accepted, read) } else { Option::deserialize(from) }
-}
-
 mod budget {
     use super::{Deserializer, Duration, SendTime, Serialize, Serializer, text_or_raw};
     use crate::config::forms::time_text;
@@ -185,7 +176,6 @@ mod budget {
         text_or_raw(from, &SendTime::accepted(), SendTime::read)
     }
 
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(budget: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { budget.map(time_text).serialize(to) } else { budget.serialize(to) }
     }
@@ -207,12 +197,11 @@ fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error>
     })
 }
 
-/// The most addresses that one setting has, and its longest text.
-const MOST_URLS: usize = 10;
+/// The longest text with addresses.
 const LONGEST_URLS: usize = 2_048;
 
 /// Whether a text is addresses of pages between white space.
-fn are_urls(text: &str, most: usize, fits: impl Fn(&str) -> bool) -> bool {
+fn are_urls(text: &str, most: usize, fits: fn(&str) -> bool) -> bool {
     let urls: Vec<&str> = text.split_ascii_whitespace().collect();
     let is_page = |url: &&str| Url::parse(url).is_ok_and(|parsed| is_page_url(&parsed)) && fits(url);
     (1..=most).contains(&urls.len()) && text.len() <= LONGEST_URLS && urls.iter().all(is_page)
@@ -265,57 +254,49 @@ impl ServiceSettings {
 
     /// Checks what a value alone does not tell. The default service is not checked: the top-level keys may say more.
     ///
-    /// # Errors
-    /// Every setting that cannot be as it is.
-    pub fn validate(
-        &self,
-        templates: &[&Template],
-        test_numbers: &[TestNumber],
-    ) -> Result<(), Vec<SettingError>> {
+    /// Returns every setting that cannot be as it is.
+    pub fn validate(&self, templates: &[&Template], test_numbers: &[TestNumber]) -> Vec<SettingError> {
+        let mut wrong = Vec::new();
+        let mut check =
+            |key, problem: Option<String>| wrong.extend(problem.map(|why| SettingError { key, why }));
+        check("friendly-name", friendly_name(&self.friendly_name).err());
         // The default service may have another life.
-        let life = ServiceTime::has(self.code_life)
-            .then_some(())
-            .ok_or_else(|| format!("must be {}", ServiceTime::limits()));
-        let template = |sid: Sid| {
-            if templates.iter().any(|template| template.sid == sid) {
-                return Ok(());
-            }
+        let fits = ServiceTime::has(self.code_life);
+        check("code-life", (!fits).then(|| format!("must be {}", ServiceTime::limits())));
+        if self.default_template.is_some_and(|sid| !templates.iter().any(|template| template.sid == sid)) {
             let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
-            Err(format!("must be the name or the SID of a template. The templates are {}", names.join(", ")))
-        };
-        let text = |text: &Option<String>, fits: fn(&str) -> bool, accepted: &str| {
-            let is_wrong = text.as_deref().is_some_and(|text| !fits(text));
-            if is_wrong { Err(format!("must be {accepted}")) } else { Ok(()) }
-        };
-        let is_page: fn(&str) -> bool = |text| are_urls(text, 1, |_| true);
-        let page = "a URL of at most 2048 characters with https:// or, on this machine, http://, without a user name or a fragment";
-        let pages = "1 to 10 URLs between spaces, at most 2048 characters in all, each with https:// or, on this machine, http://, \
-                     without a user name or a fragment";
-        let origins = "1 to 10 origins between spaces, at most 2048 characters in all, such as https://app.example.com: a scheme, a \
-                       host and perhaps a port";
-        let spoken =
-            self.tts_name.as_deref().map_or(Ok(()), |name| short_name(name, TTS_NAME_LONGEST).map(drop));
-        let checks = [
-            ("friendly-name", friendly_name(&self.friendly_name).map(drop)),
-            ("code-life", life),
-            ("default-template", self.default_template.map_or(Ok(()), template)),
-            ("locale", self.check_locale(templates)),
-            ("lockout", self.check_lockout(test_numbers)),
-            ("tts-name", spoken),
-            ("return-urls", text(&self.return_urls, |text| are_urls(text, MOST_URLS, |_| true), pages)),
+            let names = names.join(", ");
+            let why = format!("must be the name or the SID of a template. The templates are {names}");
+            check("default-template", Some(why));
+        }
+        check("locale", self.check_locale(templates).err());
+        check("lockout", self.check_lockout(test_numbers).err());
+        let spoken = self.tts_name.as_deref().map(|name| short_name(name, TTS_NAME_LONGEST));
+        check("tts-name", spoken.and_then(Result::err));
+        let color = self.accent_color.as_deref();
+        check(
+            "accent-color",
+            color.filter(|text| !is_color(text)).map(|_| "must be a color such as #1d5688".to_owned()),
+        );
+        let any: fn(&str) -> bool = |_| true;
+        for (key, urls, most, fits, what) in [
+            ("return-urls", &self.return_urls, 10, any, "URLs without a user name or a fragment"),
             (
                 "embed-origins",
-                text(&self.embed_origins, |text| are_urls(text, MOST_URLS, is_origin), origins),
+                &self.embed_origins,
+                10,
+                is_origin,
+                "origins: a scheme, a host and perhaps a port",
             ),
-            ("logo-url", text(&self.logo_url, is_page, page)),
-            ("accent-color", text(&self.accent_color, is_color, "a color such as #1d5688")),
-            ("privacy-url", text(&self.privacy_url, is_page, page)),
-            ("terms-url", text(&self.terms_url, is_page, page)),
-        ];
-        let wrong =
-            checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
-        let wrong: Vec<SettingError> = wrong.collect();
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+            ("logo-url", &self.logo_url, 1, any, "URL without a user name or a fragment"),
+            ("privacy-url", &self.privacy_url, 1, any, "URL without a user name or a fragment"),
+            ("terms-url", &self.terms_url, 1, any, "URL without a user name or a fragment"),
+        ] {
+            let is_wrong = urls.as_deref().is_some_and(|urls| !are_urls(urls, most, fits));
+            let why = "with https:// or, on this machine, http://, at most 2048 characters in all";
+            check(key, is_wrong.then(|| format!("must be at most {most} {what}, {why}")));
+        }
+        wrong
     }
 
     /// The service of the compatible routes, which the top-level keys describe.
@@ -622,21 +603,15 @@ pub(super) fn check(
             settings.friendly_name.clone_from(&name);
         }
         let test_numbers = check_test_numbers(&of_numbers, test_numbers, c);
-        for error in settings.validate(&templates, &test_numbers).err().into_iter().flatten() {
-            let hint = if error.key == "friendly-name" && !is_named {
-                ". Without a friendly-name the service's name is it"
-            } else {
-                ""
-            };
-            let path = format!("{path}.{}", error.key);
-            let given = given.get(error.key).and_then(shown);
-            c.wrong(&path, given, format!("it {}{hint}", error.why));
+        for SettingError { key, why } in settings.validate(&templates, &test_numbers) {
+            let is_name = key == "friendly-name" && !is_named;
+            let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
+            c.wrong(&format!("{path}.{key}"), given.get(key).and_then(shown), format!("it {why}{hint}"));
         }
         let origin = c.origin("services");
         // Two with one name cannot be distinguished in messages, nor on the command line.
         if let Some(other) = known.insert(settings.friendly_name.clone(), name.clone()) {
-            let warning = "have the same friendly-name; given by";
-            c.report.warn(format!("services.{other} and services.{name} {warning} {origin}"));
+            c.report.warn(format!("services.{other} and services.{name} have the same friendly-name"));
         }
         checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
     }

@@ -79,7 +79,7 @@ pub struct Settings {
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";
 
-/// Where the server listens, and who may reach it.
+/// Where the server listens without `production`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ListenKeys {
@@ -89,41 +89,11 @@ pub struct ListenKeys {
     /// Port to listen on without `production`. 0 lets the system choose.
     #[serde(with = "Whole::<0, 65_535>")]
     pub test_port: u16,
-    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
-    pub production: bool,
-    /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
-    #[serde(with = "Text")]
-    pub prod_domain: Option<ListenAddress>,
-    /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
-    #[serde(with = "Text")]
-    pub metrics_listen: Option<ListenAddress>,
-    /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
-    pub allow_unauthenticated: bool,
-    /// `true` allows the simulator with `production` and on an address that is not loopback.
-    ///
-    /// The inbox then requires credentials.
-    pub simulator_in_production: bool,
-    /// PEM file of the certificate chain, the server's own first.
-    ///
-    /// The port then speaks only TLS.
-    pub tls_cert: Option<PathBuf>,
-    /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
-    pub tls_key: Option<PathBuf>,
 }
 
 impl Default for ListenKeys {
     fn default() -> Self {
-        Self {
-            test_hostname: "localhost".to_owned(),
-            test_port: 3000,
-            production: false,
-            prod_domain: None,
-            metrics_listen: None,
-            allow_unauthenticated: false,
-            simulator_in_production: false,
-            tls_cert: None,
-            tls_key: None,
-        }
+        Self { test_hostname: "localhost".to_owned(), test_port: 3000 }
     }
 }
 
@@ -172,11 +142,32 @@ impl Default for CodeKeys {
 /// Further keys from which settings are worked out together.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
 pub struct Inputs {
     /// Where an editor finds the schema.
     #[serde(rename = "$schema", skip_serializing)]
     #[schemars(with = "String")]
     schema: Value,
+    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
+    pub production: bool,
+    /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
+    #[serde(with = "Text")]
+    pub prod_domain: Option<ListenAddress>,
+    /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
+    #[serde(with = "Text")]
+    pub metrics_listen: Option<ListenAddress>,
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
+    pub allow_unauthenticated: bool,
+    /// `true` allows the simulator with `production` and on an address that is not loopback.
+    ///
+    /// The inbox then requires credentials.
+    pub simulator_in_production: bool,
+    /// PEM file of the certificate chain, the server's own first.
+    ///
+    /// The port then speaks only TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
+    pub tls_key: Option<PathBuf>,
     /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub otp_messages: BTreeMap<String, Texts>,

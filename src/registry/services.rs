@@ -74,7 +74,7 @@ impl Registry {
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.templates().iter().map(|template| &**template).collect();
-        let wrong = settings.validate(&templates, test_numbers).err().into_iter().flatten();
+        let wrong = settings.validate(&templates, test_numbers).into_iter();
         let is_about = |error: &SettingError, key: &str| {
             key == error.key
                 || (error.key == "lockout" && matches!(key, "max-checks" | "code-length" | "custom-code"))

@@ -81,26 +81,6 @@ fn every_value_says_where_it_came_from() {
 }
 
 #[test]
-fn a_member_of_an_object_may_be_given_by_itself() {
-    let guard = |world: &World| {
-        let guard = world.settings().guard;
-        (guard.messages_per_hour, guard.messages_per_day)
-    };
-    let world = World::with_config(r#"{"guard": {"messages-per-hour": 5}, "guard.messages-per-day": 6}"#);
-    assert_eq!(guard(&world), (Some(5), Some(6)));
-    assert_eq!(world.warnings(), Vec::<String>::new());
-    let world = world.variable("ONCEWARD_GUARD_MESSAGES_PER_HOUR", "7");
-    assert_eq!(guard(&world), (Some(7), Some(6)));
-    says(&world.shows("guard").1, &["config.json, key \"guard\"", "ONCEWARD_GUARD_MESSAGES_PER_HOUR"]);
-    let world = world.variable("ONCEWARD_GUARD_BLOCKED_COUNTRIES", r#"["TJ", "DE"]"#);
-    let countries = world.settings().guard.blocked_countries;
-    assert_eq!(countries.map(|countries| countries.len()), Some(2));
-    // An object as a whole replaces that of a lower source.
-    let whole = world.variable("ONCEWARD_GUARD", r#"{"messages-per-day": 8}"#);
-    assert_eq!(guard(&whole), (Some(7), Some(8)));
-}
-
-#[test]
 fn a_variable_of_the_process_hides_one_of_the_file_even_when_it_is_empty() {
     let world = World::empty().file(".env", "ONCEWARD_OTP_LENGTH=8").variable("ONCEWARD_OTP_LENGTH", "");
     assert_eq!(world.settings().policy.code.length.get(), 6);

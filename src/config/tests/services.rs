@@ -63,16 +63,6 @@ fn every_member_may_be_a_text_or_its_own_type() {
 }
 
 #[test]
-fn services_may_be_json_in_a_variable() {
-    let world = World::empty().variable("ONCEWARD_SERVICES", r#"{"shop": {"lockout": "verification"}}"#);
-    assert_eq!(world.shop().name, "shop");
-    assert_eq!(
-        world.shows("services"),
-        ("\"shop\"".to_owned(), "the environment, ONCEWARD_SERVICES".to_owned())
-    );
-}
-
-#[test]
 fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
     let refused = |key: &str, value: &str| {
         let given = [(key.to_owned(), value.into())].into_iter().collect();
@@ -101,29 +91,6 @@ fn a_test_number_has_a_pattern_a_code_and_an_end() {
     assert_eq!((numbers[0].pattern.as_str(), numbers[0].code.as_str()), ("+1415555012x", "012345"));
     assert_eq!(numbers[0].expires, Timestamp::from_millis(1_801_353_600_000));
     assert_eq!(numbers[1].expires, Timestamp::from_millis(1_801_396_800_000));
-}
-
-#[test]
-fn a_wrong_test_number_is_told_without_its_code_and_number() {
-    let number = |members: &str| service(&format!("\"test-numbers\": [{{{members}}}]"));
-    let rest = r#""code": "998877", "expires": "2027-01-31""#;
-    for (world, words) in [
-        (number(&format!("\"pattern\": \"+14155552671\", {rest}")), "a person could own"),
-        (number(&format!("\"pattern\": \"4155550123\", {rest}")), "with x in the place"),
-        (number(&format!("\"pattern\": \"+141555501\", {rest}")), "no number of that country"),
-        (number(rest), "pattern: it is missing"),
-        (number(r#""pattern": "+14155550123", "code": "99887", "expires": "soon""#), "RFC 3339"),
-        (number(r#""pattern": "+14155550123", "code": "998", "expires": "2027-01-31""#), "4 to 10 digits"),
-        (number(r#""pattern": "+14155550123", "code": [998877], "expires": "2027-01-31""#), "must be a text"),
-    ] {
-        let error = world.error();
-        says(&error, &["services.shop.test-numbers[0].", words]);
-        assert!(!error.contains("9988") && !error.contains("4155552671"), "{error}");
-    }
-    let twice = format!(
-        "\"test-numbers\": [{{\"pattern\": \"+14155550123\", {rest}}}, {{\"pattern\": \"+14155550123\", {rest}}}]"
-    );
-    says(&service(&twice).error(), &["test-numbers[1]", "another with this pattern"]);
 }
 
 #[test]
