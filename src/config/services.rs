@@ -240,7 +240,9 @@ impl ServiceSettings {
         let mut unknown = Vec::new();
         let read =
             read(&Value::Object(members), &mut unknown).map_err(|Wrong { path, problem, .. }| {
-                let known = service_parameters().iter().find(|parameter| parameter.key == path);
+                // `workflow[0]` is of `workflow`.
+                let key = path.split('[').next().unwrap_or_default();
+                let known = service_parameters().iter().find(|parameter| parameter.key == key);
                 // A bare number of a lockout is minutes in config.json only.
                 let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
                 let why = accepted.map_or(problem, |accepted| format!("must be {accepted}"));
@@ -280,21 +282,21 @@ impl ServiceSettings {
         );
         let any: fn(&str) -> bool = |_| true;
         for (key, urls, most, fits, what) in [
-            ("return-urls", &self.return_urls, 10, any, "URLs without a user name or a fragment"),
+            ("return-urls", &self.return_urls, 10, any, "at most 10 URLs without a user name or a fragment"),
             (
                 "embed-origins",
                 &self.embed_origins,
                 10,
                 is_origin,
-                "origins: a scheme, a host and perhaps a port",
+                "at most 10 origins: a scheme, a host and perhaps a port",
             ),
-            ("logo-url", &self.logo_url, 1, any, "URL without a user name or a fragment"),
-            ("privacy-url", &self.privacy_url, 1, any, "URL without a user name or a fragment"),
-            ("terms-url", &self.terms_url, 1, any, "URL without a user name or a fragment"),
+            ("logo-url", &self.logo_url, 1, any, "a URL without a user name or a fragment"),
+            ("privacy-url", &self.privacy_url, 1, any, "a URL without a user name or a fragment"),
+            ("terms-url", &self.terms_url, 1, any, "a URL without a user name or a fragment"),
         ] {
             let is_wrong = urls.as_deref().is_some_and(|urls| !are_urls(urls, most, fits));
             let why = "with https:// or, on this machine, http://, at most 2048 characters in all";
-            check(key, is_wrong.then(|| format!("must be at most {most} {what}, {why}")));
+            check(key, is_wrong.then(|| format!("must be {what}, {why}")));
         }
         wrong
     }
