@@ -116,6 +116,11 @@ pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandErr
         let lockout = locked_until.map_or_else(String::new, |until| {
             format!("Its lockout stays until {}, without any history.\n", cell(until))
         });
-        format!("{done}{lockout}Earlier records of it, log files and backups: docs/operate/privacy.md\n")
+        let files = if *erased {
+            "Earlier records of it leave the disk with the next checkpoint, in a cluster with etcd's next compaction.\n"
+        } else {
+            ""
+        };
+        format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")
     }))
 }

@@ -29,13 +29,10 @@ pub enum KeyError {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a key.
     #[error(
-        "{0} is not a server key: it must hold 64 hex digits; put the right file back, \
+        "{0} is not a server key: it must be a file with 64 hex digits; put the right file back, \
          or name another with ONCEWARD_KEY_FILE"
     )]
     Unreadable(PathBuf),
-    /// Reading a pipe could wait for ever, and a second start would find it empty.
-    #[error("{0} is not a regular file; name a file that holds the server key with ONCEWARD_KEY_FILE")]
-    NotAFile(PathBuf),
     /// Data without its key.
     #[error(
         "{0} holds data but no server.key: live codes cannot be checked without the key they were \
@@ -93,8 +90,9 @@ pub fn place(data_dir: &Path, file: Option<&Path>) -> PathBuf {
 fn read(path: &Path) -> Result<ServerKey, KeyError> {
     let mut text = String::new();
     let kind = fs::metadata(path).map_err(io_error("read the server key", path))?;
+    // Reading a pipe could wait for ever, and a second start would find it empty.
     if !kind.is_file() {
-        return Err(KeyError::NotAFile(path.to_owned()));
+        return Err(KeyError::Unreadable(path.to_owned()));
     }
     let file = File::open(path).map_err(io_error("read the server key", path))?;
     file.take(FILE_MAX).read_to_string(&mut text).map_err(io_error("read the server key", path))?;
@@ -237,7 +235,7 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
         for file in [pipe.as_path(), dir.path()] {
             let error = load_or_create(dir.path(), Some(file)).expect_err("no key").to_string();
-            assert!(error.contains("is not a regular file"), "{error}");
+            assert!(error.contains("must be a file"), "{error}");
         }
     }
 

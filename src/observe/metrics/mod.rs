@@ -283,7 +283,7 @@ impl Metrics {
 
     /// The text of a scrape. Without a reading (the server has not started) it has only counters and the process.
     pub fn text(&self, format: TextFormat, reading: Option<&Reading>) -> String {
-        let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), reading::process());
+        let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), process::registry());
         format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
     }
 

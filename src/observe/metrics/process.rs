@@ -2,36 +2,34 @@
 
 use std::fs;
 
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit};
 
-/// The usual metrics of a process.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Process {
-    pub cpu_seconds: f64,
-    pub resident_bytes: u64,
-    pub open_files: u64,
-    /// `None` for no limit.
-    pub most_files: Option<u64>,
-    /// Since 1970.
-    pub start_seconds: f64,
-}
-
-impl Process {
-    pub fn read() -> Option<Self> {
-        let ticks = clock_ticks_per_second();
-        let [user, system, started] = times(&fs::read_to_string("/proc/self/stat").ok()?)?;
-        let booted = field(&fs::read_to_string("/proc/stat").ok()?, "btime ")?;
-        let resident = field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")?;
-        let open_files = fs::read_dir("/proc/self/fd").ok()?.count();
-        Some(Self {
-            cpu_seconds: seconds(user + system, ticks),
-            resident_bytes: resident * 1024,
-            open_files: u64::try_from(open_files).unwrap_or(u64::MAX),
-            most_files: getrlimit(Resource::Nofile).current,
-            start_seconds: seconds(booted * ticks + started, ticks),
-        })
+/// The usual metrics of a process, under their usual names.
+pub(super) fn registry() -> Registry {
+    let (mut all, ticks) = (Registry::default(), clock_ticks_per_second());
+    let text = |file| fs::read_to_string(file).unwrap_or_default();
+    if let Some([user, system, started]) = times(&text("/proc/self/stat")) {
+        let used = ConstCounter::new(seconds(user + system, ticks));
+        all.register("process_cpu_seconds", "Processor time in user mode and in the kernel", used);
+        let booted = field(&text("/proc/stat"), "btime ").unwrap_or_default();
+        let start = ConstGauge::new(seconds(booted * ticks + started, ticks));
+        all.register("process_start_time_seconds", "Start of the process, since 1970", start);
     }
+    if let Some(resident) = field(&text("/proc/self/status"), "VmRSS:") {
+        all.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident * 1024));
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        let open = u64::try_from(open.count()).unwrap_or(u64::MAX);
+        all.register("process_open_fds", "Open file descriptors", ConstGauge::new(open));
+    }
+    if let Some(most) = getrlimit(Resource::Nofile).current {
+        all.register("process_max_fds", "Limit on open file descriptors", ConstGauge::new(most));
+    }
+    all
 }
 
 #[expect(clippy::cast_precision_loss, reason = "ticks of centuries are exact")]
@@ -61,12 +59,5 @@ mod tests {
     fn a_program_name_with_parentheses_shifts_no_field() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 9 0 12345 1 2";
         assert_eq!(times(stat), Some([250, 50, 12345]));
-    }
-
-    #[test]
-    fn this_process_has_files_memory_and_a_start() {
-        let process = Process::read().expect("Linux");
-        assert!(process.open_files >= 3 && process.resident_bytes > 1 << 20);
-        assert!(process.start_seconds > 1_700_000_000.0);
     }
 }

@@ -9,7 +9,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use super::process::Process;
 use crate::domain::{GatewayName, ServiceId, Timestamp};
 use crate::store::StoreSizes;
 
@@ -140,20 +139,4 @@ impl Reading {
         }
         all
     }
-}
-
-/// The usual metrics of a process, under their usual names.
-pub(super) fn process() -> Registry {
-    let mut all = Registry::default();
-    let Some(process) = Process::read() else { return all };
-    register! { all:
-        "process_cpu_seconds": "Processor time in user mode and in the kernel" => ConstCounter::new(process.cpu_seconds);
-        "process_resident_memory_bytes": "Resident memory" => ConstGauge::new(process.resident_bytes);
-        "process_open_fds": "Open file descriptors" => ConstGauge::new(process.open_files);
-        "process_start_time_seconds": "Start of the process, since 1970" => ConstGauge::new(process.start_seconds);
-    }
-    if let Some(most_files) = process.most_files {
-        all.register("process_max_fds", "Limit on open file descriptors", ConstGauge::new(most_files));
-    }
-    all
 }
