@@ -310,8 +310,7 @@ impl GatewaySettings {
     fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Context) -> Option<String> {
         let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
         let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
-            let read = Routing::parse(text);
-            let read = read.and_then(|parsed| parsed.resolve(|name| self.stands_for(name, calls)));
+            let read = Routing::parse(text, |name| self.stands_for(name, calls));
             let noted = read.map_err(|problem| {
                 c.wrong("otp-sms-provider", None, problem.to_string().replace('\n', "\n    "));
             });

@@ -127,8 +127,7 @@ impl World {
         let Setup { routing, beside, settings, bounds, life } = setup;
         let clock = TokioClock::starting_now();
         let record = Record::default();
-        let parsed = Routing::parse(routing).expect("a routing");
-        let resolved = parsed.resolve(|name| match name {
+        let resolved = Routing::parse(routing, |name| match name {
             ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
             ProviderName::Gateway(name) => Ok(name),
         });

@@ -57,6 +57,6 @@ pub use lookup::{LineType, NumberLookup, NumberProblem};
 pub use number_key::NumberKey;
 pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, NumberType, PhoneNumber, Region, mask_number};
-pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
+pub use routing::{ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{DateTime, Timestamp, minutes_up, seconds_up};
