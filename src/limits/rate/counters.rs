@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Bounds;
-use super::decide::{self, BucketRule, Counted, ValueCounts, Verdict};
-use super::digest::{Digest, Digester};
+use super::decide::{self, BucketRule, Counted, ValueCounts};
+use super::digest::Digester;
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
     After, Capacity, Command, Decided, Durability, LimitedTable, Record, RecordKey, Refusal, Reservation,
@@ -128,34 +128,22 @@ impl Limits {
         if charges.iter().any(|charge| charge.value.chars().count() > LONGEST_VALUE) {
             return Err(LimitRefusal::ValueTooLong);
         }
-        let digest = |charge: Charge| {
-            (
-                self.digester.counter(charge.service, &charge.limit, &charge.value),
-                charge.limit,
-                charge.buckets,
-            )
+        let count = |Charge { service, limit, value, buckets }: Charge| {
+            let (subject, tag) = self.digester.counter(service, &limit, &value);
+            Count { subject, tag, limit, buckets }
         };
-        let mut counts: Vec<(Digest, Sid, Vec<BucketRule>)> =
-            charges.into_iter().filter(|charge| !charge.buckets.is_empty()).map(digest).collect();
-        if counts.is_empty() {
-            return Ok(Charged::default());
-        }
-        counts.sort_by_key(|(digest, ..)| digest.subject.id);
-        counts.dedup_by_key(|(digest, ..)| digest.subject);
-        let permit = Arc::clone(&self.queue).try_acquire_owned();
-        let permit = permit.map_err(|_| LimitRefusal::Refused(Refusal::Overloaded))?;
+        let limited = charges.into_iter().filter(|charge| !charge.buckets.is_empty());
+        let mut counts: Vec<Count> = limited.map(count).collect();
+        counts.sort_by_key(|count| count.subject.id);
+        counts.dedup_by_key(|count| count.subject);
+        let _permit = self.queue.try_acquire().map_err(|_| Refusal::Overloaded)?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
-        let asked = counts.into_iter().map(|(digest, limit, rules)| self.ask(digest, limit, rules));
+        let asked = counts.into_iter().map(|count| self.ask(count));
         let (taken, refused): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
-        drop(permit);
         let taken = Charged(taken.into_iter().flatten().collect());
-        let until = |refusal: &LimitRefusal| match refusal {
-            LimitRefusal::Reached { until, .. } => *until,
-            _ => Timestamp::MAX,
-        };
-        match refused.into_iter().filter_map(Result::err).max_by_key(until) {
+        match longest(refused.into_iter().filter_map(Result::err)) {
             None => Ok(taken),
             Some(refusal) => {
                 self.give_back(taken);
@@ -165,37 +153,28 @@ impl Limits {
     }
 
     /// Refuses before anything is written if a bucket is full already, so that a flood of refusals costs no commit.
-    async fn find_full(&self, counts: &[(Digest, Sid, Vec<BucketRule>)]) -> Result<(), LimitRefusal> {
+    async fn find_full(&self, counts: &[Count]) -> Result<(), LimitRefusal> {
         let now = self.shards.clock().now();
         let key = |Subject { slot, id }: Subject| RecordKey { slot, kind: Counter::KIND, id };
-        let found =
-            self.shards.router().get_each(counts.iter().map(|(digest, ..)| key(digest.subject))).await?;
-        let full = |(digest, limit, rules): &(Digest, Sid, Vec<BucketRule>)| {
-            let stored = found.iter().find(|(found, _)| *found == key(digest.subject));
-            let counter = stored.and_then(|(_, stored)| stored.record::<Counter>());
-            let counts = counter.map_or_else(ValueCounts::default, |counter| counter.counts);
-            Some((decide::take(&counts, rules, now).err()?, *limit))
-        };
-        let longest = counts.iter().filter_map(full).max_by_key(|(until, _)| *until);
-        longest.map_or(Ok(()), |(until, limit)| Err(LimitRefusal::Reached { limit, until }))
+        let found = self.shards.router().get_each(counts.iter().map(|count| key(count.subject))).await?;
+        let full = counts.iter().filter_map(|count| {
+            let stored = found.iter().find(|(found, _)| *found == key(count.subject));
+            count.decide(stored.and_then(|(_, stored)| stored.record()).as_ref(), now).err()
+        });
+        longest(full).map_or(Ok(()), Err)
     }
 
-    async fn ask(&self, digest: Digest, limit: Sid, rules: Vec<BucketRule>) -> CountResult {
+    async fn ask(&self, count: Count) -> CountResult {
         let (reply, answer) = oneshot::channel();
-        let Digest { subject, tag } = digest;
-        let capacity = Arc::clone(&self.capacity);
-        self.shards.submit(CountCommand { subject, tag, limit, rules, capacity, reply });
+        self.shards.submit(CountCommand { count, capacity: Arc::clone(&self.capacity), reply });
         answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable)))
     }
 
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
-    /// stays counted when the queue is full or the store fails.
+    /// stays counted when the store fails.
     pub fn give_back(&self, taken: Charged) {
-        let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
-            let permit = Arc::clone(&permit);
             let give_back = move |view: &mut Transaction<'_>| {
-                let _ = &permit;
                 if let Some(Counter { tag, counts }) = view.get(subject.id) {
                     let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
                     let counts_anything = !counter.counts.tallies.is_empty();
@@ -211,24 +190,43 @@ impl Limits {
 /// Where a request was counted under one value.
 type CountResult = Result<(Subject, Vec<Counted>), LimitRefusal>;
 
-/// Counts a request under one value, if every bucket lets it pass.
-struct CountCommand {
+/// The refusal that lasts longest.
+fn longest(refusals: impl Iterator<Item = LimitRefusal>) -> Option<LimitRefusal> {
+    refusals.max_by_key(|refusal| match refusal {
+        LimitRefusal::Reached { until, .. } => *until,
+        _ => Timestamp::MAX,
+    })
+}
+
+/// A value that a request is to be counted under.
+struct Count {
     subject: Subject,
     tag: u64,
     limit: Sid,
-    rules: Vec<BucketRule>,
-    capacity: Arc<Capacity>,
-    reply: oneshot::Sender<CountResult>,
+    buckets: Vec<BucketRule>,
 }
 
-impl CountCommand {
-    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, Verdict) {
-        let present = view.get::<Counter>(self.subject.id);
+impl Count {
+    /// The counter with the request, and where it is counted.
+    fn decide(
+        &self,
+        present: Option<&Counter>,
+        now: Timestamp,
+    ) -> Result<(Counter, Vec<Counted>), LimitRefusal> {
         let nothing = ValueCounts::default();
-        let counts = present.as_ref().map_or(&nothing, |counter| &counter.counts);
-        let verdict = decide::take(counts, &self.rules, view.now());
-        (present, verdict)
+        let (tag, counts) = present.map_or((self.tag, &nothing), |Counter { tag, counts }| (*tag, counts));
+        match decide::take(counts, &self.buckets, now) {
+            Ok((counts, places)) => Ok((Counter { tag, counts }, places)),
+            Err(until) => Err(LimitRefusal::Reached { limit: self.limit, until }),
+        }
     }
+}
+
+/// Counts a request under one value, if every bucket lets it pass.
+struct CountCommand {
+    count: Count,
+    capacity: Arc<Capacity>,
+    reply: oneshot::Sender<CountResult>,
 }
 
 impl Command for CountCommand {
@@ -236,19 +234,20 @@ impl Command for CountCommand {
     type Made = (CountResult, Option<Reservation>);
 
     fn subject(&self) -> Subject {
-        self.subject
+        self.count.subject
     }
 
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        self.verdict(view).1.is_err()
+        let present = view.get(self.count.subject.id);
+        self.count.decide(present.as_ref(), view.now()).is_err()
     }
 
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made> {
-        let Self { subject, tag, limit, .. } = *self;
-        let (present, verdict) = self.verdict(view);
-        let (counts, places) = match verdict {
-            Ok(granted) => granted,
-            Err(until) => return Decided::Made((Err(LimitRefusal::Reached { limit, until }), None)),
+        let subject = self.count.subject;
+        let present = view.get(subject.id);
+        let (counter, places) = match self.count.decide(present.as_ref(), view.now()) {
+            Ok(counted) => counted,
+            Err(refusal) => return Decided::Made((Err(refusal), None)),
         };
         let mut reserved = None;
         if present.is_none() {
@@ -257,11 +256,7 @@ impl Command for CountCommand {
                 Err(full) => return Decided::Full(full),
             }
         }
-        let known = present.map_or(tag, |counter| counter.tag);
-        if known != tag {
-            tracing::debug!("rate limit values with equal digests counted together");
-        }
-        view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
+        view.put(subject.id, Some(&counter), Durability::Durable);
         Decided::Made((Ok((subject, places)), reserved))
     }
 

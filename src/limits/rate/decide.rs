@@ -25,15 +25,14 @@ pub struct ValueCounts {
     pub tallies: Vec<Tally>,
 }
 
-/// The window of one bucket.
+/// The window of one bucket. It begins with its first request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub bucket: Sid,
     pub since: Timestamp,
     /// Expiry time, independent of later changes of the bucket's interval.
     pub ends: Timestamp,
-    /// One, with the requests that passed. Records of a sliding window have several: all count until the window of the last
-    /// one ends.
+    /// One, with the requests that passed. The layout has room for several.
     pub marks: Vec<Mark>,
 }
 
@@ -56,18 +55,28 @@ pub type Verdict = Result<(ValueCounts, Vec<Counted>), Timestamp>;
 
 /// Counts the request in every bucket if none is full.
 pub fn take(counts: &ValueCounts, rules: &[BucketRule], now: Timestamp) -> Verdict {
-    let full_until = |rule: &BucketRule| {
-        let window = counts.tallies.iter().find(|tally| tally.is_of(rule, now));
-        let passed = window.map_or(0, Tally::passed);
-        let end = window.map_or(now.plus(rule.interval()), |window| window.end(rule));
-        (passed >= u64::from(rule.max)).then_some(end)
-    };
-    if let Some(until) = rules.iter().filter_map(full_until).max() {
-        return Err(until);
-    }
-    let mut next = counts.live(now);
-    let places = rules.iter().map(|rule| next.note(rule, now)).collect();
-    Ok((next, places))
+    let (mut next, mut full_until) = (counts.live(now), None);
+    let places = rules.iter().map(|rule| {
+        let interval = Duration::from_secs(u64::from(rule.interval.max(1)));
+        // A longer interval that was made shorter leaves a window that has ended early.
+        next.tallies.retain(|tally| tally.bucket != rule.sid || now < tally.since.plus(interval));
+        let position = next.tallies.iter().position(|tally| tally.bucket == rule.sid);
+        let position = position.unwrap_or_else(|| {
+            let marks = vec![Mark { at: now, count: 0 }];
+            next.tallies.push(Tally { bucket: rule.sid, since: now, ends: now.plus(interval), marks });
+            next.tallies.len() - 1
+        });
+        let window = &mut next.tallies[position];
+        if window.passed() >= u64::from(rule.max) {
+            full_until = full_until.max(Some(window.ends.min(window.since.plus(interval))));
+        }
+        if let Some(mark) = window.marks.last_mut() {
+            mark.count = mark.count.saturating_add(1);
+        }
+        Counted { bucket: rule.sid, window: window.since }
+    });
+    let places = places.collect();
+    full_until.map_or(Ok((next, places)), Err)
 }
 
 /// Merges two states after a failed commit: keeps the larger count of each bucket.
@@ -86,22 +95,14 @@ pub fn merge_pessimistic(before: &ValueCounts, after: ValueCounts, now: Timestam
 /// Removes a request from the windows that still count it.
 pub fn give_back(counts: &ValueCounts, places: &[Counted], now: Timestamp) -> ValueCounts {
     let mut next = counts.live(now);
-    for place in places {
-        let marks = next.tallies.iter_mut().filter(|tally| tally.bucket == place.bucket);
-        if let Some(mark) =
-            marks.filter_map(|tally| tally.marks.last_mut()).find(|mark| mark.at == place.window)
-        {
+    for tally in &mut next.tallies {
+        let is_in = places.contains(&Counted { bucket: tally.bucket, window: tally.since });
+        if let Some(mark) = tally.marks.last_mut().filter(|_| is_in) {
             mark.count = mark.count.saturating_sub(1);
         }
     }
     next.tallies.retain(|tally| tally.passed() > 0);
     next
-}
-
-impl BucketRule {
-    fn interval(&self) -> Duration {
-        Duration::from_secs(u64::from(self.interval.max(1)))
-    }
 }
 
 impl ValueCounts {
@@ -113,31 +114,9 @@ impl ValueCounts {
     fn live(&self, now: Timestamp) -> Self {
         Self { tallies: self.tallies.iter().filter(|tally| now < tally.ends).cloned().collect() }
     }
-
-    fn note(&mut self, rule: &BucketRule, now: Timestamp) -> Counted {
-        let window = self.tallies.iter_mut().find(|tally| tally.is_of(rule, now));
-        if let Some(mark) = window.and_then(|window| window.marks.last_mut()) {
-            mark.count = mark.count.saturating_add(1);
-            return Counted { bucket: rule.sid, window: mark.at };
-        }
-        // A longer interval that was made shorter leaves a window that has ended early.
-        self.tallies.retain(|tally| tally.bucket != rule.sid);
-        let marks = vec![Mark { at: now, count: 1 }];
-        self.tallies.push(Tally { bucket: rule.sid, since: now, ends: now.plus(rule.interval()), marks });
-        Counted { bucket: rule.sid, window: now }
-    }
 }
 
 impl Tally {
-    fn is_of(&self, rule: &BucketRule, now: Timestamp) -> bool {
-        self.bucket == rule.sid && now < self.end(rule)
-    }
-
-    fn end(&self, rule: &BucketRule) -> Timestamp {
-        let began = self.marks.last().map_or(self.since, |mark| mark.at);
-        self.ends.min(began.plus(rule.interval()))
-    }
-
     fn passed(&self) -> u64 {
         self.marks.iter().map(|mark| u64::from(mark.count)).sum()
     }

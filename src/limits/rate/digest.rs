@@ -18,15 +18,6 @@ pub struct Digester {
     slots: SlotHash,
 }
 
-/// The record key of a text, and a tag against collisions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digest {
-    /// The service, and 64 bits of the digest.
-    pub subject: Subject,
-    /// 64 further bits.
-    pub tag: u64,
-}
-
 impl Digester {
     pub fn new(server_key: &ServerKey) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
@@ -34,7 +25,8 @@ impl Digester {
         Self { mac, slots: SlotHash::new(server_key) }
     }
 
-    pub fn counter(&self, service: ServiceId, limit: &Sid, value: &str) -> Digest {
+    /// The subject of a counter, and a tag against collisions.
+    pub fn counter(&self, service: ServiceId, limit: &Sid, value: &str) -> (Subject, u64) {
         self.digest(service, &[COUNTER, limit.bytes(), value.as_bytes()])
     }
 
@@ -55,14 +47,14 @@ impl Digester {
         [purpose, text]: [&[u8]; 2],
     ) -> (AttemptLogKey, u64) {
         let parts = [purpose, &number.as_u64().to_be_bytes(), text];
-        let Digest { subject, tag } = self.digest(service, &parts);
+        let (subject, tag) = self.digest(service, &parts);
         let (service, half) = record_id_parts(subject.id);
         (AttemptLogKey::new(service, half, self.slots.of_number(service, number)), tag)
     }
 
     /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length; therefore no two lists of
     /// parts are the same bytes.
-    fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> Digest {
+    fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> (Subject, u64) {
         let mut mac = self.mac.clone();
         mac.update(&service.get().to_be_bytes());
         for part in parts {
@@ -71,7 +63,7 @@ impl Digester {
         let block: [u8; 32] = mac.finalize().into_bytes().into();
         let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
         let (id, tag) = (record_id(service, half(&block[..8])), half(&block[8..16]));
-        Digest { subject: Subject { slot: self.slots.of(id), id }, tag }
+        (Subject { slot: self.slots.of(id), id }, tag)
     }
 }
 
@@ -86,16 +78,16 @@ mod tests {
         let digester_of = |byte| Digester::new(&ServerKey::from_bytes([byte; 32]));
         let (one, two) = (ServiceId::new(1), ServiceId::new(2));
         let digester = digester_of(1);
-        let digest = digester.counter(one, &limit(1), "a");
-        assert!(digest == digester_of(1).counter(one, &limit(1), "a"), "after a restart too");
-        for other in [
+        let (subject, tag) = digester.counter(one, &limit(1), "a");
+        assert!((subject, tag) == digester_of(1).counter(one, &limit(1), "a"), "after a restart too");
+        for (other, other_tag) in [
             digester_of(2).counter(one, &limit(1), "a"),
             digester.counter(two, &limit(1), "a"),
             digester.counter(one, &limit(2), "a"),
             digester.counter(one, &limit(1), "A"),
         ] {
-            assert!(other.subject.id[4..] != digest.subject.id[4..] && other.tag != digest.tag);
+            assert!(other.id[4..] != subject.id[4..] && other_tag != tag);
         }
-        assert_ne!(digest.subject.id[4..], digest.tag.to_be_bytes());
+        assert_ne!(subject.id[4..], tag.to_be_bytes());
     }
 }

@@ -21,7 +21,7 @@ use crate::shard::{
 };
 
 /// Bytes of an idempotency key.
-const LONGEST_KEY: usize = 255;
+pub const LONGEST_KEY: usize = 255;
 /// How long an idempotency key is remembered, from the decision that permits the message on.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the answer to a check is remembered.
@@ -113,20 +113,15 @@ impl RequestKey {
 
     /// Remembers that the decision permits a message of this verification.
     pub fn permit(&self, verification: u64, channel: Channel, view: &mut Transaction<'_>) {
-        self.remember(verification, channel, KEPT_FOR, view);
-    }
-
-    /// Remembers a message for this time.
-    pub fn remember(&self, verification: u64, channel: Channel, life: Duration, view: &mut Transaction<'_>) {
-        self.put((verification, channel), life, None, view);
+        self.remember((verification, channel), KEPT_FOR, None, view);
     }
 
     /// Remembers the answer to a check of this verification.
     pub fn answered(&self, about: (u64, Channel), answer: CheckAnswer, view: &mut Transaction<'_>) {
-        self.put(about, ANSWER_KEPT_FOR, Some(answer), view);
+        self.remember(about, ANSWER_KEPT_FOR, Some(answer), view);
     }
 
-    fn put(
+    pub fn remember(
         &self,
         (verification, channel): (u64, Channel),
         life: Duration,
@@ -170,17 +165,6 @@ pub enum KeyDecision {
     StillAnswering,
 }
 
-/// Why a request with a key is not begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyRefusal {
-    /// The key is empty, or longer than 255 bytes.
-    #[error("an idempotency key has 1 to {LONGEST_KEY} bytes")]
-    KeyLength,
-    /// The shard of the number does not run.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
 /// The idempotency keys. Clones are handles on the same keys.
 #[derive(Clone)]
 pub struct IdempotencyKeys(Arc<Inner>);
@@ -189,19 +173,15 @@ struct Inner {
     shards: Shards,
     digester: Digester,
     capacity: Arc<Capacity>,
-    /// The requests that this process is carrying out. A request that a crash cut off is in none.
-    running: Mutex<HashMap<AttemptLogKey, Running>>,
+    running: Mutex<Running>,
 }
 
-/// A request of this process.
-struct Running {
-    identity: Identity,
-    /// No record was found. Until then a repetition reads the record too.
-    is_carried_out: bool,
-}
+/// The requests that this process is carrying out, and of each whether no record was found: until then a repetition reads
+/// the record, too. A request that a crash cut off is not among them.
+type Running = HashMap<AttemptLogKey, (Identity, bool)>;
 
 impl Inner {
-    fn running(&self) -> MutexGuard<'_, HashMap<AttemptLogKey, Running>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -233,12 +213,9 @@ impl IdempotencyKeys {
         number: PhoneNumber,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<KeyDecision, KeyRefusal> {
-        if key.is_empty() || key.len() > LONGEST_KEY {
-            return Err(KeyRefusal::KeyLength);
-        }
+    ) -> Result<KeyDecision, Refusal> {
         let (id, tag) = self.0.digester.request(service, number, key);
-        Ok(self.begin_request(id, Identity { tag, fingerprint }).await?)
+        self.begin_request(id, Identity { tag, fingerprint }).await
     }
 
     /// Begins to carry a code to a number. A repetition finds the message while its code lives.
@@ -264,10 +241,12 @@ impl IdempotencyKeys {
         };
         // Before the record is read: otherwise two requests could both find none, one after the other's end.
         let begun = match self.0.running().entry(id) {
-            Entry::Occupied(other) if other.get().is_carried_out => return Ok(beside(&other.get().identity)),
-            Entry::Occupied(other) => beside(&other.get().identity),
+            Entry::Occupied(other) => match other.get() {
+                (other, true) => return Ok(beside(other)),
+                (other, false) => beside(other),
+            },
             Entry::Vacant(place) => {
-                place.insert(Running { identity, is_carried_out: false });
+                place.insert((identity, false));
                 let request = RequestKey { id, identity };
                 KeyDecision::First(RunningRequest { keys: self.clone(), request })
             }
@@ -277,8 +256,8 @@ impl IdempotencyKeys {
             Some(request) if request.known.identity == identity => KeyDecision::Again(request),
             Some(_) => KeyDecision::OtherRequest,
             None => {
-                if let (KeyDecision::First(_), Some(running)) = (&begun, self.0.running().get_mut(&id)) {
-                    running.is_carried_out = true;
+                if let (KeyDecision::First(_), Some((_, is_new))) = (&begun, self.0.running().get_mut(&id)) {
+                    *is_new = true;
                 }
                 begun
             }

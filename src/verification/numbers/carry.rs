@@ -196,9 +196,9 @@ impl Verifier {
                 let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
                 let life = permitted.expires().since(view.now());
                 if let Some(of_code) = outgoing.request_key() {
-                    of_code.remember(id, channel, life.max(remembered_for), view);
+                    of_code.remember((id, channel), life.max(remembered_for), None, view);
                 }
-                of_number.remember(id, channel, OUTCOME_WITHIN, view);
+                of_number.remember((id, channel), OUTCOME_WITHIN, None, view);
             }
             Ok::<_, Refusal>(())
         });

@@ -7,21 +7,6 @@ use crate::shard::{LimitedTable, Record as _, Refusal};
 use crate::store::{Store as _, Write};
 
 #[tokio::test]
-async fn a_value_passes_as_often_as_its_bucket_allows_regardless_of_others() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 2, 60)];
-    for _ in 0..2 {
-        limits.take(vec![charge("a", &rule)]).await.expect("room");
-    }
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-    limits.take(vec![charge("b", &rule)]).await.expect("another value");
-    limits.take(vec![charge_of(2, "a", &rule)]).await.expect("another limit");
-    world.advance(60);
-    limits.take(vec![charge("a", &rule)]).await.expect("the window has gone on");
-}
-
-#[tokio::test]
 async fn a_request_is_counted_under_every_charge_or_under_none() {
     let world = World::new();
     let limits = world.limits().await;
@@ -49,15 +34,6 @@ async fn the_same_limit_and_value_twice_in_one_request_counts_once() {
         limits.take(vec![charge("a", &rule), charge("a", &rule)]).await.expect("room");
     }
     assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-}
-
-#[tokio::test]
-async fn what_has_no_bucket_has_no_limit_and_costs_no_commit() {
-    let world = World::new();
-    let limits = world.limits().await;
-    assert_eq!(limits.take(vec![charge("a", &[])]).await, Ok(Charged::default()));
-    assert_eq!(limits.take(Vec::new()).await, Ok(Charged::default()));
-    assert_eq!(world.store.commits(), 0);
 }
 
 #[tokio::test]
@@ -118,57 +94,6 @@ async fn when_many_come_at_once_exactly_as_many_pass_as_may() {
     assert_eq!(world.store.snapshot().len(), 38, "the refused ones left nothing");
 }
 
-#[tokio::test]
-async fn requests_that_collect_during_a_commit_share_the_next_one() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 50, 60)];
-    world.store.hold();
-    let first = spawn(&limits, charge("a", &rule));
-    world.store.waiting(1).await;
-    let more: Vec<_> = (0..40).map(|_| spawn(&limits, charge("a", &rule))).collect();
-    tokio::task::yield_now().await;
-    world.store.release();
-    first.await.expect("no panic").expect("room");
-    for one in more {
-        one.await.expect("no panic").expect("room");
-    }
-    assert_eq!(world.store.commits(), 2);
-}
-
-#[tokio::test]
-async fn what_was_told_is_still_counted_after_a_crash() {
-    let mut world = World::new();
-    let rule = [bucket(1, 5, 60), bucket(2, 100, 3600)];
-    for _ in 0..5 {
-        world.limits().await.take(vec![charge("a", &rule)]).await.expect("room");
-        world.crashes();
-    }
-    assert_eq!(world.limits().await.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-}
-
-#[tokio::test]
-async fn while_a_commit_is_under_way_nothing_is_told_that_rests_on_it() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let (one, two) = ([bucket(1, 1, 60)], [bucket(2, 2, 60)]);
-    limits.take(vec![charge("full", &one)]).await.expect("room");
-    world.store.hold();
-    let first = spawn(&limits, charge("a", &two));
-    world.store.waiting(1).await;
-    let second = spawn(&limits, charge("a", &two));
-    let third = spawn(&limits, charge("a", &two));
-    assert_eq!(
-        limits.take(vec![charge("full", &one)]).await,
-        reached(START.plus(secs(60))),
-        "a refusal that rests on what is durable does not wait"
-    );
-    assert!(!first.is_finished() && !second.is_finished() && !third.is_finished());
-    world.store.release();
-    let passed = [first.await, second.await, third.await];
-    assert_eq!(passed.into_iter().filter(|result| matches!(result, Ok(Ok(_)))).count(), 2);
-}
-
 fn spawn(
     limits: &crate::limits::rate::Limits,
     charge: Charge,
@@ -193,22 +118,6 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
     limits.take(vec![charge("a", &rule)]).await.expect("it is known");
     world.advance(60);
     limits.take(vec![charge("d", &rule)]).await.expect("what has ended makes room");
-}
-
-#[tokio::test]
-async fn the_values_of_one_service_leave_room_for_those_of_another() {
-    let world = World::with_records(8);
-    let limits = world.limits().await;
-    let rule = [bucket(1, 5, 60)];
-    for value in 0..8 {
-        limits.take(vec![charge(&value.to_string(), &rule)]).await.expect("room");
-    }
-    assert!(matches!(
-        limits.take(vec![charge("8", &rule)]).await,
-        Err(LimitRefusal::Refused(Refusal::TableFull { .. }))
-    ));
-    let of_another = Charge { service: ServiceId::new(4), ..charge("8", &rule) };
-    limits.take(vec![of_another]).await.expect("room for another service");
 }
 
 /// `docs/operate/sizing.md` has these figures.
@@ -266,17 +175,4 @@ async fn neither_a_record_nor_what_is_printed_shows_a_value() {
     let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
     assert!(!String::from_utf8_lossy(&kept.record).contains(address));
     assert_eq!((key.kind, kept.expires), (Counter::KIND, START.plus(secs(60))));
-}
-
-#[tokio::test]
-async fn a_counter_of_a_newer_version_is_no_empty_start() {
-    let world = World::new();
-    let limits = world.limits().await;
-    limits.take(vec![charge("a", &[bucket(1, 5, 60)])]).await.expect("room");
-    let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
-    let put = Some(bytes::Bytes::from_static(&[9]));
-    let write = Write { key, put, expires: kept.expires };
-    world.store.commit(vec![write], Box::new(|written| written.expect("written")));
-    let error = world.start().await.err().expect("no start").to_string();
-    assert!(error.contains("rate limit counters") && error.contains("version 9"), "{error}");
 }

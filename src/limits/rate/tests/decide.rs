@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{START, bucket, secs};
 use crate::domain::Timestamp;
-use crate::limits::rate::decide::{BucketRule, Counted, Mark, Tally, ValueCounts, give_back, take};
+use crate::limits::rate::decide::{BucketRule, Counted, ValueCounts, give_back, take};
 
 /// A value's counts at a time.
 struct Value {
@@ -53,14 +53,6 @@ fn a_full_bucket_refuses_until_its_window_ends() {
 }
 
 #[test]
-fn no_window_begins_by_the_clock() {
-    let rule = [bucket(1, 5, 60)];
-    let mut value = Value::fresh();
-    value.advance(secs(59)).passes(&rule, 5).advance(secs(2));
-    assert_eq!(value.take(&rule), Err(START.plus(secs(119))), "a minute after its first request");
-}
-
-#[test]
 fn a_refused_request_is_not_counted_and_prolongs_nothing() {
     let rules = [bucket(1, 1, 60), bucket(2, 10, 3600)];
     let mut value = Value::fresh();
@@ -104,32 +96,12 @@ fn what_is_given_back_makes_room_once_and_only_while_it_counts() {
 }
 
 #[test]
-fn giving_back_a_replaced_request_frees_no_other_place() {
-    let rule = [bucket(1, 2, 60)];
-    let mut value = Value::fresh();
-    let first = value.take(&rule).expect("room");
-    value.advance(secs(30)).passes(&rule, 1);
-    value.advance(secs(31)).passes(&rule, 2).give_back(&first);
-    assert_eq!(value.take(&rule), Err(START.plus(secs(121))));
-}
-
-#[test]
 fn when_all_is_given_back_nothing_is_remembered() {
     let rules = [bucket(1, 2, 60), bucket(2, 100, 3600)];
     let mut value = Value::fresh();
     let places = value.take(&rules).expect("room");
     value.give_back(&places);
     assert_eq!(value.counts, ValueCounts::default());
-}
-
-#[test]
-fn the_counts_of_a_sliding_window_count_until_their_last_one_ends() {
-    let rule = [bucket(1, 4, 60)];
-    let marks = [(0, 2), (30, 1)].map(|(second, count)| Mark { at: START.plus(secs(second)), count }).into();
-    let sliding = Tally { bucket: rule[0].sid, since: START, ends: START.plus(secs(90)), marks };
-    let mut value = Value { counts: ValueCounts { tallies: vec![sliding] }, now: START.plus(secs(70)) };
-    value.passes(&rule, 1);
-    assert_eq!(value.take(&rule), Err(START.plus(secs(90))));
 }
 
 #[test]

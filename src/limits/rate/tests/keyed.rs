@@ -3,7 +3,7 @@
 use super::{World, secs};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId};
 use crate::engine::SlotHash;
-use crate::limits::rate::{IdempotencyKeys, KeyDecision, KeyRefusal, RequestKey};
+use crate::limits::rate::{IdempotencyKeys, KeyDecision, RequestKey};
 use crate::shard::{Refusal, Shards, Subject};
 
 const ONE: ServiceId = ServiceId::new(1);
@@ -112,15 +112,6 @@ async fn of_many_at_one_moment_exactly_one_is_permitted() {
         }
         assert_eq!(permitted, 1);
         assert!(matches!(begins(&keys, &key, REQUEST).await, KeyDecision::Again(_)));
-    }
-}
-
-#[tokio::test]
-async fn a_key_has_1_to_255_bytes() {
-    let (_shards, keys) = keys_of(&World::new()).await;
-    assert!(matches!(begins(&keys, &"k".repeat(255), REQUEST).await, KeyDecision::First(_)));
-    for key in [String::new(), "k".repeat(256)] {
-        assert_eq!(keys.begin(ONE, number(1), &key, REQUEST).await.err(), Some(KeyRefusal::KeyLength));
     }
 }
 

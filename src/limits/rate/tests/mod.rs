@@ -4,7 +4,6 @@ mod counters;
 mod decide;
 mod keyed;
 mod model;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

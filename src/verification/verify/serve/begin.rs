@@ -8,7 +8,7 @@ use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, fingerprint_with_code};
 use crate::limits::guard::{ClientSignals, Exemption, Rule};
 use crate::limits::rate::{
-    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, KnownRequest, LimitRefusal,
+    BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
     RunningRequest,
 };
 use crate::registry::{Service, TextOptions};
@@ -42,7 +42,11 @@ impl Verifying {
         key: &str,
         fingerprint: [u8; 32],
     ) -> Result<Result<RunningRequest, KeyedRequest>, Refused> {
-        match self.keys.begin(service, number, key, fingerprint).await.map_err(key_refused)? {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
+            return Err(Refused::Invalid(why));
+        }
+        match self.keys.begin(service, number, key, fingerprint).await? {
             KeyDecision::First(running) => Ok(Ok(running)),
             KeyDecision::Again(request) => Ok(Err(request)),
             KeyDecision::OtherRequest => Err(Refused::OtherRequest),
@@ -156,7 +160,7 @@ impl Verifying {
             locale: begin.locale,
             channel,
             to: begin.to,
-            app_hash: begin.app_hash,
+            app_hash: begin.app_hash.as_ref(),
             code_length: code.map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
@@ -242,13 +246,6 @@ impl Verifying {
 pub(super) fn unknown_number() -> Refused {
     let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
     Refused::Invalid(why.to_owned())
-}
-
-fn key_refused(refusal: KeyRefusal) -> Refused {
-    match refusal {
-        KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
-        KeyRefusal::Refused(refusal) => Refused::Unavailable(refusal),
-    }
 }
 
 /// The verification that began, or the API's refusal.
