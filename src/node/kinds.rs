@@ -4,7 +4,7 @@ use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::limits::budgets::BudgetRecord;
-use crate::limits::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
+use crate::limits::guard::{GuardRow, VerifiedNumber, VerifiedNumbers};
 use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
@@ -29,11 +29,11 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<EventRecord>()
         .with::<history::Row>()
         .with::<AuditEntry>()
-        .with::<GuardRecord>()
+        .with::<GuardRow>()
         .with::<BudgetRecord>()
         .with::<HostedSession>()
         .with::<CarryUse>()
-        .with_table::<VerifiedRecord>(move || verified.table())
+        .with_table::<VerifiedNumber>(move || verified.table())
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.
