@@ -174,13 +174,11 @@ impl Budgets {
             ] {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
-                let (budget, subject) = (Budget { limit, period }, Subject::of_name(&(service, key), &slots));
-                let record = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
-                let state =
-                    router.get(record).await?.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
-                let (router, memory) = (Arc::clone(&router), InMemory { state, ..InMemory::default() });
-                let account = Account { service, key, budget, router, subject, memory: Mutex::new(memory) };
-                accounts.entry(service).or_default().push(Arc::new(account));
+                let account = Account::new(service, key, Budget { limit, period }, &router, &slots);
+                let Subject { slot, id } = account.subject;
+                let record = router.get(RecordKey { slot, kind: BudgetRecord::KIND, id }).await?;
+                account.lock().state = record.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+                accounts.entry(service).or_default().push(account);
             }
         }
         Ok(Self { clock, pricing, names, accounts, shares: Mutex::default(), slots })
@@ -188,20 +186,16 @@ impl Budgets {
 
     /// The shares of a service without outcomes in the budgets of all services, as far as it has no budget of its own.
     fn shares(&self, service: ServiceId) -> Vec<Arc<Account>> {
-        let has_own =
-            |key| self.accounts.get(&Some(service)).is_some_and(|own| own.iter().any(|a| a.key == key));
-        let global = self.accounts.get(&None).into_iter().flatten().filter(|account| !has_own(account.key));
+        let own = self.accounts.get(&Some(service)).map_or(&[][..], Vec::as_slice);
+        let global = self.accounts.get(&None).into_iter().flatten();
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = |of: &Arc<Account>| {
-            let made = || {
-                let budget = Budget { limit: (of.budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..of.budget };
-                let subject = Subject::of_name(&(Some(service), of.key), &self.slots);
-                let (router, memory) = (Arc::clone(&of.router), Mutex::default());
-                Arc::new(Account { service: Some(service), key: of.key, budget, router, subject, memory })
-            };
-            Arc::clone(shares.entry((service, of.key)).or_insert_with(made))
+        let global = global.filter(|global| own.iter().all(|own| own.key != global.key));
+        let mut share = |Account { key, budget, router, .. }: &Account| {
+            let budget = Budget { limit: (budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..*budget };
+            let made = || Account::new(Some(service), key, budget, router, &self.slots);
+            Arc::clone(shares.entry((service, *key)).or_insert_with(made))
         };
-        global.map(share).collect()
+        global.map(|global| share(global)).collect()
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
@@ -305,6 +299,18 @@ impl Budgets {
 }
 
 impl Account {
+    fn new(
+        service: Option<ServiceId>,
+        key: &'static str,
+        budget: Budget,
+        router: &Arc<Router>,
+        slots: &SlotHash,
+    ) -> Arc<Self> {
+        let (router, memory) = (Arc::clone(router), Mutex::default());
+        let subject = Subject::of_name(&(service, key), slots);
+        Arc::new(Self { service, key, budget, router, subject, memory })
+    }
+
     fn lock(&self) -> MutexGuard<'_, InMemory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
@@ -31,12 +33,12 @@ use crate::registry::audit::{Author, Change};
 use crate::shard::{Durability, OlderLayout, Record, Refusal, Router, Shards, Subject};
 
 use self::findings::Findings;
-pub use self::verified::{VerifiedNumbers, VerifiedRecord};
+pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
-    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedNumber,
 };
-use onceward_core::guard::{FirstGuardRow, Guard, GuardRow, MOST_ALLOWANCES, VerifiedNumber};
+use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -54,26 +56,14 @@ const PAGE: usize = 64;
 const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 
 /// A row of the guard: an allowance, a number with messages, or a manual entry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GuardRecord(pub GuardRow);
-
-/// With more allowances, and announced messages.
-#[derive(Deserialize)]
-struct FirstGuardRecord(FirstGuardRow);
-
-impl From<FirstGuardRecord> for GuardRecord {
-    fn from(FirstGuardRecord(row): FirstGuardRecord) -> Self {
-        Self(row.into())
-    }
-}
-
-impl Record for GuardRecord {
+impl Record for GuardRow {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRecord>()];
+    /// With more allowances, and announced messages.
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRow>()];
 
     fn expires(&self) -> Timestamp {
-        self.0.expires()
+        Self::expires(self)
     }
 }
 
@@ -205,7 +195,7 @@ struct Inner {
 
 impl PumpingGuard {
     /// Reads the records, and writes changes from now on. `verified` is the table that the shards keep
-    /// [`VerifiedRecord`]s in. Needs a tokio runtime.
+    /// [`VerifiedNumber`]s in. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
@@ -227,7 +217,7 @@ impl PumpingGuard {
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
         let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
-        router.for_each(PAGE, |_, GuardRecord(row)| guard.restore(row)).await?;
+        router.for_each(PAGE, |_, row| guard.restore(row)).await?;
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let names = metrics.service_names().clone();
@@ -336,7 +326,7 @@ impl PumpingGuard {
             let subject = inner.verified_subject(service, number);
             // The shard decides it before the number's next command.
             drop(inner.router.decide_unbounded(subject, move |view| {
-                view.put(subject.id, Some(&VerifiedRecord(verified)), Durability::Lazy);
+                view.put(subject.id, Some(&verified), Durability::Lazy);
                 Ok::<_, Refusal>(())
             }));
         }
@@ -403,11 +393,11 @@ impl PumpingGuard {
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
         let removed = inner.router.decide(subject, move |view| {
-            let is_verified = view.get::<VerifiedRecord>(subject.id).is_some();
-            view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
+            let is_verified = view.get::<VerifiedNumber>(subject.id).is_some();
+            view.put::<VerifiedNumber>(subject.id, None, Durability::Durable);
             Ok::<_, Refusal>(is_verified)
         });
-        Ok(removed.await.unwrap_or(Err(Refusal::Stopping))? || is_known || is_listed)
+        Ok(answer(removed).await? || is_known || is_listed)
     }
 
     /// Writes all changes, at the end.
@@ -482,54 +472,51 @@ impl Inner {
     async fn write(&self, is_last: bool) -> Result<(), Refusal> {
         let _writing = self.writing.lock().await;
         let complete_before = self.guard().complete_before(is_last, self.clock.now());
-        let (mut result, mut has_written) = (Ok(()), is_last);
-        while result.is_ok() {
+        let mut has_written = is_last;
+        loop {
             let changed = self.guard().rows.take_changed(AT_ONCE);
-            // By slot: a decision is about one.
-            let mut slots = BTreeMap::<u8, Vec<_>>::new();
-            for (name, row) in changed {
-                let (service, dimension) = name;
-                let of_name = (Key::new(Some(service), dimension), false);
-                let Subject { slot, id } = Subject::of_name(&of_name, &self.slots);
-                let record = row.map(|row| GuardRecord(GuardRow::Allowance(service, dimension, row)));
-                slots.entry(slot).or_default().push((name, id, record));
-            }
-            if slots.is_empty() {
+            if changed.is_empty() {
                 break;
             }
             has_written = true;
-            let writes = slots.into_iter().map(|(slot, rows)| {
-                let (names, subject) =
-                    (rows.iter().map(|(name, ..)| *name).collect(), Subject { slot, id: rows[0].1 });
-                let written = self.router.decide(subject, move |view| {
-                    for (_, id, record) in &rows {
-                        view.put(*id, record.as_ref(), Durability::Durable);
-                    }
-                    Ok(())
-                });
-                (names, written)
-            });
-            for (names, written) in writes.collect::<Vec<(Vec<_>, _)>>() {
-                let written = written.await.unwrap_or(Err(Refusal::Stopping));
-                if written.is_err() {
-                    let mut guard = self.guard();
-                    for name in names {
-                        guard.rows.mark_changed(name);
-                    }
-                }
-                result = result.and(written);
+            // By slot: a decision is about one.
+            let mut slots = BTreeMap::<u8, Vec<_>>::new();
+            for ((service, dimension), row) in changed {
+                let subject = Subject::of_name(&(Key::new(Some(service), dimension), false), &self.slots);
+                let row = row.map(|row| GuardRow::Allowance(service, dimension, row));
+                slots.entry(subject.slot).or_default().push((subject, (service, dimension), row));
+            }
+            let writes: Vec<_> = slots.into_values().map(|rows| self.write_rows(rows)).collect();
+            for written in join_all(writes).await {
+                written?;
             }
         }
-        if has_written && result.is_ok() {
-            let subject = Subject::of_name(&"guard rows", &self.slots);
-            let record = GuardRecord(GuardRow::Written(complete_before));
-            let written = self.router.decide(subject, move |view| {
-                view.put(subject.id, Some(&record), Durability::Lazy);
-                Ok(())
-            });
-            result = written.await.unwrap_or(Err(Refusal::Stopping));
+        if !has_written {
+            return Ok(());
         }
-        result
+        let subject = Subject::of_name(&"guard rows", &self.slots);
+        let record = GuardRow::Written(complete_before);
+        self.put(subject, Some(record), Durability::Lazy, None).await
+    }
+
+    /// Writes allowances of one slot, which are changed again after a refusal.
+    async fn write_rows(
+        &self,
+        rows: Vec<(Subject, (ServiceId, Dimension), Option<GuardRow>)>,
+    ) -> Result<(), Refusal> {
+        let (subject, names): (_, Vec<_>) = (rows[0].0, rows.iter().map(|(_, name, _)| *name).collect());
+        let written = self.router.decide(subject, move |view| {
+            for (Subject { id, .. }, _, row) in &rows {
+                view.put(*id, row.as_ref(), Durability::Durable);
+            }
+            Ok(())
+        });
+        answer(written).await.inspect_err(|_| {
+            let mut guard = self.guard();
+            for name in names {
+                guard.rows.mark_changed(name);
+            }
+        })
     }
 
     /// Writes a manual entry, or removes its record, with a line of the audit log; then it holds.
@@ -541,17 +528,27 @@ impl Inner {
         audited: Option<(Author, Change)>,
     ) -> Result<(), Refusal> {
         let subject = Subject::of_name(&(key, true), &self.slots);
-        let record = entry.map(|entry| GuardRecord(GuardRow::Entry(key, entry)));
+        let row = entry.map(|entry| GuardRow::Entry(key, entry));
+        self.put(subject, row, durability, audited).await?;
+        self.guard().set_entry(key, entry);
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        subject: Subject,
+        row: Option<GuardRow>,
+        durability: Durability,
+        audited: Option<(Author, Change)>,
+    ) -> Result<(), Refusal> {
         let written = self.router.decide(subject, move |view| {
-            view.put(subject.id, record.as_ref(), durability);
+            view.put(subject.id, row.as_ref(), durability);
             if let Some((author, change)) = &audited {
                 author.record(change.clone(), view);
             }
             Ok(())
         });
-        written.await.unwrap_or(Err(Refusal::Stopping))?;
-        self.guard().set_entry(key, entry);
-        Ok(())
+        answer(written).await
     }
 
     /// Reports that a budget has nothing left for a message.
@@ -598,19 +595,23 @@ impl Inner {
             };
             alert(message, about);
         }
-        let first = Mutex::new(Some((request_id.map(str::to_owned), number)));
+        let request_id = request_id.map(str::to_owned);
         self.refusals[finding.rule as usize].note(move |count| {
-            // Later lines cover several numbers and name none.
-            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some((request_id, number)) = first.filter(|_| count == 1) else {
+            // A line that covers several numbers names none.
+            if count > 1 {
                 return tracing::info!(rule, count, "send refused by guard");
-            };
+            }
             tracing::info!(
                 request_id, %number, rule, %subject, service = name, until = shown, level, most, usual, count,
                 "send refused by guard"
             );
         });
     }
+}
+
+/// The answer of a shard, which may have failed.
+async fn answer<T>(decided: Receiver<Result<T, Refusal>>) -> Result<T, Refusal> {
+    decided.await.unwrap_or(Err(Refusal::Stopping))
 }
 
 const REFUSED: &str = "refused";

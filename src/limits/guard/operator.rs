@@ -314,11 +314,10 @@ impl PumpingGuard {
 
     /// `named` is [`masked`] or [`exact`], here and below.
     fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
-        let AllowanceNow { service, dimension, figures: Figures { level, most, usual }, next_pass_at } =
-            allowance;
+        let (Figures { level, most, usual }, next_pass_at) = (allowance.figures(), allowance.next_pass_at());
         let left = format!("{level} of {most} messages left, usually {usual} verified a day");
         let (messages, most) = (Some(level.into()), Some(most.into()));
-        let item = self.item("allowance", Some(service), named(dimension), left);
+        let item = self.item("allowance", Some(allowance.service), named(allowance.dimension), left);
         Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
     }
 
@@ -424,7 +423,7 @@ impl PumpingGuard {
             let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
             low.extend(page.filter_map(|(service, dimension, allowance)| {
                 let rules = self.inner.rules(service);
-                let allowance = AllowanceNow::new(service, dimension, allowance, rules, now);
+                let allowance = AllowanceNow::new(service, dimension, Some(allowance), rules, now);
                 (rules.mode != Mode::Off && allowance.is_low()).then_some(allowance)
             }));
         }
@@ -486,42 +485,7 @@ pub fn refusals_in_words(Refusals { messages, last, rule }: Refusals) -> String 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::clock::{Clock, ManualClock};
-    use crate::config::GuardSettings;
-    use crate::domain::{Channel, ServerKey};
-    use crate::limits::guard::{ClientSignals, GuardConfig, Signals, VerifiedNumbers};
-    use crate::registry::tests::world::start;
-    use crate::shard::tests::FaultyStore;
-
-    #[tokio::test]
-    async fn ten_thousand_services_are_listed() {
-        let clock: Arc<dyn Clock> =
-            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let shards = start(&FaultyStore::new(), &clock, 1).await.expect("shards");
-        let budget = GuardSettings { messages_per_day: Some(1_000), ..GuardSettings::default() };
-        let services = (0..10_000).map(|n| (ServiceId::new(n), budget.clone())).collect();
-        let key = ServerKey::from_bytes([7; 32]);
-        let config = GuardConfig { services, ..GuardConfig::default() };
-        let guard = PumpingGuard::start(&shards, &key, VerifiedNumbers::new(10), None, config);
-        let guard = guard.await.expect("a guard");
-        let number = PhoneNumber::parse("+992900000123", None).expect("a number");
-        let signals = ClientSignals::default().about(ServiceId::DEFAULT, number, Channel::Sms);
-        for service in (0..10_000).map(ServiceId::new) {
-            for _ in 0..6 {
-                guard.assess(&Signals { service, ..signals }, None).expect("sent");
-            }
-        }
-        let items = guard.overview(None, 20_000, masked);
-        let of = |kind| items.iter().filter(|item| item.kind == kind).count();
-        assert_eq!((of("budget"), of("allowance")), (10_000, 10_000));
-        let lowest = guard.low_allowances(None, 5, masked);
-        assert_eq!((lowest.len(), lowest[0].subject.as_str()), (5, "+99290000****"));
-        let explained = guard.explain(None, Dimension::Number(number));
-        assert_eq!((explained.services.len(), explained.services_left_out), (10, 9_990));
-    }
 
     #[test]
     fn a_subject_is_read_as_it_is_shown() {

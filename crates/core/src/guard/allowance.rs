@@ -69,30 +69,31 @@ pub(super) struct Limit {
 impl Limit {
     /// The table in `docs/concepts/guard.md`, `How it decides`.
     pub(super) fn of(dimension: Dimension, rules: &GuardRules) -> Self {
-        let (floors, [unproven, number]) =
-            (rules.floors, [rules.unproven, rules.sends_per_number].map(f64::from));
-        // A verification pays a prefix less than its message took: else the owner of a range who reads the codes would get
-        // any number of messages.
-        let (rule, floor, refill, users, [pays_back, pays_more], kept) = match dimension {
-            Dimension::Number(_) | Dimension::Total => {
-                (Rule::Number, number, 1.0, 0.0, [f64::INFINITY, 0.0], KEPT)
-            }
-            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) | Dimension::Proof => {
-                (Rule::Network, floors.network, 1.0, 1.0, [1.0, 2.0], 0.0)
-            }
-            Dimension::Prefix(_) => (Rule::Prefix, floors.prefix, 0.9, 1.0, [0.5, 0.0], KEPT),
-            Dimension::Country(_) => (Rule::Country, floors.country, 0.7, 1.0, [1.0, 2.0], KEPT),
-            Dimension::Unproven => (Rule::Unproven, unproven, 1.0, 0.0, [1.0, 0.5], KEPT),
-        };
-        let tolerance = f64::from(rules.tolerance);
-        Self {
+        let GuardRules { floors, tolerance, unproven, sends_per_number, .. } = *rules;
+        let (tolerance, number) = (f64::from(tolerance), f64::from(sends_per_number));
+        let limit = |rule, floor, refill, [pays_back, pays_more]: [f64; 2]| Self {
             rule,
             floor,
             refill: refill * floor,
-            of_users: users * tolerance,
+            of_users: tolerance,
             pays_back,
             pays_more: pays_more * tolerance,
-            kept,
+            kept: KEPT,
+        };
+        // A verification pays a prefix less than its message took: else the owner of a range who reads the codes would get
+        // any number of messages.
+        match dimension {
+            Dimension::Number(_) | Dimension::Total => {
+                Self { of_users: 0.0, ..limit(Rule::Number, number, 1.0, [f64::INFINITY, 0.0]) }
+            }
+            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) | Dimension::Proof => {
+                Self { kept: 0.0, ..limit(Rule::Network, floors.network, 1.0, [1.0, 2.0]) }
+            }
+            Dimension::Prefix(_) => limit(Rule::Prefix, floors.prefix, 0.9, [0.5, 0.0]),
+            Dimension::Country(_) => limit(Rule::Country, floors.country, 0.7, [1.0, 2.0]),
+            Dimension::Unproven => {
+                Self { of_users: 0.0, ..limit(Rule::Unproven, f64::from(unproven), 1.0, [1.0, 0.5]) }
+            }
         }
     }
 }
@@ -158,11 +159,10 @@ impl Allowance {
     }
 }
 
-/// Positions of what a message is to and from, in [`Ticket::takes`]. Each but the address has an allowance.
+/// Positions of what a message is to and from, in [`Ticket::takes`]. At 2 is the address, which has no allowance.
 pub(super) mod slot {
     pub const NUMBER: usize = 0;
     pub const PREFIX: usize = 1;
-    pub const ADDRESS: usize = 2;
     pub const NETWORK: usize = 3;
     pub const UNPROVEN: usize = 4;
     pub const COUNTRY: usize = 5;
@@ -247,6 +247,11 @@ pub struct Refusals {
 }
 
 impl NumberState {
+    /// A message was sent.
+    pub(super) const fn count(&mut self, is_home: bool) {
+        self.unverified.set(is_home, self.unverified.of(is_home) + 1);
+    }
+
     pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {
         let today = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
         let messages = today.map_or(0, |today| today.messages).saturating_add(1);

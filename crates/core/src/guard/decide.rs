@@ -1,5 +1,6 @@
 //! The guard: allowances, numbers and manual entries, and the decision about a send.
 
+use std::array;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Option<Reg
 }
 
 /// What is known of a message before the decision.
+#[derive(Clone, Copy)]
 struct Context<'a> {
     service: ServiceId,
     subjects: Subjects,
@@ -102,51 +104,64 @@ impl<'a> Context<'a> {
 }
 
 /// An allowance as it is now, and what a message needs of it.
-struct Current {
-    dimension: Dimension,
-    row_index: Option<usize>,
+#[derive(Debug, Clone, Copy)]
+pub struct AllowanceNow {
+    pub service: ServiceId,
+    pub dimension: Dimension,
     limit: Limit,
     allowance: Allowance,
-    /// The last part of it, which the message may not use.
+    /// The last part of it, which a client without users may not use.
     reserve: f64,
     /// The part of a message that it takes.
     takes: f64,
 }
 
-impl Current {
-    fn new(of: Dimension, row: Option<(usize, Allowance)>, rules: &GuardRules, now: Timestamp) -> Self {
-        let (limit, now) = (Limit::of(of, rules), seconds(now));
-        let (row_index, allowance) = match row {
-            Some((index, allowance)) => (Some(index), allowance.at(&limit, now)),
-            None => (None, Allowance::new(&limit, now)),
-        };
-        Self { dimension: of, row_index, limit, allowance, reserve: 0.0, takes: 1.0 }
+impl AllowanceNow {
+    pub fn new(
+        service: ServiceId,
+        dimension: Dimension,
+        stored: Option<Allowance>,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Self {
+        let (limit, now) = (Limit::of(dimension, rules), seconds(now));
+        let allowance = stored.map_or_else(|| Allowance::new(&limit, now), |stored| stored.at(&limit, now));
+        let reserve = allowance.reserve(&limit);
+        Self { service, dimension, limit, allowance, reserve, takes: 1.0 }
     }
 
-    fn keep_reserve(&mut self) {
-        self.reserve = self.allowance.reserve(&self.limit);
-    }
-
-    /// When a message passes it; `None` for now.
-    fn next_pass_at(&self) -> Option<Timestamp> {
+    /// When the next message passes; `None` for now.
+    pub fn next_pass_at(&self) -> Option<Timestamp> {
         self.allowance.has(&self.limit, self.reserve + self.takes)
     }
 
-    fn figures(&self) -> Figures {
+    pub fn figures(&self) -> Figures {
         Figures {
             level: whole(self.allowance.level),
             most: whole(self.allowance.most(&self.limit)),
             usual: whole(self.allowance.usual.round()),
         }
     }
+
+    /// Whether it has less than half of its messages.
+    pub fn is_low(&self) -> bool {
+        let Figures { level, most, .. } = self.figures();
+        level.saturating_mul(2) < most
+    }
+
+    /// Sort key: the smallest share left first, then the largest allowance.
+    pub fn rank(&self) -> (u32, Reverse<u32>) {
+        let Figures { level, most, .. } = self.figures();
+        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+    }
+
+    fn take(&mut self, messages: f64) {
+        self.allowance.take(&self.limit, messages);
+    }
 }
 
-/// The allowances of a message, by [`slot`], and the state of its number.
-#[derive(Default)]
-struct Allowances {
-    slots: [Option<Current>; slot::ALL],
-    number: NumberState,
-}
+/// The allowances that a message takes, by [`slot`].
+type Needed = [Option<AllowanceNow>; slot::ALL];
 
 /// What the guard knows of a subject, and what it would decide about the next text message.
 #[derive(Debug, Clone)]
@@ -161,41 +176,6 @@ pub struct Explained {
     /// What a message gets from the network in which the number was verified last, if that is known.
     pub from_home: Option<Result<(), Refused>>,
     pub refusals: Option<Refusals>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct AllowanceNow {
-    pub service: ServiceId,
-    pub dimension: Dimension,
-    pub figures: Figures,
-    /// When the next message from a client without users passes; `None` for now.
-    pub next_pass_at: Option<Timestamp>,
-}
-
-impl AllowanceNow {
-    pub fn new(
-        service: ServiceId,
-        dimension: Dimension,
-        allowance: Allowance,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> Self {
-        let mut current = Current::new(dimension, Some((0, allowance)), rules, now);
-        current.keep_reserve();
-        let (figures, next_pass_at) = (current.figures(), current.next_pass_at());
-        Self { service, dimension, figures, next_pass_at }
-    }
-
-    /// Whether it has less than half of its messages.
-    pub const fn is_low(&self) -> bool {
-        self.figures.level.saturating_mul(2) < self.figures.most
-    }
-
-    /// Sort key: the smallest share left first, then the largest allowance.
-    pub fn rank(&self) -> (u32, Reverse<u32>) {
-        let Figures { level, most, .. } = self.figures;
-        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
-    }
 }
 
 impl Guard {
@@ -222,41 +202,43 @@ impl Guard {
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
         let Signals { exemption, without_outcomes, price, .. } = *signals;
-        let subjects = subjects(number, address, country);
         let is_home = self.is_home(verified, address);
         let context = Context {
             exemption,
             without_outcomes,
             verified,
             is_home,
-            ..Context::new(service, subjects, rules, now)
+            ..Context::new(service, subjects(number, address, country), rules, now)
         };
-        let mut allowances = Allowances::default();
-        let broken = rules.fixed(country, number_type, channel, price);
-        let mut assessment = Assessment::of(self.decide(&context, broken, &mut allowances));
-        let Allowances { slots, number: state } = &mut allowances;
+        let (findings, needed) = self.decide(&context, rules.fixed(country, number_type, channel, price));
+        let mut assessment = Assessment::of(findings);
+        let known = self.state(service, number, now);
+        let mut state = NumberState { address, country, ..known.unwrap_or_default() };
+        let of_number = || self.allowance(&context, Dimension::Number(number));
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let new = NumberState { address, country, ..NumberState::default() };
-            self.change_number(&context, number, Some(new), |state| state.refuse(rule, now));
+            // A flood of refused requests pushes out nothing.
+            if known.is_some() || self.rows.has_room() {
+                let mut state = known.unwrap_or(state);
+                state.refuse(rule, now);
+                self.rows.write(&of_number(), Some(state), false);
+            }
             return assessment;
         }
-        let mut takes = slots.each_ref().map(Option::is_some);
-        if !takes[slot::NUMBER] {
+        let Some(needed) = needed else {
             // The verification of an exempt message must not pay an earlier message's client.
-            self.change_number(&context, number, None, |state| {
-                *state = NumberState { address, country, ..*state };
-            });
+            if known.is_some() {
+                self.rows.write(&of_number(), Some(state), true);
+            }
             return assessment;
-        }
-        let mut state = NumberState { address, country, ..*state };
-        state.unverified.set(is_home, state.unverified.of(is_home) + 1);
-        for (at, current) in slots.iter_mut().enumerate() {
-            let Some(current) = current else { continue };
-            current.allowance.take(&current.limit, current.takes);
-            self.write(service, current, (at == slot::NUMBER).then_some(state), true);
+        };
+        let mut takes = needed.each_ref().map(Option::is_some);
+        takes[slot::WITHOUT_OUTCOMES] = without_outcomes;
+        state.count(is_home);
+        for mut current in needed.into_iter().flatten() {
+            current.take(current.takes);
+            self.write(&current, state);
         }
         self.latest = self.latest.max(seconds(now));
-        takes[slot::WITHOUT_OUTCOMES] = without_outcomes;
         assessment.ticket = Ticket { at: self.latest, address, country, takes, is_home, announced: None };
         assessment
     }
@@ -281,26 +263,17 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) {
-        if ticket.at >= self.written && ticket.at().plus(DAY) > now {
-            self.latest = self.latest.max(ticket.at);
-            self.repeat(service, number, ticket, 1.0, rules, now);
+        if ticket.at < self.written || ticket.at().plus(DAY) <= now {
+            return;
         }
-    }
-
-    /// Changes what is known of a number that takes nothing. A change that may make a `new` row is not stored.
-    fn change_number(
-        &mut self,
-        context: &Context<'_>,
-        number: PhoneNumber,
-        new: Option<NumberState>,
-        change: impl FnOnce(&mut NumberState),
-    ) {
-        let (current, row) = self.current(context, Dimension::Number(number));
-        let state = row.and_then(|row| row.number_at(seconds(context.now)));
-        // A flood of refused requests pushes out nothing.
-        if let Some(mut state) = state.or(new.filter(|_| self.rows.has_room())) {
-            change(&mut state);
-            self.write(context.service, &current, Some(state), new.is_none());
+        self.latest = self.latest.max(ticket.at);
+        let Ticket { address, country, is_home, .. } = *ticket;
+        let mut state =
+            NumberState { address, country, ..self.state(service, number, now).unwrap_or_default() };
+        state.count(is_home);
+        for (mut current, part) in self.taken(service, number, ticket, rules, now) {
+            current.take(part);
+            self.write(&current, state);
         }
     }
 
@@ -313,40 +286,34 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) {
-        self.repeat(service, number, ticket, -1.0, rules, now);
+        let mut state = self.state(service, number, now).unwrap_or_default();
+        state.give_back(ticket, seconds(now));
+        for (mut current, part) in self.taken(service, number, ticket, rules, now) {
+            // One without a row is full.
+            if self.rows.find(&(service, current.dimension)).is_some() {
+                current.take(-part);
+                self.write(&current, state);
+            }
+        }
     }
 
-    /// Takes what a message took once more, or gives it back.
-    fn repeat(
-        &mut self,
+    /// The allowances that a message took, and how much of each.
+    fn taken(
+        &self,
         service: ServiceId,
         number: PhoneNumber,
         ticket: &Ticket,
-        messages: f64,
         rules: &GuardRules,
         now: Timestamp,
-    ) {
-        let Ticket { address, country, takes, is_home, .. } = *ticket;
-        let subjects = subjects(number, address, country);
-        let (context, gives_back) = (Context::new(service, subjects, rules, now), messages < 0.0);
-        for (at, of) in subjects.into_iter().enumerate().filter(|(at, _)| takes[*at]) {
-            let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
-            let part = if takes[slot::WITHOUT_OUTCOMES] { part_without_outcomes(at) } else { 1.0 };
-            // One without a row is full.
-            if gives_back && row.is_none() {
-                continue;
-            }
-            let mut state = row.and_then(|row| row.number_at(seconds(now)));
-            if gives_back && let Some(state) = &mut state {
-                state.give_back(ticket, seconds(now));
-            } else if matches!(current.dimension, Dimension::Number(_)) {
-                let mut known = NumberState { address, country, ..state.unwrap_or_default() };
-                known.unverified.set(is_home, known.unverified.of(is_home) + 1);
-                state = Some(known);
-            }
-            current.allowance.take(&current.limit, messages * part);
-            self.write(service, &current, state, true);
-        }
+    ) -> Vec<(AllowanceNow, f64)> {
+        let subjects = subjects(number, ticket.address, ticket.country);
+        let context = Context::new(service, subjects, rules, now);
+        let taken = subjects.into_iter().enumerate().filter(|(at, _)| ticket.takes[*at]);
+        let taken = taken.filter_map(|(at, of)| {
+            let part = if ticket.takes[slot::WITHOUT_OUTCOMES] { part_without_outcomes(at) } else { 1.0 };
+            Some((self.allowance(&context, of?), part))
+        });
+        taken.collect()
     }
 
     /// The number was verified, which pays its allowances back, and more if it was not known. Returns its record, which the
@@ -360,7 +327,7 @@ impl Guard {
         has_room: bool,
         now: Timestamp,
     ) -> Option<VerifiedNumber> {
-        let known = self.number(service, number).copied();
+        let known = self.state(service, number, now);
         let state =
             known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
         let home = state.address.map_or(0, |address| address.fingerprint(self.key));
@@ -372,28 +339,25 @@ impl Guard {
         }
         let is_counted = is_counted && verified.is_some();
         let is_home = self.is_home(earlier, state.address);
-        let subjects = subjects(number, state.address, state.country);
-        let context = Context::new(service, subjects, rules, now);
-        let mut allowances = Allowances::default();
-        self.read(&context, &mut allowances);
-        for (at, current) in allowances.slots.iter_mut().enumerate() {
-            let Some(current) = current else { continue };
-            let is_number = at == slot::NUMBER;
+        let context = Context::new(service, subjects(number, state.address, state.country), rules, now);
+        for (at, current) in self.needed(&context).into_iter().enumerate() {
+            let Some(mut current) = current else { continue };
+            let Limit { pays_back, pays_more, .. } = current.limit;
             let paid = match (verified, earlier) {
                 // A known number of the attacker's own would pay for messages to others for ever.
-                (_, Some(_)) => allowances.number.last_took(is_home, at).min(current.limit.pays_back),
-                (Some(_), _) => current.limit.pays_back + current.limit.pays_more,
-                (None, _) => current.limit.pays_back,
+                (_, Some(_)) => state.last_took(is_home, at).min(pays_back),
+                (Some(_), _) => pays_back + pays_more,
+                (None, _) => pays_back,
             };
+            let is_number = at == slot::NUMBER;
             if if is_number { known.is_none() } else { paid <= 0.0 && !is_counted } {
                 continue;
             }
             if is_counted && !is_number {
                 current.allowance.count_user();
             }
-            current.allowance.take(&current.limit, -paid);
-            let state = NumberState { unverified: Unverified::default(), ..allowances.number };
-            self.write(service, current, is_number.then_some(state), true);
+            current.take(-paid);
+            self.write(&current, NumberState { unverified: Unverified::default(), ..state });
         }
         verified
     }
@@ -446,32 +410,20 @@ impl Guard {
         let (is_home, is_stranger) = (self.is_home(verified, client), known.is_none());
         let context =
             Context { verified, is_home, is_stranger, ..Context::new(service, subjects, rules, now) };
-        let broken: Vec<_> = if subjects[slot::COUNTRY].is_some() {
-            rules.fixed(country, number_type, Channel::Sms, price).collect()
-        } else {
-            Vec::new()
-        };
         let decide = |context| {
-            Assessment::of(self.decide(context, broken.iter().copied(), &mut Allowances::default()))
+            let broken = rules.fixed(country, number_type, Channel::Sms, price);
+            let broken = broken.filter(|_| subjects[slot::COUNTRY].is_some());
+            Assessment::of(self.decide(context, broken).0)
         };
-        let assessment = decide(&context);
-        let from_home = match verified {
-            Some(verified) if verified.home != 0 => {
-                Some(decide(&Context { is_home: true, ..context }).verdict)
-            }
-            _ => None,
-        };
-        let allowances = subjects.into_iter().enumerate().filter(|(at, _)| *at != slot::ADDRESS);
-        let allowances = allowances.filter_map(|(_, of)| {
-            let allowance = self.current(&context, of?).0.allowance;
-            Some(AllowanceNow::new(service, of?, allowance, rules, now))
-        });
+        let has_home = verified.is_some_and(|verified| verified.home != 0);
+        let at_home = Context { is_home: true, ..context };
+        let allowances = subjects.into_iter().flatten().filter(|of| !matches!(of, Dimension::Address(_)));
         Explained {
-            assessment,
+            assessment: decide(&context),
             entries: self.entries_about(&context).collect(),
-            allowances: allowances.collect(),
+            allowances: allowances.map(|of| self.allowance(&context, of)).collect(),
             client,
-            from_home,
+            from_home: has_home.then(|| decide(&at_home).verdict),
             refusals: known.and_then(|known| known.refused),
         }
     }
@@ -484,7 +436,11 @@ impl Guard {
 
     /// What is known of a number with messages or refusals.
     pub fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
-        self.rows.find(&(service, Dimension::Number(number)))?.1.number.as_deref()
+        self.rows.find(&(service, Dimension::Number(number)))?.number.as_deref()
+    }
+
+    fn state(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> Option<NumberState> {
+        self.rows.find(&(service, Dimension::Number(number)))?.number_at(seconds(now))
     }
 
     /// Takes a stored record, before the first send.
@@ -493,22 +449,22 @@ impl Guard {
             // Of earlier versions.
             GuardRow::Allowance(_, Dimension::Address(_) | Dimension::Proof | Dimension::ProofsOf(_), _) => {}
             GuardRow::Allowance(service, dimension, row) => {
-                self.rows.change(None, (service, dimension), |known| *known = row);
+                self.rows.change((service, dimension), |known| *known = row);
             }
             GuardRow::Entry(key, entry) => self.entries.set(key, Some(entry)),
             GuardRow::Written(before) => (self.latest, self.written) = (self.latest.max(before), before),
         }
     }
 
-    /// Decides about a message, and takes nothing yet. `broken` are the lists and types that it breaks. `allowances` become what
-    /// it takes; none of a message that needs nothing and is not counted.
+    /// Decides about a message, and takes nothing yet. `broken` are the lists and types that it breaks. The allowances are
+    /// those that it takes, if it needs any and is counted.
     fn decide(
         &self,
         context: &Context<'_>,
         broken: impl Iterator<Item = (Rule, Mode)>,
-        allowances: &mut Allowances,
-    ) -> Vec<Finding> {
+    ) -> (Vec<Finding>, Option<Needed>) {
         let Context { service, subjects, exemption, verified, rules, now, .. } = *context;
+        let is_safe = exemption == Exemption::AllowancesAndTypes;
         let entry = self.entries_about(context).next();
         let mut findings = Vec::new();
         if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
@@ -516,35 +472,32 @@ impl Guard {
         }
         let lids = [Some(service), None].map(|scope| Key::new(scope, Dimension::Total));
         let lid = lids.into_iter().find_map(|key| Some((key, self.entries.get(&key, now)?)));
-        if let Some((key, Entry { until, .. })) = lid.filter(|_| verified.is_none())
-            && exemption != Exemption::AllowancesAndTypes
-        {
+        if let Some((key, Entry { until, .. })) = lid.filter(|_| verified.is_none() && !is_safe) {
             findings.push(Finding { until: Some(until), ..Finding::new(Rule::KnownOnly, key, Mode::Block) });
         }
-        for (rule, mode) in broken {
+        findings.extend(broken.filter_map(|(rule, mode)| {
             let of = match rule {
                 Rule::CountryList | Rule::Price => subjects[slot::COUNTRY],
-                _ if exemption == Exemption::AllowancesAndTypes => None,
+                _ if is_safe => None,
                 _ => subjects[slot::NUMBER].or(subjects[slot::COUNTRY]),
             };
-            findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), mode)));
-        }
+            Some(Finding::new(rule, Key::new(Some(service), of?), mode))
+        }));
         let is_refused = findings.iter().any(|finding| finding.is_refused);
-        let is_exempt = exemption == Exemption::AllowancesAndTypes || entry.is_some();
-        if is_refused || is_exempt || rules.mode == Mode::Off {
-            return findings;
+        if is_refused || is_safe || entry.is_some() || rules.mode == Mode::Off {
+            return (findings, None);
         }
-        self.read(context, allowances);
+        let needed = self.needed(context);
         // A known number needs only its own allowance again from the next day on.
-        let free_at = context.verified.map(|_| Period::Day.end(Period::Day.index(now)));
-        findings.extend(allowances.slots.iter().flatten().filter_map(|current| {
+        let free_at = verified.map(|_| Period::Day.end(Period::Day.index(now)));
+        findings.extend(needed.iter().flatten().filter_map(|current| {
             let of = current.dimension;
             let free_at = free_at.filter(|_| !matches!(of, Dimension::Number(_)));
             let until = current.next_pass_at().map(|at| free_at.map_or(at, |free_at| at.min(free_at)))?;
             let finding = Finding::new(current.limit.rule, Key::new(Some(service), of), rules.mode);
             Some(Finding { figures: Some(current.figures()), until: Some(until), ..finding })
         }));
-        findings
+        (findings, Some(needed))
     }
 
     /// The manual entries about the narrowest subject come first, and that of the service before that of all services.
@@ -556,55 +509,61 @@ impl Guard {
     }
 
     /// The allowances that the next message takes, as they are now, and what it may not use of them.
-    fn read(&self, context: &Context<'_>, Allowances { slots, number }: &mut Allowances) {
-        let Context { subjects, exemption, verified, is_home, without_outcomes, is_stranger, .. } = *context;
-        let is_vouched_for = exemption != Exemption::None;
-        let mut users = None;
-        for at in [slot::NUMBER, slot::NETWORK, slot::PREFIX, slot::COUNTRY, slot::UNPROVEN] {
-            // The client says whether the message may use what is kept.
-            let is_needed = verified.is_none() || needs(number.unverified.of(is_home), at);
-            let country = slots[slot::COUNTRY].as_ref();
-            let is_replaced = match at {
-                slot::NUMBER => false,
-                _ if is_vouched_for => true,
-                slot::COUNTRY => without_outcomes,
-                slot::UNPROVEN => without_outcomes || country.is_some_and(|of| of.allowance.usual >= PROVEN),
+    fn needed(&self, context: &Context<'_>) -> Needed {
+        let Context { service, subjects, verified, is_home, without_outcomes, is_stranger, now, .. } =
+            *context;
+        let is_vouched_for = context.exemption != Exemption::None;
+        let all = subjects.map(|of| Some(self.allowance(context, of?)));
+        let (network, country) = (all[slot::NETWORK], all[slot::COUNTRY]);
+        let earlier = match subjects[slot::NUMBER] {
+            Some(Dimension::Number(number)) => self.state(service, number, now),
+            _ => None,
+        };
+        let earlier = earlier.map_or(0, |state| state.unverified.of(is_home));
+        // The client says whether the message may use what is kept.
+        let is_stranger = network.map_or(is_stranger, |network| network.allowance.usual < NO_USERS);
+        array::from_fn(|at| {
+            let is_needed = match at {
+                slot::NUMBER => true,
+                _ if is_vouched_for || verified.is_some() && !needs(earlier, at) => false,
+                slot::PREFIX | slot::NETWORK => true,
+                slot::COUNTRY => !without_outcomes,
+                slot::UNPROVEN => {
+                    !without_outcomes && country.is_none_or(|country| country.allowance.usual < PROVEN)
+                }
                 _ => false,
             };
-            let of = subjects[at].filter(|_| !is_replaced && (is_needed || at == slot::NETWORK));
-            let Some((mut current, row)) = of.map(|of| self.current(context, of)) else { continue };
+            let mut current = all[at].filter(|_| is_needed)?;
+            // What is kept of the number's own is for its home, if that is known.
+            let has_home = at == slot::NUMBER && verified.is_some_and(|verified| verified.home != 0);
+            let is_kept = if has_home { !is_home && network.is_some() } else { is_stranger };
+            if !is_kept || is_vouched_for {
+                current.reserve = 0.0;
+            }
             if without_outcomes {
                 current.takes = part_without_outcomes(at);
             }
-            if at == slot::NUMBER {
-                *number = row.and_then(|row| row.number_at(seconds(context.now))).unwrap_or_default();
-            } else if at == slot::NETWORK {
-                users = Some(current.allowance.usual);
-            }
-            slots[at] = Some(current).filter(|_| is_needed || at == slot::NUMBER);
-        }
-        let is_stranger = users.map_or(is_stranger, |users| users < NO_USERS);
-        for (at, current) in slots.iter_mut().enumerate() {
-            // What is kept of the number's own is for its home, if that is known.
-            let has_home = at == slot::NUMBER && verified.is_some_and(|verified| verified.home != 0);
-            let is_kept = if has_home { !is_home && users.is_some() } else { is_stranger };
-            if let Some(current) = current.as_mut().filter(|_| is_kept && !is_vouched_for) {
-                current.keep_reserve();
-            }
-        }
+            Some(current)
+        })
     }
 
-    /// The allowance now, and the stored row.
-    fn current(&self, context: &Context<'_>, of: Dimension) -> (Current, Option<&Row>) {
-        let found = self.rows.find(&(context.service, of));
-        let row = found.map(|(at, row)| (at, row.allowance));
-        (Current::new(of, row, context.rules, context.now), found.map(|(_, row)| row))
+    fn allowance(&self, context: &Context<'_>, of: Dimension) -> AllowanceNow {
+        let row = self.rows.find(&(context.service, of));
+        AllowanceNow::new(context.service, of, row.map(|row| row.allowance), context.rules, context.now)
     }
 
     /// Writes what has changed of an allowance, and of its number.
-    fn write(&mut self, service: ServiceId, current: &Current, number: Option<NumberState>, stores: bool) {
-        let name = (service, current.dimension);
-        self.rows.change(current.row_index, name, |row| {
+    fn write(&mut self, current: &AllowanceNow, number: NumberState) {
+        let is_number = matches!(current.dimension, Dimension::Number(_));
+        self.rows.write(current, is_number.then_some(number), true);
+    }
+}
+
+impl Table {
+    /// `number` is written beside the allowance of a number. A change that is not stored is lost with a crash.
+    fn write(&mut self, current: &AllowanceNow, number: Option<NumberState>, is_stored: bool) {
+        let name = (current.service, current.dimension);
+        self.change(name, |row| {
             row.allowance = current.allowance;
             match (&mut row.number, number) {
                 (Some(known), Some(number)) => **known = number,
@@ -612,8 +571,8 @@ impl Guard {
                 (_, None) => {}
             }
         });
-        if stores {
-            self.rows.mark_changed(name);
+        if is_stored {
+            self.mark_changed(name);
         }
     }
 }

@@ -70,10 +70,8 @@ impl From<FirstGuardRow> for GuardRow {
                 Self::Allowance(service, dimension, Row { allowance: Allowance { level, usual, at }, number })
             }
             FirstGuardRow::Entry(key, FirstEntry { action, until }) => {
-                let action = match action {
-                    FirstAction::Block => EntryAction::Block,
-                    FirstAction::Allow | FirstAction::Expect(_) => EntryAction::Allow,
-                };
+                let is_block = matches!(action, FirstAction::Block);
+                let action = if is_block { EntryAction::Block } else { EntryAction::Allow };
                 Self::Entry(key, Entry { action, until })
             }
         }

@@ -47,9 +47,8 @@ impl Table {
         }
     }
 
-    /// A row, and its index as long as no row is removed.
-    pub(super) fn find(&self, name: &Name) -> Option<(usize, &Row)> {
-        self.rows.get_full(name).map(|(index, _, row)| (index, row))
+    pub(super) fn find(&self, name: &Name) -> Option<&Row> {
+        self.rows.get(name)
     }
 
     pub fn held(&self) -> usize {
@@ -72,23 +71,16 @@ impl Table {
         rows.map(|((service, of), row)| (*service, *of, row.allowance))
     }
 
-    /// Changes a row, a new one if there is none. `index` is that of [`find`](Self::find).
-    pub(super) fn change(&mut self, index: Option<usize>, name: Name, change: impl FnOnce(&mut Row)) {
-        // Another change may have moved the row: check the name.
-        let found =
-            index.and_then(|index| self.rows.get_index_mut(index)).filter(|(found, _)| **found == name);
-        if let Some((_, row)) = found {
-            change(row);
-        } else {
-            if self.rows.len() >= self.most && !self.rows.contains_key(&name) {
-                self.drop_one();
-            }
-            let before = self.rows.len();
-            change(self.rows.entry(name).or_default());
-            if self.rows.len() > before {
-                *self.services.entry(name.0).or_default() += 1;
-            }
+    /// Changes a row, a new one if there is none.
+    pub(super) fn change(&mut self, name: Name, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.get_mut(&name) {
+            return change(row);
         }
+        if self.rows.len() >= self.most {
+            self.drop_one();
+        }
+        change(self.rows.entry(name).or_default());
+        *self.services.entry(name.0).or_default() += 1;
     }
 
     /// The row is to be stored, or the record of one that is gone to be removed.

@@ -36,17 +36,6 @@ fn stored(((service, dimension), row): ((ServiceId, Dimension), Option<Row>)) ->
 }
 
 #[test]
-fn a_record_that_is_removed_is_stored_as_removed() {
-    let mut world = World::new();
-    world.send(TJ).expect("sent");
-    while !world.guard.rows.take_changed(100).is_empty() {}
-    assert!(world.guard.unlock(ServiceId::DEFAULT, number(TJ)));
-    assert!(!world.guard.unlock(ServiceId::DEFAULT, number(TJ)));
-    let changed = world.guard.rows.take_changed(100);
-    assert_eq!(changed.iter().map(|(_, row)| row.is_some()).collect::<Vec<_>>(), [false]);
-}
-
-#[test]
 fn a_full_table_drops_what_is_full_and_old_first() {
     let mut world = World::new();
     world.guard = Guard::new(500, 1);
@@ -112,28 +101,6 @@ fn refused_requests_push_out_no_number_with_messages() {
 }
 
 #[test]
-fn a_small_service_takes_at_most_half_of_the_rows_of_a_large_one() {
-    let mut world = World::with_users();
-    let honest = world.guard.rows.held();
-    let mut full = Guard::new(honest, 1);
-    for row in world.guard.rows.take_changed(usize::MAX).into_iter().filter_map(stored) {
-        full.restore(row);
-    }
-    world.guard = full;
-    world.rules = roomy();
-    for n in 0..3_000 {
-        let (service, address) = (ServiceId::new(99), Some(net(&fresh(n))));
-        let signals = Signals { service, address, ..World::signals(elsewhere(n)) };
-        assert_eq!(world.assess(&signals), Ok(()));
-        assert!(world.guard.rows.held() <= honest);
-    }
-    let rows = world.guard.rows.page(0, usize::MAX).filter(|(service, ..)| *service == ServiceId::DEFAULT);
-    assert!(rows.count() * 5 > honest * 2, "of {honest}");
-    let germany = world.figures(country("DE").dimension);
-    assert!(germany.usual > 30, "{germany:?}");
-}
-
-#[test]
 fn a_record_that_was_not_stored_is_taken_again() {
     let mut world = World::new();
     world.send(TJ).expect("sent");
@@ -174,33 +141,6 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
     let names: std::collections::BTreeSet<_> =
         changed.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| *name).collect();
     assert_eq!(names.len(), world.guard.rows.held(), "each row is there");
-}
-
-#[test]
-fn allowances_of_ten_thousand_services_are_read_in_pages() {
-    let mut world = World::new();
-    for service in 0..10_000 {
-        let of =
-            Signals { service: ServiceId::new(service), ..World::signals(elsewhere(u64::from(service))) };
-        assert_eq!(world.assess(&of), Ok(()));
-    }
-    let pages = (0..world.guard.rows.held()).step_by(2).flat_map(|start| world.guard.rows.page(start, 2));
-    let found: std::collections::BTreeSet<_> = pages.map(|(service, of, _)| (service, of)).collect();
-    assert_eq!((found.len(), world.guard.rows.held()), (30_000, 40_000));
-}
-
-#[test]
-fn a_sweep_looks_at_no_more_rows_than_it_is_told() {
-    let mut world = World::new();
-    for service in 0..100 {
-        world.assess(&Signals { service: ServiceId::new(service), ..World::signals(TJ) }).expect("sent");
-    }
-    while !world.guard.rows.take_changed(100).is_empty() {}
-    let later = world.now.plus(2 * DAY);
-    world.guard.rows.sweep(50, later);
-    assert!(world.guard.rows.held() >= 250, "{:?}", world.guard.rows.held());
-    (0..20).for_each(|_| world.guard.rows.sweep(50, later));
-    assert_eq!((world.guard.rows.held(), world.guard.rows.services().count()), (0, 0));
 }
 
 #[test]

@@ -84,27 +84,4 @@ proptest! {
             prop_assert_eq!(explained.assessment.findings, decided.findings);
         }
     }
-
-    #[test]
-    fn levels_stay_between_nothing_and_the_most(
-        steps in prop::collection::vec((0_u64..40, 0_u64..4, 0_u8..4, 0_u64..20_000), 1..200),
-        floor in 1_u32..40,
-    ) {
-        let mut world = World::new();
-        world.rules.floors.prefix = f64::from(floor);
-        for (n, address, action, seconds) in steps {
-            world.pass(Duration::from_secs(seconds));
-            let to = [TJ, DE, US][usize::try_from(n % 3).expect("small")] + n % 10 + 10_000 * (n / 10);
-            match action {
-                0 => world.give_back(to),
-                1 => world.verify(to),
-                _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
-            }
-            for (_, dimension, _) in world.guard.rows.page(0, 1_000) {
-                let (allowance, limit) = (world.allowance(dimension), Limit::of(dimension, &world.rules));
-                let (level, most) = (allowance.level, allowance.most(&limit));
-                prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
-            }
-        }
-    }
 }

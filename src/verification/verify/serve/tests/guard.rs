@@ -12,7 +12,7 @@ use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
 use crate::limits::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRecord, GuardRefusal, Key, Mode,
+    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, GuardRow, Key, Mode,
     PumpingGuard,
 };
 use crate::registry::audit::Actor;
@@ -254,7 +254,7 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     });
     set.expect("stored").expect("an entry");
     assert_eq!(guard(&world).entries(None, exact).len(), 1);
-    let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRecord::KIND);
+    let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRow::KIND);
     assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
 }
 
