@@ -156,7 +156,7 @@ impl World {
 
 /// A message style that names a command, to recognize its message.
 pub fn style_of(command: CommandId) -> MessageStyle {
-    let wording = Wording::Custom(Arc::from(command.to_string()));
+    let wording = Wording::Custom(Box::from(command.to_string()));
     MessageStyle { wording, ..MessageStyle::default() }
 }
 

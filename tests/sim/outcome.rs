@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use onceward::delivery::attempts::{AttemptLog, VerifyStatus};
 use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
-use onceward::engine::{NumberState, Salt, derive_code};
+use onceward::engine::{NumberState, Salt};
 use onceward::shard::{Record as _, Write};
 use onceward::verification::numbers::command::{Asking, Sending};
 use onceward::verification::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
@@ -189,8 +189,7 @@ impl World {
             return Err("a message left for another number".to_owned());
         }
         let (salt, expires) = (Salted(verification.salt.0), verification.expires.as_millis());
-        let code =
-            derive_code(&server_key(), &verification.salt, key.number, key.service, verification.length);
+        let code = verification.code_seed(key.service, key.number).code(&server_key());
         let code = code.expose().to_owned();
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         let fact = self.fact(call, number, since, what);
@@ -329,7 +328,7 @@ impl World {
                 match (&open.stage, state.verification(), &open.intent) {
                     (Stage::CheckReported { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
                     (_, Some(v), Intent::Check { code }) => {
-                        let same = derive_code(&server_key(), &v.salt, key.number, key.service, v.length);
+                        let same = v.code_seed(key.service, key.number).code(&server_key());
                         code.as_deref() != Some(same.expose())
                     }
                     _ => true,

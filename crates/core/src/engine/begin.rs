@@ -2,7 +2,7 @@
 
 use super::{
     NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationDetails,
-    VerificationName, offset_of,
+    VerificationName,
 };
 use std::time::Duration;
 
@@ -182,12 +182,11 @@ fn named_verification(
 ) -> Result<(Verification, VerificationDetails), Timestamp> {
     let supplied = request.verification.and_then(|options| options.supplied_code);
     let length = supplied.map_or(fresh.length, Code::length);
-    let offset = |salt: &Salt| {
-        supplied.map_or(0, |code| offset_of(rules.key, salt, request.number, request.service, code))
+    let offset = |v: &Verification| {
+        supplied.map_or(0, |code| v.code_seed(request.service, request.number).offset_of(code, rules.key))
     };
     // The caller may supply another code than the last.
-    let is_same =
-        |v: &Verification| supplied.is_none() || (v.length == length && offset(&v.salt) == v.offset());
+    let is_same = |v: &Verification| supplied.is_none() || (v.length == length && offset(v) == v.offset());
     let on_its_way = live.filter(|v| v.is_sending(now));
     if let Some(v) = on_its_way.filter(|v| !is_same(v)) {
         return Err(v.sending_until);
@@ -203,7 +202,7 @@ fn named_verification(
         let salt = counted.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
         Verification { salt, length, ..fresh }
     });
-    let offset = repeated.map_or_else(|| offset(&carried.salt), |v| v.offset());
+    let offset = repeated.map_or_else(|| offset(&carried), |v| v.offset());
     let (channel, sends) = (request.channel, before.sends.saturating_add(1));
     let counted = VerificationDetails { last_send: now, channel, sends, offset, ..before };
     Ok((Verification { counted: Some(counted), ..carried }, before))

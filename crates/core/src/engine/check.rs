@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lockout::VerificationLockout;
-use super::{NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
+use super::{NumberState, OpenNumber, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 #[derive(Debug, Clone, Copy)]
@@ -144,37 +143,37 @@ pub fn check(
     if let Some(checking) = open.verification.filter(|v| v.is_checking(now)) {
         return (state, CheckStep::Busy { until: checking.checking_until });
     }
-    if !policy.is_fixed() {
-        return check_verification(open, rules, submitted, now);
-    }
-    let live = open.verification.filter(|v| v.is_live(now));
-    if submitted.is_named() && !live.is_some_and(|v| v.matches_name(submitted.named)) {
+    // A fixed lockout counts a late code, too.
+    let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(submitted.named);
+    let meant = open.verification.filter(is_meant).filter(|v| !policy.is_fixed() || v.is_live(now));
+    if meant.is_none() && (!policy.is_fixed() || submitted.is_named()) {
         return decided(state, CheckOutcome::NotFound);
     }
-    if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
+    if let Some(until) = policy.refused_until(&open, now).filter(|_| !policy.is_fixed()) {
+        return decided(state, CheckOutcome::NoChecksLeft { until });
+    }
+    if meant.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(open.succeeded(policy), CheckOutcome::Approved);
     }
+    let live = meant.is_some();
     if submitted.code.is_none() {
-        let attempts_left = policy.attempts_left(open.failures.in_a_row);
-        return decided(state, CheckOutcome::Wrong { attempts_left, live: live.is_some() });
+        return decided(state, CheckOutcome::Wrong { attempts_left: open.attempts_left(policy), live });
     }
-    let open = open.failed(now);
+    let open = open.failed(policy, now);
     // No gateway makes a code with letters.
-    if let Some((v, held)) =
-        live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.may_be_held())
+    if let Some(held) = meant.and_then(|v| v.held).filter(|_| submitted.may_be_held())
+        && let Some(v) = open.verification
     {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check and a lockout after it.
         let next = open.with(Some(Verification { checking_until: until, ..v })).with_end_by(policy);
-        let permit = CheckPermit { salt: v.salt, held, until };
-        return (next, CheckStep::AskGateway(permit));
+        return (next, CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until }));
     }
-    let live = live.is_some();
     if let Some(until) = policy.lockout_end(open.failures, now) {
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
-    let attempts_left = policy.attempts_left(open.failures.in_a_row);
-    decided(NumberState::Open(open), CheckOutcome::Wrong { attempts_left, live })
+    let attempts_left = open.attempts_left(policy);
+    decided(NumberState::Open(open).with_end_by(policy), CheckOutcome::Wrong { attempts_left, live })
 }
 
 /// Settles a check permit.
@@ -198,33 +197,34 @@ pub fn settle_check(
         NumberState::Fresh => OpenNumber::EMPTY,
         NumberState::Open(open) => open,
     };
-    let failures = open.failures;
     let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
-        return (state, too_late(result, policy.attempts_left(failures.in_a_row)));
+        return (state, too_late(result, policy.attempts_left(open.failures.in_a_row)));
     };
-    let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
-    if !policy.is_fixed() {
-        return settle_verification(VerificationLockout { open, verification }, policy, result);
-    }
+    let checked = Verification { checking_until: Timestamp::EPOCH, ..checked };
+    let open = OpenNumber { verification: Some(checked), ..open };
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
     // costs an attempt, and a right code after a typing error works.
     let live = match result {
-        CheckResult::Approved => return (open.succeeded(policy), CheckOutcome::Approved),
+        // The attempt was counted when the gateway was asked, and was no guess.
+        CheckResult::Approved => {
+            return (open.given_back(policy).succeeded(policy), CheckOutcome::Approved);
+        }
+        CheckResult::NotAsked => {
+            let next = NumberState::Open(open.given_back(policy));
+            return (next.with_end_by(policy), CheckOutcome::GatewayFailed);
+        }
         CheckResult::Wrong | CheckResult::Unknown => true,
         // Another code may be right meanwhile.
-        CheckResult::NotLive => verification.our_code_may_be_right(),
-        CheckResult::NotAsked => {
-            return (open.given_back().with(Some(verification)), CheckOutcome::GatewayFailed);
-        }
+        CheckResult::NotLive => checked.our_code_may_be_right(),
     };
-    if let Some(until) = policy.lockout_end(failures, now) {
+    if let Some(until) = policy.lockout_end(open.failures, now) {
         return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
     let outcome = match result {
         CheckResult::Unknown => CheckOutcome::GatewayFailed,
-        _ => CheckOutcome::Wrong { attempts_left: policy.attempts_left(failures.in_a_row), live },
+        _ => CheckOutcome::Wrong { attempts_left: open.attempts_left(policy), live },
     };
-    (open.with(Some(verification)), outcome)
+    (NumberState::Open(open).with_end_by(policy), outcome)
 }
 
 /// The permit is not open any more: the state stays as it is, and no code is approved.
@@ -232,59 +232,5 @@ const fn too_late(result: CheckResult, attempts_left: u8) -> CheckOutcome {
     match result {
         CheckResult::Wrong | CheckResult::NotLive => CheckOutcome::Wrong { attempts_left, live: false },
         CheckResult::Approved | CheckResult::NotAsked | CheckResult::Unknown => CheckOutcome::GatewayFailed,
-    }
-}
-
-/// Decides a check without a fixed lockout. A wrong code counts against the verification and the number; without a
-/// verification under way there is no code to guess, and the check does not count.
-fn check_verification(
-    open: OpenNumber,
-    rules: &Rules<'_>,
-    submitted: Submitted<'_>,
-    now: Timestamp,
-) -> (NumberState, CheckStep) {
-    let policy = &rules.policy;
-    let decided = |state, outcome| (state, CheckStep::Decided(outcome));
-    let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(submitted.named);
-    let Some(v) = open.verification.filter(is_meant) else {
-        return decided(NumberState::Open(open), CheckOutcome::NotFound);
-    };
-    if let Some(until) = policy.refused_until(&open, now) {
-        return decided(NumberState::Open(open), CheckOutcome::NoChecksLeft { until });
-    }
-    if submitted.is_our_code_of(&v, rules) {
-        return decided(open.succeeded(policy), CheckOutcome::Approved);
-    }
-    let counted = VerificationLockout { open, verification: v };
-    if submitted.code.is_none() {
-        let attempts_left = counted.attempts_left(policy);
-        return decided(NumberState::Open(open), CheckOutcome::Wrong { attempts_left, live: true });
-    }
-    let mut next = counted.fail(policy, now);
-    if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
-        let until = now.plus(rules.check_budget);
-        next.verification.checking_until = until;
-        let permit = CheckPermit { salt: v.salt, held, until };
-        return (next.state(policy), CheckStep::AskGateway(permit));
-    }
-    let attempts_left = next.attempts_left(policy);
-    decided(next.state(policy), CheckOutcome::Wrong { attempts_left, live: true })
-}
-
-/// Settles a check without a fixed lockout: the attempt was counted against the verification and the number.
-fn settle_verification(
-    lockout: VerificationLockout,
-    policy: &Policy,
-    result: CheckResult,
-) -> (NumberState, CheckOutcome) {
-    let attempts_left = lockout.attempts_left(policy);
-    let wrong = |live| (lockout.state(policy), CheckOutcome::Wrong { attempts_left, live });
-    match result {
-        // The attempt was counted when the gateway was asked, and was no guess.
-        CheckResult::Approved => (lockout.give_back(policy).open.succeeded(policy), CheckOutcome::Approved),
-        CheckResult::NotAsked => (lockout.give_back(policy).state(policy), CheckOutcome::GatewayFailed),
-        CheckResult::Unknown => (lockout.state(policy), CheckOutcome::GatewayFailed),
-        CheckResult::Wrong => wrong(true),
-        CheckResult::NotLive => wrong(lockout.verification.our_code_may_be_right()),
     }
 }

@@ -15,20 +15,6 @@ const REQUEST_PURPOSE: &[u8] = b"onceward/request/1";
 const HASH_PURPOSE: &[u8] = b"onceward/guard/1";
 const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
-/// The code of one verification: `length` digits, uniformly distributed, computed from the server
-/// key and the verification's salt (HMAC-SHA-256, RFC 2104, and rejection sampling). The same
-/// inputs give the same code, also after a restart. Without the key the salt reveals nothing about the code.
-pub fn derive_code(
-    key: &ServerKey,
-    salt: &Salt,
-    number: PhoneNumber,
-    service: ServiceId,
-    length: CodeLength,
-) -> Code {
-    let codes = 10_u64.pow(u32::from(length.get()));
-    Code::from_value(below(codes, &keyed_for_code(key, PURPOSE, salt, number, service)), length)
-}
-
 /// A uniform number below `bound`: the first fair value in the blocks of `mac` with a rising counter.
 fn below(bound: u64, mac: &Hmac<Sha256>) -> u64 {
     // The largest multiple of `bound` that fits: a value above it would favour small numbers.
@@ -62,39 +48,43 @@ pub struct CodeSeed {
 }
 
 impl CodeSeed {
-    /// The derived code, or the one that the caller supplied: the sum of the pad and the offset.
+    /// The code that the caller supplied: the sum of the pad and the offset. Without an offset the derived code: `length`
+    /// digits, uniformly distributed (HMAC-SHA-256, RFC 2104, and rejection sampling). The same inputs give the same code,
+    /// also after a restart. Without the key the salt reveals nothing about the code.
     pub fn code(&self, key: &ServerKey) -> Code {
-        let Self { service, number, ref salt, length, offset } = *self;
-        if offset == 0 {
-            return derive_code(key, salt, number, service, length);
+        if self.offset == 0 {
+            let codes = 10_u64.pow(u32::from(self.length.get()));
+            return Code::from_value(below(codes, &self.keyed(key, PURPOSE)), self.length);
         }
-        let codes = supplied_codes(length);
-        Code::from_alphanumeric_value(
-            (pad(key, salt, number, service, length) + offset % codes) % codes,
-            length,
-        )
+        let codes = supplied_codes(self.length);
+        Code::from_alphanumeric_value((self.pad(key) + self.offset % codes) % codes, self.length)
+    }
+
+    /// The number that turns the pad into `code` when it is added. The pad is uniform, therefore the offset says nothing
+    /// about the code without the key. Never zero, which stands for no supplied code.
+    pub fn offset_of(&self, code: &Code, key: &ServerKey) -> u64 {
+        let codes = supplied_codes(self.length);
+        let pad = self.pad(key);
+        match (code.alphanumeric_value() + codes - pad) % codes {
+            0 => codes,
+            offset => offset,
+        }
+    }
+
+    /// A uniform number below [`supplied_codes`], like the pad of a one-time pad.
+    fn pad(&self, key: &ServerKey) -> u64 {
+        below(supplied_codes(self.length), &self.keyed(key, PAD_PURPOSE))
+    }
+
+    fn keyed(&self, key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
+        let (number, service) = (self.number.as_u64().to_be_bytes(), self.service.get().to_be_bytes());
+        keyed(key, purpose).chain_update(self.salt.0).chain_update(number).chain_update(service)
     }
 }
 
 /// The number of codes of letters and digits. It is below 2^60.
 fn supplied_codes(length: CodeLength) -> u64 {
     Code::ALPHABET.pow(u32::from(length.get()))
-}
-
-/// A uniform number below [`supplied_codes`], like the pad of a one-time pad.
-fn pad(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, length: CodeLength) -> u64 {
-    below(supplied_codes(length), &keyed_for_code(key, PAD_PURPOSE, salt, number, service))
-}
-
-/// The number that turns the pad into `code` when it is added. The pad is uniform, therefore the offset says nothing
-/// about the code without the key. Never zero, which stands for no supplied code.
-pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, code: &Code) -> u64 {
-    let codes = supplied_codes(code.length());
-    let pad = pad(key, salt, number, service, code.length());
-    match (code.alphanumeric_value() + codes - pad) % codes {
-        0 => codes,
-        offset => offset,
-    }
 }
 
 /// Adds the supplied code to a request's fingerprint. Without the key the result reveals nothing about the code.
@@ -136,18 +126,6 @@ fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// [`keyed`], continued with the inputs of a code.
-fn keyed_for_code(
-    key: &ServerKey,
-    purpose: &[u8],
-    salt: &Salt,
-    number: PhoneNumber,
-    service: ServiceId,
-) -> Hmac<Sha256> {
-    let (number, service) = (number.as_u64().to_be_bytes(), service.get().to_be_bytes());
-    keyed(key, purpose).chain_update(salt.0).chain_update(number).chain_update(service)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,10 +134,14 @@ mod tests {
         PhoneNumber::from_u64(digits).expect("a number")
     }
 
-    fn code(key: u8, salt: u8, digits: u64, service: u32) -> String {
+    fn seed(salt: u128, digits: u64, service: u32, length: CodeLength) -> CodeSeed {
+        let (service, salt) = (ServiceId::new(service), Salt(salt.to_be_bytes()));
+        CodeSeed { service, number: number(digits), salt, length, offset: 0 }
+    }
+
+    fn code(key: u8, salt: u128, digits: u64, service: u32) -> String {
         let key = ServerKey::from_bytes([key; 32]);
-        let service = ServiceId::new(service);
-        derive_code(&key, &Salt([salt; 16]), number(digits), service, CodeLength::SIX).expose().to_owned()
+        seed(salt, digits, service, CodeLength::SIX).code(&key).expose().to_owned()
     }
 
     #[test]
@@ -179,12 +161,12 @@ mod tests {
     #[test]
     fn a_supplied_code_of_letters_comes_back_from_its_offset() {
         let key = ServerKey::from_bytes([7; 32]);
-        let (salt, number, service) = (Salt([9; 16]), number(49_171_123_456), ServiceId::DEFAULT);
         for text in ["Ab3d", "123456", "0000000000", "zzzzzzzzzz", "K7m2Pq"] {
             let code = Code::parse_alphanumeric(text).expect("a code");
-            let offset = offset_of(&key, &salt, number, service, &code);
+            let seed = seed(9, 49_171_123_456, 0, code.length());
+            let offset = seed.offset_of(&code, &key);
             assert_ne!(offset, 0);
-            let seed = CodeSeed { service, number, salt, length: code.length(), offset };
+            let seed = CodeSeed { offset, ..seed };
             assert_eq!(seed.code(&key).expose(), text);
             assert_ne!(seed.code(&ServerKey::from_bytes([8; 32])).expose(), text, "not without the key");
         }
@@ -195,7 +177,7 @@ mod tests {
         let key = ServerKey::from_bytes([7; 32]);
         for digits in CodeLength::MIN..=CodeLength::MAX {
             let length = CodeLength::new(digits).expect("a length");
-            let code = derive_code(&key, &Salt([9; 16]), number(49_171_123_456), ServiceId::DEFAULT, length);
+            let code = seed(9, 49_171_123_456, 0, length).code(&key);
             assert_eq!(code.expose().len(), usize::from(digits));
         }
     }
@@ -207,8 +189,7 @@ mod tests {
         let key = ServerKey::from_bytes([3; 32]);
         let mut seen = [0_i32; 10];
         for i in 0..10_000_u128 {
-            let salt = Salt(i.to_be_bytes());
-            let code = derive_code(&key, &salt, number(14_155_552_671), ServiceId::DEFAULT, CodeLength::SIX);
+            let code = seed(i, 14_155_552_671, 0, CodeLength::SIX).code(&key);
             for digit in code.expose().bytes() {
                 seen[usize::from(digit - b'0')] += 1;
             }

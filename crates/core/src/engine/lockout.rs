@@ -1,14 +1,13 @@
 //! The number of attempts, and the consequence of too many wrong codes.
 //!
 //! [`LockoutRule::Fixed`] locks the number: [`Policy::lockout_end`]. [`LockoutRule::Verification`] uses up the
-//! verification ([`VerificationLockout`]), and counts consecutive wrong codes over all verifications of the number
-//! ([`FailureCount`]).
+//! verification, and counts consecutive wrong codes over all verifications of the number ([`FailureCount`]).
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NumberState, OpenNumber, Policy, Verification};
+use super::{OpenNumber, Policy, VerificationDetails};
 use crate::domain::Timestamp;
 
 /// The consequence of too many wrong codes.
@@ -188,65 +187,57 @@ impl Policy {
     }
 
     /// The end of the hard stop, if one has begun. It refuses messages and all checks. A fixed lockout takes it for a
-    /// lockout: [`NumberState::at`].
+    /// lockout: [`NumberState::at`](super::NumberState::at).
     fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         if self.is_fixed() { None } else { open.failures.stopped_until() }
     }
 }
 
-/// A number and its verification in a service without a fixed lockout: a wrong code counts for both.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct VerificationLockout {
-    pub open: OpenNumber,
-    pub verification: Verification,
-}
-
-impl VerificationLockout {
-    /// Counts a wrong code.
-    pub(super) fn fail(mut self, policy: &Policy, now: Timestamp) -> Self {
-        self.open.failures = self.open.failures.counted(now).remembered(now);
-        let mut counted = self.verification.details(policy);
-        counted.wrong = counted.wrong.saturating_add(1);
-        counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
-        self.verification.counted = Some(counted);
-        self
+impl OpenNumber {
+    /// Counts a wrong code; without a fixed lockout it counts for the verification, too.
+    pub(super) fn failed(mut self, policy: &Policy, now: Timestamp) -> Self {
+        let counted = self.failures.counted(now);
+        if policy.is_fixed() {
+            // A count with a time, which `LockoutRule::Verification` began, goes on with its time and its retention.
+            let last = if self.failures.is_untimed() { Timestamp::EPOCH } else { now };
+            let failures = FailureCount { last, ..counted };
+            return Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self };
+        }
+        self.failures = counted.remembered(now);
+        let is_stopped = policy.stopped_until(&self).is_some();
+        self.with_details(policy, |counted| {
+            counted.wrong = counted.wrong.saturating_add(1);
+            counted.spent = policy.is_spent(counted.wrong) || is_stopped;
+        })
     }
 
     /// Uncounts an attempt, because the gateway certainly did not compare the code.
-    pub(super) fn give_back(mut self, policy: &Policy) -> Self {
-        self.open.failures = self.open.failures.unremembered().given_back();
-        let mut counted = self.verification.details(policy);
-        counted.wrong = counted.wrong.saturating_sub(1);
-        counted.spent = false;
-        self.verification.counted = Some(counted);
+    pub(super) fn given_back(mut self, policy: &Policy) -> Self {
+        if policy.is_fixed() {
+            return Self { failures: self.failures.given_back(), ..self };
+        }
+        self.failures = self.failures.unremembered().given_back();
+        self.with_details(policy, |counted| {
+            counted.wrong = counted.wrong.saturating_sub(1);
+            counted.spent = false;
+        })
+    }
+
+    fn with_details(mut self, policy: &Policy, change: impl FnOnce(&mut VerificationDetails)) -> Self {
+        if let Some(verification) = &mut self.verification {
+            let mut details = verification.details(policy);
+            change(&mut details);
+            verification.counted = Some(details);
+        }
         self
     }
 
+    /// The wrong codes that are still allowed: of the number, or without a fixed lockout of the verification.
     pub(super) fn attempts_left(&self, policy: &Policy) -> u8 {
-        let counted = self.verification.details(policy);
-        if counted.spent { 0 } else { policy.attempts_left(counted.wrong) }
-    }
-
-    pub(super) fn state(self, policy: &Policy) -> NumberState {
-        self.open.with(Some(self.verification)).with_end_by(policy)
-    }
-}
-
-impl OpenNumber {
-    /// Counts a wrong code with a fixed lockout. A count with a time, which [`LockoutRule::Verification`] began, goes on
-    /// with its time and its retention.
-    pub(super) fn failed(self, now: Timestamp) -> Self {
-        let counted = self.failures.counted(now);
-        let failures = if self.failures.is_untimed() {
-            FailureCount { last: Timestamp::EPOCH, ..counted }
-        } else {
-            counted
-        };
-        Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self }
-    }
-
-    /// Uncounts an attempt with a fixed lockout.
-    pub(super) fn given_back(self) -> Self {
-        Self { failures: self.failures.given_back(), ..self }
+        match self.verification.filter(|_| !policy.is_fixed()).map(|v| v.details(policy)) {
+            None => policy.attempts_left(self.failures.in_a_row),
+            Some(details) if details.spent => 0,
+            Some(details) => policy.attempts_left(details.wrong),
+        }
     }
 }

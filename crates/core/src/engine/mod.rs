@@ -36,7 +36,7 @@ pub use begin::{
     begin, end, resume,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
-pub use derive::{CodeSeed, derive_code, fingerprint_with_code, hash_seed, key_fingerprint, offset_of};
+pub use derive::{CodeSeed, fingerprint_with_code, hash_seed, key_fingerprint};
 pub use lockout::{FailureCount, LockoutRule};
 pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};

@@ -23,7 +23,7 @@ use crate::domain::{
 };
 use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
-    SendRules, SlotHash, derive_code,
+    SendRules, SlotHash,
 };
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::KeyedRequest;
@@ -464,13 +464,7 @@ impl World {
         let permit = dispatch.permitted.permit;
         self.settles(dispatch, accepted());
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
-        derive_code(
-            &self.deps.key,
-            &permit.verification.salt,
-            key.number,
-            key.service,
-            permit.verification.length,
-        )
+        permit.verification.code_seed(key.service, key.number).code(&self.deps.key)
     }
 }
 

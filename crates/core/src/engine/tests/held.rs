@@ -34,30 +34,6 @@ fn the_attempt_is_counted_before_the_gateway_is_asked_even_the_last_one() {
 }
 
 #[test]
-fn wrong_codes_count_down_and_the_last_one_locks() {
-    let mut world = World::new();
-    world.sends_held();
-    for left in [4, 3, 2, 1] {
-        assert_eq!(world.asks_in_vain(), wrong_says_the_holder(left));
-    }
-    let until = world.now.plus(mins(30));
-    assert_eq!(world.asks_in_vain(), CheckOutcome::LockedNow { until, live: true });
-    assert_eq!(world.ask(), BeginOutcome::Locked { until });
-}
-
-#[test]
-fn the_last_attempt_can_still_be_right() {
-    let mut world = World::new();
-    world.sends_held();
-    for _ in 0..4 {
-        world.asks_in_vain();
-    }
-    let permit = world.asks();
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-    assert_eq!(world.state, NumberState::Fresh);
-}
-
-#[test]
 fn requests_wait_while_a_gateway_is_being_asked() {
     let mut world = World::new();
     let send = world.sends_held();
@@ -77,47 +53,12 @@ fn what_cannot_be_a_code_is_wrong_without_asking() {
 }
 
 #[test]
-fn a_late_code_is_wrong_without_asking() {
-    let mut world = World::new();
-    let permit = world.sends_held();
-    world.advance(secs(30));
-    assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
-}
-
-#[test]
 fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
     let mut world = World::new();
     world.sends_held();
     world.advance(secs(29));
     let permit = world.asks();
     world.advance(secs(5));
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-}
-
-#[test]
-fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
-    let mut world = World::new();
-    let permit = world.sends_held();
-    assert!(matches!(world.checks(&world.code_of(&permit)), CheckStep::AskGateway(_)));
-}
-
-#[test]
-fn only_the_code_of_the_last_accepted_message_is_right() {
-    let mut world = World::new();
-    let (held, ours) = (world.permit(), world.permit());
-    world.settles(&held, GatewayResult::Held(HOLDER));
-    world.settles(&ours, GatewayResult::Accepted);
-    let other = Code::parse("0000000000").expect("a code of another length");
-    assert_eq!(world.checks(&other), wrong(4), "no gateway is asked");
-    assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
-
-    let mut world = World::new();
-    let (ours, held) = (world.permit(), world.permit());
-    world.settles(&ours, GatewayResult::Accepted);
-    world.settles(&held, GatewayResult::Held(HOLDER));
-    let CheckStep::AskGateway(permit) = world.checks(&world.code_of(&ours)) else { panic!("ours is over") };
-    assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
-    let permit = world.asks();
     assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
@@ -144,47 +85,6 @@ fn a_message_that_may_have_been_sent_replaces_no_code() {
 }
 
 #[test]
-fn an_attempt_that_the_gateway_surely_did_not_look_at_is_given_back() {
-    let mut world = World::new();
-    world.sends_held();
-    for _ in 0..10 {
-        let permit = world.asks();
-        assert_eq!(world.check_reported(&permit, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
-    }
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
-}
-
-#[test]
-fn an_attempt_that_may_have_been_looked_at_stays_counted_and_may_lock() {
-    let mut world = World::new();
-    world.sends_held();
-    for failures in 1..5 {
-        let permit = world.asks();
-        assert_eq!(world.check_reported(&permit, CheckResult::Unknown), CheckOutcome::GatewayFailed);
-        assert_eq!(world.state.failures(), failures);
-    }
-    let permit = world.asks();
-    let until = world.now.plus(mins(30));
-    assert_eq!(
-        world.check_reported(&permit, CheckResult::Unknown),
-        CheckOutcome::LockedNow { until, live: true }
-    );
-}
-
-#[test]
-fn a_gateway_that_knows_of_no_code_is_asked_again_and_each_time_counts() {
-    let mut world = World::new();
-    world.sends_held();
-    for attempts_left in [4, 3] {
-        let permit = world.asks();
-        let heard = world.check_reported(&permit, CheckResult::NotLive);
-        assert_eq!(heard, CheckOutcome::Wrong { attempts_left, live: false });
-    }
-    let permit = world.asks();
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-}
-
-#[test]
 fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     let mut world = World::new();
     let (held, ours) = (world.permit(), world.permit());
@@ -201,18 +101,6 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&second, GatewayResult::Held(OTHER_HOLDER));
     world.check_reported(&permit, CheckResult::NotLive);
     assert_eq!(world.asks().held, OTHER_HOLDER);
-}
-
-#[test]
-fn an_unsettled_check_ends_by_itself_and_stays_counted() {
-    let mut world = World::new();
-    world.policy.code.life = mins(5);
-    world.sends_held();
-    let lost = world.asks();
-    world.advance(CHECK_BUDGET);
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3));
-    assert_eq!(world.check_reported(&lost, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
-    assert_eq!(world.state.failures(), 2, "an answer that comes too late gives nothing back");
 }
 
 #[test]
@@ -297,15 +185,6 @@ fn the_record_outlives_the_asking_and_a_lockout_after_it() {
     let permit = world.asks();
     world.advance(secs(11));
     assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
-}
-
-#[test]
-fn a_held_code_that_was_replaced_by_a_send_that_failed_comes_back() {
-    let mut world = World::new();
-    world.sends_held();
-    let permit = world.permit();
-    world.settles(&permit, GatewayResult::Failed);
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
 }
 
 #[test]

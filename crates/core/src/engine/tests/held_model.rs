@@ -223,7 +223,6 @@ proptest! {
             match step {
                 Step::Wait(by) => world.advance(by),
                 Step::Crash => asked.clear(),
-                Step::NextCommitFails => {}
                 Step::CheckOther | Step::CheckNoCode | Step::CheckOurs { .. } => {
                     let ours = match step {
                         Step::CheckOurs { pick } if !sent.is_empty() => Some(world.code_of(&sent[pick % sent.len()])),
@@ -251,7 +250,7 @@ proptest! {
                     let expected = model.hear(&permit, result, &world);
                     prop_assert_eq!(Expected::from(world.check_reported(&permit, result)), expected);
                 }
-                Step::Send(result) | Step::Settle { result, .. } => {
+                Step::Send(result) => {
                     model.at(&world);
                     match world.ask() {
                         BeginOutcome::Permitted(permit) => {

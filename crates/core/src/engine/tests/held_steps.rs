@@ -13,14 +13,12 @@ use crate::engine::CheckResult;
 pub enum Step {
     Send(GatewayResult),
     Resume { pick: usize, result: GatewayResult },
-    Settle { pick: usize, result: GatewayResult },
     CheckOurs { pick: usize },
     CheckOther,
     CheckNoCode,
     Hear { pick: usize, result: CheckResult },
     Wait(Duration),
     Crash,
-    NextCommitFails,
 }
 
 pub fn gateway_result() -> impl Strategy<Value = GatewayResult> {
@@ -46,9 +44,8 @@ pub fn check_result() -> impl Strategy<Value = CheckResult> {
 
 pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => gateway_result().prop_map(Step::Send),
+        6 => gateway_result().prop_map(Step::Send),
         2 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Resume { pick, result }),
-        3 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Settle { pick, result }),
         2 => any::<usize>().prop_map(|pick| Step::CheckOurs { pick }),
         6 => Just(Step::CheckOther),
         1 => Just(Step::CheckNoCode),
@@ -56,7 +53,6 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => (1_u64..15_000).prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
         1 => (1_u64..40).prop_map(|m| Step::Wait(Duration::from_secs(60 * m))),
         1 => Just(Step::Crash),
-        1 => Just(Step::NextCommitFails),
     ]
 }
 

@@ -1,7 +1,6 @@
 //! The engine's rules, one test each, and the whole engine against an independent model.
 
 mod held;
-mod held_any_order;
 mod held_model;
 mod held_steps;
 mod model;
@@ -10,7 +9,6 @@ mod replaced;
 mod resumed;
 mod rules;
 mod verification;
-mod verification_any_order;
 mod verification_facts;
 mod verification_model;
 mod verification_steps;

@@ -50,36 +50,6 @@ fn five_codes_in_all_are_looked_at_by_number_and_by_sid() {
 }
 
 #[test]
-fn a_text_that_holds_no_code_is_not_counted() {
-    let mut number = Number::of_a_new_service();
-    let permit = number.begins();
-    number.guesses(None);
-    for named in [None, Some(name_of(&permit)), None, None, None] {
-        let outcome = number.submits_text(None, named);
-        assert_eq!(outcome, Decided(CheckOutcome::Wrong { attempts_left: 4, live: true }));
-    }
-    let code = number.code_of(&permit);
-    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn a_new_verification_has_new_attempts_without_a_wait() {
-    for cancels in [true, false] {
-        let mut number = Number::of_a_new_service();
-        number.fails(5);
-        if cancels {
-            number.ends(Ending::Canceled);
-        } else {
-            number.advance(mins(10));
-        }
-        let permit = number.begins();
-        let code = number.code_of(&permit);
-        assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: 4, live: true }));
-        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-    }
-}
-
-#[test]
 fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
     let mut number = Number::of_a_new_service();
     number.fails(98);
@@ -95,21 +65,6 @@ fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
     assert_eq!(number.failures().in_a_row, 50);
     number.fails(50);
     assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
-}
-
-#[test]
-fn a_right_code_clears_the_count() {
-    let mut number = Number::of_a_new_service();
-    number.fails(99);
-    number.ends(Ending::Canceled);
-    let permit = number.begins();
-    let code = number.code_of(&permit);
-    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-    assert_eq!(number.failures().in_a_row, 0);
-    let remembered = 99 * FailureCount::REMEMBERED;
-    assert_eq!(number.state.ends(), Some(number.now.plus(remembered)), "but not what may have been guessed");
-    number.advance(remembered);
-    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
 }
 
 #[test]
@@ -145,26 +100,6 @@ fn a_person_with_three_typing_errors_a_day_is_never_stopped() {
         assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
         number.advance(mins(DAY));
     }
-}
-
-#[test]
-fn a_count_is_kept_for_ninety_days_after_its_last_wrong_code() {
-    let mut number = Number::of_a_new_service();
-    number.fails(99);
-    number.advance(secs(90 * DAY * 60 - 1));
-    assert_eq!(number.failures().in_a_row, 99);
-    number.begins();
-    number.advance(secs(1));
-    assert_eq!(number.failures(), FailureCount::NONE, "a new code does not prolong it");
-}
-
-#[test]
-fn without_a_failure_a_record_ends_with_its_code() {
-    let mut number = Number::of_a_new_service();
-    let permit = number.begins();
-    assert_eq!(number.state.ends(), Some(permit.verification.expires));
-    number.guesses(None);
-    assert_eq!(number.state.ends(), Some(number.now.plus(mins(90 * DAY))));
 }
 
 #[test]
@@ -309,24 +244,6 @@ fn a_check_that_no_gateway_compared_is_not_counted_under_a_fixed_lockout() {
     assert_eq!(count(&number), 1);
     asks(&mut number, CheckResult::Wrong);
     assert_eq!(count(&number), 2);
-}
-
-#[test]
-fn a_canceled_verification_is_kept_until_it_would_have_expired() {
-    for lockout in [LockoutRule::Verification, LockoutRule::Fixed(mins(30))] {
-        let mut number = Number::of_a_new_service();
-        number.policy.lockout = lockout;
-        let permit = number.begins();
-        let code = number.code_of(&permit);
-        number.ends(Ending::Canceled);
-        let kept = number.verification().expect("a canceled verification");
-        assert!(kept.is_canceled() && !kept.is_active(number.now));
-        assert_eq!(number.state.ends(), Some(permit.verification.expires));
-        assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::NotFound));
-        let next = number.begins();
-        assert_ne!(next.verification.salt.id(), permit.verification.salt.id());
-        assert!(!number.verification().expect("a new one").is_canceled());
-    }
 }
 
 #[test]

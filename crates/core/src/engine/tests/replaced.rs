@@ -61,30 +61,3 @@ fn a_repetition_that_fails_first_leaves_the_earlier_code_to_the_resend() {
     world.settles(&resend, GatewayResult::Failed);
     assert_eq!(world.checks(&world.code_of(&out)), Decided(CheckOutcome::Approved));
 }
-
-#[test]
-fn a_result_about_a_replaced_code_is_not_remembered() {
-    let (mut world, permits) = slow(2);
-    world.settles(&permits[0], GatewayResult::Failed);
-    world.settles(&permits[1], GatewayResult::Failed);
-    let back = world.state.verification().expect("the first code, which may arrive for all the state knows");
-    assert_eq!((back.salt, back.sending), (permits[0].verification.salt, 1));
-}
-
-#[test]
-fn a_code_that_came_back_is_settled_by_what_is_heard_of_it_later() {
-    let (mut world, permits) = slow(2);
-    world.settles(&permits[1], GatewayResult::Failed);
-    world.settles(&permits[0], GatewayResult::Failed);
-    assert_eq!(world.state, NumberState::Fresh);
-}
-
-#[test]
-fn once_a_newer_code_was_accepted_nothing_brings_an_earlier_one_back() {
-    let (mut world, permits) = slow(2);
-    let repetition = world.permit();
-    world.settles(&permits[0], GatewayResult::Accepted);
-    world.settles(&repetition, GatewayResult::Accepted);
-    world.settles(&permits[1], GatewayResult::Failed);
-    assert_eq!(world.checks(&world.code_of(&permits[0])), wrong(4));
-}

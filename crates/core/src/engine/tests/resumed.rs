@@ -67,37 +67,6 @@ fn a_postponed_code_stays_until_a_later_send_fails_for_good() {
 }
 
 #[test]
-fn a_postponed_code_survives_a_parallel_send_that_fails() {
-    let mut world = World::new();
-    let (first, second) = (world.permit(), world.permit());
-    world.settles(&first, GatewayResult::Postponed);
-    world.settles(&second, GatewayResult::Failed);
-    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
-}
-
-#[test]
-fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
-    let mut world = World::new();
-    let first = world.permit();
-    world.settles(&first, GatewayResult::Postponed);
-    let again = world.resumed(first.verification.salt);
-    world.settles(&again, GatewayResult::Held(HOLDER));
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
-}
-
-#[test]
-fn a_held_code_stays_the_right_one_until_a_carrier_accepts_ours() {
-    let mut world = World::new();
-    let first = world.sends_held();
-    let again = world.resumed(first.verification.salt);
-    let (code, before) = (world.code_of(&first), world.state);
-    assert!(matches!(world.checks(&code), CheckStep::AskGateway(_)), "the holder may be sending it again");
-    world.state = before;
-    world.settles(&again, GatewayResult::Accepted);
-    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-}
-
-#[test]
 fn after_a_failed_commit_a_further_send_never_left() {
     let mut world = World::new();
     let first = world.sends_held();

@@ -89,18 +89,6 @@ fn a_verification_has_at_most_five_messages_in_its_first_second() {
 }
 
 #[test]
-fn after_five_messages_there_is_none_until_the_verification_is_over() {
-    let mut number = Number::of_a_new_service();
-    let expires = number.begins().verification.expires;
-    for _ in 0..4 {
-        number.begins();
-    }
-    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoSendsLeft { until: expires }));
-    number.advance(mins(10));
-    number.begins();
-}
-
-#[test]
 fn where_a_service_says_so_messages_cool_down_longer_each_time() {
     let mut number = Number::of_a_new_service();
     number.policy.sends = SendRules { max: None, keeps_code: true, cools_down: true };
@@ -152,29 +140,6 @@ fn of_two_messages_at_once_the_wait_of_the_one_that_was_sent_stays() {
 }
 
 #[test]
-fn a_name_of_another_verification_is_not_found_and_counts_nothing() {
-    let mut number = Number::of_a_new_service();
-    let permit = number.begins();
-    let before = number.state;
-    let other = Some(VerificationName::of(!permit.verification.salt.id()));
-    assert_eq!(number.guesses(other), Decided(CheckOutcome::NotFound));
-    assert_eq!(number.state, before);
-}
-
-#[test]
-fn without_a_verification_under_way_there_is_nothing_to_guess() {
-    let mut number = Number::of_a_new_service();
-    assert_eq!(number.guesses(None), Decided(CheckOutcome::NotFound));
-    let permit = number.begins();
-    number.guesses(None);
-    number.advance(mins(10));
-    let before = number.state;
-    assert_eq!(number.guesses(None), Decided(CheckOutcome::NotFound));
-    assert_eq!(number.guesses(Some(name_of(&permit))), Decided(CheckOutcome::NotFound));
-    assert_eq!(number.state, before);
-}
-
-#[test]
 fn a_code_that_the_caller_supplies_is_right_and_is_not_stored() {
     let mut number = Number::of_a_new_service();
     let brought = Code::parse("00420815").expect("a code");
@@ -199,14 +164,6 @@ fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     assert_eq!(again.verification.salt.id(), permit.verification.salt.id());
     assert!(matches!(number.submits(Some(&first), None), Decided(CheckOutcome::Wrong { .. })));
     assert_eq!(number.submits(Some(&second), None), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn a_verification_that_was_not_sent_leaves_no_state() {
-    let mut number = Number::of_a_new_service();
-    let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
-    number.settles(&permit, GatewayResult::Failed);
-    assert_eq!(number.state, NumberState::Fresh);
 }
 
 #[test]

@@ -62,14 +62,6 @@ impl InARow {
         *self = Self { forgotten: self.forgotten, ..Self::default() };
     }
 
-    /// The same for those who were not told every code that counts: the hard stop may have come earlier.
-    pub fn at_least(&mut self, now: Timestamp) {
-        self.at(now);
-        if self.day(30).is_some_and(|end| now >= end) {
-            self.wrong = self.wrong.min(50);
-        }
-    }
-
     pub fn count(&mut self, now: Timestamp) {
         let forgotten = self.forgotten.max(now).plus(secs(REMEMBERED));
         *self = Self { wrong: self.wrong + 1, last: Some(now), forgotten };

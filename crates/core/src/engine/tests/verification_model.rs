@@ -24,7 +24,6 @@ impl Run {
         match step {
             Step::Wait(by) => self.number.now = self.number.now.plus(by),
             Step::Crash => self.asked.clear(),
-            Step::NextCommitFails { .. } | Step::Settle { .. } => {}
             Step::Begin { brought: which, silent, result } => self.begin(which, silent, result)?,
             Step::Resume { pick, result } => self.resume(pick, result)?,
             Step::CheckRight { pick, by } => {

@@ -31,10 +31,6 @@ pub enum Step {
         pick: usize,
         result: GatewayResult,
     },
-    Settle {
-        pick: usize,
-        result: GatewayResult,
-    },
     /// The code of an earlier permit.
     CheckRight {
         pick: usize,
@@ -53,10 +49,6 @@ pub enum Step {
     End(Ending),
     Wait(Duration),
     Crash,
-    /// `applied`: the commit is durable despite its failure.
-    NextCommitFails {
-        applied: bool,
-    },
 }
 
 /// The way in which a check names its verification.
@@ -96,7 +88,6 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => begins,
         2 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Resume { pick, result }),
-        4 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Settle { pick, result }),
         3 => (0..3_usize, by()).prop_map(|(pick, by)| Step::CheckRight { pick, by }),
         6 => by().prop_map(|by| Step::Guess { times: 1, by, is_code: true }),
         3 => guesses.prop_map(|(times, by, is_code)| Step::Guess { times, by, is_code }),
@@ -104,7 +95,6 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => ending().prop_map(Step::End),
         6 => wait().prop_map(Step::Wait),
         1 => Just(Step::Crash),
-        2 => any::<bool>().prop_map(|applied| Step::NextCommitFails { applied }),
     ]
 }
 

@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::engine::{
     Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, LockoutRule,
     NumberState, Policy, PossiblySent, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
-    SendRules, SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
+    SendRules, SettleOutcome, Submitted, begin, check, resume, settle, settle_check,
 };
 
 /// The longest duration of a gateway's answer in these tests.
@@ -150,13 +150,7 @@ impl World {
     }
 
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        derive_code(
-            &self.key,
-            &permit.verification.salt,
-            self.number,
-            ServiceId::DEFAULT,
-            permit.verification.length,
-        )
+        permit.verification.code_seed(ServiceId::DEFAULT, self.number).code(&self.key)
     }
 
     pub fn checks(&mut self, code: &Code) -> CheckStep {
