@@ -64,7 +64,7 @@ pub struct TextOptions<'a> {
     /// The recipient, whose country may decide the language.
     pub to: PhoneNumber,
     /// Makes a text message longer.
-    pub app_hash: Option<AppHash>,
+    pub app_hash: Option<&'a AppHash>,
     /// The characters of the caller's own code; `None` for a code of the service.
     pub code_length: Option<usize>,
 }
@@ -133,14 +133,14 @@ impl Registry {
             let warning = language.or_else(|| StandardMessage::nearest(Locale::ENGLISH));
             let warned = with_warning(&text, warning.map_or("", |message| message.warning));
             let code_length = options.code_length.unwrap_or(service.settings.code_length.get().into());
-            let parts = |text: &str| checks.parts(text, options.app_hash.as_ref(), code_length);
+            let parts = |text: &str| checks.parts(text, options.app_hash, code_length);
             // The warning is not worth another text message.
             if parts(&warned) == parts(&text) {
                 text = warned;
             }
         }
         checks.check_custom(&text).map_err(TextError::Text)?;
-        Ok((Wording::Custom(Arc::from(text)), Some(locale)))
+        Ok((Wording::Custom(Box::from(text)), Some(locale)))
     }
 }
 

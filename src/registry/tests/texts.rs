@@ -63,7 +63,8 @@ async fn the_warning_is_left_out_where_it_needs_a_further_text_message() {
     let short = TextOptions { friendly_name: Some("Twenty Characters Co"), ..text_options(&none) };
     let long = TextOptions { friendly_name: Some("A Name Of Thirty Characters Co"), ..short };
     let longer_code = TextOptions { code_length: Some(10), ..short };
-    let for_an_app = TextOptions { app_hash: AppHash::parse("FA+9qCX9VSu"), ..short };
+    let hash = AppHash::parse("FA+9qCX9VSu");
+    let for_an_app = TextOptions { app_hash: hash.as_ref(), ..short };
     let is_warned = |options: &TextOptions<'_>| text(&registry, &shop, options).contains(" ห้ามบอก");
     assert!(is_warned(&short) && is_warned(&TextOptions { code_length: Some(4), ..short }));
     for options in [long, longer_code, for_an_app] {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::gsm7::{self, Alphabet};
 use super::text::{self, Text};
 use super::{
-    AppHash, DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, LONGEST, Local, REDIS_VERSION_MESSAGE,
-    StandardMessage, Templates, Texts,
+    AppHash, DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, LONGEST, Local, StandardMessage, Templates, Texts,
 };
 use crate::domain::{Channel, CodeLength, Locale};
 
@@ -115,8 +114,8 @@ impl Templates {
     /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
     pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let mut check = Check::of(settings);
-        let message = check.text(TextSource::Message, None, None, &settings.message);
-        let tutorial = check.text(TextSource::TutorialMessage, None, None, &settings.tutorial_message);
+        let message = check.text(TextSource::Message, None, &settings.message);
+        let tutorial = check.text(TextSource::TutorialMessage, None, &settings.tutorial_message);
         let mut local: Vec<Local> = Vec::with_capacity(settings.messages.len());
         for (index, given) in settings.messages.iter().enumerate() {
             let source = TextSource::Local(index);
@@ -127,7 +126,7 @@ impl Templates {
             {
                 check.error(source, "there is another text for the same channel and language".to_owned());
             }
-            let text = check.text(source, channel, locale, &given.text);
+            let text = check.text(source, channel, &given.text);
             local.extend(text.map(|text| Local { channel, locale, text }));
         }
         let Check { errors, mut warnings, context, .. } = check;
@@ -179,18 +178,12 @@ impl<'a> Check<'a> {
         self.errors.push(Finding { source, words });
     }
 
-    fn text(
-        &mut self,
-        source: TextSource,
-        channel: Option<Channel>,
-        locale: Option<Locale>,
-        written: &str,
-    ) -> Option<Text> {
+    fn text(&mut self, source: TextSource, channel: Option<Channel>, written: &str) -> Option<Text> {
         match check_text(written, &self.context) {
             Ok(text) => {
                 if channel.is_none_or(|channel| channel == Channel::Sms) {
-                    let advice = advice_on(&text, locale, self.settings.code_length, self.settings.life);
-                    self.warnings.extend(advice.into_iter().map(|words| Finding { source, words }));
+                    let advice = advice_on(&text, self.settings.code_length, self.settings.life);
+                    self.warnings.extend(advice.map(|words| Finding { source, words }));
                 }
                 Some(text)
             }
@@ -202,24 +195,18 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The longest message that Android's SMS Retriever reads, in bytes.
-const ANDROID_LONGEST: usize = 140;
-
 /// More foreign characters than this are another script, which needs them.
 const REPLACEABLE: usize = 5;
 
-/// Advice on a text for text messages: its cost, and whether phones offer to fill in its code.
-fn advice_on(text: &Text, locale: Option<Locale>, length: CodeLength, life: Duration) -> Vec<String> {
+/// Advice on a text for text messages: its cost.
+fn advice_on(text: &Text, length: CodeLength, life: Duration) -> impl Iterator<Item = String> {
     let digits = "0".repeat(usize::from(length.get()));
     let message = text.finish(Channel::Sms, None, &digits, life);
-    let for_android = text.finish(Channel::Sms, Some(&AppHash::SAMPLE), &digits, life);
+    let for_android = text.finish(Channel::Sms, AppHash::parse("AAAAAAAAAAA").as_ref(), &digits, life);
     let more = gsm7::size(&for_android).segments;
     let with_hash = (more > gsm7::size(&message).segments)
         .then(|| format!("with the hash of an Android app (appHash) it is paid for as {more} text messages"));
-    [alphabet(&message), segments(&message), word(text, locale), android(&for_android), with_hash]
-        .into_iter()
-        .flatten()
-        .collect()
+    [alphabet(&message), segments(&message), with_hash].into_iter().flatten()
 }
 
 /// The languages of the standard message that cost more than one text message, of those that are chosen without a request.
@@ -263,27 +250,6 @@ fn segments(message: &str) -> Option<String> {
         format!(
             "it is paid for as {} text messages: it has {} characters of {alphabet}, of which {room} fit one",
             size.segments, size.units
-        )
-    })
-}
-
-/// Apple does not list the words that it looks for; therefore other languages are left alone; so is the
-/// text of the Redis version, which was not chosen.
-fn word(text: &Text, locale: Option<Locale>) -> Option<String> {
-    let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != REDIS_VERSION_MESSAGE;
-    let is_there = || text.words().any(|words| words.to_lowercase().contains("code"));
-    (is_looked_for && !is_there()).then(|| {
-        "the word \"code\" is missing. By that word (or its translation) iPhones know that there is a code to fill in"
-            .to_owned()
-    })
-}
-
-fn android(message: &str) -> Option<String> {
-    (message.len() > ANDROID_LONGEST).then(|| {
-        format!(
-            "with the hash of an Android app (appHash) it has {} bytes, and Android hands apps at most \
-             {ANDROID_LONGEST}",
-            message.len()
         )
     })
 }

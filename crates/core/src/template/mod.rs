@@ -69,63 +69,29 @@ pub enum Wording {
     Tutorial,
     /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the settings:
     /// [`Templates::check_custom`].
-    Custom(#[serde(with = "shared_text")] Arc<str>),
-}
-
-mod shared_text {
-    use std::sync::Arc;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(deserializer).map(Arc::from)
-    }
+    Custom(Box<str>),
 }
 
 /// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters of base64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct AppHash([u8; 11]);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHash(Box<str>);
 
 impl AppHash {
-    /// One like another, to measure with.
-    const SAMPLE: Self = Self([b'A'; 11]);
-
     /// Reads a hash. `None` when it is not 11 characters of A-Z, a-z, 0-9, `+` and `/`.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; 11] = text.as_bytes().try_into().ok()?;
-        let fits = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
-        fits.then_some(Self(bytes))
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        (text.len() == 11 && text.bytes().all(is_base64)).then(|| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl From<AppHash> for String {
-    fn from(hash: AppHash) -> Self {
-        hash.as_str().to_owned()
-    }
-}
-
-impl TryFrom<String> for AppHash {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("not the hash of an app")
+        &self.0
     }
 }
 
 /// Keys that a call presses once it is answered, an extension mostly: at most 32 digits, `*`, `#`, and `w` or `W` for
 /// a wait of half a second or a second, as Twilio's calls know them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct SendDigits(Arc<str>);
+pub struct SendDigits(Box<str>);
 
 impl SendDigits {
     pub const MOST: usize = 32;
@@ -138,20 +104,6 @@ impl SendDigits {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl From<SendDigits> for String {
-    fn from(digits: SendDigits) -> Self {
-        digits.as_str().to_owned()
-    }
-}
-
-impl TryFrom<String> for SendDigits {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("not keys to press")
     }
 }
 

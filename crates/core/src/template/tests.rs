@@ -118,19 +118,6 @@ fn then_the_texts_for_any_channel_and_then_the_message() {
 }
 
 #[test]
-fn a_text_without_a_language_is_taken_for_one_in_the_default_language() {
-    let settings = TemplateSettings { default_locale: Locale::parse("es"), ..settings() };
-    with(&settings).says(Channel::Call, US, "message code 1. 2. 3. 4. 5. 6.", "es");
-}
-
-#[test]
-fn the_tutorials_text_is_always_the_same() {
-    let mut asking = with(&many()).asked_in("de");
-    asking.style.wording = Wording::Tutorial;
-    asking.says(Channel::Sms, GERMAN, "Acme tutorial code 123456", "");
-}
-
-#[test]
 fn a_text_that_is_brought_along_is_filled_in_like_the_others() {
     let settings = TemplateSettings { webotp_domain: Some("example.com".to_owned()), ..many() };
     let mut asking = with(&settings).asked_in("de");
@@ -139,14 +126,6 @@ fn a_text_that_is_brought_along_is_filled_in_like_the_others() {
     asking.style.app_hash = AppHash::parse("FA+9qCX9VSu");
     asking.says(Channel::Sms, GERMAN, "Acme: 123456, 2 min {x}\nFA+9qCX9VSu", "de");
     asking.says(Channel::WhatsApp, GERMAN, "Acme: 123456, 2 min {x}", "de");
-}
-
-#[test]
-fn a_text_that_is_brought_along_can_be_checked() {
-    let (templates, _) = Templates::check(&settings()).expect("good texts");
-    assert_eq!(templates.check_custom("{brand} _CODE_ {minutes}"), Ok(()));
-    assert!(templates.check_custom("{code} {x}").is_err_and(|e| e.contains("{x}")));
-    assert!(templates.check_custom("hello").is_err_and(|e| e.contains("must contain {code}")));
 }
 
 #[test]
@@ -170,34 +149,6 @@ fn every_error_of_every_text_is_found_at_once() {
     assert!(said(TextSource::TutorialMessage).contains("{x}"));
     assert!(said(TextSource::Local(1)).contains("must contain {code}"));
     assert!(said(TextSource::Local(2)).contains("another text"));
-}
-
-#[test]
-fn no_warning_about_texts_that_are_not_set() {
-    let built_in = TemplateSettings {
-        message: DEFAULT_MESSAGE.to_owned(),
-        tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
-        ..settings()
-    };
-    assert_eq!(Templates::check(&built_in).map(|(_, findings)| findings), Ok(Vec::new()));
-}
-
-#[test]
-fn advice_is_given_on_texts_that_can_be_text_messages() {
-    let long = "code ".repeat(40);
-    let settings = TemplateSettings {
-        messages: vec![
-            text(Some(Channel::Call), "en", &long),
-            text(Some(Channel::WhatsApp), "en", &long),
-            text(None, "en", &long),
-            text(Some(Channel::Sms), "en", &long),
-        ],
-        ..settings()
-    };
-    let (_, warnings) = Templates::check(&settings).expect("good texts");
-    let sources: Vec<_> = warnings.iter().map(|Finding { source, .. }| *source).collect();
-    let [any, sms] = [TextSource::Local(2), TextSource::Local(3)];
-    assert_eq!(sources, [any, any, sms, sms], "{warnings:?}");
 }
 
 #[test]

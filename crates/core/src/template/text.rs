@@ -47,14 +47,6 @@ impl Text {
         self.parts.contains(&Part::Code)
     }
 
-    /// The text without the placeholders' values and without the line for browsers.
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Literal(text) => Some(&**text),
-            Part::Code | Part::Minutes => None,
-        })
-    }
-
     /// The message with these `digits` as the code. An `app_hash` replaces the line for browsers, because both must be
     /// the last line. For a call the digits are separated: `1. 2. 3.`
     pub(super) fn finish(

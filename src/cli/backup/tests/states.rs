@@ -1,7 +1,6 @@
 //! Arbitrary states of numbers and their attempts, and a record of every kind.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -275,7 +274,7 @@ fn plan() -> impl Strategy<Value = PlannedSend> {
     let wording = prop_oneof![
         Just(Wording::Api),
         Just(Wording::Tutorial),
-        any::<String>().prop_map(|text| Wording::Custom(Arc::from(text))),
+        any::<String>().prop_map(|text| Wording::Custom(Box::from(text))),
     ];
     let locale = option::of(select(vec!["de", "pt-BR", "zh-Hant"]));
     let app_hash = option::of("[A-Za-z0-9+/]{11}");

@@ -73,11 +73,6 @@ fn for_a_voice_the_digits_are_set_apart() {
 }
 
 #[test]
-fn a_brand_that_looks_like_a_placeholder_is_none() {
-    let (parts, _) = cut("{brand} {code}", "_CODE_ {minutes}");
-    assert_eq!(parts, [Part::Literal("_CODE_ {minutes} ".into()), Part::Code]);
-}
-#[test]
 fn a_domain_is_a_host_name_as_browsers_spell_it() {
     for domain in ["example.com", "login.example.co.uk", "localhost", "xn--bcher-kva.example", "a-b.example"]
     {
