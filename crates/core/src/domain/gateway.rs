@@ -1,15 +1,15 @@
 //! Gateways and channels, by the names that settings, logs and records use.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Names one gateway. There is at most one of each. Records contain the position of a built-in one in this order, and the
 /// name of any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum GatewayName {
     /// Messages stay on this machine, in an inbox page.
     Simulator,
@@ -96,56 +96,34 @@ impl fmt::Display for GatewayName {
     }
 }
 
+// Readable formats have the name, records what is derived.
 impl Serialize for GatewayName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            return to.serialize_str(self.as_str());
-        }
-        match positions().find(|(_, known)| known == self) {
-            Some((position, _)) => to.serialize_u32(position),
-            None => (NAMED_POSITION, self.as_str()).serialize(to),
-        }
+        if to.is_human_readable() { to.serialize_str(self.as_str()) } else { Self::serialize(self, to) }
     }
-}
-
-/// The position of names that are not built in. The name follows it.
-const NAMED_POSITION: u32 = 7;
-
-/// The built-in gateways and their positions in records, of which names that are not built in have one.
-fn positions() -> impl Iterator<Item = (u32, GatewayName)> {
-    (0..).filter(|position| *position != NAMED_POSITION).zip(GatewayName::ALL)
 }
 
 impl<'de> Deserialize<'de> for GatewayName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Stored;
-
-        impl<'de> Visitor<'de> for Stored {
-            type Value = GatewayName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a gateway")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<GatewayName, E> {
-                GatewayName::of(name).ok_or_else(|| E::custom("this names no gateway"))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<GatewayName, A::Error> {
-                let position = parts.next_element::<u32>()?.unwrap_or(u32::MAX);
-                if position == NAMED_POSITION {
-                    let name: Option<Cow<'de, str>> = parts.next_element()?;
-                    return self.visit_str(&name.unwrap_or_default());
-                }
-                let known = positions().find(|(known, _)| *known == position);
-                known.map(|(_, name)| name).ok_or_else(|| A::Error::custom("there is no such gateway"))
-            }
+        if !from.is_human_readable() {
+            return Self::deserialize(from);
         }
+        let name = String::deserialize(from)?;
+        Self::of(&name).ok_or_else(|| D::Error::custom("this names no gateway"))
+    }
+}
 
-        if from.is_human_readable() {
-            from.deserialize_str(Stored)
-        } else {
-            from.deserialize_tuple(2, Stored)
+impl Serialize for NamedGateway {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(GatewayName::Named(*self).as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedGateway {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match GatewayName::of(&String::deserialize(from)?) {
+            Some(GatewayName::Named(named)) => Ok(named),
+            _ => Err(D::Error::custom("this names no gateway of its own")),
         }
     }
 }

@@ -356,7 +356,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
     let templates = Templates::new("OTP message is {code}", "Your code is {code}");
-    let resolved = Routing::parse(routing).expect("a routing").resolve(|name| match name {
+    let resolved = Routing::parse(routing, |name| match name {
         ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
         ProviderName::Gateway(name) => Ok(name),
     });
