@@ -269,24 +269,15 @@ impl PumpingGuard {
         self.inner.rules(service).permits(Some(country))
     }
 
-    /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.
-    pub fn is_off(&self, service: ServiceId) -> bool {
-        self.inner.rules(service).are_off() && self.inner.guard().entries.is_empty()
-    }
-
-    /// Refuses a message whose budget is spent.
-    pub fn require_budget(&self, message: Message<'_>) -> Result<(), GuardRefusal> {
-        let Some(spent) = self.inner.budgets.spent(message.service) else { return Ok(()) };
-        self.inner.report_spent_budget(message, &spent);
-        Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) })
-    }
-
     /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
     pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
         let (inner, now) = (&self.inner, self.inner.clock.now());
         let message = Message { service, number, channel, request_id };
-        self.require_budget(message)?;
+        if let Some(spent) = inner.budgets.spent(service) {
+            inner.report_spent_budget(message, &spent);
+            return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
+        }
         let verified = inner.known(service, number, now);
         let price = inner.budgets.price(signals.country, channel);
         let assessment =

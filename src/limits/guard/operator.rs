@@ -383,11 +383,7 @@ impl PumpingGuard {
             stored
         });
         stored.await.unwrap_or(Err(Refusal::Stopping))?;
-        let mut item = self.entry(key, changed, exact);
-        if let Some(before) = before.filter(|_| action.is_some()) {
-            item.details = format!("{} (in place of {})", item.details, before.action);
-        }
-        Ok(Some(item))
+        Ok(Some(self.entry(key, changed, exact)))
     }
 
     /// The budgets of a service, or of all.

@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::{CodeEnd, Receipt};
-use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
+use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, PumpingGuard, Rule, Ticket};
 use crate::observe::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
@@ -199,11 +199,6 @@ impl Verifier {
         let Some(guard) = self.delivery.guard().filter(|_| !is_test) else {
             return Ok(Ticket::default());
         };
-        // Otherwise each send would pay for the country and the type of its number.
-        if guard.is_off(service) && !client.refuses_landlines {
-            guard.require_budget(Message { service, number, channel: *channel, request_id })?;
-            return Ok(Ticket::default());
-        }
         let mut signals = client.about(service, number, *channel);
         let is_landline = signals.number_type == NumberType::Landline;
         if is_landline && client.refuses_landlines && *channel == Channel::Sms {

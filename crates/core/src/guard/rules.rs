@@ -102,13 +102,6 @@ impl Default for GuardRules {
 }
 
 impl GuardRules {
-    /// Whether everything is off: then no message is refused or counted, but by a manual entry.
-    pub fn are_off(&self) -> bool {
-        let modes = [self.mode, self.number_types, self.landlines];
-        let lists_no_country = self.allowed_countries.is_none() && self.blocked_countries.is_empty();
-        lists_no_country && self.max_price.is_none() && modes.iter().all(|mode| *mode == Mode::Off)
-    }
-
     /// Whether the lists of countries permit messages to this country.
     pub fn permits(&self, country: Option<Region>) -> bool {
         let is_in = |list: &BTreeSet<Region>| country.is_some_and(|country| list.contains(&country));
