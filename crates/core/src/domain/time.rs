@@ -127,30 +127,22 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        if from.is_human_readable() {
-            from.deserialize_any(Readable)
-        } else {
-            u64::deserialize(from).map(Self)
+        if !from.is_human_readable() {
+            return u64::deserialize(from).map(Self);
         }
+        let read = match Readable::deserialize(from)? {
+            Readable::Millis(millis) => Some(Self(millis)),
+            Readable::Text(text) => Self::parse(&text),
+        };
+        read.ok_or_else(|| de::Error::custom("not a time such as \"2026-01-31T12:00:00.000Z\""))
     }
 }
 
-struct Readable;
-
-impl de::Visitor<'_> for Readable {
-    type Value = Timestamp;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time such as \"2026-01-31T12:00:00.000Z\", or milliseconds since 1970")
-    }
-
-    fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Timestamp, E> {
-        Ok(Timestamp(millis))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
-        Timestamp::parse(text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(text), &self))
-    }
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Readable {
+    Millis(u64),
+    Text(String),
 }
 
 #[cfg(test)]

@@ -448,15 +448,6 @@ impl NumberState {
         }
     }
 
-    /// Consecutive wrong codes so far.
-    #[cfg(test)]
-    pub(super) const fn failures(&self) -> u8 {
-        match self {
-            Self::Open(open) => open.failures.in_a_row,
-            Self::Fresh | Self::Locked { .. } => 0,
-        }
-    }
-
     /// The outstanding code. It may have expired.
     pub const fn verification(&self) -> Option<Verification> {
         match self {

@@ -76,10 +76,10 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
     if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
         return Err(format!("it contains the control character {c:?}, which has no place in a message"));
     }
-    let Some(split) = text::split(written) else {
+    let Some((_, own)) = text::split(written) else {
         return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
     };
-    if let Some(own) = split.domain {
+    if let Some(own) = own {
         text::check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
         if let Some(domain) = context.domain.as_deref().filter(|domain| *domain != own) {
             return Err(format!(

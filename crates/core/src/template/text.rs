@@ -32,7 +32,7 @@ impl Text {
     /// Parses a text, even with errors. `domain` is used if the text names none. Also returns the first unknown
     /// placeholder, as the end of a sentence.
     pub(super) fn new(written: &str, brand: &str, domain: Option<&Arc<str>>) -> (Self, Option<String>) {
-        let (body, own) = split(written).map_or((written, None), |split| (split.text, split.domain));
+        let (body, own) = split(written).unwrap_or((written, None));
         let (parts, problem) = cut(body, brand);
         let text = Self {
             source: written.replace("{brand}", brand).into(),
@@ -181,25 +181,16 @@ fn is_label(label: &str) -> bool {
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// A text without the line that its author wrote into it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Split<'a> {
-    pub(super) text: &'a str,
-    /// The domain that the last line names, if that is such a line.
-    pub(super) domain: Option<&'a str>,
-}
-
-/// Takes such a line off the end of a text. `None` when there is one that is not the last.
-pub(super) fn split(text: &str) -> Option<Split<'_>> {
+/// Takes the line for browsers that its author wrote off the end of a text, and its domain. `None` when there is one that is
+/// not the last.
+pub(super) fn split(text: &str) -> Option<(&str, Option<&str>)> {
     let trimmed = text.trim_end();
     let (before, last) = trimmed.rsplit_once('\n').unwrap_or(("", trimmed));
     if before.lines().any(|line| domain_of(line).is_some()) {
         return None;
     }
-    Some(match domain_of(last) {
-        Some(domain) => Split { text: before.trim_end(), domain: Some(domain) },
-        None => Split { text, domain: None },
-    })
+    let domain = domain_of(last);
+    Some((if domain.is_some() { before.trim_end() } else { text }, domain))
 }
 
 /// The domain of a line such as `@example.com #{code}`.

@@ -29,6 +29,16 @@ pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
 
+impl NumberState {
+    /// Consecutive wrong codes so far.
+    pub const fn failures(&self) -> u8 {
+        match self {
+            Self::Open(open) => open.failures.in_a_row,
+            Self::Fresh | Self::Locked { .. } => 0,
+        }
+    }
+}
+
 /// The result of a send, as far as the number's state needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayResult {

@@ -101,14 +101,14 @@ fn a_domain_is_a_host_name_as_browsers_spell_it() {
 
 #[test]
 fn a_line_that_is_written_by_hand_is_found() {
-    let with = |text, domain| Some(Split { text, domain: Some(domain) });
+    let with = |text, domain| Some((text, Some(domain)));
     assert_eq!(split("Code {code}\n\n@example.com #{code}"), with("Code {code}", "example.com"));
     assert_eq!(split("Code {code}\n@example.com #_CODE_\n"), with("Code {code}", "example.com"));
     assert_eq!(split("@example.com #{code}"), with("", "example.com"));
     for text in
         ["Code {code}", "Code {code} @example.com #{code}", "@example.com {code}", "a\n@b #1 {code}\n"]
     {
-        assert_eq!(split(text), Some(Split { text, domain: None }), "{text:?}");
+        assert_eq!(split(text), Some((text, None)), "{text:?}");
     }
     assert_eq!(split("Code\n@example.com #{code}\nBye"), None);
 }
