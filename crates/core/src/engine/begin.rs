@@ -37,45 +37,27 @@ pub struct VerificationOptions<'a> {
 pub enum BeginOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
     Permitted(SendPermit),
-    /// The number is locked out.
-    Locked {
-        /// End of the lockout.
-        until: Timestamp,
-    },
+    /// The number is locked out until then.
+    Locked { until: Timestamp },
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
-    /// A gateway is being asked about a submitted code: decide again when that check is settled.
-    Busy {
-        /// Latest end of that check.
-        until: Timestamp,
-    },
+    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
+    Busy { until: Timestamp },
 }
 
 /// The rule that forbids a message of a verification with limits and an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendLimit {
-    /// No check would be allowed, therefore no code is sent.
-    NoChecksLeft {
-        /// When checks are allowed again.
-        until: Timestamp,
-    },
-    /// The verification has used its messages.
-    NoSendsLeft {
-        /// End of the verification.
-        until: Timestamp,
-    },
-    /// The wait after the last message is not over.
-    CoolingDown {
-        /// End of the wait.
-        until: Timestamp,
-    },
+    /// No check would be allowed until then, therefore no code is sent.
+    NoChecksLeft { until: Timestamp },
+    /// The verification has used its messages. It ends then.
+    NoSendsLeft { until: Timestamp },
+    /// The wait after the last message ends then.
+    CoolingDown { until: Timestamp },
     /// The verification began less than a second ago and has had five messages.
     AtOnce,
-    /// A message with another code than the one the caller supplies is on its way.
-    StillSending {
-        /// Latest end of that send.
-        until: Timestamp,
-    },
+    /// A message with another code than the one the caller supplies is on its way, until then at the latest.
+    StillSending { until: Timestamp },
 }
 
 /// The decision about a planned repetition of the live code.
@@ -85,11 +67,8 @@ pub enum ResumeOutcome {
     Permitted(SendPermit),
     /// The code was used, replaced or locked, or it has expired.
     NotUsable,
-    /// A gateway is being asked about a submitted code: decide again when that check is settled.
-    Busy {
-        /// Latest end of that check.
-        until: Timestamp,
-    },
+    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
+    Busy { until: Timestamp },
 }
 
 /// The right to send one message with one code.
@@ -278,9 +257,8 @@ pub enum EndOutcome {
     Ended(Option<Verification>),
     /// No such verification is active.
     NotFound,
-    /// A gateway is being asked about a submitted code: decide again when that check is settled.
+    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
     Busy {
-        /// Latest end of that check.
         until: Timestamp,
     },
 }

@@ -39,30 +39,15 @@ impl Submitted<'_> {
 pub enum CheckOutcome {
     /// The code is right. It cannot be used again.
     Approved,
-    /// Wrong, late, or no code was outstanding.
-    Wrong {
-        /// Wrong codes still allowed after this one.
-        attempts_left: u8,
-        /// There was a live code to compare with.
-        live: bool,
-    },
-    /// Wrong, and the last one allowed: locked from now on.
-    LockedNow {
-        /// End of the lockout.
-        until: Timestamp,
-        /// There was a live code to compare with.
-        live: bool,
-    },
-    /// The number was locked before. The code was not compared.
-    Locked {
-        /// End of the lockout.
-        until: Timestamp,
-    },
-    /// No attempt is left. The code was not compared.
-    NoChecksLeft {
-        /// When checks are allowed again.
-        until: Timestamp,
-    },
+    /// Wrong, late, or no code was outstanding: then there was no `live` one to compare with. So many wrong codes are still
+    /// allowed after this one.
+    Wrong { attempts_left: u8, live: bool },
+    /// Wrong, and the last one allowed: locked until then.
+    LockedNow { until: Timestamp, live: bool },
+    /// The number was locked before, until then. The code was not compared.
+    Locked { until: Timestamp },
+    /// No attempt is left until then. The code was not compared.
+    NoChecksLeft { until: Timestamp },
     /// The verification that the caller named is not under way, or none is.
     NotFound,
     /// The gateway that holds the code did not answer, or answered too late. The attempt counts unless the gateway
@@ -76,9 +61,8 @@ pub enum CheckStep {
     Decided(CheckOutcome),
     /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
     AskGateway(CheckPermit),
-    /// A gateway is being asked about an earlier code: decide again when that check is settled.
+    /// A gateway is being asked about an earlier code, until then at the latest: decide again when that check is settled.
     Busy {
-        /// Latest end of that check.
         until: Timestamp,
     },
 }

@@ -5,27 +5,16 @@ use crate::domain::{Held, Timestamp};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendResult {
-    /// A gateway that carries our code, or one that makes and holds its own (`held`), accepted the message.
-    Accepted {
-        /// The provider's id of the message.
-        message_id: String,
-        /// The gateway that holds the code, if the code is not ours.
-        held: Option<Held>,
-    },
-    /// No gateway accepted the message yet; a later attempt is planned, and the request counts as accepted.
-    Postponed {
-        /// The id that the client is given for the message.
-        message_id: String,
-        /// `None` if certainly no message was sent.
-        may_have_been_sent: Option<PossiblySent>,
-    },
+    /// A gateway that carries our code, or one that makes and holds its own (`held`), accepted the message. The provider's id
+    /// of it.
+    Accepted { message_id: String, held: Option<Held> },
+    /// No gateway accepted the message yet; a later attempt is planned, and the request counts as accepted. The id that the
+    /// client is given for it; and `None` if certainly no message was sent.
+    Postponed { message_id: String, may_have_been_sent: Option<PossiblySent> },
     /// The number does not exist or cannot take messages; nothing was sent.
     NumberRefused,
-    /// Every gateway refused for another reason, or did not answer in time.
-    Failed {
-        /// `None` if certainly no message was sent.
-        may_have_been_sent: Option<PossiblySent>,
-    },
+    /// Every gateway refused for another reason, or did not answer in time. `None` if certainly no message was sent.
+    Failed { may_have_been_sent: Option<PossiblySent> },
     /// The code was used, replaced, locked or expired before its message was sent.
     NoLongerUsable,
     /// Too many messages were waiting; nothing was sent.
@@ -57,16 +46,10 @@ pub struct PossiblySent {
 /// The state of the number in the reply to an accepted send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// Codes may be checked.
-    Open {
-        /// Wrong codes still allowed.
-        attempts_left: u8,
-    },
-    /// Wrong codes locked the number while the message was on its way.
-    Locked {
-        /// End of the lockout.
-        until: Timestamp,
-    },
+    /// Codes may be checked, and so many wrong ones are allowed.
+    Open { attempts_left: u8 },
+    /// Wrong codes locked the number while the message was on its way, until then.
+    Locked { until: Timestamp },
 }
 
 /// Settles a send permit.

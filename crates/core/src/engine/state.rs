@@ -19,11 +19,8 @@ pub enum NumberState {
     Fresh,
     /// Codes may be sent and checked.
     Open(OpenNumber),
-    /// No code is sent or checked.
-    Locked {
-        /// When the lockout ends and the number is fresh again.
-        until: Timestamp,
-    },
+    /// No code is sent or checked until then. Then the number is fresh again.
+    Locked { until: Timestamp },
 }
 
 /// The record of a number that is not locked.

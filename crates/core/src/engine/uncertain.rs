@@ -54,11 +54,7 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
             (Some(old), Some(new)) => Some(old.merge_pessimistic(new)),
             (old, new) => new.or(old),
         },
-        salt: new.salt,
-        length: new.length,
-        sending_until: new.sending_until,
-        sent: new.sent,
-        held: new.held,
+        ..new
     }
 }
 
@@ -74,11 +70,11 @@ impl FailureCount {
     /// wrong codes that were counted after it.
     #[must_use]
     fn merge_pessimistic(self, other: Self, now: Timestamp) -> Self {
-        let (one, other) = (self.at(now), other.at(now));
+        let (Self { in_a_row, last, forgotten }, other) = (self.at(now), other.at(now));
         Self {
-            in_a_row: one.in_a_row.max(other.in_a_row),
-            last: one.last.max(other.last),
-            forgotten: one.forgotten.max(other.forgotten),
+            in_a_row: in_a_row.max(other.in_a_row),
+            last: last.max(other.last),
+            forgotten: forgotten.max(other.forgotten),
         }
     }
 }
@@ -93,9 +89,7 @@ impl VerificationDetails {
             wrong: self.wrong.max(other.wrong),
             spent: self.spent || other.spent,
             canceled: self.canceled || other.canceled,
-            begun: other.begun,
-            channel: other.channel,
-            offset: other.offset,
+            ..other
         }
     }
 }

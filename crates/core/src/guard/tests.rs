@@ -160,19 +160,6 @@ fn a_country_without_users_gets_thirty_messages_and_all_of_them_sixty() {
 }
 
 #[test]
-fn the_last_messages_of_all_of_them_are_for_known_networks() {
-    let mut world = World::new();
-    for (n, to) in (0..).zip([DE, US].into_iter().chain(PLACES)) {
-        world.send_from(to, &format!("192.0.2.{n}")).expect("sent");
-        world.verify(to);
-    }
-    let in_turn = |n: u64| PLACES[usize::try_from(n % 5).expect("small")] + 10_000 * (1_000 + n);
-    let refused = (0..100).map(|n| world.send_from(in_turn(n), &fresh(n))).find(Result::is_err);
-    assert_eq!(refused, Some(Err(Rule::Unproven)));
-    assert_eq!(world.send_from(in_turn(100), "192.0.2.200"), Ok(()), "of the network of a verified number");
-}
-
-#[test]
 fn the_last_two_of_a_prefix_are_for_known_networks() {
     let mut world = World::new();
     world.send_from(DE, "192.0.2.7").expect("sent");
@@ -212,43 +199,6 @@ fn a_number_without_room_among_the_verified_gets_back_what_it_took() {
 }
 
 #[test]
-fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
-    let mut world = World::new();
-    for n in 0..8 {
-        world.send_from(TJ + n, &fresh(n)).expect("sent");
-    }
-    for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
-        let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other, None));
-        let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
-        assert!(explained.assessment.verdict.is_err(), "{of}");
-    }
-    assert_eq!(world.send_from(TJ + 9_000, &fresh(50)), Err(Rule::Prefix));
-    assert_eq!(world.send(TJ + 9_000), Ok(()), "a service without addresses keeps nothing");
-}
-
-/// One address that sends to known numbers: the first message of each passes, and further ones as to other numbers.
-#[test]
-fn a_client_sends_each_known_number_one_message_beyond_its_allowance() {
-    let mut world = World::new();
-    world.rules = roomy();
-    let known = |n: u64| elsewhere(n);
-    for n in 0..50 {
-        world.send_from(known(n), &fresh(n)).expect("sent");
-        world.verify(known(n));
-    }
-    world.pass(2 * DAY);
-    for n in 0..50 {
-        assert_eq!(world.send_from(known(n), "192.0.2.7"), Ok(()), "the first one of a day");
-    }
-    let further = (0..150).filter(|n| world.send_from(known(n % 50), "192.0.2.7") == Ok(())).count();
-    assert_eq!(further, 20, "the allowance of the network");
-    assert_eq!(world.send_from(known(1), &fresh(1)), Ok(()));
-    let country = country("TJ").dimension;
-    let full = world.figures(country);
-    assert_eq!(full.level, full.most, "known numbers take nothing of their country");
-}
-
-#[test]
 fn a_dropped_message_of_a_known_number_gives_back_what_it_took() {
     let mut world = World::new();
     world.send_from(TJ, "192.0.2.7").expect("sent");
@@ -265,33 +215,6 @@ fn a_dropped_message_of_a_known_number_gives_back_what_it_took() {
         }
         assert_eq!(levels(&world), before, "after {earlier}");
         world.verify(TJ);
-        world.pass(DAY);
-    }
-}
-
-#[test]
-fn what_a_country_usually_verifies_refills_it() {
-    let (mut with, mut without) = (World::with_users(), World::new());
-    for world in [&mut with, &mut without] {
-        let of_germany = |n: u64| DE + 10_000 * (5_000 + n);
-        world.send_while(of_germany);
-        world.pass(DAY);
-    }
-    let again = |n: u64| DE + 10_000 * (7_000 + n);
-    let (more, fewer) = (with.send_while(again).0, without.send_while(again).0);
-    assert!(fewer == 21 && more > 35, "{fewer} {more}");
-}
-
-#[test]
-fn a_number_counts_as_usual_once_in_seven_days() {
-    let mut world = World::new();
-    let usual = |world: &World| world.allowance(Dimension::Prefix(TJ / 10_000)).usual;
-    for day in 0..8 {
-        let before = usual(&world);
-        world.send(TJ).expect("sent");
-        world.verify(TJ);
-        let is_counted = usual(&world) > before + 0.1;
-        assert_eq!(is_counted, day % 7 == 0, "day {day}");
         world.pass(DAY);
     }
 }
@@ -467,7 +390,7 @@ fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/48"]);
 }
 
-/// Numbers of countries, each of another one, without the users of [`World::with_users`].
+/// Numbers of countries, each of another one.
 const PLACES: [u64; 5] =
     [94_700_000_000, 994_500_000_000, 998_900_000_000, 996_700_000_000, 8_801_700_000_000];
 

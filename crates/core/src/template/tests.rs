@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AppHash, DEFAULT_MESSAGE, Rendered, SendDigits, StandardMessage, gsm7};
-use super::{Finding, LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
+use super::{LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
 
 const GERMAN: &str = "+491711234567";

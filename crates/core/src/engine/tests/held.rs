@@ -1,10 +1,7 @@
 //! Codes that a gateway makes and holds: the counts, and the effect of its answers.
 
 use super::world::GatewayResult;
-use super::world::{
-    CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, no_live_code, secs, wrong, wrong_says_the_holder,
-};
-use crate::domain::Code;
+use super::world::{CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, secs, wrong, wrong_says_the_holder};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, NumberState,
     SettleOutcome, merge_pessimistic,

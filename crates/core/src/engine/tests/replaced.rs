@@ -1,9 +1,9 @@
 //! Codes that a newer one replaced: the previous one returns if the newer one surely was not sent.
 
 use super::world::GatewayResult;
-use super::world::{SEND_BUDGET, World, secs, wrong};
+use super::world::{World, secs};
 use crate::domain::CodeLength;
-use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SendPermit};
+use crate::engine::{CheckOutcome, CheckStep::Decided, SendPermit};
 
 /// A number with a sent code of ten minutes, and its permit.
 fn with_a_code_that_is_out() -> (World, SendPermit) {
@@ -12,18 +12,6 @@ fn with_a_code_that_is_out() -> (World, SendPermit) {
     let permit = world.permit();
     world.settles(&permit, GatewayResult::Accepted);
     (world, permit)
-}
-
-/// `codes` codes, each of which replaced the previous one while that one's gateway was slow.
-fn slow(codes: usize) -> (World, Vec<SendPermit>) {
-    let mut world = World::new();
-    world.policy.code.life = secs(600);
-    let permits = (0..codes).map(|_| {
-        world.advance(SEND_BUDGET);
-        world.permit()
-    });
-    let permits = permits.collect();
-    (world, permits)
 }
 
 #[test]

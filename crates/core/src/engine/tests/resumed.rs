@@ -1,7 +1,7 @@
 //! Planned sends of the same code: their conditions and effects.
 
 use super::world::GatewayResult;
-use super::world::{HOLDER, World, no_live_code, secs};
+use super::world::{World, no_live_code, secs};
 use crate::engine::{
     CheckOutcome, CheckStep, CheckStep::Decided, NumberState, ResumeOutcome, Salt, merge_pessimistic,
 };

@@ -1,7 +1,5 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use std::time::Duration;
-
 use super::world::GatewayResult;
 use super::world::{World, mins, no_live_code, secs, wrong};
 use crate::domain::{Code, CodeLength};

@@ -8,7 +8,7 @@ use super::world::{mins, secs};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, Held, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, LockoutRule,
-    NumberState, Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
+    Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
 };
 
 impl Number {

@@ -101,28 +101,6 @@ fn refused_requests_push_out_no_number_with_messages() {
 }
 
 #[test]
-fn a_record_that_was_not_stored_is_taken_again() {
-    let mut world = World::new();
-    world.send(TJ).expect("sent");
-    world.send(DE).expect("sent");
-    assert!(world.guard.unlock(ServiceId::DEFAULT, number(DE)));
-    let rows = |world: &mut World| {
-        let mut taken = world.guard.rows.take_changed(100);
-        taken.sort_by_key(|(name, _)| *name);
-        taken
-    };
-    let first = rows(&mut world);
-    assert!(rows(&mut world).is_empty());
-    for _ in 0..2 {
-        for (name, _) in &first {
-            world.guard.rows.mark_changed(*name);
-        }
-    }
-    assert!(first.iter().any(|(_, row)| row.is_none()));
-    assert_eq!(rows(&mut world), first);
-}
-
-#[test]
 fn while_nothing_is_stored_the_changes_are_bounded() {
     let mut world = World::new();
     world.guard = Guard::new(500, 1);
@@ -152,16 +130,6 @@ fn rows_that_say_nothing_are_swept() {
     assert_eq!(world.guard.rows.held(), 5);
     world.guard.rows.sweep(100, world.now.plus(2 * DAY));
     assert_eq!(world.guard.rows.held(), 0);
-}
-
-#[test]
-fn what_a_place_usually_verifies_outlives_its_level() {
-    let mut world = World::with_users();
-    while !world.guard.rows.take_changed(1_000).is_empty() {}
-    world.pass(10 * DAY);
-    world.guard.rows.sweep(10_000, world.now);
-    let germany = world.figures(country("DE").dimension);
-    assert!(germany.usual > 5, "{germany:?}");
 }
 
 /// What the first version wrote: an address with an allowance, a number's state, an announcement.
