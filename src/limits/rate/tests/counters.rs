@@ -1,10 +1,8 @@
 //! Counters through their handle.
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
-use crate::domain::ServiceId;
 use crate::limits::rate::{Charge, Charged, Counter, LimitRefusal};
 use crate::shard::{LimitedTable, Record as _, Refusal};
-use crate::store::{Store as _, Write};
 
 #[tokio::test]
 async fn a_request_is_counted_under_every_charge_or_under_none() {
