@@ -10,13 +10,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::response::{self, Problem};
@@ -49,39 +45,32 @@ impl EventStreams {
     pub fn open(&self, changes: watch::Receiver<()>, stop: CancellationToken) -> Result<Response, Problem> {
         let place = Arc::clone(&self.0).try_acquire_owned();
         let place = place.map_err(|_| Problem::Refused(Refusal::Overloaded))?;
-        let events = Events { changes, _place: place };
-        Ok(response::page("text/event-stream", &[], Body::new(events.body(stop))))
-    }
-}
-
-struct Events {
-    changes: watch::Receiver<()>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Events {
-    fn body(self, stop: CancellationToken) -> UnsyncBoxBody<Bytes, Infallible> {
-        let event = |text| Ok(Frame::data(Bytes::from_static(text)));
         // The first bytes tell the page that the stream is open.
-        let first = stream::once(ready(event(b"retry: 1000\n\n".as_slice())));
-        let parts = (self, stop, Box::pin(sleep(LIFETIME)), Duration::ZERO);
-        let rest = stream::unfold(parts, move |(mut events, stop, mut end, pause)| async move {
-            tokio::select! {
-                changed = async { sleep(pause).await; events.changes.changed().await } => changed.ok()?,
-                () = sleep(HEARTBEAT) => {
-                    return Some((event(b"event: alive\ndata:\n\n".as_slice()), (events, stop, end, PAUSE)));
-                }
-                () = stop.cancelled() => return None,
-                () = &mut end => return None,
-            }
-            Some((event(b"data: changed\n\n".as_slice()), (events, stop, end, PAUSE)))
+        let first = stream::once(ready("retry: 1000\n\n"));
+        let rest = stream::unfold((changes, Duration::ZERO), |(mut changes, pause)| async move {
+            let news = async {
+                sleep(pause).await;
+                changes.changed().await
+            };
+            let event = match timeout(HEARTBEAT, news).await {
+                Ok(news) => news.map(|()| "data: changed\n\n").ok()?,
+                Err(_) => "event: alive\ndata:\n\n",
+            };
+            Some((event, (changes, PAUSE)))
         });
-        StreamBody::new(first.chain(rest)).boxed_unsync()
+        let events = first.chain(rest).take_until(timeout(LIFETIME, stop.cancelled_owned()));
+        let body = events.map(move |event| {
+            let _held = &place;
+            Ok::<_, Infallible>(event)
+        });
+        Ok(response::page("text/event-stream", &[], Body::from_stream(body)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH};
 use hyper::{Method, StatusCode, Uri};
 use serde::Serialize;
 
-use super::app::{App, GatewayHealth, ServedRoutes};
+use super::app::{GatewayHealth, ServedRoutes};
 use super::call::Call;
-use super::forward::{self, ForwardResult, Forwarder, NodeStatus};
+use super::forward::{self, ForwardResult, NodeStatus};
 use super::request::{self, LocalUser};
 use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
@@ -59,34 +59,24 @@ async fn ready(call: Call) -> Response {
         let readiness = forwarder.readiness(call.is_passed_on, call.peer, &call.id).await;
         unready.extend(readiness.err().map(|why| Unready { part: "cluster", why }));
     }
-    let details = if may_see_details(&call).await { Some(details(app)) } else { None };
-    let Some(part) = unready.first().map(|reason| reason.part) else {
-        let details = details.filter(Details::says_something);
-        return response::envelope(StatusCode::OK, 200, "ready", details);
-    };
-    let details = match details {
-        Some(details) => {
-            let reasons = unready.into_iter().map(|reason| reason.why).collect();
-            Details { reason: Some(part), reasons, ..details }
-        }
-        None => Details { reason: Some(part), ..Details::default() },
-    };
-    response::envelope(StatusCode::SERVICE_UNAVAILABLE, 503, "not ready", Some(details))
-        .retry_after(REFUSED_SECONDS)
-}
-
-/// Whether the sender is a node of the cluster, an administrator of this machine, or may read metrics.
-async fn may_see_details(call: &Call) -> bool {
-    let head = &call.head;
-    if call.is_passed_on || head.extensions.get::<LocalUser>().is_some() {
-        return true;
+    let reason = unready.first().map(|reason| reason.part);
+    let mut details = Details::default();
+    if may_see_details(&call).await {
+        details = Details {
+            reason: None,
+            reasons: unready.into_iter().map(|reason| reason.why).collect(),
+            gateways: app.gateways(),
+            numbers: app.numbers(),
+            tls: app.tls.as_ref().map(|tls| tls.certificate()),
+            cluster: app.forwarder.as_ref().map(|forwarder| forwarder.status()),
+        };
     }
-    match (call.app.v2(), &call.app.forwarder) {
-        _ if !head.headers.contains_key(AUTHORIZATION) => false,
-        (Some(v2), _) => v2.admit(head, &METRICS_SCOPES).is_ok(),
-        (None, Some(forwarder)) => may_read_metrics(call, forwarder).await.is_ok(),
-        (None, None) => false,
+    if reason.is_some() {
+        let details = Some(Details { reason, ..details });
+        return response::envelope(StatusCode::SERVICE_UNAVAILABLE, 503, "not ready", details)
+            .retry_after(REFUSED_SECONDS);
     }
+    response::envelope(StatusCode::OK, 200, "ready", Some(details).filter(Details::says_something))
 }
 
 impl Details {
@@ -95,33 +85,25 @@ impl Details {
     }
 }
 
-fn details(app: &App) -> Details {
-    Details {
-        gateways: app.gateways(),
-        numbers: app.numbers(),
-        tls: app.tls.as_ref().map(|tls| tls.certificate()),
-        cluster: app.forwarder.as_ref().map(|forwarder| forwarder.status()),
-        ..Details::default()
-    }
+/// Whether the sender is a node of the cluster, an administrator of this machine, or may read metrics.
+async fn may_see_details(call: &Call) -> bool {
+    let head = &call.head;
+    call.is_passed_on
+        || head.extensions.get::<LocalUser>().is_some()
+        || head.headers.contains_key(AUTHORIZATION) && may_read_metrics(call).await.is_ok()
 }
-
-const METRICS_SCOPES: [Scope; 2] = [Scope::Metrics, Scope::Admin];
 
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 async fn metrics(call: Call) -> Result<Response, Problem> {
     let (app, head) = (&call.app, &call.head);
     if app.routes == ServedRoutes::All {
-        match (app.v2(), &app.forwarder) {
-            (Some(v2), forwarder) => {
-                v2.admit(head, &METRICS_SCOPES)?;
-                if forwarder.is_some() && call.is_passed_on {
-                    // A standby asks on behalf of its caller, and renders its own metrics.
-                    return Ok(response::plain(StatusCode::OK, "the caller may read metrics"));
-                }
-            }
-            (None, Some(_)) if call.is_passed_on => return Ok(forward::not_owner()),
-            (None, Some(forwarder)) => may_read_metrics(&call, forwarder).await?,
-            (None, None) => return Err(Problem::Refused(Refusal::Starting)),
+        if call.is_passed_on && app.v2().is_none() && app.forwarder.is_some() {
+            return Ok(forward::not_owner());
+        }
+        may_read_metrics(&call).await?;
+        if app.forwarder.is_some() && call.is_passed_on {
+            // A standby asks on behalf of its caller, and renders its own metrics.
+            return Ok(response::plain(StatusCode::OK, "the caller may read metrics"));
         }
     }
     if let Some(forwarder) = &app.forwarder {
@@ -133,8 +115,13 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
     Ok(response::page(format.content_type(), &[], text))
 }
 
-/// Asks the owner of the records whether the caller may read metrics.
-async fn may_read_metrics(call: &Call, forwarder: &Forwarder) -> Result<(), Problem> {
+/// Whether the caller may read metrics. A node without the records asks their owner.
+async fn may_read_metrics(call: &Call) -> Result<(), Problem> {
+    let forwarder = match (call.app.v2(), &call.app.forwarder) {
+        (Some(v2), _) => return v2.admit(&call.head, &[Scope::Metrics, Scope::Admin]),
+        (None, None) => return Err(Problem::Refused(Refusal::Starting)),
+        (None, Some(forwarder)) => forwarder,
+    };
     let mut question = call.head.clone();
     (question.method, question.uri) = (Method::HEAD, Uri::from_static("/metrics"));
     question.headers.remove(CONTENT_LENGTH);

@@ -276,36 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_ours_names_the_start_the_connection_and_the_request() {
-        assert_eq!(own_id(0x9f01_c2aa, 0x1c, 3), "9f01c2aa-1c-3");
-        assert_eq!(own_id(1, 0, u64::MAX), "00000001-0-ffffffffffffffff");
-        assert_eq!(own_id(u32::MAX, 16, 15), "ffffffff-10-f");
-    }
-
-    #[test]
-    fn a_proper_id_of_the_client_is_kept() {
+    fn only_a_proper_id_of_the_client_is_kept() {
         for id in ["0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fA0", "4bf92f3577b34da6a3ce929d0e0e4736"] {
             assert_eq!(client_id(id).expect("proper"), id);
         }
-    }
-
-    #[test]
-    fn an_improper_id_of_the_client_is_replaced() {
         for id in [
             "",
-            "-",
-            "order-7",
             "14155552671",
-            "123456",
             "14155552671-code-123456",
-            "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa",
             "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fg0",
             "0190a5c17b2e-7c3d-8f4a-5b6c7d8e9fa0a",
             "4bf92f3577b34da6a3ce929d0e0e47360",
         ] {
             assert!(client_id(id).is_none(), "{id:?}");
         }
-        assert!(id_of_client(&HeaderMap::new()).is_none());
     }
 
     #[test]
@@ -323,34 +307,17 @@ mod tests {
 
     #[test]
     fn a_host_that_an_attacker_cannot_register_is_ours() {
-        for host in [
-            "localhost",
-            "LocalHost.",
-            "shop.localhost",
-            "127.0.0.1",
-            "192.168.1.7",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "codes.example",
-            "Codes.Example.",
-        ] {
+        for host in ["LocalHost.", "shop.localhost", "192.168.1.7", "[::ffff:127.0.0.1]", "Codes.Example."] {
             assert!(is_ours(host, Some("codes.example")), "{host}");
         }
-    }
-
-    #[test]
-    fn a_host_that_an_attacker_can_register_is_not() {
         for host in [
             "",
-            ".",
-            "evil.example",
             "codes.example.evil.example",
             "localhost.evil.example",
             "notlocalhost",
             "127.0.0.1.evil.example",
             "127.1",
             "[evil.example]",
-            "[::1",
             "::1",
         ] {
             assert!(!is_ours(host, Some("codes.example")), "{host}");

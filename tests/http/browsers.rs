@@ -76,60 +76,6 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 }
 
 #[tokio::test]
-async fn over_http2_the_authority_is_the_host() {
-    let server = Memory::with(inbox_setup(None).await);
-    let (mut client, _connection) = server.http2().await;
-    for (host, status) in [("localhost:3000", 200), ("evil.example", 403)] {
-        let request = Request::get(format!("http://{host}/inbox")).body(Full::<Bytes>::default());
-        let response = client.send_request(request.expect("a request")).await.expect("a response");
-        assert_eq!(response.status(), status, "{host}");
-        response.into_body().collect().await.expect("a body");
-    }
-}
-
-#[tokio::test]
-async fn other_routes_are_served_under_any_name() {
-    let world = World::scripted(Script::sends(sent())).await;
-    let body = send_body();
-    let request = format!(
-        "POST /api/send-otp HTTP/1.1\r\nhost: codes.example\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    assert_eq!(world.ask(request).await.status, 200);
-}
-
-#[tokio::test]
-async fn the_inbox_says_once_that_it_is_not_to_be_stored() {
-    let world = with_inbox(None).await;
-    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=x"] {
-        let mut client = world.client().await;
-        client.send(get(path).replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).await;
-        let response = client.rest().await.to_ascii_lowercase();
-        let head = response.split("\r\n\r\n").next().expect("a head");
-        assert_eq!(head.matches("cache-control:").count(), 1, "{head}");
-        assert!(head.contains("cache-control: no-store"), "{head}");
-    }
-}
-
-#[tokio::test]
-async fn a_filter_that_is_no_number_is_400_and_says_why() {
-    let reply = with_inbox(None).await.get("/inbox/messages?to=bad").await;
-    let message = "`to` is not a phone number: it has the sign U+0062";
-    reply.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
-}
-
-#[tokio::test]
-async fn the_filter_takes_a_number_with_and_without_percent_signs() {
-    let world = with_inbox(None).await;
-    for to in ["%2B14155552671", "+14155552671", "%2B1+415+555+2671"] {
-        let reply = world.get(&format!("/inbox/messages?to={to}")).await;
-        assert!(reply.body.contains(r#""code":"123456""#), "{to}: {}", reply.body);
-    }
-    let of_another = world.get("/inbox/messages?to=%2B14155552672").await;
-    assert!(of_another.body.contains(r#""messages":[]"#), "{}", of_another.body);
-}
-
-#[tokio::test]
 async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
     let mut setup = inbox_setup(None).await;
     setup.simulates_all = true;

@@ -19,12 +19,92 @@ use onceward_testkit::{
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
 const SECONDS_59: Duration = Duration::from_secs(59);
+const LOCKED: &str = "User locked out due to exceeding maximum attempts.";
+const BAD_BODY: &str = r#"{"code":400,"message":"Invalid request body"}"#;
+const FAILED: &str = r#"{"code":500,"message":"Internal server error occurred."}"#;
 const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
 
 #[tokio::test]
-async fn when_the_provider_accepts_a_send_it_is_200_with_all_trials() {
-    let body = format!(r#"{{"code":200,"message":"OTP send successfully.","data":{{{USER},"trials":5}}}}"#);
-    send(sent()).await.is(200, &body);
+async fn a_send_is_answered_as_documented() {
+    let locked = |minutes: u8| {
+        let data = format!(r#"{USER},"ttl":{minutes},"lockout_duration":{minutes}"#);
+        format!(r#"{{"code":403,"message":"{LOCKED}","data":{{{data}}}}}"#)
+    };
+    let sent_body =
+        format!(r#"{{"code":200,"message":"OTP send successfully.","data":{{{USER},"trials":5}}}}"#);
+    for (outcome, status, body) in [
+        (sent(), 200, sent_body),
+        (SendOutcome::Locked { until: until(MINUTES_30) }, 403, locked(30)),
+        (SendOutcome::Locked { until: until(Duration::from_millis(1)) }, 403, locked(1)),
+        (SendOutcome::NumberRefused, 400, BAD_BODY.to_owned()),
+        (SendOutcome::GatewayFailed, 500, FAILED.to_owned()),
+    ] {
+        let world = World::scripted(Script::sends(outcome)).await;
+        world.post("/api/send-otp", &send_body()).await.is(status, &body);
+    }
+}
+
+#[tokio::test]
+async fn a_check_is_answered_as_documented() {
+    let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#.to_owned();
+    let wrong =
+        format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{{{USER},"trials":4}}}}"#);
+    let locked =
+        format!(r#"{{"code":403,"message":"{LOCKED}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
+    for (outcome, status, body) in [
+        (CheckOutcome::Approved, 200, &verified),
+        (CheckOutcome::Wrong { attempts_left: 4, live: true }, 401, &wrong),
+        (CheckOutcome::Wrong { attempts_left: 4, live: false }, 401, &wrong),
+        (CheckOutcome::LockedNow { until: until(MINUTES_30), live: true }, 403, &locked),
+        (CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }, 403, &locked),
+        (CheckOutcome::Locked { until: until(MINUTES_30) }, 403, &locked),
+    ] {
+        let world = World::scripted(Script::checks(outcome)).await;
+        world.post("/api/verify-otp", &verify_body("123456")).await.is(status, body);
+    }
+}
+
+/// Minutes are rounded down from the second that Redis rounds to, and left out when they are 0.
+#[tokio::test]
+async fn as_built_the_minutes_of_a_lockout_are_redis_minutes_on_either_route() {
+    let cases =
+        [(29 * 60_000, 29), (1_799_499, 29), (59_000, 0), (59_500, 1), (1_799_500, 30), (1_800_000, 30)];
+    for (remaining_ms, minutes) in cases {
+        let until = until(Duration::from_millis(remaining_ms));
+        let ttl = if minutes == 0 { String::new() } else { format!(r#","ttl":{minutes}"#) };
+        let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+        let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER}{ttl}}}}}"#);
+        let script = Script::sends(SendOutcome::Locked { until }).or_checks(CheckOutcome::Locked { until });
+        let world = as_built(script).await;
+        world.post("/api/send-otp", &send_body()).await.is(403, &body);
+        world.post("/api/verify-otp", &verify_body("123456")).await.is(403, &body);
+    }
+}
+
+#[tokio::test]
+async fn as_built_a_wrong_code_and_a_late_last_one_are_500_around_the_code() {
+    let wrong =
+        format!(r#"{{"code":401,"message":"Incorrect OTP, Try Again","data":{{{USER},"trials":4}}}}"#);
+    let last = "OTP Expired and Max Limit Reached, Try after 30 min";
+    let last = format!(r#"{{"code":403,"message":"{last}","data":{{{USER},"ttl":30}}}}"#);
+    for (outcome, body) in [
+        (CheckOutcome::Wrong { attempts_left: 4, live: true }, wrong),
+        (CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }, last),
+    ] {
+        let world = as_built(Script::checks(outcome)).await;
+        world.post("/api/verify-otp", &verify_body("123456")).await.is(500, &body);
+    }
+}
+
+#[tokio::test]
+async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
+    for (outcome, status, body) in
+        [(SendOutcome::GatewayFailed, 500, FAILED), (SendOutcome::NumberRefused, 400, BAD_BODY)]
+    {
+        let world = as_built(Script::sends(outcome)).await;
+        world.post("/api/send-otp", &send_body()).await.is(status, body);
+        world.post("/api/verify-otp", "{}").await.is(400, BAD_BODY);
+    }
 }
 
 #[tokio::test]
@@ -40,99 +120,6 @@ async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
 }
 
 #[tokio::test]
-async fn when_a_locked_number_asks_for_a_code_it_is_403_with_the_minutes_left() {
-    let message = "User locked out due to exceeding maximum attempts.";
-    let body =
-        format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
-    send(SendOutcome::Locked { until: until(MINUTES_30) }).await.is(403, &body);
-}
-
-#[tokio::test]
-async fn when_seconds_are_left_of_a_lockout_it_is_one_minute() {
-    let reply = send(SendOutcome::Locked { until: until(Duration::from_millis(1)) }).await;
-    assert!(reply.body.ends_with(r#""ttl":1,"lockout_duration":1}}"#), "{}", reply.body);
-}
-
-#[tokio::test]
-async fn when_the_provider_says_that_a_number_cannot_be_it_is_a_bad_body() {
-    send(SendOutcome::NumberRefused).await.is(400, r#"{"code":400,"message":"Invalid request body"}"#);
-}
-
-#[tokio::test]
-async fn when_the_provider_fails_it_is_500() {
-    let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
-    send(SendOutcome::GatewayFailed).await.is(500, body);
-}
-
-#[tokio::test]
-async fn when_a_code_is_right_it_is_200_with_the_number() {
-    let body = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
-    check(CheckOutcome::Approved).await.is(200, body);
-}
-
-#[tokio::test]
-async fn when_a_code_is_wrong_or_late_it_is_401_with_the_trials_left() {
-    let body =
-        format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{{{USER},"trials":4}}}}"#);
-    for live in [true, false] {
-        check(CheckOutcome::Wrong { attempts_left: 4, live }).await.is(401, &body);
-    }
-}
-
-#[tokio::test]
-async fn when_a_wrong_code_uses_the_last_trial_it_is_403_itself() {
-    let message = "User locked out due to exceeding maximum attempts.";
-    let body =
-        format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
-    for live in [true, false] {
-        check(CheckOutcome::LockedNow { until: until(MINUTES_30), live }).await.is(403, &body);
-    }
-    check(CheckOutcome::Locked { until: until(MINUTES_30) }).await.is(403, &body);
-}
-
-#[tokio::test]
-async fn as_built_locked_is_403_with_minutes_rounded_down_on_either_route() {
-    let message = "User is prohibted to make any OTP request, Try after 29 minutes";
-    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":29}}}}"#);
-    for remaining in [Duration::from_secs(29 * 60), Duration::from_millis(30 * 60_000 - 501)] {
-        send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
-        check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
-    }
-}
-
-#[tokio::test]
-async fn as_built_the_minutes_are_those_of_the_second_that_redis_rounds_to() {
-    for (remaining_ms, minutes) in [(59_500, 1), (1_799_500, 30), (1_799_999, 30), (1_800_000, 30)] {
-        let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
-        let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":{minutes}}}}}"#);
-        let remaining = Duration::from_millis(remaining_ms);
-        send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
-        check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
-    }
-}
-
-#[tokio::test]
-async fn as_built_ttl_is_left_out_when_it_is_0() {
-    let message = "User is prohibted to make any OTP request, Try after 0 minutes";
-    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER}}}}}"#);
-    send_as_built(SendOutcome::Locked { until: until(SECONDS_59) }).await.is(403, &body);
-    check_as_built(CheckOutcome::Locked { until: until(SECONDS_59) }).await.is(403, &body);
-}
-
-#[tokio::test]
-async fn as_built_wrong_code_is_500_around_401() {
-    let body = format!(r#"{{"code":401,"message":"Incorrect OTP, Try Again","data":{{{USER},"trials":4}}}}"#);
-    check_as_built(CheckOutcome::Wrong { attempts_left: 4, live: true }).await.is(500, &body);
-}
-
-#[tokio::test]
-async fn as_built_last_trial_without_a_live_code_is_500_around_403() {
-    let message = "OTP Expired and Max Limit Reached, Try after 30 min";
-    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30}}}}"#);
-    check_as_built(CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }).await.is(500, &body);
-}
-
-#[tokio::test]
 async fn as_built_texts_of_the_last_trial_name_the_configured_lockout() {
     let mut setup =
         Setup::scripted(Script::checks(CheckOutcome::LockedNow { until: until(SECONDS_59), live: true }));
@@ -140,17 +127,6 @@ async fn as_built_texts_of_the_last_trial_name_the_configured_lockout() {
     let reply = World::with(setup).await.post("/api/verify-otp", &verify_body("123456")).await;
     let message = "Incorrect OTP and Max Limit Reached Try after 2 min";
     reply.is(500, &format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":2}}}}"#));
-}
-
-#[tokio::test]
-async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
-    let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
-    send_as_built(SendOutcome::GatewayFailed).await.is(500, body);
-    let bad = r#"{"code":400,"message":"Invalid request body"}"#;
-    send_as_built(SendOutcome::NumberRefused).await.is(400, bad);
-    let mut setup = Setup::scripted(Script::panics());
-    setup.answers = AnswerSet::AsBuilt;
-    World::with(setup).await.post("/api/verify-otp", "{}").await.is(400, bad);
 }
 
 #[tokio::test]
@@ -176,32 +152,6 @@ async fn the_tutorial_answers_gateway_errors_with_502_and_bad_numbers_with_400()
     let reply = tutorial_send(SendOutcome::NumberRefused).await;
     assert_eq!(reply.status, 400);
     assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("number"), "{}", reply.body);
-}
-
-#[tokio::test]
-async fn a_send_asks_for_the_services_own_code_and_text() {
-    let script = Script::sends(sent());
-    World::scripted(script.clone()).await.post("/api/send-otp", &send_body()).await;
-    let asked = Call::Send {
-        number: NUMBER.to_owned(),
-        options: None,
-        channel: None,
-        style: MessageStyle::default(),
-    };
-    assert_eq!(script.asked(), [asked]);
-}
-
-#[tokio::test]
-async fn a_send_of_the_tutorial_asks_for_its_code_and_text() {
-    let script = Script::sends(sent());
-    World::scripted(script.clone()).await.post("/send-code", &send_body()).await;
-    let asked = Call::Send {
-        number: NUMBER.to_owned(),
-        options: Some(tutorial_code()),
-        channel: None,
-        style: MessageStyle { wording: Wording::Tutorial, ..MessageStyle::default() },
-    };
-    assert_eq!(script.asked(), [asked]);
 }
 
 #[tokio::test]
@@ -274,15 +224,6 @@ async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
 }
 
 #[tokio::test]
-async fn the_index_names_the_inbox_only_where_there_is_one() {
-    let reply = World::scripted(Script::panics()).await.get("/").await;
-    assert_eq!(reply.status, 200);
-    assert!(reply.body.contains("POST /api/verify-otp") && !reply.body.contains("/inbox"), "{}", reply.body);
-    let reply = with_inbox().await.get("/").await;
-    assert!(reply.body.contains("GET /inbox"), "{}", reply.body);
-}
-
-#[tokio::test]
 async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
     let world = with_inbox().await;
     let index = |accept: &str| get("/").replace("\r\n\r\n", &format!("\r\naccept: {accept}\r\n\r\n"));
@@ -312,40 +253,11 @@ async fn without_a_simulator_there_is_no_inbox() {
     }
 }
 
-#[tokio::test]
-async fn the_inbox_gets_path_and_query_as_they_were_sent() {
-    let world = with_inbox().await;
-    let reply = world.get("/inbox/messages?to=%2B1+415+555+2671").await;
-    reply.is(200, r#"{"messages":[],"nowMs":1000000}"#);
-    assert_eq!(reply.header("content-type"), Some("application/json"));
-    assert_eq!(reply.header("cache-control"), Some("no-store"));
-    assert_eq!(world.get("/inbox/messages?to=%2B1").await.status, 400);
-    assert_eq!(world.get("/inbox").await.header("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(world.get("/inbox/absent").await.status, 404);
-    assert_eq!(world.post("/inbox/messages", "").await.header("allow"), Some("GET, HEAD"));
-}
-
 async fn with_inbox() -> World {
     let mut setup = Setup::scripted(Script::panics());
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     setup.inbox = Some(Arc::new(Simulator::new(Arc::new(clock))));
     World::with(setup).await
-}
-
-async fn send(answer: SendOutcome) -> Reply {
-    World::scripted(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
-}
-
-async fn check(answer: CheckOutcome) -> Reply {
-    World::scripted(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
-}
-
-async fn send_as_built(answer: SendOutcome) -> Reply {
-    as_built(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
-}
-
-async fn check_as_built(answer: CheckOutcome) -> Reply {
-    as_built(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
 }
 
 async fn as_built(script: Script) -> World {

@@ -25,25 +25,6 @@ async fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn the_page_says_how_many_messages_are_kept_and_shown() {
-    let page = html().await;
-    let (thousands, rest) = (Simulator::CAPACITY / 1000, Simulator::CAPACITY % 1000);
-    assert!(page.contains(&format!("newest {thousands},{rest:03} messages are kept")));
-    assert!(page.contains("this page shows the newest 100."));
-}
-
-#[tokio::test]
-async fn no_text_of_a_message_can_become_markup() {
-    let page = html().await;
-    for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-        assert!(!page.contains(sink), "{sink}");
-    }
-    for handler in [" onclick=", " onload=", " onerror=", "javascript:"] {
-        assert!(!page.contains(handler), "{handler}");
-    }
-}
-
-#[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
     let inbox = Inbox::new().await;
     inbox.receive(14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
@@ -146,18 +127,6 @@ async fn messages_are_told_in_full_with_the_newest_first() {
         "nowMs": 1_003_000
     });
     assert_eq!(inbox.json("").await, expected);
-}
-
-#[tokio::test]
-async fn one_number_sees_its_own_messages_only() {
-    let inbox = Inbox::new().await;
-    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-    inbox.receive(491_711_234_567, "Code 222222", "222222").await;
-    let own = inbox.json("to=+14155552671").await;
-    assert_eq!(own["messages"].as_array().map(Vec::len), Some(1));
-    assert_eq!(own["messages"][0]["code"], "111111");
-    let none = inbox.json("to=+14155552672").await;
-    assert_eq!(none["messages"], serde_json::json!([]));
 }
 
 #[tokio::test]

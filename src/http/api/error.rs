@@ -17,20 +17,10 @@ use crate::registry::{Item, RegistryError, TextError};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::Refused;
 
-/// Twilio's parameters that are not served here, by their beginnings, and what they are for.
-const NOT_SERVED: [(&str, &str); 11] = [
-    ("Push.", "push is"),
-    ("Totp.", "TOTP is"),
-    ("Whatsapp.", "a sender of the service's own is"),
-    ("Passkeys.", "passkeys are"),
-    ("Amount", "PSD2 is"),
-    ("Payee", "PSD2 is"),
-    ("Psd2", "PSD2 is"),
-    ("EnableSna", "silent network authentication is"),
-    ("Sna", "silent network authentication is"),
-    ("ChannelConfiguration", "it is"),
-    ("CustomMessage", "it is"),
-];
+/// The beginnings of Twilio's parameters that are not served here: for push, TOTP, senders of a service's own, passkeys, PSD2
+/// and silent network authentication.
+const NOT_SERVED: &str =
+    "Push. Totp. Whatsapp. Passkeys. Amount Payee Psd2 EnableSna Sna ChannelConfiguration CustomMessage";
 
 /// Longest part of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
@@ -130,10 +120,10 @@ impl Error {
 
     /// The error for a parameter of Twilio's that this server does not serve; `None` for others.
     pub fn not_served_parameter(name: &str) -> Option<Self> {
-        let (_, what) = NOT_SERVED.iter().find(|(beginning, _)| name.starts_with(beginning))?;
-        Some(match name {
+        let is_not_served = NOT_SERVED.split(' ').any(|beginning| name.starts_with(beginning));
+        is_not_served.then(|| match name {
             "CustomMessage" => Self::caused(Cause::CustomMessage, "use `TemplateSid` and `CustomCode`"),
-            name => Self::parameter(name, format_args!("{what} not served here")),
+            name => Self::parameter(name, "it is not served here"),
         })
     }
 

@@ -389,8 +389,6 @@ pub struct BeginChannel;
 
 impl BeginChannel {
     const AUTO: &str = "auto";
-    /// Twilio's other channels, which the refusal names.
-    const OTHER: [&str; 5] = ["sna", "push", "totp", "rcs", "passkeys"];
 }
 
 impl Parameter for BeginChannel {
@@ -406,11 +404,9 @@ impl Parameter for BeginChannel {
         if text == "email" {
             return Err(Error::caused(Cause::NoEmail, format_args!("`{name}`: email is not served here")));
         }
-        let other = Self::OTHER.iter().find(|other| **other == text);
-        let not_here = other.map(|other| format!("{other} is not served here; ")).unwrap_or_default();
         Err(Error::parameter(
             name,
-            format!("{not_here}it must be one of {}, {}", Channel::names(", "), Self::AUTO),
+            format_args!("it must be one of {}, {}", Channel::names(", "), Self::AUTO),
         ))
     }
 
@@ -456,21 +452,6 @@ impl Parameter for bool {
 
     fn schema() -> Value {
         json!({ "type": "boolean" })
-    }
-}
-
-/// The switch of something that is not served. [`Fields::refuse_not_served`] has refused all but `false`.
-pub struct Off;
-
-impl Parameter for Off {
-    type Value = ();
-
-    fn find(_: &Fields, _: &str) -> Result<Option<()>, Error> {
-        Ok(None)
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "boolean", "enum": [false] })
     }
 }
 

@@ -10,12 +10,6 @@ use crate::registry::MessagingConfiguration;
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
-/// Switches of what is not served. They are shown as `false`, and may be given so.
-const OFF: [(&str, &str); 2] = [
-    ("Psd2Enabled", "Only false: transactions are not served."),
-    ("Push.IncludeDate", "Only false: push is not served."),
-];
-
 /// The settings of a new service, by their keys. They have its name.
 pub struct New(pub Map<String, Value>);
 
@@ -75,7 +69,6 @@ fn describe(is_new: bool) -> Vec<Param> {
         Some(Param { name, required, about, example, schema, json_schema: in_json })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
-    parameters.extend(OFF.map(|(name, about)| Param::of::<Option<Off>>(name, about, "false")));
     parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
     parameters
 }

@@ -17,7 +17,6 @@ use crate::verification::verify::{
 };
 
 parameters! {
-    #[expect(dead_code, reason = "the switch `sna` is off: the request would be refused")]
     pub struct Begin {
         /// The channel that delivers the code; auto is the channel that the service begins with.
         "Channel" = "sms" => channel: BeginChannel,
@@ -45,8 +44,6 @@ parameters! {
         "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
         /// disable exempts this request from the pumping guard's allowances. Its fixed rules, budgets and blocks still apply.
         "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
-        /// Only false: silent network authentication is not served.
-        "EnableSnaClientToken" = "false" => sna: Option<Off>,
     }
 }
 

@@ -104,15 +104,6 @@ async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_may_neither_write_nor_delete() {
-    let world = V2World::new().await;
-    let header = ["sec-fetch-site: cross-site"];
-    for method in ["POST", "DELETE"] {
-        is_error(&world.ask(method, &world.below(""), &root(), &header, "").await, 403, 20403);
-    }
-}
-
-#[tokio::test]
 async fn before_the_store_is_loaded_it_is_503() {
     let world = World::scripted(Script::panics()).await;
     let replies: [Reply; 2] =

@@ -74,16 +74,6 @@ async fn an_error_about_a_setting_of_a_service_says_what_it_must_be() {
 }
 
 #[tokio::test]
-async fn truth_values_are_read_in_any_case() {
-    let world = V2World::new().await;
-    for (text, value) in [("true", true), ("True", true), ("FALSE", false), ("tRUE", true)] {
-        let shown = json(&world.post(&world.below(""), &[("CustomCodeEnabled", text)]).await);
-        assert_eq!(shown["custom_code_enabled"], value, "{text}");
-    }
-    is_error(&world.post(&world.below(""), &[("CustomCodeEnabled", "1")]).await, 400, 60200);
-}
-
-#[tokio::test]
 async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
     let world = V2World::new().await;
     let fields = given(serde_json::json!({ "custom-code": true }));
@@ -107,11 +97,4 @@ async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
         once,
         "so does a repeated parameter"
     );
-}
-
-#[tokio::test]
-async fn a_body_that_is_too_large_is_413_in_twilios_form() {
-    let world = V2World::new().await;
-    let reply = world.post(&world.below("/Verifications"), &[("x", &"x".repeat(17 * 1024))]).await;
-    is_error(&reply, 413, 20413);
 }

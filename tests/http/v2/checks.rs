@@ -73,15 +73,3 @@ async fn what_cannot_be_checked_is_60200() {
     is_error(&world.post(&path, &[("Code", "123456")]).await, 400, 60221);
     assert_eq!(world.fake.asked(), []);
 }
-
-#[tokio::test]
-async fn a_used_up_verification_is_20404_and_names_the_path() {
-    let world = V2World::new().await;
-    world.fake.refuse(Refused::NotFound);
-    let reply =
-        world.post(&world.below("/VerificationCheck"), &[("To", "+14155552671"), ("Code", "123456")]).await;
-    is_error(&reply, 404, 20404);
-    let message =
-        format!("The requested resource /Services/{}/VerificationCheck was not found", world.service.sid);
-    assert_eq!(json(&reply)["message"], message);
-}

@@ -49,12 +49,3 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         }
     }
 }
-
-#[tokio::test]
-async fn a_value_that_the_service_refuses_is_named() {
-    let world = V2World::new().await;
-    world.fake.refuse(Refused::Invalid("`To`: there is no such number".to_owned()));
-    let form = [("To", "+14155552671"), ("Channel", "sms")];
-    let reply = world.post(&world.below("/Verifications"), &form).await;
-    assert_eq!(json(&reply)["message"], "Invalid parameter `To`: there is no such number");
-}
