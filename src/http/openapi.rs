@@ -10,7 +10,7 @@ use super::api::params::{
     ServiceSid, Text, WebhookSid,
 };
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
-use super::route::{Access, ApiGroup, Content, Operation, SchemaOf, Verb, schema};
+use super::route::{Access, ApiGroup, Content, Operation, SchemaOf, schema};
 use crate::domain::PhoneNumber;
 
 pub const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
@@ -48,7 +48,7 @@ fn document(groups: &[(ApiGroup, Vec<Operation>)]) -> Value {
     for (group, routes) in groups {
         for route in routes.iter().filter(|route| route.is_described()) {
             let item = paths.entry(route.path).or_insert_with(|| json!({}));
-            item[route.verb.as_str().to_lowercase()] = operation(group, route, &mut schemas);
+            item[route.verb.to_lowercase()] = operation(group, route, &mut schemas);
         }
         if routes.iter().any(Operation::is_described) {
             tags.push(json!({ "name": group.name, "description": group.about }));
@@ -74,7 +74,7 @@ fn document(groups: &[(ApiGroup, Vec<Operation>)]) -> Value {
 }
 
 fn operation(group: &ApiGroup, route: &Operation, schemas: &mut SchemaGenerator) -> Value {
-    let (is_post, params) = (route.verb == Verb::Post, route.params());
+    let (is_post, params) = (route.verb == "POST", route.params());
     let query: &[Param] = if is_post { &[] } else { &params };
     let places =
         [("path", path_params(route).as_slice()), ("query", query), ("header", (route.headers)().as_slice())]

@@ -68,7 +68,8 @@ impl ApiGroup {
 /// A method at a path.
 #[derive(Clone, Copy)]
 pub struct Operation {
-    pub verb: Verb,
+    /// `GET`, which answers `HEAD` without a body too, `POST` or `DELETE`.
+    pub verb: &'static str,
     /// The path, with the names of its variable segments in braces.
     pub path: &'static str,
     /// Its name for generated clients.
@@ -85,27 +86,6 @@ pub struct Operation {
     pub is_long: bool,
 }
 
-crate::named! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Verb {
-        /// `GET`, and `HEAD`, which is answered as `GET` without its body.
-        Get = "GET",
-        Post = "POST",
-        Delete = "DELETE",
-    }
-}
-
-impl Verb {
-    pub fn of(method: &Method) -> Option<Self> {
-        match *method {
-            Method::GET | Method::HEAD => Some(Self::Get),
-            Method::POST => Some(Self::Post),
-            Method::DELETE => Some(Self::Delete),
-            _ => None,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Open,
@@ -117,13 +97,6 @@ pub enum Access {
     AnyScope,
     /// The account, or a key for all services with the scope `admin`. The words name what needs it.
     Account(&'static str),
-}
-
-impl Access {
-    /// Whether the route is refused without a credential.
-    pub const fn needs_credential(self) -> bool {
-        !matches!(self, Self::Open | Self::Compatible)
-    }
 }
 
 /// The response to a good request.
@@ -173,7 +146,7 @@ impl Success {
 impl Operation {
     /// One without the optional fields: its name for generated clients, its purpose, and its good response.
     pub const fn new(id: &'static str, summary: &'static str, success: Success) -> Self {
-        let (verb, path, about, access) = (Verb::Get, "", "", None);
+        let (verb, path, about, access) = ("", "", "", None);
         let is_long = matches!(success.content, Content::List(..));
         Self { verb, path, id, summary, about, access, reads: Vec::new, headers: Vec::new, success, is_long }
     }
@@ -231,7 +204,7 @@ impl ApiRouter {
     }
 
     pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, App>, what: Operation) -> Self {
-        self.route(Verb::Get, path, get(handler), what)
+        self.route("GET", path, get(handler), what)
     }
 
     pub fn post<T: 'static>(
@@ -240,7 +213,7 @@ impl ApiRouter {
         handler: impl Handler<T, App>,
         what: Operation,
     ) -> Self {
-        self.route(Verb::Post, path, post(handler), what)
+        self.route("POST", path, post(handler), what)
     }
 
     pub fn delete<T: 'static>(
@@ -249,10 +222,16 @@ impl ApiRouter {
         handler: impl Handler<T, App>,
         what: Operation,
     ) -> Self {
-        self.route(Verb::Delete, path, delete(handler), what)
+        self.route("DELETE", path, delete(handler), what)
     }
 
-    fn route(mut self, verb: Verb, path: &'static str, to: MethodRouter<App>, what: Operation) -> Self {
+    fn route(
+        mut self,
+        verb: &'static str,
+        path: &'static str,
+        to: MethodRouter<App>,
+        what: Operation,
+    ) -> Self {
         self.router = self.router.route(path, to);
         if let Some((_, operations)) = self.groups.last_mut() {
             operations.push(Operation { verb, path, ..what });

@@ -13,11 +13,11 @@ use super::call::Call;
 use super::pages::docs;
 use super::pages::inbox;
 use super::response::{self, Envelope};
-use super::route::{Access, ApiGroup, ApiRouter, Operation, Success, Verb};
+use super::route::{Access, ApiGroup, ApiRouter, Operation, Success};
 use super::{admin, api, callbacks, compatible, health, hooks, hosted, local, openapi, pages, request};
 
-/// Every route but those of the control socket, in the order in which a reader wants them.
-fn described() -> ApiRouter {
+/// Every route, in the order in which a reader wants them.
+fn all() -> ApiRouter {
     ApiRouter::default()
         .merge(api::routes())
         .merge(compatible::routes())
@@ -28,17 +28,16 @@ fn described() -> ApiRouter {
         .merge(hooks::routes())
         .merge(hosted::routes())
         .merge(admin::routes())
+        .merge(local::routes())
 }
 
 /// The handlers of all routes.
 pub fn router() -> Router<App> {
-    described().merge(local::routes()).router.merge(api::not_served())
+    all().router
 }
 
-/// The declarations of the routes that are described.
-pub static GROUPS: LazyLock<Vec<(ApiGroup, Vec<Operation>)>> = LazyLock::new(|| described().groups);
-
-static LOCAL: LazyLock<Vec<(ApiGroup, Vec<Operation>)>> = LazyLock::new(|| local::routes().groups);
+/// The declarations of all routes.
+pub static GROUPS: LazyLock<Vec<(ApiGroup, Vec<Operation>)>> = LazyLock::new(|| all().groups);
 
 /// What the path of a request leads to.
 pub struct Resource {
@@ -50,50 +49,36 @@ pub struct Resource {
     operations: Vec<&'static Operation>,
 }
 
-/// What Twilio serves and this server does not. A known caller is told so.
-const NOT_SERVED: &str = "/v2, not served";
-
 impl Resource {
     /// The resource with this template, if the router has found one.
     pub fn of(template: Option<&str>, path: &str) -> &'static Self {
-        static UNKNOWN: LazyLock<[Resource; 2]> =
-            LazyLock::new(|| [Resource::without_routes("unknown"), Resource::without_routes("/v2, unknown")]);
+        static UNKNOWN: LazyLock<[Resource; 2]> = LazyLock::new(|| {
+            let twilio = ApiGroup::twilio("", "", Access::Open);
+            [("unknown", ApiGroup::open("", "")), ("/v2, unknown", twilio)].map(|(name, group)| {
+                // Every node answers by itself.
+                let (is_of_this_node, is_closed_to_pages) = (true, true);
+                let is_served = |_: &FrontEnd| false;
+                let group = ApiGroup { is_of_this_node, is_closed_to_pages, is_served, ..group };
+                Resource::new(name, group, Vec::new())
+            })
+        });
         let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));
         template.and_then(|template| RESOURCES.get(template)).unwrap_or(&UNKNOWN[usize::from(is_twilio)])
     }
 
-    fn new(name: &'static str, group: ApiGroup, mut operations: Vec<&'static Operation>) -> Self {
-        operations.sort_by_key(|operation| operation.verb);
-        let methods = operations.iter().map(|operation| match operation.verb {
-            Verb::Get => "GET, HEAD",
-            verb => verb.as_str(),
-        });
-        let allow = methods.collect::<Vec<_>>().join(", ");
-        Self { name, group, allow, operations }
-    }
-
-    /// Every node answers by itself where nothing is served.
-    fn without_routes(name: &'static str) -> Self {
-        let is_twilio = name.starts_with("/v2");
-        let group = if is_twilio { ApiGroup::twilio("", "", Access::Open) } else { ApiGroup::open("", "") };
-        let is_served = if name == NOT_SERVED { group.is_served } else { |_: &FrontEnd| false };
-        Self::new(
-            name,
-            ApiGroup { is_of_this_node: true, is_closed_to_pages: true, is_served, ..group },
-            Vec::new(),
-        )
+    fn new(name: &'static str, group: ApiGroup, operations: Vec<&'static Operation>) -> Self {
+        let is_allowed = |(verb, _): &(&str, &str)| operations.iter().any(|route| route.verb == *verb);
+        let methods = [("GET", "GET, HEAD"), ("POST", "POST"), ("DELETE", "DELETE")].into_iter();
+        let methods: Vec<_> = methods.filter(is_allowed).map(|(_, allow)| allow).collect();
+        Self { name, group, allow: methods.join(", "), operations }
     }
 
     /// The route of a method, and its access rule. `OPTIONS` has none: [`super::cors`] answers preflights of allowed
     /// origins.
     pub fn operation(&self, method: &Method) -> Option<(Access, &'static Operation)> {
-        let verb = Verb::of(method)?;
+        let verb = if *method == Method::HEAD { "GET" } else { method.as_str() };
         let operation = self.operations.iter().find(|operation| operation.verb == verb)?;
         Some((operation.access.unwrap_or(self.group.access), operation))
-    }
-
-    pub fn allows(&self, method: &Method) -> bool {
-        if self.name == NOT_SERVED { Verb::of(method).is_some() } else { self.operation(method).is_some() }
     }
 
     /// Whether only the control socket has it.
@@ -115,18 +100,12 @@ impl Resource {
 
 static RESOURCES: LazyLock<HashMap<&'static str, Resource>> = LazyLock::new(|| {
     let mut paths: HashMap<_, (_, Vec<_>)> = HashMap::new();
-    for (group, operations) in GROUPS.iter().chain(&*LOCAL) {
+    for (group, operations) in &*GROUPS {
         for operation in operations {
             paths.entry(operation.path).or_insert((*group, Vec::new())).1.push(operation);
         }
     }
-    let served =
-        paths.into_iter().map(|(path, (group, operations))| (path, Resource::new(path, group, operations)));
-    let not_served = api::NOT_SERVED.iter().map(|(path, _)| {
-        let allow = "GET, HEAD, POST, DELETE".to_owned();
-        (*path, Resource { allow, ..Resource::without_routes(NOT_SERVED) })
-    });
-    served.chain(not_served).collect()
+    paths.into_iter().map(|(path, (group, routes))| (path, Resource::new(path, group, routes))).collect()
 });
 
 pub const READYZ: &str = "/readyz";
@@ -140,7 +119,7 @@ async fn index(call: Call) -> Response {
     }
     let listed = GROUPS.iter().filter(|(group, _)| group.is_listed && (group.is_served)(app));
     let routes = listed.flat_map(|(_, operations)| operations);
-    let routes = routes.map(|operation| format!("{} {}", operation.verb.as_str(), operation.path));
+    let routes = routes.map(|operation| format!("{} {}", operation.verb, operation.path));
     let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";
     response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
@@ -189,7 +168,11 @@ mod tests {
         for (path, resource) in &*RESOURCES {
             let named: Vec<_> = resource.allow.split(", ").collect();
             for method in &methods {
-                assert_eq!(resource.allows(method), named.contains(&method.as_str()), "{path} {method}");
+                assert_eq!(
+                    resource.operation(method).is_some(),
+                    named.contains(&method.as_str()),
+                    "{path} {method}"
+                );
             }
         }
         assert!(RESOURCES.len() > 50);
@@ -199,9 +182,7 @@ mod tests {
     fn the_description_has_every_route_of_the_table_and_no_other() {
         let described: serde_json::Value = serde_json::from_str(openapi_json()).expect("JSON");
         let paths = described["paths"].as_object().expect("paths");
-        let has = |operation: &Operation| {
-            paths[operation.path].get(operation.verb.as_str().to_lowercase()).is_some()
-        };
+        let has = |operation: &Operation| paths[operation.path].get(operation.verb.to_lowercase()).is_some();
         let all: Vec<_> = GROUPS.iter().flat_map(|(_, operations)| operations).collect();
         let all: Vec<_> = all.into_iter().filter(|operation| operation.is_described()).collect();
         assert!(all.iter().all(|operation| has(operation)));

@@ -277,7 +277,7 @@ async fn try_answer(
     if is_allowed_origin && cors::is_preflight(head) {
         return Ok(cors::preflight(&target.allow));
     }
-    if !target.allows(&head.method) {
+    if call.operation.is_none() {
         return Err(Problem::MethodNotAllowed(&target.allow));
     }
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {

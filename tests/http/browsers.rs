@@ -12,13 +12,10 @@ use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{Gateway as _, Simulator};
 use onceward::verification::numbers::CheckOutcome;
-use onceward_testkit::{
-    Memory, NUMBER, Script, Setup, World, get, send_body, sent, sms_code_body, verify_body,
-};
-use tokio::io::{AsyncWriteExt as _, duplex};
+use onceward_testkit::{Memory, NUMBER, Script, Setup, World, send_body, sent, sms_code_body, verify_body};
+use tokio::io::duplex;
 
 use super::inbox::message;
-use super::time_limits::requests_with_open_windows;
 
 const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
 
@@ -96,26 +93,6 @@ async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
     assert_eq!(short.status(), 200, "a short answer needs no permit");
     unread.pop().expect("a response").into_body().collect().await.expect("a body");
     assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
-}
-
-#[tokio::test]
-async fn a_page_of_a_few_pieces_has_its_permit_until_the_client_takes_them() {
-    let setup = inbox_setup(None).await;
-    let long = message(14_155_552_671, &"x".repeat(12_000), "012345");
-    setup.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
-    let server = Memory::with(setup);
-    let (mut near, far) = duplex(4 * 1024);
-    server.serve_http2(far);
-    near.write_all(&requests_with_open_windows("/inbox/messages", 8)).await.expect("room");
-    let mut other = with_small_windows(&server).await;
-    for _ in 0..100 {
-        let response = ask(&mut other, "GET", "/inbox/messages", "").await;
-        if response.status() == 503 {
-            return;
-        }
-        response.into_body().collect().await.expect("a body");
-    }
-    panic!("the connection has taken eight pages that its client has not");
 }
 
 #[tokio::test]

@@ -10,11 +10,9 @@ use onceward::domain::Timestamp;
 use onceward::gateway::Simulator;
 use onceward::http::GatewayHealth;
 use onceward::registry::Scope;
-use onceward::template::{MessageStyle, Wording};
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{
-    Call, NUMBER, Reply, Script, Setup, V2World, World, get, send_body, sent, sms_code_body, tutorial_code,
-    until, verify_body,
+    NUMBER, Reply, Script, Setup, V2World, World, get, send_body, sent, sms_code_body, until, verify_body,
 };
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);

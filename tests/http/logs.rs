@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use onceward::http::CallbackAnswer;
-use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{
     Reply, Script, Setup, World, get, post, send_body, sent, sms_code_body, until, verify_body,
 };

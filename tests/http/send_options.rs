@@ -34,15 +34,6 @@ async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
 }
 
 #[tokio::test]
-async fn every_channel_can_be_asked_for_in_any_case_where_it_is_served() {
-    for (spelling, channel) in [("sms", Channel::Sms), ("SMS", Channel::Sms), ("WhatsApp", Channel::WhatsApp)]
-    {
-        let asked = asked("/api/send-otp", &format!(r#""channel":"{spelling}""#)).await;
-        assert!(matches!(&asked[..], [Call::Send { channel: Some(c), .. }] if *c == channel), "{spelling}");
-    }
-}
-
-#[tokio::test]
 async fn an_option_that_cannot_be_understood_is_ignored() {
     for fields in [
         r#""channel":null,"locale":null,"appHash":null"#,

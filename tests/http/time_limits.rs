@@ -143,16 +143,6 @@ async fn over_http2_an_idle_connection_is_closed_after_75_to_94_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_http2_a_connection_that_asks_now_and_then_stays_open() {
-    let server = Memory::scripted(Script::panics());
-    let (mut client, _connection) = server.http2().await;
-    for _ in 0..10 {
-        assert_eq!(healthz(&mut client).await, 200);
-        tokio::time::sleep(Duration::from_secs(74)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn over_http2_a_connection_that_never_asks_is_closed_after_10_s() {
     let server = Memory::scripted(Script::panics());
     let start = now();

@@ -392,13 +392,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_named_as_requests_spell_it() {
-        assert_eq!(parameter_name("code_length"), "CodeLength");
-        assert_eq!(parameter_name("max"), "Max");
-        assert_eq!(parameter_name("webhook_url"), "WebhookUrl");
-    }
-
-    #[test]
     fn a_path_is_told_without_its_version_and_not_at_any_length() {
         let message = |path: &str| match Error::not_found(path) {
             Error::Specific { message, .. } => message.into_owned(),

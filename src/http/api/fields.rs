@@ -87,13 +87,25 @@ impl Param {
             Some("integer" | "boolean") => serde_json::from_str(example).unwrap_or_else(|_| example.into()),
             _ => example.into(),
         };
+        Self::new(name, about, example, P::REQUIRED, schema.clone(), in_json(schema))
+    }
+
+    /// Describes a parameter by the schemas of its values in a form and in a JSON body.
+    pub fn new(
+        name: &str,
+        about: &str,
+        example: Value,
+        required: bool,
+        schema: Value,
+        in_json: Value,
+    ) -> Self {
         Self {
             name: name.to_owned(),
-            required: P::REQUIRED,
+            required,
             about: about.to_owned(),
             example,
-            json_schema: finished(in_json(schema.clone()), about, P::REQUIRED, !P::REQUIRED),
-            schema: finished(schema, about, P::REQUIRED, false),
+            json_schema: finished(in_json, about, required, !required),
+            schema: finished(schema, about, required, false),
         }
     }
 
@@ -141,7 +153,7 @@ fn in_json(schema: Value) -> Value {
 /// Adds what depends on the place of a type: its meaning, whether it may be empty, and whether it may be null.
 fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> Value {
     schema["description"] = about.into();
-    if let Some(pattern) = schema["pattern"].as_str() {
+    if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
         let absent = if required { "" } else { "?" };
         schema["pattern"] = format!("^({pattern}){absent}$").into();
     }
@@ -152,8 +164,11 @@ fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> V
         schema["minItems"] = 1.into();
     } else if nullable && let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
         choices.push(json!({ "type": "null" }));
-    } else if nullable && schema["type"].is_string() && schema["type"] != "array" {
-        schema["type"] = json!([schema["type"], "null"]);
+    } else if nullable && schema["type"] != "array" {
+        schema["type"] = match schema["type"].take() {
+            Value::Array(types) => [types, vec!["null".into()]].concat().into(),
+            one => json!([one, "null"]),
+        };
         if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
             words.push(Value::Null);
         }

@@ -23,14 +23,10 @@ pub mod services;
 pub mod verifications;
 pub mod webhooks;
 
-use axum::Router;
-use axum::routing::get;
-
 use self::context::v2_of;
 use self::error::Error;
-use super::app::App;
 use super::call::Call;
-use super::route::ApiRouter;
+use super::route::{Access, ApiGroup, ApiRouter, Operation};
 
 /// The routes, in the order in which a reader wants them.
 pub fn routes() -> ApiRouter {
@@ -47,28 +43,29 @@ pub fn routes() -> ApiRouter {
         .merge(webhooks::routes())
         .merge(account::routes())
         .merge(audit::routes())
+        .merge(not_served())
 }
 
-/// Routes that Twilio serves and this server does not, with their names.
-pub const NOT_SERVED: [(&str, &str); 7] = [
-    ("/v2/Services/{ServiceSid}/Entities", ENTITIES),
-    ("/v2/Services/{ServiceSid}/Entities/{*Path}", ENTITIES),
-    ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),
-    ("/v2/Services/{ServiceSid}/AccessTokens/{Sid}", "AccessTokens"),
-    ("/v2/Services/{ServiceSid}/Passkeys", "Passkeys"),
-    ("/v2/Services/{ServiceSid}/Passkeys/{*Path}", "Passkeys"),
-    ("/v2/Forms/{FormType}", "Forms"),
-];
-
-const ENTITIES: &str = "Entities, Factors and Challenges";
-
-/// Their handlers: 404 for a caller who is known.
-pub fn not_served() -> Router<App> {
-    NOT_SERVED.into_iter().fold(Router::new(), |router, (path, what)| {
+/// Routes that Twilio serves and this server does not: 404 for a caller who is known.
+fn not_served() -> ApiRouter {
+    const ENTITIES: &str = "Entities, Factors and Challenges";
+    const ROUTES: [(&str, &str); 7] = [
+        ("/v2/Services/{ServiceSid}/Entities", ENTITIES),
+        ("/v2/Services/{ServiceSid}/Entities/{*Path}", ENTITIES),
+        ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),
+        ("/v2/Services/{ServiceSid}/AccessTokens/{Sid}", "AccessTokens"),
+        ("/v2/Services/{ServiceSid}/Passkeys", "Passkeys"),
+        ("/v2/Services/{ServiceSid}/Passkeys/{*Path}", "Passkeys"),
+        ("/v2/Forms/{FormType}", "Forms"),
+    ];
+    let group = ApiGroup::twilio("Not served", "", Access::Open);
+    let group = ApiGroup { is_of_this_node: true, is_closed_to_pages: true, ..group };
+    ROUTES.into_iter().fold(ApiRouter::of(group), |router, (path, what)| {
         let handler = move |call: Call| async move {
             v2_of(&call)?.caller(&call.head)?;
             Err::<(), _>(Error::not_served(what))
         };
-        router.route(path, get(handler).post(handler).delete(handler))
+        let all = router.get(path, handler, Operation::page()).post(path, handler, Operation::page());
+        all.delete(path, handler, Operation::page())
     })
 }

@@ -45,28 +45,15 @@ impl Parameters for Changed {
 fn describe(is_new: bool) -> Vec<Param> {
     let parameter = |parameter: &ServiceParameter| {
         let mut schema = parameter.schema.clone();
-        let example = schema["example"].take();
-        schema["description"] = parameter.description.clone().into();
-        let required = is_new && parameter.key == NAME;
+        let example = schema.as_object_mut()?.remove("example").unwrap_or_default();
         let mut in_json = schema.clone();
-        if required {
-            schema["minLength"] = 1.into();
-            in_json["minLength"] = 1.into();
-        } else if parameter.is_time {
-            in_json["type"] = json!(["string", "integer", "null"]);
+        if parameter.is_time {
+            in_json["type"] = json!(["string", "integer"]);
             in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
             in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
-        } else {
-            in_json["type"] = json!([schema["type"], "null"]);
-            if let Some(words) = in_json["enum"].as_array_mut() {
-                words.push(Value::Null);
-            }
         }
-        for schema in [&mut schema, &mut in_json] {
-            schema.as_object_mut()?.retain(|_, value| !value.is_null());
-        }
-        let (name, about) = (parameter.name.clone(), parameter.description.clone());
-        Some(Param { name, required, about, example, schema, json_schema: in_json })
+        let required = is_new && parameter.key == NAME;
+        Some(Param::new(&parameter.name, &parameter.description, example, required, schema, in_json))
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
     parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");

@@ -11,7 +11,7 @@ use super::{Frame, STYLE_ONLY};
 use crate::http::api::params::Param;
 use crate::http::openapi::{self, ACCESS, ERRORS, INTRODUCTION};
 use crate::http::response;
-use crate::http::route::{Access, ApiGroup, Operation, Verb};
+use crate::http::route::{Access, ApiGroup, Operation};
 
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -63,7 +63,7 @@ fn docs_group(group: &'static ApiGroup, routes: &'static [Operation]) -> DocsGro
 }
 
 fn docs_route(group: &ApiGroup, route: &'static Operation) -> DocsRoute {
-    let place = if route.verb == Verb::Get { "query" } else { "body" };
+    let place = if route.verb == "GET" { "query" } else { "body" };
     let places =
         [("path", openapi::path_params(route)), ("header", (route.headers)()), (place, route.params())];
     DocsRoute {

@@ -1,6 +1,6 @@
 //! `VerificationCheck`.
 
-use onceward::verification::verify::{Refused, Status, VerificationTarget};
+use onceward::verification::verify::{Status, VerificationTarget};
 use onceward_testkit::{V2Call as Call, V2World, account, is_error, json, number, ve};
 use serde_json::json;
 

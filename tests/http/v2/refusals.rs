@@ -5,7 +5,7 @@ use std::time::Duration;
 use onceward::registry::TextError;
 use onceward::verification::numbers::Refusal;
 use onceward::verification::verify::Refused;
-use onceward_testkit::{THEN, V2World, is_error, json};
+use onceward_testkit::{THEN, V2World, is_error};
 
 #[tokio::test]
 async fn every_refusal_has_its_status_its_number_and_its_time() {
