@@ -8,8 +8,8 @@ use url::form_urlencoded;
 use super::forms::is_exposed;
 use super::layers::{Context, GATEWAYS_PREFIX as PREFIX};
 use super::report::{NOT_SHOWN, hint, text_of};
-use crate::domain::{GatewayName, ProviderName};
-use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting, given};
+use crate::domain::{Channel, GatewayName, ProviderName};
+use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
 
 const KEY: &str = "gateways";
 
@@ -55,7 +55,7 @@ fn read_gateway(
         named => drop(named.clone().map(|named| shown.insert("recipe".to_owned(), named))),
     }
     let recipe = read_recipe(&path, given_recipe, c)?;
-    let channels = members.remove("channels").map(given::channels);
+    let channels = members.remove("channels").map(serde_json::from_value::<Vec<Channel>>);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{prefix}{}", setting.to_ascii_uppercase());
@@ -97,7 +97,10 @@ fn read_gateway(
             }
             settings.channels = channels;
         }
-        Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
+        Some(Err(_)) => {
+            let problem = format!("it must be a list of {}", Channel::names(", "));
+            c.wrong(&format!("{path}.channels"), None, problem);
+        }
         None => {}
     }
     if let Err(problem) = settings.examine() {

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderName};
+use hyper::header::HeaderName;
 
 use super::call::Call;
 use super::request;
@@ -22,7 +22,6 @@ async fn callback(call: Call, kind: Option<CallbackKind>) -> Result<Response, Pr
     let request = CallbackRequest {
         kind,
         path_and_query: path_and_query.to_owned(),
-        content_type: request::only(&head.headers, &CONTENT_TYPE).map(str::to_owned),
         signature: request::only(&head.headers, &X_TWILIO_SIGNATURE).map(str::to_owned),
         headers: head.headers.clone(),
         body,

@@ -40,7 +40,7 @@ impl ReportReceiver {
         let account = account.or_else(|| voice.map(|voice| &voice.account));
         let path = public_url.split_once("://").map_or(&*public_url, |(_, rest)| rest).trim_end_matches('/');
         let path_prefix = path.find('/').map_or("", |at| &path[at..]).to_owned();
-        let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), public_url));
+        let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), &public_url));
         let recipes = RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
             ProviderSettings::Http(settings) => Some(settings),
             _ => None,
@@ -59,12 +59,11 @@ impl ReportReceiver {
 
     /// Takes one report. Its sender is unknown until its signature is checked.
     pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
-        let CallbackRequest { kind, path_and_query, content_type, signature, headers, body } = request;
+        let CallbackRequest { kind, path_and_query, signature, headers, body } = request;
         let read = if let Some(kind) = *kind {
-            let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
             let twilio = self.twilio.as_ref().ok_or(CallbackError::NotFromTwilio);
             let report =
-                twilio.and_then(|twilio| twilio.read(kind, path_and_query, content_type, signature, body));
+                twilio.and_then(|twilio| twilio.read(kind, path_and_query, signature.as_deref(), body));
             report.map(|report| match report {
                 TwilioReport::Receipt(receipt) => {
                     vec![TwilioReport::Receipt(self.as_recorded(kind, receipt))]
@@ -116,8 +115,6 @@ pub struct CallbackRequest {
     pub kind: Option<CallbackKind>,
     /// The path and the query as sent, still percent-encoded.
     pub path_and_query: String,
-    /// `Content-Type`, if it is visible ASCII.
-    pub content_type: Option<String>,
     /// `X-Twilio-Signature`, if it is visible ASCII and given once.
     pub signature: Option<String>,
     /// All headers.
@@ -194,7 +191,6 @@ mod tests {
         CallbackRequest {
             kind: Some(CallbackKind::Message),
             path_and_query: PATH.to_owned(),
-            content_type: Some("application/x-www-form-urlencoded".to_owned()),
             signature,
             headers: HeaderMap::new(),
             body: "MessageSid=SM01&MessageStatus=sent".into(),

@@ -101,16 +101,13 @@ impl Otp {
             }
         }
         // A header counts only if it occurs once.
-        let only = |name| {
-            let mut values = all.get_all(name).iter();
-            let value = values.next().filter(|_| values.next().is_none())?;
-            value.to_str().ok().map(str::to_owned)
-        };
+        let mut signatures = all.get_all("x-twilio-signature").iter();
+        let signature = signatures.next().filter(|_| signatures.next().is_none());
+        let signature = signature.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let request = CallbackRequest {
             kind,
             path_and_query: path_and_query.to_owned(),
-            content_type: only("content-type"),
-            signature: only("x-twilio-signature"),
+            signature,
             headers: all,
             body: Bytes::copy_from_slice(body),
         };

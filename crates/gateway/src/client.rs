@@ -194,7 +194,7 @@ pub async fn fetch(url: Url) -> Result<GatewayResponse, String> {
 }
 
 pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
-    if target.scheme() != "https" || is_this_machine(target) {
+    if target.scheme() != "https" || target.host_str().is_some_and(is_loopback_host) {
         return Ok(None);
     }
     let target = target.as_str().parse().map_err(|_| ClientError::Setup("its URL is too long".to_owned()))?;
@@ -217,7 +217,10 @@ pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientErro
 
 /// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
 pub(super) fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
-    let roots = rustls::RootCertStore::empty();
+    trusting(rustls::RootCertStore::empty())
+}
+
+fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, ClientError> {
     Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 
@@ -231,10 +234,7 @@ fn trusting_only(pem: &[u8]) -> Result<rustls::ClientConfig, ClientError> {
         let certificate = certificate.map_err(|error| unusable(&error))?;
         roots.add(certificate).map_err(|error| unusable(&error))?;
     }
-    if roots.is_empty() {
-        return Err(unusable(&"it has none"));
-    }
-    Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
+    if roots.is_empty() { Err(unusable(&"it has none")) } else { trusting(roots) }
 }
 
 /// A connection then carries one send at a time: when it hangs or breaks, the fate of a single send is unknown.
@@ -247,11 +247,6 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::W
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| ClientError::Setup(error.to_string()))
-}
-
-/// Whether a URL names this machine: `localhost` or a loopback address.
-fn is_this_machine(url: &Url) -> bool {
-    url.host_str().is_some_and(is_loopback_host)
 }
 
 async fn read_bounded(response: &mut Response) -> Option<Bytes> {

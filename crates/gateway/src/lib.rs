@@ -5,8 +5,8 @@
 //!
 //! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
 //!   share.
-//! * `twilio`, `sinch`, `mada`, `simulator`: the providers. `http_gateway`: those that a description makes. `recipe`: the
-//!   descriptions that come with the program.
+//! * `twilio`, `simulator`: the providers. `http_gateway`: those that a recipe makes. `recipe`: the recipes that come with
+//!   the program.
 //! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
 //!   named over the API.
 //! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
@@ -18,7 +18,7 @@ mod client;
 #[path = "tests/double.rs"]
 pub mod double;
 mod egress;
-pub mod given;
+mod given;
 mod http_gateway;
 pub mod net;
 pub mod older;
@@ -29,7 +29,7 @@ mod settings;
 mod simulator;
 mod twilio;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
@@ -41,18 +41,18 @@ use crate::template::Wording;
 pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse, PeerAuthorities, fetch};
 pub use egress::EgressClients;
 pub use futures_util::future::BoxFuture;
-pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
+pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
 pub use provider::{CodeClass, retry_after};
+use provider::{HttpProvider, Provider};
 pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
 pub use twilio::{
-    CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
-    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
-    describe_code as describe_twilio_code, twiml,
+    CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioReport, TwilioSender, TwilioSettings,
+    TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender, describe_code as describe_twilio_code, twiml,
 };
 
 /// All that a gateway needs. Adding one adds it here.
@@ -92,12 +92,26 @@ impl ProviderSettings {
     /// # Errors
     /// The setting that cannot be used.
     pub fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
-        Ok(match self {
-            Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
-            Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
-            Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
-            Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
-        })
+        let provider: Box<dyn Provider> = match self {
+            Self::TwilioMessages(settings) => Box::new(twilio::Messages::new(settings)?),
+            Self::TwilioVoice(settings) => Box::new(twilio::Voice::new(settings)?),
+            Self::TwilioVerify(settings) => Box::new(twilio::Verify::new(settings)?),
+            Self::Http(settings) => Box::new(http_gateway::HttpGateway::new(settings, Arc::clone(&clock))?),
+        };
+        let (holds_codes, refuses_account): (bool, fn(u32) -> bool) = match self {
+            Self::Http(settings) => (settings.check.is_some(), |_| true),
+            Self::TwilioVerify(_) => (true, twilio::refuses_account),
+            Self::TwilioMessages(_) | Self::TwilioVoice(_) => (false, twilio::refuses_account),
+        };
+        Ok(Arc::new(HttpProvider {
+            name: self.name(),
+            channels: self.channels().to_vec(),
+            holds_codes,
+            refuses_account,
+            provider,
+            clock,
+            refusal: Mutex::default(),
+        }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Host names, as configuration, URLs and `Host` headers spell them.
+//! Host names, as configuration, URLs and `Host` headers spell them, and queries.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
@@ -20,6 +20,13 @@ pub fn is_own_host(host: &str) -> bool {
     host.is_empty()
         || is_loopback_host(host)
         || (host, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.any(is_own))
+}
+
+/// The first value of this name in the query of a path.
+pub(crate) fn in_query(path_and_query: &str, name: &str) -> Option<String> {
+    let (_, query) = path_and_query.split_once('?')?;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]

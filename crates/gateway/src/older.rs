@@ -46,6 +46,4 @@ pub fn filled_in(gateway: GatewayName, mut values: BTreeMap<String, String>) -> 
 }
 
 #[cfg(test)]
-mod mada_tests;
-#[cfg(test)]
 mod tests;

@@ -111,7 +111,8 @@ pub struct AccountFinding {
 }
 
 /// A provider's verdict on a code that it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Right; the provider accepts it no second time.
     Approved,

@@ -3,43 +3,24 @@
 //!
 //! HTTP's own rules classify answers of providers that say no more, and of proxies in front of them.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, Request, StatusCode};
-use schemars::JsonSchema;
+use reqwest::{Request, StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
-use url::Url;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{
     Accepted, AccountFinding, AccountPart, BoxFuture, Checker, ErrorClass, Gateway, GatewayError,
-    GatewaySettingsError, OutgoingMessage, Verdict,
+    OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
 /// A provider's API: builds requests and classifies responses.
 pub trait Provider: Send + Sync + 'static {
-    fn name(&self) -> GatewayName;
-
-    /// Whether an error with this code, of the class `Configuration` and about the whole gateway, refuses the account.
-    /// Without a code it does.
-    fn refuses_account(_code: u32) -> bool {
-        true
-    }
-
-    /// Whether the provider makes and holds the codes, so that only it can check them.
-    fn holds_codes(&self) -> bool {
-        false
-    }
-
-    fn channels(&self) -> &[Channel];
+    fn client(&self) -> &HttpClient;
 
     /// The request that hands a message over, on a channel that the provider serves. An error is about this message
     /// only.
@@ -50,50 +31,51 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Requests that cost nothing and show whether a part of the account is in order. None if the provider has no such
     /// request.
-    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
-        Vec::new()
-    }
+    fn account_questions(&self) -> Vec<AccountQuestion<'_>>;
 
-    /// The state of a part of the account in words, or why messages would fail.
-    fn classify_account(&self, _: AccountPart, _: &GatewayResponse) -> Result<String, GatewayError> {
-        Err(not_tried(self.name(), "has no request about its account".to_owned()))
-    }
-
-    /// The request that asks about a code; only of a provider that holds the codes, as the next.
-    fn check_request(&self, _: PhoneNumber, _: Channel, _: &Code) -> Result<Request, GatewayError> {
-        Err(not_tried(self.name(), "holds no codes".to_owned()))
-    }
-
-    fn classify_check(&self, _: &GatewayResponse) -> Result<Verdict, GatewayError> {
-        Err(not_tried(self.name(), "holds no codes".to_owned()))
+    /// The request that asks about a code, of a provider that holds the codes.
+    fn check(&self, _: PhoneNumber, _: Channel, _: &Code) -> Option<Question<'_, Verdict>> {
+        None
     }
 }
 
-pub struct HttpProvider<P> {
-    pub(super) provider: P,
-    client: HttpClient,
-    account: AccountHealth,
+/// A request, and what its answer says.
+pub struct Question<'a, T> {
+    pub request: Request,
+    pub read: Reader<'a, T>,
 }
 
-impl<P: Provider> HttpProvider<P> {
-    /// Sends nothing. An error names the setting of the target. The clock dates a refusal of the account, for readiness.
-    pub(super) fn of(
-        provider: P,
-        (setting, target): (&str, &Url),
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, GatewaySettingsError> {
-        let client = HttpClient::for_target(target).map_err(|error| {
-            GatewaySettingsError::new(provider.name(), setting, format!("cannot be used: {error}"))
-        })?;
-        Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
-    }
+type Reader<'a, T> = Box<dyn FnOnce(&GatewayResponse) -> Result<T, GatewayError> + Send + 'a>;
 
+/// What the answer says is the state of a part of the account in words, or why messages would fail.
+pub type AccountQuestion<'a> = (AccountPart, Question<'a, String>);
+
+pub struct HttpProvider {
+    pub(super) name: GatewayName,
+    pub(super) channels: Vec<Channel>,
+    /// Whether the provider makes and holds the codes, so that only it can check them.
+    pub(super) holds_codes: bool,
+    /// Whether an error with this code, of the class `Configuration` and about the whole gateway, refuses the account.
+    /// Without a code it does.
+    pub(super) refuses_account: fn(u32) -> bool,
+    pub(super) provider: Box<dyn Provider>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The last refusal of the account, and its time: sends of all numbers fail until an operator acts, and the first
+    /// success proves that it works again.
+    pub(super) refusal: Mutex<Option<(Timestamp, String)>>,
+}
+
+/// Lifetime of an account refusal. Afterwards the server reports itself ready again, because behind a load balancer
+/// only a ready server gets the send that can prove that the account works again.
+const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
+
+impl HttpProvider {
     fn require_channel(&self, channel: Channel) -> Result<(), GatewayError> {
-        if self.provider.channels().contains(&channel) {
+        if self.channels.contains(&channel) {
             return Ok(());
         }
         let detail = format!("was asked for the channel {}, which it does not serve", channel.as_str());
-        Err(not_tried(self.provider.name(), detail))
+        Err(not_tried(self.name, detail))
     }
 
     /// Sends a request once, classifies the answer, and derives the account's health from it.
@@ -102,21 +84,40 @@ impl<P: Provider> HttpProvider<P> {
         request: Request,
         classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
-        let outcome = match self.client.send(request).await {
+        let outcome = match self.provider.client().send(request).await {
             Ok(response) => classify(&response),
-            Err(no_response) => Err(without_response(self.provider.name(), no_response)),
+            Err(no_response) => Err(without_response(self.name, no_response)),
         };
-        self.account.learn(outcome)
+        self.learn(&outcome);
+        outcome
+    }
+
+    fn learn<T>(&self, outcome: &Result<T, GatewayError>) {
+        match outcome {
+            Ok(_) => *self.refusal() = None,
+            Err(error)
+                if error.whole_gateway
+                    && error.class == ErrorClass::Configuration
+                    && error.code.is_none_or(self.refuses_account) =>
+            {
+                *self.refusal() = Some((self.clock.now(), error.to_string()));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<P: Provider> Gateway for HttpProvider<P> {
+impl Gateway for HttpProvider {
     fn name(&self) -> GatewayName {
-        self.provider.name()
+        self.name
     }
 
     fn channels(&self) -> &[Channel] {
-        self.provider.channels()
+        &self.channels
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -128,21 +129,20 @@ impl<P: Provider> Gateway for HttpProvider<P> {
     }
 
     fn checker(&self) -> Option<&dyn Checker> {
-        self.provider.holds_codes().then_some(self as &dyn Checker)
+        self.holds_codes.then_some(self as &dyn Checker)
     }
 
     fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
         Box::pin(async move {
             let mut findings = Vec::new();
-            for (part, request) in self.provider.account_requests() {
+            for (part, Question { request, read }) in self.provider.account_questions() {
                 let mut date = None;
                 let asked = request.url().origin().ascii_serialization();
                 let classify = |response: &GatewayResponse| {
-                    date = response.headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
-                    self.provider.classify_account(part, response)
+                    date = date_in(&response.headers);
+                    read(response)
                 };
                 let state = self.exchange(request, classify).await;
-                let date = date.and_then(|date| httpdate::parse_http_date(&date).ok());
                 findings.push(AccountFinding { part, asked, state, date });
             }
             findings
@@ -150,11 +150,14 @@ impl<P: Provider> Gateway for HttpProvider<P> {
     }
 
     fn readiness(&self) -> Result<(), String> {
-        self.account.readiness()
+        match &*self.refusal() {
+            Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
+            _ => Ok(()),
+        }
     }
 }
 
-impl<P: Provider> Checker for HttpProvider<P> {
+impl Checker for HttpProvider {
     fn check<'a>(
         &'a self,
         to: PhoneNumber,
@@ -163,88 +166,22 @@ impl<P: Provider> Checker for HttpProvider<P> {
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async move {
             self.require_channel(channel)?;
-            let request = self.provider.check_request(to, channel, code)?;
-            self.exchange(request, |response| self.provider.classify_check(response)).await
+            let question = self.provider.check(to, channel, code);
+            let Question { request, read } =
+                question.ok_or_else(|| not_tried(self.name, "cannot be asked about this code"))?;
+            self.exchange(request, read).await
         })
     }
 }
 
-impl<P: Provider> fmt::Debug for HttpProvider<P> {
-    /// Without the provider, whose address and headers may contain secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpProvider").field("name", &self.provider.name()).finish_non_exhaustive()
-    }
-}
-
 /// A request that was not made. It says nothing about other messages.
-pub(super) fn not_tried(gateway: GatewayName, detail: String) -> GatewayError {
-    CodeClass::Configuration.error(gateway, None, detail)
-}
-
-/// A `GET` with headers that were prepared once.
-pub(super) fn get(url: Url, headers: &HeaderMap) -> Request {
-    let mut request = Request::new(Method::GET, url);
-    request.headers_mut().clone_from(headers);
-    request
-}
-
-/// A request with headers that were prepared once.
-pub(super) fn request(
-    method: Method,
-    url: Url,
-    headers: &HeaderMap,
-    body: impl Into<reqwest::Body>,
-) -> Request {
-    let mut request = Request::new(method, url);
-    request.headers_mut().clone_from(headers);
-    *request.body_mut() = Some(body.into());
-    request
-}
-
-/// Lifetime of an account refusal. Afterwards the server reports itself ready again, because behind a load balancer
-/// only a ready server gets the send that can prove that the account works again.
-const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
-
-/// The last answer that says something about the account: after a refusal, sends of all numbers fail until an operator
-/// acts, and the first success proves that it works again.
-struct AccountHealth {
-    clock: Arc<dyn Clock>,
-    refuses_account: fn(u32) -> bool,
-    refusal: ArcSwapOption<(Timestamp, String)>,
-}
-
-impl AccountHealth {
-    fn new(clock: Arc<dyn Clock>, refuses_account: fn(u32) -> bool) -> Self {
-        Self { clock, refuses_account, refusal: ArcSwapOption::empty() }
-    }
-
-    fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
-        match &outcome {
-            Ok(_) if self.refusal.load().is_some() => self.refusal.store(None),
-            Err(error) if self.is_refusal(error) => {
-                self.refusal.store(Some(Arc::new((self.clock.now(), error.to_string()))));
-            }
-            Ok(_) | Err(_) => {}
-        }
-        outcome
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        match self.refusal.load().as_deref() {
-            Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn is_refusal(&self, error: &GatewayError) -> bool {
-        let is_of_the_gateway = error.whole_gateway && error.class == ErrorClass::Configuration;
-        is_of_the_gateway && error.code.is_none_or(self.refuses_account)
-    }
+pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> GatewayError {
+    CodeClass::Configuration.error(gateway, None, detail.into())
 }
 
 crate::named! {
     /// The class of a provider's error code.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
     #[serde(rename_all = "kebab-case")]
     pub enum CodeClass {
         BadNumber = "bad-number",
@@ -275,40 +212,45 @@ impl CodeClass {
     }
 
     pub(super) const fn class(self) -> ErrorClass {
-        match self {
-            Self::BadNumber => ErrorClass::BadNumber,
-            Self::NotReachable => ErrorClass::NotReachableHere,
-            Self::OptedOut => ErrorClass::OptedOut,
-            Self::Fraud => ErrorClass::Fraud,
-            Self::Refused => ErrorClass::Refused,
-            Self::Retry | Self::Busy => ErrorClass::Retry { after: None },
-            Self::NextDay => ErrorClass::Retry { after: Some(Duration::from_secs(24 * 60 * 60)) },
-            Self::Configuration | Self::Account => ErrorClass::Configuration,
-            Self::Unknown | Self::Down => ErrorClass::Ambiguous,
-        }
+        self.meaning().0
     }
 
     pub(super) const fn words(self) -> &'static str {
+        self.meaning().2
+    }
+
+    /// Its class, whether any other message would have fared the same, and what it says.
+    const fn meaning(self) -> (ErrorClass, bool, &'static str) {
+        const SOON: ErrorClass = ErrorClass::Retry { after: None };
+        const NEXT_DAY: ErrorClass = ErrorClass::Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
+        const OPEN: &str = "it is not known whether the message is sent";
         match self {
-            Self::BadNumber => "the number is not valid",
-            Self::NotReachable => "the number cannot be reached in this way",
-            Self::OptedOut => "the recipient wants no messages",
-            Self::Fraud => "the provider suspects fraud",
-            Self::Refused => "the message was refused",
-            Self::Retry => "it cannot be sent now",
-            Self::Busy => "too many messages, or no service now",
-            Self::NextDay => "the account may send no more today",
-            Self::Configuration => "the account, the sender or a template does not permit this",
-            Self::Account => "the credentials were not accepted, or the account may not send",
-            Self::Unknown | Self::Down => "it is not known whether the message is sent",
+            Self::BadNumber => (ErrorClass::BadNumber, false, "the number is not valid"),
+            Self::NotReachable => {
+                (ErrorClass::NotReachableHere, false, "the number cannot be reached in this way")
+            }
+            Self::OptedOut => (ErrorClass::OptedOut, false, "the recipient wants no messages"),
+            Self::Fraud => (ErrorClass::Fraud, false, "the provider suspects fraud"),
+            Self::Refused => (ErrorClass::Refused, false, "the message was refused"),
+            Self::Retry => (SOON, false, "it cannot be sent now"),
+            Self::Busy => (SOON, true, "too many messages, or no service now"),
+            Self::NextDay => (NEXT_DAY, true, "the account may send no more today"),
+            Self::Configuration => {
+                let words = "the account, the sender or a template does not permit this";
+                (ErrorClass::Configuration, false, words)
+            }
+            Self::Account => {
+                let words = "the credentials were not accepted, or the account may not send";
+                (ErrorClass::Configuration, true, words)
+            }
+            Self::Unknown => (ErrorClass::Ambiguous, false, OPEN),
+            Self::Down => (ErrorClass::Ambiguous, true, OPEN),
         }
     }
 
-    /// Only some classes say that any other message would have fared the same.
     pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
-        let whole_gateway = matches!(self, Self::Busy | Self::NextDay | Self::Account | Self::Down);
-        let code = code.and_then(usable_code);
-        GatewayError { gateway, class: self.class(), code, detail, whole_gateway }
+        let (class, whole_gateway, _) = self.meaning();
+        GatewayError { gateway, class, code, detail, whole_gateway }
     }
 }
 
@@ -325,13 +267,10 @@ impl GatewayError {
     }
 }
 
-/// The largest error code that is taken over from an answer: providers' codes have at most six digits. A number with
-/// more may be a phone number, which no log line and no record of an attempt must contain.
-const LARGEST_CODE: u32 = 999_999;
-
-/// The code, if it can be one.
-pub(super) fn usable_code(code: u32) -> Option<u32> {
-    (code <= LARGEST_CODE).then_some(code)
+/// An error code has at most six digits. A number with more may be a phone number, which no log line and no record of
+/// an attempt must contain.
+pub(super) fn code_in(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|code| *code <= 999_999)
 }
 
 /// Classifies a status other than the API's success:
@@ -395,8 +334,12 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    let answered = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Some(until.duration_since(answered).unwrap_or_default())
+    Some(until.duration_since(date_in(headers)?).unwrap_or_default())
+}
+
+/// The server's own time.
+fn date_in(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// Longest id taken over from an answer: twice a UUID leaves room, and records stay small.
@@ -405,41 +348,6 @@ const ID_MAX: usize = 72;
 pub(super) fn usable_id(id: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b);
     ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
-}
-
-pub(super) fn id_in(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => usable_id(text),
-        Value::Number(number) if number.is_u64() => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// An error code, which some providers write as a number and some as a text.
-pub(super) fn code_in(value: &Value) -> Option<u32> {
-    match value {
-        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
-}
-
-/// Makes ids for providers that give none: unique within a run, and between runs as long as no two of them start in
-/// the same millisecond.
-pub(super) struct OwnIds {
-    prefix: String,
-    given: AtomicU64,
-}
-
-impl OwnIds {
-    pub(super) fn new(gateway: GatewayName, clock: &dyn Clock) -> Self {
-        let prefix = format!("{gateway}-{:x}", clock.now().as_millis());
-        Self { prefix, given: AtomicU64::new(0) }
-    }
-
-    pub(super) fn next(&self) -> String {
-        format!("{}-{}", self.prefix, self.given.fetch_add(1, Ordering::Relaxed) + 1)
-    }
 }
 
 #[cfg(test)]

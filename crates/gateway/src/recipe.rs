@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{HttpGatewaySettings, Owner};
+use super::HttpGatewaySettings;
+use super::http_gateway::Owner;
 use crate::domain::{Channel, GatewayName};
 use crate::template::placeholder::{Piece, PieceKind, pieces};
 
@@ -16,7 +16,7 @@ use crate::template::placeholder::{Piece, PieceKind, pieces};
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
 /// A description of a provider's API, with the settings that its users give.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Recipe {
     /// What it sends through.
@@ -32,13 +32,12 @@ pub struct Recipe {
 }
 
 /// A setting of a recipe.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RecipeSetting {
     /// What it is, and where it is found.
     pub about: String,
     /// Its value if it is not given; other settings may be in it. Without it the setting is needed.
-    #[schemars(extend("writeOnly" = true))]
     pub default: Option<String>,
     /// Whether it is a credential.
     pub secret: bool,
@@ -77,20 +76,16 @@ impl Recipe {
                 values.insert(name.clone(), pieces(default).map(put_in).collect());
             }
         }
-        let empty = values.iter().filter(|(_, value)| value.is_empty());
         let owner = Owner {
             gateway,
             path: format!("gateways.{gateway}"),
             variables: variables.to_owned(),
-            credentials: self.settings.keys().cloned().collect(),
-            optional: empty.map(|(name, _)| name.clone()).collect(),
-            secrets: self.settings.iter().filter(|(_, of)| of.secret).map(|(name, _)| name.clone()).collect(),
+            credentials: self.settings.iter().map(|(name, of)| (name.clone(), of.secret)).collect(),
             url: None,
         };
         let values = values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
-        let mut filled = HttpGatewaySettings { owner, values, ..self.gateway.clone() };
-        filled.complete();
-        filled
+        let channels = self.channels().to_vec();
+        HttpGatewaySettings { channels, owner, values, ..self.gateway.clone() }
     }
 
     /// The channels that it serves unless its user says others.

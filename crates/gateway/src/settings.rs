@@ -2,11 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
-use zeroize::Zeroizing;
 
+use super::client::HttpClient;
 use crate::domain::GatewayName;
 
 /// A setting that cannot work. Names the setting and what is accepted, never the value: it may contain a password.
@@ -54,50 +52,19 @@ pub(super) fn provider_url(
     Ok(url)
 }
 
-/// An address that paths are added to; it has no query. Slashes at its end do not count.
-pub(super) fn base_url(gateway: GatewayName, setting: &str, text: &str) -> Result<Url, GatewaySettingsError> {
-    let url = provider_url(gateway, setting, text.trim_end_matches('/'))?;
-    if url.query().is_some() {
-        let problem = "must not contain a ? part: paths are added to it";
-        return Err(GatewaySettingsError::new(gateway, setting, problem));
-    }
-    Ok(url)
-}
-
-/// The address of a path below such a one; the path is given without a slash in front.
-pub(super) fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    url
+/// The client for requests to this address.
+pub(super) fn client_for(
+    gateway: GatewayName,
+    setting: &str,
+    url: &Url,
+) -> Result<HttpClient, GatewaySettingsError> {
+    let unusable = |error| GatewaySettingsError::new(gateway, setting, format!("cannot be used: {error}"));
+    HttpClient::for_target(url).map_err(unusable)
 }
 
 /// `base64(user:password)`.
-pub(super) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
-    let pair = Zeroizing::new(format!("{user}:{password}"));
-    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
-}
-
-/// The header of HTTP Basic authentication, which no `Debug` shows. `setting` is where both parts come from. A server would
-/// read a user name with a colon as another name and password.
-pub(super) fn basic_auth(
-    gateway: GatewayName,
-    setting: &str,
-    user: &str,
-    password: &SecretString,
-) -> Result<HeaderValue, GatewaySettingsError> {
-    let password = password.expose_secret();
-    let is_usable = !user.is_empty() && !user.contains(':') && !password.is_empty();
-    let header = Zeroizing::new(format!("Basic {}", *basic_credentials(user, password)));
-    match HeaderValue::from_str(&header) {
-        Ok(mut value) if is_usable => {
-            value.set_sensitive(true);
-            Ok(value)
-        }
-        _ => {
-            let problem = "must both be given, the name or id without a colon";
-            Err(GatewaySettingsError::new(gateway, setting, problem))
-        }
-    }
+pub(super) fn basic_credentials(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("{user}:{password}"))
 }
 
 #[cfg(test)]

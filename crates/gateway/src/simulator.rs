@@ -7,12 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
-use super::{
-    Accepted, BoxFuture, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus,
-};
+use super::twilio::class_of_report;
+use super::{Accepted, BoxFuture, CodeEnd, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
 
@@ -66,10 +64,10 @@ crate::named! {
 /// The fault of messages to a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The provider refuses with this error code.
-    Refused(u32, ErrorClass),
+    /// The provider refuses with this error code of Twilio's.
+    Refused(u32),
     /// The same for texts, but calls arrive.
-    RefusedText(u32, ErrorClass),
+    RefusedText(u32),
     /// The provider never answers.
     Silent,
     /// The message arrives after [`LATE`].
@@ -78,28 +76,19 @@ enum Fault {
     Undelivered,
 }
 
+/// Twilio's error code of messages that do not arrive.
+const UNREACHABLE: u32 = 30_003;
+
 /// The delay of late messages.
 const LATE: Duration = Duration::from_secs(10);
 
 /// The numbers with faults, and what a person is told of each. The first five behave as with Twilio's test credentials.
 const FAULTS: [(u64, Fault, &str); 8] = [
-    (15_005_550_001, Fault::Refused(21_211, ErrorClass::BadNumber), "the number does not exist"),
-    (15_005_550_002, Fault::Refused(21_612, ErrorClass::NotReachableHere), "no route leads to the number"),
-    (
-        15_005_550_003,
-        Fault::Refused(21_408, ErrorClass::Configuration),
-        "the account may not send to this country",
-    ),
-    (
-        15_005_550_004,
-        Fault::RefusedText(21_610, ErrorClass::OptedOut),
-        "the recipient has opted out: calls arrive, texts do not",
-    ),
-    (
-        15_005_550_009,
-        Fault::RefusedText(21_614, ErrorClass::NotReachableHere),
-        "a landline: calls arrive, texts do not",
-    ),
+    (15_005_550_001, Fault::Refused(21_211), "the number does not exist"),
+    (15_005_550_002, Fault::Refused(21_612), "no route leads to the number"),
+    (15_005_550_003, Fault::Refused(21_408), "the account may not send to this country"),
+    (15_005_550_004, Fault::RefusedText(21_610), "the recipient has opted out: calls arrive, texts do not"),
+    (15_005_550_009, Fault::RefusedText(21_614), "a landline: calls arrive, texts do not"),
     (15_005_550_011, Fault::Silent, "the provider never answers"),
     (15_005_550_012, Fault::Late, "the message arrives 10 s late"),
     (15_005_550_013, Fault::Undelivered, "the message does not arrive, which the provider reports"),
@@ -224,17 +213,24 @@ impl Simulator {
     /// Accepts a message that never arrives.
     fn lose(&self, message: &OutgoingMessage) -> Accepted {
         let id = self.next_id(&mut self.inbox());
-        let (attempt, status, class) = (message.attempt, ReceiptStatus::Failed, Some(ErrorClass::Refused));
-        let (gateway, code) = (None, Some(30_003));
-        let receipt = Receipt { attempt, gateway, message_id: id.clone(), status, code, class };
+        let receipt = Receipt {
+            attempt: message.attempt,
+            gateway: None,
+            message_id: id.clone(),
+            status: ReceiptStatus::Failed,
+            code: Some(UNREACHABLE),
+            class: Some(class_of_report(UNREACHABLE)),
+        };
         // The simulator never waits: without a place the receipt is lost, as a provider's may be.
         let _ = self.receipts.try_send(receipt);
         Accepted { message_id: id }
     }
 
+    /// Looks like one of Twilio's. Unique within a run and almost certainly between runs; it need not be hard to guess,
+    /// for it opens nothing.
     fn next_id(&self, inbox: &mut Inbox) -> String {
         inbox.accepted += 1;
-        simulated_id(self.started, inbox.accepted)
+        format!("SM{:016x}{:016x}", self.started.as_millis(), inbox.accepted)
     }
 
     /// Marks the messages of a verification whose code has ended. Only success is more than an earlier end.
@@ -272,10 +268,8 @@ impl Gateway for Simulator {
             let is_call = message.channel == Channel::Call;
             let fault = FAULTS.iter().find(|(number, ..)| *number == message.to.as_u64());
             match fault {
-                Some((_, Fault::Refused(code, class), words)) => Err(refusal(*code, *class, words)),
-                Some((_, Fault::RefusedText(code, class), words)) if !is_call => {
-                    Err(refusal(*code, *class, words))
-                }
+                Some((_, Fault::Refused(code), words)) => Err(refusal(*code, words)),
+                Some((_, Fault::RefusedText(code), words)) if !is_call => Err(refusal(*code, words)),
                 Some((_, Fault::Silent, _)) => std::future::pending().await,
                 Some((_, Fault::Late, _)) => Ok(self.accept(message, LATE)),
                 Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
@@ -307,25 +301,14 @@ impl Gateway for Simulator {
     }
 }
 
-fn refusal(code: u32, class: ErrorClass, detail: &str) -> GatewayError {
+fn refusal(code: u32, words: &str) -> GatewayError {
     GatewayError {
         gateway: GatewayName::Simulator,
-        class,
+        class: class_of_report(code),
         code: Some(code),
-        detail: format!("simulates an error: {detail}"),
+        detail: format!("simulates an error: {words}"),
         whole_gateway: false,
     }
-}
-
-/// Looks like one of Twilio's. Unique within a run and almost certainly between runs; it need not be hard to guess,
-/// for it opens nothing.
-fn simulated_id(started: Timestamp, serial: u64) -> String {
-    let digest = Sha256::new()
-        .chain_update(b"onceward/simulated message/1")
-        .chain_update(started.as_millis().to_be_bytes())
-        .chain_update(serial.to_be_bytes())
-        .finalize();
-    format!("SM{}", base16ct::lower::encode_string(&digest[..16]))
 }
 
 #[cfg(test)]

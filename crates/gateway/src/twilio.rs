@@ -20,19 +20,20 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::provider::{get, request};
-use super::settings::{base_url, basic_auth, below};
-use super::{AccountPart, GatewaySettingsError};
+use super::client::{GatewayResponse, HttpClient};
+use super::provider::{AccountQuestion, Question};
+use super::settings::{basic_credentials, client_for, provider_url};
+use super::{AccountPart, GatewayError, GatewaySettingsError};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
-pub use self::codes::describe_code;
-pub use self::messages::TwilioMessages;
-pub use self::verify::{CHANNELS as VERIFY_CHANNELS, TwilioVerify};
-pub use self::voice::TwilioVoice;
+pub use self::codes::{class_of_report, describe_code, refuses_account};
+pub use self::messages::Messages;
+pub use self::verify::{CHANNELS as VERIFY_CHANNELS, Verify};
+pub use self::voice::Voice;
 
 const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
 const BASE_URL: &str = "TWILIO_BASE_URL";
@@ -96,44 +97,84 @@ pub struct TwilioVerifySettings {
 }
 
 struct Account {
+    name: GatewayName,
+    client: HttpClient,
     headers: HeaderMap,
     base: Url,
     sid: String,
 }
 
 impl Account {
-    fn new(gateway: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
-        let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
-        let base = base_url(gateway, BASE_URL, url)?;
+    fn new(name: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
+        let TwilioAccount { account_sid: sid, auth_token, base_url } = settings;
+        let wrong = |setting, problem: &str| GatewaySettingsError::new(name, setting, problem);
+        let base = provider_url(name, BASE_URL, base_url.trim_end_matches('/'))?;
+        if base.query().is_some() {
+            return Err(wrong(BASE_URL, "must not contain a ? part: paths are added to it"));
+        }
+        let token = auth_token.expose_secret();
+        let basic = format!("Basic {}", basic_credentials(sid, token));
+        // A server would read a name with a colon as another name and password.
+        let is_usable = !sid.is_empty() && !sid.contains(':') && !token.is_empty();
+        let basic = HeaderValue::try_from(basic).ok().filter(|_| is_usable);
+        let mut basic =
+            basic.ok_or_else(|| wrong(CREDENTIALS, "must both be given, the id without a colon"))?;
+        basic.set_sensitive(true);
         let headers = HeaderMap::from_iter([
-            (AUTHORIZATION, basic_auth(gateway, CREDENTIALS, account_sid, auth_token)?),
+            (AUTHORIZATION, basic),
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        Ok(Self { headers, base, sid: account_sid.clone() })
+        let client = client_for(name, BASE_URL, &base)?;
+        Ok(Self { name, client, headers, base, sid: sid.clone() })
+    }
+
+    /// The address of a path below the base URL.
+    fn below(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        url
     }
 
     /// The URL of something that belongs to the account, such as `Messages.json`.
     fn resource(&self, name: &str) -> Url {
-        below(&self.base, &format!("2010-04-01/Accounts/{}/{name}", self.sid))
+        self.below(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
-    /// The request for the account itself.
-    fn itself(&self) -> (AccountPart, Request) {
-        let url = below(&self.base, &format!("2010-04-01/Accounts/{}.json", self.sid));
-        (AccountPart::Credentials, get(url, &self.headers))
+    /// The account itself.
+    fn itself(&self) -> AccountQuestion<'_> {
+        let url = self.below(&format!("2010-04-01/Accounts/{}.json", self.sid));
+        self.question(AccountPart::Credentials, &url, |response| self.account_state(response))
     }
 
     /// The phone number among those of the account. `None` for a short code or a name.
-    fn phone_number(&self, number: &str) -> Option<(AccountPart, Request)> {
+    fn phone_number(&self, number: &str, setting: &'static str) -> Option<AccountQuestion<'_>> {
         let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
         let mut url = self.resource("IncomingPhoneNumbers.json");
         url.set_query(Some(&format!("PhoneNumber=%2B{digits}")));
-        Some((AccountPart::Sender, get(url, &self.headers)))
+        let read = move |response: &_| self.number_state(setting, response);
+        Some(self.question(AccountPart::Sender, &url, read))
+    }
+
+    fn question<'a>(
+        &self,
+        part: AccountPart,
+        url: &Url,
+        read: impl FnOnce(&GatewayResponse) -> Result<String, GatewayError> + Send + 'a,
+    ) -> AccountQuestion<'a> {
+        (part, Question { request: self.request(Method::GET, url), read: Box::new(read) })
+    }
+
+    fn request(&self, method: Method, url: &Url) -> Request {
+        let mut request = Request::new(method, url.clone());
+        request.headers_mut().clone_from(&self.headers);
+        request
     }
 
     fn post(&self, url: &Url, form: &mut Form) -> Request {
-        request(Method::POST, url.clone(), &self.headers, form.finish())
+        let mut request = self.request(Method::POST, url);
+        *request.body_mut() = Some(form.finish().into());
+        request
     }
 }
 

@@ -24,9 +24,9 @@ struct TwilioReader(TwilioCallbacks);
 
 impl Callbacks for TwilioReader {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
-        let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
+        let signature = request.signature.as_deref();
         let report = match request.kind {
-            Some(kind) => self.0.read(kind, &request.path_and_query, content_type, signature, &request.body),
+            Some(kind) => self.0.read(kind, &request.path_and_query, signature, &request.body),
             None => Err(CallbackError::NotFromProvider),
         };
         Box::pin(async move {
@@ -56,7 +56,7 @@ impl Target {
         let script = Script::sends(sent()).or_checks(CheckOutcome::Approved);
         let mut setup = Setup::scripted(script.clone());
         let token = SecretString::from("fuzz-token".to_owned());
-        let callbacks = TwilioCallbacks::new(token, "https://otp.example.com/base".into());
+        let callbacks = TwilioCallbacks::new(token, "https://otp.example.com/base");
         setup.callbacks = Some(Arc::new(TwilioReader(callbacks)));
         setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
         Self { front_end: FrontEnd::start(World::with(setup), |world| world.address), script }

@@ -10,9 +10,8 @@ use onceward::domain::{
     AttemptId, AttemptLogKey, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp,
 };
 use onceward::gateway::{
-    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, OutgoingMessage,
-    ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
-    Verdict, older,
+    ErrorClass, Gateway, GatewayError, OutgoingMessage, ProviderSettings, Recipe, TwilioAccount,
+    TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, Verdict, older,
 };
 use onceward::template::Wording;
 use secrecy::SecretString;
@@ -58,25 +57,28 @@ pub fn http_gateway(input: &[u8]) {
     with_world(|world| {
         let json: Option<Value> = serde_json::from_str(json).ok();
         let form = (json.is_none() && !form.is_empty()).then(|| pairs(form));
-        let settings = HttpGatewaySettings {
+        let described = Described {
             method: method.to_owned(),
-            url: format!("{}{path}", world.provider.url()),
-            headers: header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).into_iter().collect(),
             json,
             form,
-            success: HttpSuccess {
-                json: (!pointer.is_empty()).then(|| pointer.to_owned()),
-                equals: if pointer.is_empty() { Vec::new() } else { vec![equals.to_owned()] },
-                ..HttpSuccess::default()
-            },
-            channels: vec![Channel::Sms],
-            values: [("username", "fuzz"), ("password", SECRET), ("token", SECRET)]
-                .map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned())))
-                .into(),
-            ..HttpGatewaySettings::default()
+            header: header.split_once(": ").map(|(name, _)| name.to_owned()),
         };
-        match HttpGateway::new(&settings, world.clock.clone()) {
-            Ok(gateway) => described(world, &settings, &gateway),
+        let header: BTreeMap<_, _> = header.split_once(": ").into_iter().collect();
+        let recipe = json!({
+            "settings": {"username": {}, "password": {"secret": true}, "token": {"secret": true}},
+            "method": method,
+            "url": format!("{}{path}", world.provider.url()),
+            "headers": header,
+            "json": described.json,
+            "form": described.form,
+            "success": if pointer.is_empty() { json!({}) } else { json!({"json": pointer, "equals": [equals]}) },
+        });
+        let Ok(recipe) = serde_json::from_value::<Recipe>(recipe) else { return };
+        let values = [("username", "fuzz"), ("password", SECRET), ("token", SECRET)];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings = ProviderSettings::Http(recipe.filled_in(GatewayName::Http, "FUZZ_", values));
+        match settings.build(world.clock.clone()) {
+            Ok(gateway) => described.sends(world, &*gateway),
             // The error may repeat names of the description, however long.
             Err(error) => {
                 let words = error.to_string();
@@ -86,39 +88,50 @@ pub fn http_gateway(input: &[u8]) {
     });
 }
 
-fn pairs(text: &str) -> Vec<(String, String)> {
+fn pairs(text: &str) -> BTreeMap<String, String> {
     text.split('&')
         .filter_map(|pair| pair.split_once('='))
         .map(|(n, v)| (n.to_owned(), v.to_owned()))
         .collect()
 }
 
-/// Sends one request, in the described form, for every input.
-fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGateway) {
-    world.provider.answers(200, "", br#"{"status":0,"id":"a1"}"#);
-    if let Err(error) = world.sends(gateway, Channel::Sms) {
-        classified(&error);
-    }
-    let Some(request) = world.provider.received() else { return };
-    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
-    let first = head.lines().next().unwrap_or_default();
-    assert!(first.starts_with(&format!("{} ", settings.method.to_ascii_uppercase())), "{first}");
-    assert_eq!(first.split(' ').count(), 3, "{first}");
-    // Except if the setting requests it.
-    let asked_for =
-        settings.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("x-injected"));
-    let injected = head.lines().any(|line| line.to_ascii_lowercase().starts_with("x-injected"));
-    assert!(asked_for || !injected, "{head}");
-    match (&settings.json, &settings.form) {
-        (None, None) => assert_eq!(body, ""),
-        (Some(json), _) => {
-            let sent: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
-            assert!(same_shape(json, &sent), "{json} became {sent}");
+/// A description.
+struct Described {
+    method: String,
+    json: Option<Value>,
+    form: Option<BTreeMap<String, String>>,
+    header: Option<String>,
+}
+
+impl Described {
+    /// Sends one request, in the described form, for every input.
+    fn sends(&self, world: &World, gateway: &dyn Gateway) {
+        world.provider.answers(200, "", br#"{"status":0,"id":"a1"}"#);
+        if let Err(error) = world.sends(gateway, Channel::Sms) {
+            classified(&error);
         }
-        (None, Some(fields)) => {
-            let sent: Vec<String> =
-                url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
-            assert_eq!(sent, fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{body}");
+        let Some(request) = world.provider.received() else { return };
+        let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+        let first = head.lines().next().unwrap_or_default();
+        assert!(first.starts_with(&format!("{} ", self.method)), "{first}");
+        assert_eq!(first.split(' ').count(), 3, "{first}");
+        // Except if the setting requests it.
+        let asked_for =
+            self.header.as_ref().is_some_and(|name| name.to_ascii_lowercase().starts_with("x-injected"));
+        let injected = head.lines().any(|line| line.to_ascii_lowercase().starts_with("x-injected"));
+        assert!(asked_for || !injected, "{head}");
+        match (&self.json, &self.form) {
+            (None, None) => assert_eq!(body, ""),
+            (Some(json), _) => {
+                let sent: Value =
+                    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+                assert!(same_shape(json, &sent), "{json} became {sent}");
+            }
+            (None, Some(fields)) => {
+                let sent: Vec<String> =
+                    url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+                assert_eq!(sent, fields.keys().cloned().collect::<Vec<_>>(), "{body}");
+            }
         }
     }
 }

@@ -4,19 +4,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use schemars::JsonSchema;
+use reqwest::Request;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use url::Url;
-use zeroize::Zeroizing;
+use url::Position;
 
-use super::request::{Read, Template, TemplateReader};
+use super::HttpGatewaySettings;
+use super::request::{Filling, Read};
 use crate::domain::Timestamp;
 
 /// A signature of each request.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signing {
     /// HMAC of the body in a header.
@@ -26,7 +25,7 @@ pub enum Signing {
 }
 
 /// HMAC-SHA-256 of a body.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HmacOf {
     /// The header with the signature.
@@ -52,7 +51,7 @@ fn the_body() -> String {
 }
 
 /// The form of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     #[default]
@@ -61,7 +60,7 @@ pub enum Encoding {
 }
 
 /// A key of AWS; each member may be a placeholder.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwsKey {
     /// The region, such as eu-central-1.
@@ -76,138 +75,128 @@ pub struct AwsKey {
 
 impl HmacOf {
     /// The header and the key. `member` is the place of the description.
-    pub(super) fn check(
+    pub(super) fn check<'s>(
         &self,
         member: &str,
-        reader: &mut TemplateReader<'_>,
-    ) -> Read<(HeaderName, Zeroizing<String>)> {
+        settings: &'s HttpGatewaySettings,
+    ) -> Read<(HeaderName, &'s str)> {
         if let Some(name) = &self.timestamp {
-            reader.header(name, &format!("{member}.timestamp"))?;
+            settings.header(name, &format!("{member}.timestamp"))?;
         }
         if self.over.matches("{body}").count() != 1
             || self.over.contains("{timestamp}") != self.timestamp.is_some()
         {
             let words = "must have {body} once, and {timestamp} if \"timestamp\" names its header";
-            return reader.wrong(&format!("{member}.over"), words);
+            return settings.wrong(&format!("{member}.over"), words);
         }
-        let header = reader.header(&self.header, &format!("{member}.header"))?;
-        Ok((header, reader.key(&self.key, &format!("{member}.key"))?))
+        let header = settings.header(&self.header, &format!("{member}.header"))?;
+        Ok((header, settings.key(&self.key, &format!("{member}.key"))?))
     }
 
     /// The value of the header for a body.
-    pub(super) fn value(&self, key: &[u8], body: &[u8], timestamp: &str) -> Option<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    pub(super) fn value(&self, key: &str, body: &[u8], timestamp: &str) -> String {
         let (before, after) = self.over.split_once("{body}").unwrap_or(("", &self.over));
-        mac.update(before.replace("{timestamp}", timestamp).as_bytes());
-        mac.update(body);
-        mac.update(after.replace("{timestamp}", timestamp).as_bytes());
-        let made = mac.finalize().into_bytes();
+        let [before, after] = [before, after].map(|text| text.replace("{timestamp}", timestamp));
+        let made = mac(key.as_bytes(), &[before.as_bytes(), body, after.as_bytes()]);
         let text = match self.encoding {
             Encoding::Hex => base16ct::lower::encode_string(&made),
             Encoding::Base64 => STANDARD.encode(made),
         };
-        Some(format!("{}{text}", self.prefix))
+        format!("{}{text}", self.prefix)
     }
 }
 
-/// A signature with its key.
-pub(super) enum Signer {
-    Hmac(HeaderName, HmacOf, Zeroizing<String>),
-    Aws { region: String, service: String, key_id: String, secret: Zeroizing<String> },
-}
-
-impl Signer {
-    /// `url` is what is signed.
-    pub(super) fn new(sign: &Signing, url: &Template, reader: &mut TemplateReader<'_>) -> Read<Self> {
-        let AwsKey { region, service, key_id, secret } = match sign {
-            Signing::Aws(key) => key,
-            Signing::Hmac(hmac) => {
-                if hmac.timestamp.is_some() {
-                    return reader.wrong("sign.hmac.timestamp", "is for receipts only");
-                }
-                let (header, key) = hmac.check("sign.hmac", reader)?;
-                return Ok(Self::Hmac(header, hmac.clone(), key));
-            }
-        };
-        // What AWS signs of another address is written in another way.
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-        let is_signed_as_it_is = |url: Url| {
-            url.query().is_none() && url.path().bytes().all(is_plain) && !url.path().contains("//")
-        };
-        if !url.fixed().is_some_and(is_signed_as_it_is) {
-            let words = "must have no query, no part of a message, and a path of letters, digits and - . _ ~ /: sign.aws \
-                         signs no other";
-            return reader.wrong("url", words);
-        }
-        let mut text = |member: &str| match reader.template(member, "sign.aws")?.without_message() {
-            Some(text) => Ok(text.to_string()),
-            None => reader.wrong("sign.aws", "must be of credentials and not of a message"),
-        };
-        let (region, service, key_id) = (text(region)?, text(service)?, text(key_id)?);
-        Ok(Self::Aws { region, service, key_id, secret: reader.key(secret, "sign.aws.secret")? })
-    }
-
-    /// Adds the headers of the signature. `None` if they cannot be headers.
+impl Signing {
+    /// Adds the headers of the signature to a request with this body.
     pub(super) fn sign(
         &self,
-        method: &Method,
-        url: &Url,
-        headers: &mut HeaderMap,
+        filling: &mut Filling<'_>,
+        request: &mut Request,
         body: &str,
         now: Timestamp,
-    ) -> Option<()> {
-        match self {
-            Self::Hmac(header, hmac, key) => {
-                let value = hmac.value(key.as_bytes(), body.as_bytes(), "")?;
-                headers.insert(header.clone(), HeaderValue::from_str(&value).ok()?);
+    ) -> Read<()> {
+        let settings = filling.settings;
+        let (header, value) = match self {
+            Self::Hmac(hmac) if hmac.timestamp.is_some() => {
+                return settings.wrong("sign.hmac.timestamp", "is for receipts only");
             }
-            Self::Aws { region, service, key_id, secret } => {
-                let time = now.rfc3339_seconds().to_string().replace(['-', ':'], "");
-                headers.insert("x-amz-date", HeaderValue::from_str(&time).ok()?);
-                let scope = format!("{}/{region}/{service}/aws4_request", time.get(..8)?);
-                let (names, canonical) = canonical_request(method, url, headers, body)?;
-                let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(&canonical));
-                let first = Zeroizing::new(format!("AWS4{}", **secret).into_bytes());
-                let key = scope.split('/').try_fold(first, |key, part| mac(&key, part))?;
-                let signature = base16ct::lower::encode_string(&mac(&key, &to_sign)?);
-                let value = format!(
-                    "AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
-                );
-                headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).ok()?);
+            Self::Hmac(hmac) => {
+                let (header, key) = hmac.check("sign.hmac", settings)?;
+                (header, hmac.value(key, body.as_bytes(), ""))
             }
+            Self::Aws(key) => {
+                // What AWS signs of another address is written in another way.
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+                let (path, query) = (request.url().path(), request.url().query());
+                if query.is_some() || !path.bytes().all(is_plain) || path.contains("//") {
+                    let words = "must have no query, and a path of letters, digits and - . _ ~ /: sign.aws signs no other";
+                    return settings.wrong("url", words);
+                }
+                let mut text = |text: &str| Ok(filling.unless_empty(text, "sign.aws")?.unwrap_or_default());
+                let ids = AwsKey {
+                    region: text(&key.region)?,
+                    service: text(&key.service)?,
+                    key_id: text(&key.key_id)?,
+                    secret: settings.key(&key.secret, "sign.aws.secret")?.to_owned(),
+                };
+                (AUTHORIZATION, ids.authorization(request, body, now))
+            }
+        };
+        match HeaderValue::from_str(&value) {
+            Ok(value) => drop(request.headers_mut().insert(header, value)),
+            Err(_) => return settings.wrong("sign", "must be of visible ASCII characters"),
         }
-        Some(())
+        Ok(())
     }
 }
 
-/// The names of the signed headers, and the request in the form that is signed. The URL has no query.
-fn canonical_request(
-    method: &Method,
-    url: &Url,
-    headers: &HeaderMap,
-    body: &str,
-) -> Option<(String, String)> {
-    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    let mut lines = vec![("host".to_owned(), host.to_owned())];
-    for (name, value) in headers {
-        let words: Vec<&str> = value.to_str().ok()?.split_ascii_whitespace().collect();
-        lines.push((name.as_str().to_owned(), words.join(" ")));
+impl AwsKey {
+    /// Adds the time to the request. The URL has no query.
+    fn authorization(&self, request: &mut Request, body: &str, now: Timestamp) -> String {
+        let Self { region, service, key_id, secret } = self;
+        let time = now.rfc3339_seconds().to_string().replace(['-', ':'], "");
+        let day = time.split('T').next().unwrap_or_default();
+        request.headers_mut().extend(HeaderValue::from_str(&time).map(|time| (X_AMZ_DATE, time)));
+        let (names, canonical) = canonical_request(request, body);
+        let scope = format!("{day}/{region}/{service}/aws4_request");
+        let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(&canonical));
+        let first = format!("AWS4{secret}").into_bytes();
+        let key = scope.split('/').fold(first, |key, part| mac(&key, &[part.as_bytes()]));
+        let signature = base16ct::lower::encode_string(&mac(&key, &[to_sign.as_bytes()]));
+        format!("AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}")
+    }
+}
+
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+
+/// The names of the signed headers, and the request in the form that is signed.
+fn canonical_request(request: &Request, body: &str) -> (String, String) {
+    let url = request.url();
+    let mut lines = vec![("host", url[Position::BeforeHost..Position::AfterPort].to_owned())];
+    for (name, value) in request.headers() {
+        // Every value is visible ASCII.
+        let words: Vec<&str> = value.to_str().unwrap_or_default().split_ascii_whitespace().collect();
+        lines.push((name.as_str(), words.join(" ")));
     }
     lines.sort();
-    let names = lines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
-    let lines: String = lines.iter().flat_map(|(name, value)| [name.as_str(), ":", value, "\n"]).collect();
-    let canonical = format!("{method}\n{}\n\n{lines}\n{names}\n{}", url.path(), sha256_hex(body));
-    Some((names, canonical))
+    let names = lines.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+    let lines: String = lines.iter().flat_map(|(name, value)| [name, ":", value, "\n"]).collect();
+    let canonical = format!("{}\n{}\n\n{lines}\n{names}\n{}", request.method(), url.path(), sha256_hex(body));
+    (names, canonical)
 }
 
 fn sha256_hex(text: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
 }
 
-fn mac(key: &[u8], text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-    mac.update(text.as_bytes());
-    Some(Zeroizing::new(mac.finalize().into_bytes().to_vec()))
+/// HMAC-SHA-256 of parts that follow each other.
+pub(super) fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    // Keys of every length are taken.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
 }
 
 #[cfg(test)]
@@ -287,24 +276,22 @@ mod tests {
 
     #[test]
     fn signatures_are_those_of_the_test_suite_of_aws() {
-        let signer = Signer::Aws {
+        let key = AwsKey {
             region: "us-east-1".to_owned(),
             service: "service".to_owned(),
             key_id: "AKIDEXAMPLE".to_owned(),
-            secret: Zeroizing::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
+            secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
         };
         let now = Timestamp::from_millis(1_440_938_160_000);
         for (name, method, path, given, body, signature) in SUITE {
-            let url = Url::parse(&format!("https://example.amazonaws.com{path}")).expect("a URL");
-            let mut headers = HeaderMap::new();
+            let url = format!("https://example.amazonaws.com{path}").parse().expect("a URL");
+            let mut request = Request::new(method.parse().expect("a method"), url);
             for (name, value) in given {
                 let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
-                headers.insert(name, HeaderValue::from_str(value).expect("a value"));
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
             }
-            let method = Method::from_bytes(method.as_bytes()).expect("a method");
-            signer.sign(&method, &url, &mut headers, body, now).expect("headers");
-            assert_eq!(headers["x-amz-date"], "20150830T123600Z");
-            let authorization = headers[AUTHORIZATION].to_str().expect("ASCII");
+            let authorization = key.authorization(&mut request, body, now);
+            assert_eq!(request.headers()["x-amz-date"], "20150830T123600Z");
             assert_eq!(authorization.split("Signature=").nth(1), Some(signature), "{name}: {authorization}");
         }
     }

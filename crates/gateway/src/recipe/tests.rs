@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, Timestamp};
 use crate::double::{Double, Received, Reply, answer, message};
-use crate::{Callback, CallbackError, Gateway as _, HttpGateway, OutgoingMessage, Receipt, RecipeCallbacks};
+use crate::{
+    Callback, CallbackError, Gateway, GatewayError, OutgoingMessage, ProviderSettings, Receipt,
+    RecipeCallbacks,
+};
 
 const PUBLIC_URL: &str = "https://otp.example.com";
 
@@ -33,6 +35,7 @@ struct Documented {
     #[serde(default)]
     receipts: Vec<Report>,
     account: Option<Account>,
+    check: Option<Check>,
 }
 
 /// The request for a message. `{attempt}` stands for the attempt, `{callback}` for an address of this server.
@@ -40,35 +43,29 @@ struct Documented {
 #[serde(deny_unknown_fields)]
 struct Request {
     target: String,
+    /// How headers begin.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     basic: Option<[String; 2]>,
-    aws: Option<Aws>,
     json: Option<Value>,
     form: Option<BTreeMap<String, String>>,
     xml: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Aws {
-    region: String,
-    service: String,
-    key_id: String,
-    secret: String,
-}
-
-/// An answer, and the id that is taken from it or the class of the error.
+/// An answer, and the id or the verdict that is taken from it or the class of the error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
+    #[serde(default)]
     about: String,
     status: u16,
     body: Value,
     id: Option<String>,
+    verdict: Option<String>,
     class: Option<String>,
     code: Option<u32>,
     #[serde(default)]
-    whole: bool,
+    whole: Option<bool>,
 }
 
 /// A report, and what it means. One by GET has a `query`.
@@ -108,6 +105,15 @@ struct Account {
     says: String,
 }
 
+/// The request about a code by channel, and its answers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Check {
+    target: String,
+    bodies: BTreeMap<Channel, Value>,
+    answers: Vec<Answer>,
+}
+
 #[test]
 fn every_recipe_says_what_it_is_and_has_no_unknown_members() {
     for (name, text) in FILES {
@@ -130,20 +136,10 @@ fn every_recipe_says_what_it_is_and_has_no_unknown_members() {
 
 /// The paths of members that a recipe does not have.
 fn unknown_members(recipe: &Value) -> Vec<String> {
-    fn collect(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
-        let Some((object, known)) = value.as_object().zip(schema["properties"].as_object()) else { return };
-        for (name, value) in object {
-            match known.get(name) {
-                Some(schema) => collect(schema, value, &format!("{path}{name}."), found),
-                None => found.push(format!("{path}{name}")),
-            }
-        }
-    }
-
-    let inline = |settings: &mut schemars::generate::SchemaSettings| settings.inline_subschemas = true;
-    let generator = schemars::generate::SchemaSettings::default().with(inline).into_generator();
     let mut found = Vec::new();
-    collect(generator.into_root_schema_for::<Recipe>().as_value(), recipe, "", &mut found);
+    let read = serde_ignored::deserialize(recipe, |path| found.push(path.to_string()));
+    let _: HttpGatewaySettings = read.expect("a description");
+    found.retain(|path| !["about", "sources", "notes", "settings"].contains(&path.as_str()));
     found
 }
 
@@ -195,46 +191,65 @@ fn recipes_md_says_what_the_recipes_say() {
 async fn every_recipe_sends_what_the_provider_documents() {
     for case in cases() {
         let Answer { status, body, id, .. } = &case.documented.answers[0];
-        let mut double = Double::playing([reply(*status, body)]).await;
-        let accepted = case.gateway(&double).send(&case.message()).await;
+        let mut double = Double::playing([reply(*status, body), reply(*status, body)]).await;
+        let gateway = case.gateway(&double);
+        let accepted = gateway.send(&case.message()).await;
         let accepted = accepted.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        if let Some(id) = id {
-            assert_eq!(accepted.message_id, *id, "{}", case.name);
-        }
+        assert!(id.as_ref().is_none_or(|id| accepted.message_id == *id), "{}", case.name);
         case.is_as_documented(&double.request().await);
-    }
-}
-
-#[tokio::test]
-async fn every_recipe_sends_without_a_public_address() {
-    for case in cases() {
-        let Answer { status, body, .. } = &case.documented.answers[0];
-        let mut double = Double::playing([reply(*status, body)]).await;
+        // Without a public address no report can arrive.
         let message = OutgoingMessage { callback: None, ..case.message() };
-        case.gateway(&double).send(&message).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        let received = double.request().await;
-        assert!(!received.body.contains("callbacks"), "{}", received.body);
+        gateway.send(&message).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        assert!(!double.request().await.body.contains("callbacks"), "{}", case.name);
     }
 }
 
 #[tokio::test]
 async fn every_answer_has_the_class_that_the_provider_documents() {
     for case in cases() {
+        let answers = &case.documented.answers;
         for kind in ["good", "refused number", "unauthorized", "throttled", "server error"] {
-            assert!(
-                case.documented.answers.iter().any(|answer| answer.about == kind),
-                "{}: {kind}",
-                case.name
-            );
+            assert!(answers.iter().any(|answer| answer.about == kind), "{}: {kind}", case.name);
         }
-        for Answer { about, status, body, class, code, whole, .. } in &case.documented.answers[1..] {
-            let context = format!("{}: {about}", case.name);
-            let double = Double::playing([reply(*status, body)]).await;
-            let error = case.gateway(&double).send(&case.message()).await.expect_err(&context);
-            assert_eq!(Some(error.class.to_string()), *class, "{context}: {error}");
-            assert_eq!(error.whole_gateway, *whole, "{context}: {error}");
-            assert!(code.is_none() || error.code == *code, "{context}: {error}");
-            assert_eq!(error.gateway.as_str(), "acme", "{context}");
+        for answer in &answers[1..] {
+            let double = Double::playing([reply(answer.status, &answer.body)]).await;
+            let sent = case.gateway(&double).send(&case.message()).await;
+            let error = sent.expect_err(&format!("{}: {}", case.name, answer.about));
+            assert_eq!(
+                error.whole_gateway,
+                answer.whole.unwrap_or_default(),
+                "{}: {}",
+                case.name,
+                answer.about
+            );
+            case.is_refusal(answer, &error);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_checked_as_the_provider_documents() {
+    for case in cases() {
+        let Some(check) = &case.documented.check else { continue };
+        let url = Double::playing([]).await;
+        for channel in Channel::ALL {
+            let is_served = case.gateway(&url).channels().contains(&channel);
+            assert_eq!(check.bodies.contains_key(&channel), is_served, "{}: {channel}", case.name);
+        }
+        for (channel, body) in &check.bodies {
+            let mut double = Double::playing([reply(500, &Value::Null)]).await;
+            assert!(case.check(&double, *channel).await.is_err());
+            let received = double.request().await;
+            assert_eq!(received.request_line, format!("{} HTTP/1.1", check.target), "{}", case.name);
+            assert_eq!(serde_json::from_str::<Value>(&received.body).expect("JSON"), *body, "{}", case.name);
+            case.has_credentials(&received);
+        }
+        for answer in &check.answers {
+            let double = Double::playing([reply(answer.status, &answer.body)]).await;
+            match case.check(&double, Channel::Sms).await {
+                Ok(verdict) => assert_eq!(Some(format!("{verdict:?}")), answer.verdict, "{}", answer.body),
+                Err(error) => case.is_refusal(answer, &error),
+            }
         }
     }
 }
@@ -244,51 +259,53 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
     for case in cases() {
         let settings = case.settings("https://sms.example.com");
         assert_eq!(settings.receipts.is_some(), !case.documented.receipts.is_empty(), "{}", case.name);
-        let Some(callbacks) = RecipeCallbacks::new([&settings].into_iter()) else { continue };
+        let Some(other) = RecipeCallbacks::new([&settings].into_iter()) else { continue };
         let Answer { status, body, .. } = &case.documented.answers[0];
         let mut double = Double::playing([reply(*status, body)]).await;
         case.gateway(&double).send(&case.message()).await.expect("accepted");
         let received = double.request().await;
+        let own = case.settings(&double.base_url());
+        let own = RecipeCallbacks::new([&own].into_iter()).expect("receipts");
         for report in &case.documented.receipts {
             let (headers, body) = case.signed(report);
             let mut address = address_in(&received);
             address.extend(report.query.iter().map(|query| format!("&{}", form_of(query))));
-            let read = callbacks_of(&case, &double).read(&address, &headers, body.as_bytes());
+            let read = own.read(&address, &headers, body.as_bytes());
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
             let [Receipt { attempt, gateway, message_id, status, code, class }] = read.as_slice() else {
                 panic!("{}: {read:?} of {body}", case.name);
             };
             assert_eq!(*attempt, message("").attempt, "{}", case.name);
             assert_eq!(gateway.map(GatewayName::as_str), Some("acme"), "{}", case.name);
-            assert_eq!(*message_id, filled(&report.id), "{}", case.name);
-            assert_eq!(status.as_str(), report.receipt, "{}", case.name);
-            assert_eq!(*code, report.code, "{}", case.name);
+            let found = (message_id.clone(), status.as_str(), *code);
+            assert_eq!(found, (filled(&report.id), report.receipt.as_str(), report.code), "{}", case.name);
             let failed = (report.receipt == "failed").then(|| "Refused".to_owned());
-            assert_eq!(
-                class.map(|class| class.to_string()),
-                report.class.clone().or(failed),
-                "{}",
-                case.name
-            );
+            let expected = report.class.clone().or(failed);
+            assert_eq!(class.map(|class| class.to_string()), expected, "{}", case.name);
 
-            let refused = |callbacks: &RecipeCallbacks, address: &str, headers: &HeaderMap, body: &str| {
-                let read = callbacks.read(address, headers, body.as_bytes());
-                assert!(
-                    matches!(read, Err(CallbackError::NotFromProvider)),
-                    "{}: {address} {read:?}",
-                    case.name
-                );
-            };
-            // With other credentials, at another gateway, for another attempt, without a proof, with another body.
-            refused(&callbacks, &address, &HeaderMap::new(), &body);
-            refused(&callbacks, &address.replace("/acme", "/other"), &headers, &body);
-            let own = callbacks_of(&case, &double);
+            let none = HeaderMap::new();
+            let mut refused = vec![
+                // With other credentials, at another gateway.
+                (&other, address.clone(), &none, body.clone()),
+                (&other, address.replace("/acme", "/other"), &headers, body.clone()),
+            ];
             if report.hmac.is_some() {
-                refused(&own, &address, &HeaderMap::new(), &body);
-                refused(&own, &address, &headers, &format!("{body} "));
+                // Without a proof, with another body.
+                refused.push((&own, address.clone(), &none, body.clone()));
+                refused.push((&own, address, &headers, format!("{body} ")));
             } else {
-                refused(&own, &address.replace("-0&", "-1&"), &headers, &body);
-                refused(&own, address.split("&key").next().expect("a part"), &headers, &body);
+                // For another attempt, without a proof.
+                refused.push((&own, address.replace("-0&", "-1&"), &headers, body.clone()));
+                refused.push((
+                    &own,
+                    address.split("&key").next().expect("a part").to_owned(),
+                    &headers,
+                    body,
+                ));
+            }
+            for (callbacks, address, headers, body) in refused {
+                let read = callbacks.read(&address, headers, body.as_bytes());
+                assert_eq!(read, Err(CallbackError::NotFromProvider), "{}: {address}", case.name);
             }
         }
     }
@@ -328,10 +345,6 @@ fn cases() -> Vec<Case> {
     Recipe::all().map(case).collect()
 }
 
-fn callbacks_of(case: &Case, double: &Double) -> RecipeCallbacks {
-    RecipeCallbacks::new([&case.settings(&double.base_url())].into_iter()).expect("receipts")
-}
-
 fn reply(status: u16, body: &Value) -> Reply {
     let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
     Reply::Bytes(answer(status, &[], &text))
@@ -342,21 +355,35 @@ impl Case {
         let mut values = self.documented.settings.clone();
         values.insert("url".to_owned(), url.to_owned());
         let name = GatewayName::of("acme").expect("a name");
-        let settings = self.recipe.filled_in(name, "ONCEWARD_GATEWAYS_ACME_", values);
-        settings.examine().unwrap_or_else(|problem| panic!("{}: {problem}", self.name));
-        settings
+        self.recipe.filled_in(name, "ONCEWARD_GATEWAYS_ACME_", values)
     }
 
-    fn gateway(&self, double: &Double) -> HttpGateway {
+    fn gateway(&self, double: &Double) -> Arc<dyn Gateway> {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(NOW)));
-        HttpGateway::new(&self.settings(&double.base_url()), clock).expect("a gateway")
+        let settings = ProviderSettings::Http(self.settings(&double.base_url()));
+        settings.build(clock).unwrap_or_else(|problem| panic!("{}: {problem}", self.name))
     }
 
     fn message(&self) -> OutgoingMessage {
         let message = message("Your code is 012345");
         let callback = Some(Callback { public_url: PUBLIC_URL.into(), attempt: message.attempt });
-        let channel = self.documented.channel.unwrap_or(Channel::Sms);
-        OutgoingMessage { callback, channel, valid_for: Duration::from_millis(25_900), ..message }
+        OutgoingMessage { callback, channel: self.documented.channel.unwrap_or(Channel::Sms), ..message }
+    }
+
+    async fn check(&self, double: &Double, channel: Channel) -> Result<crate::Verdict, GatewayError> {
+        let (gateway, message) = (self.gateway(double), self.message());
+        gateway.checker().expect("it holds codes").check(message.to, channel, &message.code).await
+    }
+
+    fn is_refusal(&self, answer: &Answer, error: &GatewayError) {
+        let context = format!("{}: {} {}: {error}", self.name, answer.about, answer.body);
+        assert_eq!(Some(error.class.to_string()), answer.class, "{context}");
+        assert!(answer.code.is_none() || error.code == answer.code, "{context}");
+        assert_eq!(error.gateway.as_str(), "acme", "{context}");
+        let secrets = self.recipe.settings.iter().filter(|(_, setting)| setting.secret);
+        let mut secrets = secrets.filter_map(|(name, _)| self.documented.settings.get(name));
+        assert!(secrets.all(|secret| !error.to_string().contains(secret)), "{context}");
+        assert!(!error.to_string().contains("4155552671"), "{context}");
     }
 
     /// Whether a value is the documented one. An address of this server is replaced first.
@@ -365,11 +392,9 @@ impl Case {
         assert_eq!(received.request_line, format!("{target} HTTP/1.1"), "{}", self.name);
         self.has_credentials(received);
         if let Some(form) = form {
-            let found: BTreeMap<String, String> = received.form().into_iter().collect();
-            let found = found.into_iter().map(|(name, value)| (name, without_address(&value))).collect();
-            let expected: BTreeMap<String, String> =
-                form.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
-            assert_eq!(expected, found, "{}", self.name);
+            let found = received.form().into_iter().map(|(name, value)| (name, without_address(&value)));
+            let expected = form.iter().map(|(name, value)| (name.clone(), filled(value)));
+            assert_eq!(found.collect::<BTreeMap<_, _>>(), expected.collect(), "{}", self.name);
         }
         if let Some(xml) = xml {
             assert_eq!(received.body, *xml, "{}", self.name);
@@ -382,16 +407,15 @@ impl Case {
     }
 
     fn has_credentials(&self, received: &Received) {
-        let Request { headers, basic, aws, .. } = &self.documented.request;
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "content-type") {
-            assert_eq!(received.header(name), Some(value.as_str()), "{}: {name}", self.name);
+        let Request { headers, basic, .. } = &self.documented.request;
+        let is_of_all = |name: &str| name != "content-type" && !name.starts_with("x-amz");
+        for (name, value) in headers.iter().filter(|(name, _)| !received.body.is_empty() || is_of_all(name)) {
+            let found = received.header(name).unwrap_or_default();
+            assert!(found.starts_with(value.as_str()), "{}: {name}: {found}", self.name);
         }
         if let Some([user, password]) = basic {
             let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             assert_eq!(received.header("authorization"), Some(expected.as_str()), "{}", self.name);
-        }
-        if let Some(aws) = aws {
-            assert_eq!(received.header("authorization"), Some(aws.authorization(received).as_str()));
         }
     }
 
@@ -404,7 +428,8 @@ impl Case {
         };
         let mut headers: BTreeMap<String, String> = report.headers.clone();
         if let Some(Signed { header, prefix, key, after }) = &report.hmac {
-            let made = hmac(key.as_bytes(), &format!("{body}{after}"));
+            let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key");
+            let made = mac.chain_update(&body).chain_update(after).finalize().into_bytes();
             headers.insert(header.clone(), format!("{prefix}{}", base16ct::lower::encode_string(&made)));
         }
         let header = |(name, value): (String, String)| {
@@ -439,37 +464,4 @@ fn without_address(text: &str) -> String {
     let key = text[at..at + length].split_once("&key=").expect("a key").1;
     assert!(key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit()), "{key}");
     text.replacen(&text[at..at + length], "{callback}", 1)
-}
-
-impl Aws {
-    /// Computed from what arrived, by the steps of AWS's guide.
-    fn authorization(&self, received: &Received) -> String {
-        let given = received.header("authorization").expect("a header");
-        let names =
-            given.split("SignedHeaders=").nth(1).and_then(|rest| rest.split(',').next()).expect("names");
-        for name in ["host", "x-amz-date", "x-amz-target", "content-type"] {
-            assert!(names.split(';').any(|signed| signed == name), "{name} is not signed");
-        }
-        let time = received.header("x-amz-date").expect("a time");
-        assert_eq!(time, "20261123T120000Z");
-        let mut canonical = "POST\n/\n\n".to_owned();
-        for name in names.split(';') {
-            canonical.extend([name, ":", received.header(name).expect("a header"), "\n"]);
-        }
-        let hash = |text: &str| base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()));
-        canonical.extend(["\n", names, "\n", &hash(&received.body)]);
-        let Self { region, service, key_id, secret } = self;
-        let scope = format!("20261123/{region}/{service}/aws4_request");
-        let day = hmac(format!("AWS4{secret}").as_bytes(), "20261123");
-        let key = hmac(&hmac(&hmac(&day, region), service), "aws4_request");
-        let signature = hmac(&key, &format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hash(&canonical)));
-        let signature = base16ct::lower::encode_string(&signature);
-        format!("AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}")
-    }
-}
-
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
 }

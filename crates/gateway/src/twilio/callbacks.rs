@@ -4,9 +4,8 @@
 //! Sources: <https://www.twilio.com/docs/messaging/guides/track-outbound-message-status>,
 //! <https://www.twilio.com/docs/voice/api/call-resource>, <https://www.twilio.com/docs/voice/twiml/gather>, and for
 //! `X-Twilio-Signature` <https://www.twilio.com/docs/usage/security>. Twilio signs the whole public address that it
-//! asked for with HMAC-SHA-1, keyed with the account's auth token: followed, for a form, by its parameters; else with
-//! the SHA-256 of the body as part of the address. No time is signed: an attacker who sees a callback can send it
-//! again; therefore carrying one out twice must do no harm.
+//! asked for, followed by the parameters of its form, with HMAC-SHA-1, keyed with the account's auth token. No time is
+//! signed: an attacker who sees a callback can send it again; therefore carrying one out twice must do no harm.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,11 +15,12 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha1::Sha1;
-use sha2::{Digest as _, Sha256};
+use url::form_urlencoded::parse;
 
 use super::codes::{class_of_report, is_id};
 use crate::domain::{AttemptId, Locale, PhoneNumber};
-use crate::provider::usable_code;
+use crate::net::in_query;
+use crate::provider::code_in;
 use crate::template::Wording;
 use crate::{Callback, Receipt, ReceiptStatus};
 
@@ -98,11 +98,8 @@ pub struct TwilioCallbacks {
 impl TwilioCallbacks {
     /// For the account with this token, and callbacks at this public address: scheme, host, perhaps a port and a
     /// path, exactly as in [`Callback::public_url`](crate::Callback).
-    pub fn new(auth_token: SecretString, public_url: Arc<str>) -> Self {
-        let public_url = match public_url.strip_suffix('/') {
-            Some(bare) => bare.trim_end_matches('/').into(),
-            None => public_url,
-        };
+    pub fn new(auth_token: SecretString, public_url: &str) -> Self {
+        let public_url = public_url.trim_end_matches('/').into();
         Self { auth_token, public_url }
     }
 
@@ -114,70 +111,57 @@ impl TwilioCallbacks {
         &self,
         kind: CallbackKind,
         path_and_query: &str,
-        content_type: Option<&str>,
         signature: Option<&str>,
         body: &[u8],
     ) -> Result<TwilioReport, CallbackError> {
-        let signature = signature.ok_or(CallbackError::NotFromTwilio)?;
-        let form = content_type.is_some_and(is_form).then(|| Fields::of_form(body));
-        let request = CallbackRequest { path_and_query, form: form.as_ref(), body };
-        if !is_genuine(&self.auth_token, &self.public_url, &request, signature) {
+        // As they are signed: sorted, each pair once.
+        let fields: BTreeSet<(String, String)> = parse(body).into_owned().collect();
+        let parameters: String = fields.iter().flat_map(|(name, value)| [name.as_str(), value]).collect();
+        if !signature.is_some_and(|signature| self.is_genuine(path_and_query, &parameters, signature)) {
             return Err(CallbackError::NotFromTwilio);
         }
+        let field =
+            |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let id = |name: &str| field(name).filter(|id| is_id(id)).map(str::to_owned);
+        // The address was ours to choose: what the report is about is in it.
         let attempt = in_query(path_and_query, "attempt").and_then(|id| AttemptId::parse(&id));
         let attempt = attempt.ok_or(CallbackError::Unreadable("its address names no attempt"))?;
-        let fields = match form {
-            Some(fields) => fields,
-            None => Fields::of_json(body).ok_or(CallbackError::Unreadable("neither a form nor JSON"))?,
+        let (message_id, status) = match kind {
+            CallbackKind::Message => (id("MessageSid"), field("MessageStatus").and_then(status_of_message)),
+            CallbackKind::Call => (id("CallSid"), field("CallStatus").and_then(status_of_call)),
+            CallbackKind::Gate => (id("CallSid"), None),
         };
-        match kind {
-            CallbackKind::Message => {
-                receipt(attempt, &fields, "MessageSid", "MessageStatus", status_of_message)
-            }
-            CallbackKind::Call => receipt(attempt, &fields, "CallSid", "CallStatus", status_of_call),
-            CallbackKind::Gate => {
-                let message_id = fields.id("CallSid")?;
-                let to = fields.value("To")?.and_then(|to| PhoneNumber::parse(to, None).ok());
-                let to = to.ok_or(CallbackError::Unreadable("it has no readable number"))?;
-                let pressed = fields.value("Digits")?.is_some_and(|digits| !digits.is_empty());
-                let locale = in_query(path_and_query, "locale").and_then(|tag| Locale::parse(&tag));
-                let wording = match in_query(path_and_query, "text") {
-                    Some(text) => Wording::Custom(text.into()),
-                    None if in_query(path_and_query, "wording").is_some() => Wording::Tutorial,
-                    None => Wording::Api,
-                };
-                Ok(TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed })
-            }
+        let message_id = message_id.ok_or(CallbackError::Unreadable("it has no readable id"))?;
+        if kind == CallbackKind::Gate {
+            let to = field("To").and_then(|to| PhoneNumber::parse(to, None).ok());
+            let to = to.ok_or(CallbackError::Unreadable("it has no readable number"))?;
+            let pressed = field("Digits").is_some_and(|digits| !digits.is_empty());
+            let locale = in_query(path_and_query, "locale").and_then(|tag| Locale::parse(&tag));
+            let wording = match in_query(path_and_query, "text") {
+                Some(text) => Wording::Custom(text.into()),
+                None if in_query(path_and_query, "wording").is_some() => Wording::Tutorial,
+                None => Wording::Api,
+            };
+            return Ok(TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed });
         }
+        let status = status.ok_or(CallbackError::Unreadable("its status is not known"))?;
+        let code = field("ErrorCode").and_then(code_in);
+        let code = code.filter(|code| *code != 0 && status == ReceiptStatus::Failed);
+        let class = code.map(class_of_report);
+        Ok(TwilioReport::Receipt(Receipt { attempt, gateway: None, message_id, status, code, class }))
     }
-}
 
-fn is_form(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// The address was ours to choose: what the report is about is in it.
-fn in_query(path_and_query: &str, name: &str) -> Option<String> {
-    let (_, query) = path_and_query.split_once('?')?;
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
-}
-
-fn receipt(
-    attempt: AttemptId,
-    fields: &Fields,
-    sid: &str,
-    status: &str,
-    read_status: fn(&str) -> Option<ReceiptStatus>,
-) -> Result<TwilioReport, CallbackError> {
-    let message_id = fields.id(sid)?;
-    let status = fields.value(status)?.and_then(read_status);
-    let status = status.ok_or(CallbackError::Unreadable("its status is not known"))?;
-    let code = fields.value("ErrorCode")?.and_then(|code| code.parse().ok()).and_then(usable_code);
-    let code = code.filter(|code| *code != 0 && status == ReceiptStatus::Failed);
-    let class = code.map(class_of_report);
-    Ok(TwilioReport::Receipt(Receipt { attempt, gateway: None, message_id, status, code, class }))
+    /// Whether the account signed this request. Takes the same time wherever a wrong signature differs.
+    fn is_genuine(&self, path_and_query: &str, parameters: &str, signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else { return false };
+        // Keys of every length are taken.
+        let token = self.auth_token.expose_secret().as_bytes();
+        let Ok(keyed) = Hmac::<Sha1>::new_from_slice(token) else { return false };
+        addresses(&self.public_url, path_and_query).into_iter().any(|address| {
+            let mac = keyed.clone().chain_update(address).chain_update(parameters);
+            mac.verify_slice(&signature).is_ok()
+        })
+    }
 }
 
 pub(super) fn status_of_message(status: &str) -> Option<ReceiptStatus> {
@@ -201,86 +185,6 @@ pub(super) fn status_of_call(status: &str) -> Option<ReceiptStatus> {
         "completed" => ReceiptStatus::Delivered,
         _ => return None,
     })
-}
-
-/// Names and values, sorted, each pair once.
-struct Fields(BTreeSet<(String, String)>);
-
-impl Fields {
-    fn of_form(body: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(body).into_owned().collect())
-    }
-
-    fn of_json(body: &[u8]) -> Option<Self> {
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
-        let fields = object.into_iter().filter_map(|(name, value)| match value {
-            serde_json::Value::String(text) => Some((name, text)),
-            serde_json::Value::Number(number) => Some((name, number.to_string())),
-            _ => None,
-        });
-        Some(Self(fields.collect()))
-    }
-
-    /// The value of a field; an error if it has several, because the signature does not show which was first.
-    fn value(&self, name: &str) -> Result<Option<&str>, CallbackError> {
-        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let value = values.next();
-        if values.next().is_some() {
-            return Err(CallbackError::Unreadable("a field has two values"));
-        }
-        Ok(value)
-    }
-
-    /// The value of a field that must be an id of Twilio's.
-    fn id(&self, name: &str) -> Result<String, CallbackError> {
-        let id = self.value(name)?.filter(|id| is_id(id));
-        id.map(str::to_owned).ok_or(CallbackError::Unreadable("it has no readable id"))
-    }
-
-    /// Every name followed by its value, as signed.
-    fn in_order(&self) -> String {
-        self.0.iter().flat_map(|(name, value)| [name.as_str(), value]).collect()
-    }
-}
-
-/// The query parameter with the hash of a body that is not a form.
-const BODY_HASH: &str = "bodySHA256";
-
-struct CallbackRequest<'a> {
-    path_and_query: &'a str,
-    /// The fields of a form; `None` when the body is none.
-    form: Option<&'a Fields>,
-    body: &'a [u8],
-}
-
-/// Whether the account signed this request for this public address. Takes the same time wherever a wrong signature
-/// differs.
-fn is_genuine(
-    token: &SecretString,
-    public_url: &str,
-    request: &CallbackRequest<'_>,
-    signature: &str,
-) -> bool {
-    let Ok(signature) = STANDARD.decode(signature) else { return false };
-    // Keys of every length are taken.
-    let Ok(keyed) = Hmac::<Sha1>::new_from_slice(token.expose_secret().as_bytes()) else { return false };
-    let parameters = match request.form {
-        Some(fields) => fields.in_order(),
-        None if has_hash_of(request) => String::new(),
-        None => return false,
-    };
-    addresses(public_url, request.path_and_query).into_iter().any(|address| {
-        let mac = keyed.clone().chain_update(address).chain_update(&parameters);
-        mac.verify_slice(&signature).is_ok()
-    })
-}
-
-/// Whether the address carries the hash of the body. Neither is a secret.
-fn has_hash_of(request: &CallbackRequest<'_>) -> bool {
-    let expected = base16ct::lower::encode_string(&Sha256::digest(request.body));
-    let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == BODY_HASH && value.eq_ignore_ascii_case(&expected))
 }
 
 /// The addresses that Twilio may have requested, the likeliest first.

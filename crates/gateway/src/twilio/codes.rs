@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use reqwest::StatusCode;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::BASE_URL;
+use super::{Account, BASE_URL};
 use crate::client::GatewayResponse;
 use crate::domain::GatewayName;
+use crate::given::as_text;
 use crate::provider::{CodeClass, classify_status, code_in, words_for_status};
 use crate::{Accepted, ErrorClass, GatewayError};
 
-pub(super) const CREDENTIALS: u32 = 20_003;
+const CREDENTIALS: u32 = 20_003;
 
-pub(super) const SUSPENDED: u32 = 30_002;
+const SUSPENDED: u32 = 30_002;
 
 /// Whether a code of an error that every message meets is about the account. Others, such as that of a sender that is
 /// not there, can be one gateway's alone: they open its circuit and leave the server ready. An unknown code comes with
 /// 401 or 402, or with a redirect.
-pub(super) fn refuses_account(code: u32) -> bool {
+pub fn refuses_account(code: u32) -> bool {
     [CREDENTIALS, SUSPENDED].contains(&code) || known_code(code).is_none()
 }
 
@@ -33,21 +33,6 @@ pub(super) const CHECKS_USED_UP: u32 = 60_202;
 
 /// Too many requests: Twilio says that these were never processed.
 const TOO_MANY_REQUESTS: u32 = 20_429;
-
-/// A resource that Twilio created: a message, a call or a verification.
-#[derive(Deserialize)]
-struct Created {
-    sid: String,
-    status: Option<String>,
-    #[serde(default)]
-    error_code: Value,
-}
-
-/// The message in an error answer stays unread, for it can repeat the number.
-#[derive(Deserialize)]
-struct ErrorAnswer {
-    code: u32,
-}
 
 /// Longest id taken over from an answer. Twilio's have 34 characters; servers with the same API use others, such as
 /// UUIDs.
@@ -60,149 +45,131 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
-/// success.
-pub(super) fn created(
-    gateway: GatewayName,
-    response: &GatewayResponse,
-    has_failed: fn(&str) -> bool,
-) -> Result<Accepted, GatewayError> {
-    if !response.status.is_success() {
-        return Err(refused(gateway, response));
-    }
-    let Some(Created { sid, status, error_code }) = response.json().filter(|made: &Created| is_id(&made.sid))
-    else {
-        return Err(unreadable(gateway, response, "id"));
-    };
-    if status.is_some_and(|status| has_failed(&status)) {
-        return Err(failed_at_once(gateway, code_in(&error_code), response));
-    }
-    Ok(Accepted { message_id: sid })
-}
-
-/// The error of a message that Twilio took and gave up at once, with the class of its error code.
-fn failed_at_once(gateway: GatewayName, code: Option<u32>, response: &GatewayResponse) -> GatewayError {
-    let (class, words) = code.and_then(known_code).unwrap_or((CodeClass::Refused, "unknown reason"));
-    let detail = format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
-    class.error(gateway, code, detail).with_wait_of(response)
-}
-
-/// Whether the account may send, by `GET /2010-04-01/Accounts/{Sid}.json`.
-pub(super) fn account_state(
-    gateway: GatewayName,
-    response: &GatewayResponse,
-) -> Result<String, GatewayError> {
-    let account = read(gateway, response, "account", "/status")?;
-    let is_trial = account["type"] == "Trial";
-    Ok(match account["status"].as_str() {
-        Some("active") if is_trial => {
-            "the credentials are right; a trial account, which sends to verified numbers only".to_owned()
+impl Account {
+    /// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
+    /// success.
+    pub(super) fn created(
+        &self,
+        response: &GatewayResponse,
+        has_failed: impl Fn(&str) -> bool,
+    ) -> Result<Accepted, GatewayError> {
+        let made = self.read(response, "id", "/sid")?;
+        let sid = made["sid"].as_str().filter(|sid| is_id(sid));
+        let message_id = sid.ok_or_else(|| self.unreadable(response, "id"))?.to_owned();
+        if !made["status"].as_str().is_some_and(has_failed) {
+            return Ok(Accepted { message_id });
         }
-        Some("active") => "the credentials are right, and the account is active".to_owned(),
-        other => {
-            let known = other.filter(|status| ["suspended", "closed"].contains(status));
-            let state = known.unwrap_or("not active");
-            let detail = format!("says that the account is {state}; see the Twilio console");
-            return Err(misconfigured(gateway, None, detail));
-        }
-    })
-}
-
-/// Whether the sender is a number of the account, with voice for calls and text messages otherwise, by
-/// `IncomingPhoneNumbers.json`.
-pub(super) fn number_state(
-    gateway: GatewayName,
-    setting: &str,
-    response: &GatewayResponse,
-) -> Result<String, GatewayError> {
-    let numbers = read(gateway, response, "list of numbers", "/incoming_phone_numbers")?;
-    let calls = gateway == GatewayName::TwilioVoice;
-    let (capability, what) = if calls { ("voice", "call") } else { ("sms", "send text messages") };
-    let problem = match numbers["incoming_phone_numbers"].get(0) {
-        Some(own) if own["capabilities"][capability] == true => {
-            return Ok("the sender is a number of the account".to_owned());
-        }
-        Some(_) => format!("says that the sender cannot {what}"),
-        // Twilio also calls from numbers that the account has only verified, and lists those elsewhere.
-        None if calls => {
-            return Ok(
-                "the sender is none of the account's numbers: it must be a verified caller id".to_owned()
-            );
-        }
-        None => "does not list the sender among the account's numbers".to_owned(),
-    };
-    Err(misconfigured(gateway, None, format!("{problem}; check {setting}")))
-}
-
-/// Whether a service exists in the account: a messaging service, or one of Verify.
-pub(super) fn service_state(
-    gateway: GatewayName,
-    setting: &str,
-    response: &GatewayResponse,
-) -> Result<String, GatewayError> {
-    if response.status == StatusCode::NOT_FOUND {
-        let detail = format!("has no such service in the account; check {setting}");
-        return Err(misconfigured(gateway, error_code(response), detail));
+        let code = as_text(&made["error_code"]).and_then(|code| code_in(&code));
+        let (class, words) = code.and_then(known_code).unwrap_or((CodeClass::Refused, "unknown reason"));
+        let detail =
+            format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
+        Err(class.error(self.name, code, detail).with_wait_of(response))
     }
-    created(gateway, response, |_| false).map(|_| "the service exists in the account".to_owned())
-}
 
-/// Reads the body of a success, which has something at `member`; `what` names it in an error.
-fn read(
-    gateway: GatewayName,
-    response: &GatewayResponse,
-    what: &str,
-    member: &str,
-) -> Result<Value, GatewayError> {
-    if !response.status.is_success() {
-        return Err(refused(gateway, response));
+    /// Whether the account may send, by `GET /2010-04-01/Accounts/{Sid}.json`.
+    pub(super) fn account_state(&self, response: &GatewayResponse) -> Result<String, GatewayError> {
+        let account = self.read(response, "account", "/status")?;
+        let state = match account["status"].as_str() {
+            Some("active") if account["type"] == "Trial" => {
+                return Ok(
+                    "the credentials are right; a trial account, which sends to verified numbers only"
+                        .to_owned(),
+                );
+            }
+            Some("active") => return Ok("the credentials are right, and the account is active".to_owned()),
+            Some(known @ ("suspended" | "closed")) => known,
+            _ => "not active",
+        };
+        Err(self.misconfigured(None, format!("says that the account is {state}; see the Twilio console")))
     }
-    let answer = response.json().filter(|answer: &Value| answer.pointer(member).is_some());
-    answer.ok_or_else(|| unreadable(gateway, response, what))
+
+    /// Whether the sender is a number of the account, with voice for calls and text messages otherwise, by
+    /// `IncomingPhoneNumbers.json`.
+    pub(super) fn number_state(
+        &self,
+        setting: &str,
+        response: &GatewayResponse,
+    ) -> Result<String, GatewayError> {
+        let numbers = self.read(response, "list of numbers", "/incoming_phone_numbers")?;
+        let calls = self.name == GatewayName::TwilioVoice;
+        let (capability, what) = if calls { ("voice", "call") } else { ("sms", "send text messages") };
+        let problem = match numbers["incoming_phone_numbers"].get(0) {
+            Some(own) if own["capabilities"][capability] == true => {
+                return Ok("the sender is a number of the account".to_owned());
+            }
+            Some(_) => format!("says that the sender cannot {what}"),
+            // Twilio also calls from numbers that the account has only verified, and lists those elsewhere.
+            None if calls => {
+                return Ok(
+                    "the sender is none of the account's numbers: it must be a verified caller id".to_owned()
+                );
+            }
+            None => "does not list the sender among the account's numbers".to_owned(),
+        };
+        Err(self.misconfigured(None, format!("{problem}; check {setting}")))
+    }
+
+    /// Whether a service exists in the account: a messaging service, or one of Verify.
+    pub(super) fn service_state(
+        &self,
+        setting: &str,
+        response: &GatewayResponse,
+    ) -> Result<String, GatewayError> {
+        if response.status == StatusCode::NOT_FOUND {
+            let detail = format!("has no such service in the account; check {setting}");
+            return Err(self.misconfigured(error_code(response), detail));
+        }
+        self.created(response, |_| false).map(|_| "the service exists in the account".to_owned())
+    }
+
+    /// Reads the body of a success, which has something at `member`; `what` names it in an error.
+    fn read(&self, response: &GatewayResponse, what: &str, member: &str) -> Result<Value, GatewayError> {
+        if !response.status.is_success() {
+            return Err(self.refused(response));
+        }
+        let answer = response.json().filter(|answer: &Value| answer.pointer(member).is_some());
+        answer.ok_or_else(|| self.unreadable(response, what))
+    }
+
+    fn misconfigured(&self, code: Option<u32>, detail: String) -> GatewayError {
+        CodeClass::Account.error(self.name, code, detail)
+    }
+
+    /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
+    /// its place.
+    pub(super) fn unreadable(&self, response: &GatewayResponse, what: &str) -> GatewayError {
+        let detail = format!("answered HTTP {} without a readable {what}", response.status.as_u16());
+        CodeClass::Down.error(self.name, None, detail)
+    }
+
+    /// An answer that is not a success.
+    ///
+    /// A status of 500 and above leaves open how far the request came, whatever the body says, except for
+    /// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
+    pub(super) fn refused(&self, response: &GatewayResponse) -> GatewayError {
+        let code = error_code(response);
+        let known = code.and_then(known_code);
+        let may_be_processed = response.status.is_server_error() && code != Some(TOO_MANY_REQUESTS);
+        let class = match known {
+            Some((class, _)) if !may_be_processed => class,
+            _ => classify_status(response),
+        };
+        let detail = match known {
+            Some((_, words)) => format!("answered HTTP {}: {words}", response.status.as_u16()),
+            None => words_for_status(response, BASE_URL),
+        };
+        class.error(self.name, code, detail).with_wait_of(response)
+    }
 }
 
-fn misconfigured(gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
-    CodeClass::Account.error(gateway, code, detail)
-}
-
-/// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
-/// its place.
-pub(super) fn unreadable(gateway: GatewayName, response: &GatewayResponse, what: &str) -> GatewayError {
-    let detail = format!("answered HTTP {} without a readable {what}", response.status.as_u16());
-    CodeClass::Down.error(gateway, None, detail)
-}
-
-pub(super) fn refused(gateway: GatewayName, response: &GatewayResponse) -> GatewayError {
-    let code = error_code(response);
-    let (class, words) = classify_code(code, response);
-    let detail = match words {
-        Some(words) => format!("answered HTTP {}: {words}", response.status.as_u16()),
-        None => words_for_status(response, BASE_URL),
-    };
-    class.error(gateway, code, detail).with_wait_of(response)
-}
-
+/// The message in an error answer stays unread, for it can repeat the number.
 pub(super) fn error_code(response: &GatewayResponse) -> Option<u32> {
-    response.json().map(|error: ErrorAnswer| error.code)
-}
-
-/// The classification of an answer that is not a success, and what its code says in words of ours, if that is known.
-///
-/// A status of 500 and above leaves open how far the request came, whatever the body says, except for
-/// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
-fn classify_code(code: Option<u32>, response: &GatewayResponse) -> (CodeClass, Option<&'static str>) {
-    let known = code.and_then(known_code);
-    let may_be_processed = response.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
-    let class = match known {
-        Some((class, _)) if !may_be_processed => class,
-        _ => classify_status(response),
-    };
-    (class, known.map(|(_, words)| words))
+    code_in(&as_text(response.json::<Value>()?.get("code")?)?)
 }
 
 /// The class of a code that comes in a report about a message that was taken: it has surely not arrived. A code that
 /// is not in the table says no more than that.
-pub(super) fn class_of_report(code: u32) -> ErrorClass {
+pub fn class_of_report(code: u32) -> ErrorClass {
     known_code(code).map_or(ErrorClass::Refused, |(class, _)| class.class())
 }
 
@@ -226,4 +193,14 @@ fn known_code(code: u32) -> Option<(CodeClass, &'static str)> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_read() {
+        let lines = include_str!("codes.txt").lines();
+        let codes = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        assert_eq!(CODES.len(), codes);
+        assert!(CODES.keys().all(|code| refuses_account(*code) == [CREDENTIALS, SUSPENDED].contains(code)));
+    }
+}

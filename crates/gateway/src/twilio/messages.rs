@@ -2,58 +2,50 @@
 //!
 //! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
-use std::sync::Arc;
-
 use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_message;
-use super::codes::{self, account_state, created, number_state, service_state};
-use super::{Account, BASE_URL, CallbackKind, SENDER, form};
-use crate::client::GatewayResponse;
-use crate::clock::Clock;
+use super::{Account, CallbackKind, SENDER, form};
+use crate::client::{GatewayResponse, HttpClient};
 use crate::domain::{Channel, GatewayName};
-use crate::provider::{HttpProvider, Provider, get};
-use crate::settings::below;
+use crate::provider::{AccountQuestion, Provider};
 use crate::{
     Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
     TwilioSettings, WhatsAppSender,
 };
 
-const NAME: GatewayName = GatewayName::TwilioMessages;
-
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves at once would often
 /// be dropped by Twilio's own queue.
 const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
-pub type TwilioMessages = HttpProvider<MessagesApi>;
-
-pub struct MessagesApi {
+pub struct Messages {
     account: Account,
     url: Url,
     settings: TwilioSettings,
 }
 
-impl TwilioMessages {
-    pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let account = Account::new(NAME, &settings.account)?;
-        let url = account.resource("Messages.json");
-        let base = account.base.clone();
-        Self::of(MessagesApi { account, url, settings: settings.clone() }, (BASE_URL, &base), clock)
+impl Messages {
+    pub fn new(settings: &TwilioSettings) -> Result<Self, GatewaySettingsError> {
+        let account = Account::new(GatewayName::TwilioMessages, &settings.account)?;
+        Ok(Self { url: account.resource("Messages.json"), account, settings: settings.clone() })
+    }
+
+    /// Twilio has messaging services on a host of their own.
+    fn messaging_service(&self, sid: &str) -> AccountQuestion<'_> {
+        let mut url = self.account.below(&format!("v1/Services/{sid}"));
+        if url.host_str() == Some("api.twilio.com") {
+            // Every `https` URL takes another host.
+            let _ = url.set_host(Some("messaging.twilio.com"));
+        }
+        self.account
+            .question(AccountPart::Sender, &url, |response| self.account.service_state(SENDER, response))
     }
 }
 
-impl Provider for MessagesApi {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
-
-    fn refuses_account(code: u32) -> bool {
-        codes::refuses_account(code)
-    }
-
-    fn channels(&self) -> &[Channel] {
-        if self.settings.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
+impl Provider for Messages {
+    fn client(&self) -> &HttpClient {
+        &self.account.client
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
@@ -88,39 +80,15 @@ impl Provider for MessagesApi {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
+        self.account.created(response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
     }
 
     /// The account, and the sender unless it is a short code or a name.
-    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
         let sender = match &self.settings.sender {
-            TwilioSender::Number(number) => self.account.phone_number(number),
-            TwilioSender::MessagingService(sid) => Some((AccountPart::Sender, self.messaging_service(sid))),
+            TwilioSender::Number(number) => self.account.phone_number(number, SENDER),
+            TwilioSender::MessagingService(sid) => Some(self.messaging_service(sid)),
         };
         [self.account.itself()].into_iter().chain(sender).collect()
-    }
-
-    fn classify_account(
-        &self,
-        part: AccountPart,
-        response: &GatewayResponse,
-    ) -> Result<String, GatewayError> {
-        match (part, &self.settings.sender) {
-            (AccountPart::Credentials, _) => account_state(NAME, response),
-            (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, response),
-            (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, response),
-        }
-    }
-}
-
-impl MessagesApi {
-    /// Twilio has messaging services on a host of their own.
-    fn messaging_service(&self, sid: &str) -> Request {
-        let mut url = below(&self.account.base, &format!("v1/Services/{sid}"));
-        if url.host_str() == Some("api.twilio.com") {
-            // Every `https` URL takes another host.
-            let _ = url.set_host(Some("messaging.twilio.com"));
-        }
-        get(url, &self.account.headers)
     }
 }

@@ -4,67 +4,67 @@
 //! Sources: <https://www.twilio.com/docs/verify/api/verification>,
 //! <https://www.twilio.com/docs/verify/api/verification-check>.
 
-use std::sync::Arc;
-
 use reqwest::Request;
 use serde::Deserialize;
 use url::Url;
 
-use super::codes::{
-    self, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, service_state, unreadable,
-};
+use super::codes::{CHECKS_USED_UP, NOT_FOUND, error_code};
 use super::twiml::nearest;
-use super::{Account, BASE_URL, VERIFY_SERVICE, form};
-use crate::client::GatewayResponse;
-use crate::clock::Clock;
+use super::{Account, VERIFY_SERVICE, form};
+use crate::client::{GatewayResponse, HttpClient};
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::provider::{HttpProvider, Provider, get};
-use crate::settings::below;
+use crate::provider::{AccountQuestion, Provider, Question};
 use crate::{
     Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
 };
 
-const NAME: GatewayName = GatewayName::TwilioVerify;
-
 /// Those of our channels that Verify has.
 pub const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Call, Channel::WhatsApp];
 
-pub type TwilioVerify = HttpProvider<VerifyApi>;
-
-pub struct VerifyApi {
+pub struct Verify {
     account: Account,
     service: Url,
     verifications: Url,
     checks: Url,
 }
 
-impl TwilioVerify {
-    pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let TwilioVerifySettings { account, service_sid } = settings;
-        let account = Account::new(NAME, account)?;
-        let service = below(&account.base, &format!("v2/Services/{service_sid}"));
-        let (verifications, checks) =
-            (below(&service, "Verifications"), below(&service, "VerificationCheck"));
-        let base = account.base.clone();
-        Self::of(VerifyApi { account, service, verifications, checks }, (BASE_URL, &base), clock)
+impl Verify {
+    pub fn new(settings: &TwilioVerifySettings) -> Result<Self, GatewaySettingsError> {
+        let account = Account::new(GatewayName::TwilioVerify, &settings.account)?;
+        let below = |name: &str| account.below(&format!("v2/Services/{}{name}", settings.service_sid));
+        let (service, verifications, checks) =
+            (below(""), below("/Verifications"), below("/VerificationCheck"));
+        Ok(Self { account, service, verifications, checks })
+    }
+
+    /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
+    /// open whether Twilio looked at the code.
+    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
+        if !response.status.is_success() {
+            return match error_code(response) {
+                Some(NOT_FOUND) if response.status.as_u16() == 404 => Ok(Verdict::NotLive),
+                Some(CHECKS_USED_UP) if response.status.is_client_error() => Ok(Verdict::NotLive),
+                _ => Err(self.account.refused(response)),
+            };
+        }
+        let checked = response.json::<Checked>();
+        let said = checked.as_ref().map(|checked| (checked.status.as_str(), checked.valid));
+        match said {
+            Some(("approved", None | Some(true))) => Ok(Verdict::Approved),
+            Some(("pending", None | Some(false))) => Ok(Verdict::Wrong),
+            Some((status, None | Some(false))) if has_no_code(status) => Ok(Verdict::NotLive),
+            // Another status, or a contradictory one. An answer from Twilio itself still shows that the gateway works.
+            _ => Err(GatewayError {
+                whole_gateway: checked.is_none(),
+                ..self.account.unreadable(response, "verdict")
+            }),
+        }
     }
 }
 
-impl Provider for VerifyApi {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
-
-    fn holds_codes(&self) -> bool {
-        true
-    }
-
-    fn refuses_account(code: u32) -> bool {
-        codes::refuses_account(code)
-    }
-
-    fn channels(&self) -> &[Channel] {
-        CHANNELS
+impl Provider for Verify {
+    fn client(&self) -> &HttpClient {
+        &self.account.client
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
@@ -82,46 +82,20 @@ impl Provider for VerifyApi {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, response, has_no_code)
+        self.account.created(response, has_no_code)
     }
 
     /// The service: the answer shows the credentials too.
-    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
-        vec![(AccountPart::Credentials, get(self.service.clone(), &self.account.headers))]
+    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
+        let read = |response: &_| self.account.service_state(VERIFY_SERVICE, response);
+        vec![self.account.question(AccountPart::Credentials, &self.service, read)]
     }
 
-    fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
-        service_state(NAME, VERIFY_SERVICE, response)
-    }
-
-    fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {
+    fn check(&self, to: PhoneNumber, _: Channel, code: &Code) -> Option<Question<'_, Verdict>> {
         let mut form = form();
         form.append_pair("To", &to.e164()).append_pair("Code", code.expose());
-        Ok(self.account.post(&self.checks, &mut form))
-    }
-
-    /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
-    /// open whether Twilio looked at the code.
-    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
-        if !response.status.is_success() {
-            return match error_code(response) {
-                Some(NOT_FOUND) if response.status.as_u16() == 404 => Ok(Verdict::NotLive),
-                Some(CHECKS_USED_UP) if response.status.is_client_error() => Ok(Verdict::NotLive),
-                _ => Err(refused(NAME, response)),
-            };
-        }
-        let checked = response.json::<Checked>();
-        let said = checked.as_ref().map(|checked| (checked.status.as_str(), checked.valid));
-        match said {
-            Some(("approved", None | Some(true))) => Ok(Verdict::Approved),
-            Some(("pending", None | Some(false))) => Ok(Verdict::Wrong),
-            Some((status, None | Some(false))) if has_no_code(status) => Ok(Verdict::NotLive),
-            // Another status, or a contradictory one. An answer from Twilio itself still shows that the gateway works.
-            _ => Err(GatewayError {
-                whole_gateway: checked.is_none(),
-                ..unreadable(NAME, response, "verdict")
-            }),
-        }
+        let request = self.account.post(&self.checks, &mut form);
+        Some(Question { request, read: Box::new(|response| self.classify_check(response)) })
     }
 }
 

@@ -3,21 +3,17 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
 
-use std::sync::Arc;
-
 use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_call;
-use super::codes::{self, account_state, created, number_state};
-use super::{Account, BASE_URL, CALLER, CallbackKind, form, twiml};
-use crate::client::GatewayResponse;
-use crate::clock::Clock;
-use crate::domain::{Channel, GatewayName, Locale};
-use crate::provider::{HttpProvider, Provider, not_tried};
+use super::{Account, CALLER, CallbackKind, form, twiml};
+use crate::client::{GatewayResponse, HttpClient};
+use crate::domain::{GatewayName, Locale};
+use crate::provider::{AccountQuestion, Provider, not_tried};
 use crate::template::Wording;
 use crate::{
-    Accepted, AccountPart, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
+    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
     TwilioVoiceSettings,
 };
 
@@ -28,34 +24,36 @@ const TWIML_MAX: usize = 4_000;
 
 const RING_SECONDS: (u64, u64) = (1, 600);
 
-pub type TwilioVoice = HttpProvider<VoiceApi>;
-
-pub struct VoiceApi {
+pub struct Voice {
     account: Account,
     url: Url,
     settings: TwilioVoiceSettings,
 }
 
-impl TwilioVoice {
-    pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
+impl Voice {
+    pub fn new(settings: &TwilioVoiceSettings) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(NAME, &settings.account)?;
-        let url = account.resource("Calls.json");
-        let base = account.base.clone();
-        Self::of(VoiceApi { account, url, settings: settings.clone() }, (BASE_URL, &base), clock)
+        Ok(Self { url: account.resource("Calls.json"), account, settings: settings.clone() })
+    }
+
+    fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+        match (self.settings.gate, &message.callback) {
+            (false, _) => Ok(twiml::reading(&message.text, message.locale)),
+            (true, Some(callback)) => {
+                Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
+            }
+            (true, None) => Err(not_tried(
+                NAME,
+                "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
+                 switch voice-gate off",
+            )),
+        }
     }
 }
 
-impl Provider for VoiceApi {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
-
-    fn refuses_account(code: u32) -> bool {
-        codes::refuses_account(code)
-    }
-
-    fn channels(&self) -> &[Channel] {
-        &[Channel::Call]
+impl Provider for Voice {
+    fn client(&self) -> &HttpClient {
+        &self.account.client
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
@@ -86,40 +84,12 @@ impl Provider for VoiceApi {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
+        self.account.created(response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
     }
 
-    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
-        let caller = self.account.phone_number(&self.settings.from);
+    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
+        let caller = self.account.phone_number(&self.settings.from, CALLER);
         [self.account.itself()].into_iter().chain(caller).collect()
-    }
-
-    fn classify_account(
-        &self,
-        part: AccountPart,
-        response: &GatewayResponse,
-    ) -> Result<String, GatewayError> {
-        match part {
-            AccountPart::Credentials => account_state(NAME, response),
-            AccountPart::Sender => number_state(NAME, CALLER, response),
-        }
-    }
-}
-
-impl VoiceApi {
-    fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
-        match (self.settings.gate, &message.callback) {
-            (false, _) => Ok(twiml::reading(&message.text, message.locale)),
-            (true, Some(callback)) => {
-                Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
-            }
-            (true, None) => Err(not_tried(
-                NAME,
-                "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
-                 switch voice-gate off"
-                    .to_owned(),
-            )),
-        }
     }
 }
 
