@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
-use super::report::{Effective, Report, hint, quoted};
+use super::report::{Effective, Report, hint, quoted, text_of};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -88,46 +88,54 @@ pub const ALIASES: [(&str, &str); 6] = [
     ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
 ];
 
-/// Keys of earlier versions, and what to know about them.
-const REMOVED: [(&str, &str); 6] = [
+/// Keys of earlier versions, and what to know about them. Where a value that changed what the server does was given, the start
+/// stops: the last is the one that changed nothing.
+const REMOVED: [(&str, &str, Option<&str>); 6] = [
     (
         "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address guard.country \
          guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout max-body-bytes \
          max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting scratch shards \
          sms.longest_wait tracker-keep-at-most voice-ring-for",
         "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out",
+        None,
     ),
     (
         "listen",
         "no key: set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true",
+        None,
     ),
     (
         "conversion-feedback",
         "removed: Twilio is not told which messages led to a verified number; take it out",
+        Some("false"),
     ),
     (
         "gateway-silent",
         "removed: after a failure that may have sent the message the next gateway is always asked, with the same code; take it out",
+        Some("next"),
     ),
     (
         "http-gateway",
         "removed: it is a gateway of \"gateways\" with a recipe now, still named Http. Replace it by \"gateways\": {\"Http\": {\"recipe\": \
          {\"settings\": {\"token\": {\"about\": \"the token\", \"secret\": true}}, ...}}} with the members of http-gateway in the place \
          of ..., and set ONCEWARD_GATEWAYS_HTTP_TOKEN (docs/guides/custom-gateway.md)",
+        Some("-"),
     ),
     (
         "HTTP_GATEWAY_TOKEN HTTP_GATEWAY_USERNAME HTTP_GATEWAY_PASSWORD",
         "removed: the gateway Http has ONCEWARD_GATEWAYS_HTTP_TOKEN, _USERNAME and _PASSWORD; rename it",
+        None,
     ),
 ];
 
-/// What to know about a key, a member or a variable of earlier versions.
-pub fn removed(name: &str) -> Option<&'static str> {
+/// What to know about a key, a member or a variable of earlier versions, and the value that may stay, if others may not.
+pub fn removed(name: &str) -> Option<(&'static str, Option<&'static str>)> {
     let is_meant = |key: &str| {
         let above = name.strip_suffix(key);
         above.is_some_and(|above| above.is_empty() || above.ends_with('.')) || name == variable(key)
     };
-    REMOVED.iter().find(|(keys, _)| keys.split(' ').any(is_meant)).map(|(_, words)| *words)
+    let found = REMOVED.iter().find(|(keys, ..)| keys.split(' ').any(is_meant));
+    found.map(|(_, words, harmless)| (*words, *harmless))
 }
 
 pub fn variable(key: &str) -> String {
@@ -306,7 +314,7 @@ impl Context {
                 _ => self.report.wrong(path, None, "it must be an object", origin),
             }
         } else {
-            self.note_unknown(path, origin);
+            self.note_unknown(path, &value, origin);
         }
     }
 
@@ -354,7 +362,7 @@ impl Context {
             } else if name.starts_with(GATEWAYS_PREFIX) {
                 self.put(&name, text.into(), origin);
             } else {
-                self.note_unknown_variable(&name, origin);
+                self.note_unknown_variable(&name, text, origin);
             }
         }
     }
@@ -406,16 +414,18 @@ impl Context {
     }
 
     /// Misspelt names would otherwise look as if they worked.
-    fn note_unknown(&mut self, name: &str, origin: String) {
+    fn note_unknown(&mut self, name: &str, given: &Value, origin: String) {
         let known = self.names.meanings.keys().map(String::as_str);
-        let problem = match removed(name) {
-            Some(words) => words.to_owned(),
-            None => format!("it is unknown{}", hint(name, known)),
-        };
-        self.report.ignored(origin, problem);
+        match removed(name) {
+            Some((words, Some(harmless))) if text_of(given).as_deref() != Some(harmless) => {
+                self.report.wrong(name, None, words, origin);
+            }
+            Some((words, _)) => self.report.ignored(origin, words),
+            None => self.report.ignored(origin, format!("it is unknown{}", hint(name, known))),
+        }
     }
 
-    fn note_unknown_variable(&mut self, name: &str, origin: String) {
+    fn note_unknown_variable(&mut self, name: &str, text: String, origin: String) {
         // Other programs have variables of gateways too: only a likely slip is worth a word.
         let is_slip = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
         let is_shared = || SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
@@ -423,7 +433,7 @@ impl Context {
             || removed(name).is_some()
             || is_shared() && self.names.meanings.keys().any(is_slip)
         {
-            self.note_unknown(name, origin);
+            self.note_unknown(name, &text.into(), origin);
         }
     }
 }
