@@ -22,7 +22,6 @@ mod runs;
 mod setup;
 mod shard;
 mod trouble;
-mod verifications;
 mod world;
 
 use runs::{Run, number_from};
