@@ -1,7 +1,7 @@
 //! Fuzz targets: the real parts read input from outside, and properties must hold for every input.
 //!
-//! These tests run each target on its corpus and, for a short time, on changed copies of it. `tests/fuzz/run` does the
-//! same guided by coverage, for any duration; `tests/fuzz/README.md` says how.
+//! These tests run each target on its corpus. `tests/fuzz/run` changes the inputs, guided by coverage;
+//! `tests/fuzz/README.md` says how.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 

@@ -22,7 +22,7 @@ pub use futures_util::future::BoxFuture;
 pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
     DataDirectory, EmbeddedStore, FORMAT, JournalSummary, LiveRecords, Loading, OpenOptions, StoreSettings,
-    append_frame, check_importable, create_durably, key_fingerprint_in, reading,
+    append_frame, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{Damage, RESTORE, StoreError, advice};
 pub use memory::MemoryStore;

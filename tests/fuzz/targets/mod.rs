@@ -4,15 +4,8 @@ mod support;
 
 mod callbacks;
 mod http;
-mod ids;
-mod journal;
 mod numbers;
-mod providers;
 mod receipts;
-mod records;
-mod settings;
-mod snapshot;
-mod templates;
 mod v2;
 
 /// A target panics when a property does not hold.
@@ -24,24 +17,10 @@ macro_rules! with_targets {
         $then! {
             numbers::numbers,
             numbers::locales,
-            numbers::routing,
-            numbers::codes,
-            records::states,
-            records::logs,
-            journal::frames,
-            journal::journal,
-            snapshot::snapshot,
-            settings::config_file,
-            settings::dotenv,
-            settings::variables,
-            templates::templates,
             callbacks::callbacks,
             receipts::receipts,
-            providers::providers,
-            providers::http_gateway,
             http::requests,
             http::connections,
-            ids::sids,
             v2::v2,
         }
     };

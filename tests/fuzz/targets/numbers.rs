@@ -1,9 +1,6 @@
-//! Parsers of numbers, languages, codes, attempt ids and the routing.
+//! Parsers of numbers and languages.
 
-use onceward::domain::{
-    AttemptId, Code, GatewayName, Locale, NumberError, PhoneNumber, ProviderName, Region, Routing,
-    RoutingEntry,
-};
+use onceward::domain::{Locale, NumberError, PhoneNumber, Region};
 
 use super::support::{first_line, text};
 
@@ -72,58 +69,4 @@ fn known_again(locale: Locale) {
     let looked_up: Vec<Locale> = locale.lookup().collect();
     assert!(looked_up.len() <= 5 && looked_up[0] == locale);
     assert!(looked_up.iter().any(|other| *other == locale.language()));
-}
-
-/// The setting `otp-sms-provider`.
-pub fn routing(input: &[u8]) {
-    let Some(setting) = text(input) else { return };
-    let gateway = |name| match name {
-        ProviderName::Twilio => Ok(GatewayName::ALL[0]),
-        ProviderName::Gateway(name) => Ok(name),
-    };
-    let routing = match Routing::parse(setting, gateway) {
-        Ok(routing) => routing,
-        Err(error) => return assert!(error.to_string().len() < 8 * setting.len() + 400),
-    };
-    for entry in routing.entries() {
-        let is_prefix = |p: &String| (1..=15).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit());
-        assert!(entry.prefixes.iter().all(is_prefix));
-    }
-    assert_eq!(Routing::parse(&routing.to_string(), gateway).as_ref(), Ok(&routing), "{setting:?}");
-    let prefixes = routing.entries().iter().flat_map(|entry| &entry.prefixes);
-    let near = prefixes.flat_map(|prefix| [prefix.clone(), format!("{prefix}0"), format!("{prefix}55501")]);
-    for digits in near.chain(["1".to_owned(), "999999999999999".to_owned()]) {
-        let Some(number) = digits.parse().ok().and_then(PhoneNumber::from_u64) else { continue };
-        let order: Vec<GatewayName> = routing.order(number).collect();
-        assert_eq!(order, by_the_book(routing.entries(), &digits), "{routing} for {digits}");
-    }
-}
-
-/// The order of the gateways according to the documentation.
-fn by_the_book(entries: &[RoutingEntry], digits: &str) -> Vec<GatewayName> {
-    let mut best: Option<(usize, GatewayName)> = None;
-    for entry in entries {
-        for prefix in entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_str())) {
-            if best.is_none_or(|(length, _)| prefix.len() > length) {
-                best = Some((prefix.len(), entry.gateway));
-            }
-        }
-    }
-    let any = entries.iter().filter(|entry| entry.prefixes.is_empty()).map(|entry| entry.gateway);
-    best.map(|(_, gateway)| gateway).into_iter().chain(any).collect()
-}
-
-/// A submitted code, or the id of an attempt.
-pub fn codes(input: &[u8]) {
-    let Some(input) = text(input) else { return };
-    let is_code = (4..=10).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_digit());
-    let code = Code::parse(input);
-    assert_eq!(code.is_some(), is_code);
-    if let Some(code) = code {
-        assert_eq!(code.expose(), input);
-        assert!(code.matches(&code.clone()) && format!("{code:?}") == "Code(***)");
-    }
-    if let Some(id) = AttemptId::parse(input) {
-        assert_eq!(id.to_string(), input);
-    }
 }

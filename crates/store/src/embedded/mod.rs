@@ -15,7 +15,6 @@ mod health;
 mod journal;
 mod live;
 mod open;
-pub mod reading;
 mod replay;
 mod segment;
 mod snapshot;

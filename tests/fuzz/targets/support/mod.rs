@@ -1,8 +1,6 @@
 //! Helpers of several targets.
 
 pub mod front_end;
-pub mod journal_writer;
-pub mod provider;
 
 /// The input as text. The code above these targets also passes only text.
 pub fn text(input: &[u8]) -> Option<&str> {
