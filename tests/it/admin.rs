@@ -210,89 +210,6 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
 }
 
 #[tokio::test]
-async fn a_spent_budget_is_no_failure_of_a_gateway() {
-    let budget = json!({ "money-per-day": "0.20", "messages-per-hour": "off" });
-    let setup = Setup::new().config("guard", budget).config("prices", json!({ "*": { "sms": "0.10" } }));
-    let world = World::of(V2::account(setup)).await;
-    let v2 = V2::of(&world);
-    let service = v2.default_service().await;
-    for status in [200, 200, 429, 429] {
-        assert_eq!(world.send(&world.number()).await.status(), status);
-    }
-    for _ in 0..2 {
-        v2.begins(&service, &world.number()).await.tells(429, "20429");
-    }
-    assert_eq!(world.twilio().received().len(), 2);
-
-    let scrape = scraped(&world.server).await;
-    let default = r#"service="default",channel="sms""#;
-    for (sample, value) in [
-        (format!("onceward_verifications_begun_total{{{default}}}"), Some(2.0)),
-        (format!(r#"onceward_sends_total{{{default},outcome="accepted"}}"#), Some(2.0)),
-        (format!(r#"onceward_sends_total{{{default},outcome="limited"}}"#), Some(4.0)),
-        (format!(r#"onceward_sends_total{{{default},outcome="failed"}}"#), None),
-        (r#"onceward_guard_findings_total{rule="budget",effect="refused"}"#.to_owned(), Some(4.0)),
-    ] {
-        assert_eq!(scrape.value(&sample), value, "{sample}\n{}", scrape.0);
-    }
-    let page = Visitor::of(&world).await.get("/admin").await.text();
-    page.says([
-        "<span class=\"quiet\">Messages sent</span><strong>2</strong>",
-        "<span class=\"quiet\">Failed messages</span><strong>0</strong>",
-        "The budget money-per-day of all services is spent (0.20 of 0.20 USD): messages are refused.",
-        "href=\"/admin/guard\">Budgets of the guard</a>",
-        "data-country=\"US\">US</a></th><td>2</td><td>0</td><td>0</td><td>0</td><td>0.0 %</td><td>0</td>",
-    ]);
-    assert!(!page.contains("no gateway available"), "{page}");
-}
-
-#[tokio::test]
-async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
-    let world = Several::with_account("Twilio;Http", []).await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }]);
-    assert_eq!(world.send(&number).await.status(), 200);
-    let page = Visitor::of(&world).await.get("/admin").await.text();
-    let table = between(&page, "id=\"by-gateway\"", "</table>");
-    for (name, sent, share, failed) in [("TwilioMessages", 0, "–", 1), ("Http", 1, "0.0 %", 0)] {
-        let cells = format!("<td>{sent}</td><td>0</td><td>0</td><td>0</td><td>{share}</td><td>{failed}</td>");
-        table.says([format!(">{name}</a></th>{cells}")]);
-    }
-    assert!(page.contains("Failed messages</span><strong>0</strong>"), "{page}");
-}
-
-#[tokio::test]
-async fn a_refused_account_is_shown_once_with_a_banner() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let page = visitor.get("/admin").await.text();
-    assert!(!page.contains("The server is not ready."), "{page}");
-    let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
-    assert!(row.contains("<span class=\"badge good\">working</span>"), "{row}");
-    world.send(&world.number_with([Reply::Refuse { status: 401, code: 20_003 }])).await;
-    let page = visitor.get("/admin").await.text();
-    let banner = between(&page, "The server is not ready.", "</div>");
-    assert!(banner.contains("the credentials were not accepted"), "{banner}");
-    let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
-    assert!(row.contains("<span class=\"badge problem\">not working</span>"), "{row}");
-    assert_eq!(row.matches("the credentials were not accepted").count(), 1, "{row}");
-}
-
-#[tokio::test]
-async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
-    let world = Several::with_account("Twilio", [("public-url", PUBLIC_URL.into())]).await;
-    let number = world.number();
-    world.send(&number).await;
-    assert_eq!(world.twilio().report(&number, "delivered").send(&world).await.status(), 204);
-    let visitor = Visitor::of(&world).await;
-    let path = visitor.look_up(&number).await;
-    let page = visitor.get(&path).await.text();
-    let (receipt, message) =
-        between(&page, "<ol class=\"timeline\">", "</ol>").split_once("</li>").expect("two entries");
-    receipt.says(["receipt of TwilioMessages", ">delivered<", "message SM"]);
-    message.says(["sms by TwilioMessages", ">sent<", "message SM"]);
-}
-
-#[tokio::test]
 async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     let world = World::of(V2::account(Setup::new())).await;
     let (number, code) = world.locked_out().await;
@@ -441,26 +358,6 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
     assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
     assert_eq!(world.send(&world.number()).await.status(), 403);
-}
-
-#[tokio::test]
-async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let asked = world.get("/admin?range=14d").await;
-    let location = asked.header("location").to_owned();
-    assert_eq!(location, "/admin/sign-in?to=%2Fadmin%3Frange%3D14d");
-    let hidden = "<input type=\"hidden\" name=\"to\" value=\"/admin?range=14d\">";
-    assert!(world.get(&location).await.text().contains(hidden));
-    let signs_in = async |secret, to| {
-        let form = [("user", OWN_ACCOUNT), ("secret", secret), ("to", to)];
-        world.post_form("/admin/sign-in", &[], &form).await
-    };
-    signs_in("wrong", "/admin?range=14d").await.expects_status(401).says([hidden]);
-    for (to, location) in [("/admin?range=14d", "/admin?range=14d"), ("https://evil.example/admin", "/admin")]
-    {
-        let answer = signs_in(OWN_TOKEN, to).await;
-        assert_eq!((answer.status(), answer.header("location")), (303, location));
-    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //!
 //! `"...": "more"` stands for members that the document leaves to `/docs`; `tests/sdk/fields` compares all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -39,37 +39,6 @@ async fn every_example_of_the_compatible_routes_is_answered_as_it_says() {
 #[tokio::test]
 async fn every_example_of_twilios_routes_is_answered_as_it_says() {
     TWILIOS.is_true().await;
-}
-
-#[test]
-fn every_call_of_twilios_routes_is_documented() {
-    let prose: String = TWILIOS.text.split("```").step_by(2).collect();
-    let mut named = BTreeSet::new();
-    // In "`GET`, `POST /path`" both methods belong to the path.
-    let mut methods: Vec<&str> = Vec::new();
-    for code in prose.split('`').skip(1).step_by(2) {
-        let (method, path) = code.split_once(' ').unwrap_or((code, ""));
-        if !["GET", "POST", "DELETE"].contains(&method) {
-            methods.clear();
-            continue;
-        }
-        methods.push(method);
-        if !path.is_empty() {
-            named.extend(methods.drain(..).map(|method| format!("{method} {path}")));
-        }
-    }
-    let described = Command::new(env!("CARGO_BIN_EXE_onceward")).arg("openapi").output();
-    let description: Value = serde_json::from_slice(&described.expect("it runs").stdout).expect("JSON");
-    let paths = description["paths"].as_object().expect("paths");
-    let mut calls = 0;
-    for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v2/")) {
-        for method in methods.as_object().expect("methods").keys().filter(|name| *name != "parameters") {
-            let call = format!("{} {path}", method.to_uppercase());
-            assert!(named.contains(&call), "docs/reference/verify-api.md does not name {call}");
-            calls += 1;
-        }
-    }
-    assert!(calls > 30, "the description has {calls} calls below /v2/");
 }
 
 /// A document with examples: commands in blocks of `sh`, their answers in blocks of `http`.

@@ -56,48 +56,6 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
 }
 
 #[tokio::test]
-async fn equal_repeated_changes_are_one_entry_with_a_count() {
-    let (world, v2) = World::with_account(Setup::new()).await;
-    let service = sid(&v2.post("/Services", &[("FriendlyName", "Owl Bank")]).await);
-    for length in ["5", "6", "7", "8"] {
-        v2.post(&format!("/Services/{service}"), &[("CodeLength", length)]).await;
-    }
-    let entries = v2.audit("").await;
-    // Two, should an hour have ended in between.
-    let times: Vec<u64> = entries.iter().filter_map(|entry| entry["times"].as_u64()).collect();
-    assert_eq!((times.iter().sum::<u64>(), times.len() <= 3), (5, true), "{entries:?}");
-    world.setup.command(["audit"]).await.says(["TIMES"]);
-}
-
-#[tokio::test]
-async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let as_key = world.with_new_key(&["--service", "Owl Bank"]).await;
-    let before = v2.audit("").await.len();
-    let begun = as_key.begins(&service, &number).await;
-    as_key.checks(&service, &sid(&begun), &wrong(&world.twilio().code_for(&number))).await;
-    let verification = format!("{service}/Verifications/{}", sid(&begun));
-    assert_eq!(as_key.post(&verification, &[("Status", "canceled")]).await.status(), 200);
-    assert_eq!(v2.audit("").await.len(), before, "a key with the scope verify");
-
-    let begun = v2.begins(&service, &number).await;
-    let verification = format!("{service}/Verifications/{}", sid(&begun));
-    v2.post(&verification, &[("Status", "approved")]).await;
-    let entry = v2.audited("verification.approved").await;
-    assert_eq!((&entry["number"], &entry["actor"]), (&masked(&number).into(), &"account".into()));
-    v2.post(&verification, &[("Status", "approved")]).await;
-    v2.audited("verification.approved").await;
-
-    let (number, _) = world.locked_out().await;
-    world.setup.command(["unlock", &number]).await;
-    let entry = v2.audited("number.unlocked").await;
-    assert_eq!((&entry["number"], &entry["actor"]), (&masked(&number).into(), &"user".into()), "{entry}");
-    assert_eq!(entry["actor_uid"], rustix::process::getuid().as_raw(), "{entry}");
-    assert!(entry["request_id"].is_string(), "{entry}");
-}
-
-#[tokio::test]
 async fn the_command_line_lists_changes() {
     let (world, _, _) = World::with_service(Setup::new()).await;
     let setup = world.setup.clone();

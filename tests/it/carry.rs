@@ -27,29 +27,6 @@ async fn a_carried_code_is_one_message_and_no_verification() {
 }
 
 #[tokio::test]
-async fn only_a_text_with_one_code_is_carried() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await.expects_status(201);
-    let body = world.twilio().messages_for(TO)[0].field("Body").to_owned();
-    assert!(body.contains("271828") && !body.contains("owls"), "{body}");
-    let refused: [&[(&str, &str)]; 5] = [
-        &[("To", TO), ("Text", "Buy owls!")],
-        &[("To", TO), ("Text", "Call 1234 or 5678")],
-        &[("To", TO), ("Text", "123456"), ("Code", "123456")],
-        &[("To", TO)],
-        &[("To", TO), ("Code", "12 34")],
-    ];
-    for form in refused {
-        assert_eq!(
-            status_and_code(&carries(&v2, &service, form).await),
-            (400, "60200".to_owned()),
-            "{form:?}"
-        );
-    }
-    assert_eq!(world.twilio().received().len(), 1);
-}
-
-#[tokio::test]
 async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("To", TO), ("Code", "123456"), ("Ttl", "600")];
@@ -99,44 +76,6 @@ async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
     assert_eq!(silent.status(), 502);
     world.twilio().release();
     carries(&v2, &service, &form).await.tells(201, "accepted");
-}
-
-#[tokio::test]
-async fn carrying_takes_a_key_with_a_scope_of_its_own() {
-    let (world, _, service) = World::with_service(Setup::new()).await;
-    for (scope, status) in [("messages", 201), ("verify", 403), ("admin", 403)] {
-        let v2 = world.with_new_key(&["--scope", scope]).await;
-        let answer = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
-        assert_eq!(answer.status(), status, "{scope}: {}", answer.text());
-        assert_eq!(v2.begins(&service, TO).await.status() == 403, scope != "verify", "{scope}");
-    }
-}
-
-#[tokio::test]
-async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
-    let (world, v2, service) = World::with_service(limited_to(3)).await;
-    let numbers: Vec<String> = (0..15).map(|last| format!("+9929000001{last:02}")).collect();
-    for number in &numbers {
-        let sent = carries(&v2, &service, &[("To", number), ("Code", "123456")]).await;
-        assert_eq!(sent.status(), 201, "a prefix has ten messages otherwise: {}", sent.text());
-    }
-    for code in ["111111", "222222"] {
-        assert_eq!(carries(&v2, &service, &[("To", &numbers[0]), ("Code", code)]).await.status(), 201);
-    }
-    carries(&v2, &service, &[("To", &numbers[0]), ("Code", "333333")]).await.tells(403, "60410");
-    carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await.tells(403, "60410");
-    world.setup.command(["doctor"]).await.says(["warn  outcomes: Owl Bank"]);
-
-    v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await.tells(200, "counted");
-    let found = world.setup.command(["doctor"]).await;
-    assert!(!found.output.contains("outcomes: Owl Bank"), "{}", found.output);
-    let mut sent = 0;
-    for last in 20..50 {
-        let number = format!("+99290000{last}00");
-        let carried = carries(&v2, &service, &[("To", &number), ("Code", "123456")]).await;
-        sent += usize::from(carried.status() == 201);
-    }
-    assert!(sent < 30, "with outcomes places have allowances, {sent} sent");
 }
 
 #[tokio::test]

@@ -58,14 +58,6 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
 }
 
 #[tokio::test]
-async fn doctor_only_warns_of_a_gateway_outside_the_order() {
-    let world = World::of(Setup::new()).await;
-    let setup = world.setup.clone().env("TWILIO_SERVICES_ID", format!("VA{}", "0".repeat(32)));
-    let checks = report(&setup, 0).await;
-    finds(&checks, "warn", "gateway TwilioVerify, credentials", "TwilioVerify");
-}
-
-#[tokio::test]
 async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
     let world = World::of(Setup::new()).await;
     world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
@@ -85,20 +77,6 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
 
     let checks = report(&Setup::bare(), 0).await;
     finds(&checks, "ok", "gateway Simulator", "sends no message");
-}
-
-#[tokio::test]
-async fn doctor_tries_to_write_where_the_first_start_will() {
-    let setup = Setup::bare().config("data-dir", "/proc/onceward/data");
-    let checks = report(&setup, 70).await;
-    let words = "/proc/onceward/data does not exist, and /proc cannot be written to";
-    finds(&checks, "fail", "data directory", words);
-    let setup = Setup::bare().config("data-dir", "new/data");
-    let checks = report(&setup, 0).await;
-    finds(&checks, "ok", "data directory", "the first start creates it");
-    let left = fs::read_dir(setup.home()).expect("a directory").map(|entry| entry.expect("an entry"));
-    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
-    assert_eq!(left, ["config.json"], "it leaves nothing");
 }
 
 #[tokio::test]

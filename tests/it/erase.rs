@@ -65,45 +65,6 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
     assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
 }
 
-#[tokio::test]
-async fn an_erased_number_stays_locked_without_any_history() {
-    let world = World::new().await;
-    let (number, code) = world.locked_out().await;
-    for words in ["Its lockout stays until", "Nothing but its lockout was known of"] {
-        world.setup.command(["erase", &number]).await.says([words]);
-    }
-    world.verify(&number, &code).await.expects(locked(&number, 30));
-    world.send(&number).await.expects(locked(&number, 30));
-    let status = world.setup.command(["status", &number]).await;
-    status.says(["verification  none is known", "lockout       until", "messages      none are known"]);
-}
-
-#[tokio::test]
-async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    world.setup.command(["erase", &number]).await.says([format!("Nothing was known of {number}.")]);
-    let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
-    assert_eq!((&erased["erased"], &erased["date_locked_until"]), (&false.into(), &serde_json::Value::Null));
-    let audit = v2.get("/Audit").await.text();
-    assert!(!audit.contains("number.erased"), "{audit}");
-}
-
-#[tokio::test]
-async fn a_key_of_one_service_erases_there_and_leaves_the_safe_list() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    v2.begins(&service, &number).await;
-    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
-    let numbers = format!("{service}/Numbers/{number}");
-    for (scope, status) in [("verify", 403), ("admin", 200)] {
-        let as_key = world.with_new_key(&["--service", "Owl Bank", "--scope", scope]).await;
-        assert_eq!(as_key.delete(&numbers).await.status(), status);
-    }
-    assert!(!v2.get("/Attempts").await.text().contains(&number));
-    assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 200);
-}
-
 /// Whether a file has the number as text, as the integer of a record's key, or as that of a record.
 fn found_below(directory: &Path, number: &str) -> bool {
     let value: u64 = number[1..].parse().expect("digits");
@@ -115,4 +76,17 @@ fn found_below(directory: &Path, number: &str) -> bool {
         wanted.iter().any(|wanted| content.windows(wanted.len()).any(|found| found == *wanted))
     };
     files(directory).iter().any(|(_, content)| has(used(content)))
+}
+
+#[tokio::test]
+async fn an_erased_number_stays_locked_without_any_history() {
+    let world = World::new().await;
+    let (number, code) = world.locked_out().await;
+    for words in ["Its lockout stays until", "Nothing but its lockout was known of"] {
+        world.setup.command(["erase", &number]).await.says([words]);
+    }
+    world.verify(&number, &code).await.expects(locked(&number, 30));
+    world.send(&number).await.expects(locked(&number, 30));
+    let status = world.setup.command(["status", &number]).await;
+    status.says(["verification  none is known", "lockout       until", "messages      none are known"]);
 }

@@ -1,7 +1,7 @@
 //! What a server shows to whom: open routes, the simulator's inbox, the account's token, webhooks, files, the control socket.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::support::prelude::*;
@@ -34,37 +34,6 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 
     let allowed = setup.config("allow-unauthenticated", true).start().await;
     assert_eq!(allowed.client.send(&numbers.next()).await.status(), 200);
-}
-
-#[tokio::test]
-async fn a_start_warns_of_open_routes_that_send_real_messages() {
-    let World { setup, server, doubles: twilio, .. } = World::new().await;
-    let line = server.line(OPEN).await;
-    assert_eq!(line["level"], "WARN", "{line}");
-    for (field, part) in [("risk", "at your cost"), ("remedy", "onceward keys create --service default")] {
-        assert!(text(&line, field).contains(part), "no {part:?} in {line}");
-    }
-    setup.new_key(&["--service", "default"]).await;
-    let (server, _) = setup.restart(server).await;
-    assert_eq!(server.line(CLOSED).await["level"], "INFO", "the remedy works");
-    drop(server);
-
-    let allowed = setup.config("allow-unauthenticated", true).start().await;
-    let line = allowed.line(OPEN).await;
-    assert!(text(&line, "remedy").contains("allow-unauthenticated"), "{line}");
-    drop(allowed);
-
-    let simulator = Setup::new().start().await;
-    let line = simulator.line(OPEN).await;
-    assert_eq!(text(&line, "routes"), "/api/*, /send-code, /verify-code, /inbox");
-    assert_eq!(line["level"], "INFO", "nothing leaves the machine");
-    drop(simulator);
-
-    let both = through(&twilio.base_url(), Setup::new()).config("otp-sms-provider", "Twilio;Simulator:+49");
-    both.new_key(&["--service", "default"]).await;
-    let line = both.start().await.line(OPEN).await;
-    assert_eq!((&line["level"], text(&line, "routes")), (&"WARN".into(), "/inbox"), "{line}");
-    assert!(text(&line, "risk").contains("read"), "{line}");
 }
 
 #[tokio::test]
@@ -183,31 +152,6 @@ async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
-    let setup = Setup::new();
-    let (sid, token) = (format!("AC{}", "1".repeat(32)), "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
-    fs::create_dir_all(setup.data_dir()).expect("a directory");
-    // A crash has come between the file and the store.
-    write_account(&setup, &format!("ONCEWARD_ACCOUNT_SID={sid}\nONCEWARD_AUTH_TOKEN={token}\n"));
-    let server = setup.start().await;
-    assert_eq!(status(&server, &sid, token).await, 200);
-    server.stop().await;
-
-    let other = "an-operators-own-token";
-    write_account(&setup, &format!("ONCEWARD_ACCOUNT_SID={sid}\nONCEWARD_AUTH_TOKEN={other}\n"));
-    fs::set_permissions(file(&setup), Permissions::from_mode(0o644)).expect("its mode");
-    let server = setup.start().await;
-    assert_eq!((status(&server, &sid, other).await, status(&server, &sid, token).await), (200, 401));
-    server.line("account credentials readable by other users; run chmod 600 on it").await;
-    assert!(!server.stop().await.output.contains(other));
-
-    write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
-    let refused = setup.run().await.exits(70);
-    refused.says(["account.env does not hold"]);
-    assert!(!refused.output.contains("short"), "{}", refused.output);
-}
-
-#[tokio::test]
 async fn a_new_token_is_in_the_file_with_and_without_a_server() {
     let setup = Setup::new();
     let server = setup.start().await;
@@ -225,46 +169,6 @@ async fn a_new_token_is_in_the_file_with_and_without_a_server() {
     let server = setup.start().await;
     assert_eq!(status(&server, &third.0, &third.1).await, 200);
     assert_eq!(status(&server, &second.0, &second.1).await, 401);
-}
-
-#[tokio::test]
-async fn webhooks_reach_private_addresses_only_if_allowed_metadata_never() {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let private = ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"];
-    // Never reached. `crates/gateway/src/egress/tests.rs` has the others.
-    let metadata = ["169.254.169.254", "[::ffff:168.63.129.16]", "[64:ff9b::a83f:8110]"];
-    for (is_allowed, hosts) in [(false, &private[..]), (true, &metadata)] {
-        let setup = Setup::new().config("webhook-private-addresses", is_allowed);
-        let (world, v2, service) = World::with_service(setup).await;
-        for host in hosts {
-            let hook = v2.webhook(&service, "verification.created", &format!("http://{host}:{port}/")).await;
-            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
-            let path = format!("{service}/Webhooks/{}/Deliveries", text(&hook, "sid"));
-            let error = || async {
-                let deliveries = v2.get(&path).await.json();
-                deliveries["deliveries"][0]["attempts"][0]["error"].as_str().map(str::to_owned)
-            };
-            let error = until("an attempt", error, Option::is_some).await;
-            assert_eq!(error.as_deref(), Some("address"), "{host}");
-        }
-    }
-    listener.set_nonblocking(true).expect("set");
-    assert!(listener.accept().is_err(), "there was no connection");
-}
-
-#[tokio::test]
-async fn a_server_key_that_others_can_read_is_said_wherever_it_is() {
-    const MESSAGE: &str = "server key readable by every user; run chmod o= on it";
-    let setup = Setup::new().file("key", "ab".repeat(32)).env("ONCEWARD_KEY_FILE", "key");
-    let path = setup.home().join("key");
-    for (mode, expected) in [(0o644, true), (0o640, false), (0o600, false)] {
-        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
-        let server = setup.start().await;
-        let said = server.output().events().iter().any(|line| line["message"] == MESSAGE);
-        assert_eq!(said, expected, "{mode:o}");
-        server.stop().await;
-    }
 }
 
 #[tokio::test]

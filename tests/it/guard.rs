@@ -3,8 +3,6 @@
 use crate::support::prelude::*;
 
 const PREMIUM: &str = "+19002341234";
-const LANDLINE: &str = "+493012345678";
-
 #[tokio::test]
 async fn premium_numbers_get_no_message_by_any_route() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
@@ -21,183 +19,8 @@ async fn premium_numbers_get_no_message_by_any_route() {
     assert_eq!(world.twilio().received().len(), 0);
 }
 
-#[tokio::test]
-async fn a_numbers_own_allowance_survives_a_restart_until_an_unlock() {
-    let settings = [("guard", json!({})), ("bounds.guard-sends-per-number", json!(4))];
-    let mut world = World::with(settings).await;
-    let number = world.number();
-    for _ in 0..2 {
-        for _ in 0..2 {
-            world.send(&number).await.expects_status(200);
-        }
-        world = world.restart().await.0;
-    }
-    world.send(&number).await.expects_status(403);
-    world.send(&world.number()).await.expects_status(200);
-    world.setup.command(["unlock", &number]).await.exits(0);
-    world.send(&number).await.expects_status(200);
-}
-
-#[tokio::test]
-async fn answers_as_built_have_the_data_of_a_lockout_too() {
-    let world = World::with([("redis-version-answers", json!("as-built"))]).await;
-    let refused = world.send(PREMIUM).await;
-    let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
-    assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
-}
-
-#[tokio::test]
-async fn a_kill_gives_back_nothing_that_was_sent() {
-    let mut world = World::with([("guard", json!({}))]).await;
-    let mut sent = 0;
-    for round in 0..3 {
-        for last in 0..14 {
-            let number = format!("+9929000001{:02}", round * 14 + last);
-            sent += usize::from(world.send(&number).await.status() == 200);
-        }
-        world = world.restart_after_kill().await;
-    }
-    assert_eq!(sent, 10, "the prefix has ten");
-    let setup = Setup::new().config("guard", json!({}));
-    let (mut world, _, service) = World::with_service(setup).await;
-    let number = world.number();
-    let mut exempt = 0;
-    for _ in 0..2 {
-        let v2 = V2::of(&world);
-        for _ in 0..24 {
-            let begun = v2.begins_with(&service, &number, &[("RiskCheck", "disable")]).await;
-            exempt += usize::from(begun.status() == 201);
-            if begun.status() == 201 {
-                let path = format!("{service}/Verifications/{number}");
-                v2.post(&path, &[("Status", "canceled")]).await.expects_status(200);
-            }
-        }
-        world = world.restart_after_kill().await;
-    }
-    assert_eq!(exempt, 20, "RiskCheck=disable lifts no limit of the number");
-}
-
-#[tokio::test]
-async fn known_numbers_only_lets_the_known_pass_until_it_is_off() {
-    let setup = Setup::new().config("guard", json!({}));
-    let (world, v2, service) = World::with_service(setup).await;
-    let [known, new] = [world.number(), world.number()];
-    v2.begins(&service, &known).await.expects_status(201);
-    let code = world.twilio().code_for(&known);
-    v2.checks_number(&service, &known, &code).await.expects_status(200);
-    guard(&world, &["known-only", "on", "--for", "2h"])
-        .await
-        .says(["only numbers verified in the last 30 days"]);
-    let (world, _) = world.restart().await;
-    let v2 = V2::of(&world);
-    assert_eq!(v2.begins(&service, &known).await.status(), 201);
-    for fields in [&[][..], &[("RiskCheck", "disable")]] {
-        v2.begins_with(&service, &new, fields).await.tells(403, "60410");
-    }
-    assert_eq!(world.send(&new).await.status(), 403);
-    guard(&world, &["explain", &new]).await.says(["messages: refused", "guard known-only off"]);
-    guard(&world, &["known-only", "off"]).await.says(["is removed"]);
-    assert_eq!(v2.begins(&service, &new).await.status(), 201);
-    let entry = [("Subject", "all"), ("Action", "block")];
-    assert_eq!(v2.post("/Guard/Entries", &entry).await.status(), 400);
-}
-
-#[tokio::test]
-async fn a_message_above_the_highest_price_is_refused_with_each_part_counted() {
-    let prices = json!({ "US": { "sms": 0.01 }, "DE": { "sms": 0.2 } });
-    let long = format!("{{code}} is your code. {}", "Tell it to no one. ".repeat(8));
-    let setup = Setup::new().config("guard", json!({ "max-price": "0.015" })).config("prices", prices);
-    let setup = setup.config("otp-message", long);
-    let (world, v2, service) = World::with_service(setup).await;
-    assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
-    for number in ["+4915112345678", "+447400123456"] {
-        v2.begins_with(&service, number, &[("RiskCheck", "disable")]).await.tells(403, "60410");
-        assert_eq!(world.send(number).await.status(), 403, "a country above it, and one without a price");
-    }
-    assert_eq!(world.send(&world.number()).await.status(), 403, "its text takes two messages");
-}
-
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
-}
-
-#[tokio::test]
-async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
-    let setup = Setup::new().config("guard", json!({})).config("bounds.guard-sends-per-number", 1);
-    let (world, v2, service) = World::with_service(setup).await;
-    let number = world.number();
-    let path = format!("{service}/Lockouts/{number}");
-    assert_eq!(v2.delete(&path).await.status(), 404, "a number of which nothing is known");
-    assert_eq!(v2.begins(&service, &number).await.status(), 201);
-    assert_eq!(v2.begins(&service, &number).await.status(), 403);
-    assert_eq!(v2.delete(&path).await.status(), 204);
-    assert_eq!(v2.delete(&path).await.status(), 404);
-    assert_eq!(v2.begins(&service, &number).await.status(), 201);
-}
-
-#[tokio::test]
-async fn an_explanation_says_how_many_services_it_leaves_out_and_a_list_none() {
-    let rules = json!({ "guard": { "messages-per-day": 1_000 } });
-    let services: serde_json::Map<_, _> = (0..12).map(|n| (format!("s{n}"), rules.clone())).collect();
-    let world = World::with([("services", services.into())]).await;
-    for json in [&["--json"][..], &[]] {
-        let explain = ["guard", "explain", "US"].iter().chain(json).copied();
-        world.setup.command(explain).await.says(["3 more services are left out"]);
-    }
-    let listed = guard(&world, &["list", "--limit", "5000", "--json"]).await.exits(0).output;
-    assert_eq!(listed.matches("messages-per-day").count(), 12, "{listed}");
-}
-
-#[tokio::test]
-async fn a_prefix_without_asterisks_is_not_allowed_as_a_number() {
-    for (numbers, status) in [("valid", 400), ("possible", 201)] {
-        let (world, v2) = World::with_account(Setup::new().config("numbers", numbers)).await;
-        let made = v2.post("/Guard/Entries", &[("Subject", "+491511234"), ("Action", "allow")]).await;
-        assert_eq!(made.status(), status, "{numbers}: {}", made.text());
-        let allowed = world.setup.command(["guard", "allow", "+491511234"]).await;
-        assert_eq!(allowed.status.success(), status == 201, "{numbers}: {}", allowed.output);
-        let says_how = allowed.output.contains("for a prefix, write '+491511234****'");
-        assert_eq!(says_how, status == 400, "{numbers}: {}", allowed.output);
-    }
-}
-
-#[tokio::test]
-async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
-    let setup = Setup::new().config("guard", json!({ "mode": "block" }));
-    let _server = setup.start().await;
-    let explained = setup.command(["guard", "explain", "US"]).await.output;
-    explained.says(["US in the service default (", "The simulator is the only gateway: allowances are off"]);
-    assert!(!explained.contains("The mode of the guard"), "{explained}");
-}
-
-#[tokio::test]
-async fn a_new_network_is_refused_the_last_messages_of_a_prefix() {
-    let (world, v2, service) = World::with_service(Setup::new().config("guard", json!({}))).await;
-    for (n, status) in (0..9).map(|n| (n, if n < 8 { 201 } else { 403 })) {
-        let (to, address) = (format!("+99290000010{n}"), format!("198.51.{n}.7"));
-        v2.begins_with(&service, &to, &[("DeviceIp", &address)]).await.expects_status(status);
-    }
-    guard(&world, &["list"]).await.says(["2 of 10 messages left"]);
-    let explained = guard(&world, &["explain", "+992900000108"]).await;
-    explained.says(["messages: refused", "The last fifth is for networks with verified numbers"]);
-}
-
-#[tokio::test]
-async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
-    let world = World::with([("guard", json!({}))]).await;
-    let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();
-    let mut sent = 0;
-    for number in &numbers {
-        sent += usize::from(world.send(number).await.status() == 200);
-    }
-    assert_eq!((sent, world.twilio().received().len()), (10, 10));
-    let how = "onceward guard allow '+99290000****'";
-    let explained = guard(&world, &["explain", &numbers[29]]).await;
-    explained.says(["messages: refused", "1 message was refused on ", how]);
-    let listed = guard(&world, &["list"]).await;
-    listed.says(["allowance  +99290000****", "0 of 10 messages left", "20 messages by the rule prefix"]);
-    guard(&world, &["allow", "TJ"]).await.exits(0);
-    assert_eq!(world.send(&numbers[29]).await.status(), 200);
 }
 
 #[tokio::test]
@@ -217,15 +40,6 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
             assert_eq!(answer.status(), expected, "{proxies} {value}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_landline_gets_no_text_message() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    assert_eq!(v2.begins(&service, LANDLINE).await.json()["code"], 60_205);
-    let refused = world.send(LANDLINE).await.expects_status(400);
-    assert!(refused.header("x-onceward-reason").contains("landline"));
-    assert_eq!(world.twilio().received().len(), 0);
 }
 
 #[tokio::test]
@@ -279,15 +93,6 @@ async fn the_list_names_services_and_the_currency_of_budgets() {
     let budget = guard(&world, &["list", "--json"]).await.object();
     assert_eq!((text(&budget, "type"), text(&budget, "service")), ("budget", "Acme Shop"), "{budget}");
     assert!(text(&budget, "service_sid").starts_with("VA"), "{budget}");
-}
-
-#[tokio::test]
-async fn a_manual_block_of_a_country_survives_a_kill() {
-    let world = World::new().await;
-    let number = world.number();
-    guard(&world, &["block", "US"]).await.exits(0);
-    let world = world.restart_after_kill().await;
-    assert_eq!(world.send(&number).await.status(), 403);
 }
 
 #[tokio::test]

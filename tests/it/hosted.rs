@@ -50,23 +50,6 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 }
 
 #[tokio::test]
-async fn the_page_reads_a_number_and_a_code_as_they_are_meant() {
-    let site = Site::new().await;
-    let person = site.person().await;
-    person.told("send", &[("number", "+1415555012x")]).await.says(["(U+0078)"]);
-    let refused = person.told("send", &[("number", "+22507123456")]).await;
-    refused.says(["ten digits since 31 January 2021"]);
-    let spelled = "\u{202a}+1\u{a0}415\u{2011}555\u{2011}٠١٢٣\u{202c}";
-    person.post("send", &[("number", spelled)]).await.expects_status(303);
-    let code = code_of(&site).await;
-    for text in ["", "12", "Please send me a new code", "111111 222222"].iter().cycle().take(9) {
-        person.told("check", &[("code", text)]).await.says(["name=\"code\""]);
-    }
-    let pasted = format!("Your Owl Bank code is \u{202a}{code}\u{202c}. Valid until 10:45 on 2027-01-31.");
-    person.post("check", &[("code", &pasted)]).await.expects_status(303);
-}
-
-#[tokio::test]
 async fn the_form_at_the_address_sends_the_first_code() {
     let site = Site::new().await;
     for (number, form) in [
@@ -197,52 +180,6 @@ async fn a_session_and_its_code_are_of_one_service() {
 }
 
 #[tokio::test]
-async fn a_session_has_three_messages_five_checks_and_two_numbers() {
-    let site = Site::new().await;
-    let person = site.session(&[]).await.open(&site).await;
-    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
-    person.told("resend", &[]).await.says(["role=\"alert\">You can ask for another code in "]);
-    assert_eq!(person.post("change", &[]).await.status(), 303);
-    assert!(person.get("/verify").await.text().contains("name=\"number\""));
-    assert_eq!(person.post("send", &[("number", "+14155550124")]).await.status(), 303);
-    person.told("send", &[("number", "+14155550125")]).await.says(["Too many attempts"]);
-    let code = code_in(&inbox(&site.client, "+14155550124").await[0]);
-    for _ in 0..4 {
-        person.told("check", &[("code", &wrong(&code))]).await.says(["The code is wrong", "name=\"code\""]);
-    }
-    for code in [&wrong(&code), &code] {
-        let page = person.told("check", &[("code", code)]).await.text();
-        assert!(page.contains("Too many attempts. You can try again in "), "{page}");
-        assert_eq!(page.matches("<form").count(), 1, "only a way back is left");
-    }
-    let fresh = site.person().await;
-    let refused = fresh.told("send", &[("number", "+14155550124")]).await;
-    refused.says(["Too many attempts. You can try again in 10 min.", "name=\"number\""]);
-    for (person, error) in [(person, "too_many_attempts"), (fresh, "canceled")] {
-        let back = person.post("cancel", &[]).await;
-        assert_eq!(back.header("location"), format!("{RETURN}&error={error}"));
-        assert!(back.header("set-cookie").contains("Max-Age=0"));
-        assert_eq!(person.get("/verify").await.status(), 404);
-    }
-}
-
-#[tokio::test]
-async fn the_last_message_says_that_it_is_the_last() {
-    let (time, setup) = Shifted::over(Setup::new());
-    let mut site = Site::with(setup).await;
-    let mut person = site.person().await;
-    person.post("send", &[("number", NUMBER)]).await.expects_status(303);
-    for seconds in [31, 95] {
-        let page = person.get("/verify").await.text();
-        assert!(page.contains("Send again") && !page.contains("the last code"), "{page}");
-        (site, person) = site.later(&time, seconds, person).await;
-        person.post("resend", &[]).await.expects_status(303);
-    }
-    let page = person.get("/verify").await.text();
-    assert!(page.contains("That was the last code") && !page.contains("Send again"), "{page}");
-}
-
-#[tokio::test]
 async fn a_session_that_is_over_leads_back_with_an_error() {
     let (time, setup) = Shifted::over(Setup::new());
     let site = Site::with(setup).await;
@@ -315,37 +252,6 @@ async fn a_frame_whose_session_is_lost_says_so_to_any_page() {
     }
     let own = person.get("/verify").await;
     assert!(own.header("content-security-policy").ends_with("frame-ancestors https://b.example"));
-}
-
-#[tokio::test]
-async fn a_fixed_number_stays_and_a_proposed_one_may_change() {
-    let site = Site::new().await;
-    let fixed = site.session(&[("To", NUMBER)]).await.open(&site).await;
-    let page = fixed.get("/verify").await.text();
-    assert!(page.contains(&masked(NUMBER)) && !page.contains("name=\"number\""), "{page}");
-    fixed.told("send", &[("number", "+14155550124")]).await.says(["Something went wrong"]);
-    assert!(inbox(&site.client, "+14155550124").await.is_empty());
-    let page = fixed.told("send", &[]).await.text();
-    assert!(page.contains(&masked(NUMBER)) && !page.contains("415-555"), "{page}");
-    fixed.told("change", &[]).await.says(["Something went wrong", "name=\"code\""]);
-    let hinted = site.session(&[("ToHint", NUMBER)]).await.open(&site).await;
-    assert!(hinted.get("/verify").await.text().contains(&format!("value=\"{NUMBER}\"")));
-    assert_eq!(hinted.post("send", &[("number", "+14155550124")]).await.status(), 303);
-}
-
-#[tokio::test]
-async fn a_thousand_sessions_of_one_tenant_leave_room_for_another() {
-    let setup = Setup::new().config("bounds.hosted-sessions", 1_000);
-    let site = Site::with(setup).await;
-    let other = site.v2.service(&[("ReturnUrls", RETURN)]).await;
-    let create = async |service: &str| {
-        site.v2.post(&format!("{service}/HostedSessions"), &[("ReturnUrl", RETURN)]).await.status()
-    };
-    for number in 0..1_000 {
-        assert_eq!(create(&site.service).await, 201, "{number}");
-    }
-    assert_eq!(create(&site.service).await, 503);
-    assert_eq!(create(&other).await, 201);
 }
 
 #[tokio::test]
@@ -423,67 +329,6 @@ async fn a_challenge_service_that_does_not_answer_closes_or_opens_as_configured(
 }
 
 #[tokio::test]
-async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
-    let look = [
-        ("AccentColor", "#FFD400"),
-        ("LogoUrl", "https://cdn.example/logo.png"),
-        ("PrivacyUrl", "https://app.example/privacy"),
-    ];
-    let site = Site::new().await;
-    assert_eq!(site.v2.post(&site.service, &look).await.status(), 200);
-    let person = site.session(&[("Locale", "ar")]).await.open(&site).await;
-    let page = person.get("/verify").await;
-    let (text, policy) = (page.text(), page.header("content-security-policy").to_owned());
-    assert!(text.len() < 30_000, "{} bytes", text.len());
-    text.says(["dir=\"rtl\"", "--accent:#ffd400;--on-accent:#000"]);
-    text.says(["https://cdn.example/logo.png", "/privacy\""]);
-    assert!(!policy.contains("unsafe"), "{policy}");
-    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
-    assert!(policy.contains("img-src data: https://cdn.example; form-action 'self' https:;"), "{policy}");
-    assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
-    let browser = site.session(&[]).await;
-    for (tags, tag) in [("he;q=0.9,en", "he"), ("de-CH, en", "de"), ("xx, pt-BR;q=0.5", "pt-BR"), ("", "en")]
-    {
-        let page = site.client.get_with(&browser.path, &[("accept-language", tags)]).await;
-        page.says([format!("<html lang=\"{tag}\"")]);
-    }
-}
-
-#[tokio::test]
-async fn the_form_offers_the_countries_that_get_messages() {
-    let guard = json!({ "allowed-countries": "DE,AT,FR", "blocked-countries": "FR" });
-    let shop = json!({ "return-urls": RETURN, "guard": { "allowed-countries": "CH" } });
-    let setup = Setup::new().config("guard", guard).config("default-region", "DE");
-    let site = Site::with(setup.config("services", json!({ "shop": shop }))).await;
-    let person = site.person().await;
-    let (at, de) = (r#"<option value="AT">AT +43"#, r#"<option value="DE">DE +49"#);
-    let languages = [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("ar", "DE"), ("", "DE")];
-    for (language, preselected) in languages {
-        let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
-        let offered =
-            between(&browser.get("/verify").await.text(), "<select id=\"country\"", "</select>").to_owned();
-        assert!(offered.contains(&format!("value=\"{preselected}\" selected>")), "{language}: {offered}");
-        let offered = offered.replace(" selected>", ">");
-        assert!(offered.contains(at) && offered.contains(de), "{offered}");
-        assert_eq!(offered.matches("<option").count(), 2, "{offered}");
-    }
-
-    let listed = site.v2.get("/Services").await.json();
-    let services = listed["services"].as_array().expect("services");
-    let shop = services.iter().find(|service| service["friendly_name"] == "shop").expect("the shop");
-    let site = Site { service: format!("/Services/{}", text(shop, "sid")), ..site };
-    let page = site.person().await.get("/verify").await.text();
-    assert_eq!(page.matches("<option").count(), 1, "a service has its own rules: {page}");
-    page.says(["<option value=\"CH\">CH +41"]);
-
-    let site = Site::new().await;
-    for (language, preselected) in [("de", "DE"), ("ar", "EG"), ("zh-TW", "TW"), ("en", "US"), ("", "US")] {
-        let browser = Person { headers: vec![("accept-language", language)], ..site.person().await };
-        browser.get("/verify").await.says([format!("value=\"{preselected}\" selected>")]);
-    }
-}
-
-#[tokio::test]
 async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let setup = Setup::new()
         .config("trusted-proxies", json!(["127.0.0.1"]))
@@ -521,38 +366,6 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
 
     let cleartext = [("host", "codes.example"), ("x-forwarded-proto", "http")];
     site.client.get_with("/verify", &cleartext).await.expects_status(403).says(["needs TLS"]);
-}
-
-#[tokio::test]
-async fn the_widget_is_one_small_script_without_dependencies() {
-    let site = Site::new().await;
-    let script = site.client.get("/verify.js").await;
-    assert_eq!((script.status(), script.header("content-type")), (200, "text/javascript; charset=utf-8"));
-    assert!(script.text().len() < 4_000, "{} bytes", script.text().len());
-    assert!(!script.text().contains("import") && !script.text().contains("http"), "{}", script.text());
-    site.client
-        .get(&site.embedded("https://b.example").await.path)
-        .await
-        .says(["<body data-origin=\"https://b.example\" data-cookie=\"Path=/verify; SameSite=Lax\">"]);
-}
-
-#[tokio::test]
-async fn sessions_survive_a_kill_with_what_they_have_used() {
-    let site = Site::new().await;
-    let (fresh, used) = (site.session(&[]).await, site.session(&[]).await);
-    let person = used.open(&site).await;
-    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
-    let site = site.restart_after_kill().await;
-    let person = Person { client: site.client.clone(), ..person };
-    assert_eq!(site.client.post(&used.path, "").await.status(), 404);
-    person.get("/verify").await.says(["+1 415-555-0123"]);
-    person.told("resend", &[]).await.says(["role=\"alert\">You can ask for another code in "]);
-    verified(&site, &fresh).await;
-    site.setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
-    let exported = std::fs::read_to_string(site.setup.home().join("all.jsonl")).expect("an export");
-    assert_eq!(exported.matches("\"kind\":\"hosted sessions\"").count(), 2, "{exported}");
-    let secret = fresh.path.trim_start_matches("/verify/");
-    assert!(!exported.contains(secret) && !exported.contains(&person.cookie["onceward-verify=".len()..]));
 }
 
 #[tokio::test]
@@ -712,4 +525,19 @@ async fn verified(site: &Site, session: &Session) -> String {
 /// The code of the newest message to [`NUMBER`].
 async fn code_of(site: &Site) -> String {
     code_in(&inbox(&site.client, NUMBER).await[0])
+}
+
+#[tokio::test]
+async fn the_form_offers_the_countries_that_get_messages_and_chooses_by_language() {
+    let guard = json!({ "allowed-countries": "DE,AT,FR", "blocked-countries": "FR" });
+    let setup = Setup::new().config("guard", guard).config("default-region", "DE");
+    let site = Site::with(setup).await;
+    let person = site.person().await;
+    for (language, preselected) in [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("", "DE")] {
+        let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
+        let page = browser.get("/verify").await.text();
+        let offered = between(&page, "<select id=\"country\"", "</select>");
+        assert!(offered.contains(&format!("value=\"{preselected}\" selected>")), "{language}: {offered}");
+        assert_eq!(offered.matches("<option").count(), 2, "{offered}");
+    }
 }

@@ -71,32 +71,6 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
 }
 
 #[tokio::test]
-async fn the_example_request_of_a_start_has_credentials_where_they_are_required() {
-    let setup = Setup::new();
-    let command = async |server: &Server| text(&server.line("example request").await, "command").to_owned();
-    let server = setup.start().await;
-    assert!(!command(&server).await.contains("-u "), "no route requires a key");
-    setup.new_key(&["--service", "default"]).await;
-    let (server, _) = setup.restart(server).await;
-    let example = command(&server).await;
-    assert!(example.starts_with("curl -u KEY:SECRET http"), "{example}");
-}
-
-#[tokio::test]
-async fn a_start_removes_the_rest_of_an_interrupted_new_token() {
-    let setup = Setup::new();
-    setup.start().await.stop().await;
-    let kept = setup.created_account();
-    // The file as it is between its writing and its renaming.
-    let unfinished = setup.data_dir().join("account.new");
-    std::fs::write(&unfinished, format!("ONCEWARD_ACCOUNT_SID={}\nONCEWARD_AUTH_TOKEN=unfinish", kept.0))
-        .expect("a file");
-    setup.start().await.stop().await;
-    assert!(!unfinished.exists());
-    assert_eq!(setup.created_account(), kept);
-}
-
-#[tokio::test]
 async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;
@@ -108,27 +82,6 @@ async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
     assert!(printed.contains("ONCEWARD_AUTH_TOKEN") && !printed.contains(OWN_TOKEN), "{printed}");
     let half = setup.without_env("ONCEWARD_AUTH_TOKEN").run().await.exits(64);
     half.says(["Set both, or neither"]);
-}
-
-#[tokio::test]
-async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
-    let setup = Setup::new()
-        .args(["--listen", "0.0.0.0:0", "--log-format", "json"])
-        .config("simulator-in-production", true);
-    setup.run().await.exits(64).says(["listen address 0.0.0.0:0", "onceward keys create"]);
-    let checked = setup.command(["--check", "--listen", "0.0.0.0:0"]).await.exits(0);
-    checked.says(["only if the data directory holds an API key"]);
-
-    let made = setup.new_key(&[]).await;
-    let server = setup.start().await;
-    assert_eq!(server.client.get("/healthz").await.status(), 200);
-    setup.command(["keys", "revoke", text(&made, "sid")]).await;
-    server.stop().await;
-    // A revoked key is none.
-    setup.run().await.exits(64);
-
-    let server = V2::account(setup).start().await;
-    assert_eq!(server.client.get("/healthz").await.status(), 200);
 }
 
 fn with_shop() -> Setup {

@@ -51,48 +51,6 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
 }
 
 #[tokio::test]
-async fn requests_that_are_not_permitted_or_not_valid_are_counted_by_reason() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let counted = async |reason: &str| {
-        let sample = format!("onceward_requests_refused_total{{reason=\"{reason}\"}}");
-        scraped(&world.server).await.value(&sample)
-    };
-    for reason in ["unauthenticated", "forbidden", "rate_limited", "country", "invalid", "overloaded"] {
-        assert_eq!(counted(reason).await, Some(0.0), "{reason}");
-    }
-    let number = world.number();
-    let stranger = V2::with_key(&world, OWN_ACCOUNT, "wrong");
-    assert_eq!(stranger.begins(&service, &number).await.status(), 401);
-    let metrics = world.with_new_key(&["--scope", "metrics"]).await;
-    assert_eq!(metrics.begins(&service, &number).await.status(), 403);
-    assert_eq!(v2.post(&format!("{service}/Verifications"), &[("To", "x")]).await.status(), 400);
-    assert_eq!(world.post("/api/send-otp", "{").await.status(), 400);
-    v2.rate_limit(&service, "ip", "1", "60").await;
-    for status in [201, 429] {
-        let address = [("RateLimits", "{\"ip\": \"203.0.113.7\"}")];
-        v2.begins_with(&service, &world.number(), &address).await.expects_status(status);
-    }
-    // A wrong code is an outcome of a check.
-    assert_eq!(world.verify(&number, "000000").await.status(), 401);
-    for (reason, count) in
-        [("unauthenticated", 1.0), ("forbidden", 1.0), ("invalid", 2.0), ("rate_limited", 1.0)]
-    {
-        assert_eq!(counted(reason).await, Some(count), "{reason}");
-    }
-    let scrape = scraped(&world.server).await;
-    for (table, held, limit) in [
-        ("numbers", 1.0, 2_000_000.0),
-        ("test numbers", 0.0, 10_000.0),
-        ("rate limit counters", 1.0, 1_000_000.0),
-        ("webhook deliveries", 0.0, 100_000.0),
-        ("attempts", 1.0, 100_000.0),
-    ] {
-        let value = |name: &str| scrape.value(&format!("onceward_table_{name}{{table=\"{table}\"}}"));
-        assert_eq!((value("records"), value("limit_records")), (Some(held), Some(limit)), "{table}");
-    }
-}
-
-#[tokio::test]
 async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;
@@ -136,31 +94,6 @@ async fn metrics_at_an_address_of_their_own_are_served_during_a_stop() {
     world.twilio().release();
     assert_eq!(hanging.await.expect("an answer").status(), 200);
     assert_eq!(world.server.ended().await.status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn a_scraper_that_accepts_openmetrics_gets_it() {
-    let server = V2::account(Setup::new()).start().await;
-    let accept = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5";
-    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[("accept", accept)]).await;
-    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
-    assert!(answer.text().ends_with("# EOF\n"), "{}", answer.text());
-}
-
-#[tokio::test]
-async fn a_service_is_named_as_configured_and_by_its_sid_otherwise() {
-    let shop = json!({ "shop": { "friendly-name": "Acme Shop" } });
-    let (world, v2, made) = World::with_service(Setup::new().config("services", shop)).await;
-    let key = world.setup.new_key(&["--service", "shop"]).await;
-    let shop = format!("/Services/{}", text(&key, "service_sid"));
-    for service in [&made, &shop] {
-        assert_eq!(v2.begins(service, &world.number()).await.status(), 201);
-    }
-    let scrape = scraped(&world.server).await;
-    for name in [made.trim_start_matches("/Services/"), "shop"] {
-        let sample = format!(r#"onceward_sends_total{{service="{name}",channel="sms",outcome="accepted"}}"#);
-        assert_eq!(scrape.value(&sample), Some(1.0), "{}", scrape.0);
-    }
 }
 
 #[tokio::test]
@@ -240,52 +173,4 @@ fn with_budget() -> Setup {
 
 async fn read(client: &Client, authorization: &str, headers: &[(&str, &str)]) -> HttpResponse {
     client.get_with(METRICS, &[&[("authorization", authorization)], headers].concat()).await
-}
-
-#[tokio::test]
-async fn sends_and_verifications_are_counted_and_survive_a_kill() {
-    let prices = json!({ "*": { "sms": "0.0125" } });
-    let (world, v2) = World::with_account(Setup::new().config("prices", prices)).await;
-    let (verified, code) = world.number_with_code().await;
-    assert_eq!(world.verify(&verified, &wrong(&code)).await.status(), 401);
-    assert_eq!(world.verify(&verified, &code).await.status(), 200);
-    let (waiting, _) = world.number_with_code().await;
-    let refused = world.number_with([Reply::Refuse { status: 400, code: 21211 }]);
-    assert_ne!(world.send(&refused).await.status(), 200);
-    let summary = v2.get("/Attempts/Summary").await.json();
-
-    let (world, _) = world.restart().await;
-    let world = world.restart_after_kill().await;
-    let rows = history(&world.setup).await;
-    let text = json!(rows).to_string();
-    for number in [&verified, &waiting, &refused] {
-        assert!(!text.contains(&number[1..]), "{text}");
-    }
-    for resolution in ["minute", "hour", "day"] {
-        let sum = |field: &str| sum(&rows, resolution, field);
-        let counts = ["/begun", "/verified", "/accepted", "/failed/number", "/cost_micros"].map(sum);
-        assert_eq!(counts, [3, 1, 2, 1, 25_000], "{resolution}: {text}");
-        assert_eq!(summary["total_attempts"], sum("/accepted") + sum("/failed/number"), "{summary}");
-        assert_eq!(summary["total_converted"], sum("/verified"), "{summary}");
-    }
-    for row in &rows {
-        let group = &row["series"]["group"];
-        assert_eq!((&group["country"], &group["channel"]), (&json!("US"), &json!("sms")), "{row}");
-        let is_begun = row["counts"]["begun"] != 0;
-        let gateway = if is_begun { Value::Null } else { json!("TwilioMessages") };
-        assert_eq!(group["gateway"], gateway, "{row}");
-    }
-}
-
-/// The records of the history in an export.
-async fn history(setup: &Setup) -> Vec<Value> {
-    let lines = export(setup, "history.jsonl").await;
-    let lines = records(&lines).iter().map(|line| parsed(line));
-    lines.filter(|line| line["kind"] == "history").map(|mut line| line["record"].take()).collect()
-}
-
-/// The sum of a count over the records of a resolution.
-fn sum(rows: &[Value], resolution: &str, field: &str) -> u64 {
-    let rows = rows.iter().filter(|row| row["series"]["resolution"] == resolution);
-    rows.filter_map(|row| row["counts"].pointer(field)?.as_u64()).sum()
 }

@@ -78,15 +78,6 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
 }
 
 #[tokio::test]
-async fn the_container_gets_a_key_as_documented() {
-    let guide = include_str!("../../docs/operate/deploy.md");
-    let command = between(guide, "docker compose exec onceward onceward ", "\n");
-    let setup = Setup::new();
-    let _server = setup.start().await;
-    setup.command(command.split(' ')).await.exits(0).says(["SK", "secret"]);
-}
-
-#[tokio::test]
 async fn health_asks_the_configured_address_and_shows_why_a_server_is_not_ready() {
     let authority = Authority::new();
     for setup in [Setup::new(), authority.issue().configure(Setup::new())] {

@@ -53,14 +53,6 @@ async fn a_client_that_offers_http2_gets_it_and_one_that_does_not_gets_http1() {
 }
 
 #[tokio::test]
-async fn http2_without_a_word_of_it_in_the_handshake_is_not_spoken() {
-    let (authority, server) = served().await;
-    let mut stream = encrypted(&server, authority.client(&["http/1.1"])).await;
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
-    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 400 "));
-}
-
-#[tokio::test]
 async fn tls_1_1_is_refused_with_an_alert_and_logged_at_debug_level_only() {
     let (authority, server) = served().await;
     let mut stream = server.client.connection().await;
@@ -96,29 +88,6 @@ async fn handshakes_count_as_connections_and_one_too_many_is_503() {
     let is_answer =
         |answer: &Result<HttpResponse, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
     until("a place", ask, is_answer).await.expect("an answer");
-}
-
-#[tokio::test]
-async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
-    let (authority, server) = served().await;
-    let mut asked = encrypted(&server, authority.client(&[])).await;
-    assert!(ask(&mut asked).await.starts_with("HTTP/1.1 200 "));
-    let mut silent = encrypted(&server, authority.client(&[])).await;
-    let stream = encrypted(&server, authority.client(&["h2"])).await;
-    let (mut sender, http2) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
-    let http2 = tokio::spawn(http2);
-    assert_eq!(healthz(&mut sender).await, (Version::HTTP_2, 200));
-    server.signal(Signal::TERM);
-    for stream in [&mut asked, &mut silent] {
-        // Without close_notify this fails: an attacker could have ended the stream.
-        let mut sink = Vec::new();
-        soon("the end", stream.read_to_end(&mut sink)).await.expect("an end that was said");
-        let _ = stream.shutdown().await;
-    }
-    soon("the end of HTTP/2", http2).await.expect("no panic").expect("an orderly end");
-    drop((asked, silent));
-    assert_eq!(server.ended().await.status.code(), Some(0));
 }
 
 /// A server with a certificate, and its authority.
@@ -161,24 +130,6 @@ async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut rest)).await;
     String::from_utf8(rest).expect("text")
-}
-
-#[tokio::test]
-async fn half_of_the_settings_is_an_error_that_names_the_other_half() {
-    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
-        let finished = Setup::bare().config(given, "file.pem").args(["--check"]).run().await;
-        finished.exits(64).says([given, missing, "missing", "config.json"]);
-    }
-}
-
-#[tokio::test]
-async fn a_key_of_another_certificate_stops_the_start_and_the_check() {
-    let setup = Authority::new().issue().configure(Setup::new());
-    std::fs::write(setup.home().join("tls.key"), Authority::new().issue().key).expect("a file");
-    for setup in [setup.clone(), setup.args(["--check"])] {
-        setup.run().await.exits(64).says(["tls-key", "tls.crt"]);
-        assert!(!setup.data_dir().exists());
-    }
 }
 
 #[tokio::test]
@@ -226,14 +177,6 @@ async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
 }
 
 #[tokio::test]
-async fn without_tls_sighup_is_noted_and_ends_nothing() {
-    let world = World::new().await;
-    world.server.signal(Signal::HUP);
-    world.server.logs("INFO", "SIGHUP ignored").await;
-    world.number_with_message().await;
-}
-
-#[tokio::test]
 async fn a_certificate_that_has_expired_is_served_with_a_warning() {
     for (from, word) in [
         (2019, "certificate expired at 2020-01-01T00:00:00Z"),
@@ -252,23 +195,14 @@ async fn a_certificate_that_has_expired_is_served_with_a_warning() {
     }
 }
 
-#[tokio::test]
-async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() {
-    for (until, problem) in [(2090, None), (2020, Some("expired"))] {
-        let authority = Authority::new();
-        let setup = authority.issue_between(2019, until).configure(Setup::new());
-        let _server = setup.start().await;
-        let (status, answer) = setup.ask_control_socket("GET /readyz");
-        let tls = &answer["data"]["tls"];
-        assert_eq!(status, 200, "{answer}");
-        assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
-        match problem {
-            None => assert_eq!(tls.get("problem"), None),
-            Some(word) => assert!(tls["problem"].as_str().is_some_and(|said| said.contains(word)), "{tls}"),
-        }
-    }
-}
-
 fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
+}
+
+#[tokio::test]
+async fn half_of_the_settings_is_an_error_that_names_the_other_half() {
+    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
+        let finished = Setup::bare().config(given, "file.pem").args(["--check"]).run().await;
+        finished.exits(64).says([given, missing, "missing", "config.json"]);
+    }
 }

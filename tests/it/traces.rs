@@ -83,24 +83,6 @@ async fn a_gateways_error_fails_its_span_and_health_checks_have_none() {
 }
 
 #[tokio::test]
-async fn a_sampler_that_follows_its_caller_makes_no_spans_for_it_otherwise() {
-    let collector = Collector::start().await;
-    let setup = Setup::new()
-        .env(ENDPOINT, collector.base_url())
-        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-        .env("OTEL_TRACES_SAMPLER_ARG", "0");
-    let world = World::of(setup).await;
-    let number = world.number();
-    assert_eq!(world.send(&number).await.status(), 200);
-    let body = format!(r#"{{"phoneNumber":"{number}"}}"#);
-    let parent = format!("00-{TRACE}-{CALLER}-01");
-    world.post_with("/api/send-otp", &[("traceparent", parent.as_str())], body).await.expects_status(200);
-    assert!(world.server.stop().await.status.success());
-    let spans = collector.spans();
-    assert!(spans.len() == 3 && spans.iter().all(|span| span.trace == TRACE), "{spans:#?}");
-}
-
-#[tokio::test]
 async fn a_dead_collector_delays_no_request_and_no_stop() {
     let collector = Collector::start().await;
     collector.otherwise(Reply::Hang);

@@ -29,23 +29,6 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
 }
 
 #[tokio::test]
-async fn a_number_that_no_plan_has_is_60200_and_costs_nothing() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let test = [("Pattern", "+15555555555"), ("Code", "4711")];
-    assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
-    for number in ["+11234567890", "+15555550100"] {
-        v2.begins(&service, number).await.tells(400, "60200").says(["`To`"]);
-    }
-    assert!(world.twilio().received().is_empty(), "no gateway was asked");
-    assert_eq!(v2.begins(&service, "+15555555555").await.status(), 201, "a test number");
-    let compatible = world.send("+11234567890").await;
-    assert_eq!(compatible.status(), 200, "the compatible routes send to possible numbers");
-
-    let (_world, v2, service) = World::with_service(Setup::new().config("numbers", "possible")).await;
-    assert_eq!(v2.begins(&service, "+11234567890").await.status(), 201);
-}
-
-#[tokio::test]
 async fn the_lookup_tells_what_the_plans_know() {
     let (world, v2) = World::with_account(Setup::new()).await;
     let lookup =
@@ -80,111 +63,6 @@ async fn the_lookup_tells_what_the_plans_know() {
     older("+1123").await.tells(404, "20404");
     // Unknown paths speak as Twilio does.
     older("").await.tells(404, "20404");
-}
-
-#[tokio::test]
-async fn a_rate_limit_is_addressed_by_its_unique_name() {
-    let (_world, v2, service) = World::with_service(Setup::new()).await;
-    let limits = format!("{service}/RateLimits");
-    let made = v2.post(&limits, &[("UniqueName", "end_user_ip")]).await.json();
-    let named = format!("{limits}/end_user_ip");
-    assert_eq!(v2.get(&named).await.json(), made);
-    let bucket = v2.post(&format!("{named}/Buckets"), &[("Max", "5"), ("Interval", "60")]).await;
-    assert_eq!((bucket.status(), &bucket.json()["rate_limit_sid"]), (201, &made["sid"]));
-    let bucket = format!("{named}/Buckets/{}", sid(&bucket));
-    assert_eq!(v2.post(&bucket, &[("Max", "6")]).await.json()["max"], 6);
-    assert_eq!(v2.post(&named, &[("Description", "an address")]).await.status(), 200);
-    assert_eq!(v2.delete(&bucket).await.status(), 204);
-    assert_eq!(v2.get(&format!("{limits}/other")).await.status(), 404);
-    assert_eq!(v2.delete(&named).await.status(), 204);
-    assert_eq!(v2.get(&named).await.status(), 404);
-}
-
-#[tokio::test]
-async fn a_language_is_served_or_refused_and_never_ignored() {
-    let templates = json!({ "login": {
-        "channels": ["sms"], "default-locale": "en",
-        "translations": { "en": "{code} opens", "de": "{code} öffnet" },
-    }});
-    let (world, v2, service) = World::with_service(Setup::new().config("templates", templates)).await;
-    let begins = async |locale: &str, template: Option<&str>| {
-        let number = world.number();
-        let mut form = vec![("Locale", locale)];
-        form.extend(template.map(|sid| ("TemplateSid", sid)));
-        let answer = v2.begins_with(&service, &number, &form).await;
-        let sent = world.twilio().messages_for(&number);
-        (
-            status_and_code(&answer),
-            sent.first().map(|message| message.field("Body").to_owned()),
-            answer.json(),
-        )
-    };
-    let (refused, sent, body) = begins("eo", None).await;
-    assert_eq!((refused, sent), ((400, "60200".to_owned()), None));
-    assert!(text(&body, "message").contains("Locale"), "{body}");
-    for (locale, words) in [
-        ("en", "verification code is: "),
-        ("en-GB", "verification code is: "),
-        ("de-AT", ": Ihr Code lautet "),
-        ("pt-BR", ": seu código é "),
-        ("ja", ": 認証コードは "),
-    ] {
-        let (answer, sent, _) = begins(locale, None).await;
-        assert_eq!(answer, (201, "pending".to_owned()), "{locale}");
-        assert!(sent.as_deref().is_some_and(|sent| sent.contains(words)), "{locale}: {sent:?}");
-    }
-    let esperanto =
-        v2.post("/Services", &[("FriendlyName", "Esperanto"), ("Locale", "eo")]).await.tells(400, "60200");
-    assert!(esperanto.text().contains("`Locale`"), "{}", esperanto.text());
-    let listed = v2.get("/Templates?FriendlyName=login").await.json();
-    let login = text(&listed["templates"][0], "sid");
-    assert!(begins("de-AT", Some(login)).await.1.expect("a message").ends_with("öffnet"));
-    // A template has a language for all others, as at Twilio.
-    assert!(begins("fr", Some(login)).await.1.expect("a message").ends_with("opens"));
-}
-
-#[tokio::test]
-async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
-    let (world, v2) = World::with_account(Setup::new()).await;
-    let service = v2.service(&[("CustomCodeEnabled", "true")]).await;
-    let asks =
-        async |number: &str, code: &str| v2.begins_with(&service, number, &[("CustomCode", code)]).await;
-    for code in ["K7m2Pq", "abcd", "ZZZZzzzz99", "0042"] {
-        let number = world.number();
-        let begun = sid(&asks(&number, code).await.expects_status(201));
-        let body = world.twilio().messages_for(&number)[0].field("Body").to_owned();
-        assert!(body.contains(code), "{body}");
-        let other: String = code.chars().rev().collect();
-        v2.checks(&service, &begun, &other).await.tells(200, "pending");
-        v2.checks(&service, &begun, code).await.tells(200, "approved");
-    }
-    let number = world.number();
-    for code in ["abc", "abcdefghijk", "ab cd", "ab-cd", "äöüß"] {
-        asks(&number, code).await.tells(400, "60200");
-    }
-    // A restart reads it from the disk, where it is not.
-    let begun = sid(&asks(&number, "Owl4Night").await);
-    let world = world.restart_after_kill().await;
-    let v2 = V2::of(&world);
-    for (file, bytes) in files(&world.setup.data_dir()) {
-        assert!(!used(&bytes).windows(9).any(|part| part == b"Owl4Night"), "{}", file.display());
-    }
-    v2.checks(&service, &begun, "Owl4Night").await.tells(200, "approved");
-}
-
-#[tokio::test]
-async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
-    let world = Several::with_account("TwilioVerify", []).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
-    let number = world.number();
-    let form = [("CustomFriendlyName", "Barn Owls"), ("Locale", "de")];
-    v2.begins_with(&service, &number, &form).await.expects_status(201);
-    let asked = &world.twilio().received_for(&number)[0];
-    assert_eq!((asked.field("CustomFriendlyName"), asked.field("Locale")), ("Barn Owls", "de"));
-    let other = world.number();
-    v2.begins(&service, &other).await;
-    assert_eq!(world.twilio().received_for(&other)[0].field("CustomFriendlyName"), "");
 }
 
 #[tokio::test]
@@ -255,4 +133,22 @@ async fn a_cache_is_told_which_answers_depend_on_the_origin() {
     let usual = Setup::new().start().await;
     let answer = usual.client.get("/readyz").await;
     assert_eq!(answer.header("vary"), "", "no origin is allowed");
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_addressed_by_its_unique_name() {
+    let (_world, v2, service) = World::with_service(Setup::new()).await;
+    let limits = format!("{service}/RateLimits");
+    let made = v2.post(&limits, &[("UniqueName", "end_user_ip")]).await.json();
+    let named = format!("{limits}/end_user_ip");
+    assert_eq!(v2.get(&named).await.json(), made);
+    let bucket = v2.post(&format!("{named}/Buckets"), &[("Max", "5"), ("Interval", "60")]).await;
+    assert_eq!((bucket.status(), &bucket.json()["rate_limit_sid"]), (201, &made["sid"]));
+    let bucket = format!("{named}/Buckets/{}", sid(&bucket));
+    assert_eq!(v2.post(&bucket, &[("Max", "6")]).await.json()["max"], 6);
+    assert_eq!(v2.post(&named, &[("Description", "an address")]).await.status(), 200);
+    assert_eq!(v2.delete(&bucket).await.status(), 204);
+    assert_eq!(v2.get(&format!("{limits}/other")).await.status(), 404);
+    assert_eq!(v2.delete(&named).await.status(), 204);
+    assert_eq!(v2.get(&named).await.status(), 404);
 }

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use onceward::store::FORMAT;
-
-use super::{SEGMENT, check, closed, damage, first_segment, killed, only_snapshot, serving};
+use super::{check, damage, first_segment, killed, serving};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -43,78 +41,4 @@ async fn every_damaged_frame_is_listed_with_its_place() {
     setup.run().await.exits(70);
     let text = setup.command(["check-data"]).await;
     assert!(text.output.matches("fail  data: ").count() == 2, "{}", text.output);
-}
-
-#[tokio::test]
-async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is_also_of_a_server() {
-    let setup = closed(3).await;
-    let mut segments = files(&setup.data_dir().join("journal")).into_iter();
-    let (last, mut bytes) = segments.rfind(|(_, bytes)| bytes.starts_with(SEGMENT)).expect("a segment");
-    bytes.extend_from_slice(b"owF2 and what is left of a write");
-    fs::write(&last, bytes).expect("torn");
-    let report = check(&setup, 0).await;
-    assert_eq!(report["verdict"], "ok", "{report}");
-    assert_eq!(report["journal"]["torn"]["bytes"], 32, "{report}");
-    let parts = ["look like a write that was torn and never", "damage here cannot be told from that"];
-    setup.command(["check-data"]).await.says(parts);
-
-    let inside = files(&only_snapshot(&setup));
-    assert!(inside.len() >= 2, "a manifest and a database");
-    for (file, whole) in inside {
-        let mut bytes = whole.clone();
-        bytes[whole.len() / 2] ^= 1;
-        for damaged in [&bytes[..], &whole[..whole.len() - 1], &[]] {
-            fs::write(&file, damaged).expect("damaged");
-            let report = check(&setup, 65).await;
-            let [damage] = damage(&report)[..] else { panic!("{report}") };
-            assert_eq!(damage["file"], json!(file), "{report}");
-            let detail = damage["detail"].as_str().expect("a text");
-            assert!(detail.starts_with("it cannot be used: "), "{report}");
-        }
-        fs::write(&file, whole).expect("restored");
-    }
-    assert_eq!(check(&setup, 0).await["verdict"], "ok");
-
-    let server = setup.start().await;
-    let inside = files(&only_snapshot(&setup)).into_iter().find(|(path, _)| path.ends_with("db"));
-    fs::write(inside.expect("a database").0, "damaged").expect("damaged");
-    setup.command(["check-data"]).await.exits(65).says(["cannot copy its records", "restore no backup"]);
-    setup.command(["keys", "create", "--service", "default"]).await.exits(0);
-    server.stop().await.exits(0);
-    assert_eq!(check(&setup, 0).await["numbers"], 3, "the stop wrote what was in memory");
-}
-
-#[tokio::test]
-async fn a_newer_format_names_the_version_that_it_needs() {
-    let setup = closed(1).await;
-    let path = setup.data_dir().join("FORMAT");
-    let right = fs::read_to_string(&path).expect("FORMAT");
-    let program = format!("program = {}\n", env!("CARGO_PKG_VERSION"));
-    let [format, next] = [FORMAT, FORMAT + 1].map(|format| format!("format = {format}\n"));
-    assert!(right.contains(&format) && right.contains(&program), "{right}");
-    fs::write(&path, right.replace(&format, &next).replace(&program, "program = 9.1.0\n")).expect("edited");
-    let before = files(&setup.data_dir());
-    let started = setup.run().await.exits(70);
-    let exported = setup.command(["export", "--out", "no.jsonl"]).await.exits(65);
-    for finished in [started, exported] {
-        // The log quotes the quotation marks.
-        finished.output.replace("\\\"", "\"").says([
-            &*format!("has format {}, written by onceward 9.1.0, and this program", FORMAT + 1),
-            "install onceward 9.1.0 or a later version",
-            "\"Downgrade\" in docs/operate/deploy.md",
-        ]);
-    }
-    assert!(!setup.home().join("no.jsonl").exists());
-    setup
-        .command(["check-data"])
-        .await
-        .exits(65)
-        .says([format!("format {}, written by onceward 9.1.0", FORMAT + 1)]);
-    assert_eq!(files(&setup.data_dir()), before, "a refusal changes nothing");
-
-    fs::write(&path, format!("{right}x")).expect("edited");
-    let parts = ["FORMAT is damaged (", "it goes on after its fifth line", "put the file back"];
-    setup.run().await.exits(70).says(parts);
-    fs::write(&path, right).expect("put back");
-    setup.start().await;
 }

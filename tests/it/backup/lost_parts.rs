@@ -3,59 +3,8 @@
 
 use std::fs;
 
-use super::{check, closed, copy_directory, damage, first_segment, killed, only_snapshot, serving};
+use super::{check, damage, killed};
 use crate::support::prelude::*;
-
-#[tokio::test]
-async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {
-    let setup = killed(6).await;
-    let (segment, mut bytes) = first_segment(&setup);
-    let manifest = only_snapshot(&setup).join("MANIFEST");
-    let mut damaged = fs::read(&manifest).expect("a manifest");
-    for byte in &mut damaged {
-        *byte ^= 0x55;
-    }
-    fs::write(&manifest, damaged).expect("damaged");
-    let report = check(&setup, 65).await;
-    assert!(report["journal"]["frames"].as_u64().expect("a number") >= 6, "{report}");
-    for unknown in [&report["snapshot"]["records"], &report["numbers"], &report["sends"]] {
-        assert_eq!(unknown, &Value::Null, "{report}");
-    }
-    let what = "it cannot be used: it is not a manifest, or not as it was written";
-    assert_eq!(whats(&report), [what], "{report}");
-    assert_eq!(damage(&report)[0]["file"], json!(manifest), "{report}");
-    let text = setup.command(["check-data"]).await.output;
-    for part in [" 0 segments", " 0 records", "panicked"] {
-        assert!(!text.contains(part), "{text}");
-    }
-    // The check finds damage in the journal as well.
-    let at = bytes.windows(4).position(|four| four == b"owF2").expect("a frame");
-    bytes[at + 40] ^= 1;
-    fs::write(&segment, bytes).expect("damaged");
-    let report = check(&setup, 65).await;
-    assert_eq!(damage(&report)[1]["at"], at, "{report}");
-}
-
-#[tokio::test]
-async fn however_a_snapshot_is_damaged_no_panic_is_printed() {
-    let setup = closed(3).await.env("RUST_BACKTRACE", "1");
-    let snapshot = setup.data_dir().join("snapshot");
-    for (path, whole) in files(&snapshot) {
-        for (at, length) in [(0, 40), (0, 4096), (40, 200), (whole.len() / 2, 64), (100, usize::MAX)] {
-            let mut damaged = whole.clone();
-            for byte in damaged.iter_mut().skip(at).take(length) {
-                *byte = !*byte;
-            }
-            fs::write(&path, damaged).expect("damaged");
-            for command in [&["check-data"][..], &["export", "--out", "no.jsonl"], &["tracker"]] {
-                let finished = setup.command(command.iter().copied().chain(["--data-dir", "data"])).await;
-                assert!(!finished.output.contains("panicked"), "{}", finished.output);
-                assert!(!finished.output.contains("stack backtrace"), "{}", finished.output);
-            }
-        }
-        fs::write(&path, whole).expect("restored");
-    }
-}
 
 #[tokio::test]
 async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
@@ -76,73 +25,6 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
     is_damage(&setup, "FORMAT", "it is damaged").await;
     fs::write(&format, whole).expect("restored");
     check(&setup, 0).await;
-}
-
-#[tokio::test]
-async fn what_a_crash_left_of_a_checkpoint_is_no_damage_and_a_start_removes_it() {
-    let setup = closed(3).await;
-    let snapshot = only_snapshot(&setup);
-    let left = ["0000000009-1.new", "0000000009-1.copy", "4711-0.copy"].map(|name| {
-        let path = snapshot.with_file_name(name);
-        copy_directory(&snapshot, &path);
-        fs::remove_file(path.join("MANIFEST")).expect("not written yet");
-        path
-    });
-    assert_eq!(check(&setup, 0).await["numbers"], 3);
-    assert!(left.iter().all(|path| path.exists()), "a check changes nothing");
-    setup.start().await;
-    assert!(!left.iter().any(|path| path.exists()), "a start tidies up");
-}
-
-#[tokio::test]
-async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() {
-    let setup = closed(3).await;
-    let snapshot = only_snapshot(&setup);
-    let parts = files(&snapshot);
-    assert!(parts.len() >= 2, "a manifest and a database");
-    for (path, bytes) in &parts {
-        fs::remove_file(path).expect("lost");
-        let part = path.strip_prefix(setup.data_dir()).expect("below").to_str().expect("text");
-        is_damage(&setup, part, "it cannot be used: it is missing").await;
-        fs::write(path, bytes).expect("put back");
-    }
-    // A snapshot under another snapshot's name.
-    let renamed = snapshot.with_file_name("0000000099");
-    fs::rename(&snapshot, &renamed).expect("renamed");
-    let report = check(&setup, 65).await;
-    assert_eq!(whats(&report)[0], "it cannot be used: it is the manifest of another snapshot", "{report}");
-    assert_eq!(damage(&report)[0]["file"], json!(renamed.join("MANIFEST")), "{report}");
-    fs::rename(&renamed, &snapshot).expect("put back");
-    check(&setup, 0).await;
-}
-
-#[tokio::test]
-async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal() {
-    let setup = closed(3).await;
-    let (back, older) = (only_snapshot(&setup), setup.home().join("older"));
-    copy_directory(&back, &older);
-    let server = setup.start().await;
-    // The gateway no longer runs, but the failed send changes the state too.
-    server.client.send("+14155550100").await;
-    assert_eq!(server.stop().await.status.code(), Some(0));
-    fs::remove_dir_all(only_snapshot(&setup)).expect("removed");
-    fs::rename(&older, &back).expect("the older one in its place");
-    let report = check(&setup, 65).await;
-    assert!(whats(&report)[0].contains("or the snapshot beside it is older than it should be"), "{report}");
-    assert_eq!(setup.run().await.status.code(), Some(70));
-}
-
-#[tokio::test]
-async fn a_snapshot_that_went_back_is_told_from_a_segment_that_was_removed() {
-    let setup = killed(3).await;
-    let (first, _) = first_segment(&setup);
-    fs::remove_file(&first).expect("removed");
-    let report = check(&setup, 65).await;
-    let what = whats(&report).join("\n");
-    assert!(what.contains("or the snapshot beside it is older than it should be"), "{report}");
-    assert_eq!(damage(&report)[0]["file"], first.display().to_string(), "{report}");
-    let advice = damage(&report)[0]["remedy"].as_str().expect("advice");
-    assert!(advice.contains("move no later segments away"), "{report}");
 }
 
 #[tokio::test]
@@ -172,19 +54,6 @@ async fn a_key_that_would_have_a_start_refused_is_found() {
     assert!(whats(&report)[0].contains("the key file that is named is missing"), "{report}");
     let elsewhere = elsewhere.file("elsewhere.key", right);
     assert_eq!(check(&elsewhere, 0).await["key"], "fits");
-}
-
-#[tokio::test]
-async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() {
-    let world = serving(1).await;
-    assert_eq!(check(&world.setup, 0).await["key"], "fits");
-    let path = world.setup.data_dir().join("server.key");
-    fs::write(&path, "ab".repeat(32)).expect("written");
-    assert_eq!(check(&world.setup, 65).await["key"], "another");
-    fs::remove_file(&path).expect("removed");
-    let report = check(&world.setup, 65).await;
-    assert_eq!((&report["key"], &report["verdict"]), (&"missing".into(), &"fail".into()), "{report}");
-    assert!(whats(&report)[0].contains("there is no server key here"), "{report}");
 }
 
 async fn is_damage(setup: &Setup, part: &str, what: &str) {

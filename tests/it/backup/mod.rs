@@ -2,12 +2,10 @@
 
 mod check;
 mod frozen;
-mod load;
 mod lost_parts;
 mod refusals;
 mod round_trip;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,13 +30,6 @@ async fn killed(numbers: usize) -> Setup {
     world.setup
 }
 
-/// The same of one that stopped in order: everything is in the snapshot.
-async fn closed(numbers: usize) -> Setup {
-    let world = serving(numbers).await;
-    world.server.stop().await.exits(0);
-    world.setup
-}
-
 /// The report about the data directory. Asserts that the check ended with this code.
 async fn check(setup: &Setup, code: i32) -> Value {
     parsed(&setup.command(["check-data", "--json", "--quiet"]).await.exits(code).output)
@@ -58,11 +49,4 @@ fn damage(report: &Value) -> Vec<&Value> {
 fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
     let mut segments = files(&setup.data_dir().join("journal")).into_iter();
     segments.find(|(_, bytes)| bytes.starts_with(SEGMENT)).expect("a segment")
-}
-
-fn only_snapshot(setup: &Setup) -> PathBuf {
-    let snapshots = fs::read_dir(setup.data_dir().join("snapshot")).expect("a directory");
-    let mut paths: Vec<PathBuf> = snapshots.map(|entry| entry.expect("an entry").path()).collect();
-    assert_eq!(paths.len(), 1, "{paths:?}");
-    paths.remove(0)
 }

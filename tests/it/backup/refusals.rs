@@ -1,7 +1,5 @@
 //! Refused imports and exports leave nothing that looks complete.
 
-use std::fs;
-
 use super::serving;
 use crate::support::prelude::*;
 
@@ -43,15 +41,6 @@ async fn an_import_goes_into_no_directory_with_something_in_it() {
         let import = ["import", "backup.jsonl", "--data-dir", into];
         world.setup.command(import).await.exits(70).says(["is not empty"]);
     }
-}
-
-#[tokio::test]
-async fn without_data_there_is_nothing_to_export_or_to_check() {
-    let setup = Setup::new();
-    for command in [&["export", "--out", "no.jsonl"][..], &["check-data"]] {
-        setup.command(command.iter().copied()).await.exits(70).says(["there is no data in"]);
-    }
-    assert_eq!(fs::read_dir(setup.home()).expect("a directory").count(), 1, "only config.json");
 }
 
 #[tokio::test]

@@ -76,33 +76,3 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
         assert_eq!(records(&again), records(&from_directory));
     }
 }
-
-#[tokio::test]
-async fn what_has_ended_since_is_left_out() {
-    let world = World::with([("otp-timeout", json!("5s")), ("otp-lock-timeout", json!("5s"))]).await;
-    world.number_with_code().await;
-    let exported = export(&world.setup, "backup.jsonl").await;
-    let mut lines = records(&exported).iter().map(|line| parsed(line));
-    let number = lines.find(|line| line["kind"] == "numbers").expect("a number");
-    let end = number["record"]["open"]["keep_until"].as_str().expect("a time");
-    let end = humantime::parse_rfc3339(end).expect("a time");
-    let ended = || async { end.elapsed().is_ok() };
-    until("the end of the record", ended, |ended| *ended).await;
-    import(&world.setup, "backup.jsonl", "restored")
-        .await
-        .exits(0)
-        .says(["imported 0 numbers", "left out 1 that have ended"]);
-}
-
-#[tokio::test]
-async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
-    let world = World::of(Setup::new().config("otp-lock-timeout", "10h")).await;
-    let (number, code) = world.locked_out().await;
-    export(&world.setup, "backup.jsonl").await;
-    import(&world.setup, "backup.jsonl", "restored").await.exits(0);
-    // The shorter term applies to new lockouts only.
-    let setup = Setup::new().config("otp-lock-timeout", "30m");
-    fs::rename(world.setup.home().join("restored"), setup.data_dir()).expect("put in its place");
-    let server = setup.start().await;
-    server.client.verify(&number, &code).await.expects(locked(&number, 600));
-}

@@ -167,28 +167,6 @@ impl Deref for Node {
 }
 
 #[tokio::test]
-async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    b.verify(&number, &code).await.expects(verified(&number));
-    let (other, code) = cluster.number_with_code(&b).await;
-    a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
-    b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
-    let ready = b.until_ready().await;
-    assert_eq!(ready.json(), json!({"code": 200, "message": "ready"}));
-    let details = b.0.readiness().await.json();
-    assert_eq!(details["data"]["cluster"], json!({"node": "b", "state": "standby", "owner": "a"}));
-    let listens = cluster.setups[1]
-        .clone()
-        .config("production", true)
-        .config("prod-domain", cluster.addresses[1].as_str());
-    let health = listens.command(["health"]).await;
-    assert_eq!((health.status.code(), health.output.trim()), (Some(0), "ready"));
-    b.0.stop().await.says(["stopped while standing by"]);
-}
-
-#[tokio::test]
 async fn a_standby_knows_counts_locks_and_used_codes_of_an_owner_that_ended() {
     for is_killed in [true, false] {
         println!("the owner is killed: {is_killed}");
@@ -231,28 +209,6 @@ async fn the_lease_of_a_killed_owner_is_released_by_command_and_never_before() {
     b.owns_the_records().await;
     b.verify(&number, &code).await.expects(verified(&number));
     release().await.exits(0).says(["no lease is left"]);
-}
-
-#[tokio::test]
-async fn an_owner_that_was_stopped_answers_and_sends_nothing_when_it_wakes() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    let asleep = cluster.numbers.next();
-    a.stops().await;
-    let wakes = async {
-        b.owns_the_records().await;
-        b.verify(&number, &code).await.expects(verified(&number));
-        a.0.signal(Signal::CONT);
-    };
-    let (verified_again, late, ()) = tokio::join!(a.try_verify(&number, &code), a.try_send(&asleep), wakes);
-    // What it passes on, the new owner answers.
-    assert!(verified_again.as_ref().map_or(true, |answer| answer.status() != 200), "{verified_again:?}");
-    // It stands by.
-    a.has_status(200).await;
-    let is_sent = late.is_ok_and(|answer| answer.status() == 200);
-    let messages = cluster.twilio.messages_for(&asleep).len();
-    assert!(messages <= 1 && (messages == 1 || !is_sent), "{messages} messages");
 }
 
 #[tokio::test]
@@ -311,18 +267,6 @@ async fn a_node_without_the_servers_key_does_not_start() {
     let other_key = setup.file("other.key", "f".repeat(64)).config("key-file", "other.key");
     let [_a] = cluster.start_all().await;
     other_key.run().await.exits(64).says(["were written with another server key"]);
-}
-
-#[tokio::test]
-async fn a_node_with_the_address_of_another_does_not_start() {
-    let mut cluster = Cluster::new(1).await;
-    let [a] = cluster.start_all().await;
-    let address = cluster.addresses[0].clone();
-    cluster.set(1, "advertise", address.as_str());
-    let refused = cluster.setups[1].run().await.exits(70);
-    refused.says([format!("node a has the address {address}; give every node its own")]);
-    let number = cluster.numbers.next();
-    a.send(&number).await.expects(sent(&number, 5));
 }
 
 #[tokio::test]

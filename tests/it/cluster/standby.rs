@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use hyper::Method;
 
-use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
+use super::{Cluster, KEY, Node};
 use crate::support::prelude::*;
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
@@ -29,81 +29,6 @@ async fn each_node_shows_its_own_metrics_to_callers_that_the_owner_knows() {
     let of_owner = metrics(&a, OWN_TOKEN).await.text();
     assert!(has("onceward_cluster_node{state=\"owner\"} 1")(&of_owner), "{of_owner}");
     assert!(has("onceward_ready 1")(&of_owner), "{of_owner}");
-}
-
-#[tokio::test]
-async fn the_log_names_each_owner() {
-    let cluster = Cluster::of_three([("log-level", json!("info"))]).await;
-    let [a, b, c] = cluster.start_all().await;
-    let names = async |node: &Node, owner: usize| {
-        let is_line = |event: &Value| event["message"] == "owner changed" && event["owner"] == NAMES[owner];
-        soon("the owner", node.0.output().event(is_line)).await.expect("a line");
-    };
-    names(&b, 0).await;
-    a.0.kill();
-    let next = owner(&cluster.clients()).await;
-    let (winner, other) = if next == 1 { (&b, &c) } else { (&c, &b) };
-    let acquired = |event: &Value| event["message"] == "ownership acquired" && event["node"] == NAMES[next];
-    soon("the line", winner.0.output().event(acquired)).await.expect("a line");
-    names(other, next).await;
-}
-
-#[tokio::test]
-async fn nodes_that_cannot_own_the_records_name_the_alarm_of_etcd() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    let etcd = Client::new(cluster.etcd.urls()[0].trim_start_matches("http://").parse().expect("an address"));
-    let alarm = async |action: &str| {
-        let body = json!({ "action": action, "memberID": 1, "alarm": "NOSPACE" }).to_string();
-        etcd.post("/v3/maintenance/alarm", body).await.expects_status(200);
-    };
-    let names_it =
-        |answer: &HttpResponse| answer.status() == 503 && answer.text().contains("(alarm NOSPACE)");
-    alarm("ACTIVATE").await;
-    a.0.kill();
-    a.0.ended().await;
-    until("the reason of the standby", || b.0.readiness(), names_it).await;
-    b.0.kill();
-    b.0.ended().await;
-    let a = cluster.start(0).await;
-    until("the reason of a node that starts", || a.0.readiness(), names_it).await;
-    let log = until("the log", async || a.0.output().text(), |log| log.contains("(alarm NOSPACE)")).await;
-    assert!(!log.contains("majority"), "{log}");
-    alarm("DEACTIVATE").await;
-    a.owns_the_records().await;
-}
-
-#[tokio::test]
-async fn the_status_of_a_standby_names_the_owner() {
-    let mut cluster = Cluster::new(1).await;
-    let (manager, setup) = Manager::of(cluster.setups[1].clone());
-    cluster.setups[1] = setup;
-    let [_a, _b] = cluster.start_all().await;
-    let address = &cluster.addresses[0];
-    let status = format!("STATUS=this node stands by; node a at {address} owns the records of the cluster");
-    manager.until(&status).await;
-}
-
-#[tokio::test]
-async fn a_standby_is_not_ready_while_the_owner_is_silent() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    b.until_ready().await;
-    // Before its lease ends.
-    let is_silent = |it: &HttpResponse| it.text().contains("it does not answer within a second");
-    tokio::join!(until("silence", || b.0.readiness(), is_silent), a.stops()).0.expects_status(503);
-    until("the next owner", || b.0.readiness(), is_ready_owner).await;
-}
-
-#[tokio::test]
-async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
-    let (cluster, authority) = cluster_over_tls().await;
-    let [_a, b] = start_both_over_tls(&cluster, &authority).await;
-    let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
-    // The control socket may not be there yet.
-    let asked = until("the reason", || b.0.try_readiness(), |asked| asked.as_ref().is_ok_and(says_why)).await;
-    let refused = asked.expect("an answer").expects_status(503);
-    assert_eq!(refused.json()["data"]["cluster"], json!({"node": "b", "state": "standby", "owner": "a"}));
 }
 
 #[tokio::test]

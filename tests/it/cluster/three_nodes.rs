@@ -36,20 +36,6 @@ async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
-    at_all_nodes_at_once(wrong, |number, unavailable, count| {
-        let told = [4, 3, 2, 1].map(|trials| count(&incorrect(number, trials)));
-        let once = usize::from(unavailable == 0)..=1;
-        let is_once = told.iter().all(|times| once.contains(times));
-        assert!(is_once, "4 to 1 trials were left {told:?} times, {unavailable} were answered 503");
-        let evaluated: usize = told.iter().sum();
-        assert_eq!(evaluated + count(&locked(number, 30)) + unavailable, CLIENTS, "all others were refused");
-        locked(number, 30)
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() {
     let cluster = with_account().await;
     let [a, b, c] = cluster.start_all().await;
@@ -63,28 +49,6 @@ async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() 
     assert_ne!(next, 0);
     assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first]);
     assert_eq!(cluster.twilio.messages_for(&number).len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_cut_off_with_its_owner_sends_nothing_after_its_code_was_right() {
-    let cluster = with_account().await;
-    let [a, b, c] = cluster.start_all().await;
-    let service = V2::of(&a).service(&[]).await;
-    let number = cluster.numbers.next();
-    let begins = async |node: &Node| begins_once(node, &service, &number).await;
-    cluster.twilio.plan(&number, [Reply::Hang]);
-    let (_cut_off, ()) = tokio::join!(begins(&a), async {
-        cluster.twilio.arrived_for(&number, 1).await;
-        a.0.kill();
-    });
-    assert_ne!(owner(&cluster.clients()).await, 0);
-    let code = cluster.twilio.code_for(&number);
-    let checked = V2::of(&b).checks_number(&service, &number, &code).await;
-    assert_eq!(status_and_code(&checked), (200, "approved".to_owned()));
-    for node in [&b, &c] {
-        assert_eq!(status_and_code(&begins(node).await.expect("an answer")), (201, "approved".to_owned()));
-    }
-    assert_eq!(cluster.twilio.received_for(&number).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,34 +108,6 @@ async fn events_of_requests_at_any_node_are_delivered_once() {
     a.0.stop().await;
     // An event that the next owner repeats would come first.
     lives(&b, &c).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_and_lockouts_are_the_same_at_every_node() {
-    let cluster = with_account().await;
-    let nodes: [Node; 3] = cluster.start_all().await;
-    let service = V2::of(&nodes[0]).service(&[("MaxChecks", "1")]).await;
-    let mut listed = Vec::new();
-    for (index, node) in nodes.iter().enumerate() {
-        let (v2, next) = (V2::of(node), V2::of(&nodes[(index + 1) % 3]));
-        let number = cluster.numbers.next();
-        let begun = sid(&v2.begins(&service, &number).await);
-        let code = cluster.twilio.code_for(&number);
-        v2.checks(&service, &begun, &wrong(&code)).await;
-        assert_eq!(status_and_code(&next.begins(&service, &number).await), (429, "60202".to_owned()));
-        listed.insert(0, begun);
-        for node in &nodes {
-            let attempts = V2::of(node).get("/Attempts").await.json();
-            let attempts = attempts["attempts"].as_array().expect("a list").iter();
-            let sids: Vec<_> = attempts.map(|attempt| attempt["verification_sid"].clone()).collect();
-            assert_eq!(sids, listed);
-        }
-        let lockout = format!("{service}/Lockouts/{number}");
-        assert_eq!(next.get(&lockout).await.json()["wrong_codes"], 1);
-        assert_eq!(next.delete(&lockout).await.status(), 204);
-        assert_eq!(v2.get(&lockout).await.status(), 404);
-        listed.insert(0, sid(&v2.begins(&service, &number).await));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,41 +2,10 @@
 
 mod answers;
 mod held_checks;
-mod keep_alive;
 mod out_of_reach;
 mod tls;
 
 use crate::support::prelude::*;
-
-/// All troubles that say nothing about the number, and whether the message may have been sent.
-const TROUBLES: [(Reply, bool); 8] = [
-    (Reply::Refuse { status: 400, code: 21606 }, false),
-    (Reply::Busy, false),
-    (Reply::ServerError(500), true),
-    (Reply::ServerError(503), true),
-    (Reply::NotJson, true),
-    (Reply::CutShort, true),
-    (Reply::Reset, true),
-    (Reply::Hang, true),
-];
-
-#[tokio::test]
-async fn in_trouble_the_count_stays_and_a_code_that_may_have_arrived_is_good() {
-    let world = World::with([("send-budget", json!("3s"))]).await;
-    for (trouble, may_have_been_sent) in TROUBLES {
-        let (number, code) = world.number_with_code().await;
-        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
-        world.twilio().plan(&number, [trouble; 64]);
-        world.send(&number).await.expects(failed());
-        world.verify(&number, "no code").await.expects(incorrect(&number, 3));
-        if may_have_been_sent {
-            let number = world.number();
-            world.twilio().plan(&number, [trouble; 64]);
-            world.send(&number).await.expects(failed());
-            world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
-        }
-    }
-}
 
 #[tokio::test]
 async fn while_many_sends_hang_codes_are_checked() {
@@ -91,7 +60,6 @@ async fn logs_reason(server: &Server, why: &str) {
 enum GatewayKind {
     TwilioMessages,
     TwilioVerify,
-    Sinch,
     Http,
 }
 
@@ -103,11 +71,6 @@ impl GatewayKind {
             Self::TwilioVerify => through(base, setup)
                 .env("TWILIO_SERVICES_ID", VERIFY_SID)
                 .config("otp-sms-provider", "TwilioVerify"),
-            Self::Sinch => setup
-                .env("SINCH_APP_ID", SINCH_APP_ID)
-                .env("SINCH_APP_SECRET", SINCH_APP_SECRET)
-                .env("SINCH_VERIFICATION_URL", format!("{base}/verification/v1/verifications"))
-                .config("otp-sms-provider", "Sinch"),
             Self::Http => setup
                 .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
                 .config(

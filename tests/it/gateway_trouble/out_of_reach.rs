@@ -7,39 +7,6 @@ use super::answers::classes;
 use super::{GatewayKind, logs_reason};
 use crate::support::prelude::*;
 
-const KIND: GatewayKind = GatewayKind::TwilioMessages;
-
-#[tokio::test]
-async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
-    let address = free_address();
-    let without_tls = Raw::start().await;
-    without_tls.act(Act::CloseAtOnce);
-    for (base, why) in [
-        ("https://onceward.invalid".to_owned(), "its name could not be resolved"),
-        (format!("http://{address}"), "no connection: connection refused"),
-        (format!("https://{}", without_tls.address), "no connection"),
-    ] {
-        let server = KIND.at(&base, patient()).start().await;
-        let number = Numbers::default().next();
-        server.client.send(&number).await.expects(failed());
-        server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
-        logs_reason(&server, why).await;
-    }
-    assert_eq!(without_tls.requests(), 0);
-}
-
-#[tokio::test]
-async fn a_provider_that_is_there_by_ipv6_only_is_used() {
-    let raw = match Raw::at("[::1]:0").await {
-        Ok(raw) => raw,
-        Err(error) => return println!("SKIPPED: this machine has no IPv6 loopback: {error}"),
-    };
-    raw.act(Act::SayAndStay(KIND.accepts()));
-    let server = KIND.at(&format!("http://{}", raw.address), patient()).start().await;
-    let number = Numbers::default().next();
-    server.client.send(&number).await.expects(sent(&number, 5));
-}
-
 #[tokio::test]
 async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
     let (raw, proxy) = (Raw::start().await, Raw::start().await);
@@ -56,23 +23,6 @@ async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
     let server = GatewayKind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
     assert!(proxy.connections() > 0, "docs/internals/http.md");
-}
-
-#[tokio::test]
-async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
-    for (wait, retry) in [("18446744073709551615", false), ("99999999999999999999999", true)] {
-        let raw = Raw::start().await;
-        let busy = format!("HTTP/1.1 429 Busy\r\nRetry-After: {wait}\r\nContent-Length: 0\r\n\r\n");
-        raw.act(Act::SayAndStay(busy.leak()));
-        let setup = patient().config("sms", json!({"retry": retry}));
-        let server = GatewayKind::Http.at(&format!("http://{}", raw.address), setup).start().await;
-        let numbers = Numbers::default();
-        for _ in 0..3 {
-            let status = server.client.send(&numbers.next()).await.status();
-            assert!(status == 500 || retry && status == 200, "{wait}: {status}");
-        }
-        assert!(!server.output().text().contains("panicked"), "{wait}");
-    }
 }
 
 fn patient() -> Setup {
@@ -120,16 +70,6 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
     // Waiting sends get an answer, and the threads become free.
     server.client.send(&numbers.next()).await.expects(failed());
     logs_reason(&server, "its name could not be resolved").await;
-}
-
-#[tokio::test]
-async fn a_hung_lookup_ends_with_the_connection_time_and_nothing_is_sent() {
-    let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), patient()));
-    let server = setup.start().await;
-    let number = Numbers::default().next();
-    server.client.send(&number).await.expects(failed());
-    server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
-    logs_reason(&server, "no connection within 3 s").await;
 }
 
 struct Hung {

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::GatewayKind;
-use super::answers::{classes, failures};
+use super::answers::failures;
 use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
@@ -76,20 +76,6 @@ async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() 
     } else {
         alone.run().await.says(["no trusted root certificates"]);
     }
-}
-
-#[tokio::test]
-async fn a_hung_handshake_ends_with_the_budget_or_the_connection_time() {
-    let (provider, authority) = (Raw::start().await, Authority::new());
-    provider.act(Act::Greet(b""));
-    let numbers = Numbers::default();
-    let server = trusting(&authority, &provider, "20s").start().await;
-    is_told_nothing(&provider, &server, &numbers.next(), "no connection within 3 s").await;
-    let server = trusting(&authority, &provider, "500ms").start().await;
-    server.client.send(&numbers.next()).await.expects(failed());
-    let said = until("the log", || async { classes(&server) }, |said| !said.is_empty()).await;
-    assert_eq!(said, ["no answer in time"]);
-    assert_eq!(provider.requests(), 0);
 }
 
 fn trusting(authority: &Authority, provider: &Raw, budget: &str) -> Setup {

@@ -1,25 +1,15 @@
-//! Several gateways, each a double on loopback.
+//! Several gateways, each a double on loopback. `delivery::tests` has the rules; here they meet the real program, its
+//! log, its tracker and `kill -9`.
 
-mod breaker;
-mod channels;
 mod held;
 mod privacy;
-mod receipts;
 mod recipes;
-mod retry;
-mod routing;
-mod tracker;
-mod unknown;
 
 use crate::support::prelude::*;
 
 /// An error of Twilio about this message.
 const fn twilio_refuses(code: u32) -> Reply {
     Reply::Refuse { status: 400, code }
-}
-
-fn is_sent(rows: &[Value]) -> bool {
-    rows.iter().any(|row| row["send_status"] == "sent")
 }
 
 impl Several {
@@ -64,5 +54,133 @@ impl Several {
     /// Asserts that the last code that the plain gateway was given for this number is right.
     async fn verifies_by_plain(&self, number: &str) {
         self.verify(number, &self.plain().code_for(number)).await.expects(verified(number));
+    }
+}
+
+/// Everything after which it is unknown whether the message was sent.
+const TROUBLES: [Reply; 6] = [
+    Reply::ServerError(500),
+    Reply::Refuse { status: 503, code: 20_503 },
+    Reply::NotJson,
+    Reply::CutShort,
+    Reply::Reset,
+    Reply::Hang,
+];
+
+#[tokio::test]
+async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
+    let settings = [("bounds.breaker-failures", json!(100)), ("send-budget", json!("4s"))];
+    let world = Several::with("Twilio;Http", settings).await;
+    for trouble in TROUBLES.into_iter().chain([Reply::Busy, twilio_refuses(21_408)]) {
+        let number = world.number_with([trouble]);
+        world.accepts(&number).await;
+        assert_eq!(world.doubles.sends_to(&number), [1, 1], "{trouble:?}");
+        assert_eq!(world.twilio().code_for(&number), world.plain().code_for(&number));
+        world.verifies_by_plain(&number).await;
+        let rows = world.tracked(&number).await;
+        let statuses: Vec<_> =
+            rows.iter().map(|row| (text(row, "gateway"), text(row, "send_status"))).collect();
+        assert!(statuses.contains(&("TwilioMessages", "gateway_error")), "{statuses:?}");
+        assert!(statuses.contains(&("Http", "sent")), "{statuses:?}");
+    }
+    // An error about the person goes to no other gateway.
+    let number = world.number_with([twilio_refuses(21_211)]);
+    world.send(&number).await.expects(bad_request());
+    assert_eq!(world.doubles.sends_to(&number), [1, 0]);
+}
+
+#[tokio::test]
+async fn a_landline_is_called_and_hears_its_code_once_a_key_is_pressed() {
+    let world = Several::reachable("Twilio;Http", [("voice-gate", json!(true))]).await;
+    let number = world.number_with([twilio_refuses(21_614)]);
+    world.accepts(&number).await;
+    let (call, twiml) = &world.twilio().calls_for(&number)[0];
+    assert_eq!(twiml.code(), None, "an answering machine would record it: {}", twiml.speech());
+    let on_key = twiml.on_key.as_deref().expect("a key is asked for");
+    assert!(on_key.starts_with(PUBLIC_URL), "{on_key}");
+
+    let key = Report::key_pressed(call, on_key);
+    for refused in [key.clone().unsigned(), key.clone().signed_with("another token")] {
+        refused.send(&world).await.expects_status(403);
+    }
+    let answer = key.send(&world).await.expects_status(200);
+    assert!(answer.header("content-type").contains("xml"));
+    let heard = Twiml::parse(&answer.text()).expect("instructions");
+    let code = heard.code().expect("a code is read out");
+    assert_eq!(heard.speech().matches(&one_by_one(&code)).count(), 2, "{}", heard.speech());
+    world.verify(&number, &code).await.expects(verified(&number));
+    // The code is used: pressing a key now repeats none.
+    assert!(!key.send(&world).await.text().contains(&one_by_one(&code)));
+
+    let report = Report::about(call, "completed").with("CallDuration", "17");
+    assert_eq!(report.send(&world).await.status(), 204);
+    let is_delivered = |rows: &[Value]| rows.iter().any(|row| row["receipt_status"] == "delivered");
+    world.until_tracked(&number, "the receipt", is_delivered).await;
+}
+
+#[tokio::test]
+async fn a_step_that_is_due_is_made_after_kill_9() {
+    let world = Several::reachable("Twilio", [("workflow", json!(["sms:8s", "call"]))]).await;
+    let number = world.number_with_message().await;
+    let first = world.twilio().code_for(&number);
+    let world = world.restart_after_kill().await;
+    world.twilio().arrived_for(&number, 2).await;
+    assert_eq!(world.twilio().calls_for(&number).len(), 1);
+    assert_eq!(world.twilio().code_for(&number), first);
+    world.verify(&number, &first).await.expects(verified(&number));
+}
+
+/// Twilio is the only gateway, and what it has no time for is repeated in the background.
+async fn with_retry() -> Several {
+    let settings = [("sms", json!({"retry": true})), ("bounds.breaker-failures", json!(100))];
+    Several::with("Twilio", settings).await
+}
+
+#[tokio::test]
+async fn a_retry_goes_on_after_a_stop_and_after_kill_9_and_its_code_works() {
+    for is_killed in [false, true] {
+        let mut world = with_retry().await;
+        world.twilio().otherwise(Reply::Busy);
+        let number = world.number_with_message().await;
+        world = world.restart_by(is_killed).await;
+        world.twilio().reset();
+        let is_sent = |rows: &[Value]| rows.iter().any(|row| row["send_status"] == "sent");
+        world.until_tracked(&number, "it is sent", is_sent).await;
+        world.verifies_by_twilio(&number).await;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_the_gateway_had_at_kill_9_is_not_made_again() {
+    let world = with_retry().await;
+    let number = world.number_with([Reply::Busy, Reply::Hang]);
+    world.accepts(&number).await;
+    world.twilio().arrived_for(&number, 2).await;
+    let world = world.restart_after_kill().await;
+    world.twilio().reset();
+    // Three retries of another number take longer than any number's first.
+    let other = world.number_with([Reply::Busy; 3]);
+    world.accepts(&other).await;
+    world.twilio().arrived_for(&other, 4).await;
+    assert_eq!(world.twilio().received_for(&number).len(), 2);
+    world.verifies_by_twilio(&number).await;
+}
+
+#[tokio::test]
+async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
+    let settings = [("bounds.breaker-failures", json!(2)), ("bounds.breaker-open-for", json!(100_000))];
+    let world = Several::with("Twilio", settings).await;
+    world.twilio().otherwise(Reply::ServerError(500));
+    // The first two ask the gateway, and the third finds its circuit open.
+    for (message, field, reason) in [
+        ("outcome of a message unknown", "class", "Ambiguous"),
+        ("outcome of a message unknown", "class", "Ambiguous"),
+        ("message not sent", "error", "every gateway for this number is out of service; nothing was sent"),
+    ] {
+        let answer = world.send(&world.number()).await.expects_status(500);
+        let id = answer.header("x-request-id");
+        let is_it = |event: &Value| event["request_id"] == id && event["message"] == message;
+        let line = world.server.event(message, is_it).await;
+        assert_eq!((line["level"].as_str(), line[field].as_str()), (Some("WARN"), Some(reason)), "{line}");
     }
 }

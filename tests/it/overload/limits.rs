@@ -1,8 +1,6 @@
 //! More requests, new numbers and sends than the limits or the gateway can take (`docs/reference/configuration.md`): each
 //! refusal has a name.
 
-use tokio::task::JoinSet;
-
 use super::{is_unavailable, numbers_with_codes, send_to_many};
 use crate::support::prelude::*;
 
@@ -33,64 +31,10 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     assert!(world.server.lines("requests refused")[0]["count"].as_u64() >= Some(1));
 }
 
-#[tokio::test]
-async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused() {
-    let mut world = World::new().await;
-    let known = numbers_with_codes(&world, 10).await;
-    world.setup = world.setup.config("max-numbers", 3);
-    let world = world.restart_after_kill().await;
-    assert_eq!(numbers(&world).await, json!({"held": 10, "limit": 3}));
-    let new = world.number();
-    for (number, code) in &known[..7] {
-        is_unavailable(&world.send(&new).await, FULL);
-        world.verify(number, code).await.expects(verified(number));
-    }
-    is_unavailable(&world.send(&new).await, FULL);
-    let (number, code) = &known[7];
-    world.verify(number, code).await.expects(verified(number));
-    world.send(&new).await.expects(sent(&new, 5));
-}
-
-#[tokio::test]
-async fn after_a_flood_the_room_comes_back_by_itself() {
-    let settings =
-        [("max-numbers", json!(30)), ("otp-timeout", json!("3s")), ("otp-lock-timeout", json!("5s"))];
-    let world = World::with(settings).await;
-    for _ in 0..100 {
-        world.send(&world.number()).await;
-    }
-    let empty = |data: &Value| data["held"] == 0;
-    until("every number forgotten", || numbers(&world), empty).await;
-    world.server.line("number capacity available again").await;
-    world.number_with_message().await;
-}
-
 /// The numbers in `/readyz`; the server is always ready.
 async fn numbers(world: &World) -> Value {
     let answer = world.server.readiness().await.expects_status(200);
     answer.json()["data"]["numbers"].clone()
-}
-
-#[tokio::test]
-async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
-    let world = World::with([("bounds.commands", json!(8)), patient()]).await;
-    let (known, code) = world.number_with_code().await;
-    world.twilio().otherwise(Reply::Hang);
-    let hanging = send_to_many(&world, 6);
-    world.twilio().arrived(7).await;
-
-    is_unavailable(
-        &world.send(&world.number()).await,
-        "Too many requests are in progress. Try again shortly.",
-    );
-    world.verify(&known, "none").await.expects(incorrect(&known, 4));
-    world.verify(&known, &code).await.expects(verified(&known));
-
-    world.twilio().release();
-    for answer in hanging.join_all().await {
-        assert_eq!(answer.status(), 200);
-    }
-    world.number_with_message().await;
 }
 
 #[tokio::test]
@@ -117,37 +61,6 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     assert_eq!(world.server.lines("gateway overloaded").len(), 1, "once, not for each message");
     assert_eq!(world.get("/readyz").await.status(), 200);
     world.number_with_message().await;
-}
-
-#[tokio::test]
-async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again() {
-    let world = World::with([("bounds.commands", json!(16)), patient()]).await;
-    let mut crowd = JoinSet::new();
-    for _ in 0..160 {
-        let (client, number) = (world.server.client.clone(), world.number());
-        crowd.spawn(async move {
-            let sent = client.send(&number).await;
-            let checked = client.verify(&number, "none").await;
-            (sent, checked)
-        });
-    }
-    for (sent, checked) in crowd.join_all().await {
-        assert!(matches!(sent.status(), 200 | 503), "{}", sent.text());
-        assert!(matches!(checked.status(), 401 | 503), "{}", checked.text());
-        for answer in [sent, checked] {
-            if answer.status() == 503 {
-                answer.expects_retry_after();
-            }
-        }
-    }
-    // Every place is free again: the gateway gets as many concurrent sends as allowed.
-    world.twilio().otherwise(Reply::Hang);
-    let before = world.twilio().received().len();
-    let all = send_to_many(&world, 12);
-    world.twilio().arrived(before + 12).await;
-    world.twilio().release();
-    assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
-    world.until_ready().await;
 }
 
 /// A hanging request lasts until it is released, also on a slow machine.

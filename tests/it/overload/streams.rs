@@ -1,55 +1,9 @@
 //! HTTP/2 that no client should send, built frame by frame (RFC 9113).
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::numbers_with_codes;
 use crate::support::prelude::*;
-
-/// The status of each stream, read until there are `wanted` or the connection ends.
-async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
-    let mut found = HashMap::new();
-    while found.len() < wanted {
-        let mut head = [0; 9];
-        if stream.read_exact(&mut head).await.is_err() {
-            break;
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        stream.read_exact(&mut payload).await.expect("a whole frame");
-        if head[3] == HEADERS {
-            found.insert(u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload);
-        }
-    }
-    found
-}
-
-#[tokio::test]
-async fn slow_bodies_time_out_and_keep_no_client_out() {
-    let settings =
-        Setup::new().config("max-connections", json!(4)).config("bounds.body-timeout", json!(2_000));
-    let (world, authority) = over_tls(settings).await;
-    let (number, code) = world.number_with_code().await;
-    let mut attacker = encrypted(&world.server, authority.client(&["h2"])).await;
-    let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
-    attacker.write_all(&streams.bytes()).await.expect("written");
-    world.verify(&number, &code).await.expects(verified(&number));
-    assert_eq!(soon("time-outs", statuses(&mut attacker, 30)).await.len(), 30);
-
-    // The places of the timed-out streams are free again.
-    let more = (0..4).fold(Frames::going_on(61), |frames, _| frames.post_in_part());
-    attacker.write_all(&more.bytes()).await.expect("written");
-    world.post("/api/verify-otp", "{}").await.expects_status(400);
-    assert_eq!(soon("time-outs", statuses(&mut attacker, 4)).await.len(), 4);
-}
 
 #[tokio::test]
 async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
@@ -101,32 +55,6 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
     assert!(after < before + 20, "{before} MiB became {after} MiB");
 }
 
-#[tokio::test]
-async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
-    let (world, authority) = over_tls(V2::account(Setup::new())).await;
-    let connection = TokioIo::new(encrypted(&world.server, authority.client(&["h2"])).await);
-    let mut client = http2::Builder::new(TokioExecutor::new());
-    // A stream takes a part of a page only.
-    let (mut client, connection) =
-        client.initial_stream_window_size(1_000).handshake(connection).await.expect("a handshake");
-    tokio::spawn(connection);
-    let mut unread = Vec::new();
-    for _ in 0..9 {
-        let form = Full::<Bytes>::from("user=mallory&secret=wrong");
-        let request = Request::post(format!("https://{}/admin/sign-in", world.address()));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
-        let response = client.send_request(request.expect("a request")).await.expect("a response");
-        assert_eq!(response.status(), 401);
-        unread.push(response);
-    }
-    let mut pages_with_the_user = Vec::new();
-    for response in unread {
-        let page = response.into_body().collect().await.expect("a page").to_bytes();
-        pages_with_the_user.push(String::from_utf8_lossy(&page).contains("mallory"));
-    }
-    assert_eq!(pages_with_the_user, [[true; 8].as_slice(), &[false]].concat());
-}
-
 pub struct Frames {
     bytes: Vec<u8>,
     next_stream: u32,
@@ -159,20 +87,9 @@ impl Frames {
         Self::begin().frame(SETTINGS, 0, 0, &window).frame(WINDOW_UPDATE, 0, 0, &rest)
     }
 
-    /// Frames for an open connection, from this stream on.
-    pub fn going_on(next_stream: u32) -> Self {
-        Self { bytes: Vec::new(), next_stream }
-    }
-
     /// `GET /openapi.json`.
     pub fn get_a_long_answer(self) -> Self {
         self.request(END_HEADERS | END_STREAM, b"\x82\x86\x04\x0d/openapi.json\x01\x01t")
-    }
-
-    /// A POST whose body does not end.
-    pub fn post_in_part(self) -> Self {
-        let stream = self.next_stream;
-        self.post().frame(DATA, 0, stream, b"{\"user\"")
     }
 
     /// A POST that the client resets at once.

@@ -10,7 +10,6 @@
 mod binary;
 mod cuts;
 mod disk;
-mod import;
 mod store_load;
 mod trace;
 

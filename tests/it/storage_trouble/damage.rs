@@ -66,8 +66,6 @@ pub enum Damage {
     /// One bit of one byte is flipped.
     Flip(usize, u8),
     Directory,
-    /// Its earlier content.
-    Older(PathBuf),
 }
 
 impl Damage {
@@ -88,7 +86,6 @@ impl Damage {
                 fs::remove_file(path).expect("removed");
                 fs::create_dir(path).expect("a directory");
             }
-            Self::Older(from) => drop(fs::copy(from, path).expect("copied")),
         }
     }
 }

@@ -5,13 +5,9 @@
 //! small file systems, damage files, or load a library into the program that makes calls fail.
 
 pub mod damage;
-mod damaged_files;
-mod driven;
-mod each_operation;
 mod hangs;
 mod mount;
 mod refusals;
-mod snapshot_for_long;
 mod start_and_stop;
 mod system_limits;
 

@@ -78,24 +78,6 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
 }
 
 #[tokio::test]
-async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() {
-    for error in [Errno::NOSPC, Errno::ROFS, Errno::IO] {
-        for after in [0, 2, 5, 9, 14, 20, 25] {
-            let what = format!("{error:?} after {after}");
-            println!("{what}");
-            let setup = Setup::new();
-            let shim = Shim::over(&setup.data_dir());
-            let setup = shim.under(setup);
-            shim.begin(&Trouble::of(&Call::CHANGES, error).after(after));
-            let refused = setup.run().await;
-            shim.end();
-            is_refused_plainly(&refused, &what);
-            assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
     for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
         println!("a disk of {kib} KiB");

@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::driven::StoreClient;
 use super::mount::SmallDisk;
 use crate::belief::Subject;
 use crate::support::prelude::*;
@@ -108,53 +107,6 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
     assert!(!output.contains("panicked"), "{output}");
     let world = world.restart_after_kill().await;
     guessed.still_holds(&world).await;
-}
-
-#[test]
-fn without_threads_the_journal_goes_on_and_a_checkpoint_comes_later() {
-    let mut store = StoreClient::of_a_new_store();
-    store.shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    store.until("a checkpoint is tried", |store| {
-        store.writes_durably([store.writes], 4);
-        store.shim.failed() >= 5 && store.writes >= 300
-    });
-    let first = store.directory.join("journal/0000000001.seg");
-    assert!(first.exists(), "a checkpoint without a thread");
-    store.shim.end();
-    store.until("a checkpoint", |store| {
-        store.writes_durably([store.writes], 4);
-        !first.exists()
-    });
-    store.recovers("a checkpoint");
-    assert_eq!(store.ask("close"), "closed");
-    store.survives_a_kill("a checkpoint");
-}
-
-#[test]
-fn a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart() {
-    let mut store = StoreClient::in_a_new_directory();
-    let Some(disk) = SmallDisk::of_kib(4096, &store.directory) else { return };
-    for turn in 0..10_u64 {
-        store.open().expect("a store");
-        let (what, mut refused) = (format!("turn {turn}"), String::new());
-        store.until(&what, |store| {
-            disk.fill();
-            refused = store.write(store.writes, 500);
-            refused != "durable"
-        });
-        assert!(refused.contains("No space left"), "{refused}");
-        // A checkpoint may have freed a segment meanwhile.
-        let health = store.ask("health");
-        assert!(health == "well" || health.contains("No space left"), "{health}");
-        if turn % 3 == 0 {
-            store.kill();
-        }
-        disk.resize_to_kib(4096 * (turn + 2));
-        if turn % 3 != 0 {
-            store.recovers(&what);
-        }
-        store.survives_a_kill(&what);
-    }
 }
 
 #[tokio::test]

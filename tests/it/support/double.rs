@@ -254,7 +254,6 @@ impl<P: Provider> DoubleState<P> {
         let said = match reply {
             Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Reply::Refuse { status, code } => self.provider.refuse(status, code, received),
-            Reply::FailedAtOnce(code) => self.provider.accept(received).failed_at_once(code),
             Reply::RefuseWithItsCode => {
                 let code = self.code_in(received).and_then(|code| code.parse().ok());
                 self.provider.refuse(400, code.expect("a code of digits"), received)

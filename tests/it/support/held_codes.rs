@@ -13,7 +13,6 @@ pub struct HeldCodes {
 #[derive(Default)]
 pub struct HeldCode {
     pub code: String,
-    pub method: String,
     pub wrong: u32,
     /// Approved: from then on it is unknown.
     pub used: bool,
@@ -30,24 +29,19 @@ impl HeldCodes {
     }
 
     /// Makes a code for this number. All codes are distinct.
-    pub fn make(&self, number: &str, method: &str) {
+    pub fn make(&self, number: &str) {
         let digits = self.digits.load(Ordering::Relaxed);
         let many = 10_u64.pow(u32::try_from(digits).expect("a few digits"));
         // The step shares no factor with a power of ten: every code occurs before one repeats.
         let code = (1 + self.made.fetch_add(1, Ordering::Relaxed)) * 7_236_067_977 % many;
         let code = format!("{code:0digits$}");
-        let held = HeldCode { code, method: method.to_owned(), ..HeldCode::default() };
+        let held = HeldCode { code, ..HeldCode::default() };
         self.by_number.lock().unwrap().insert(number.to_owned(), held);
     }
 
     /// The last code for this number, even if it is used.
     pub fn code_of(&self, number: &str) -> Option<String> {
         self.by_number.lock().unwrap().get(number).map(|held| held.code.clone())
-    }
-
-    /// Makes the code of this number expire.
-    pub fn forget(&self, number: &str) {
-        self.by_number.lock().unwrap().remove(number);
     }
 
     /// Looks at the unused code of this number, if there is one.

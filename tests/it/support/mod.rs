@@ -10,9 +10,9 @@ mod export;
 mod held_codes;
 mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
+#[expect(dead_code, reason = "the tests of the store of a cluster use the rest")]
 mod link;
 mod load;
-mod mada;
 mod manager;
 mod numbers;
 mod output;
@@ -25,41 +25,37 @@ mod reply;
 mod response;
 mod server;
 mod shim;
-mod sinch;
 mod sms_gateway;
 mod tls;
 mod twilio;
 mod v2;
 mod world;
-mod xml;
 
 pub use captcha::{Captcha, PERSON};
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
 pub use etcd_process::{Etcd, loopback};
-pub use export::{copy_key, export, import, lines_of, make_up_export, parsed, records, replace_data};
+pub use export::{export, import, lines_of, parsed, records, replace_data};
 pub use held_records::{HeldRecords, commit, key_of, subject_of};
 pub use link::Link;
 pub use load::Load;
-pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use manager::Manager;
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
 pub use pages::{OWNER, Visitor, between, code_in, default_service, inbox, sign_in, signed_in, until_text};
 pub use private::Private;
 pub use raw::{Act, Raw};
-pub use received::{Received, basic, longest_digits};
+pub use received::{basic, longest_digits};
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use response::{Expectation, HttpResponse, Scrape, documented, scraped};
 pub use server::{Finished, Server, Setup, Shifted, free_address};
 pub use shim::{Call, Shim, Trouble, compiled};
-pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
 pub use sms_gateway::{HTTP_TOKEN, RecipeDouble, SmsGateway, callback_in};
 pub use tls::{Authority, encrypted, over_tls};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
-    one_by_one, sid_of,
+    one_by_one,
 };
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, status_and_code, text};
 pub use world::{Doubles, Running, Several, World, through};

@@ -11,11 +11,6 @@ impl Numbers {
     pub fn next(&self) -> String {
         format!("+1415{:07}", 5_550_000 + self.0.fetch_add(1, Ordering::Relaxed))
     }
-
-    /// A new number with this prefix, and `digits` digits after it.
-    pub fn beginning(&self, prefix: &str, digits: usize) -> String {
-        format!("{prefix}{:0digits$}", 2_345_678 + self.0.fetch_add(1, Ordering::Relaxed))
-    }
 }
 
 /// A code of the same length that differs from `code` in its last digit.

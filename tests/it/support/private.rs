@@ -8,18 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value as Json;
 
-use super::{
-    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, OWN_ACCOUNT, OWN_TOKEN, SENDER,
-    SINCH_APP_ID, SINCH_APP_SECRET, files, used,
-};
+use super::{ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, OWN_ACCOUNT, OWN_TOKEN, SENDER, files, used};
 
-const SECRETS: [(&str, &str); 5] = [
-    (OWN_ACCOUNT, OWN_TOKEN),
-    (ACCOUNT_SID, AUTH_TOKEN),
-    (SINCH_APP_ID, SINCH_APP_SECRET),
-    (MADA_USERNAME, MADA_PASSWORD),
-    ("", HTTP_TOKEN),
-];
+const SECRETS: [(&str, &str); 3] = [(OWN_ACCOUNT, OWN_TOKEN), (ACCOUNT_SID, AUTH_TOKEN), ("", HTTP_TOKEN)];
 
 #[derive(Default)]
 pub struct Private {

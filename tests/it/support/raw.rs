@@ -26,8 +26,6 @@ pub enum Act {
     Say(&'static str),
     /// Sends this, and continues to read: the connection stays open.
     SayAndStay(&'static str),
-    /// Sends this, and closes after this time without notice, whatever has arrived by then.
-    SayThenClose(&'static str, Duration),
     /// Sends these bytes as soon as anything arrives, and then nothing.
     Greet(&'static [u8]),
     /// The same, and closes.
@@ -163,10 +161,6 @@ impl RawState {
                 Act::Say(text) => {
                     self.say(stream, text).await?;
                     stream.shutdown().await?;
-                }
-                Act::SayThenClose(text, after) => {
-                    self.say(stream, text).await?;
-                    tokio::time::sleep(after).await;
                 }
                 Act::CloseAtOnce | Act::CloseAfterRequest => stream.shutdown().await?,
                 Act::Reset => {}

@@ -23,8 +23,6 @@ pub enum Reply {
         status: u16,
         code: u32,
     },
-    /// A success with a message that has failed already, for the reason of this code.
-    FailedAtOnce(u32),
     /// An error whose code is the code of the message.
     RefuseWithItsCode,
     /// A success whose message id is the message's number and code.
@@ -80,14 +78,6 @@ impl Said {
 
     pub fn and_retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
-    }
-
-    /// Replaces the status in a JSON body by a failure.
-    pub fn failed_at_once(self, code: u32) -> Self {
-        let mut resource: Value = serde_json::from_str(&self.body).expect("a provider that answers in JSON");
-        resource["status"] = "failed".into();
-        resource["error_code"] = code.into();
-        Self { body: resource.to_string(), ..self }
     }
 
     /// Replaces the id in a JSON body.

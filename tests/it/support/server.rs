@@ -188,12 +188,6 @@ impl Setup {
         (value("ONCEWARD_ACCOUNT_SID=").to_owned(), value("ONCEWARD_AUTH_TOKEN=").to_owned())
     }
 
-    /// Starts another command of the program in the same directory, without waiting.
-    pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
-        let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { arguments, ..self.clone() }.launch()
-    }
-
     /// Starts the program as a node of a cluster and waits until it stands by.
     pub async fn stand_by(&self) -> Server {
         let launched = self.launch_until("standing by").await;

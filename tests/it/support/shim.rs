@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -12,8 +11,6 @@ use tempfile::TempDir;
 use super::{Setup, World};
 
 const CONTROL_BYTES: u64 = 4096;
-
-const FOREVER: i64 = i64::MAX / 2;
 
 /// Calls of the C library, in the order of the list in `shims/disk.c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +32,9 @@ pub enum Call {
     Thread = 10,
 }
 
-use Call::{Create, Cut, Open, Read, Rename, Sync, SyncRange, Unlink, Write};
+use Call::{Create, Cut, Rename, Sync, SyncRange, Unlink, Write};
 
 impl Call {
-    /// All calls about files.
-    pub const ALL: [Self; 9] = [Create, Open, Read, Write, Sync, Cut, Rename, Unlink, SyncRange];
-
-    pub const ALL_BUT_READS: [Self; 8] = [Create, Open, Write, Sync, Cut, Rename, Unlink, SyncRange];
-
     /// The calls that fail on a full disk, which is still readable.
     pub const CHANGES: [Self; 7] = [Create, Write, Sync, Cut, Rename, Unlink, SyncRange];
 }
@@ -53,39 +45,21 @@ pub struct Trouble {
     part: &'static str,
     error: Errno,
     mode: i64,
-    after: i64,
-    times: i64,
-    delay: Duration,
 }
 
 impl Trouble {
     /// These calls fail from now on.
     pub fn of(calls: &[Call], error: Errno) -> Self {
-        let (calls, delay) = (calls.to_vec(), Duration::ZERO);
-        Self { calls, part: "", error, mode: 0, after: 0, times: FOREVER, delay }
+        Self { calls: calls.to_vec(), part: "", error, mode: 0 }
     }
 
     pub fn hanging(calls: &[Call]) -> Self {
         Self { mode: 1, ..Self::of(calls, Errno::IO) }
     }
 
-    pub fn slow(calls: &[Call], delay: Duration) -> Self {
-        Self { mode: 3, delay, ..Self::of(calls, Errno::IO) }
-    }
-
     /// Only on paths that contain this.
     pub fn on(self, part: &'static str) -> Self {
         Self { part, ..self }
-    }
-
-    /// The first `calls` calls succeed.
-    pub fn after(self, calls: u32) -> Self {
-        Self { after: calls.into(), ..self }
-    }
-
-    /// Only the first of them.
-    pub fn once(self) -> Self {
-        Self { times: 1, ..self }
     }
 
     /// The first failing write leaves half of its bytes.
@@ -114,50 +88,29 @@ impl Shim {
         Self { library, directory: directory.to_owned(), control, home }
     }
 
-    pub fn environment(&self) -> [(&'static str, String); 3] {
-        let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
-        [
-            ("LD_PRELOAD", text(&self.library)),
-            ("SHIM_DIRECTORY", text(&self.directory)),
-            ("SHIM_CONTROL", text(&self.home.path().join("control"))),
-        ]
-    }
-
     pub fn under(&self, setup: Setup) -> Setup {
-        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+        let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
+        setup
+            .env("LD_PRELOAD", text(&self.library))
+            .env("SHIM_DIRECTORY", text(&self.directory))
+            .env("SHIM_CONTROL", text(&self.home.path().join("control")))
     }
 
     pub fn begin(&self, trouble: &Trouble) {
         self.set(0, 0);
         let calls = trouble.calls.iter().map(|call| 1 << (*call as i64)).sum();
         let error = i64::from(trouble.error.raw_os_error());
-        let delay = i64::try_from(trouble.delay.as_micros()).expect("a delay that ends");
-        let fields = [error, calls, trouble.after, trouble.times, trouble.mode, 0, 0, 0, delay];
-        for (field, value) in (1..).zip(fields) {
+        for (field, value) in (1..).zip([error, calls, trouble.mode, 0]) {
             self.set(field, value);
         }
         let mut part = [0; 128];
         part[..trouble.part.len()].copy_from_slice(trouble.part.as_bytes());
         self.control.write_all_at(&part, 128).expect("a control file");
-        self.control.write_all_at(&[0; 256], 256).expect("a control file");
         self.set(0, 1);
     }
 
     pub fn end(&self) {
         self.set(0, 0);
-    }
-
-    pub fn failed(&self) -> i64 {
-        let mut bytes = [0; 8];
-        self.control.read_exact_at(&mut bytes, 7 * 8).expect("a control file");
-        i64::from_ne_bytes(bytes)
-    }
-
-    pub fn first(&self) -> String {
-        let mut text = [0; 256];
-        self.control.read_exact_at(&mut text, 256).expect("a control file");
-        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(text).replace(&*self.directory.to_string_lossy(), "")
     }
 
     fn set(&self, field: u64, value: i64) {

@@ -73,8 +73,6 @@ pub type RecipeDouble = Double<RecipeApi>;
 #[derive(Default)]
 pub struct RecipeApi;
 
-const TELEGRAM: &str = "POST /sendVerificationMessage";
-
 /// The address of a message's receipts: the path and the query.
 pub fn callback_in(received: &Received) -> String {
     let fields: String = received.form.values().flat_map(|value| [value.as_str(), "\""]).collect();
@@ -99,16 +97,12 @@ impl Provider for RecipeApi {
             "POST /sms/3/messages" => {
                 (200, json!({"messages": [{"messageId": id, "status": {"groupName": "PENDING"}}]}))
             }
-            TELEGRAM => (200, json!({"ok": true, "result": {"request_id": id}})),
             _ => (201, json!({"id": id})),
         };
         Said::json(status, &body)
     }
 
-    fn refuse(&self, status: u16, _: u32, received: &Received) -> Said {
-        if received.target == TELEGRAM {
-            return Said::json(status, &json!({"ok": false, "error": "PHONE_NUMBER_NOT_AVAILABLE"}));
-        }
+    fn refuse(&self, status: u16, _: u32, _: &Received) -> Said {
         Said::text(status, "")
     }
 
@@ -128,7 +122,6 @@ fn recipe_message_in(received: &Received) -> Option<(String, String)> {
             let message = &json["messages"][0];
             (message["destinations"][0]["to"].as_str()?, message["content"]["text"].as_str()?)
         }
-        TELEGRAM => (received.field("phone_number"), received.field("code")),
         "POST /messages" => (json["recipients"][0].as_str()?, json["body"].as_str()?),
         _ => return None,
     };

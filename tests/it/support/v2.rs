@@ -151,18 +151,6 @@ impl V2 {
         self.post(&format!("{service}/VerificationCheck"), &[("VerificationSid", sid), ("Code", code)]).await
     }
 
-    /// Asserts that no check of a verification is left by its id and by its number, and that no other one begins.
-    pub async fn has_no_check_left(&self, service: &str, number: &str, sid: &str, code: &str) {
-        for answer in [
-            self.checks(service, sid, code).await,
-            self.checks_number(service, number, code).await,
-            self.begins(service, number).await,
-        ] {
-            assert_eq!(status_and_code(&answer), (429, "60202".to_owned()), "{}", answer.text());
-            answer.expects_retry_after();
-        }
-    }
-
     /// Checks a code, by the number only.
     pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> HttpResponse {
         self.post(&format!("{service}/VerificationCheck"), &[("To", number), ("Code", code)]).await

@@ -7,9 +7,8 @@ use tokio::task::JoinHandle;
 
 use super::documented::sent;
 use super::{
-    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HTTP_TOKEN, HttpResponse, MADA_PASSWORD, MADA_SOURCE,
-    MADA_USERNAME, Mada, Numbers, Reply, SENDER, SINCH_APP_ID, SINCH_APP_SECRET, Server, Setup, Sinch,
-    SmsGateway, Twilio, V2, VERIFY_SID, until, wrong,
+    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HTTP_TOKEN, HttpResponse, Numbers, Reply, SENDER, Server,
+    Setup, SmsGateway, Twilio, V2, VERIFY_SID, until, wrong,
 };
 
 /// A server, its settings, and the doubles of its gateways. Dereferences to its client.
@@ -107,34 +106,22 @@ pub fn through(base_url: &str, setup: Setup) -> Setup {
 pub struct Doubles {
     /// Messages, Calls and Verify.
     pub twilio: Twilio,
-    pub sinch: Sinch,
-    pub mada: Mada,
     /// The gateway that the configuration describes.
     pub plain: SmsGateway,
 }
 
 impl Doubles {
     pub async fn start() -> Self {
-        Self {
-            twilio: Twilio::start().await,
-            sinch: Sinch::start().await,
-            mada: Mada::start().await,
-            plain: SmsGateway::start().await,
-        }
+        Self { twilio: Twilio::start().await, plain: SmsGateway::start().await }
     }
 
-    /// The number of this number's messages at Twilio, Sinch, Mada and the plain gateway.
-    pub fn sends_to(&self, number: &str) -> [usize; 4] {
-        [
-            self.twilio.received_for(number).len(),
-            self.sinch.received_for(number).len(),
-            self.mada.received_for(number).len(),
-            self.plain.received_for(number).len(),
-        ]
+    /// The number of this number's messages at Twilio and the plain gateway.
+    pub fn sends_to(&self, number: &str) -> [usize; 2] {
+        [self.twilio.received_for(number).len(), self.plain.received_for(number).len()]
     }
 
     pub fn codes(&self) -> Vec<String> {
-        [self.twilio.codes(), self.sinch.codes(), self.mada.codes(), self.plain.codes()].concat()
+        [self.twilio.codes(), self.plain.codes()].concat()
     }
 }
 
@@ -142,13 +129,6 @@ impl Doubles {
 pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
     super::through(&doubles.twilio.base_url(), setup)
         .env("TWILIO_SERVICES_ID", VERIFY_SID)
-        .env("SINCH_APP_ID", SINCH_APP_ID)
-        .env("SINCH_APP_SECRET", SINCH_APP_SECRET)
-        .env("SINCH_VERIFICATION_URL", doubles.sinch.verification_url())
-        .env("MADA_USERNAME", MADA_USERNAME)
-        .env("MADA_PASSWORD", MADA_PASSWORD)
-        .env("MADA_URL", doubles.mada.url())
-        .env("MADA_SOURCE_NAME", MADA_SOURCE)
         .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
         .config("gateways", json!({ "Http": { "recipe": doubles.plain.recipe() } }))
 }
@@ -180,14 +160,6 @@ impl Several {
 
     pub fn twilio(&self) -> &Twilio {
         &self.doubles.twilio
-    }
-
-    pub fn sinch(&self) -> &Sinch {
-        &self.doubles.sinch
-    }
-
-    pub fn mada(&self) -> &Mada {
-        &self.doubles.mada
     }
 
     pub fn plain(&self) -> &SmsGateway {

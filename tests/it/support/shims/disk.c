@@ -1,4 +1,4 @@
-/* Makes calls of the C library on files below one directory fail, hang, or take long, on command.
+/* Makes calls of the C library on files below one directory fail or hang, on command.
  *
  * Loaded with LD_PRELOAD. SHIM_DIRECTORY names the directory, SHIM_CONTROL a file of 4096 bytes that both
  * sides map or write: shim.rs beside this file describes its fields. The shim does not see calls that are made
@@ -16,23 +16,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CREATE, OPEN, READ, WRITE, SYNC, CUT, RENAME, UNLINK, SYNC_RANGE, LIST, THREAD };
-enum { FAIL, HANG, TORN, SLOW };
+enum { FAIL, HANG, TORN };
 
 struct control {
-    volatile long armed, error, operations, skip, times, mode, seen, failed, torn, delay;
-    char unused[48];
-    char part[128];   /* only paths that contain this */
-    char first[256];  /* the first call that failed */
+    volatile long armed, error, operations, mode, torn;
+    char unused[88];
+    char part[128]; /* only paths that contain this */
 };
 
 static struct control *control;
 static const char *directory;
-static const char *names[] = {"create", "open",   "read",   "write",      "sync", "cut",
-                              "rename", "unlink", "unlink", "sync range", "list", "thread"};
 
 __attribute__((constructor)) static void load(void) {
     const char *path = getenv("SHIM_CONTROL");
@@ -55,19 +51,8 @@ static int concerns(const char *path) {
 static int verdict(int operation, const char *path) {
     if (!control || !control->armed || !(control->operations >> operation & 1)) return 0;
     if (path && !concerns(path)) return 0;
-    __atomic_fetch_add(&control->seen, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_fetch_sub(&control->skip, 1, __ATOMIC_SEQ_CST) > 0) return 0;
-    if (__atomic_fetch_sub(&control->times, 1, __ATOMIC_SEQ_CST) <= 0) return 0;
-    if (__atomic_fetch_add(&control->failed, 1, __ATOMIC_SEQ_CST) == 0)
-        snprintf(control->first, sizeof control->first, "%s %s", names[operation], path ? path : "");
     if (control->mode == HANG) {
         while (control->armed) usleep(2000);
-        return 0;
-    }
-    if (control->mode == SLOW) {
-        long delay = control->delay; /* in microseconds */
-        struct timespec time = {delay / 1000000, delay % 1000000 * 1000};
-        nanosleep(&time, NULL);
         return 0;
     }
     return (int)control->error;

@@ -3,13 +3,14 @@
 
 mod report;
 
+use quick_xml::events::Event;
+use quick_xml::{Reader, XmlVersion};
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
 use super::held_codes::HeldCodes;
 use super::received::{About, Received, RequestPurpose, basic, longest_digits};
 use super::reply::Said;
-use super::xml::Element;
 
 pub use report::{PUBLIC_URL, Report};
 
@@ -195,7 +196,7 @@ impl TwilioApi {
     fn start_verification(&self, received: &Received) -> Said {
         let number = &received.about.number;
         if self.verify.look(number, |held| held.is_none()) {
-            self.verify.make(number, "");
+            self.verify.make(number);
         }
         Said::json(201, &resource(received, "pending"))
     }
@@ -242,35 +243,34 @@ pub struct Twiml {
 impl Twiml {
     /// Parses instructions. The error says what is wrong.
     pub fn parse(document: &str) -> Result<Self, String> {
-        let root = Element::parse(document)?;
-        if root.name != "Response" || !root.namespace.is_empty() {
-            return Err(format!("the root is {} and not Response", root.name));
-        }
-        let mut twiml = Self::default();
-        twiml.follow(&root)?;
-        Ok(twiml)
-    }
-
-    fn follow(&mut self, element: &Element) -> Result<(), String> {
-        for verb in element.elements() {
-            match verb.name.as_str() {
-                "Say" => {
-                    let times =
-                        verb.attribute("loop").unwrap_or("1").parse().map_err(|_| "loop is a number")?;
-                    self.spoken.extend(std::iter::repeat_n(verb.text(), times));
-                }
-                "Gather" => {
-                    if verb.attribute("numDigits") != Some("1") {
-                        return Err("one key is to be pressed".to_owned());
+        let mut reader = Reader::from_str(document);
+        let (mut twiml, mut times, mut said) = (Self::default(), 0, String::new());
+        loop {
+            match reader.read_event().map_err(|error| error.to_string())? {
+                Event::Start(verb) | Event::Empty(verb) => {
+                    let attribute = |name: &str| {
+                        let found = verb.attributes().flatten().find(|found| found.key.as_ref() == name)?;
+                        Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
+                    };
+                    match verb.name().as_ref() {
+                        "Say" => {
+                            let times_said = attribute("loop").map_or(Ok(1), |times| times.parse());
+                            times = times_said.map_err(|_| "loop is a number")?;
+                        }
+                        "Gather" => twiml.on_key = attribute("action"),
+                        "Response" | "Pause" | "Hangup" | "Redirect" => {}
+                        other => return Err(format!("{other} is not expected in such a call")),
                     }
-                    self.on_key = verb.attribute("action").map(str::to_owned);
-                    self.follow(verb)?;
                 }
-                "Pause" | "Hangup" | "Redirect" => {}
-                other => return Err(format!("{other} is not expected in such a call")),
+                Event::Text(text) => said.push_str(&text.xml10_content()),
+                Event::End(_) => {
+                    let text = std::mem::take(&mut said);
+                    twiml.spoken.extend(std::iter::repeat_n(text, std::mem::take(&mut times)));
+                }
+                Event::Eof => return Ok(twiml),
+                _ => {}
             }
         }
-        Ok(())
     }
 
     pub fn speech(&self) -> String {
