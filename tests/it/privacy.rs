@@ -5,27 +5,6 @@
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn the_scenario_through_twilio_leaks_nothing_private() {
-    let mut world = World::of(at_trace_level(Setup::new())).await;
-    let mut private = Private::default();
-
-    everything_a_client_does(&world, &mut private).await;
-    let mut output = world.server.output().text();
-    world = world.restart_after_kill().await;
-    everything_a_client_does(&world, &mut private).await;
-    output += &world.server.output().text();
-    let (world, finished) = world.restart().await;
-    output += &finished.output;
-    output += &world.server.output().text();
-
-    private.codes.extend(world.twilio().codes());
-    assert!(private.codes.len() >= 8, "the scenario sends codes");
-    private.server_key(&world.setup.data_dir());
-    private.is_not_in_output(&output);
-    private.is_not_in_files_of(&world.setup.data_dir());
-}
-
-#[tokio::test]
 async fn the_simulators_scenario_prints_and_stores_nothing_private() {
     let setup = at_trace_level(Setup::new());
     let server = setup.start().await;
@@ -66,52 +45,6 @@ fn what_is_private_would_be_found() {
     assert!(private.found_in(basic(OWN_ACCOUNT, OWN_TOKEN).as_bytes()).is_some());
     assert!(private.found_in_file(b"{\"a\":\"a-secret-of-a-service\"}").is_some());
     assert!(private.found_in(b"+1415*****00 and 0123456").is_none());
-}
-
-async fn everything_a_client_does(world: &World, private: &mut Private) {
-    // Sent, resent, wrong, right, again.
-    let number = private.number(world.number());
-    world.send(&number).await;
-    let first = world.twilio().code_for(&number);
-    let answer = world.send(&number).await;
-    let code = world.twilio().code_for(&number);
-    assert!(!answer.text().contains(&code), "an answer must not contain the code");
-    world.verify(&number, &wrong(&code)).await;
-    world.verify(&number, &first).await;
-    world.verify(&number, &code).await;
-    world.verify(&number, &code).await;
-    // Locked.
-    let number = private.number(world.number());
-    world.send(&number).await;
-    let code = world.twilio().code_for(&number);
-    for _ in 0..6 {
-        world.verify(&number, &wrong(&code)).await;
-    }
-    world.verify(&number, &code).await;
-    world.send(&number).await;
-    // The tutorial's routes.
-    let number = private.number(world.number());
-    let answer = world.send_code(&number).await;
-    let code = world.twilio().code_for(&number);
-    assert!(!answer.text().contains(&code), "an answer must not contain the code");
-    world.verify_code(&number, &wrong(&code)).await;
-    world.verify_code(&number, &code).await;
-    // Numbers and codes in wrong places, and malformed bodies.
-    let national = number.trim_start_matches("+1");
-    world.get(&format!("/api/send-otp?phoneNumber=%2B1{national}&code={code}")).await;
-    world.get(&format!("/api/verify-otp/1{national}/{code}")).await;
-    world.send(&format!("{number}{number}")).await;
-    world.verify(&number, &format!("{code}{code}")).await;
-    for body in [
-        json!({"phoneNumber": [number], "code": code}).to_string(),
-        json!({"user": {"phoneNumber": number}, "code": code.parse::<u64>().expect("digits")}).to_string(),
-        format!(r#"{{"phoneNumber":"{number}""#),
-        format!(r#"{{"{number}":"{code}"}}"#),
-    ] {
-        for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
-            world.post(path, body.clone()).await;
-        }
-    }
 }
 
 /// Ten digits: a time or a counter in the log cannot look like a code.

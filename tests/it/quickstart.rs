@@ -60,13 +60,6 @@ async fn the_requests_of_the_guides_are_carried_out() {
     }
 }
 
-#[test]
-fn no_command_ends_in_a_comment_which_zsh_would_not_accept() {
-    for line in [README, QUICKSTART].into_iter().chain(GUIDES).flat_map(blocks).flat_map(str::lines) {
-        assert!(!line.contains('#'), "{line}");
-    }
-}
-
 /// Runs blocks in one shell and returns the output. Returns `None` without curl, after printing so.
 #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
 async fn run(blocks: &[&str]) -> Option<String> {

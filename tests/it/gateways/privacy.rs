@@ -95,6 +95,12 @@ async fn everything_works(world: &Several, private: &mut Private) {
             Report::about(&message, "undelivered").with("ErrorCode", "30003").send(world).await;
         }
     }
+    // The answer of the tutorial's route has the id of the message.
+    let number = private.number(world.number());
+    let answer = world.send_code(&number).await;
+    let code = last_code(world, &number);
+    assert!(!answer.text().contains(&code), "an answer must not contain the code: {}", answer.text());
+    world.verify_code(&number, &code).await;
     // Locked.
     let number = private.number(world.number());
     world.send(&number).await;

@@ -1,12 +1,11 @@
 //! A disk that accepts no more writes: the server fails closed, names the reason, and recovers when the disk works
 //! again.
 //!
-//! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others mount
-//! small file systems, damage files, or load a library into the program that makes calls fail.
+//! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others damage
+//! files, or load a library into the program that makes calls fail. `embedded::tests` of the store has each operation.
 
 pub mod damage;
 mod hangs;
-mod mount;
 mod refusals;
 mod start_and_stop;
 mod system_limits;

@@ -5,14 +5,10 @@ use std::fs;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::damage::{is_refused_plainly, used_bytes};
+use super::damage::is_refused_plainly;
 use super::killed;
-use super::mount::SmallDisk;
 use crate::belief::{Facts, Subject};
 use crate::support::prelude::*;
-
-/// Why a start on a full disk is refused, and why the server is not ready.
-const NO_SEGMENT: &str = "cannot reserve a journal segment of 67108864 bytes";
 
 #[tokio::test]
 async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
@@ -75,90 +71,6 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
     }
     shim.end();
     server.client.until_ready().await;
-}
-
-#[tokio::test]
-async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
-    for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
-        println!("a disk of {kib} KiB");
-        let setup = Setup::new();
-        let Some(disk) = SmallDisk::of_kib(kib, &setup.data_dir()) else { return };
-        says_what_to_do(&setup.run().await, &setup, "No space left");
-        disk.resize_to_kib(200 * 1024);
-        let world = World::of(setup).await;
-        let facts = Facts::made_in(&world).await;
-        let (setup, _twilio, numbers) = killed(world).await;
-        disk.fill();
-        // The segment that was reserved has room for commits.
-        let server = setup.start().await;
-        assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
-        facts.hold(&server.client).await;
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_without_a_reserved_segment_is_served_with_room_for_a_copy() {
-    let setup = Setup::new();
-    let Some(disk) = SmallDisk::of_kib(300 * 1024, &setup.data_dir()) else { return };
-    // With a snapshot, which only a copy of is read.
-    let (world, _) = World::of(setup).await.restart().await;
-    let facts = Facts::made_in(&world).await;
-    let (setup, twilio, numbers) = killed(world).await;
-    remove_reserved_space(&setup);
-    disk.fill();
-    let refused = setup.run().await;
-    says_what_to_do(&refused, &setup, "free space");
-    let needed = refused.output.split("takes ").nth(1).and_then(|rest| rest.split(" bytes").next());
-    assert!(needed.and_then(|bytes| bytes.parse().ok()) > Some(0_u64), "{}", refused.output);
-
-    // More than the copy needs, and less than a segment.
-    disk.leave_kib(32 * 1024);
-    let refused = setup.clone().config("otp-timeout", "7m").run().await;
-    says_what_to_do(&refused, &setup, NO_SEGMENT);
-    refused.says(["the configuration of before"]);
-    let server = setup.start().await;
-    assert_eq!(server.client.get("/healthz").await.status(), 200);
-    server.readiness().await.expects_status(503).says([NO_SEGMENT]);
-    assert_eq!(server.client.send(&facts.locked).await.status(), 403, "what needs no write is answered");
-    for _ in 0..3 {
-        let number = numbers.next();
-        server.client.send(&number).await.expects_retry_after();
-        server.client.verify(&number, "000000").await;
-        assert!(twilio.received_for(&number).is_empty(), "nothing was sent");
-    }
-
-    disk.resize_to_kib(500 * 1024);
-    server.client.until_ready().await;
-    assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
-    facts.hold(&server.client).await;
-}
-
-/// Removes the segment that was reserved and not written to, and the space behind the last frame.
-fn remove_reserved_space(setup: &Setup) {
-    let segments = fs::read_dir(setup.data_dir().join("journal")).expect("a directory");
-    let mut segments: Vec<_> = segments.map(|entry| entry.expect("an entry").path()).collect();
-    segments.sort();
-    fs::remove_file(segments.pop().expect("a segment")).expect("removed");
-    let last = segments.pop().expect("a segment");
-    // A frame may end with zeros.
-    let used = used_bytes(&last) as u64 + 4096;
-    fs::OpenOptions::new().write(true).open(last).expect("a file").set_len(used).expect("cut");
-}
-
-#[tokio::test]
-async fn a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one() {
-    let setup = Setup::new();
-    let Some(disk) = SmallDisk::of_kib(300 * 1024, &setup.data_dir()) else { return };
-    disk.make_read_only();
-    says_what_to_do(&setup.run().await, &setup, "Read-only file system");
-    disk.make_writable();
-    let world = World::of(setup).await;
-    let facts = Facts::made_in(&world).await;
-    let (setup, ..) = killed(world).await;
-    disk.make_read_only();
-    says_what_to_do(&setup.run().await, &setup, "mount it writable");
-    disk.make_writable();
-    facts.hold(&setup.start().await.client).await;
 }
 
 #[tokio::test]

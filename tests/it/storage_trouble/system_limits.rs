@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::mount::SmallDisk;
 use crate::belief::Subject;
 use crate::support::prelude::*;
 
@@ -107,30 +106,6 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
     assert!(!output.contains("panicked"), "{output}");
     let world = world.restart_after_kill().await;
     guessed.still_holds(&world).await;
-}
-
-#[tokio::test]
-async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
-    let setup = Setup::new().config("log-level", "info");
-    let Some(disk) = SmallDisk::of_kib(140 * 1024, &setup.data_dir()) else { return };
-    let world = World::of(setup).await;
-    let mut all = Vec::new();
-    for _ in 0..50 {
-        disk.fill();
-        let mut one = Subject::with_code(&world).await;
-        assert_eq!(one.submits_a_wrong_code(&world).await.status(), 401);
-        all.push(one);
-        assert_eq!(world.get("/readyz").await.status(), 200);
-    }
-    // The last checkpoint gets the space that the journal had reserved.
-    world.server.signal(rustix::process::Signal::TERM);
-    let World { setup, server, .. } = world;
-    server.ended().await.exits(0);
-    disk.resize_to_kib(300 * 1024);
-    let server = setup.start().await;
-    for one in all {
-        one.still_holds(&server.client).await;
-    }
 }
 
 /// A client of a server whose output the test does not read.
