@@ -139,7 +139,8 @@ impl Context {
     fn note_unknown_member(&mut self, path: &str) {
         let name = path.rsplit('.').next().unwrap_or_default();
         let hint = || hint(name, self.names.members.iter().map(String::as_str));
-        let problem = removed(path).map_or_else(|| format!("it is unknown{}", hint()), |(words, _)| words.to_owned());
+        let problem =
+            removed(path).map_or_else(|| format!("it is unknown{}", hint()), |(words, _)| words.to_owned());
         self.report.ignored(format!("{}: {path:?}", self.origin(path)), problem);
     }
 

@@ -192,8 +192,9 @@ impl<'de> Deserializer<'de> for Lenient {
             let members = members.into_iter().map(|(name, value)| (name, Lenient(value)));
             return visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members)));
         }
-        let name = self.text(&one_of(names.iter().copied()))?.to_ascii_lowercase();
-        visitor.visit_enum::<serde::de::value::StringDeserializer<Error>>(name.into_deserializer())
+        let given = self.text(&one_of(names.iter().copied()))?;
+        let name = names.iter().copied().find(|name| name.eq_ignore_ascii_case(&given)).unwrap_or(&given);
+        visitor.visit_enum::<serde::de::value::StrDeserializer<'_, Error>>(name.into_deserializer())
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

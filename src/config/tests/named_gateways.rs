@@ -54,6 +54,7 @@ fn the_channels_of_a_recipe_can_be_changed() {
 #[test]
 fn a_whole_recipe_may_be_in_the_configuration() {
     let recipe = json!({
+        "method": "POST",
         "settings": {"token": {"about": "its token", "secret": true}},
         "url": "https://sms.example.com/send",
         "headers": {"X-Token": "{token}"},
