@@ -2,22 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=recipes");
-    let mut names = BTreeSet::new();
+    let mut list = BTreeSet::new();
     for entry in fs::read_dir("recipes")? {
-        let name = entry?.file_name().into_string().unwrap_or_default();
-        names.extend(name.strip_suffix(".json").map(str::to_owned));
+        let file = entry?.file_name().into_string().unwrap_or_default();
+        let Some(name) = file.strip_suffix(".json") else { continue };
+        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{file}\")");
+        list.insert(format!("(\"{name}\", include_str!({path})),\n"));
     }
-    let mut list = String::new();
-    for name in names {
-        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.json\")");
-        writeln!(list, "(\"{name}\", include_str!({path})),")?;
-    }
+    let list = list.into_iter().collect::<String>();
     fs::write(Path::new(&env::var("OUT_DIR")?).join("recipes.rs"), format!("[{list}]"))?;
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! How a recipe may be written: a number for a text, one value for a list of it; and where values are in an answer.
 
-use std::ops::Deref;
-
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,19 +16,11 @@ pub fn as_text(value: &Value) -> Option<String> {
 /// A list of texts or numbers, or one of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Texts(#[serde(deserialize_with = "texts")] Vec<String>);
+pub struct Texts(#[serde(deserialize_with = "texts")] pub Vec<String>);
 
 impl Texts {
     pub(super) fn has(&self, text: &str) -> bool {
-        self.iter().any(|known| known == text)
-    }
-}
-
-impl Deref for Texts {
-    type Target = [String];
-
-    fn deref(&self) -> &[String] {
-        &self.0
+        self.0.iter().any(|known| known == text)
     }
 }
 

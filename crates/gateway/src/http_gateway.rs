@@ -17,18 +17,16 @@ use serde_json::Value;
 pub use self::receipts::{HttpReceipts, RecipeCallbacks};
 use self::request::Filling;
 pub use self::signing::Signing;
-use super::client::{GatewayResponse, HttpClient};
+use super::client::GatewayResponse;
 use super::given::{Pointer, Texts};
 use super::provider::{
     AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, not_tried, usable_id,
-    words_for_status,
 };
-use super::settings::client_for;
 use super::{
     Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
-use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
 /// The most characters of a provider's text that are shown.
 const LONGEST_SHOWN: usize = 64;
@@ -202,15 +200,14 @@ impl HttpCheck {
 }
 
 /// A request about the account.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct HttpAccount {
     /// What is asked for, with credentials as placeholders.
     pub url: String,
     /// JSON pointer to a value that is shown, such as the balance.
-    #[serde(default)]
     pub show: Option<Pointer>,
     /// Error codes that only accepted credentials get.
-    #[serde(default)]
     pub right: Vec<String>,
 }
 
@@ -273,40 +270,31 @@ impl HttpGatewaySettings {
 
 pub struct HttpGateway {
     settings: HttpGatewaySettings,
-    client: HttpClient,
     clock: Arc<dyn Clock>,
-    /// Ids for providers that give none: unique within a run, and between runs as long as no two of them start in the
-    /// same millisecond.
-    started: Timestamp,
+    /// Ids made for messages of providers that give none.
     own_ids: AtomicU64,
 }
 
 impl HttpGateway {
-    /// The error names the part of the description that cannot work: a placeholder that does not exist or has no value, a
-    /// URL, method, header or JSON pointer that is none.
-    pub(super) fn new(
-        settings: &HttpGatewaySettings,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, GatewaySettingsError> {
-        let url = settings.tried()?;
-        let client = client_for(settings.owner.gateway, &settings.owner.setting("url"), &url)?;
-        let (settings, started) = (settings.clone(), clock.now());
-        Ok(Self { settings, client, clock, started, own_ids: AtomicU64::new(1) })
+    /// Of a description that was tried.
+    pub(super) fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Self {
+        Self { settings: settings.clone(), clock, own_ids: AtomicU64::new(1) }
     }
 
     fn gateway(&self) -> GatewayName {
         self.settings.owner.gateway
     }
 
+    /// Unique within a run, and almost certainly between runs.
     fn own_id(&self) -> String {
         let serial = self.own_ids.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{:x}-{serial}", self.gateway(), self.started.as_millis())
+        format!("{}-{:x}-{serial}", self.gateway(), self.clock.now().as_millis())
     }
 
     /// The answer, if it is JSON or, from a provider that gets XML, XML whose root is the one that is looked for.
     fn answer(&self, response: &GatewayResponse) -> Option<Value> {
         let HttpGatewaySettings { xml, success, .. } = &self.settings;
-        if xml.is_empty() {
+        if xml.0.is_empty() {
             return response.json();
         }
         let text = std::str::from_utf8(response.body.as_deref()?).ok()?;
@@ -318,7 +306,7 @@ impl HttpGateway {
     /// provider in trouble.
     fn not_understood(&self, response: &GatewayResponse) -> GatewayError {
         let class = if self.answer(response).is_some() { CodeClass::Unknown } else { CodeClass::Down };
-        let words = words_for_status(response, &self.settings.owner.setting("url"));
+        let (_, words) = classify_status(response, &self.settings.owner.setting("url"));
         class.error(self.gateway(), None, words)
     }
 
@@ -392,10 +380,6 @@ impl HttpGateway {
 }
 
 impl Provider for HttpGateway {
-    fn client(&self) -> &HttpClient {
-        &self.client
-    }
-
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let request = Filling::of(&self.settings, message).message(self.clock.wall());
         request.map_err(|error| {
@@ -445,16 +429,12 @@ impl Provider for HttpGateway {
             return failed(CodeClass::Refused, "the value at success.json is not one that means success");
         }
         // Text may be a proxy's; what is no XML at all does not come from a provider that speaks it.
-        if !self.settings.xml.is_empty() && answer.is_none() && response.status.is_success() {
+        if !self.settings.xml.0.is_empty() && answer.is_none() && response.status.is_success() {
             return Err(self.not_understood(response));
         }
-        let class = match classify_status(response) {
-            // This answer does not distinguish a limit of the account from that of one number, which any caller can
-            // reach.
-            CodeClass::Busy => CodeClass::Retry,
-            other => other,
-        };
-        let words = words_for_status(response, &owner.setting("url"));
+        let (class, words) = classify_status(response, &owner.setting("url"));
+        // This answer does not distinguish a limit of the account from that of one number, which any caller can reach.
+        let class = if class == CodeClass::Busy { CodeClass::Retry } else { class };
         Err(class.error(owner.gateway, told.and_then(code_in), words).with_wait_of(response))
     }
 

@@ -92,11 +92,22 @@ impl ProviderSettings {
     /// # Errors
     /// The setting that cannot be used.
     pub fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
+        let name = self.name();
+        let (setting, target) = match self {
+            Self::TwilioMessages(TwilioSettings { account, .. })
+            | Self::TwilioVoice(TwilioVoiceSettings { account, .. })
+            | Self::TwilioVerify(TwilioVerifySettings { account, .. }) => {
+                (twilio::BASE_URL.to_owned(), twilio::base_url(name, account)?)
+            }
+            Self::Http(settings) => (settings.owner.setting("url"), settings.tried()?),
+        };
+        let unusable = |error| GatewaySettingsError::new(name, setting, format!("cannot be used: {error}"));
+        let client = HttpClient::for_target(&target).map_err(unusable)?;
         let provider: Box<dyn Provider> = match self {
             Self::TwilioMessages(settings) => Box::new(twilio::Messages::new(settings)?),
             Self::TwilioVoice(settings) => Box::new(twilio::Voice::new(settings)?),
             Self::TwilioVerify(settings) => Box::new(twilio::Verify::new(settings)?),
-            Self::Http(settings) => Box::new(http_gateway::HttpGateway::new(settings, Arc::clone(&clock))?),
+            Self::Http(settings) => Box::new(http_gateway::HttpGateway::new(settings, Arc::clone(&clock))),
         };
         let (holds_codes, refuses_account): (bool, fn(u32) -> bool) = match self {
             Self::Http(settings) => (settings.check.is_some(), |_| true),
@@ -104,11 +115,12 @@ impl ProviderSettings {
             Self::TwilioMessages(_) | Self::TwilioVoice(_) => (false, twilio::refuses_account),
         };
         Ok(Arc::new(HttpProvider {
-            name: self.name(),
+            name,
             channels: self.channels().to_vec(),
             holds_codes,
             refuses_account,
             provider,
+            client,
             clock,
             refusal: Mutex::default(),
         }))

@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use reqwest::Request;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Request, StatusCode};
 use serde::Deserialize;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
@@ -20,8 +20,6 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
 /// A provider's API: builds requests and classifies responses.
 pub trait Provider: Send + Sync + 'static {
-    fn client(&self) -> &HttpClient;
-
     /// The request that hands a message over, on a channel that the provider serves. An error is about this message
     /// only.
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError>;
@@ -59,6 +57,7 @@ pub struct HttpProvider {
     /// Without a code it does.
     pub(super) refuses_account: fn(u32) -> bool,
     pub(super) provider: Box<dyn Provider>,
+    pub(super) client: HttpClient,
     pub(super) clock: Arc<dyn Clock>,
     /// The last refusal of the account, and its time: sends of all numbers fail until an operator acts, and the first
     /// success proves that it works again.
@@ -84,7 +83,7 @@ impl HttpProvider {
         request: Request,
         classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
-        let outcome = match self.provider.client().send(request).await {
+        let outcome = match self.client.send(request).await {
             Ok(response) => classify(&response),
             Err(no_response) => Err(without_response(self.name, no_response)),
         };
@@ -283,34 +282,27 @@ pub(super) fn code_in(text: &str) -> Option<u32> {
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: it is unknown how far it came.
-pub(super) fn classify_status(response: &GatewayResponse) -> CodeClass {
-    match response.status.as_u16() {
-        401 | 402 | 301 | 307 | 308 => CodeClass::Account,
-        403 => CodeClass::Configuration,
-        429 => CodeClass::Busy,
-        400..=499 if response.status != StatusCode::REQUEST_TIMEOUT => CodeClass::Refused,
-        // The body broke off, or was longer than any answer: the server or the network is in trouble.
-        200..=299 if response.body.is_some() => CodeClass::Unknown,
-        _ => CodeClass::Down,
-    }
-}
-
-pub(super) fn words_for_status(response: &GatewayResponse, url_setting: &str) -> String {
+pub(super) fn classify_status(response: &GatewayResponse, url_setting: &str) -> (CodeClass, String) {
     let status = response.status.as_u16();
+    let said = |words: &str| format!("answered HTTP {status}{words}");
     match status {
         401 | 403 => {
-            format!("answered HTTP {status}: the credentials were not accepted, or do not permit this")
+            let class = if status == 401 { CodeClass::Account } else { CodeClass::Configuration };
+            (class, said(": the credentials were not accepted, or do not permit this"))
         }
-        402 => "answered HTTP 402: the account has no credit".to_owned(),
-        429 => "answered HTTP 429: too many requests".to_owned(),
+        402 => (CodeClass::Account, said(": the account has no credit")),
+        429 => (CodeClass::Busy, said(": too many requests")),
         300..=399 => {
-            format!("answered HTTP {status}: a redirect, which is not followed; check {url_setting}")
+            let class = if matches!(status, 301 | 307 | 308) { CodeClass::Account } else { CodeClass::Down };
+            (class, said(&format!(": a redirect, which is not followed; check {url_setting}")))
         }
+        // The server or the network is in trouble.
         200..=299 if response.body.is_none() => {
-            format!("answered HTTP {status} with a body that broke off or is too long")
+            (CodeClass::Down, said(" with a body that broke off or is too long"))
         }
-        200..=299 => format!("answered HTTP {status} and nothing that is known as success"),
-        _ => format!("answered HTTP {status} with an unknown reason"),
+        200..=299 => (CodeClass::Unknown, said(" and nothing that is known as success")),
+        400..=407 | 409..=499 => (CodeClass::Refused, said(" with an unknown reason")),
+        _ => (CodeClass::Down, said(" with an unknown reason")),
     }
 }
 

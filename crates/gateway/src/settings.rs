@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::client::HttpClient;
 use crate::domain::GatewayName;
 
 /// A setting that cannot work. Names the setting and what is accepted, never the value: it may contain a password.
@@ -50,16 +49,6 @@ pub(super) fn provider_url(
         return Err(error("is too long for a URL"));
     }
     Ok(url)
-}
-
-/// The client for requests to this address.
-pub(super) fn client_for(
-    gateway: GatewayName,
-    setting: &str,
-    url: &Url,
-) -> Result<HttpClient, GatewaySettingsError> {
-    let unusable = |error| GatewaySettingsError::new(gateway, setting, format!("cannot be used: {error}"));
-    HttpClient::for_target(url).map_err(unusable)
 }
 
 /// `base64(user:password)`.

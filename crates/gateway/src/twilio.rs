@@ -23,9 +23,9 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::client::{GatewayResponse, HttpClient};
+use super::client::GatewayResponse;
 use super::provider::{AccountQuestion, Question};
-use super::settings::{basic_credentials, client_for, provider_url};
+use super::settings::{basic_credentials, provider_url};
 use super::{AccountPart, GatewayError, GatewaySettingsError};
 use crate::domain::GatewayName;
 
@@ -36,7 +36,7 @@ pub use self::verify::{CHANNELS as VERIFY_CHANNELS, Verify};
 pub use self::voice::Voice;
 
 const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
-const BASE_URL: &str = "TWILIO_BASE_URL";
+pub const BASE_URL: &str = "TWILIO_BASE_URL";
 const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
 const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
 const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
@@ -96,9 +96,18 @@ pub struct TwilioVerifySettings {
     pub service_sid: String,
 }
 
+/// Where an account's requests go.
+pub fn base_url(name: GatewayName, account: &TwilioAccount) -> Result<Url, GatewaySettingsError> {
+    let base = provider_url(name, BASE_URL, account.base_url.trim_end_matches('/'))?;
+    if base.query().is_some() {
+        let problem = "must not contain a ? part: paths are added to it";
+        return Err(GatewaySettingsError::new(name, BASE_URL, problem));
+    }
+    Ok(base)
+}
+
 struct Account {
     name: GatewayName,
-    client: HttpClient,
     headers: HeaderMap,
     base: Url,
     sid: String,
@@ -106,27 +115,23 @@ struct Account {
 
 impl Account {
     fn new(name: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
-        let TwilioAccount { account_sid: sid, auth_token, base_url } = settings;
-        let wrong = |setting, problem: &str| GatewaySettingsError::new(name, setting, problem);
-        let base = provider_url(name, BASE_URL, base_url.trim_end_matches('/'))?;
-        if base.query().is_some() {
-            return Err(wrong(BASE_URL, "must not contain a ? part: paths are added to it"));
-        }
+        let TwilioAccount { account_sid: sid, auth_token, .. } = settings;
+        let base = base_url(name, settings)?;
         let token = auth_token.expose_secret();
         let basic = format!("Basic {}", basic_credentials(sid, token));
         // A server would read a name with a colon as another name and password.
         let is_usable = !sid.is_empty() && !sid.contains(':') && !token.is_empty();
         let basic = HeaderValue::try_from(basic).ok().filter(|_| is_usable);
-        let mut basic =
-            basic.ok_or_else(|| wrong(CREDENTIALS, "must both be given, the id without a colon"))?;
+        let wrong =
+            || GatewaySettingsError::new(name, CREDENTIALS, "must both be given, the id without a colon");
+        let mut basic = basic.ok_or_else(wrong)?;
         basic.set_sensitive(true);
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, basic),
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        let client = client_for(name, BASE_URL, &base)?;
-        Ok(Self { name, client, headers, base, sid: sid.clone() })
+        Ok(Self { name, headers, base, sid: sid.clone() })
     }
 
     /// The address of a path below the base URL.

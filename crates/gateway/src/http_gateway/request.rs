@@ -14,7 +14,7 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::receipts::callback_address;
-use super::{HttpAccount, HttpCheck, HttpMethod};
+use super::{HttpAccount, HttpCheck, HttpMethod, HttpSuccess};
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::settings::{basic_credentials, provider_url};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -68,7 +68,7 @@ impl HttpGatewaySettings {
     }
 
     /// The same; returns the address of a message.
-    pub(super) fn tried(&self) -> Read<Url> {
+    pub(crate) fn tried(&self) -> Read<Url> {
         self.check_names()?;
         if self.channels.is_empty() {
             return self.wrong("channels", format!("must name a channel: {}", Channel::names(", ")));
@@ -120,20 +120,13 @@ impl HttpGatewaySettings {
     }
 
     fn check_success(&self) -> Read<()> {
-        let success = &self.success;
-        let lists =
-            [("equals", &success.equals), ("bad_number", &success.bad_number), ("retry", &success.retry)];
-        let listed = lists.into_iter().find(|(_, values)| !values.is_empty());
-        match (&success.json, listed) {
-            (Some(_), _) if success.equals.is_empty() => {
-                self.wrong("success.equals", "must list the values that mean success")
-            }
-            (None, Some((name, _))) => self.wrong(
-                &format!("success.{name}"),
-                "needs success.json, which says where in the answer its values are",
-            ),
-            _ => Ok(()),
+        let HttpSuccess { json, equals, bad_number, retry, .. } = &self.success;
+        let lists_nothing = [equals, bad_number, retry].iter().all(|values| values.0.is_empty());
+        if json.is_some() == equals.0.is_empty() || (json.is_none() && !lists_nothing) {
+            let words = "needs both \"json\", where a value is in the answer, and \"equals\", the values that mean success";
+            return self.wrong("success", words);
         }
+        Ok(())
     }
 
     /// The value of a setting, for a placeholder. One that is not configured is an error, which names the variable to set.
@@ -218,7 +211,7 @@ impl<'a> Filling<'a> {
     /// The request that hands the message over.
     pub(super) fn message(&mut self, now: Timestamp) -> Read<Request> {
         let HttpGatewaySettings { method, url, json, form, xml, .. } = self.settings;
-        let xml = (!xml.is_empty()).then(|| xml.concat());
+        let xml = (!xml.0.is_empty()).then(|| xml.0.concat());
         let bodies = [json.as_ref().map(Body::Json), form.as_ref().map(Body::Form), xml.map(Body::Xml)];
         let mut bodies = bodies.into_iter().flatten();
         let body = bodies.next();

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::Timestamp;
 use crate::double::{Double, Received, Reply, answer, message};
 use crate::{Gateway, ProviderSettings, Recipe};
 
@@ -275,9 +276,9 @@ fn a_description_that_cannot_work_is_refused_with_the_place_of_the_mistake() {
         ),
         (json!({"json": {"text": "{text}"}}), "", "has neither {to} nor {to_digits}"),
         (json!({"json": {"to": "{to}", "text": "_CODE_"}}), "", "has neither {text} nor {code}"),
-        (success(json!({"json": "/a"})), "success.equals", "must list"),
-        (success(json!({"equals": "0"})), "success.equals", "needs success.json"),
-        (success(json!({"bad_number": ["1"]})), "success.bad_number", "needs success.json"),
+        (success(json!({"json": "/a"})), "success", "needs both"),
+        (success(json!({"equals": "0"})), "success", "needs both"),
+        (success(json!({"bad_number": ["1"]})), "success", "needs both"),
     ] {
         let error = built(&described(&change), "https://sms.example.com").err().expect("refused").to_string();
         let place = if place.is_empty() { String::new() } else { format!(".{place}") };

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 
 use super::*;
@@ -16,14 +17,14 @@ fn every_status_has_a_class_and_says_whether_all_messages_meet_it() {
     ] {
         for status in statuses {
             let answer = answer(*status, Some(Bytes::new()));
-            let error = classify_status(&answer).error(GatewayName::Http, None, String::new());
+            let error = classify_status(&answer, "").0.error(GatewayName::Http, None, String::new());
             let error = error.with_wait_of(&answer);
             assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{status}");
         }
     }
     // A body that broke off is the server's trouble.
-    assert_eq!(classify_status(&answer(200, None)), CodeClass::Down);
-    assert!(words_for_status(&answer(301, None), "sms.mada.url").ends_with("check sms.mada.url"));
+    assert_eq!(classify_status(&answer(200, None), "").0, CodeClass::Down);
+    assert!(classify_status(&answer(301, None), "sms.mada.url").1.ends_with("check sms.mada.url"));
 }
 
 fn answer(status: u16, body: Option<Bytes>) -> GatewayResponse {

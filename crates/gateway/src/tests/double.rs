@@ -42,11 +42,6 @@ impl Reply {
         Self::Bytes(answer(status, headers, body))
     }
 
-    /// A whole answer with an XML body.
-    pub fn xml(status: u16, body: &str) -> Self {
-        Self::Bytes(answer(status, &[], body).replacen("application/json", "text/xml", 1))
-    }
-
     /// Twilio's answer to an accepted message.
     pub fn created(sid: &str) -> Self {
         Self::json(201, &created_body(sid))
@@ -143,7 +138,14 @@ async fn converse(
     received: mpsc::UnboundedSender<Received>,
 ) -> io::Result<()> {
     let mut unread = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut unread, connection).await? {
+    loop {
+        let Some(request) = take_request(&mut unread, connection) else {
+            // The client has closed the connection.
+            if stream.read_buf(&mut unread).await? == 0 {
+                return Ok(());
+            }
+            continue;
+        };
         let reply = script.lock().expect("the script").pop_front();
         let _ = received.send(request);
         match reply {
@@ -163,37 +165,18 @@ async fn converse(
             Some(Reply::Reset) => return stream.set_zero_linger(),
         }
     }
-    Ok(())
 }
 
-/// Reads a request with a `Content-Length`. `None` when the client has closed the connection.
-async fn read_request(
-    stream: &mut TcpStream,
-    unread: &mut Vec<u8>,
-    connection: usize,
-) -> io::Result<Option<Received>> {
-    loop {
-        if let Some(request) = take_request(unread, connection) {
-            return Ok(Some(request));
-        }
-        if stream.read_buf(unread).await? == 0 {
-            return Ok(None);
-        }
-    }
-}
-
+/// A whole request with a `Content-Length`, if it has arrived.
 fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
     let head_end = unread.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&unread[..head_end]).expect("ASCII");
     let mut lines = head.split("\r\n").map(str::to_owned);
     let request_line = lines.next().expect("a request line");
-    let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).expect("a header"))
-        .collect();
-    let length: usize = headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.parse().expect("a length"));
+    let header = |line: String| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let headers: Vec<_> = lines.map(|line| header(line).expect("a header")).collect();
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.map_or(0, |(_, value)| value.parse().expect("a length"));
     let end = head_end + 4 + length;
     let body = String::from_utf8(unread.get(head_end + 4..end)?.to_vec()).expect("UTF-8");
     unread.drain(..end);

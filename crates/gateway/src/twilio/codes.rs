@@ -12,7 +12,7 @@ use super::{Account, BASE_URL};
 use crate::client::GatewayResponse;
 use crate::domain::GatewayName;
 use crate::given::as_text;
-use crate::provider::{CodeClass, classify_status, code_in, words_for_status};
+use crate::provider::{CodeClass, classify_status, code_in};
 use crate::{Accepted, ErrorClass, GatewayError};
 
 const CREDENTIALS: u32 = 20_003;
@@ -150,14 +150,10 @@ impl Account {
         let code = error_code(response);
         let known = code.and_then(known_code);
         let may_be_processed = response.status.is_server_error() && code != Some(TOO_MANY_REQUESTS);
-        let class = match known {
-            Some((class, _)) if !may_be_processed => class,
-            _ => classify_status(response),
-        };
-        let detail = match known {
-            Some((_, words)) => format!("answered HTTP {}: {words}", response.status.as_u16()),
-            None => words_for_status(response, BASE_URL),
-        };
+        let (by_status, said) = classify_status(response, BASE_URL);
+        let class = known.filter(|_| !may_be_processed).map_or(by_status, |(class, _)| class);
+        let detail =
+            known.map_or(said, |(_, words)| format!("answered HTTP {}: {words}", response.status.as_u16()));
         class.error(self.name, code, detail).with_wait_of(response)
     }
 }

@@ -3,11 +3,10 @@
 //! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
 use reqwest::Request;
-use url::Url;
 
 use super::callbacks::status_of_message;
 use super::{Account, CallbackKind, SENDER, form};
-use crate::client::{GatewayResponse, HttpClient};
+use crate::client::GatewayResponse;
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{AccountQuestion, Provider};
 use crate::{
@@ -21,14 +20,13 @@ const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
 pub struct Messages {
     account: Account,
-    url: Url,
     settings: TwilioSettings,
 }
 
 impl Messages {
     pub fn new(settings: &TwilioSettings) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(GatewayName::TwilioMessages, &settings.account)?;
-        Ok(Self { url: account.resource("Messages.json"), account, settings: settings.clone() })
+        Ok(Self { account, settings: settings.clone() })
     }
 
     /// Twilio has messaging services on a host of their own.
@@ -44,10 +42,6 @@ impl Messages {
 }
 
 impl Provider for Messages {
-    fn client(&self) -> &HttpClient {
-        &self.account.client
-    }
-
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let TwilioSettings { sender, whatsapp, .. } = &self.settings;
         let whatsapp = whatsapp.as_ref().filter(|_| message.channel == Channel::WhatsApp);
@@ -76,7 +70,7 @@ impl Provider for Messages {
         if let Some(callback) = &message.callback {
             form.append_pair("StatusCallback", &CallbackKind::Message.address(callback));
         }
-        Ok(self.account.post(&self.url, &mut form))
+        Ok(self.account.post(&self.account.resource("Messages.json"), &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {

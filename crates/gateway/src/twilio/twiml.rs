@@ -6,8 +6,6 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml>.
 
-use std::borrow::Cow;
-
 use quick_xml::escape::escape;
 
 use crate::domain::Locale;
@@ -22,7 +20,7 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 /// that Twilio does not speak is not named, and the account's default voice reads it.
 pub fn reading(text: &str, locale: Option<Locale>) -> String {
     let text = speakable(text);
-    let words = escape(&*text);
+    let words = escape(&text);
     let language = match locale.and_then(spoken) {
         Some(tag) => format!(r#" language="{tag}""#),
         None => String::new(),
@@ -51,9 +49,8 @@ pub(super) fn gate(action: &str, locale: Option<Locale>) -> String {
 
 /// Without what XML 1.0 does not allow: a control character would make the whole call fail. Each becomes a space, so
 /// that words stay apart.
-fn speakable(text: &str) -> Cow<'_, str> {
-    let unsayable = |c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}');
-    if text.contains(unsayable) { Cow::Owned(text.replace(unsayable, " ")) } else { Cow::Borrowed(text) }
+fn speakable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'), " ")
 }
 
 /// Languages of `<Say>`, with the question of the gate in each. The first entry of a language also serves its unlisted

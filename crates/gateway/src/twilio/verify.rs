@@ -11,7 +11,7 @@ use url::Url;
 use super::codes::{CHECKS_USED_UP, NOT_FOUND, error_code};
 use super::twiml::nearest;
 use super::{Account, VERIFY_SERVICE, form};
-use crate::client::{GatewayResponse, HttpClient};
+use crate::client::GatewayResponse;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::provider::{AccountQuestion, Provider, Question};
 use crate::{
@@ -23,18 +23,18 @@ pub const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Call, Channel::WhatsAp
 
 pub struct Verify {
     account: Account,
-    service: Url,
-    verifications: Url,
-    checks: Url,
+    service_sid: String,
 }
 
 impl Verify {
     pub fn new(settings: &TwilioVerifySettings) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(GatewayName::TwilioVerify, &settings.account)?;
-        let below = |name: &str| account.below(&format!("v2/Services/{}{name}", settings.service_sid));
-        let (service, verifications, checks) =
-            (below(""), below("/Verifications"), below("/VerificationCheck"));
-        Ok(Self { account, service, verifications, checks })
+        Ok(Self { account, service_sid: settings.service_sid.clone() })
+    }
+
+    /// The address of something of the service.
+    fn url(&self, of: &str) -> Url {
+        self.account.below(&format!("v2/Services/{}{of}", self.service_sid))
     }
 
     /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
@@ -63,10 +63,6 @@ impl Verify {
 }
 
 impl Provider for Verify {
-    fn client(&self) -> &HttpClient {
-        &self.account.client
-    }
-
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let mut form = form();
         // The names of our channels are those of Verify.
@@ -78,7 +74,7 @@ impl Provider for Verify {
         if let Some(language) = message.locale.and_then(|locale| of_verify(locale, message.channel)) {
             form.append_pair("Locale", language);
         }
-        Ok(self.account.post(&self.verifications, &mut form))
+        Ok(self.account.post(&self.url("/Verifications"), &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
@@ -88,13 +84,13 @@ impl Provider for Verify {
     /// The service: the answer shows the credentials too.
     fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
         let read = |response: &_| self.account.service_state(VERIFY_SERVICE, response);
-        vec![self.account.question(AccountPart::Credentials, &self.service, read)]
+        vec![self.account.question(AccountPart::Credentials, &self.url(""), read)]
     }
 
     fn check(&self, to: PhoneNumber, _: Channel, code: &Code) -> Option<Question<'_, Verdict>> {
         let mut form = form();
         form.append_pair("To", &to.e164()).append_pair("Code", code.expose());
-        let request = self.account.post(&self.checks, &mut form);
+        let request = self.account.post(&self.url("/VerificationCheck"), &mut form);
         Some(Question { request, read: Box::new(|response| self.classify_check(response)) })
     }
 }

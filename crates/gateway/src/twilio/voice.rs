@@ -4,11 +4,10 @@
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
 
 use reqwest::Request;
-use url::Url;
 
 use super::callbacks::status_of_call;
 use super::{Account, CALLER, CallbackKind, form, twiml};
-use crate::client::{GatewayResponse, HttpClient};
+use crate::client::GatewayResponse;
 use crate::domain::{GatewayName, Locale};
 use crate::provider::{AccountQuestion, Provider, not_tried};
 use crate::template::Wording;
@@ -26,14 +25,13 @@ const RING_SECONDS: (u64, u64) = (1, 600);
 
 pub struct Voice {
     account: Account,
-    url: Url,
     settings: TwilioVoiceSettings,
 }
 
 impl Voice {
     pub fn new(settings: &TwilioVoiceSettings) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(NAME, &settings.account)?;
-        Ok(Self { url: account.resource("Calls.json"), account, settings: settings.clone() })
+        Ok(Self { account, settings: settings.clone() })
     }
 
     fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
@@ -52,10 +50,6 @@ impl Voice {
 }
 
 impl Provider for Voice {
-    fn client(&self) -> &HttpClient {
-        &self.account.client
-    }
-
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let twiml = self.twiml(message)?;
         let length = twiml.chars().count();
@@ -80,7 +74,7 @@ impl Provider for Voice {
                 .append_pair("StatusCallbackEvent", "answered")
                 .append_pair("StatusCallbackEvent", "completed");
         }
-        Ok(self.account.post(&self.url, &mut form))
+        Ok(self.account.post(&self.account.resource("Calls.json"), &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
