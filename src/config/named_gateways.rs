@@ -98,7 +98,7 @@ fn read_gateway(
             settings.channels = channels;
         }
         Some(Err(_)) => {
-            let problem = format!("it must be a list of {}", Channel::names(", "));
+            let problem = format!("it must be one or more of \"{}\"", Channel::names("\", \""));
             c.wrong(&format!("{path}.channels"), None, problem);
         }
         None => {}
