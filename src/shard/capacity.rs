@@ -7,8 +7,7 @@ use tracing::{info, warn};
 
 use super::Shards;
 use super::command::Full;
-use super::record::{Hasher, Id, Record, RecordKey, service_of};
-use super::stored::Stored;
+use super::record::{Hasher, Record, RecordKey, Stored, service_of};
 use super::table::Index;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
@@ -71,11 +70,13 @@ impl Shares {
         self.by_service.iter().map(|(service, places)| (*service, *places))
     }
 
-    fn add_all(&mut self, other: &Self) {
+    /// Adds the places of each service.
+    pub fn add_all(&mut self, other: &Self) {
         other.iter().for_each(|(service, places)| self.add(service, places));
     }
 
-    fn remove_all(&mut self, other: &Self) {
+    /// Removes the places of each service.
+    pub fn remove_all(&mut self, other: &Self) {
         other.iter().for_each(|(service, places)| self.remove(service, places));
     }
 }
@@ -94,19 +95,6 @@ crate::named! {
         Counters = "rate limit counters",
         /// Hosted sessions.
         HostedSessions = "hosted sessions",
-    }
-}
-
-impl LimitedTable {
-    /// Whether a record with this id, of the table's kind, is in the table. The first bit of its subject marks a test
-    /// number.
-    pub const fn contains(self, id: &Id) -> bool {
-        let is_test = id[4] & 0x80 != 0;
-        match self {
-            Self::Numbers => !is_test,
-            Self::TestNumbers => is_test,
-            Self::IdempotencyKeys | Self::Counters | Self::HostedSessions => true,
-        }
     }
 }
 
@@ -187,27 +175,8 @@ impl Capacity {
         Ok(Reservation { capacity: Arc::clone(self), service })
     }
 
-    /// Counts a change of the places of a service's record in a table, also beyond the limit; 0 means absent.
-    pub fn change(&self, service: ServiceId, before: usize, after: usize) {
-        if before != after {
-            self.update(|held| {
-                held.add(service, after);
-                held.remove(service, before);
-            });
-        }
-    }
-
-    /// Counts records that are in a table, also beyond the limit.
-    pub fn add_all(&self, records: &Shares) {
-        self.update(|held| held.add_all(records));
-    }
-
-    /// Removes records from the count.
-    pub fn remove_all(&self, records: &Shares) {
-        self.update(|held| held.remove_all(records));
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Shares)) {
+    /// Counts a change of the records in the table, also beyond the limit.
+    pub fn count(&self, change: impl FnOnce(&mut Shares)) {
         let counts = &mut *self.counts();
         let before = counts.held.held();
         change(&mut counts.held);
@@ -257,7 +226,7 @@ pub struct Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.capacity.update(|held| held.remove(self.service, 1));
+        self.capacity.count(|held| held.remove(self.service, 1));
     }
 }
 
@@ -272,17 +241,22 @@ struct CountingIndex {
 
 impl Index for CountingIndex {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes().len().div_ceil(PLACE_BYTES));
+        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes.len().div_ceil(PLACE_BYTES));
         let (service, before, after) = (service_of(&key.id), places(before), places(after));
-        self.capacity.change(service, before, after);
-        self.held.add(service, after);
-        self.held.remove(service, before);
+        if before != after {
+            let change = |held: &mut Shares| {
+                held.add(service, after);
+                held.remove(service, before);
+            };
+            change(&mut self.held);
+            self.capacity.count(change);
+        }
     }
 }
 
 impl Drop for CountingIndex {
     fn drop(&mut self) {
-        self.capacity.remove_all(&self.held);
+        self.capacity.count(|held| held.remove_all(&self.held));
     }
 }
 
@@ -290,7 +264,6 @@ impl Drop for CountingIndex {
 mod tests {
     use super::*;
 
-    use crate::domain::record_id;
     use crate::engine::NumberState;
 
     const ONE: ServiceId = ServiceId::new(1);
@@ -314,39 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn a_test_number_is_in_the_table_of_test_numbers_only() {
-        let [ordinary, test] = [0, 1 << 63].map(|mark| record_id(ONE, mark + 14_155_552_671));
-        let tables = [LimitedTable::Numbers, LimitedTable::TestNumbers, LimitedTable::Counters];
-        assert_eq!(tables.map(|table| table.contains(&ordinary)), [true, false, true]);
-        assert_eq!(tables.map(|table| table.contains(&test)), [false, true, true]);
-    }
-
-    #[test]
     fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
         let capacity = capacity_of(2);
-        capacity.update(|held| held.add(ONE, 5));
+        capacity.count(|held| held.add(ONE, 5));
         assert!(capacity.reserve(ONE).is_err());
-        capacity.update(|held| held.remove(ONE, 4));
+        capacity.count(|held| held.remove(ONE, 4));
         assert!(capacity.reserve(ONE).is_ok());
-    }
-
-    #[test]
-    fn each_level_is_logged_once_until_capacity_is_available_again() {
-        let capacity = capacity_of(10);
-        let logged = || {
-            let counts = capacity.counts();
-            (counts.is_low, counts.used_up.len())
-        };
-        capacity.update(|held| held.add(ONE, 8));
-        assert_eq!(logged(), (false, 0));
-        capacity.update(|held| held.add(ONE, 2));
-        assert_eq!(logged(), (true, 0), "no record was refused yet");
-        assert!(capacity.reserve(ONE).is_err());
-        assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.remove(ONE, 5));
-        assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.remove(ONE, 1));
-        assert_eq!(logged(), (false, 0));
     }
 
     /// A service that takes all that it gets. Returns how much it has then.

@@ -48,26 +48,15 @@ pub trait Command: Sized + Send + 'static {
         Load::Unbounded
     }
 
-    /// Whether the changes of a settlement may all be lazy. If they are, the shard applies them beside the batch in
-    /// flight; otherwise it decides the settlement again with the next batch.
-    fn may_be_lazy(&self) -> bool {
-        false
-    }
-
-    /// Returns `true` while the command must wait for a gateway's answer. Waiting commands keep their order. The
-    /// command that delivers the answer ([`Load::Settlement`]) never waits.
-    fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
+    /// Whether the decision may have no durable change: then the shard decides it beside the batch in flight. A decision
+    /// that has one nevertheless is made again with the next batch.
+    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
         let _ = view;
         false
     }
 
-    /// Returns `true` if the decision certainly changes nothing. The answer then need not wait for the batch in flight.
-    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        let _ = view;
-        false
-    }
-
-    /// Decides the command. The shard may call it again: when room was made, or when changes cannot be lazy.
+    /// Decides the command. The shard may call it again: when room was made, when changes cannot be lazy, or when the
+    /// command had to wait.
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made>;
 
     /// Does what the last decision left to do. Every record that it read or changed is durable.
@@ -82,7 +71,8 @@ pub trait Command: Sized + Send + 'static {
 pub enum Decided<M> {
     /// The changes are in the transaction, and this is left to do.
     Made(M),
-    /// The command waits for a gateway's answer.
+    /// The command waits for a gateway's answer, and later ones about its subject behind it. A command that delivers an
+    /// answer ([`Load::Settlement`]) never waits.
     Wait,
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
@@ -104,9 +94,7 @@ pub struct Full {
 pub trait AnyCommand: Send {
     fn subject(&self) -> Subject;
     fn load(&self) -> Load;
-    fn may_be_lazy(&self) -> bool;
-    fn must_wait(&self, view: &mut Transaction<'_>) -> bool;
-    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool;
+    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool;
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()>;
     fn perform(self: Box<Self>, after: &mut After<'_>);
     fn refuse(self: Box<Self>, refusal: Refusal);
@@ -131,16 +119,8 @@ impl<C: Command> AnyCommand for WithDecision<C> {
         self.command.load()
     }
 
-    fn may_be_lazy(&self) -> bool {
-        self.command.may_be_lazy()
-    }
-
-    fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
-        self.command.must_wait(view)
-    }
-
-    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        self.command.changes_nothing(view)
+    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
+        self.command.may_be_lazy(view)
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()> {
@@ -256,7 +236,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The names in metrics, each at the position of its kind.
+    /// Each [`Refusal::name`].
     pub const NAMES: [&'static str; 7] = [
         "overloaded",
         "number_busy",
@@ -268,20 +248,20 @@ impl Refusal {
     ];
 
     /// The position of its name.
-    pub const fn kind(self) -> usize {
-        match self {
-            Self::Overloaded => 0,
-            Self::NumberBusy => 1,
-            Self::SendsOverloaded => 2,
-            Self::StoreUnavailable => 3,
-            Self::Stopping => 4,
-            Self::TableFull { .. } => 5,
-            Self::Starting => 6,
-        }
+    pub fn kind(self) -> usize {
+        Self::NAMES.iter().position(|name| *name == self.name()).unwrap_or_default()
     }
 
     /// The name in metrics.
     pub const fn name(self) -> &'static str {
-        Self::NAMES[self.kind()]
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::NumberBusy => "number_busy",
+            Self::SendsOverloaded => "sends_overloaded",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Stopping => "stopping",
+            Self::TableFull { .. } => "table_full",
+            Self::Starting => "starting",
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! their changes are durable.
 //!
 //! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`] and [`Core::flush`]. The
-//! outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
-//! effects. The module contains no I/O and no clock. Therefore the simulation runs the same code as the server.
+//! outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and effects. The module contains no
+//! I/O and no clock. Therefore the simulation runs the same code as the server.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,9 +13,8 @@ use rand::rngs::StdRng;
 
 use super::command::{AnyCommand, Command, Decided, Full, Load, Refusal, boxed};
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey};
-use super::stored::Stored;
-use super::table::{Index, Tables};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey, Stored};
+use super::table::Tables;
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{StoreError, StoreLimits, Write};
@@ -45,8 +44,8 @@ pub struct Core {
     uncertain: IndexSet<RecordKey, Hasher>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey, Hasher>,
-    /// Whether a checkpoint waits for every lazy change to be committed.
-    lazy_commit: LazyCommit,
+    /// Wait for a commit that leaves no lazy change.
+    wanted: Vec<Written>,
     retry_at: Timestamp,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
@@ -64,17 +63,8 @@ pub struct ShardSettings {
     pub commit_timeout: Duration,
 }
 
-/// Progress of a checkpoint that waits for lazy changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LazyCommit {
-    NotWanted,
-    Wanted,
-    /// The batch in flight carries the last of them.
-    InFlight,
-    Done,
-    /// The store did not commit them.
-    Failed,
-}
+/// Called when the lazy changes of a moment are committed; dropped if the store refuses them.
+pub type Written = Box<dyn FnOnce() + Send>;
 
 /// The batch that the store is committing.
 struct Batch {
@@ -83,6 +73,7 @@ struct Batch {
     changes: RecordChanges,
     /// Lazy and uncertain records whose present states are in the same commit.
     extra: Vec<RecordKey>,
+    written: Vec<Written>,
     began: Timestamp,
     /// Whether the commit took too long, and its commands have been refused.
     given_up: bool,
@@ -133,7 +124,7 @@ impl Core {
             parking: Parking::default(),
             uncertain: IndexSet::default(),
             lazy: IndexSet::default(),
-            lazy_commit: LazyCommit::NotWanted,
+            wanted: Vec::new(),
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
@@ -176,19 +167,12 @@ impl Core {
         if self.must_refuse(&*command) {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
-        let is_settlement = command.load() == Load::Settlement;
+        let may_be_refused = command.load() != Load::Settlement;
         // A command may go before the next batch only if no other one about its subject waits: they keep their order.
-        if waits && alone {
-            let is_decided = if is_settlement {
-                self.decide_lazy_settlement(&mut command, now)
-            } else {
-                self.decide_read_only(&mut command, now)
-            };
-            if is_decided {
-                return self.perform(command, now);
-            }
+        if waits && alone && (may_be_refused || !self.is_late()) && self.decide_ahead(&mut command, now) {
+            return self.perform(command, now);
         }
-        if self.is_late() && !is_settlement {
+        if self.is_late() && may_be_refused {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         self.waiting.push(command);
@@ -203,32 +187,13 @@ impl Core {
         !self.owns_records && command.load() != Load::Settlement
     }
 
-    /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
-    /// command has to wait.
-    fn decide_read_only(&mut self, command: &mut Box<dyn AnyCommand>, now: Timestamp) -> bool {
+    /// Decides a command without a durable change whose records are not in the batch in flight. Returns whether it did:
+    /// otherwise a later decision replaces this one.
+    fn decide_ahead(&mut self, command: &mut Box<dyn AnyCommand>, now: Timestamp) -> bool {
         let (mut changes, slot) = (RecordChanges::default(), command.subject().slot);
         let Self { tables, rng, .. } = self;
         let mut view = Transaction::new(tables, rng, &mut changes, slot, now);
-        let is_read_only = command.changes_nothing(&mut view);
-        let touched = view.into_touched();
-        if !is_read_only || self.is_open(&touched) {
-            return false;
-        }
-        let Self { tables, rng, .. } = self;
-        command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decided::Made(())
-    }
-
-    /// Decides a settlement whose changes are all lazy and whose records are not in the batch in flight. Returns
-    /// whether it did: otherwise a later decision replaces this one.
-    fn decide_lazy_settlement(&mut self, command: &mut Box<dyn AnyCommand>, now: Timestamp) -> bool {
-        let subject = command.subject();
-        if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
-            return false;
-        }
-        let mut changes = RecordChanges::default();
-        let Self { tables, rng, .. } = self;
-        let mut view = Transaction::new(tables, rng, &mut changes, subject.slot, now);
-        let is_made = command.decide(&mut view) == Decided::Made(());
+        let is_made = command.may_be_lazy(&mut view) && command.decide(&mut view) == Decided::Made(());
         let touched = view.into_touched();
         if !is_made || changes.values().any(|history| history.durable) || self.is_open(&touched) {
             return false;
@@ -251,7 +216,9 @@ impl Core {
     /// Handles the store's result for the batch in flight.
     pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
-        let Some(Batch { commands, changes, extra, given_up, .. }) = self.in_flight.take() else { return };
+        let Some(Batch { commands, changes, extra, written, given_up, .. }) = self.in_flight.take() else {
+            return;
+        };
         if result.is_ok() && !given_up {
             for (key, history) in &changes {
                 self.uncertain.swap_remove(key);
@@ -260,17 +227,17 @@ impl Core {
             for key in &extra {
                 self.uncertain.swap_remove(key);
             }
-            self.finish_lazy_commit();
             self.tables.batch_applied();
+            for written in written {
+                written();
+            }
             self.batch_delay.after(commands.len(), self.waiting.len());
             for command in commands {
                 self.perform(command, now);
             }
         } else {
             let is_unknown = matches!(result, Ok(()) | Err(StoreError::Unknown(_)));
-            if matches!(self.lazy_commit, LazyCommit::Wanted | LazyCommit::InFlight) {
-                self.lazy_commit = LazyCommit::Failed;
-            }
+            self.wanted.clear();
             // What was certainly not applied changes nothing, unless its decision holds at once.
             let held = changes.iter().filter(|(_, history)| is_unknown || history.holds);
             self.merge_failed(held, now);
@@ -283,6 +250,9 @@ impl Core {
             self.requeue_ready(now);
         }
         self.begin_batch(now);
+        if !self.wanted.is_empty() {
+            self.commit_extra(now);
+        }
     }
 
     /// Replaces each record of a batch with an unknown outcome by its most pessimistic state, because the shard does not
@@ -341,19 +311,26 @@ impl Core {
         &mut self.tables
     }
 
-    /// Attaches an index to a kind. The index first receives every present record.
-    pub fn follow(&mut self, kind: u8, index: Box<dyn Index>) {
-        self.tables.follow(kind, index);
-    }
-
-    /// Commits lazy and uncertain records. Returns `true` if nothing is left to write or the store refuses writes.
-    pub fn flush(&mut self, clock: Timestamp) -> bool {
+    /// Commits lazy and uncertain records.
+    pub fn flush(&mut self, done: Written, clock: Timestamp) {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
         self.batch_delay.end();
         self.begin_batch(now);
-        self.commit_extra(now);
-        self.in_flight.is_none()
+        if self.retry_at <= now {
+            self.when_written(done);
+            self.commit_extra(now);
+        }
+    }
+
+    /// Calls `done` once all present lazy changes are committed: by the commit in flight, by that of the next batch, or by
+    /// that of the next sweep.
+    pub fn when_written(&mut self, done: Written) {
+        match &mut self.in_flight {
+            _ if !(self.lazy.is_empty() && self.uncertain.is_empty()) => self.wanted.push(done),
+            Some(batch) => batch.written.push(done),
+            None => done(),
+        }
     }
 
     /// Removes these records lazily, unless a change to one is not durable yet or `may_evict` returns `false`. The next
@@ -370,24 +347,6 @@ impl Core {
             }
         }
         self.tables.batch_applied();
-    }
-
-    /// Starts to wait for the commit of all present lazy changes. [`Core::is_lazy_committed`] tells when it is done.
-    pub fn begin_lazy_commit(&mut self) {
-        let is_clean =
-            self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
-        self.lazy_commit = if is_clean { LazyCommit::Done } else { LazyCommit::Wanted };
-    }
-
-    /// Returns `true` once the lazy changes of [`Core::begin_lazy_commit`] are committed. The commit in flight or the
-    /// next sweep commits them.
-    pub fn is_lazy_committed(&self) -> bool {
-        self.lazy_commit == LazyCommit::Done
-    }
-
-    /// Returns `true` if the store did not commit the changes of [`Core::begin_lazy_commit`].
-    pub fn has_lazy_commit_failed(&self) -> bool {
-        self.lazy_commit == LazyCommit::Failed
     }
 
     /// Whether the commit in flight has taken too long.
@@ -412,8 +371,12 @@ impl Core {
         self.batch_delay.end();
         self.begin_batch(now);
         self.commit_extra(now);
-        // The last lazy changes may have expired instead.
-        self.finish_lazy_commit();
+        if self.in_flight.is_none() && self.lazy.is_empty() && self.uncertain.is_empty() {
+            // The last lazy changes have expired instead.
+            for written in std::mem::take(&mut self.wanted) {
+                written();
+            }
+        }
         swept
     }
 
@@ -426,18 +389,6 @@ impl Core {
         for key in freed {
             self.lazy.swap_remove(&key);
             self.uncertain.swap_remove(&key);
-        }
-    }
-
-    /// Ends the wait of [`Core::begin_lazy_commit`], unless a lazy change is left or a batch is in flight.
-    fn finish_lazy_commit(&mut self) {
-        let is_committed = match self.lazy_commit {
-            LazyCommit::NotWanted | LazyCommit::Done | LazyCommit::Failed => return,
-            LazyCommit::Wanted => self.lazy.is_empty(),
-            LazyCommit::InFlight => true,
-        };
-        if is_committed && self.in_flight.is_none() {
-            self.lazy_commit = LazyCommit::Done;
         }
     }
 
@@ -463,7 +414,7 @@ impl Core {
         let Self { tables, rng, parking, .. } = self;
         let mut called = parking.take_ready(|command| {
             let (mut changes, slot) = (RecordChanges::default(), command.subject().slot);
-            command.must_wait(&mut Transaction::new(tables, rng, &mut changes, slot, now))
+            command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decided::Wait
         });
         called.append(&mut self.waiting);
         self.waiting = called;
@@ -537,19 +488,17 @@ impl Core {
             .filter(|key| !changes.contains_key(*key))
             .take(room(changes.len() + carried.len()));
         carried.extend(failed.map(|key| (*key, tables.stored(key))));
-        if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
-            self.lazy_commit = LazyCommit::InFlight;
-        }
+        let written = if lazy.is_empty() { std::mem::take(&mut self.wanted) } else { Vec::new() };
         let mut extra = earlier;
         extra.extend(carried.iter().map(|(key, _)| *key));
         let durable = changes.iter().map(|(key, history)| (*key, history.after()));
         let write = |(key, stored): (RecordKey, Option<Stored>)| Write {
             key,
             expires: stored.as_ref().map_or(now, |stored| stored.expires),
-            put: stored.map(|stored| stored.bytes()),
+            put: stored.map(|stored| stored.bytes),
         };
         self.commit = Some(durable.chain(carried).map(write).collect());
-        self.in_flight = Some(Batch { commands, changes, extra, began: now, given_up: false });
+        self.in_flight = Some(Batch { commands, changes, extra, written, began: now, given_up: false });
     }
 
     /// The commands that were decided, in order, each with the records that it read or changed.
@@ -572,16 +521,11 @@ impl Core {
             let subject = command.subject();
             let is_settlement = command.load() == Load::Settlement;
             let Self { tables, rng, parking, .. } = self;
-            let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
             if !is_settlement && parking.holds(&subject) {
-                if command.must_wait(&mut view) {
-                    parking.park(command);
-                } else {
-                    queue.push_front(command);
-                    put_first(&mut queue, parking.take(&subject));
-                }
+                parking.park(command);
                 continue;
             }
+            let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
             let freed = match decision {
@@ -596,18 +540,17 @@ impl Core {
                 touched = view.into_touched();
                 self.remove_expired(freed);
             }
-            let Self { tables, rng, parking, .. } = self;
             match decision {
                 Decided::Wait => self.parking.park(command),
                 Decided::Refused(refusal) => self.refuse(command, refusal),
                 Decided::Full(Full { table, .. }) => self.refuse(command, Refusal::TableFull { table }),
                 Decided::Made(()) => {
-                    let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
-                    let released = is_settlement && parking.holds(&subject) && !command.must_wait(view);
                     self.require_certain(&touched, changes, now);
                     decided.push((command, touched));
-                    if released {
-                        put_first(&mut queue, self.parking.take(&subject));
+                    if is_settlement {
+                        for command in self.parking.take(&subject).into_iter().rev() {
+                            queue.push_front(command);
+                        }
                     }
                 }
             }
@@ -677,10 +620,4 @@ fn make_durable_together(touched: &[RecordKey], changes: &mut RecordChanges) -> 
         }
     }
     has_more
-}
-
-fn put_first(queue: &mut VecDeque<Box<dyn AnyCommand>>, commands: VecDeque<Box<dyn AnyCommand>>) {
-    for command in commands.into_iter().rev() {
-        queue.push_front(command);
-    }
 }

@@ -9,8 +9,7 @@ use std::num::NonZeroU8;
 use bytes::Bytes;
 use hashbrown::HashTable;
 
-use super::record::RecordKey;
-use super::stored::Stored;
+use super::record::{RecordKey, Stored};
 use super::table::Table;
 use crate::domain::Timestamp;
 
@@ -62,7 +61,7 @@ impl Content {
 
 impl Entry {
     fn stored(&self) -> Stored {
-        Stored::encoded(Bytes::copy_from_slice(self.record.bytes()), self.expires)
+        Stored { bytes: Bytes::copy_from_slice(self.record.bytes()), expires: self.expires }
     }
 }
 
@@ -110,7 +109,7 @@ impl Table for Map {
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes()) };
+        let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes) };
         let hash = self.hash(&key);
         if let Some(known) = self.find(hash, &key).and_then(|at| self.entries.get_mut(at)) {
             *known = entry;
@@ -126,9 +125,9 @@ impl Table for Map {
         self.index.remove(hash, at);
         let Some(last) = self.entries.pop() else { return false };
         if let Some(freed) = self.entries.get_mut(at) {
-            let hash = (self.hasher.hash_one(last.key.id) >> 32) as u32;
+            let moved = last.key;
             *freed = last;
-            self.index.relocate(hash, self.entries.len, at);
+            self.index.relocate(self.hash(&moved), self.entries.len, at);
         }
         true
     }
@@ -151,67 +150,43 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// Places by hash, in many small parts. When there are too many places for their number, the next part in turn is split.
+/// Places by hash, in parts that grow one by one.
 #[derive(Default)]
 struct Places {
+    /// None before the first place: most kinds have few records or none.
     parts: Vec<HashTable<Place>>,
-    len: usize,
 }
 
-/// Places for each part, on average.
-const PART: usize = 2048;
+const PARTS: usize = 256;
 
-/// The bits of a hash below these place an entry within its part.
-const PART_BITS: u32 = 13;
+/// The part of a hash: the bits that a `HashTable` uses last.
+const fn part_of(hash: u32) -> usize {
+    (hash >> 17) as usize % PARTS
+}
 
 /// Parts of at most this capacity do not shrink.
 const SMALL: usize = 64;
 
 impl Places {
-    /// The part of a hash. With seven parts it is that of eight, if that exists, else the one that it is split from.
-    fn part(&self, hash: u32) -> usize {
-        let all = self.parts.len().next_power_of_two();
-        let part = (hash >> PART_BITS) as usize & (all - 1);
-        if part < self.parts.len() { part } else { part - all / 2 }
-    }
-
     fn find(&self, hash: u32, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let part = self.parts.get(self.part(hash))?;
+        let part = self.parts.get(part_of(hash))?;
         let found = part.find(spread(hash), |place| place.hash == hash && is_it(place.at as usize));
         found.map(|place| place.at as usize)
     }
 
     fn insert(&mut self, hash: u32, at: usize) {
-        if self.len == self.parts.len() * PART {
-            self.split();
+        if self.parts.is_empty() {
+            self.parts.resize_with(PARTS, HashTable::new);
         }
-        let part = self.part(hash);
-        if let Some(part) = self.parts.get_mut(part) {
+        if let Some(part) = self.parts.get_mut(part_of(hash)) {
             part.insert_unique(spread(hash), Place { hash, at: position(at) }, Place::spread);
-            self.len += 1;
-        }
-    }
-
-    fn split(&mut self) {
-        let new = self.parts.len();
-        self.parts.push(HashTable::new());
-        // The first part comes from none.
-        let Some(bit) = new.checked_ilog2() else { return };
-        let split = self.parts.get_mut(new - (1 << bit)).map(std::mem::take);
-        for place in split.into_iter().flatten() {
-            let part = self.part(place.hash);
-            if let Some(part) = self.parts.get_mut(part) {
-                part.insert_unique(place.spread(), place, Place::spread);
-            }
         }
     }
 
     fn remove(&mut self, hash: u32, at: usize) {
-        let part = self.part(hash);
-        let Some(part) = self.parts.get_mut(part) else { return };
+        let Some(part) = self.parts.get_mut(part_of(hash)) else { return };
         if let Ok(found) = part.find_entry(spread(hash), |place| place.at as usize == at) {
             found.remove();
-            self.len -= 1;
         }
         // After a flood the memory is given back, with room to grow into again.
         if part.capacity() > SMALL && part.len() < part.capacity() / 8 {
@@ -221,8 +196,7 @@ impl Places {
 
     /// The entry at `from` has moved.
     fn relocate(&mut self, hash: u32, from: usize, to: usize) {
-        let part = self.part(hash);
-        let part = self.parts.get_mut(part);
+        let part = self.parts.get_mut(part_of(hash));
         let place = part.and_then(|part| part.find_mut(spread(hash), |place| place.at as usize == from));
         if let Some(place) = place {
             place.at = position(to);
@@ -292,7 +266,7 @@ mod tests {
     }
 
     fn record(len: usize, of: u8) -> Stored {
-        Stored::encoded(vec![of; len].into(), Timestamp::from_millis(u64::from(of)))
+        Stored { bytes: vec![of; len].into(), expires: Timestamp::from_millis(u64::from(of)) }
     }
 
     #[test]
@@ -319,8 +293,8 @@ mod tests {
             assert!(map.capacity().0 < map.len() + CHUNK);
         }
         let (sizes, index) = (map.index.parts.iter().map(HashTable::len), map.capacity().1);
-        let (largest, parts) = (sizes.max().unwrap_or(0), map.index.parts.len());
-        assert!(largest < 3 * PART && parts == 20 && index < 3 * map.len(), "{largest} in {parts}, {index}");
+        let largest = sizes.max().unwrap_or(0);
+        assert!(largest < 2 * map.len() / PARTS && index < 3 * map.len(), "{largest}, {index}");
         assert!((0..MOST).all(|n| map.get(&key(n)).is_some()));
         for n in 0..MOST {
             assert!(map.remove(&key(n)) && !map.remove(&key(n)));
@@ -328,6 +302,6 @@ mod tests {
             let last = MOST - 1;
             assert_eq!(map.get(&key(last)).is_some(), n < last);
         }
-        assert!(map.is_empty() && map.capacity().1 <= 20 * SMALL);
+        assert!(map.is_empty() && map.capacity().1 <= PARTS * SMALL);
     }
 }

@@ -1,13 +1,12 @@
 //! One durable owner for everything that survives a restart.
 //!
-//! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A pure function decides
+//! A shard is a task that owns fixed slots and holds all records of these slots in memory. A pure function decides
 //! each command over these records. The shard commits all changes of a decision together and then sends the answer.
 //! This module alone does batching, recovery, expiry, lazy changes and failed commits. It does not know any kind of
 //! record.
 //!
-//! [`Core`] is that logic without the actor, for the simulation.
+//! [`Core`] is that logic without the task, for the simulation.
 
-mod actor;
 mod capacity;
 pub mod command;
 pub mod core;
@@ -17,22 +16,21 @@ mod record;
 mod record_log;
 mod restore;
 mod router;
-mod stored;
-mod supervisor;
+mod run;
 mod table;
 #[cfg(test)]
 pub mod tests;
 mod transaction;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
-use self::actor::ShardMessage;
-use self::supervisor::Supervisor;
+use self::run::{ShardMessage, keep_running};
 use crate::clock::Clock;
+use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
@@ -41,26 +39,24 @@ pub use self::command::{Command, Decided, Full, Load, Refusal, Subject};
 pub use self::core::{After, Core, ShardSettings};
 pub use self::map::Map;
 pub use self::record::{
-    Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
+    Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, Stored, decode, encode, service_of,
 };
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
-pub use self::restore::RestoreError;
+pub use self::restore::ShardStartError;
 pub use self::router::Router;
-pub use self::stored::Stored;
 pub use self::table::{Index, Records, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 
 /// State that all shards share.
-pub struct Shared {
-    /// Makes batches durable.
-    pub store: Arc<dyn Store>,
-    /// The time of decisions.
-    pub clock: Arc<dyn Clock>,
-    /// Which shard owns a slot.
-    pub router: Arc<Router>,
-    /// Counts commits.
-    pub metrics: Arc<Metrics>,
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    router: Arc<Router>,
+    metrics: Arc<Metrics>,
+    kinds: Kinds,
+    settings: ShardSettings,
+    rng: Mutex<StdRng>,
     /// Factories of the indexes, by kind.
     followers: RwLock<Vec<(u8, IndexFactory)>>,
 }
@@ -93,16 +89,11 @@ pub struct ShardDeps {
     pub metrics: Arc<Metrics>,
 }
 
-/// The shards could not start.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ShardStartError(String);
-
 /// A cheap handle on all shards.
 #[derive(Clone)]
 pub struct Shards {
     shared: Arc<Shared>,
-    supervisor: ActorRef<supervisor::Restart>,
+    tasks: Arc<[AbortHandle]>,
 }
 
 impl Shards {
@@ -113,26 +104,26 @@ impl Shards {
     pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
         let ShardDeps { store, clock, shards, kinds, settings, rng, metrics } = deps;
         let router = Arc::new(Router::new(shards.min(store.limits().owners)));
-        let followers = RwLock::default();
-        let shared = Arc::new(Shared { store, clock, router, metrics, followers });
-        let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, rng };
-        let spawned = Supervisor::spawn(None, Supervisor, args).await;
-        let (supervisor, _) = spawned.map_err(|error| match error {
-            SpawnErr::StartupFailed(why) => ShardStartError(why.to_string()),
-            other => ShardStartError(other.to_string()),
-        })?;
+        let slots: Vec<_> = (0..router.shards()).map(|shard| router.slots_of(shard)).collect();
+        let tables = restore::restore(&*store, &kinds, &slots).await?;
+        let (rng, followers) = (Mutex::new(rng), RwLock::default());
+        let shared = Arc::new(Shared { store, clock, router, metrics, kinds, settings, rng, followers });
+        let tasks = tables.into_iter().enumerate().map(|(index, tables)| {
+            let running = run::start(index, tables, &shared);
+            tokio::spawn(keep_running(index, running, Arc::clone(&shared))).abort_handle()
+        });
+        let tasks = tasks.collect();
         let owner = |index| -> Owner {
             let shared = Arc::downgrade(&shared);
             Box::new(move |stream| {
                 // A shard that is restarting drops the stream, which aborts the checkpoint.
-                let mailbox = shared.upgrade().and_then(|shared| shared.router.shard(index));
-                if let Some(mailbox) = mailbox {
-                    let _ = mailbox.cast(ShardMessage::Stream(stream));
+                if let Some(shared) = shared.upgrade() {
+                    let _ = shared.router.cast(index, ShardMessage::Stream(stream));
                 }
             })
         };
         shared.store.attach((0..shared.router.shards()).map(owner).collect());
-        Ok(Self { shared, supervisor })
+        Ok(Self { shared, tasks })
     }
 
     /// The router from slots to shards.
@@ -159,18 +150,23 @@ impl Shards {
     /// kind in its shard.
     pub fn follow<R: Record>(&self, factory: IndexFactory) {
         let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
-        for (index, shard) in self.shared.router.running() {
-            let index = factory(index);
-            let _ = shard.cast(ShardMessage::Follow(R::KIND, index));
+        for shard in 0..self.router().shards() {
+            let index = factory(shard);
+            let follow = move |core: &mut Core, _: Timestamp| core.tables_mut().follow(R::KIND, index);
+            let _ = self.router().cast(shard, ShardMessage::Call(Box::new(follow)));
         }
         followers.push((R::KIND, factory));
     }
 
     /// Makes every shard commit its lazy changes. A refusal by the store is ignored.
     pub async fn flush(&self) {
-        for (_, shard) in self.shared.router.running() {
+        for shard in 0..self.router().shards() {
             let (done, flushed) = oneshot::channel();
-            if shard.cast(ShardMessage::Flush(done)).is_ok() {
+            let done = Box::new(move || {
+                let _ = done.send(());
+            });
+            let flush = move |core: &mut Core, now| core.flush(done, now);
+            if self.router().cast(shard, ShardMessage::Call(Box::new(flush))).is_some() {
                 let _ = flushed.await;
             }
         }
@@ -201,6 +197,6 @@ impl Shards {
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.
     pub fn stop(&self) {
-        self.supervisor.stop(None);
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }

@@ -32,10 +32,10 @@ impl Parking {
     /// The commands of every subject whose first one need not wait any more.
     pub fn take_ready(
         &mut self,
-        mut must_wait: impl FnMut(&dyn AnyCommand) -> bool,
+        mut must_wait: impl FnMut(&mut dyn AnyCommand) -> bool,
     ) -> Vec<Box<dyn AnyCommand>> {
         let ready = |_: &Subject, commands: &mut VecDeque<Box<dyn AnyCommand>>| {
-            commands.front().is_none_or(|first| !must_wait(&**first))
+            commands.front_mut().is_none_or(|first| !must_wait(&mut **first))
         };
         self.0.extract_if(.., ready).flat_map(|(_, commands)| commands).collect()
     }
@@ -178,25 +178,5 @@ mod tests {
         assert_eq!(wait_after_commit(300, 3, 2), (5, Some(400)));
         assert_eq!(wait_after_commit(4_000, 1, 0), (0, None));
         assert_eq!(wait_after_commit(4_000, 20, 12), (32, Some(4_000)));
-    }
-
-    #[test]
-    fn a_batch_waits_until_it_has_the_wanted_commands() {
-        let mut delay = BatchDelay::default();
-        delay.enable();
-        delay.commit_took(Duration::from_secs(1));
-        delay.after(2, 1);
-        assert_eq!(delay.take(), Some(LONGEST_WAIT));
-        assert!(delay.is_waiting(2) && !delay.is_waiting(3));
-        delay.end();
-        assert!(!delay.is_waiting(0));
-    }
-
-    #[test]
-    fn without_a_timer_no_batch_waits() {
-        let mut delay = BatchDelay::default();
-        delay.commit_took(Duration::from_micros(80));
-        delay.after(100, 0);
-        assert!(!delay.is_waiting(0) && delay.take().is_none());
     }
 }

@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::map::Map;
-use super::stored::Stored;
 use super::table::Table;
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
@@ -159,6 +158,28 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     decoded.map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
+/// A record on its way between transactions, tables, indexes and the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record as [`encode`] writes it.
+    pub bytes: Bytes,
+    /// [`Record::expires`].
+    pub expires: Timestamp,
+}
+
+impl Stored {
+    /// Encodes a record.
+    pub fn of<R: Record>(record: &R) -> Self {
+        Self { bytes: encode(record), expires: record.expires() }
+    }
+
+    /// The record; `None` if its bytes are not of this kind.
+    pub fn record<R: Record>(&self) -> Option<R> {
+        // Records were decoded when they were restored; therefore an error is a defect of this program.
+        decode(&self.bytes).inspect_err(|error| tracing::error!(%error, "record in memory unreadable")).ok()
+    }
+}
+
 /// Type-erased functions of one kind of record.
 #[derive(Clone)]
 pub struct RecordKind {
@@ -168,10 +189,8 @@ pub struct RecordKind {
     pub plural: &'static str,
     /// [`Record::VERSION`].
     pub version: u8,
-    /// When the record with these bytes ends.
-    pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
-    /// The record with these bytes in the layout that this program writes.
-    pub rewrite: fn(&[u8]) -> Result<Bytes, RecordError>,
+    /// The record with these bytes, in the layout that this program writes.
+    pub read: fn(&Bytes) -> Result<Stored, RecordError>,
     /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
     pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
     /// The slot of the record with these bytes, under this id.
@@ -206,8 +225,12 @@ impl Kinds {
             kind: R::KIND,
             plural: R::PLURAL,
             version: R::VERSION,
-            expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
-            rewrite: |bytes| decode::<R>(bytes).map(|record| encode(&record)),
+            read: |bytes| {
+                let record = decode::<R>(bytes)?;
+                let is_written_so = bytes.first() == Some(&R::VERSION);
+                let bytes = if is_written_so { bytes.clone() } else { encode(&record) };
+                Ok(Stored { bytes, expires: record.expires() })
+            },
             merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
@@ -252,5 +275,5 @@ fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Op
     let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
     let mut states = states.iter().map(read);
     let first = states.next().flatten();
-    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(Stored::of)
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).as_ref().map(Stored::of)
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::capacity::Shares;
-use super::record::{Record, RecordKey, service_of};
-use super::stored::Stored;
+use super::record::{Record, RecordKey, Stored, service_of};
 use super::table::Index;
 use super::{Refusal, Router, Shards};
 use crate::clock::Clock;
@@ -99,8 +98,7 @@ const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, i
 /// looked for among all, some at a time.
 struct Indexes<R: LogRecord> {
     router: Arc<Router>,
-    shards: Box<[Mutex<BTreeSet<Dated>>]>,
-    counts: Mutex<Counts>,
+    entries: Mutex<Entries>,
     keep_at_most: usize,
     /// There are too many records, or the last handle is dropped.
     wake: Arc<Notify>,
@@ -108,31 +106,43 @@ struct Indexes<R: LogRecord> {
 }
 
 #[derive(Default)]
-struct Counts {
-    records: usize,
-    /// Of these, records that may be forgotten.
+struct Entries {
+    dated: BTreeSet<Dated>,
+    /// Records that may be forgotten.
     forgettable: Shares,
-    /// The services with more than half of the forgettable records that are kept.
-    beyond_half: BTreeSet<ServiceId>,
 }
 
-impl Counts {
-    fn change(&mut self, (_, key, may_forget): &Dated, is_added: bool, keep_at_most: usize) {
-        let service = service_of(&key.id);
-        let forgettable = usize::from(*may_forget);
-        if is_added {
-            self.records += 1;
-            self.forgettable.add(service, forgettable);
-        } else {
-            self.records -= 1;
-            self.forgettable.remove(service, forgettable);
-        }
-        if self.forgettable.of(service) > keep_at_most / 2 {
-            self.beyond_half.insert(service);
-        } else {
-            self.beyond_half.remove(&service);
+impl Entries {
+    fn insert(&mut self, dated: Dated) {
+        if self.dated.insert(dated) && dated.2 {
+            self.forgettable.add(service_of(&dated.1.id), 1);
         }
     }
+
+    fn remove(&mut self, dated: &Dated) {
+        if self.dated.remove(dated) && dated.2 {
+            self.forgettable.remove(service_of(&dated.1.id), 1);
+        }
+    }
+}
+
+/// The first `most` wanted entries, and the one behind which to go on. May have fewer although more follow, because it
+/// looks at a limited number.
+fn page<'a>(
+    entries: impl Iterator<Item = &'a Dated>,
+    most: usize,
+    is_wanted: impl Fn(&Dated) -> bool,
+) -> (Vec<Dated>, Option<Dated>) {
+    let mut found = Vec::new();
+    for (place, dated) in entries.enumerate() {
+        if is_wanted(dated) {
+            found.push(*dated);
+        }
+        if found.len() == most || place + 1 == LOOKS {
+            return (found, Some(*dated));
+        }
+    }
+    (found, None)
 }
 
 impl<R: LogRecord> RecordLog<R> {
@@ -152,12 +162,10 @@ impl<R: LogRecord> RecordLog<R> {
         second: impl Fn(usize) -> F + Send + Sync + 'static,
     ) -> Self {
         let router = Arc::clone(shards.router());
-        let by_shard = (0..router.shards()).map(|_| Mutex::default()).collect();
         let wake = Arc::new(Notify::new());
         let indexes = Arc::new(Indexes {
             router,
-            shards: by_shard,
-            counts: Mutex::default(),
+            entries: Mutex::default(),
             keep_at_most,
             wake: Arc::clone(&wake),
             kind: PhantomData,
@@ -165,7 +173,7 @@ impl<R: LogRecord> RecordLog<R> {
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
             followed.clear(shard);
-            Box::new(Follower { shard, indexes: Arc::clone(&followed), second: second(shard) })
+            Box::new(Follower { indexes: Arc::clone(&followed), second: second(shard) })
         }));
         let clock = Arc::clone(shards.clock());
         tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
@@ -174,7 +182,7 @@ impl<R: LogRecord> RecordLog<R> {
 
     /// The number of records.
     pub fn count(&self) -> usize {
-        lock(&self.0.counts).records
+        self.0.entries().dated.len()
     }
 
     /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
@@ -198,7 +206,7 @@ impl<R: LogRecord> RecordLog<R> {
         while let Some(before) = next {
             let _turn = indexes.router.page_turn().await;
             let page;
-            (page, next) = indexes.page(before, Order::NewestFirst, PAGE, is_wanted);
+            (page, next) = self::page(indexes.entries().dated.range(..before).rev(), PAGE, is_wanted);
             let Some((latest_to_come, ..)) = next.or(page.last().copied()) else { return Ok(()) };
             let found = indexes.router.get_each(page.into_iter().map(|(_, key, _)| key)).await?;
             let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
@@ -274,95 +282,49 @@ impl<R: LogRecord> RecordLog<R> {
 }
 
 impl<R: LogRecord> Indexes<R> {
-    fn clear(&self, shard: usize) {
-        let Some(index) = self.shards.get(shard) else { return };
-        let entries = std::mem::take(&mut *lock(index));
-        let mut counts = lock(&self.counts);
-        for dated in &entries {
-            counts.change(dated, false, self.keep_at_most);
-        }
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first `most` wanted records behind `from` in an order, and the entry behind which to go on. May have fewer
-    /// although more follow, because it looks at a limited number of entries.
-    fn page(
-        &self,
-        from: Dated,
-        order: Order,
-        most: usize,
-        is_wanted: impl Fn(&Dated) -> bool,
-    ) -> (Vec<Dated>, Option<Dated>) {
-        let (mut found, mut reached) = (Vec::new(), Vec::new());
-        for index in &self.shards {
-            let index = lock(index);
-            let entries: &mut dyn Iterator<Item = &Dated> = match order {
-                Order::NewestFirst => &mut index.range(..from).rev(),
-                Order::OldestFirst => &mut index.range((Excluded(from), Unbounded)),
-            };
-            let mut taken = 0;
-            for (place, dated) in entries.enumerate() {
-                if is_wanted(dated) {
-                    found.push(*dated);
-                    taken += 1;
-                }
-                if taken == most || place + 1 == LOOKS {
-                    reached.push(*dated);
-                    break;
-                }
-            }
+    /// Removes the entries of a shard that begins.
+    fn clear(&self, shard: usize) {
+        let mut entries = self.entries();
+        let of_shard: Vec<Dated> = entries
+            .dated
+            .iter()
+            .filter(|(_, key, _)| self.router.owner(key.slot) == shard)
+            .copied()
+            .collect();
+        for dated in &of_shard {
+            entries.remove(dated);
         }
-        // What one shard has behind the place that another one has reached comes with the next page.
-        let next = match order {
-            Order::NewestFirst => {
-                found.sort_unstable_by(|a, b| b.cmp(a));
-                let next = reached.into_iter().max();
-                found.retain(|dated| next.is_none_or(|next| *dated >= next));
-                next
-            }
-            Order::OldestFirst => {
-                found.sort_unstable();
-                let next = reached.into_iter().min();
-                found.retain(|dated| next.is_none_or(|next| *dated <= next));
-                next
-            }
-        };
-        if found.len() > most {
-            found.truncate(most);
-            return (found.clone(), found.last().copied());
-        }
-        (found, next)
     }
 
     /// Forgets some records if there are too many, else some of before `oldest`. Looks behind `from`, and moves it over
     /// entries that stay. Returns whether there may be more.
     async fn forget(&self, oldest: Timestamp, from: &mut Dated) -> bool {
-        let (before, service) = {
-            let counts = lock(&self.counts);
-            (counts.forgettable.held(), counts.beyond_half.first().copied())
+        let (before, surplus, next, is_too_many) = {
+            let Entries { dated, forgettable } = &*self.entries();
+            let (before, half) = (forgettable.held(), self.keep_at_most / 2);
+            let large = forgettable.iter().find(|(_, held)| *held > half).map(|(service, _)| service);
+            let too_many = before.saturating_sub(self.keep_at_most);
+            let goes = |(at, key, may_forget): &Dated| match too_many {
+                0 => *may_forget && *at <= oldest,
+                _ => *may_forget && large.is_none_or(|service| service_of(&key.id) == service),
+            };
+            let most = if too_many > 0 { too_many.min(FORGET_AT_ONCE) } else { FORGET_AT_ONCE };
+            let (surplus, next) = page(dated.range((Excluded(*from), Unbounded)), most, goes);
+            (before, surplus, next, too_many > 0)
         };
-        let too_many = before.saturating_sub(self.keep_at_most);
-        let most = if too_many > 0 { too_many.min(FORGET_AT_ONCE) } else { FORGET_AT_ONCE };
-        let goes = |(at, key, may_forget): &Dated| match too_many {
-            0 => *may_forget && *at <= oldest,
-            _ => *may_forget && service.is_none_or(|service| service_of(&key.id) == service),
-        };
-        let (surplus, next) = self.page(*from, Order::OldestFirst, most, goes);
         if surplus.is_empty() {
-            *from = next.filter(|(at, ..)| too_many > 0 || *at <= oldest).unwrap_or(FIRST);
+            *from = next.filter(|(at, ..)| is_too_many || *at <= oldest).unwrap_or(FIRST);
             tokio::task::yield_now().await;
             return *from != FIRST;
         }
         self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
         // A shard keeps records with a change on its way to the disk for now.
-        lock(&self.counts).forgettable.held() < before
+        self.entries().forgettable.held() < before
     }
-}
-
-/// The order of a page.
-#[derive(Clone, Copy)]
-enum Order {
-    NewestFirst,
-    OldestFirst,
 }
 
 impl<R: LogRecord> Drop for Indexes<R> {
@@ -389,13 +351,8 @@ async fn forget_surplus<R: LogRecord>(
     }
 }
 
-fn lock<T>(index: &Mutex<T>) -> MutexGuard<'_, T> {
-    index.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The index of one shard, as the shard knows it.
 struct Follower<R: LogRecord, F> {
-    shard: usize,
     indexes: Arc<Indexes<R>>,
     second: F,
 }
@@ -408,21 +365,18 @@ impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index fo
         let dated = |record: &R| (record.at(), *key, record.may_forget());
         let was = before.as_ref().filter(|record| record.is_listed()).map(dated);
         let is = after.as_ref().filter(|record| record.is_listed()).map(dated);
-        let Some(index) = self.indexes.shards.get(self.shard).filter(|_| was != is) else { return };
-        let Indexes { counts, keep_at_most, wake, .. } = &*self.indexes;
-        let (mut index, mut counts) = (lock(index), lock(counts));
-        if let Some(was) = was
-            && index.remove(&was)
-        {
-            counts.change(&was, false, *keep_at_most);
+        if was == is {
+            return;
         }
-        if let Some(is) = is
-            && index.insert(is)
-        {
-            counts.change(&is, true, *keep_at_most);
-            if counts.forgettable.held() > *keep_at_most {
-                wake.notify_one();
-            }
+        let mut entries = self.indexes.entries();
+        if let Some(was) = was {
+            entries.remove(&was);
+        }
+        if let Some(is) = is {
+            entries.insert(is);
+        }
+        if entries.forgettable.held() > self.indexes.keep_at_most {
+            self.indexes.wake.notify_one();
         }
     }
 }

@@ -1,23 +1,18 @@
 //! Loads records from the store into the tables, at start and when a shard restarts.
 //!
-//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. Bounded
+//! One thread reads the store and one for each shard fills its tables, so that ten million records take seconds. Bounded
 //! channels connect them.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Builder, JoinHandle};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::Shared;
 use super::record::{Kinds, RecordError, RecordKey};
 use super::table::Tables;
-use crate::store::{Slots, StoreError};
-
-/// Threads that fill tables. Reading takes longer than filling: more threads would wait.
-const LOADERS: usize = 8;
+use crate::store::{Slots, Store, StoreError};
 
 /// Records that are handed over at once.
 const BATCH: usize = 1024;
@@ -25,9 +20,9 @@ const BATCH: usize = 1024;
 /// Batches that may wait for a thread.
 const WAITING: usize = 4;
 
-/// The shards could not be restored.
+/// The shards could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
+pub enum ShardStartError {
     /// The store failed.
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
@@ -36,112 +31,69 @@ pub enum RestoreError {
     Record(#[from] RecordError),
     /// A thread could not start.
     #[error("cannot start a thread to load the records: {0}")]
-    Threads(io::Error),
+    Threads(#[from] io::Error),
     /// A thread of the start died.
     #[error("the loading of the records was interrupted")]
     Interrupted,
 }
 
-/// Reads the store once and sorts its records by owner: one table for each set of slots, in their order.
+/// Reads the store once and sorts its records by owner: the tables for each set of slots, in their order.
 ///
 /// # Errors
-/// [`RestoreError`] if the store cannot be read or a record cannot be decoded. A shard never starts empty over
+/// [`ShardStartError`] if the store cannot be read or a record cannot be decoded. A shard never starts empty over
 /// unreadable data.
 pub async fn restore(
-    shared: &Arc<Shared>,
+    store: &dyn Store,
     kinds: &Kinds,
-    owners: Vec<Slots>,
-) -> Result<Vec<Tables>, RestoreError> {
-    let threads = owners.len().clamp(1, LOADERS);
-    let damage = Arc::new(Mutex::new(None));
-    let (mut senders, mut filled) = (Vec::new(), Vec::new());
-    for loader in 0..threads {
-        let tables = owners.iter().skip(loader).step_by(threads).map(|_| Tables::new(kinds)).collect();
-        let (to, from) = sync_channel(WAITING);
-        let (kinds, damage) = (kinds.clone(), Arc::clone(&damage));
-        let fill = move || fill_from(tables, &kinds, &from, &damage);
-        let thread = Builder::new().name("restore".to_owned()).spawn(fill);
-        filled.push(thread.map_err(RestoreError::Threads)?);
-        senders.push(to);
+    owners: &[Slots],
+) -> Result<Vec<Tables>, ShardStartError> {
+    let (mut loaders, mut threads) = (Vec::new(), Vec::new());
+    for slots in owners {
+        let (to, from) = sync_channel::<Vec<(RecordKey, Bytes)>>(WAITING);
+        let (mut tables, kinds) = (Tables::new(kinds), kinds.clone());
+        let fill = move || {
+            from.into_iter().try_for_each(|records| tables.load(&records, &kinds))?;
+            Ok(tables)
+        };
+        threads.push(Builder::new().name("restore".to_owned()).spawn(fill)?);
+        loaders.push(Loader { slots: *slots, to, waiting: Vec::new() });
     }
     let all = owners.iter().flat_map(Slots::iter).collect();
-    let table_of = |(index, slots): (usize, &Slots)| {
-        let to = senders.get(index % threads)?.clone();
-        Some(OwnerTable { slots: *slots, table: index / threads, to, waiting: Vec::with_capacity(BATCH) })
-    };
-    let mut sorter = SlotSorter { owners: owners.iter().enumerate().filter_map(table_of).collect() };
-    drop(senders);
-    let visit = move |key, _, record: &[u8]| {
-        sorter.take(key, Bytes::copy_from_slice(record));
-        Ok(())
-    };
-    shared.store.restore(all, Box::new(visit)).await?;
-    // `restore` has dropped the sorter and thereby closed the channels of the threads.
-    let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
-    let filled: Vec<thread::Result<Vec<Tables>>> = filled.map_err(|_| RestoreError::Interrupted)?;
-    let mut tables = Vec::with_capacity(filled.len());
-    for filled in filled {
-        tables.push(filled.map_err(|_| RestoreError::Interrupted)?.into_iter());
-    }
-    if let Some(damage) = damage.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return Err(RestoreError::Record(damage));
-    }
-    let next_of = |index: usize| tables.get_mut(index % threads)?.next();
-    (0..owners.len()).map(next_of).collect::<Option<_>>().ok_or(RestoreError::Interrupted)
-}
-
-/// Records on their way to a table of a thread.
-type TableBatch = (usize, Vec<(RecordKey, Bytes)>);
-
-fn fill_from(
-    mut tables: Vec<Tables>,
-    kinds: &Kinds,
-    from: &Receiver<TableBatch>,
-    damage: &Mutex<Option<RecordError>>,
-) -> Vec<Tables> {
-    for (table, records) in from {
-        let loaded = tables.get_mut(table).map_or(Ok(()), |table| table.load(&records, kinds));
-        if let Err(error) = loaded {
-            *damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    }
-    tables
-}
-
-/// Sends each record to its owner.
-struct SlotSorter {
-    owners: Vec<OwnerTable>,
-}
-
-impl SlotSorter {
-    fn take(&mut self, key: RecordKey, bytes: Bytes) {
-        if let Some(owner) = self.owners.iter_mut().find(|owner| owner.slots.contains(key.slot)) {
-            owner.waiting.push((key, bytes));
-            if owner.waiting.len() == BATCH {
-                owner.hand_over(Vec::with_capacity(BATCH));
+    let visit = move |key: RecordKey, _, record: &[u8]| {
+        if let Some(loader) = loaders.iter_mut().find(|loader| loader.slots.contains(key.slot)) {
+            loader.waiting.push((key, Bytes::copy_from_slice(record)));
+            if loader.waiting.len() == BATCH {
+                loader.hand_over();
             }
         }
-    }
+        Ok(())
+    };
+    // Drops the loaders, which ends their threads.
+    let read = store.restore(all, Box::new(visit)).await;
+    let join = |thread: JoinHandle<Result<Tables, RecordError>>| {
+        Ok(thread.join().map_err(|_| ShardStartError::Interrupted)??)
+    };
+    let filled = spawn_blocking(move || threads.into_iter().map(join).collect()).await;
+    read?;
+    filled.map_err(|_| ShardStartError::Interrupted)?
 }
 
-/// The table of an owner, which a thread fills.
-struct OwnerTable {
+/// Hands the records of a shard to the thread that fills its tables.
+struct Loader {
     slots: Slots,
-    /// Its place among the tables of the thread.
-    table: usize,
-    to: SyncSender<TableBatch>,
+    to: SyncSender<Vec<(RecordKey, Bytes)>>,
     waiting: Vec<(RecordKey, Bytes)>,
 }
 
-impl OwnerTable {
-    fn hand_over(&mut self, next: Vec<(RecordKey, Bytes)>) {
-        // Fails only if the other end panicked; `restore` learns that when it waits for its tables.
-        let _ = self.to.send((self.table, std::mem::replace(&mut self.waiting, next)));
+impl Loader {
+    fn hand_over(&mut self) {
+        // Fails only after a record that cannot be decoded, or a panic; `restore` learns that from the thread.
+        let _ = self.to.send(std::mem::take(&mut self.waiting));
     }
 }
 
-impl Drop for OwnerTable {
+impl Drop for Loader {
     fn drop(&mut self) {
-        self.hand_over(Vec::new());
+        self.hand_over();
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use super::actor::{Mailbox, ShardMessage};
 use super::command::{Change, Command, Load, Refusal, Subject, boxed};
 use super::core::Core;
 use super::record::{Record, RecordKey};
+use super::run::{Mailbox, ShardMessage};
 use super::table::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
@@ -46,32 +46,27 @@ impl Router {
     }
 
     /// Sets the mailbox of a shard; `None` while it restarts.
-    pub fn set_mailbox(&self, index: usize, shard: Option<Mailbox>) {
+    pub(super) fn set_mailbox(&self, index: usize, shard: Option<Mailbox>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
         }
     }
 
-    /// The mailbox of a shard.
-    pub fn shard(&self, index: usize) -> Option<Arc<Mailbox>> {
-        self.shards.get(index).and_then(ArcSwapOption::load_full)
-    }
-
-    /// Every running shard with its index.
-    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<Mailbox>)> {
-        (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
+    /// Hands a shard a message. One that ends meanwhile drops it; `None` if it does not run.
+    pub(super) fn cast(&self, shard: usize, message: ShardMessage) -> Option<()> {
+        self.shards.get(shard)?.load().as_ref()?.send(message).ok()
     }
 
     /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
-        self.shards.iter().all(|place| place.load().as_deref().is_some_and(Mailbox::is_open))
+        self.shards.iter().all(|place| place.load().as_deref().is_some_and(|mailbox| !mailbox.is_closed()))
     }
 
     /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
     /// reply channel closes.
     pub fn send(&self, command: impl Command) {
-        match self.shard(self.owner(command.subject().slot)) {
-            Some(shard) => shard.submit(boxed(command)),
+        match &*self.shards[self.owner(command.subject().slot)].load() {
+            Some(shard) => drop(shard.send(ShardMessage::Command(boxed(command)))),
             None => command.refuse(Refusal::Stopping),
         }
     }
@@ -215,7 +210,6 @@ impl Router {
         shard: usize,
         call: impl FnOnce(&mut Core, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
         let (reply, answer) = oneshot::channel();
         let call = Box::new(move |core: &mut Core, now| {
             // Without the lease, another node may have changed the records.
@@ -223,7 +217,7 @@ impl Router {
                 if core.owns_records() { Ok(call(core, now)) } else { Err(Refusal::StoreUnavailable) };
             let _ = reply.send(called);
         });
-        shard.cast(ShardMessage::Read(call)).map_err(|_| Refusal::Stopping)?;
+        self.cast(shard, ShardMessage::Call(call)).ok_or(Refusal::Stopping)?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 }

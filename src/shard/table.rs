@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-use super::record::{Kinds, Record, RecordError, RecordKey, RecordKind};
-use super::stored::Stored;
+use super::record::{Kinds, Record, RecordError, RecordKey, RecordKind, Stored};
 use crate::domain::Timestamp;
 
 /// Records of one kind, by key and by position.
@@ -39,12 +38,7 @@ pub trait Table: Send {
     /// [`RecordError`] if a record cannot be decoded.
     fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
         // Read first: the loop that adds them then waits for several places of a large table at once.
-        let read = |(key, bytes): &(RecordKey, Bytes)| {
-            let expires = (kind.expires)(bytes)?;
-            let is_older = bytes.first() != Some(&kind.version);
-            let bytes = if is_older { (kind.rewrite)(bytes)? } else { bytes.clone() };
-            Ok((*key, Stored::encoded(bytes, expires)))
-        };
+        let read = |(key, bytes): &(RecordKey, Bytes)| Ok((*key, (kind.read)(bytes)?));
         let records = records.iter().map(read).collect::<Result<Records, RecordError>>()?;
         for (key, stored) in records {
             self.set(key, stored);
@@ -66,20 +60,25 @@ pub trait Index: Send {
 
 /// All records of a shard.
 pub struct Tables {
-    by_kind: BTreeMap<u8, Box<dyn Table>>,
-    indexes: BTreeMap<u8, Box<dyn Index>>,
-    /// The position at which the sweep of each kind continues.
-    sweep_at: BTreeMap<u8, usize>,
-    /// Records of each kind added since the last sweep.
-    added_since_sweep: BTreeMap<u8, usize>,
+    by_kind: BTreeMap<u8, KindTable>,
     scan: Scan,
 }
 
-/// The scan of a checkpoint over the records of one kind. It returns no record twice.
+/// The records of one kind.
+struct KindTable {
+    table: Box<dyn Table>,
+    index: Option<Box<dyn Index>>,
+    /// The position at which the sweep continues.
+    sweep_at: usize,
+    added_since_sweep: usize,
+}
+
+/// The scan of a checkpoint over all records, kind by kind. It returns no record twice.
 #[derive(Default)]
 struct Scan {
-    kind: u8,
-    /// Records at or above this position were returned already, or were added after the scan began.
+    /// The kinds that are left; the last one is being scanned.
+    kinds: Vec<u8>,
+    /// Records of that kind at or above this position were returned already, or were added after its scan began.
     position: usize,
     /// Records among them that a removal may have moved to a lower position.
     moved: HashSet<RecordKey>,
@@ -95,24 +94,21 @@ const MOST_LOOKS: usize = 32 * 1024;
 impl Tables {
     /// Empty tables for these kinds.
     pub fn new(kinds: &Kinds) -> Self {
-        Self {
-            by_kind: kinds.iter().map(|kind| (kind.kind, (kind.table)())).collect(),
-            indexes: BTreeMap::new(),
-            sweep_at: BTreeMap::new(),
-            added_since_sweep: BTreeMap::new(),
-            scan: Scan::default(),
-        }
+        let empty = |kind: &RecordKind| {
+            let table = KindTable { table: (kind.table)(), index: None, sweep_at: 0, added_since_sweep: 0 };
+            (kind.kind, table)
+        };
+        Self { by_kind: kinds.iter().map(empty).collect(), scan: Scan::default() }
     }
 
     /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, mut index: Box<dyn Index>) {
-        if let Some(table) = self.by_kind.get(&kind) {
-            for (key, stored) in (0..table.len()).filter_map(|position| table.at(position)) {
-                index.changed(&key, None, Some(&stored));
-            }
+        let Some(of_kind) = self.by_kind.get_mut(&kind) else { return };
+        for (key, stored) in (0..of_kind.table.len()).filter_map(|position| of_kind.table.at(position)) {
+            index.changed(&key, None, Some(&stored));
         }
         index.batch_applied();
-        self.indexes.insert(kind, index);
+        of_kind.index = Some(index);
     }
 
     /// The record under a key, unless it has ended by `now`.
@@ -120,25 +116,24 @@ impl Tables {
         self.stored(key).filter(|stored| now < stored.expires)?.record()
     }
 
-    /// The record under a key with its end, whether or not it has ended.
-    pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
-        self.by_kind.get(&key.kind)?.get(key)
+    fn table(&self, kind: u8) -> Option<&dyn Table> {
+        self.by_kind.get(&kind).map(|of_kind| &*of_kind.table)
     }
 
-    /// The kinds that are held.
-    pub fn kinds(&self) -> impl Iterator<Item = u8> {
-        self.by_kind.keys().copied()
+    /// The record under a key with its end, whether or not it has ended.
+    pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
+        self.table(key.kind)?.get(key)
     }
 
     /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
-        self.by_kind.get(&kind).map_or(0, |table| table.len())
+        self.table(kind).map_or(0, Table::len)
     }
 
     /// The records at `most` positions below `end` that are alive at `now`, and the end of the next page; 0 after the
     /// last page. Changes between two pages may repeat a record.
     pub fn page(&self, kind: u8, end: usize, most: usize, now: Timestamp) -> (Records, usize) {
-        let Some(table) = self.by_kind.get(&kind) else { return (Records::new(), 0) };
+        let Some(table) = self.table(kind) else { return (Records::new(), 0) };
         let end = end.min(table.len());
         let start = end.saturating_sub(most);
         let page = (start..end).rev().filter_map(|position| table.at(position));
@@ -147,8 +142,8 @@ impl Tables {
 
     /// The records of a kind that are alive at `now`.
     pub fn iter<R: Record>(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
-        let table = self.by_kind.get(&R::KIND);
-        (0..table.map_or(0, |table| table.len()))
+        let table = self.table(R::KIND);
+        (0..self.len_of(R::KIND))
             .filter_map(move |position| table?.at(position))
             .filter(move |(_, stored)| now < stored.expires)
             .filter_map(|(key, stored)| Some((key, stored.record()?)))
@@ -156,10 +151,8 @@ impl Tables {
 
     /// The keys of a kind, those of ended records included.
     pub fn keys_of(&self, kind: u8) -> impl Iterator<Item = RecordKey> {
-        let table = self.by_kind.get(&kind);
-        let keys =
-            (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.end_at(position));
-        keys.map(|(key, _)| key)
+        let table = self.table(kind);
+        (0..self.len_of(kind)).filter_map(move |position| Some(table?.end_at(position)?.0))
     }
 
     /// Adds records of a restore. Each key occurs once.
@@ -170,7 +163,7 @@ impl Tables {
         for records in records.chunk_by(|(a, _), (b, _)| a.kind == b.kind) {
             let Some((RecordKey { kind, .. }, _)) = records.first() else { continue };
             match (self.by_kind.get_mut(kind), kinds.get(*kind)) {
-                (Some(table), Some(kind)) => table.load(records, kind)?,
+                (Some(of_kind), Some(kind)) => of_kind.table.load(records, kind)?,
                 _ => return Err(RecordError::Kind(*kind)),
             }
         }
@@ -179,25 +172,27 @@ impl Tables {
 
     /// Applies a change, and passes the old and the new record to the kind's index.
     pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
-        let Some(table) = self.by_kind.get_mut(&key.kind) else { return };
-        if let Some(index) = self.indexes.get_mut(&key.kind) {
+        let Some(KindTable { table, index, added_since_sweep, .. }) = self.by_kind.get_mut(&key.kind) else {
+            return;
+        };
+        if let Some(index) = index {
             index.changed(&key, table.get(&key).as_ref(), record.as_ref());
         }
         if let Some(stored) = record {
             let before = table.len();
             table.set(key, stored);
-            *self.added_since_sweep.entry(key.kind).or_default() += table.len() - before;
+            *added_since_sweep += table.len() - before;
             return;
         }
-        let last = table.len().saturating_sub(1);
-        if self.scan.kind == key.kind
+        let (last, is_scanned) = (table.len().saturating_sub(1), self.scan.kinds.last() == Some(&key.kind));
+        if is_scanned
             && (1..=last).contains(&self.scan.position)
             && let Some((moved, _)) = table.end_at(last)
         {
             self.scan.moved.insert(moved);
         }
         table.remove(&key);
-        if self.scan.kind == key.kind {
+        if is_scanned {
             // Records after the new end are newer than the scan.
             self.scan.position = self.scan.position.min(table.len());
         }
@@ -205,7 +200,8 @@ impl Tables {
 
     /// Every change of a batch has been applied.
     pub fn batch_applied(&mut self) {
-        self.indexes.values_mut().for_each(|index| index.batch_applied());
+        let indexes = self.by_kind.values_mut().filter_map(|of_kind| of_kind.index.as_mut());
+        indexes.for_each(|index| index.batch_applied());
     }
 
     /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood.
@@ -216,11 +212,12 @@ impl Tables {
         now: Timestamp,
         keep: impl Fn(&RecordKey) -> bool,
     ) -> Vec<RecordKey> {
-        let added = std::mem::take(&mut self.added_since_sweep);
-        let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
+        let added =
+            |(kind, table): (&u8, &mut KindTable)| (*kind, std::mem::take(&mut table.added_since_sweep));
+        let added: Vec<(u8, usize)> = self.by_kind.iter_mut().map(added).collect();
         let (mut freed, mut left) = (Vec::new(), MOST_LOOKS);
-        for kind in kinds {
-            let further = (added.get(&kind).copied().unwrap_or(0) * LOOKS_PER_NEW_RECORD).min(left);
+        for (kind, added) in added {
+            let further = (added * LOOKS_PER_NEW_RECORD).min(left);
             left -= further;
             freed.append(&mut self.sweep_kind(kind, looks + further, now, &keep));
         }
@@ -236,10 +233,11 @@ impl Tables {
         keep: impl Fn(&RecordKey) -> bool,
     ) -> Vec<RecordKey> {
         let mut freed = Vec::new();
-        let mut at = self.sweep_at.get(&kind).copied().unwrap_or(0);
         for _ in 0..looks.min(self.len_of(kind)) {
-            let Some(table) = self.by_kind.get_mut(&kind).filter(|table| !table.is_empty()) else { break };
-            at = if at == 0 { table.len() - 1 } else { (at - 1).min(table.len() - 1) };
+            let Some(KindTable { table, sweep_at, .. }) = self.by_kind.get_mut(&kind) else { break };
+            let Some(last) = table.len().checked_sub(1) else { break };
+            let at = sweep_at.checked_sub(1).unwrap_or(last).min(last);
+            *sweep_at = at;
             match table.end_at(at) {
                 Some((key, expires)) if expires <= now && !keep(&key) => {
                     self.set(key, None);
@@ -248,29 +246,29 @@ impl Tables {
                 _ => table.compact(at, now),
             }
         }
-        self.sweep_at.insert(kind, at);
         freed
     }
 
-    /// Begins the scan of a kind for a checkpoint.
-    pub fn begin_scan(&mut self, kind: u8) {
-        self.scan = Scan { kind, position: self.len_of(kind), moved: HashSet::new() };
+    /// Begins a scan for a checkpoint.
+    pub fn begin_scan(&mut self) {
+        let kinds = self.by_kind.keys().copied().collect();
+        self.scan = Scan { kinds, position: usize::MAX, moved: HashSet::new() };
     }
 
-    /// Returns up to `most` live records of the scan and the next position; 0 at the end.
-    pub fn next_slice(&self, most: usize, now: Timestamp) -> (Vec<(RecordKey, Bytes, Timestamp)>, usize) {
-        let Scan { kind, position, moved } = &self.scan;
-        let Some(table) = self.by_kind.get(kind) else { return (Vec::new(), 0) };
-        let from = (*position).min(table.len());
-        let until = from.saturating_sub(most);
-        let slice = (until..from).rev().filter_map(|position| table.at(position));
+    /// The next live records of the scan, from at most `most` positions; `None` at its end.
+    pub fn next_slice(&mut self, most: usize, now: Timestamp) -> Option<Vec<(RecordKey, Bytes, Timestamp)>> {
+        let Scan { kinds, position, moved } = &mut self.scan;
+        let table = &self.by_kind.get(kinds.last()?)?.table;
+        let end = table.len().min(*position);
+        *position = end.saturating_sub(most);
+        let slice = (*position..end).rev().filter_map(|position| table.at(position));
         let slice = slice.filter(|(key, stored)| now < stored.expires && !moved.contains(key));
-        (slice.map(|(key, stored)| (key, stored.bytes(), stored.expires)).collect(), until)
-    }
-
-    /// Continues the scan below this position.
-    pub fn advance_scan(&mut self, position: usize) {
-        self.scan.position = position;
+        let slice = slice.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
+        if *position == 0 {
+            kinds.pop();
+            (*position, *moved) = (usize::MAX, HashSet::new());
+        }
+        Some(slice)
     }
 
     /// Ends the scan.

@@ -3,8 +3,7 @@
 use indexmap::{IndexMap, IndexSet};
 use rand::rngs::StdRng;
 
-use super::record::{Hasher, Id, Record, RecordKey};
-use super::stored::Stored;
+use super::record::{Hasher, Id, Record, RecordKey, Stored};
 use super::table::Tables;
 use crate::domain::Timestamp;
 
@@ -119,11 +118,11 @@ impl<'a> Transaction<'a> {
     /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>, durability: Durability) {
         let key = self.key::<R>(id);
-        let record = record.map(|record| Stored::of(record.clone()));
+        let record = record.map(Stored::of);
         let history =
             self.changes.entry(key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(&key)));
         let is_ignored = match (history.states.last().and_then(Option::as_ref), &record) {
-            (Some(present), Some(record)) => present.is_same::<R>(record),
+            (Some(present), Some(record)) => present == record,
             (Some(present), None) => present.expires <= self.now,
             (None, record) => record.is_none(),
         };

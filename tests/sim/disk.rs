@@ -135,8 +135,9 @@ impl Disk {
     pub fn load(&mut self, slots: &Slots) -> Records {
         self.advance_sequence();
         let of_slots = self.records.iter().filter(|(key, _)| slots.contains(key.slot));
-        let stored =
-            |(key, bytes): (&RecordKey, &Bytes)| (*key, Stored::encoded(bytes.clone(), end_of(key, bytes)));
+        let stored = |(key, bytes): (&RecordKey, &Bytes)| {
+            (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })
+        };
         of_slots.map(stored).collect()
     }
 }

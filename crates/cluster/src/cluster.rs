@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::{ServerKey, Timestamp};
-use onceward_store::{Slot, Store as _};
+use onceward_store::Slot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -293,10 +293,14 @@ impl Cluster {
     pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
         let client = &self.state.client;
         let store = self.state.try_to_win(false).await?.ok_or(ImportError::Owned)?;
-        let is_unfinished = client.read(import_key()).await?.is_some();
-        if !is_unfinished && store.expected_records() > 0 {
-            let _ = store.release().await;
-            return Err(ImportError::NotEmpty);
+        if client.read(import_key()).await?.is_none() {
+            for slot in 0..=Slot::MAX {
+                let (first, end) = record_range(slot, slot);
+                if !client.page(first, end).await?.0.is_empty() {
+                    let _ = store.release().await;
+                    return Err(ImportError::NotEmpty);
+                }
+            }
         }
         let (first, end) = record_range(0, Slot::MAX);
         let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];

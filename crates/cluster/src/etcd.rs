@@ -115,23 +115,8 @@ impl Client {
         Ok(Self { members, current: AtomicUsize::new(0) })
     }
 
-    /// Sends the request until a member answers or [`DEADLINE`] has passed. The request may be carried out several
-    /// times.
-    async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, ClientError>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
-        self.call_within(path, request, DEADLINE).await
-    }
-
-    /// The same for this long at most.
-    async fn call_within<Q, A>(
-        &self,
-        path: &'static str,
-        request: Q,
-        longest: Duration,
-    ) -> Result<A, ClientError>
+    /// Sends the request until a member answers, for `longest` at most. The request may be carried out several times.
+    async fn call<Q, A>(&self, path: &'static str, request: Q, longest: Duration) -> Result<A, ClientError>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
@@ -176,18 +161,18 @@ impl Client {
 
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
     pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, ClientError> {
-        self.call(TXN, txn).await
+        self.txn_within(txn, DEADLINE).await
     }
 
     /// The same for this long at most.
     pub async fn txn_within(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, ClientError> {
-        self.call_within(TXN, txn, longest).await
+        self.call(TXN, txn, longest).await
     }
 
     /// A key and its value; `None` if it does not exist.
     pub async fn read(&self, key: Vec<u8>) -> Result<Option<KeyValue>, ClientError> {
         let request = RangeRequest { key, ..RangeRequest::default() };
-        let RangeResponse { mut kvs, .. } = self.call(RANGE, request).await?;
+        let RangeResponse { mut kvs, .. } = self.call(RANGE, request, DEADLINE).await?;
         Ok(kvs.pop())
     }
 
@@ -197,36 +182,29 @@ impl Client {
         key: Vec<u8>,
         end: Vec<u8>,
     ) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), ClientError> {
-        let request = RangeRequest { key, range_end: end, limit: PAGE, ..RangeRequest::default() };
-        let RangeResponse { kvs, more, .. } = self.call(RANGE, request).await?;
+        let request = RangeRequest { key, range_end: end, limit: PAGE };
+        let RangeResponse { kvs, more, .. } = self.call(RANGE, request, DEADLINE).await?;
         let last = kvs.last().filter(|_| more);
         let next = last.map(|last| [&last.key[..], &[0]].concat());
         Ok((kvs, next))
     }
 
-    /// The number of keys from `key` to `end`. Also asks whether a majority of the members answers.
-    pub async fn count(&self, key: Vec<u8>, end: Vec<u8>) -> Result<u64, ClientError> {
-        let request = RangeRequest { key, range_end: end, count_only: true, limit: 0 };
-        let RangeResponse { count, .. } = self.call(RANGE, request).await?;
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-
     /// A new lease.
     pub async fn grant(&self, ttl: Duration) -> Result<i64, ClientError> {
         let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-        let granted: LeaseResponse = self.call(GRANT, LeaseGrantRequest { ttl }).await?;
+        let granted: LeaseResponse = self.call(GRANT, LeaseGrantRequest { ttl }, DEADLINE).await?;
         Ok(granted.id)
     }
 
     /// Ends a lease and deletes its keys.
     pub async fn revoke(&self, id: i64) -> Result<(), ClientError> {
-        let _: Empty = self.call(REVOKE, LeaseRequest { id }).await?;
+        let _: Empty = self.call(REVOKE, LeaseRequest { id }, DEADLINE).await?;
         Ok(())
     }
 
     /// Prolongs a lease. `false` if it has ended.
     pub async fn keep_alive(&self, id: i64) -> Result<bool, ClientError> {
-        let answer: LeaseResponse = self.call(KEEP_ALIVE, LeaseRequest { id }).await?;
+        let answer: LeaseResponse = self.call(KEEP_ALIVE, LeaseRequest { id }, DEADLINE).await?;
         Ok(answer.ttl > 0)
     }
 

@@ -24,8 +24,6 @@ pub struct RangeRequest {
     pub range_end: Vec<u8>,
     #[prost(int64, tag = "3")]
     pub limit: i64,
-    #[prost(bool, tag = "9")]
-    pub count_only: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -34,8 +32,6 @@ pub struct RangeResponse {
     pub kvs: Vec<KeyValue>,
     #[prost(bool, tag = "3")]
     pub more: bool,
-    #[prost(int64, tag = "4")]
-    pub count: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -27,17 +27,12 @@ const MOST_RECORDS: usize = 1_000;
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
 
-/// Slots in one request for a count. etcd counts some 3 million keys a second: a count of all slots at once could exceed
-/// the timeout of a member.
-const SLOTS_IN_A_COUNT: Slot = 16;
-
 /// The records of a cluster, while this node owns them.
 pub struct EtcdStore {
     client: Arc<Client>,
     sealing: Arc<Sealing>,
     lease: Arc<Lease>,
     queue: mpsc::UnboundedSender<Batch>,
-    expected: u64,
     newest: Timestamp,
     commit_health: Arc<CommitHealth>,
     closed: AtomicBool,
@@ -74,11 +69,6 @@ impl CommitHealth {
 impl EtcdStore {
     pub(crate) async fn open(member: &MemberState, lease: Arc<Lease>) -> Result<Self, ClientError> {
         let (client, sealing) = (Arc::clone(&member.client), Arc::clone(&member.sealing));
-        let mut expected = 0;
-        for first in (0..=Slot::MAX).step_by(SLOTS_IN_A_COUNT.into()) {
-            let (from, end) = record_range(first, first + (SLOTS_IN_A_COUNT - 1));
-            expected += client.count(from, end).await?;
-        }
         let stored = client.read(time_key()).await?;
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
@@ -93,7 +83,7 @@ impl EtcdStore {
         // Ends with the store.
         tokio::spawn(writer.run(queue));
         let closed = AtomicBool::new(false);
-        Ok(Self { client, sealing, lease, queue: to, expected, newest, commit_health, closed })
+        Ok(Self { client, sealing, lease, queue: to, newest, commit_health, closed })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
@@ -199,10 +189,6 @@ impl Store for EtcdStore {
             fenced.await.unwrap_or(Err(StoreError::Closed))?;
             self.read(slots, visit).await
         })
-    }
-
-    fn expected_records(&self) -> u64 {
-        self.expected
     }
 
     /// Nothing: etcd makes its own snapshots.

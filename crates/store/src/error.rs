@@ -81,7 +81,7 @@ pub struct Damage {
 pub const RESTORE: &str = "restore the data directory from a backup, or see \"When a start is refused\" in docs/operate/data-directory.md";
 
 /// The remedy for a file that could be put back.
-const PUT_BACK: &str = "put the file back, or restore the whole directory from a backup; see \"When a start is \
+pub(crate) const PUT_BACK: &str = "put the file back, or restore the whole directory from a backup; see \"When a start is \
                         refused\" in docs/operate/data-directory.md";
 
 /// The remedy when the journal does not continue where the snapshot ends.
@@ -104,20 +104,17 @@ impl StoreError {
         }
     }
 
-    fn damaged(path: &Path, at: Option<u64>, what: impl Into<String>, advice: &'static str) -> Self {
+    pub(crate) fn damaged(
+        path: &Path,
+        at: Option<u64>,
+        what: impl Into<String>,
+        advice: &'static str,
+    ) -> Self {
         Self::Damaged(Damage { path: path.to_owned(), at, what: what.into(), advice })
-    }
-
-    pub(crate) fn format_missing(path: &Path) -> Self {
-        Self::damaged(path, None, "is missing, but there is data beside it", PUT_BACK)
     }
 
     pub(crate) fn format_damaged(path: &Path, detail: &str) -> Self {
         Self::damaged(path, None, format!("is damaged ({detail})"), PUT_BACK)
-    }
-
-    pub(crate) fn journal_missing(path: &Path) -> Self {
-        Self::damaged(path, None, "is missing, and with it changes that were acknowledged", PUT_BACK)
     }
 
     /// A part of the journal is gone, or the snapshot went back to an older state.
@@ -125,10 +122,6 @@ impl StoreError {
         let what = "is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it \
                     is older than it should be";
         Self::damaged(path, None, what, TELL_APART)
-    }
-
-    pub(crate) fn journal_damaged(path: &Path, at: u64, detail: impl Into<String>) -> Self {
-        Self::damaged(path, Some(at), detail, RESTORE)
     }
 
     pub(crate) fn snapshot_damaged(path: &Path, detail: &str) -> Self {

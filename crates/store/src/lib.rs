@@ -27,7 +27,7 @@ pub use embedded::{
 pub use error::{Damage, RESTORE, StoreError, advice};
 pub use memory::MemoryStore;
 pub use stream::{
-    Collector, Owner, Pushed, RecordStream, SLICE_RECORDS, StreamPart, decode as decode_record,
+    Collector, Owner, RecordStream, SLICE_RECORDS, StreamPart, StreamTurn, decode as decode_record,
 };
 
 /// The longest record, in bytes.
@@ -147,17 +147,14 @@ pub type Visitor = Box<dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), StoreError
 /// Durable records.
 pub trait Store: Send + Sync + 'static {
     /// Appends the batch as one unit. Never blocks. Calls `done` exactly once, when the batch is durable or has failed:
-    /// on the store's own thread, or on the caller's. The calls for one caller come in the order of its commits.
-    /// There is no time-out: a batch is in flight until `done` is called.
+    /// on the store's own thread, or on the caller's. Batches become durable in the order of the calls. There is no
+    /// time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
     /// Visits each live record in `slots` once, in a state that contains every batch that was acknowledged before the
     /// call, and of every other batch all or nothing. Used at start, for all slots at once, when an owner restarts, and
     /// for an export. Drops the visitor before it returns.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// The approximate number of records that a restore of all slots visits, from which tables get their initial size.
-    fn expected_records(&self) -> u64;
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
     fn attach(&self, owners: Vec<Owner>);

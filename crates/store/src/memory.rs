@@ -38,10 +38,6 @@ impl Store for MemoryStore {
         Box::pin(ready(records.try_for_each(|(key, (record, expires))| visit(key, expires, &record))))
     }
 
-    fn expected_records(&self) -> u64 {
-        self.contents().len() as u64
-    }
-
     fn attach(&self, _: Vec<Owner>) {}
 
     fn health(&self) -> Result<(), String> {

@@ -1,33 +1,28 @@
 //! Carries the records of their owners to a checkpoint.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use bytes::Buf as _;
 use onceward_core::domain::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Key, Slots};
 
-/// The most records in one call of [`RecordStream::push`].
+/// The most records in one slice.
 pub const SLICE_RECORDS: usize = 256;
 
 /// Slices of records that wait to be written.
-const WAITING_SLICES: u32 = 16;
+const WAITING_SLICES: usize = 16;
 
 /// Begins an owner's part of a checkpoint. The journal's thread calls this after `done` of every older batch and before
 /// `done` of every newer one. The function must only put the stream into the owner's mailbox. The owner then sends its
 /// records from there.
 pub type Owner = Box<dyn Fn(RecordStream) + Send>;
 
-/// The result of [`RecordStream::push`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    Accepted,
-    /// The checkpoint is busy. Push the same slice again after a few milliseconds.
-    Busy,
-    /// The checkpoint was aborted.
-    Aborted,
-}
+/// Room for one slice in a checkpoint.
+pub type StreamTurn = OwnedSemaphorePermit;
 
 /// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
 #[derive(Debug)]
@@ -41,7 +36,7 @@ pub struct RecordStream {
 #[derive(Debug)]
 pub enum StreamPart {
     /// Encoded records. See [`decode`].
-    Records(Vec<u8>),
+    Records(Vec<u8>, StreamTurn),
     /// The owner has sent all records of these slots.
     Finished(Slots),
     /// The owner dropped its stream too early.
@@ -49,10 +44,9 @@ pub enum StreamPart {
 }
 
 /// State that the threads of one checkpoint share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StreamProgress {
-    /// Slices that wait.
-    waiting: AtomicU32,
+    room: Arc<Semaphore>,
     /// Steps of the thread that writes the snapshot.
     steps: AtomicU64,
     is_stopped: AtomicBool,
@@ -61,6 +55,7 @@ pub(crate) struct StreamProgress {
 impl StreamProgress {
     /// Ends the checkpoint: the owners need not go on. Returns `false` if it was ended before.
     pub(crate) fn stop(&self) -> bool {
+        self.room.close();
         !self.is_stopped.swap(true, Ordering::AcqRel)
     }
 
@@ -87,7 +82,10 @@ pub struct Collector {
 impl Collector {
     /// Makes a stream for each owner.
     pub fn new(owners: usize) -> (Self, Vec<RecordStream>) {
-        let ((to, parts), progress) = (mpsc::channel(), Arc::<StreamProgress>::default());
+        let (to, parts) = mpsc::channel();
+        let room = Arc::new(Semaphore::new(WAITING_SLICES));
+        let (steps, is_stopped) = Default::default();
+        let progress = Arc::new(StreamProgress { room, steps, is_stopped });
         let stream = || RecordStream { to: to.clone(), progress: progress.clone(), is_finished: false };
         let streams = std::iter::repeat_with(stream).take(owners).collect();
         (Self { parts, progress }, streams)
@@ -95,11 +93,7 @@ impl Collector {
 
     /// Waits for the next part; `None` after the last.
     pub fn next_part(&self) -> Option<StreamPart> {
-        let part = self.parts.recv().ok()?;
-        if matches!(part, StreamPart::Records(_)) {
-            self.progress.waiting.fetch_sub(1, Ordering::AcqRel);
-        }
-        Some(part)
+        self.parts.recv().ok()
     }
 }
 
@@ -110,31 +104,27 @@ impl Drop for Collector {
 }
 
 impl RecordStream {
-    /// Whether the checkpoint accepts a slice now. Call it before collecting one.
-    pub fn ready(&self) -> Pushed {
-        if self.progress.is_stopped() {
-            Pushed::Aborted
-        } else if self.progress.waiting.load(Ordering::Acquire) >= WAITING_SLICES {
-            Pushed::Busy
-        } else {
-            Pushed::Accepted
-        }
+    /// Waits until the checkpoint has room for a slice. `None` if it was aborted.
+    pub async fn turn(&self) -> Option<StreamTurn> {
+        self.progress.room.clone().acquire_owned().await.ok()
     }
 
-    /// Sends at most [`SLICE_RECORDS`] live records. Never blocks.
-    pub fn push<R: AsRef<[u8]>>(&mut self, records: &[(Key, R, Timestamp)]) -> Pushed {
+    /// Gives at most [`SLICE_RECORDS`] live records.
+    pub fn give<R: AsRef<[u8]>>(&self, turn: StreamTurn, records: &[(Key, R, Timestamp)]) {
         debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
-        match self.ready() {
-            Pushed::Accepted => {}
-            other => return other,
-        }
         let bytes = records.iter().map(|(_, record, _)| RECORD_HEAD + record.as_ref().len()).sum();
         let mut encoded = Vec::with_capacity(bytes);
         for (key, record, expires) in records {
             encode(&mut encoded, *key, *expires, record.as_ref());
         }
-        self.progress.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.to.send(StreamPart::Records(encoded)).is_ok() { Pushed::Accepted } else { Pushed::Aborted }
+        let _ = self.to.send(StreamPart::Records(encoded, turn));
+    }
+
+    /// Waits for room and gives these records. Returns `false` if the checkpoint was aborted. For owners that do nothing
+    /// else meanwhile.
+    pub async fn push<R: AsRef<[u8]>>(&self, records: &[(Key, R, Timestamp)]) -> bool {
+        let turn = self.turn().await;
+        turn.map(|turn| self.give(turn, records)).is_some()
     }
 
     /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
@@ -170,15 +160,11 @@ pub(crate) fn encode(to: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u
 
 /// The head of a record: the key, from when on it does not matter, and the length of the record.
 pub(crate) fn decode_head(head: &[u8; RECORD_HEAD]) -> (Key, Timestamp, usize) {
-    let mut id = [0; 12];
-    id.copy_from_slice(&head[2..14]);
-    let mut expires = [0; 8];
-    expires.copy_from_slice(&head[14..22]);
-    let mut length = [0; 4];
-    length.copy_from_slice(&head[22..]);
-    let key = Key { slot: head[0], kind: head[1], id };
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    (key, Timestamp::from_millis(u64::from_be_bytes(expires)), length)
+    let (mut rest, mut id) = (&head[..], [0; 12]);
+    let (slot, kind) = (rest.get_u8(), rest.get_u8());
+    rest.copy_to_slice(&mut id);
+    let (expires, length) = (Timestamp::from_millis(rest.get_u64()), rest.get_u32());
+    (Key { slot, kind, id }, expires, usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// Takes the first record off `from`; `None` if there is no whole one.

@@ -288,6 +288,6 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
     let record = (kind.from_json)(version, record).map_err(|error| error.to_string())?;
     let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
-    let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
+    let expires = (kind.read)(&record).map_err(|error| error.to_string())?.expires;
     Ok(CopiedRecord { key: Key { slot, kind: kind.kind, id }, expires, record })
 }

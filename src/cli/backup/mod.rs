@@ -35,8 +35,8 @@ const TEST: &str = "test:";
 /// The problem, as the end of a sentence.
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
-    let expires = kind.and_then(|kind| (kind.expires)(&entry.record)).map_err(|error| error.to_string())?;
-    if expires == entry.expires {
+    let stored = kind.and_then(|kind| (kind.read)(&entry.record)).map_err(|error| error.to_string())?;
+    if stored.expires == entry.expires {
         Ok(())
     } else {
         Err("its expiry differs from the expiry in its content".into())

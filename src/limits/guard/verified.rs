@@ -142,8 +142,8 @@ mod tests {
     fn a_number_is_read_while_another_table_is_locked() {
         let numbers = VerifiedNumbers::new(10);
         let (mut own, mut other) = (numbers.table(), numbers.table());
-        own.set(key(7, 1, 14_155_552_671), Stored::of(DAY));
-        other.set(key(7, 2, 14_155_552_672), Stored::of(DAY));
+        own.set(key(7, 1, 14_155_552_671), Stored::of(&DAY));
+        other.set(key(7, 2, 14_155_552_672), Stored::of(&DAY));
         let busy = numbers.by_slot[2].lock().expect("a table").upgrade().expect("a table");
         let _busy = lock(&busy);
         let number = PhoneNumber::from_u64(14_155_552_671).expect("a number");
@@ -156,7 +156,7 @@ mod tests {
         let numbers = VerifiedNumbers::new(100);
         let mut table = numbers.table();
         for number in [1, 1].into_iter().chain(2..=100) {
-            table.set(key(1, 0, number), Stored::of(DAY));
+            table.set(key(1, 0, number), Stored::of(&DAY));
         }
         assert_eq!([1, 2].map(|of| numbers.has_room(ServiceId::new(of))), [false, true]);
         assert!(table.remove(&key(1, 0, 7)) && !table.remove(&key(1, 0, 7)));

@@ -237,7 +237,7 @@ impl Command for CountCommand {
         self.count.subject
     }
 
-    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
+    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
         let present = view.get(self.count.subject.id);
         self.count.decide(present.as_ref(), view.now()).is_err()
     }

@@ -8,6 +8,7 @@ use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
 use crate::registry::{EventType, RegistryError, Scope, TestNumber, WebhookFields};
+use crate::shard::Refusal;
 use crate::shard::tests::StoreFault;
 use crate::store::{Key, Store as _, Write};
 
@@ -126,9 +127,9 @@ async fn the_snapshot_is_whole_after_a_shard_restarts() {
     let registry = world.open().await;
     let shop = registry.made("Shop").await;
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
-    let shard = registry.inner.shards.router().shard(0).expect("a shard");
     let generation = *registry.changes().borrow();
-    shard.kill();
+    let ended = registry.inner.shards.router().read_shard::<()>(0, |_, _| panic!("a test")).await;
+    assert_eq!(ended, Err(Refusal::Stopping));
     registry.changes().wait_for(|now| *now > generation).await.expect("published again");
     assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (2, shop));
     assert!(registry.safe_number(number("+14155552671")).is_ok());

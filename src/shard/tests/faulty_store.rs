@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 use crate::store::{
-    BoxFuture, Collector, Done, Key, Owner, Pushed, Slots, Store, StoreError, StoreLimits, StreamPart,
-    Visitor, Write, decode_record,
+    BoxFuture, Collector, Done, Key, Owner, Slots, Store, StoreError, StoreLimits, StreamPart, Visitor,
+    Write, decode_record,
 };
 
 /// The fault of one commit.
@@ -162,7 +162,7 @@ impl FaultyStore {
             let (mut given, mut all) = (Slots::none(), BTreeMap::new());
             while let Some(part) = collector.next_part() {
                 match part {
-                    StreamPart::Records(records) => {
+                    StreamPart::Records(records, _) => {
                         let mut rest = records.as_slice();
                         while let Some((key, expires, record)) = decode_record(&mut rest) {
                             all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
@@ -273,10 +273,6 @@ impl Store for FaultyStore {
         })
     }
 
-    fn expected_records(&self) -> u64 {
-        self.contents().records.len() as u64
-    }
-
     fn attach(&self, owners: Vec<Owner>) {
         self.state().owners = owners;
     }
@@ -311,115 +307,4 @@ impl Store for FaultyStore {
 
 fn unavailable(reason: &str) -> StoreError {
     StoreError::Unavailable(reason.into())
-}
-
-#[test]
-fn queued_faults_meet_the_next_commits_in_order() {
-    let store = FaultyStore::new();
-    store.fail_next([StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied]);
-    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unavailable(_)))));
-    assert!(store.health().is_err());
-    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
-    assert_eq!((store.commits(), store.snapshot().len()), (0, 0));
-    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
-    assert_eq!((store.commits(), store.snapshot().len()), (1, 1));
-    assert_eq!(commit(&store, [2]), Some(Ok(())));
-    assert_eq!((store.commits(), store.health()), (2, Ok(())));
-}
-
-#[test]
-fn held_commits_are_applied_in_order_once_released() {
-    let store = FaultyStore::new();
-    store.hold();
-    let order = Arc::new(Mutex::new(Vec::new()));
-    for n in [1, 2] {
-        let order = order.clone();
-        store.commit(vec![put(1, n)], Box::new(move |done| order.lock().expect("it works").push((n, done))));
-    }
-    assert!(store.snapshot().is_empty() && order.lock().expect("it works").is_empty());
-    store.release();
-    assert_eq!(*order.lock().expect("it works"), [(1, Ok(())), (2, Ok(()))]);
-    assert_eq!(store.snapshot()[&key(1)].record, Bytes::from("2"));
-}
-
-#[test]
-fn later_commits_overtake_a_hanging_one() {
-    let store = FaultyStore::new();
-    store.fail_next([StoreFault::Hang]);
-    assert_eq!(commit(&store, [1]), None);
-    assert_eq!(commit(&store, [2]), Some(Ok(())));
-    assert_eq!(store.snapshot().len(), 1);
-    store.release();
-    assert_eq!(store.snapshot().len(), 2);
-}
-
-#[test]
-fn commits_in_flight_at_a_restart_are_never_applied() {
-    let store = FaultyStore::new();
-    commit(&store, [1]);
-    store.hold();
-    commit(&store, [2]);
-    let restarted = store.reopen();
-    store.release();
-    assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
-    assert_eq!(restarted.snapshot().into_keys().collect::<Vec<_>>(), [key(1)]);
-    commit(&restarted, [2]);
-    assert_eq!(restarted.snapshot().len(), 2);
-}
-
-#[test]
-fn a_torn_commit_applies_some_writes() {
-    let store = FaultyStore::new();
-    store.fail_next([StoreFault::Torn(0b101)]);
-    assert!(matches!(commit(&store, [1, 2, 3]), Some(Err(StoreError::Unknown(_)))));
-    assert_eq!(store.snapshot().into_keys().collect::<Vec<_>>(), [key(1), key(3)]);
-}
-
-#[tokio::test]
-async fn a_restore_visits_the_records_of_its_slots_only() {
-    let store = FaultyStore::new();
-    commit(&store, [1, 2]);
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let visitor = seen.clone();
-    let visit: Visitor = Box::new(move |key, _, _| {
-        visitor.lock().expect("it works").push(key);
-        Ok(())
-    });
-    store.restore(Slots::one(2), visit).await.expect("it works");
-    assert_eq!(*seen.lock().expect("it works"), [key(2)]);
-    store.close().await.expect("it works");
-    assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
-}
-
-#[tokio::test]
-async fn a_checkpoint_has_what_the_owners_gave_and_needs_all_of_them() {
-    let owner = |finishes: bool| -> Owner {
-        Box::new(move |mut to| {
-            assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Accepted);
-            if finishes {
-                to.finish(Slots::all());
-            }
-        })
-    };
-    let store = FaultyStore::new();
-    store.attach(vec![owner(true)]);
-    store.checkpoint().await.expect("it works");
-    assert_eq!(store.checkpointed().expect("it works")[&key(1)].record, Bytes::from("one"));
-    store.attach(vec![owner(true), owner(false)]);
-    assert!(store.checkpoint().await.is_err());
-}
-
-fn key(n: u8) -> Key {
-    Key { slot: n, kind: 1, id: [n; 12] }
-}
-
-fn put(n: u8, text: u8) -> Write {
-    Write { key: key(n), put: Some(Bytes::from(text.to_string())), expires: Timestamp::from_millis(1) }
-}
-
-/// The argument of `done`, if it was called.
-fn commit<const N: usize>(store: &FaultyStore, keys: [u8; N]) -> Option<Result<(), StoreError>> {
-    let (to, answer) = std::sync::mpsc::channel();
-    store.commit(keys.map(|n| put(n, n)).to_vec(), Box::new(move |done| drop(to.send(done))));
-    answer.try_recv().ok()
 }

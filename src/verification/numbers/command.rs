@@ -302,34 +302,19 @@ impl Command for NumberCommand {
         }
     }
 
-    /// An event, and the answer to a check with a key, are never lazy.
-    fn may_be_lazy(&self) -> bool {
-        let may_be = match &self.request {
-            Request::Settle(..) => true,
-            Request::SettleCheck(asking, _) => asking.check.keyed.is_none(),
-            Request::Send(..) | Request::Resume(..) | Request::Check(..) | Request::End(..) => false,
-        };
-        may_be && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
-    }
-
-    fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
-        let now = view.now();
-        let state = view.get::<NumberState>(self.subject.id);
-        state.and_then(|state| state.verification()).is_some_and(|v| v.is_checking(now))
-    }
-
-    /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record. The answer to a
-    /// check with a key is remembered.
-    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        if matches!(&self.request, Request::Check(Check { keyed: Some(_), .. }, _)) {
-            return false;
-        }
-        match view.get::<NumberState>(self.subject.id) {
-            Some(NumberState::Open(_)) => false,
-            Some(NumberState::Locked { .. }) => {
-                matches!(self.request, Request::Send(..) | Request::Check(..))
+    /// Sends and checks of a locked number, and checks of a number without a record, change nothing. An event, and the
+    /// answer to a check with a key, are never lazy.
+    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
+        let has_event = || self.deps.events.as_ref().is_some_and(|events| events.subscribes(self.key));
+        let mut state = || view.get::<NumberState>(self.subject.id);
+        match &self.request {
+            Request::Settle(..) => !has_event(),
+            Request::SettleCheck(asking, _) => asking.check.keyed.is_none() && !has_event(),
+            Request::Check(check, _) => {
+                check.keyed.is_none() && !matches!(state(), Some(NumberState::Open(_)))
             }
-            Some(NumberState::Fresh) | None => matches!(self.request, Request::Check(..)),
+            Request::Send(..) => matches!(state(), Some(NumberState::Locked { .. })),
+            Request::Resume(..) | Request::End(..) => false,
         }
     }
 

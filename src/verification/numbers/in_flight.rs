@@ -11,7 +11,7 @@ use crate::shard::{Refusal, Shares};
 /// A send leaves room for one check for each three commands of its service: a slow gateway never takes the places of checks.
 const CHECKS_SHARE: usize = 3;
 
-/// One place for each command in flight, because ractor's mailboxes have no bound of their own. A send keeps its place
+/// One place for each command in flight, because the shards' mailboxes have no bound of their own. A send keeps its place
 /// until its gateway has answered. Each service has its share ([`Shares`]): commands that hang at a gateway take no place
 /// of another service.
 pub struct CommandLimit {

@@ -37,8 +37,13 @@ impl NumberCapacity {
     }
 
     fn change(&self, key: &RecordKey, before: bool, after: bool) {
-        if let Some(NumberKey { service, is_test, .. }) = NumberKey::from_id(&key.id) {
-            self.of(is_test).change(service, usize::from(before), usize::from(after));
+        if before != after
+            && let Some(NumberKey { service, is_test, .. }) = NumberKey::from_id(&key.id)
+        {
+            self.of(is_test).count(|held| {
+                held.add(service, usize::from(after));
+                held.remove(service, usize::from(before));
+            });
         }
     }
 
@@ -69,7 +74,11 @@ impl Drop for NumberTable {
     fn drop(&mut self) {
         let keys = (0..self.map.len()).filter_map(|position| Some(self.map.end_at(position)?.0));
         let held = NumberCapacity::shares(keys);
-        self.capacity.0.iter().zip(&held).for_each(|(capacity, held)| capacity.remove_all(held));
+        self.capacity
+            .0
+            .iter()
+            .zip(&held)
+            .for_each(|(capacity, gone)| capacity.count(|held| held.remove_all(gone)));
     }
 }
 
@@ -98,7 +107,7 @@ impl Table for NumberTable {
         let Some((key, stored)) = self.map.at(position) else { return };
         let state = stored.record::<NumberState>();
         if let Some(smaller) = state.and_then(|state| state.without_expired_verification(now)) {
-            self.map.set(key, Stored::of(smaller));
+            self.map.set(key, Stored::of(&smaller));
         }
     }
 
@@ -111,7 +120,11 @@ impl Table for NumberTable {
     fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
         self.map.load(records, kind)?;
         let added = NumberCapacity::shares(records.iter().map(|(key, _)| *key));
-        self.capacity.0.iter().zip(&added).for_each(|(capacity, added)| capacity.add_all(added));
+        self.capacity
+            .0
+            .iter()
+            .zip(&added)
+            .for_each(|(capacity, added)| capacity.count(|held| held.add_all(added)));
         Ok(())
     }
 

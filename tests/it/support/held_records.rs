@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use onceward::store::{EmbeddedStore, Key, RecordStream, Slots, Store, StoreError, Write};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 /// The restored records of a store, and the commits since.
@@ -50,18 +50,17 @@ impl HeldRecords {
 }
 
 impl HeldRecords {
-    fn stream(&self, mut to: RecordStream) {
+    fn stream(&self, to: RecordStream) {
         let records = self.all();
-        let give = move || {
+        let give = async move {
             for slice in records.chunks(200) {
-                while to.push(slice) == Pushed::Busy {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+                to.push(slice).await;
             }
             to.finish(Slots::all());
         };
         // If no thread starts, the stream is dropped and the checkpoint fails.
-        let _ = std::thread::Builder::new().spawn(give);
+        let run = || Builder::new_current_thread().build().expect("a runtime").block_on(give);
+        let _ = std::thread::Builder::new().spawn(run);
     }
 }
 

@@ -25,7 +25,7 @@ impl Etcd {
     /// Returns when a majority answers.
     pub async fn ready(&self) {
         let client = self.client();
-        eventually(async || client.count(vec![0], Vec::new()).await.is_ok()).await;
+        eventually(async || client.read(vec![0]).await.is_ok()).await;
     }
 
     pub fn client(&self) -> Client {

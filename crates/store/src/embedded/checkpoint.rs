@@ -78,7 +78,7 @@ impl Attempt {
         let (mut given, mut unsynced) = (Slots::none(), 0);
         while given != Slots::all() {
             match self.records.next_part() {
-                Some(StreamPart::Records(records)) => unsynced += chunks.add(&mut insert, &records)?,
+                Some(StreamPart::Records(records, _)) => unsynced += chunks.add(&mut insert, &records)?,
                 Some(StreamPart::Finished(slots)) => given.extend(slots),
                 Some(StreamPart::Dropped) => {
                     let why = "an owner of records went away before it had given all of them";

@@ -1,8 +1,8 @@
 //! Chunks of records, as the database of a snapshot has them.
 //!
-//! It has chunks of records under consecutive numbers, and the manifest without files under the last key:
+//! It has chunks of records under consecutive numbers:
 //! ```text
-//! chunk: checksum 4 | records 4 | records, as in `owner::encode`
+//! chunk: checksum 4 | records 4 | records, as in `stream::encode`
 //! ```
 //! The checksum is the CRC-32C of the chunk's number and everything behind it. Integers are big-endian.
 
@@ -20,8 +20,8 @@ const CHUNK_BYTES: usize = 7 * 1024;
 
 const CHUNK_HEAD: usize = 8;
 
-/// The key behind those of all chunks.
-const LAST_KEY: [u8; 8] = [0xFF; 8];
+/// Behind all chunks, earlier versions repeated the manifest.
+const MANIFEST_KEY: [u8; 8] = [0xFF; 8];
 
 /// Puts an entry into a database.
 pub(super) type Insert<'a> = &'a mut dyn FnMut([u8; 8], Vec<u8>) -> Result<(), StoreError>;
@@ -74,10 +74,9 @@ impl ChunkWriter {
         Ok(bytes)
     }
 
-    /// Writes the last chunk and the manifest behind it.
+    /// Writes the last chunk.
     pub(super) fn finish(mut self, insert: Insert<'_>) -> Result<Manifest, StoreError> {
         self.write(insert)?;
-        insert(LAST_KEY, self.manifest.encode().into_bytes())?;
         Ok(self.manifest)
     }
 }
@@ -90,12 +89,10 @@ pub(super) fn read<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<StoreError>>(
     visit: VisitRecord<'_, E>,
 ) -> Result<(), E> {
     let mut found = Manifest::empty(manifest.covered, manifest.time);
-    let mut last = None;
     let mut read_one = |entry: Result<(K, V), StoreError>| {
         let (key, value) = entry.map_err(|error| damaged(&error.reason()))?;
         let (key, value) = (key.as_ref(), value.as_ref());
-        if key == LAST_KEY {
-            last = std::str::from_utf8(value).ok().and_then(Manifest::decode);
+        if key == MANIFEST_KEY {
             return Ok(());
         }
         if key != found.chunks.to_be_bytes() {
@@ -113,9 +110,8 @@ pub(super) fn read<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<StoreError>>(
     let mut entries = entries;
     let all = catch_unwind(AssertUnwindSafe(|| entries.try_for_each(&mut read_one)));
     all.map_err(|_| damaged("sled panicked when it was read"))??;
-    let expected = manifest.without_files();
-    if found != expected || last.as_ref() != Some(&expected) {
-        return Err(damaged(&format!("{} of {} records are there", found.records, expected.records)).into());
+    if !found.has_same_chunks(manifest) {
+        return Err(damaged(&format!("{} of {} records are there", found.records, manifest.records)).into());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Listing, Manifest, Snapshot};
 use crate::StoreError;
+use crate::error::PUT_BACK;
 
 /// The format of data directories and exports that this program writes. It reads every format from 1 on. From the first
 /// release on it rises with each change of what is in them: a layout of the journal or the manifest, a line of an export,
@@ -160,7 +161,11 @@ impl Directory {
         match self.read_format() {
             Err(error) if error.is_not_found() => {
                 let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
-                if holds_data { Err(StoreError::format_missing(&self.format)) } else { Ok(None) }
+                if !holds_data {
+                    return Ok(None);
+                }
+                let what = "is missing, but there is data beside it";
+                Err(StoreError::damaged(&self.format, None, what, PUT_BACK))
             }
             Err(error) => Err(error),
             Ok(file) => self.check_state_is_plausible(file.state).map(|()| Some(file)),
@@ -244,15 +249,6 @@ impl Directory {
             tracing::warn!(
                 directory = %self.root.display(),
                 "data directory readable by other users; run chmod 700 on it"
-            );
-        }
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user {
-            tracing::warn!(
-                directory = %self.root.display(),
-                owner = metadata.uid(),
-                user,
-                "data directory owned by another user; a server of that user cannot open what this one writes"
             );
         }
     }

@@ -10,6 +10,7 @@
 //! put (1) or remove (0) 1 | slot 1 | kind 1 | id 12 | expires 8 | length 4 | bytes
 //! ```
 
+use bytes::Buf as _;
 use onceward_core::domain::Timestamp;
 
 use super::segment::LAST_NUMBER;
@@ -114,21 +115,18 @@ pub(super) struct RecordRef<'a> {
 
 /// The frame that begins at the first of `bytes`, if there is a whole and undamaged one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
-    let mut rest = FieldReader(bytes);
-    if rest.array::<4>()? != MAGIC {
-        return None;
-    }
-    let checksum = u32::from_le_bytes(rest.array()?);
-    let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
-    let kind = match rest.array()? {
-        [1] => FrameKind::Batch,
-        [2] => FrameKind::Closed,
+    let mut rest = bytes.strip_prefix(&MAGIC)?;
+    let checksum = rest.try_get_u32_le().ok()?;
+    let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+    let kind = match rest.try_get_u8().ok()? {
+        1 => FrameKind::Batch,
+        2 => FrameKind::Closed,
         _ => return None,
     };
-    let records = u32::from_le_bytes(rest.array()?);
-    let sequence = Some(u64::from_le_bytes(rest.array()?)).filter(|sequence| *sequence <= LAST_NUMBER)?;
-    let time = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
-    let body = rest.slice(length)?;
+    let records = rest.try_get_u32_le().ok()?;
+    let sequence = Some(rest.try_get_u64_le().ok()?).filter(|sequence| *sequence <= LAST_NUMBER)?;
+    let time = Timestamp::from_millis(rest.try_get_u64_le().ok()?);
+    let body = rest.get(..length)?;
     let total = FRAME_OVERHEAD + length;
     if crc32c::crc32c(&bytes[CHECKED_FROM..total]) != checksum {
         return None;
@@ -154,44 +152,27 @@ impl<'a> Frame<'a> {
     /// Its records in the order they were written, or `None` if the body is not what a frame of
     /// this format can have, although its checksum is right.
     pub(super) fn records(&self) -> Option<Vec<RecordRef<'a>>> {
-        let mut rest = FieldReader(self.body);
-        let mut records = Vec::new();
+        let (mut rest, mut records) = (self.body, Vec::new());
         for _ in 0..self.records {
             records.push(record(&mut rest)?);
         }
-        rest.0.is_empty().then_some(records)
+        rest.is_empty().then_some(records)
     }
 }
 
-fn record<'a>(rest: &mut FieldReader<'a>) -> Option<RecordRef<'a>> {
-    let [put, slot, kind] = rest.array()?;
-    let key = Key { slot, kind, id: rest.array()? };
-    let expires = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
-    let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
-    let content = rest.slice(length)?;
+fn record<'a>(rest: &mut &'a [u8]) -> Option<RecordRef<'a>> {
+    let ([put, slot, kind], behind) = rest.split_first_chunk()?;
+    let (id, mut behind) = behind.split_first_chunk()?;
+    let expires = Timestamp::from_millis(behind.try_get_u64_le().ok()?);
+    let length = usize::try_from(behind.try_get_u32_le().ok()?).ok()?;
+    let content;
+    (content, *rest) = behind.split_at_checked(length)?;
     let put = match put {
         1 => Some(content),
         0 if content.is_empty() => None,
         _ => return None,
     };
-    Some(RecordRef { key, expires, put })
-}
-
-/// Takes fields off the front of bytes.
-struct FieldReader<'a>(&'a [u8]);
-
-impl<'a> FieldReader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*field)
-    }
-
-    fn slice(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (field, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(field)
-    }
+    Some(RecordRef { key: Key { slot: *slot, kind: *kind, id: *id }, expires, put })
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
 use tokio::sync::watch;
 
-use crate::StoreSizes;
 use crate::error::in_words;
+use crate::{StoreError, StoreSizes};
 
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
@@ -16,6 +16,16 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 /// Consecutive failed checkpoints after which `/readyz` reports them. The journal keeps the data, therefore one failure
 /// does not make the server unready.
 const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
+
+/// What works or does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Batches are written.
+    Journal,
+    /// The next segment of the journal is reserved.
+    Reserve,
+    Checkpoint,
+}
 
 /// Shared by the journal's thread, which reports, and the store's handle.
 pub(super) struct Health {
@@ -27,9 +37,8 @@ pub(super) struct Health {
 
 #[derive(Default)]
 struct State {
-    journal: Option<LastingCondition>,
-    reserve: Option<LastingCondition>,
-    checkpoint: Option<LastingCondition>,
+    /// By [`Part`].
+    troubles: [Option<LastingCondition>; 3],
     hang: Option<LastingCondition>,
     /// The number of consecutive failed checkpoints.
     failed_checkpoints: u32,
@@ -43,49 +52,30 @@ impl Health {
         Self { clock, state: Mutex::default(), failed: watch::Sender::default() }
     }
 
-    /// A batch could not be written, or can be again. Logged when that changes, and every 10 minutes
-    /// while it lasts.
-    pub(super) fn journal(&self, trouble: Option<&str>) {
-        match changed(&mut self.state().journal, trouble, self.clock.now()) {
-            Some(Err(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
-            Some(Ok(())) => tracing::info!("journal available again"),
-            None => {}
+    /// The result of the last attempt. Logged when it changes, and every 10 minutes while it is an error.
+    pub(super) fn report<T>(&self, part: Part, result: &Result<T, StoreError>) {
+        let (began, ended) = match part {
+            Part::Journal => ("journal unavailable, writes refused", "journal available again"),
+            Part::Reserve => ("journal segment not reserved", "journal segment reserved again"),
+            Part::Checkpoint => ("checkpoint failed, will be repeated", "checkpoint succeeded again"),
+        };
+        let (state, now) = (&mut *self.state(), self.clock.now());
+        if part == Part::Checkpoint {
+            state.failed_checkpoints = if result.is_err() { state.failed_checkpoints + 1 } else { 0 };
+        }
+        let lasting = &mut state.troubles[part as usize];
+        match result.as_ref().map_err(|error| in_words(&error.reason())) {
+            Ok(_) if lasting.take().is_some() => tracing::info!("{ended}"),
+            Ok(_) => {}
+            Err(reason) if !LastingCondition::report(lasting, &reason, now) => {}
+            Err(reason) if part == Part::Reserve => tracing::warn!(reason, "{began}"),
+            Err(reason) => tracing::error!(reason, "{began}"),
         }
     }
 
-    /// The next segment could not be reserved, or could be again. Logged in the same way.
-    pub(super) fn reserve(&self, trouble: Option<&str>) {
-        match changed(&mut self.state().reserve, trouble, self.clock.now()) {
-            Some(Err(reason)) => tracing::warn!(reason, "journal segment not reserved"),
-            Some(Ok(())) => tracing::info!("journal segment reserved again"),
-            None => {}
-        }
-    }
-
-    /// A checkpoint ended. Logged in the same way.
-    pub(super) fn checkpoint(&self, trouble: Option<&str>) {
-        let mut state = self.state();
-        match changed(&mut state.checkpoint, trouble, self.clock.now()) {
-            Some(Err(reason)) => tracing::error!(reason, "checkpoint failed, will be repeated"),
-            Some(Ok(())) => tracing::info!("checkpoint succeeded again"),
-            None => {}
-        }
-        state.failed_checkpoints = if trouble.is_some() { state.failed_checkpoints + 1 } else { 0 };
-    }
-
-    /// Whether the last attempt to write to the journal failed.
-    pub(super) fn is_journal_in_trouble(&self) -> bool {
-        self.state().journal.is_some()
-    }
-
-    /// Whether the last attempt to reserve a segment failed.
-    pub(super) fn is_reserve_in_trouble(&self) -> bool {
-        self.state().reserve.is_some()
-    }
-
-    /// Why the last checkpoint failed, if it did.
-    pub(super) fn checkpoint_trouble(&self) -> Option<String> {
-        self.state().checkpoint.as_ref().map(|trouble| trouble.reason.clone())
+    /// Why the last attempt failed, if it did.
+    pub(super) fn trouble(&self, part: Part) -> Option<String> {
+        self.state().troubles[part as usize].as_ref().map(|trouble| trouble.reason.clone())
     }
 
     /// The number of consecutive failed checkpoints.
@@ -156,11 +146,11 @@ impl Health {
             }
             return Err(reason);
         }
-        if let Some(trouble) = &state.journal {
+        if let Some(trouble) = &state.troubles[Part::Journal as usize] {
             let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
             return Err(format!("the journal has not been writable for {seconds} s: {reason}"));
         }
-        match &state.checkpoint {
+        match &state.troubles[Part::Checkpoint as usize] {
             Some(trouble) if state.failed_checkpoints >= REPORTED_AFTER_CHECKPOINTS => {
                 let (failed, reason, seconds) =
                     (state.failed_checkpoints, &trouble.reason, trouble.seconds(now));
@@ -173,18 +163,6 @@ impl Health {
     fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.state)
     }
-}
-
-/// Stores trouble in words. Returns it if it is to be logged, because it began or lasts ([`LastingCondition::report`]);
-/// `Ok` if it has ended.
-fn changed(
-    lasting: &mut Option<LastingCondition>,
-    trouble: Option<&str>,
-    now: Timestamp,
-) -> Option<Result<(), String>> {
-    let Some(trouble) = trouble else { return lasting.take().map(|_| Ok(())) };
-    let reason = in_words(trouble);
-    LastingCondition::report(lasting, &reason, now).then_some(Err(reason))
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -202,16 +180,18 @@ mod tests {
     fn lasting_trouble_is_logged_once_and_once_when_it_ends() {
         let health = Health::new(Arc::new(ManualClock::starting_at(Timestamp::EPOCH)));
         let text = log_of(|| {
+            let parts = [Part::Journal, Part::Reserve, Part::Checkpoint];
             for _ in 0..2 {
                 for reason in ["first", "first", "second", "first"] {
-                    health.journal(Some(reason));
-                    health.reserve(Some(reason));
-                    health.checkpoint(Some(reason));
+                    let trouble = Err::<(), _>(StoreError::Checkpoint(reason.into()));
+                    for part in parts {
+                        health.report(part, &trouble);
+                    }
                 }
                 for _ in 0..3 {
-                    health.journal(None);
-                    health.reserve(None);
-                    health.checkpoint(None);
+                    for part in parts {
+                        health.report(part, &Ok(()));
+                    }
                 }
             }
         });
@@ -226,7 +206,8 @@ mod tests {
         let health = Health::new(clock.clone());
         let text = log_of(|| {
             for _ in 0..=25 * 60 {
-                health.journal(Some("cannot write a.seg: No space left on device (os error 28)"));
+                let reason = "cannot write a.seg: No space left on device (os error 28)";
+                health.report(Part::Journal, &Err::<(), _>(StoreError::Unavailable(reason.into())));
                 clock.advance(Duration::from_secs(1));
             }
         });

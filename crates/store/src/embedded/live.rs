@@ -142,11 +142,6 @@ impl LiveRecords {
         &self.replayed.summary
     }
 
-    /// The number of records, of which some may have expired or been replaced.
-    pub(super) fn max_records(&self) -> u64 {
-        self.snapshot_records().unwrap_or_default() + self.latest.len() as u64
-    }
-
     /// The newest time in the snapshot and the journal.
     pub fn newest_time(&self) -> Timestamp {
         let of_snapshot = self.snapshot().map(|snapshot| snapshot.manifest.time);

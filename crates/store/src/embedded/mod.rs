@@ -49,13 +49,13 @@ pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    reader: StoreReader,
+    writer: Sender<WriterMessage>,
+    files: Files,
+    clock: Arc<dyn Clock>,
     health: Arc<Health>,
     /// What the start has found, for the first restore.
     found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,
-    /// Upper bound of the live records at the start.
-    records_at_start: u64,
     closed: OnceCell<Result<(), StoreError>>,
 }
 
@@ -70,7 +70,7 @@ impl EmbeddedStore {
     /// tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
-        self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
+        self.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
         ended.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -81,28 +81,37 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        let batch = Batch::new(writes, done);
+        let Some(batch) = Batch::new(writes, done) else { return };
         if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
-            self.reader.writer.send(WriterMessage::Commit(batch))
+            self.writer.send(WriterMessage::Commit(batch))
         {
             batch.answer(Err(StoreError::Closed));
         }
     }
 
-    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (reader, found) = (self.reader.clone(), self.take_found_at_start());
+    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (found, writer) = (self.take_found_at_start(), self.writer.clone());
+        let (files, clock) = (self.files.clone(), self.clock.clone());
+        let read = move || {
+            // Taken before the state is asked for: no checkpoint removes any of it.
+            let _in_use = files.in_use.read().unwrap_or_else(PoisonError::into_inner);
+            let (reply, state) = mpsc::sync_channel(1);
+            writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
+            let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
+            let found = match found.filter(|found| found.is_of(&snapshot, until, slots)) {
+                Some(found) => found,
+                None => files.find_pinned(&snapshot, until, slots)?,
+            };
+            found.each(clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
+        };
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || reader.restore(found, slots, visit));
-            read.await.map_err(|_| StoreError::Unavailable("reading was interrupted".into()))?
+            let read = tokio::task::spawn_blocking(read).await;
+            read.map_err(|_| StoreError::Unavailable("reading was interrupted".into()))?
         })
     }
 
-    fn expected_records(&self) -> u64 {
-        self.records_at_start
-    }
-
     fn attach(&self, owners: Vec<Owner>) {
-        let _ = self.reader.writer.send(WriterMessage::Attach(owners));
+        let _ = self.writer.send(WriterMessage::Attach(owners));
     }
 
     fn health(&self) -> Result<(), String> {
@@ -126,7 +135,7 @@ impl Store for EmbeddedStore {
             let close = || async {
                 drop(self.take_found_at_start());
                 let (reply, answer) = oneshot::channel();
-                self.reader.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
+                self.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
                 answer.await.unwrap_or_else(|_| Err(ended()))
             };
             self.closed.get_or_init(close).await.clone()
@@ -136,36 +145,7 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        let _ = self.reader.writer.send(WriterMessage::Abandon);
-    }
-}
-
-/// Reads what the store has on the disk. Blocks.
-#[derive(Clone)]
-struct StoreReader {
-    writer: Sender<WriterMessage>,
-    files: Files,
-    clock: Arc<dyn Clock>,
-}
-
-impl StoreReader {
-    /// `found` is what the start has found.
-    fn restore(
-        &self,
-        found: Option<LiveRecords>,
-        slots: Slots,
-        mut visit: Visitor,
-    ) -> Result<(), StoreError> {
-        // Taken before the state is asked for: no checkpoint removes any of it.
-        let _in_use = self.files.in_use.read().unwrap_or_else(PoisonError::into_inner);
-        let (reply, state) = mpsc::sync_channel(1);
-        self.writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
-        let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
-        let found = match found.filter(|found| found.is_of(&snapshot, until, slots)) {
-            Some(found) => found,
-            None => self.files.find_pinned(&snapshot, until, slots)?,
-        };
-        found.each(self.clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
+        let _ = self.writer.send(WriterMessage::Abandon);
     }
 }
 

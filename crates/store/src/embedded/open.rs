@@ -14,15 +14,15 @@ use base16ct::lower::encode_string;
 use onceward_core::clock::Clock;
 use tokio::sync::OnceCell;
 
+use super::EmbeddedStore;
 use super::directory::{Directory, DirectoryState, FORMAT, FormatFile, Lock, check_importable};
 use super::disk::{Disk, RealDisk};
-use super::health::Health;
+use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::{Files, LiveRecords, Loading};
 use super::replay::{Covered, OnDamage, Replayed};
 use super::snapshot::{Listing, Manifest};
 use super::writer::{Grown, Writer, WriterDeps};
-use super::{EmbeddedStore, StoreReader};
 use crate::StoreError;
 
 /// Sizes and times that only tests change.
@@ -280,19 +280,14 @@ impl DataDirectory {
         let mut journal =
             Journal::new(disk.clone(), files.journal.clone(), settings.segment_bytes, replayed, newest_time);
         if let Err(error) = journal.advance().and_then(|()| journal.reserve()) {
-            match error {
-                StoreError::Io { path, kind, reason, .. } if is_new => {
-                    let action = "reserve space for the journal (a first start needs 128 MiB) in".to_owned();
-                    return Err(StoreError::Io { action, path, kind, reason });
-                }
-                ref error if !error.lacks_space() => return Err(error.clone()),
-                _ => {}
+            if is_new || !error.lacks_space() {
+                return Err(error);
             }
             // The store serves reads and refuses commits. The journal's thread tries again.
-            health.reserve(Some(&error.reason()));
-            if !journal.is_ready() {
-                health.journal(Some(&error.reason()));
-            }
+            let is_ready = journal.is_ready();
+            let parts = [Some(Part::Reserve), (!is_ready).then_some(Part::Journal)];
+            let refused = Err::<(), _>(error);
+            parts.into_iter().flatten().for_each(|part| health.report(part, &refused));
         }
         let (to_writer, messages) = mpsc::channel();
         let deps = WriterDeps {
@@ -326,10 +321,11 @@ impl DataDirectory {
         let thread = Builder::new().name("journal".into()).spawn(run);
         thread.map_err(StoreError::io("start a thread for", root))?;
         Ok(EmbeddedStore {
-            reader: StoreReader { writer: to_writer, files, clock: options.clock.clone() },
+            writer: to_writer,
+            files,
+            clock: options.clock.clone(),
             health,
             newest_time,
-            records_at_start: found.max_records(),
             found_at_start: Mutex::new(Some(found)),
             closed: OnceCell::new(),
         })

@@ -13,6 +13,7 @@ use onceward_core::domain::Timestamp;
 
 use super::frame::{self, Frame, FrameKind, RECORD_OVERHEAD, RecordRef};
 use super::segment::{self, HEADER_BYTES, Header};
+use crate::error::{PUT_BACK, RESTORE};
 use crate::{LONGEST_RECORD, StoreError};
 
 /// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
@@ -142,7 +143,10 @@ pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
         fs::read_dir(journal)?.filter_map(number).collect()
     };
     let mut numbers = list().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StoreError::journal_missing(journal),
+        io::ErrorKind::NotFound => {
+            let what = "is missing, and with it changes that were acknowledged";
+            StoreError::damaged(journal, None, what, PUT_BACK)
+        }
         _ => StoreError::io("read", journal)(error),
     })?;
     numbers.sort_unstable();
@@ -265,7 +269,7 @@ impl<E: From<StoreError>> SegmentReplay<'_, E> {
     }
 
     fn damaged(&mut self, path: &Path, offset: u64, detail: String) -> Result<(), E> {
-        Ok((self.on_damage)(StoreError::journal_damaged(path, offset, detail))?)
+        Ok((self.on_damage)(StoreError::damaged(path, Some(offset), detail, RESTORE))?)
     }
 }
 

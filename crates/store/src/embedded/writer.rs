@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::{Attempt, discard};
 use super::disk::Disk;
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
-use super::health::Health;
+use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::Files;
 use super::open::StoreSettings;
@@ -67,25 +67,24 @@ pub(super) struct Batch {
     writes: Vec<Write>,
     /// Their size in a frame, in bytes.
     bytes: usize,
-    /// Why the batch is refused. It stays in the queue, because callbacks keep the order of commits.
-    refused: Option<String>,
     done: Option<Done>,
 }
 
 impl Batch {
-    /// Checks the limits. A batch that breaks one is refused when it is its turn.
-    pub(super) fn new(writes: Vec<Write>, done: Done) -> Self {
+    /// Refuses a batch that breaks a limit.
+    pub(super) fn new(writes: Vec<Write>, done: Done) -> Option<Self> {
         let longest = writes.iter().filter_map(|write| write.put.as_ref()).map(Bytes::len).max();
         let (bytes, longest) = (frame::encoded_bytes(&writes), longest.unwrap_or_default());
         let (what, size) = if longest > LONGEST_RECORD { ("record", longest) } else { ("batch", bytes) };
-        let is_too_large = longest > LONGEST_RECORD || bytes > frame::MAX_FRAME_BYTES - FRAME_OVERHEAD;
-        let refused = is_too_large.then(|| format!("a {what} of {size} bytes is too large"));
-        let (writes, bytes) = if is_too_large { (Vec::new(), 0) } else { (writes, bytes) };
-        Self { writes, bytes, refused, done: Some(done) }
+        if longest > LONGEST_RECORD || bytes > frame::MAX_FRAME_BYTES - FRAME_OVERHEAD {
+            let reason = format!("a {what} of {size} bytes is too large");
+            done(Err(StoreError::Unavailable(reason)));
+            return None;
+        }
+        Some(Self { writes, bytes, done: Some(done) })
     }
 
     pub(super) fn answer(mut self, answer: Result<(), StoreError>) {
-        let answer = self.refused.take().map_or(answer, |reason| Err(StoreError::Unavailable(reason)));
         if let Some(done) = self.done.take() {
             done(answer);
         }
@@ -136,8 +135,7 @@ struct Running {
 #[derive(Default)]
 struct Closing {
     replies: Vec<CloseReply>,
-    /// The number of starts of the last checkpoint.
-    checkpoints: u8,
+    has_begun_checkpoint: bool,
 }
 
 /// The state of the thread.
@@ -231,7 +229,8 @@ impl Writer {
         let WriterDeps { health, settings: StoreSettings { retry_every, time_every, deadline, .. }, .. } =
             &self.deps;
         let usual = *time_every / WAKEUPS_PER_TIME_FRAME;
-        if health.is_journal_in_trouble() || health.is_reserve_in_trouble() || self.failed_at.is_some() {
+        let in_trouble = [Part::Journal, Part::Reserve].iter().any(|part| health.trouble(*part).is_some());
+        if in_trouble || self.failed_at.is_some() {
             *retry_every
         } else if self.running.is_some() {
             usual.min(*deadline / 2)
@@ -281,7 +280,7 @@ impl Writer {
             }
         }
         // A disk that has just refused a segment is not asked at each commit.
-        if !self.deps.health.is_reserve_in_trouble() {
+        if self.deps.health.trouble(Part::Reserve).is_none() {
             self.reserve();
         }
     }
@@ -296,7 +295,7 @@ impl Writer {
         let WriterDeps { health, clock, .. } = &self.deps;
         let writes = batches.iter().flat_map(|batch| &batch.writes);
         let appended = if self.grown.bytes >= self.most_bytes() {
-            let why = health.checkpoint_trouble();
+            let why = health.trouble(Part::Checkpoint);
             let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
             let reason = format!("the journal is full, because no checkpoint has emptied it: {why}");
             Err(StoreError::Unavailable(reason))
@@ -306,7 +305,7 @@ impl Writer {
             health.write_ended();
             appended
         };
-        health.journal(appended.as_ref().err().map(StoreError::reason).as_deref());
+        health.report(Part::Journal, &appended);
         self.grown.bytes += appended? as u64;
         self.grown.records += batches.iter().map(|batch| batch.writes.len() as u64).sum::<u64>();
         Ok(())
@@ -323,7 +322,7 @@ impl Writer {
         health.write_begins();
         let reserved = self.journal.reserve();
         health.write_ended();
-        health.reserve(reserved.err().map(|error| error.reason()).as_deref());
+        health.report(Part::Reserve, &reserved);
     }
 
     /// Handles an idle period: writes the time for the next start, and tries a journal in trouble. A load balancer that
@@ -332,7 +331,7 @@ impl Writer {
         self.reserve();
         let WriterDeps { clock, settings, health, .. } = &self.deps;
         let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
-        if (is_due || health.is_journal_in_trouble()) && self.closing.is_none() {
+        if (is_due || health.trouble(Part::Journal).is_some()) && self.closing.is_none() {
             let _ = self.append(&[], 0);
         }
     }
@@ -454,10 +453,10 @@ impl Writer {
 
     fn checkpoint_ended(&mut self, result: &Result<(), StoreError>) {
         let Some(running) = self.running.take() else { return };
-        let reason = result.as_ref().err().map(StoreError::reason);
-        self.deps.health.checkpoint(reason.as_deref());
-        self.failed_at = reason.is_some().then(|| self.deps.clock.now());
-        if result.is_ok() && self.deps.health.is_journal_in_trouble() && self.closing.is_none() {
+        let health = &self.deps.health;
+        health.report(Part::Checkpoint, result);
+        self.failed_at = result.is_err().then(|| self.deps.clock.now());
+        if result.is_ok() && health.trouble(Part::Journal).is_some() && self.closing.is_none() {
             // There may be room again.
             let _ = self.append(&[], 0);
         }
@@ -509,27 +508,22 @@ impl Writer {
     /// While closing: takes a last checkpoint, for which the owners may still commit, and then ends the journal with a
     /// closing frame.
     fn proceed_closing(&mut self) -> Option<(Vec<CloseReply>, Result<(), StoreError>)> {
-        loop {
-            let may_write = self.refusal().is_none();
-            let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
-            // A failed checkpoint is repeated once. The journal keeps what owners commit during it.
-            let is_first_or_failed = match closing.checkpoints {
-                0 => self.grown.records > 0 || self.failed_at.is_some(),
-                1 => self.failed_at.is_some(),
-                _ => false,
-            };
-            if !is_first_or_failed || self.owners.is_empty() || !may_write {
-                return Some((std::mem::take(&mut closing.replies), self.finish()));
-            }
-            closing.checkpoints += 1;
+        let may_write = self.refusal().is_none();
+        let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
+        // If it fails, the journal has everything.
+        let is_wanted = self.grown.records > 0 || self.failed_at.is_some();
+        if is_wanted && may_write && !self.owners.is_empty() && !closing.has_begun_checkpoint {
+            closing.has_begun_checkpoint = true;
             self.begin_checkpoint();
         }
+        let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
+        Some((std::mem::take(&mut closing.replies), self.finish()))
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
         self.refusal().map_or(Ok(()), Err)?;
         self.journal.close(self.deps.clock.now())?;
-        match self.deps.health.checkpoint_trouble() {
+        match self.deps.health.trouble(Part::Checkpoint) {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),

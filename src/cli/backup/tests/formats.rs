@@ -116,9 +116,7 @@ async fn records_of(shards: &Shards) -> Vec<CopiedRecord> {
     let mut all = Vec::new();
     for shard in 0..shards.router().shards() {
         let held = shards.router().read_shard(shard, |tables, now| {
-            let kinds: Vec<u8> = tables.kinds().collect();
-            kinds
-                .into_iter()
+            (0..=u8::MAX)
                 .flat_map(|kind| tables.page(kind, usize::MAX, usize::MAX, now).0)
                 .collect::<Vec<_>>()
         });
@@ -127,7 +125,7 @@ async fn records_of(shards: &Shards) -> Vec<CopiedRecord> {
     let entry = |(key, stored): (Key, crate::shard::Stored)| CopiedRecord {
         key,
         expires: stored.expires,
-        record: stored.bytes(),
+        record: stored.bytes,
     };
     let mut all: Vec<CopiedRecord> = all.into_iter().map(entry).collect();
     all.sort_by_key(|entry| entry.key);

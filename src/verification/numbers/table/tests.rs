@@ -13,7 +13,7 @@ fn key(digits: u64) -> NumberKey {
 }
 
 fn stored(state: &NumberState) -> Stored {
-    Stored::of(*state)
+    Stored::of(state)
 }
 
 fn record(key: NumberKey) -> RecordKey {

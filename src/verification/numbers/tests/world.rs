@@ -217,7 +217,7 @@ impl World {
     pub fn with_locked(key: NumberKey) -> Self {
         let mut world = Self::new();
         let until = world.now.plus(Duration::from_secs(1800));
-        let stored = Stored::of(NumberState::Locked { until });
+        let stored = Stored::of(&NumberState::Locked { until });
         world.disk.insert(world.record_key(key), stored);
         world.crashes();
         world
@@ -295,7 +295,7 @@ impl World {
             match put {
                 None => drop(self.disk.remove(key)),
                 Some(bytes) => {
-                    drop(self.disk.insert(*key, Stored::encoded(bytes.clone(), *expires)));
+                    drop(self.disk.insert(*key, Stored { bytes: bytes.clone(), expires: *expires }));
                 }
             }
         }

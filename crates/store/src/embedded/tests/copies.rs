@@ -70,14 +70,6 @@ fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_store_that_is_closed_is_not_copied() {
-    let world = World::new();
-    world.runtime.block_on(world.store().close()).unwrap();
-    let copy = world.runtime.block_on(crate::copy(world.store(), world.home.path(), Arc::default()));
-    assert!(matches!(copy, Err(StoreError::Closed)), "{copy:?}");
-}
-
-#[test]
 fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
@@ -144,7 +136,7 @@ fn what_is_imported_is_there_at_the_next_start() {
     let refused = world.import(&dir, &expected).unwrap_err();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    assert_eq!((store.newest_time(), store.expected_records()), (START, 1000));
+    assert_eq!(store.newest_time(), START);
     assert_eq!(world.contents_of(&store), expected);
     world.runtime.block_on(store.close()).unwrap();
 }

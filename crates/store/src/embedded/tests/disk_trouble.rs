@@ -105,19 +105,6 @@ fn the_store_requests_no_failing_segment_in_a_loop_for_a_due_checkpoint() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_synced_gets_no_new_segment() {
-    let mut world = World::with_segments_of(4096);
-    world.disk.fail(Operation::SyncDir, Errno::IO);
-    let text = "x".repeat(1000);
-    let taken = (0..100).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
-    assert!((4..=8).contains(&taken), "{taken} batches went into two segments");
-    world.disk.heal();
-    world.put(200, &text);
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn failed_checkpoints_stop_no_writes_and_are_reported_later() {
     use Operation::{Create, Rename, Sync, SyncFile, Write};
     for operation in [Create, Write, Sync, Rename, SyncFile] {
@@ -221,24 +208,6 @@ fn health_recovers_with_the_disk_without_a_write() {
         world.expected.insert(1, world.contents()[&1].clone());
         world.crash_and_open();
         world.assert_as_expected();
-    }
-}
-
-#[test]
-fn while_the_journal_is_in_trouble_it_is_tried_without_a_request() {
-    let mut world = World::new();
-    world.close().unwrap();
-    let mut options = world.options(&world.dir());
-    options.settings.retry_every = Duration::from_millis(5);
-    world.open_with(&options).unwrap();
-    world.disk.fail(Operation::Write, Errno::IO);
-    assert_unavailable(&world.batch(&[(1, Some("lost"))]));
-    let tried = world.disk.count(Operation::Write);
-    world.disk.wait_for(Operation::Write, tried + 2);
-    assert!(world.store().health().is_err());
-    world.disk.heal();
-    while world.store().health().is_err() {
-        thread::yield_now();
     }
 }
 

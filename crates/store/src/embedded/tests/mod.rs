@@ -30,7 +30,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::snapshot::Snapshot;
 use super::{EmbeddedStore, OpenOptions};
-use crate::{Damage, Key, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use crate::{Damage, Key, RecordStream, Slots, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
 
 /// Longer than any test waits, unless something hangs.
@@ -274,13 +274,13 @@ impl TestOwner {
 }
 
 impl TestOwner {
-    fn stream(&self, mut to: RecordStream) {
+    fn stream(&self, to: RecordStream) {
         if self.is_silent.load(Ordering::Relaxed) {
             return self.kept.lock().unwrap().push(to);
         }
         let records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
         let mut slices_left = *self.goes_away_after.lock().unwrap();
-        thread::spawn(move || {
+        let stream = async move {
             for slice in records.chunks(100) {
                 let slice: Vec<_> =
                     slice.iter().map(|(key, record)| (*key, record.clone(), START.plus(LONG))).collect();
@@ -288,14 +288,13 @@ impl TestOwner {
                     return;
                 }
                 slices_left = slices_left.map(|left| left - 1);
-                while to.push(&slice) == Pushed::Busy {
-                    thread::sleep(Duration::from_millis(1));
-                }
+                to.push(&slice).await;
             }
             if slices_left.is_none() {
                 to.finish(Slots::all());
             }
-        });
+        };
+        thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
     }
 }
 

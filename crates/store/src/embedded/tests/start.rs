@@ -231,16 +231,6 @@ fn an_older_snapshot_in_place_of_the_newest_refuses_the_start() {
 }
 
 #[test]
-fn an_error_of_the_system_names_the_path() {
-    let world = World::new();
-    let file = world.home.path().join("a file");
-    fs::write(&file, "").unwrap();
-    let error = EmbeddedStore::open(&world.options(&file.join("data"))).unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }), "{error}");
-    assert!(error.to_string().contains("a file/data"), "{error}");
-}
-
-#[test]
 fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
     let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
     for (errno, advice) in advices {
@@ -292,17 +282,6 @@ fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
         world.assert_as_expected();
         world.checkpoint().unwrap();
     }
-}
-
-#[test]
-fn messages_name_the_whole_path_of_a_relative_data_directory() {
-    let world = World::new();
-    let here = std::env::current_dir().unwrap();
-    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
-    let relative = up.join(world.dir().strip_prefix("/").unwrap());
-    let error = EmbeddedStore::open(&world.options(&relative)).unwrap_err();
-    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-    assert!(error.to_string().contains(&format!("directory {}", here.display())), "{error}");
 }
 
 #[test]
@@ -408,22 +387,6 @@ fn crashed_with_two_snapshots() -> (World, TempDir) {
     world.checkpoint().unwrap();
     let crash = crash.lock().unwrap().take().unwrap();
     (world, crash)
-}
-
-#[test]
-fn a_first_start_without_space_for_the_journal_says_how_much_it_needs() {
-    let (home, disk) = (TempDir::new().unwrap(), FaultyDisk::default());
-    let full = disk.clone();
-    disk.on_operation(move |_, path| {
-        if path.ends_with("0000000001.seg") {
-            full.fail(Operation::Create, Errno::NOSPC);
-        }
-    });
-    let world = with_one_record();
-    let options = world.options(&home.path().join("data"));
-    let refused = EmbeddedStore::open_on(&options, Arc::new(disk)).unwrap_err().to_string();
-    assert!(refused.contains("the journal (a first start needs 128 MiB) in"), "{refused}");
-    assert!(refused.contains("No space left on device; free space"), "{refused}");
 }
 
 /// The disk has room for one more segment.

@@ -1,6 +1,5 @@
 //! Cut or damaged journals: the start restores exactly what was acknowledged, or is refused.
 
-use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -32,19 +31,6 @@ fn a_journal_cut_at_any_byte_keeps_whole_commits() {
             fs::write(&segments(&copy.path().join("data"))[0], &segment).unwrap();
             let found = replayed(&copy).unwrap();
             assert_eq!(found, *history.state_in(&segment), "cut at {cut}, then {tail:?}");
-        }
-    }
-}
-
-#[test]
-fn a_store_on_a_cut_journal_keeps_whole_commits() {
-    let history = History::of_six_commits();
-    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
-        let around_each_end = history.ends.iter().flat_map(|end| [end - 1, *end, end + 1, end + 20]);
-        for cut in around_each_end.chain([0, 1]) {
-            let segment = cut_at(&history.segment, cut, tail);
-            let found = history.world.contents_after_crash(&history.with_segment(&segment));
-            assert_eq!(found.unwrap(), *history.state_in(&segment), "cut at {cut}, then {tail:?}");
         }
     }
 }
@@ -98,30 +84,6 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
 }
 
 #[test]
-fn a_flipped_byte_of_the_journal_loses_nothing_unnoticed() {
-    let history = History::of_six_commits();
-    // Beyond the last commit too, where nothing was written.
-    for at in (0..history.ends[6] + 40).step_by(7) {
-        let mut flipped = history.segment.clone();
-        flipped[at] ^= 0x10;
-        let copy = history.with_segment(&flipped);
-        match history.world.contents_after_crash(&copy) {
-            Ok(found) if at >= history.ends[6] => assert_eq!(found, history.states[6], "byte {at}"),
-            Ok(found) => {
-                assert!(at >= history.ends[5], "byte {at} flipped and was not noticed");
-                assert_eq!(found, history.states[5], "byte {at}");
-            }
-            Err(error) => {
-                let (message, segment) = (error.to_string(), segments(&copy.path().join("data"))[0].clone());
-                assert!(at < history.ends[5], "byte {at}: {message}");
-                assert!(message.contains(segment.to_str().unwrap()), "{message}");
-                assert!(message.contains("restore the data directory from a backup"), "{message}");
-            }
-        }
-    }
-}
-
-#[test]
 fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
     const PAGE: usize = 4096;
     // The last frame ends four bytes after a page, with the length of a removal, which is zero.
@@ -159,27 +121,6 @@ fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
         fs::write(&segments(&copy.path().join("data"))[0], flipped).unwrap();
         let found = replayed(&copy);
         assert!(is_journal_damaged(&found), "byte {at}: {found:?}");
-    }
-}
-
-#[test]
-fn after_an_orderly_end_no_flipped_byte_of_the_journal_changes_anything() {
-    let mut history = History::of_six_commits();
-    history.world.close().unwrap();
-    let dir = history.world.dir();
-    for (index, path) in segments(&dir).iter().enumerate() {
-        let segment = fs::read(path).unwrap();
-        for at in (0..segment.len()).step_by(5) {
-            let mut flipped = segment.clone();
-            flipped[at] ^= 0x10;
-            let copy = copy_of(&dir);
-            fs::write(&segments(&copy.path().join("data"))[index], flipped).unwrap();
-            match history.world.contents_after_crash(&copy) {
-                Ok(found) => assert_eq!(found, history.states[6], "byte {at} of {}", path.display()),
-                Err(StoreError::Damaged(Damage { at: Some(_), .. })) => {}
-                Err(other) => panic!("byte {at} of {}: {other}", path.display()),
-            }
-        }
     }
 }
 
@@ -302,23 +243,6 @@ fn zeros_that_fill_a_segment_take_no_memory() {
     let mut bytes = Vec::new();
     read_written_part(&mut file, &mut bytes).expect("read");
     assert_eq!(bytes.len(), 3 * 1024 * 1024 + 4 + MOST_ZEROS);
-}
-
-#[test]
-fn data_behind_a_hole_is_not_missed() {
-    let mut file = tempfile::tempfile().expect("a file");
-    fallocate(&file, FallocateFlags::empty(), 0, RESERVED).expect("space");
-    file.write_all_at(b"here", 0).expect("written");
-    file.write_all_at(b"and there", RESERVED / 2).expect("written");
-    let bytes = written_part(&mut file);
-    assert!(bytes.starts_with(b"here") && bytes.ends_with(b"and there"));
-}
-
-#[test]
-fn a_file_without_reserved_space_is_read_whole() {
-    let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(b"all of it").expect("written");
-    assert_eq!(written_part(&mut file), b"all of it");
 }
 
 /// A store after some commits, and its content after each of them.
