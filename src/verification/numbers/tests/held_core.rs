@@ -206,6 +206,7 @@ fn a_command_that_comes_after_the_wait_does_not_overtake_waiting_ones() {
     world.commits();
     world.now = world.now.plus(CHECK_BUDGET);
     let late = world.checks_wrong(number(1));
+    world.core.sweep(10, world.now);
     world.commits();
     assert_eq!(waited.answer(), Ok(wrong(3)));
     assert_eq!(late.answer(), Ok(wrong(2)));
