@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{
@@ -12,6 +13,7 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
 
 use crate::domain::Timestamp;
 
@@ -80,35 +82,39 @@ fn uptime() -> Duration {
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
-/// A timer of the kernel: the runtime's own ones are only as exact as a millisecond.
+/// A timer of the kernel: the runtime's own ones are only as exact as a millisecond. Takes one open file and one task,
+/// however often it is set.
 #[derive(Debug)]
-pub struct Alarm(AsyncFd<OwnedFd>);
+pub struct Alarm {
+    timer: Arc<AsyncFd<OwnedFd>>,
+    task: AbortHandle,
+}
 
 impl Alarm {
-    /// A timer that is off. Needs a runtime.
+    /// A timer that is off. `ring` is called at the end of each wait. Needs a runtime.
     ///
     /// # Errors
     ///
     /// If the system gives no timer, usually for lack of open files.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(ring: impl Fn() + Send + 'static) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         #[expect(
             deprecated,
             reason = "unsound for types that give another file each time; an OwnedFd is one file"
         )]
-        AsyncFd::new(timer).map(Self)
-    }
-
-    /// Returns once it has rung.
-    pub async fn rung(&self) {
-        while let Ok(mut ready) = self.0.readable().await {
-            let mut count = [0; 8];
-            // Otherwise it was set anew in between.
-            if let Ok(Ok(_)) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut count)?)) {
-                return;
+        let timer = Arc::new(AsyncFd::new(timer)?);
+        let waited = Arc::clone(&timer);
+        let rings = async move {
+            while let Ok(mut ready) = waited.readable().await {
+                let mut count = [0; 8];
+                // Otherwise it was set anew in between.
+                if let Ok(Ok(_)) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut count)?)) {
+                    ring();
+                }
             }
-        }
+        };
+        Ok(Self { timer, task: tokio::spawn(rings).abort_handle() })
     }
 
     /// Rings after this time, which must not be zero: that sets it off. A wait that has not ended does not ring any more.
@@ -119,24 +125,43 @@ impl Alarm {
     pub fn set(&self, wait: Duration) -> io::Result<()> {
         let it_value = Timespec::try_from(wait).map_err(io::Error::other)?;
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+        timerfd_settime(&*self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
         Ok(())
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
+    use tokio::runtime::Handle;
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::task::yield_now;
 
     use super::*;
 
     #[tokio::test]
-    async fn an_alarm_that_is_set_anew_rings_once() {
-        let alarm = Alarm::new().expect("a timer");
-        alarm.set(Duration::from_secs(3_600)).expect("set");
+    async fn an_alarm_that_is_set_anew_rings_once_and_takes_one_task() {
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        let (before, (to, mut rings)) = (tasks(), unbounded_channel());
+        let ring = move || to.send(()).expect("a receiver");
+        let alarm = Alarm::new(ring).expect("a timer");
+        for _ in 0..1_000 {
+            alarm.set(Duration::from_secs(3_600)).expect("set");
+            yield_now().await;
+        }
+        assert_eq!(tasks(), before + 1);
         alarm.set(Duration::from_micros(40)).expect("set");
-        alarm.rung().await;
-        assert!(alarm.rung().now_or_never().is_none());
+        assert_eq!(rings.recv().await, Some(()));
+        assert!(rings.try_recv().is_err());
+        drop(alarm);
+        while tasks() > before {
+            yield_now().await;
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One durable owner for everything that survives a restart.
 //!
-//! A shard is a task that owns fixed slots and holds all records of these slots in memory. A pure function decides
+//! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A pure function decides
 //! each command over these records. The shard commits all changes of a decision together and then sends the answer.
 //! This module alone does batching, recovery, expiry, lazy changes and failed commits. It does not know any kind of
 //! record.
 //!
-//! [`Core`] is that logic without the task, for the simulation.
+//! [`Core`] is that logic without the actor, for the simulation.
 
+mod actor;
 mod capacity;
 pub mod command;
 pub mod core;
@@ -16,7 +17,6 @@ mod record;
 mod record_log;
 mod restore;
 mod router;
-mod run;
 mod table;
 #[cfg(test)]
 pub mod tests;
@@ -24,11 +24,11 @@ mod transaction;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use ractor::{Actor as _, ActorRef};
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 
-use self::run::{ShardMessage, keep_running};
+use self::actor::{Restart, ShardMessage, Supervisor};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
@@ -49,7 +49,7 @@ pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 
 /// State that all shards share.
-struct Shared {
+pub struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     router: Arc<Router>,
@@ -93,7 +93,7 @@ pub struct ShardDeps {
 #[derive(Clone)]
 pub struct Shards {
     shared: Arc<Shared>,
-    tasks: Arc<[AbortHandle]>,
+    supervisor: ActorRef<Restart>,
 }
 
 impl Shards {
@@ -108,11 +108,8 @@ impl Shards {
         let tables = restore::restore(&*store, &kinds, &slots).await?;
         let (rng, followers) = (Mutex::new(rng), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, metrics, kinds, settings, rng, followers });
-        let tasks = tables.into_iter().enumerate().map(|(index, tables)| {
-            let running = run::start(index, tables, &shared);
-            tokio::spawn(keep_running(index, running, Arc::clone(&shared))).abort_handle()
-        });
-        let tasks = tasks.collect();
+        let spawned = Supervisor::spawn(None, Supervisor, (Arc::clone(&shared), tables)).await;
+        let (supervisor, _) = spawned.map_err(|error| ShardStartError::Actors(error.to_string()))?;
         let owner = |index| -> Owner {
             let shared = Arc::downgrade(&shared);
             Box::new(move |stream| {
@@ -123,7 +120,7 @@ impl Shards {
             })
         };
         shared.store.attach((0..shared.router.shards()).map(owner).collect());
-        Ok(Self { shared, tasks })
+        Ok(Self { shared, supervisor })
     }
 
     /// The router from slots to shards.
@@ -197,6 +194,6 @@ impl Shards {
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.
     pub fn stop(&self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.supervisor.stop(None);
     }
 }

@@ -32,6 +32,9 @@ pub enum ShardStartError {
     /// A thread could not start.
     #[error("cannot start a thread to load the records: {0}")]
     Threads(#[from] io::Error),
+    /// The actors could not start.
+    #[error("the shards could not start: {0}")]
+    Actors(String),
     /// A thread of the start died.
     #[error("the loading of the records was interrupted")]
     Interrupted,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use ractor::ActorStatus;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
+use super::actor::{Mailbox, ShardMessage};
 use super::command::{Change, Command, Load, Refusal, Subject, boxed};
 use super::core::Core;
 use super::record::{Record, RecordKey};
-use super::run::{Mailbox, ShardMessage};
 use super::table::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
@@ -54,19 +55,21 @@ impl Router {
 
     /// Hands a shard a message. One that ends meanwhile drops it; `None` if it does not run.
     pub(super) fn cast(&self, shard: usize, message: ShardMessage) -> Option<()> {
-        self.shards.get(shard)?.load().as_ref()?.send(message).ok()
+        self.shards.get(shard)?.load().as_ref()?.cast(message).ok()
     }
 
     /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
-        self.shards.iter().all(|place| place.load().as_deref().is_some_and(|mailbox| !mailbox.is_closed()))
+        self.shards.iter().all(|place| {
+            place.load().as_deref().is_some_and(|shard| shard.get_status() == ActorStatus::Running)
+        })
     }
 
     /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
     /// reply channel closes.
     pub fn send(&self, command: impl Command) {
         match &*self.shards[self.owner(command.subject().slot)].load() {
-            Some(shard) => drop(shard.send(ShardMessage::Command(boxed(command)))),
+            Some(shard) => drop(shard.cast(ShardMessage::Command(boxed(command)))),
             None => command.refuse(Refusal::Stopping),
         }
     }

@@ -105,8 +105,9 @@ impl Drop for Collector {
 
 impl RecordStream {
     /// Waits until the checkpoint has room for a slice. `None` if it was aborted.
-    pub async fn turn(&self) -> Option<StreamTurn> {
-        self.progress.room.clone().acquire_owned().await.ok()
+    pub fn turn(&self) -> impl Future<Output = Option<StreamTurn>> + Send + use<> {
+        let room = Arc::clone(&self.progress.room);
+        async { room.acquire_owned().await.ok() }
     }
 
     /// Gives at most [`SLICE_RECORDS`] live records.

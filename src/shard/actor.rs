@@ -1,0 +1,269 @@
+//! A shard as an actor, which passes messages to a [`Core`] and the core's commits to the store; and its supervisor, which
+//! starts a failed shard again from the store.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::Shared;
+use super::command::AnyCommand;
+use super::core::Core;
+use super::restore::restore;
+use super::table::Tables;
+use crate::clock::{Alarm, Stopwatch};
+use crate::domain::Timestamp;
+use crate::observe::metrics::CommitFacts;
+use crate::store::{RecordStream, SLICE_RECORDS, Slots, StoreError, StreamTurn};
+
+/// Wait before a shard that cannot be restored is tried again.
+const RETRY_RESTORE: Duration = Duration::from_secs(1);
+/// Records of each kind that one step of the sweep looks at.
+const SWEEP_STEP: usize = 1_000;
+/// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
+const SWEEP_EVERY: Duration = Duration::from_millis(150);
+
+/// Where a shard takes messages. The limit on commands in flight bounds them.
+pub type Mailbox = ActorRef<ShardMessage>;
+
+/// A function that runs on a shard.
+pub type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
+
+/// The messages of a shard.
+pub enum ShardMessage {
+    Command(Box<dyn AnyCommand>),
+    /// Decides the commands that came before it. The shard sends it to itself with the first of them, so that those that come
+    /// together are decided together.
+    Decide,
+    /// The result of the commit in flight, and how long it took.
+    Committed(Result<(), StoreError>, Duration),
+    /// The wait for more commands has ended.
+    BatchDelayEnded,
+    /// Runs a function between two commands.
+    Call(CallFn),
+    /// Time for a step of the sweep.
+    Sweep,
+    /// A checkpoint wants every record of the shard.
+    Stream(RecordStream),
+    /// The checkpoint has room for a slice of records; `None` if it was aborted.
+    Slice(Option<StreamTurn>),
+}
+
+/// Restarts failed shards.
+pub struct Supervisor;
+
+/// Restores and starts the shard of this index.
+pub struct Restart(usize);
+
+pub struct Supervised {
+    shared: Arc<Shared>,
+    shards: Vec<ActorId>,
+}
+
+impl Actor for Supervisor {
+    type Msg = Restart;
+    type State = Supervised;
+    type Arguments = (Arc<Shared>, Vec<Tables>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Restart>,
+        (shared, tables): Self::Arguments,
+    ) -> Result<Supervised, ActorProcessingErr> {
+        let mut shards = Vec::with_capacity(tables.len());
+        for (index, tables) in tables.into_iter().enumerate() {
+            shards.push(start(&myself, index, tables, &shared).await?);
+        }
+        Ok(Supervised { shared, shards })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Restart>,
+        Restart(index): Restart,
+        Supervised { shared, shards }: &mut Supervised,
+    ) -> Result<(), ActorProcessingErr> {
+        let restored = restore(&*shared.store, &shared.kinds, &[shared.router.slots_of(index)]).await;
+        match restored.map(|mut tables| tables.pop()) {
+            Ok(tables) => {
+                if let (Some(tables), Some(place)) = (tables, shards.get_mut(index)) {
+                    *place = start(&myself, index, tables, shared).await?;
+                    tracing::info!(shard = index, "shard restarted");
+                }
+            }
+            Err(error) => {
+                tracing::error!(shard = index, %error, "shard restart failed, retrying");
+                myself.send_after(RETRY_RESTORE, move || Restart(index));
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Restart>,
+        event: SupervisionEvent,
+        Supervised { shared, shards }: &mut Supervised,
+    ) -> Result<(), ActorProcessingErr> {
+        let (id, why) = match &event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, _, why) => {
+                (cell.get_id(), why.clone().unwrap_or_default())
+            }
+            _ => return Ok(()),
+        };
+        if let Some(index) = shards.iter().position(|shard| *shard == id) {
+            tracing::error!(shard = index, why, "shard failed, restarting from the store");
+            shared.router.set_mailbox(index, None);
+            myself.cast(Restart(index))?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts the shard of this index and opens its mailbox.
+async fn start(
+    supervisor: &ActorRef<Restart>,
+    index: usize,
+    mut tables: Tables,
+    shared: &Arc<Shared>,
+) -> Result<ActorId, ActorProcessingErr> {
+    for (kind, follower) in shared.indexes_of(index) {
+        tables.follow(kind, follower);
+    }
+    let rng = StdRng::from_rng(&mut *shared.rng.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut core = Core::new(tables, shared.kinds.clone(), rng, shared.settings);
+    core.set_limits(shared.store.limits());
+    let arguments = (core, shared.router.slots_of(index), Arc::clone(shared));
+    let (actor, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
+    let id = actor.get_id();
+    shared.router.set_mailbox(index, Some(actor));
+    Ok(id)
+}
+
+struct ShardActor;
+
+struct Shard {
+    core: Core,
+    /// Commands that are not decided yet.
+    commands: Vec<Box<dyn AnyCommand>>,
+    slots: Slots,
+    /// A checkpoint that has not every record yet.
+    streaming: Option<RecordStream>,
+    alarm: Option<Alarm>,
+    shared: Arc<Shared>,
+}
+
+impl Actor for ShardActor {
+    type Msg = ShardMessage;
+    type State = Shard;
+    type Arguments = (Core, Slots, Arc<Shared>);
+
+    async fn pre_start(
+        &self,
+        myself: Mailbox,
+        (mut core, slots, shared): Self::Arguments,
+    ) -> Result<Shard, ActorProcessingErr> {
+        myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
+        // Without a timer no batch waits for more commands, which costs a little more processor time.
+        let ring = move || drop(myself.cast(ShardMessage::BatchDelayEnded));
+        let alarm =
+            Alarm::new(ring).inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
+        if alarm.is_some() {
+            core.enable_batch_delay();
+        }
+        Ok(Shard { core, commands: Vec::new(), slots, streaming: None, alarm, shared })
+    }
+
+    async fn handle(
+        &self,
+        myself: Mailbox,
+        message: ShardMessage,
+        shard: &mut Shard,
+    ) -> Result<(), ActorProcessingErr> {
+        let (core, now) = (&mut shard.core, shard.shared.clock.now());
+        core.set_owns_records(shard.shared.store.owns_records());
+        match message {
+            ShardMessage::Command(command) => {
+                if shard.commands.is_empty() {
+                    myself.cast(ShardMessage::Decide)?;
+                }
+                shard.commands.push(command);
+                return Ok(());
+            }
+            ShardMessage::Decide => core.submit_all(std::mem::take(&mut shard.commands), now),
+            ShardMessage::Committed(result, took) => {
+                core.commit_took(took);
+                core.committed(&result, now);
+            }
+            ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
+            ShardMessage::Call(call) => call(core, now),
+            ShardMessage::Sweep => shard.sweep(now),
+            ShardMessage::Stream(to) => {
+                core.tables_mut().begin_scan();
+                ask_for_turn(&to, myself.clone());
+                shard.streaming = Some(to);
+            }
+            ShardMessage::Slice(turn) => shard.give_slice(turn, now, &myself),
+        }
+        shard.commit(&myself);
+        Ok(())
+    }
+}
+
+/// The shard decides commands between two slices of records.
+fn ask_for_turn(to: &RecordStream, shard: Mailbox) {
+    let turn = to.turn();
+    tokio::spawn(async move { shard.cast(ShardMessage::Slice(turn.await)) });
+}
+
+impl Shard {
+    fn sweep(&mut self, now: Timestamp) {
+        self.core.sweep(SWEEP_STEP, now);
+        if self.core.is_late() {
+            // The store logs its trouble when its health is read; `/readyz` may not be polled.
+            let _ = self.shared.store.health();
+        }
+    }
+
+    /// Gives the checkpoint a slice of records, or ends the shard's part of it.
+    fn give_slice(&mut self, turn: Option<StreamTurn>, now: Timestamp, myself: &Mailbox) {
+        let slice = turn.map(|turn| (turn, self.core.tables_mut().next_slice(SLICE_RECORDS, now)));
+        match (slice, &self.streaming) {
+            (Some((turn, Some(slice))), Some(to)) => {
+                to.give(turn, &slice);
+                ask_for_turn(to, myself.clone());
+            }
+            (last, _) => {
+                let (slots, to) = (self.slots, self.streaming.take());
+                self.core.tables_mut().end_scan();
+                if let (Some(_), Some(to)) = (last, to) {
+                    self.core.when_written(Box::new(move || to.finish(slots)));
+                }
+            }
+        }
+    }
+
+    /// Hands the store a batch, if the core has one, and sets the timer of the next.
+    fn commit(&mut self, myself: &Mailbox) {
+        if let Some(writes) = self.core.take_commit() {
+            let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.metrics));
+            let (records, stopwatch) = (writes.len(), Stopwatch::start());
+            let done = move |result| {
+                let took = stopwatch.elapsed();
+                metrics.commit(&CommitFacts { records, result: &result, took });
+                // A shard that has failed meanwhile is restored from the store, which this batch has reached.
+                let _ = shard.cast(ShardMessage::Committed(result, took));
+            };
+            self.shared.store.commit(writes, Box::new(done));
+        }
+        if let (Some(wait), Some(alarm)) = (self.core.take_wait(), &self.alarm) {
+            // Without a ring the shard starts the next batch at once.
+            if alarm.set(wait).is_err() {
+                let _ = myself.cast(ShardMessage::BatchDelayEnded);
+            }
+        }
+    }
+}
