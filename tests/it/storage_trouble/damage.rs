@@ -14,7 +14,7 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
     // These are in the snapshot, the others in the journal.
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
-    let (setup, ..) = killed(world).await;
+    let setup = killed(world).await;
     let original = tempfile::tempdir().expect("a directory");
     copy(&setup.data_dir(), original.path());
     let is_used = |file: &PathBuf| is_segment(file) && used_bytes(&original.path().join(file)) > 0;

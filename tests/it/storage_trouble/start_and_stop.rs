@@ -16,7 +16,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
     let old = Facts::made_in(&world).await;
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
-    let (setup, ..) = killed(world).await;
+    let setup = killed(world).await;
     let changes = &Call::CHANGES[..];
     let mut troubles = vec![
         (changes, "", Errno::NOSPC, "free space"),
