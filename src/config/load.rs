@@ -230,6 +230,9 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         }
         c.row("listen address", listen.to_string(), origin);
     }
+    if storage.data_dir.as_os_str().is_empty() {
+        c.wrong("data-dir", None, "it must be the path of a directory");
+    }
     if storage.server_key_file.is_none() {
         let origin = "the default: server.key in data-dir, created at the first start";
         c.row("key-file", Value::Null, origin);

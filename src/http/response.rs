@@ -1,11 +1,10 @@
 //! The forms of responses, and the errors of every route, in one table.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use axum::Json;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
@@ -15,7 +14,6 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::error::Error;
 use crate::domain::NumberError;
 use crate::verification::numbers::{LimitedTable, Refusal};
 
@@ -386,13 +384,6 @@ impl Problem {
             Self::Refused(refusal) => answer.because(NotServed::Refused(refusal)),
             _ => answer,
         }
-    }
-}
-
-/// The front end answers with it in the form of the route.
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (Extension(Arc::new(Error::Problem(self))), Body::empty()).into_response()
     }
 }
 

@@ -345,6 +345,13 @@ impl Error {
     }
 }
 
+/// The front end answers with it in the form of the route.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (Extension(Arc::new(Error::Problem(self))), Body::empty()).into_response()
+    }
+}
+
 /// The front end answers with it, for the path of the request.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {

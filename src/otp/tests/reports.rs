@@ -79,7 +79,6 @@ async fn a_report_without_a_valid_signature_changes_nothing() {
         vec![("content-type", FORM)],
         vec![("content-type", FORM), ("x-twilio-signature", "AAAA")],
         vec![("content-type", FORM), ("x-twilio-signature", "\u{fc}")],
-        vec![("x-twilio-signature", &right)],
         vec![("content-type", FORM), ("x-twilio-signature", &right), ("X-Twilio-Signature", &right)],
     ] {
         let reply = otp.provider_callback(&path, headers.clone(), form.as_bytes()).await;

@@ -57,7 +57,7 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
         setup.command(["keys", "revoke", sid]).await.exits(70).says([
             "not durable",
             "refuses the key",
-            "a restart before that forgets it",
+            "until a restart",
             "run the command again",
         ]);
         assert_eq!(status(&server).await, 401, "refused at once");
