@@ -195,7 +195,7 @@ impl RequestBody {
         let whole = match poll!(&mut whole) {
             Poll::Ready(whole) => whole?,
             Poll::Pending => {
-                let _due = connection.await_body();
+                let _due = connection.activity.await_body();
                 let rest = async {
                     let _place = connection.body_place().await;
                     whole.await

@@ -73,21 +73,29 @@ struct VerifyCode<'a> {
 }
 
 /// A code as a client of the tutorial sends it: its server compared with `==`, to which 123456 and "123456" are equal.
-enum SmsCode {
-    Text(Zeroizing<String>),
-    Number(u64),
+struct SmsCode {
+    text: Zeroizing<String>,
+    is_number: bool,
 }
 
 const NUMBER: &str = "+14155552671";
 
-/// Describes the body of `POST /api/send-otp` and of `POST /send-code`.
-pub fn describe_send() -> Vec<Param> {
-    vec![
-        describe_number(),
-        describe_option::<Channel>("channel", "The channel that delivers the code.", "sms"),
-        describe_option::<Locale>("locale", "The language of the message.", "de"),
-        describe_option::<AppHash>("appHash", "The hash of the Android app.", "FA+9qCX9VSu"),
-    ]
+/// Describes fields of the bodies.
+fn describe(names: &[&str]) -> Vec<Param> {
+    let describe = |name: &&str| match *name {
+        "user" => {
+            let properties = json!({ "phoneNumber": describe(&["phoneNumber"])[0].schema });
+            let user = json!({ "type": "object", "properties": properties, "required": ["phoneNumber"] });
+            Param::of_object("user", user, json!({ "phoneNumber": NUMBER }))
+        }
+        // A longer text does not fit into a body.
+        "code" | "smsCode" => Param::of::<Text<16_384>>(name, "The submitted code.", "123456"),
+        "channel" => describe_option::<Channel>(name, "The channel that delivers the code.", "sms"),
+        "locale" => describe_option::<Locale>(name, "The language of the message.", "de"),
+        "appHash" => describe_option::<AppHash>(name, "The hash of the Android app.", "FA+9qCX9VSu"),
+        _ => Param::of::<Text<40>>("phoneNumber", "The number, in E.164 form.", NUMBER),
+    };
+    names.iter().map(describe).collect()
 }
 
 /// Describes a field that the older servers did not know: a value that cannot be understood is ignored.
@@ -98,92 +106,45 @@ fn describe_option<P: Parameter>(name: &str, about: &str, example: &str) -> Para
     }
 }
 
-/// Describes the body of `POST /api/verify-otp`.
-pub fn describe_verify_otp() -> Vec<Param> {
-    let properties = json!({ "phoneNumber": describe_number().schema });
-    let user = json!({ "type": "object", "properties": properties, "required": ["phoneNumber"] });
-    vec![Param::of_object("user", user, json!({ "phoneNumber": NUMBER })), describe_code("code")]
-}
-
-/// Describes the body of `POST /verify-code`.
-pub fn describe_verify_code() -> Vec<Param> {
-    vec![describe_number(), describe_code("smsCode")]
-}
-
-fn describe_number() -> Param {
-    Param::of::<Text<40>>("phoneNumber", "The number, in E.164 form.", NUMBER)
-}
-
-/// A longer text does not fit into a body.
-fn describe_code(name: &str) -> Param {
-    Param::of::<Text<16_384>>(name, "The submitted code.", "123456")
-}
-
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
 async fn send_otp(call: Call) -> Result<Response, Problem> {
-    let body = call.read_body().await?;
-    let (request, number) =
-        read_send_otp(&body, call.app.settings.default_region, &call.app.settings.channels)?;
-    let reply = call.send(request).await?;
+    let (reply, number) = send(&call, Wording::Api, None).await?;
     Ok(api_send(call.app.settings.answers, &reply, number))
-}
-
-/// Reads the body of `POST /api/send-otp`, with the number as it is spelled. `channels` are those that may be asked for.
-#[doc(hidden)]
-pub fn read_send_otp(
-    body: &[u8],
-    region: Option<Region>,
-    channels: &[Channel],
-) -> Result<(Outgoing, PhoneNumber), Problem> {
-    let body: SendBody<'_> = read(body)?;
-    let (channel, style) = body.options(channels, Wording::Api)?;
-    let (number, spelled) = number(&body.phone_number, region)?;
-    Ok((send_request(number, None, channel, style), spelled))
-}
-
-/// A send as `POST /api/send-otp` asks for it without options.
-pub fn plain_send(number: PhoneNumber) -> Outgoing {
-    send_request(number, None, None, MessageStyle::default())
-}
-
-fn send_request(
-    number: PhoneNumber,
-    options: Option<SendOptions>,
-    channel: Option<Channel>,
-    style: MessageStyle,
-) -> Outgoing {
-    let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Outgoing { channel, style, options, ..Outgoing::new(key) }
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
 async fn send_code(call: Call) -> Result<Response, Problem> {
+    let (reply, _) = send(&call, Wording::Tutorial, Some(call.app.settings.tutorial_code)).await?;
+    Ok(tutorial_send(&reply))
+}
+
+/// Sends a code as the body asks for it. Returns the number as it is spelled, too.
+async fn send(
+    call: &Call,
+    wording: Wording,
+    options: Option<SendOptions>,
+) -> Result<(Reply<SendOutcome>, PhoneNumber), Problem> {
     let body = call.read_body().await?;
     let body: SendBody<'_> = read(&body)?;
-    let (number, _) = number(&body.phone_number, call.app.settings.default_region)?;
-    let (channel, style) = body.options(&call.app.settings.channels, Wording::Tutorial)?;
-    let request = send_request(number, Some(call.app.settings.tutorial_code), channel, style);
-    let reply = call.send(request).await?;
-    Ok(tutorial_send(&reply))
+    let (channel, style) = body.options(&call.app.settings.channels, wording)?;
+    let (number, spelled) = number(&body.phone_number, call.app.settings.default_region)?;
+    let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
+    Ok((reply, spelled))
+}
+
+/// A send as `POST /api/send-otp` asks for it without options.
+pub fn plain_send(number: PhoneNumber) -> Outgoing {
+    Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number))
 }
 
 /// `POST /api/verify-otp`: checks a code.
 async fn verify_otp(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let (request, number) = read_verify_otp(&body, call.app.settings.default_region, call.code_length())?;
+    let VerifyOtp { user: JsonObject(user), code } = read(&body)?;
+    let (region, length) = (call.app.settings.default_region, call.code_length());
+    let (request, number) = check_request(&user.phone_number, region, &code, length)?;
     let reply = call.check(request).await?;
     Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.lockout))
-}
-
-/// Reads the body of `POST /api/verify-otp`, with the number as it is spelled.
-#[doc(hidden)]
-pub fn read_verify_otp(
-    body: &[u8],
-    region: Option<Region>,
-    length: CodeLength,
-) -> Result<(Check, PhoneNumber), Problem> {
-    let VerifyOtp { user: JsonObject(user), code } = read(body)?;
-    check_request(&user.phone_number, region, &code, length)
 }
 
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
@@ -191,12 +152,8 @@ const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a numb
 /// `POST /verify-code`: checks a code.
 async fn verify_code(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let VerifyCode { phone_number, sms_code } = read(&body)?;
+    let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&body)?;
     let length = call.app.settings.tutorial_code.length;
-    let (code, is_number) = match sms_code {
-        SmsCode::Text(code) => (code, false),
-        SmsCode::Number(code) => (Zeroizing::new(code.to_string()), true),
-    };
     if is_number && code.len() < usize::from(length.get()) {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
@@ -250,11 +207,12 @@ fn string_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 
 /// A text, or a whole number that is written as one.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SmsCode, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(SmsCode::Text(Zeroizing::new(text))),
-        Value::Number(number) if number.is_u64() => Ok(SmsCode::Number(number.as_u64().unwrap_or_default())),
-        _ => Err(de::Error::invalid_type(Unexpected::Other("another type"), &"a string")),
-    }
+    let (text, is_number) = match Value::deserialize(deserializer)? {
+        Value::String(text) => (text, false),
+        Value::Number(number) if number.is_u64() => (number.to_string(), true),
+        _ => return Err(de::Error::invalid_type(Unexpected::Other("another type"), &"a string")),
+    };
+    Ok(SmsCode { text: Zeroizing::new(text), is_number })
 }
 
 /// The number, and as it is spelled.
@@ -336,36 +294,31 @@ impl Received {
 /// Logs a failed send at info level. The lines of the gateway, which has the provider's id, and of the guard have the same
 /// request id.
 fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
-    let outcome = match outcome {
+    const NOT_SENT: &str = "code not sent";
+    let (outcome, words) = match outcome {
         Ok(SendOutcome::Sent { postponed: true, .. }) => {
-            let outcome = "postponed";
-            return debug!(request_id, %number, outcome, "code not sent yet, retried in the background");
+            ("postponed", "code not sent yet, retried in the background")
         }
-        Ok(SendOutcome::Sent { .. }) => return debug!(request_id, %number, outcome = "sent", "code sent"),
-        Ok(SendOutcome::NumberRefused) => {
-            return info!(request_id, %number, outcome = "number-refused", "code not sent");
-        }
-        Ok(SendOutcome::GatewayFailed) => {
-            let outcome = "gateway-failed";
-            return info!(request_id, %number, outcome, "code not sent, as far as is known");
-        }
-        Ok(SendOutcome::Locked { .. }) => "locked",
-        Ok(SendOutcome::Limited(_)) => "limited",
-        Ok(SendOutcome::GuardRefused(_)) => "refused-by-guard",
-        Err(refusal) => return debug!(request_id, %number, outcome = %refusal, "code not sent"),
+        Ok(SendOutcome::Sent { .. }) => ("sent", "code sent"),
+        Ok(SendOutcome::NumberRefused) => ("number-refused", NOT_SENT),
+        Ok(SendOutcome::GatewayFailed) => ("gateway-failed", "code not sent, as far as is known"),
+        Ok(SendOutcome::Locked { .. }) => ("locked", NOT_SENT),
+        Ok(SendOutcome::Limited(_)) => ("limited", NOT_SENT),
+        Ok(SendOutcome::GuardRefused(_)) => ("refused-by-guard", NOT_SENT),
+        Err(refusal) => (refusal.name(), NOT_SENT),
     };
-    debug!(request_id, %number, outcome, "code not sent");
+    if matches!(outcome, "number-refused" | "gateway-failed") {
+        return info!(request_id, %number, outcome, "{words}");
+    }
+    debug!(request_id, %number, outcome, "{words}");
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
 fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome, &Refusal>) {
-    let outcome = match outcome {
-        Ok(CheckOutcome::Approved) => {
-            return debug!(request_id, %number, outcome = "approved", "code checked");
-        }
-        Ok(CheckOutcome::Wrong { attempts_left, live }) => {
-            return debug!(request_id, %number, outcome = "wrong", attempts_left, live, "code checked");
-        }
+    const NOT_CHECKED: &str = "code not checked";
+    let (outcome, words) = match outcome {
+        Ok(CheckOutcome::Approved) => ("approved", "code checked"),
+        Ok(CheckOutcome::Wrong { .. }) => ("wrong", "code checked"),
         Ok(CheckOutcome::LockedNow { live, .. }) => {
             let outcome = "locked-now";
             return info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
@@ -374,11 +327,11 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome
             let outcome = "gateway-failed";
             return info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        Ok(CheckOutcome::Locked { .. }) => "locked",
-        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => "limited",
-        Err(refusal) => return debug!(request_id, %number, outcome = %refusal, "code not checked"),
+        Ok(CheckOutcome::Locked { .. }) => ("locked", NOT_CHECKED),
+        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => ("limited", NOT_CHECKED),
+        Err(refusal) => (refusal.name(), NOT_CHECKED),
     };
-    debug!(request_id, %number, outcome, "code not checked");
+    debug!(request_id, %number, outcome, "{words}");
 }
 
 /// The answer of the compatible routes when a verification that `/v2` began for the same number has no message or no
@@ -387,7 +340,7 @@ const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
 
 /// The answer of `/api/send-otp`: as the Redis version's README documents it, or byte for byte as its code answers.
 /// Spelling and spacing are meant to be like this.
-pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
+fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
     match reply.outcome {
         SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
             let message = match set {
@@ -399,7 +352,9 @@ pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber)
         SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            let why = number.landline_hint().filter(|_| is_landline(reply));
+            let is_landline = matches!(reply.outcome, SendOutcome::GuardRefused(_))
+                || reply.reason == Some(Failure::NotReachable);
+            let why = number.landline_hint().filter(|_| is_landline);
             let why = why.map_or_else(|| number_refused(reply), str::to_owned);
             response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
         }
@@ -409,7 +364,7 @@ pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber)
 }
 
 /// The answer of `/api/verify-otp`. `lockout` is the length of a new one.
-pub fn api_check(
+fn api_check(
     set: AnswerSet,
     reply: &Reply<CheckOutcome>,
     number: PhoneNumber,
@@ -422,7 +377,7 @@ pub fn api_check(
                 AnswerSet::Documented => "OTP verified successfully.",
                 AnswerSet::AsBuilt => "Successfully verified user",
             };
-            api(StatusCode::OK, message, Data::Number(number.e164()))
+            response::envelope(StatusCode::OK, 200, message, Some(number.e164()))
         }
         (CheckOutcome::Wrong { attempts_left, live: _ }, AnswerSet::Documented) => {
             let data = Data::trials(number, attempts_left);
@@ -487,15 +442,12 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 
 /// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
 fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
-    if refusal.rule == Rule::Budget {
-        return refused_by_guard(refusal, now, response::plain);
-    }
     let minutes = minutes_up(refusal.until.map_or(NEVER, |until| until.since(now)));
     let lockout = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
-    let form = |status: StatusCode, message: &str| {
-        response::envelope(status, status.as_u16(), message, Some(lockout))
-    };
-    refused_by_guard(refusal, now, form)
+    let data = Some(lockout).filter(|_| refusal.rule != Rule::Budget);
+    refused_by_guard(refusal, now, |status, message| {
+        response::envelope(status, status.as_u16(), message, data)
+    })
 }
 
 /// The wait that a client is told for a number or country that gets no messages.
@@ -514,28 +466,21 @@ fn refused_by_guard(
     }
     let why = match rule {
         Rule::CountryList => "the server sends no message to this country".to_owned(),
-        Rule::Landline => LANDLINE.to_owned(),
         rule => format!("the pumping guard refuses the message by its rule {}", rule.as_str()),
     };
     let cause = if rule == Rule::CountryList { NotServed::Country } else { NotServed::Blocked };
     form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(cause).explained(&why)
 }
 
-const LANDLINE: &str = "the number is a landline, and landlines get no text messages";
-
 /// The sentence of a 429 because of a budget, on every route.
-pub const BUDGET_SPENT: &str =
+const BUDGET_SPENT: &str =
     "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 
-fn is_landline(reply: &Reply<SendOutcome>) -> bool {
-    matches!(reply.outcome, SendOutcome::GuardRefused(_)) || reply.reason == Some(Failure::NotReachable)
-}
-
-pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
+fn number_refused(reply: &Reply<SendOutcome>) -> String {
     if matches!(reply.outcome, SendOutcome::GuardRefused(_)) {
-        return LANDLINE.to_owned();
+        return "the number is a landline, and landlines get no text messages".to_owned();
     }
     let reason = reply.reason.filter(|reason| reason.is_about_the_number());
     reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
@@ -606,8 +551,6 @@ enum Data {
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<u64>,
     },
-    /// The number that was verified, in E.164 form.
-    Number(String),
 }
 
 impl Data {
@@ -646,17 +589,18 @@ const TUTORIAL: ApiGroup = ApiGroup::compatible(
 pub fn routes() -> ApiRouter {
     const SENT: &str = "The provider accepted the message.";
     const RIGHT: &str = "The code is right.";
+    let send = || describe(&["phoneNumber", "channel", "locale", "appHash"]);
     ApiRouter::of(REDIS_VERSION)
         .post("/api/send-otp", send_otp, Operation::new("SendOtp", "Send a code", Success::json::<Envelope>(SENT))
-            .reads(describe_send).about(ANSWERS))
+            .reads(send).about(ANSWERS))
         .post("/api/verify-otp", verify_otp,
             Operation::new("VerifyOtp", "Check a code", Success::json::<Envelope>(RIGHT))
-                .reads(describe_verify_otp).about(ANSWERS))
+                .reads(|| describe(&["user", "code"])).about(ANSWERS))
         .merge(ApiRouter::of(TUTORIAL)
             .post("/send-code", send_code,
                 Operation::new("SendCode", "Send a code", Success::json::<Message>(SENT))
-                    .reads(describe_send).about(ANSWERS))
+                    .reads(send).about(ANSWERS))
             .post("/verify-code", verify_code,
                 Operation::new("VerifyCode", "Check a code", Success::json::<Message>(RIGHT))
-                    .reads(describe_verify_code).about(ANSWERS)))
+                    .reads(|| describe(&["phoneNumber", "smsCode"])).about(ANSWERS)))
 }

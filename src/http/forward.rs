@@ -27,7 +27,7 @@ use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, ResponseExt as _};
 use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::{ForwardEnd, NodeState};
+use crate::observe::metrics::NodeState;
 use crate::verification::numbers::Refusal;
 
 /// The owner of the records, to which requests go, as this node knows it.
@@ -40,16 +40,6 @@ pub enum RequestTarget {
     /// No node is known to answer them: none owns the records, this node is the owner and loads them or stops, or etcd does
     /// not answer.
     Unknown,
-}
-
-/// Which node answers a request.
-#[derive(Debug)]
-pub enum Destination<'a> {
-    /// This node, for the client at this address.
-    Local(IpAddr, InProgress<'a>),
-    Owner,
-    /// Another node passed the request on to this one, which is not the owner.
-    NotOwner,
 }
 
 /// Passes requests on to the owner.
@@ -122,26 +112,6 @@ pub enum ForwardResult<'a> {
     Response(Forwarded, OwnedSemaphorePermit),
     /// This node has become the owner meanwhile, and answers the request itself.
     BecameOwner(InProgress<'a>),
-}
-
-/// A request that the owner did not answer.
-#[derive(Debug)]
-pub struct ForwardError {
-    pub end: ForwardEnd,
-    /// The answer to the client.
-    pub problem: Problem,
-}
-
-impl ForwardError {
-    const fn not_forwarded(problem: Problem) -> Self {
-        Self { end: ForwardEnd::NotForwarded, problem }
-    }
-}
-
-impl From<ForwardError> for Problem {
-    fn from(error: ForwardError) -> Self {
-        error.problem
-    }
 }
 
 /// This node's part in its cluster, in `/readyz`. The names of the fields are part of the answer.
@@ -286,17 +256,8 @@ impl Forwarder {
         ))
     }
 
-    /// Decides which node answers a request from `peer`, which a node passed on for the client `passed_on`, if it did.
-    pub fn destination(&self, passed_on: Option<IpAddr>, peer: IpAddr) -> Destination<'_> {
-        match (self.begin_local(), passed_on) {
-            (Some(in_progress), client) => Destination::Local(client.unwrap_or(peer), in_progress),
-            (None, Some(_)) => Destination::NotOwner,
-            (None, None) => Destination::Owner,
-        }
-    }
-
     /// Counts a request that this node answers; `None` if it is not the owner.
-    fn begin_local(&self) -> Option<InProgress<'_>> {
+    pub fn begin_local(&self) -> Option<InProgress<'_>> {
         // Counted first: a node that stops being the owner then waits for it.
         let in_progress = InProgress::begin(&self.local_requests);
         (*self.request_target.borrow() == RequestTarget::Local).then_some(in_progress)
@@ -311,16 +272,16 @@ impl Forwarder {
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
-    /// After [`ForwardEnd::Unanswered`] the owner may have carried the request out.
+    /// After [`Refusal::StoreUnavailable`] the owner may have carried the request out.
     pub async fn forward(
         &self,
         head: &Parts,
         body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
-    ) -> Result<ForwardResult<'_>, ForwardError> {
+    ) -> Result<ForwardResult<'_>, Problem> {
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
-            return Err(ForwardError::not_forwarded(Problem::Refused(Refusal::Overloaded)));
+            return Err(Problem::Refused(Refusal::Overloaded));
         };
         let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(self.longest_wait));
@@ -336,16 +297,14 @@ impl Forwarder {
                 RequestTarget::Unknown => {}
                 RequestTarget::Peer { node, url: peer } => {
                     let Some(url) = same_target(&peer, &head.uri) else {
-                        return Err(ForwardError::not_forwarded(Problem::NotFound));
+                        return Err(Problem::NotFound);
                     };
                     let request = self.request(head, body, client, request_id, &node, url);
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer, permit)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
-                            let end = ForwardEnd::Unanswered;
-                            let problem = Problem::Refused(Refusal::StoreUnavailable);
-                            return Err(ForwardError { end, problem });
+                            return Err(Problem::Refused(Refusal::StoreUnavailable));
                         }
                         Err(Failed::NotBegun(reason)) => not_reached = reason.map(|reason| (peer, reason)),
                     }
@@ -356,7 +315,7 @@ impl Forwarder {
                     if let Some((owner, reason)) = not_reached {
                         self.not_reached.note(move |count| warn!(%owner, reason, count, "owner not reached"));
                     }
-                    return Err(ForwardError::not_forwarded(Problem::NoNode));
+                    return Err(Problem::NoNode);
                 }
                 _ = request_target.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
@@ -460,7 +419,7 @@ fn without_connection_headers(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
 
     use tokio::time::timeout;
 
@@ -482,37 +441,16 @@ mod tests {
         let within = |milliseconds| Duration::from_millis(milliseconds);
         assert!(timeout(within(1_900), &mut answer).await.is_err());
         let answer = timeout(within(200), answer).await.expect("a refusal");
-        let error = answer.err().expect("no node answered");
-        assert!(matches!(error, ForwardError { end: ForwardEnd::NotForwarded, problem: Problem::NoNode }));
-    }
-
-    #[tokio::test]
-    async fn a_request_is_passed_on_once() {
-        let person = IpAddr::from([192, 0, 2, 7]);
-        let place = |owner: &RequestTarget, passed_on: Option<IpAddr>| match forwarder(
-            watch::channel(owner.clone()).1,
-        )
-        .destination(passed_on, CLIENT)
-        {
-            Destination::Local(client, _) => client.to_string(),
-            Destination::Owner => "owner".to_owned(),
-            Destination::NotOwner => "not owner".to_owned(),
-        };
-        let places = |owner| [Some(person), None].map(|passed_on| place(&owner, passed_on));
-        assert_eq!(places(RequestTarget::Local), ["192.0.2.7", "127.0.0.1"]);
-        assert_eq!(places(RequestTarget::Unknown), ["not owner", "owner"]);
-        assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner"]);
+        assert_eq!(answer.err(), Some(Problem::NoNode));
     }
 
     #[tokio::test]
     async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
         let (owner, known) = watch::channel(RequestTarget::Local);
         let forwarder = forwarder(known);
-        let Destination::Local(_, in_progress) = forwarder.destination(None, CLIENT) else {
-            panic!("this node is the owner");
-        };
+        let in_progress = forwarder.begin_local().expect("this node is the owner");
         owner.send_replace(RequestTarget::Unknown);
-        assert!(matches!(forwarder.destination(None, CLIENT), Destination::Owner));
+        assert!(forwarder.begin_local().is_none());
         let mut idle = Box::pin(forwarder.idle());
         assert!(futures_util::poll!(&mut idle).is_pending());
         drop(in_progress);
@@ -524,11 +462,6 @@ mod tests {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let proofs = Proofs::new(b"a secret of all nodes", 0, clock);
         Forwarder::new("a".to_owned(), owner, client, proofs, (8, Duration::from_secs(2)))
-    }
-
-    fn peer(address: SocketAddr) -> RequestTarget {
-        let url = Url::parse(&format!("http://{address}")).expect("a URL");
-        RequestTarget::Peer { node: "b".to_owned(), url }
     }
 
     fn head() -> Parts {

@@ -106,10 +106,6 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, Json(body)).into_response()
 }
 
-pub fn ok(body: &impl Serialize) -> Response {
-    json(StatusCode::OK, body)
-}
-
 /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
 pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Response {
     let more_info = format!("https://www.twilio.com/docs/errors/{code}");

@@ -187,7 +187,7 @@ impl Connections {
             }
             let is_large = self.large.contains(&network_of(peer.to_canonical()));
             while let Some(&Candidate { is_small, since, id, .. }) = self.idlest.last() {
-                let now = self.kept.get(&id).and_then(|open| open.gives_way());
+                let now = self.kept.get(&id).and_then(|open| open.activity.gives_way());
                 if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
                     // A large client takes no place of others, and gains nothing by opening connections fast.
                     if is_large && (is_small || how == GivesWay::New) {
@@ -216,7 +216,7 @@ impl Connections {
         self.large = held.into_iter().filter(|(_, held)| *held > share).map(|(client, _)| client).collect();
         let candidate = |(id, connection): (&task::Id, &Arc<Connection>)| {
             let is_small = !self.large.contains(&network_of(connection.peer));
-            let (how, since) = connection.gives_way()?;
+            let (how, since) = connection.activity.gives_way()?;
             (!is_small || how != GivesWay::New).then_some(Candidate { is_small, how, since, id: *id })
         };
         let mut idle: Vec<Candidate> = self.kept.iter().filter_map(candidate).collect();

@@ -27,7 +27,7 @@ use super::api::error::Error;
 use super::app::{App, ServedRoutes};
 use super::call::{Call, Received, RequestBody};
 use super::connection::open::{Connection, Server};
-use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, InProgress};
+use super::forward::{self, ForwardResult, Forwarded, Forwarder, InProgress};
 use super::logs::Logs;
 use super::places::LongAnswerPermit;
 use super::proof::Sender;
@@ -119,7 +119,7 @@ async fn answer(request: Request, next: Next) -> Response {
         is_left_over = body.is_left_over();
     }
     if is_left_over {
-        connection.note_unread_body();
+        connection.activity.note_unread_body();
     }
     // HTTP/2 has no such header; there only the stream ends.
     if version <= Version::HTTP_11 && (is_left_over || server.is_leaving.load(Ordering::Relaxed)) {
@@ -190,10 +190,11 @@ async fn place<'a>(
     if target.group.is_of_this_node {
         return Ok((peer, passed_on.is_some(), None));
     }
-    match forwarder.destination(passed_on, peer) {
-        Destination::Local(client, in_progress) => Ok((client, passed_on.is_some(), Some(in_progress))),
-        Destination::NotOwner => Err(forward::not_owner()),
-        Destination::Owner => match forward(app, forwarder, head, body, (peer, id)).await {
+    match (forwarder.begin_local(), passed_on) {
+        (Some(in_progress), client) => Ok((client.unwrap_or(peer), client.is_some(), Some(in_progress))),
+        // A request is passed on once.
+        (None, Some(_)) => Err(forward::not_owner()),
+        (None, None) => match forward(app, forwarder, head, body, (peer, id)).await {
             Ok(ForwardResult::BecameOwner(in_progress)) => Ok((peer, false, Some(in_progress))),
             Ok(ForwardResult::Response(answer, permit)) => {
                 Err(from_owner(answer, permit, server.stop.clone()))
@@ -218,9 +219,10 @@ async fn forward<'a>(
         Ok(ForwardResult::Response(..)) => app.metrics.forwarded(ForwardEnd::Answered),
         // This node answers it in the end.
         Ok(ForwardResult::BecameOwner(_)) => body.put_back(read),
-        Err(error) => app.metrics.forwarded(error.end),
+        Err(Problem::Refused(Refusal::StoreUnavailable)) => app.metrics.forwarded(ForwardEnd::Unanswered),
+        Err(_) => app.metrics.forwarded(ForwardEnd::NotForwarded),
     }
-    result.map_err(Problem::from)
+    result
 }
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until

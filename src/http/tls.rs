@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
@@ -32,10 +31,7 @@ pub struct CertificateHealth {
 /// A certificate chain and its private key, with the TLS settings around them. `Debug` prints only the name: it holds
 /// the private key.
 #[derive(Clone)]
-pub struct Identity {
-    served: Arc<ServerConfig>,
-    refused: Arc<ServerConfig>,
-}
+pub struct Identity(Arc<ServerConfig>);
 
 /// The present identity. New handshakes use it; connections that are open keep theirs.
 pub struct Tls {
@@ -55,21 +51,15 @@ impl Identity {
         let key = ring::sign::any_supported_type(key)?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match()?;
-        let shown = Arc::new(SingleCertAndKey::from(certified));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         // Tickets carry what a session needs, so that resuming takes no memory here. Their keys are new for
         // each identity: after a change of the certificate no client resumes a session of the old one.
-        let tickets = ring::Ticketer::new()?;
-        let config = |protocols: &[&[u8]]| -> Result<Arc<ServerConfig>, rustls::Error> {
-            let shown: Arc<dyn ResolvesServerCert> = Arc::clone(&shown) as _;
-            let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                .with_safe_default_protocol_versions()?
-                .with_no_client_auth()
-                .with_cert_resolver(shown);
-            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-            config.ticketer = Arc::clone(&tickets);
-            Ok(Arc::new(config))
-        };
-        Ok(Self { served: config(&[HTTP2, HTTP1])?, refused: config(&[HTTP1])? })
+        config.ticketer = ring::Ticketer::new()?;
+        Ok(Self(Arc::new(config)))
     }
 }
 
@@ -99,13 +89,15 @@ impl Tls {
 
     /// Takes the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.present.load().served).into()
+        Arc::clone(&self.present.load().0).into()
     }
 
     /// Takes a connection beyond the limit, for its refusal. Offers HTTP/1.1 only, in which a response may come before
     /// any request.
     pub fn acceptor_of_refused(&self) -> TlsAcceptor {
-        Arc::clone(&self.present.load().refused).into()
+        let mut config = ServerConfig::clone(&self.present.load().0);
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        Arc::new(config).into()
     }
 }
 

@@ -194,10 +194,11 @@ async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
         };
         headers.iter().map(line).collect()
     };
-    let ask = async |headers: &HeaderMap, body: &str| {
+    let ask_at = async |node: &World, headers: &HeaderMap, body: &str| {
         let request = post("/api/send-otp", body);
-        owner.ask(request.replacen("\r\n", &format!("{}\r\n", lines(headers)), 1)).await
+        node.ask(request.replacen("\r\n", &format!("{}\r\n", lines(headers)), 1)).await
     };
+    let ask = async |headers: &HeaderMap, body: &str| ask_at(&owner, headers, body).await;
     let mut forged = headers.clone();
     forged.insert("x-onceward-client", HeaderValue::from_static("192.0.2.8"));
     assert_eq!(ask(&forged, &send_body()).await.status, 503, "another client");
@@ -206,6 +207,9 @@ async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
     assert_eq!((again.status, again.header("x-onceward-not-owner")), (503, Some("1")));
     let headers = passed_on(&standby, &head(), send_body().as_bytes());
     assert_eq!(ask(&headers, "{}").await.status, 400, "another body");
+    let another = node(Script::panics(), RequestTarget::Unknown).await;
+    let once = ask_at(&another, &headers, &send_body()).await;
+    assert_eq!(once.header("x-onceward-not-owner"), Some("1"), "a request is passed on once");
 }
 
 #[tokio::test]

@@ -11,10 +11,10 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, BodyDue, GivesWay};
+use super::activity::Activity;
 use crate::http::app::{App, ServedRoutes};
 use crate::http::logs::Logs;
 use crate::http::request::{self, LocalUser, X_REQUEST_ID};
@@ -88,7 +88,7 @@ fn http1_builder() -> http1::Builder {
 /// The state that the requests of one connection share.
 pub struct Connection {
     pub server: Arc<Server>,
-    pub(super) activity: Activity,
+    pub activity: Activity,
     pub(super) number: u64,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
@@ -121,24 +121,9 @@ impl Connection {
         Arc::new(Self { server, activity, number, peer, user, stop, bodies })
     }
 
-    /// See [`Activity::gives_way`].
-    pub fn gives_way(&self) -> Option<(GivesWay, Instant)> {
-        self.activity.gives_way()
-    }
-
-    /// Notes that a request waits for the rest of its body.
-    pub fn await_body(&self) -> BodyDue<'_> {
-        self.activity.await_body()
-    }
-
     /// A place to read a body that arrives in parts. The semaphore is never closed.
     pub async fn body_place(&self) -> Option<SemaphorePermit<'_>> {
         self.bodies.acquire().await.ok()
-    }
-
-    /// Notes that a request's body was not read to its end.
-    pub fn note_unread_body(&self) {
-        self.activity.note_unread_body();
     }
 
     /// Ends the connection after the requests that it is answering.

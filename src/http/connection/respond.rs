@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::uri::PathAndQuery;
@@ -37,14 +35,6 @@ pub async fn respond(active: ActiveRequest, request: Request<Incoming>) -> Resul
         headers.remove(CONTENT_LENGTH);
     }
     Ok(response)
-}
-
-/// Like [`respond`]. While the client takes the answer, nothing of the handler is held in memory.
-pub fn respond_boxed(
-    active: ActiveRequest,
-    request: Request<Incoming>,
-) -> BoxFuture<'static, Result<Response, Infallible>> {
-    respond(active, request).boxed()
 }
 
 /// The address as the router has it, if it was sent as another one. Reports may come with the path of the public address

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::lines::Lines;
 use super::open::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
-use super::respond::{respond, respond_boxed};
+use super::respond::respond;
 use crate::http::app::App;
 use crate::http::response::{PIECE, Problem};
 use crate::http::service;
@@ -111,7 +111,8 @@ pub async fn serve_http2<I: Stream>(stream: I, connection: Arc<Connection>) {
     }
     let service = {
         let connection = Arc::clone(&connection);
-        service_fn(move |request| respond_boxed(ActiveRequest::begin(Arc::clone(&connection)), request))
+        // Boxed: while the client takes the answer, nothing of the handler is held in memory.
+        service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request).boxed())
     };
     let mut http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -1,15 +1,238 @@
-//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it. A file
-//! for each system has its payload, its signature and its answer; `carry` has what they share.
+//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it. `HOOKS`
+//! has them all; `systems` has the payloads, the signatures and the answers.
 
 mod carry;
 pub mod log;
-mod logto;
-mod okta;
-mod supabase;
-mod zitadel;
+mod systems;
 
-use super::route::ApiRouter;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::{HeaderMap, StatusCode};
+use serde_json::Value;
+use sha2::Sha256;
+use tracing::{info, warn};
+
+use self::carry::{Message, carry, outcome};
+use self::systems::{Logto, LogtoEvent, Okta, Supabase, Zitadel};
+use super::app::V2;
+use super::call::Call;
+use super::response::{self, NotServed, Problem, ResponseExt as _};
+use super::route::{ApiGroup, ApiRouter, Operation};
+use crate::config::{HookKey, HookSettings};
+use crate::domain::{Sid, Timestamp};
+use crate::registry::{Scope, Service};
+use crate::verification::numbers::Refusal;
+
+/// The largest difference between the time of a signature and the clock, either way.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+struct Hook {
+    path: &'static str,
+    proof: Proof,
+    read: fn(&[u8]) -> Result<Task, Refused>,
+    answer: fn(&Done) -> (StatusCode, Value),
+    /// How long the system waits, less the time on the network.
+    within: Duration,
+}
+
+static HOOKS: [Hook; 5] = [
+    Hook {
+        path: "/hooks/supabase",
+        proof: Proof::Signature(systems::supabase_signed),
+        read: systems::read::<Supabase>,
+        answer: systems::supabase_answer,
+        // Supabase waits 5 s.
+        within: Duration::from_secs(4),
+    },
+    Hook {
+        path: "/hooks/logto",
+        proof: Proof::Key,
+        read: systems::read::<Logto>,
+        answer: systems::answer,
+        // The connector has no time limit of its own. This is about as long as a person waits.
+        within: Duration::from_secs(10),
+    },
+    Hook {
+        path: "/hooks/logto/events",
+        proof: Proof::Signature(systems::logto_signed),
+        read: systems::read::<LogtoEvent>,
+        answer: systems::answer,
+        within: Duration::ZERO,
+    },
+    Hook {
+        path: "/hooks/zitadel",
+        proof: Proof::Signature(systems::zitadel_signed),
+        read: systems::read::<Zitadel>,
+        answer: systems::answer,
+        // Zitadel waits 5 s.
+        within: Duration::from_secs(4),
+    },
+    Hook {
+        path: "/hooks/okta",
+        proof: Proof::Key,
+        read: systems::read::<Okta>,
+        answer: systems::okta_answer,
+        // Okta waits 3 s, and tries its own provider after an error.
+        within: Duration::from_millis(2_500),
+    },
+];
+
+/// How a system proves that it sends a request.
+enum Proof {
+    /// By an API key in a fixed header Authorization.
+    Key,
+    /// By a signature.
+    Signature(for<'a> fn(&HeaderMap, &[u8], &'a HookSettings) -> Signed<'a>),
+}
+
+/// A body with its time and its signatures.
+struct Signed<'a> {
+    /// The keys of the system.
+    keys: &'a [HookKey],
+    /// Seconds since 1970; `None` if the request has no time that can be read.
+    at: Option<u64>,
+    bytes: Vec<u8>,
+    signatures: Vec<Vec<u8>>,
+}
+
+/// What a payload asks for.
+enum Task {
+    Carry(Message),
+    /// The system has verified this number.
+    Verified(String),
+    Nothing,
+}
+
+/// The id of a message that was sent.
+type Done = Result<Option<Sid>, Refused>;
+
+/// Why a hook was not carried out.
+struct Refused {
+    status: StatusCode,
+    /// Repeats nothing that was sent.
+    message: Cow<'static, str>,
+    /// For the operator's log, if the system or its hook is configured wrongly. Repeats nothing that was sent.
+    reason: Option<Cow<'static, str>>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self { status, reason: Some(message.clone()), message }
+    }
+}
+
+impl From<(StatusCode, Cow<'static, str>)> for Refused {
+    fn from((status, message): (StatusCode, Cow<'static, str>)) -> Self {
+        Self { status, message, reason: None }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        problem.status_and_message().into()
+    }
+}
+
+/// Answers in the form of the system, and notes for metrics and the log why not.
+async fn answer(call: Call, hook: &'static Hook) -> Response {
+    let done = carry_out(&call, hook).await;
+    let (status, body) = (hook.answer)(&done);
+    let answer = response::json(status, &body);
+    let Err(Refused { status, reason, .. }) = done else { return answer };
+    if let (Some(reason), Some(v2)) = (reason, call.app.v2()) {
+        let (hook, request_id) = (hook.path.trim_start_matches("/hooks/"), call.request_id().to_owned());
+        // A reason that is made for one payload counts with all of its kind.
+        let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
+        v2.refused_hooks.note(hook, kind, move |count, is_first| {
+            if is_first {
+                return warn!(request_id, hook, %reason, count, "hook refused");
+            }
+            info!(request_id, hook, %reason, count, "hook refused");
+        });
+    }
+    match status {
+        StatusCode::UNAUTHORIZED => answer.because(NotServed::Unauthenticated),
+        StatusCode::FORBIDDEN => answer.because(NotServed::Forbidden),
+        StatusCode::BAD_REQUEST => answer.because(NotServed::Invalid),
+        _ => answer,
+    }
+}
+
+async fn carry_out(call: &Call, hook: &Hook) -> Done {
+    let v2 = call.app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
+    let (service, body) = match hook.proof {
+        Proof::Key => (keyed(call, v2)?, call.read_body().await?),
+        Proof::Signature(signed) => {
+            let body = call.read_body().await?;
+            (signer(v2, &signed(&call.head.headers, &body, &v2.hooks))?, body)
+        }
+    };
+    match (hook.read)(&body)? {
+        Task::Carry(message) => carry(call, v2, &service, &message, hook.within).await,
+        Task::Verified(number) => outcome(v2, &service, &number).await.map(|()| None),
+        Task::Nothing => Ok(None),
+    }
+}
+
+/// The service of the API key in the header Authorization. A key for all services is for the default one.
+///
+/// # Errors
+/// 401 or 403.
+fn keyed(call: &Call, v2: &V2) -> Result<Arc<Service>, Refused> {
+    let caller = v2.caller(&call.head)?;
+    let own = caller.service().and_then(|own| v2.registry.service_by_id(own));
+    let service = own.unwrap_or_else(|| v2.registry.default_service());
+    if !caller.may(Scope::Messages, service.id) {
+        return Err(Refused::new(StatusCode::FORBIDDEN, "The API key lacks the scope messages."));
+    }
+    Ok(service)
+}
+
+/// The service whose key has signed the body.
+///
+/// # Errors
+/// 401 for a wrong signature, and for one that is too old.
+fn signer(v2: &V2, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
+    let Signed { keys, at, bytes, signatures } = signed;
+    let is_right = |key: &&HookKey| {
+        let mac = Hmac::<Sha256>::new_from_slice(key.expose()).map(|mac| mac.chain_update(bytes));
+        mac.is_ok_and(|mac| signatures.iter().any(|given| mac.clone().verify_slice(given).is_ok()))
+    };
+    let now = v2.registry.wall();
+    let at = at.map(|at| Timestamp::from_millis(at.saturating_mul(1_000)));
+    let is_fresh = at.is_some_and(|at| now.since(at).max(at.since(now)) <= TOLERANCE);
+    let reason = match keys.iter().find(is_right) {
+        None if keys.is_empty() => "no key is configured",
+        None if signatures.is_empty() => "it has no signature that can be read",
+        None => "no key has made the signature",
+        Some(_) if at.is_none() => "it has no timestamp that can be read",
+        Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
+        Some(key) => match v2.registry.find_service_exact(&key.service) {
+            Some(service) => return Ok(service),
+            None => "the key names no service by its id, its name in config.json, or default",
+        },
+    };
+    let message = "The signature is wrong or too old.";
+    Err(Refused { reason: Some(reason.into()), ..Refused::new(StatusCode::UNAUTHORIZED, message) })
+}
+
+/// Not described: their bodies and answers are those of the systems.
+const GROUP: ApiGroup = ApiGroup {
+    is_closed_to_pages: true,
+    bodies: &["application/json"],
+    ..ApiGroup::open(
+        "Hooks of identity systems",
+        "Each takes a code, or an outcome, in the form of its system: docs/guides/identity-systems.md.",
+    )
+};
 
 pub fn routes() -> ApiRouter {
-    supabase::routes().merge(logto::routes()).merge(zitadel::routes()).merge(okta::routes())
+    HOOKS.iter().fold(ApiRouter::of(GROUP), |routes, hook| {
+        routes.post(hook.path, move |call: Call| answer(call, hook), Operation::page())
+    })
 }

@@ -28,9 +28,9 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
         None => false,
     };
     let (status, text) = match field(query, "error").as_str() {
-        _ if is_verified => (StatusCode::OK, texts.verified()),
-        "canceled" => (StatusCode::OK, texts.cancel()),
-        _ => (StatusCode::NOT_FOUND, texts.gone()),
+        _ if is_verified => (StatusCode::OK, texts.verified),
+        "canceled" => (StatusCode::OK, texts.cancel),
+        _ => (StatusCode::NOT_FOUND, texts.gone),
     };
     Ok(context.message(status, text))
 }

@@ -18,7 +18,6 @@ use tracing::info;
 use url::Url;
 use zeroize::Zeroizing;
 
-use self::captcha::Captcha;
 use self::notice::Notice;
 use self::open::OpenSession;
 use self::page::{Page, View};
@@ -41,8 +40,8 @@ use crate::verification::numbers::Refusal;
 const MAX_FIELD_BYTES: usize = 1_600;
 
 /// What a request below `/verify` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostedStep {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HostedStep {
     /// The page of the session in the cookie.
     Page,
     /// The page at the address of a session, or its form.
@@ -58,9 +57,9 @@ pub enum HostedStep {
 /// Answers a request below `/verify`.
 async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
     let context = PageContext::of(&call)?;
-    match context.answer(&call, step).await {
+    match context.answer(step).await {
         Err(Problem::Refused(refusal)) => {
-            let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed());
+            let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed);
             Ok(page.retry_after(REFUSED_SECONDS).because(NotServed::Refused(refusal)))
         }
         answered => answered,
@@ -68,43 +67,56 @@ async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
 }
 
 impl PageContext<'_> {
-    async fn answer(&self, call: &Call, step: HostedStep) -> Result<Response, Problem> {
+    async fn answer(&self, step: HostedStep) -> Result<Response, Problem> {
         if self.transport == Transport::Cleartext {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
         }
-        let is_post = call.head.method == Method::POST;
-        if is_post && !request::is_own_form(&call.head) {
+        let is_post = self.call.head.method == Method::POST;
+        if is_post && !request::is_own_form(&self.call.head) {
             return Err(Problem::CrossSite);
         }
-        if step == HostedStep::Address {
-            return self.at_address(call, is_post).await;
-        }
-        let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
-        let Some(cookie) = cookie else { return Ok(self.gone()) };
-        let (service, session) = match self.sessions.by_cookie(&cookie).await {
+        let is_begun = step != HostedStep::Address;
+        let secret = if is_begun {
+            self.cookie()
+        } else {
+            SessionSecret::parse(self.call.param("Token").unwrap_or_default())
+        };
+        let Some(secret) = &secret else { return Ok(self.gone()) };
+        let found = if is_begun {
+            self.sessions.by_cookie(secret).await
+        } else {
+            self.sessions.by_address(secret).await
+        };
+        let (service, session) = match found {
             Ok(found) => found,
+            // The form was sent twice.
+            Err(Denied::NoSession) if !is_begun && self.has_session(secret).await => {
+                return Ok(redirect("/verify"));
+            }
             Err(denied) => return self.denied(denied),
         };
-        let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
-        if !may_return(call, &service, &session) {
-            return self.end_unlisted(call, &cookie, &session).await;
+        let Some(service) = &self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        let context = &self.for_session(&session);
+        if !context.may_return(service, &session) {
+            return context.end_unlisted(secret, &session).await;
         }
-        let context = &self.for_session(call, &session);
         if session.is_over(context.now) {
-            return Ok(context.over(&service, &session));
+            return Ok(context.over(service, &session));
         }
-        let form =
-            if is_post { Zeroizing::new(call.read_body().await?.to_vec()) } else { Zeroizing::default() };
-        let field = |name| field(&form, name);
-        if is_post && !cookie.has_form_token(&field("token")) {
-            return Ok(context.message(StatusCode::FORBIDDEN, context.texts.gone()));
+        let open = OpenSession { context, secret, is_begun, service, session };
+        if !is_post {
+            return open.page().await;
         }
-        let open = OpenSession { context, secret: &cookie, is_begun: true, service: &service, session };
+        let form = Zeroizing::new(self.call.read_body().await?.to_vec());
+        if is_begun && !secret.has_form_token(&field(&form, "token")) {
+            return Ok(context.message(StatusCode::FORBIDDEN, context.texts.gone));
+        }
         match step {
-            HostedStep::Page | HostedStep::Address => open.page().await,
-            HostedStep::Send => open.send(call, &form).await,
-            HostedStep::Check => open.check(call, &field("code")).await,
-            HostedStep::Change => open.after(context.sessions.change_number(&cookie).await),
+            HostedStep::Page => open.page().await,
+            HostedStep::Address => open.begin(&form).await,
+            HostedStep::Send => open.send(&form).await,
+            HostedStep::Check => open.check(&field(&form, "code")).await,
+            HostedStep::Change => open.after(context.sessions.change_number(secret).await),
             HostedStep::Cancel => open.cancel().await,
         }
     }
@@ -115,6 +127,7 @@ const NEEDS_TLS: &str = "This page needs TLS (https).";
 /// What every page below `/verify` needs of its request.
 #[derive(Clone)]
 struct PageContext<'a> {
+    call: &'a Call,
     v2: &'a V2,
     sessions: &'a HostedSessions,
     transport: Transport,
@@ -122,13 +135,8 @@ struct PageContext<'a> {
     /// The countries that the form may preselect: that of the browser's language, the server's, and the one where most
     /// people have that language.
     regions: [Option<Region>; 3],
-    /// Channels that this server has.
-    channels: &'a [Channel],
-    captcha: Option<&'a Captcha>,
     /// What the last form led to.
     notice: Option<Notice>,
-    /// Whether every message goes to the simulator.
-    is_simulated: bool,
     now: Timestamp,
 }
 
@@ -136,20 +144,17 @@ impl<'a> PageContext<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
         let v2 = call.app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
         let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
-        let settings = &call.app.settings;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
         let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
         let of_tag = tag.and_then(|(_, region)| Region::parse(region));
         let mut context = Self {
+            call,
             v2,
             sessions,
             transport,
             texts,
-            regions: [of_tag, settings.default_region, Region::parse(texts.region)],
-            channels: &settings.channels,
-            captcha: v2.captcha.as_ref(),
+            regions: [of_tag, call.app.settings.default_region, Region::parse(texts.region)],
             notice: None,
-            is_simulated: settings.simulates_all,
             now: (v2.now)(),
         };
         let told = request::cookie(&call.head.headers, &context.notice_name());
@@ -158,9 +163,14 @@ impl<'a> PageContext<'a> {
     }
 
     /// In the language of the session.
-    fn for_session(&self, call: &Call, session: &HostedSession) -> Self {
-        let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
+    fn for_session(&self, session: &HostedSession) -> Self {
+        let texts = Texts::choose(session.request.locale.into_iter().chain(languages(self.call)));
         Self { texts, ..self.clone() }
+    }
+
+    /// The secret of the browser's session.
+    fn cookie(&self) -> Option<SessionSecret> {
+        request::cookie(&self.call.head.headers, self.cookie_name()).and_then(SessionSecret::parse)
     }
 
     /// The country of a number in national form.
@@ -209,51 +219,15 @@ impl<'a> PageContext<'a> {
         response
     }
 
-    /// The page at the address of a session, and its form, which begins it.
-    async fn at_address(&self, call: &Call, is_post: bool) -> Result<Response, Problem> {
-        let token = call.param("Token").unwrap_or_default();
-        let Some(address) = SessionSecret::parse(token) else { return Ok(self.gone()) };
-        let (service, session) = match self.sessions.by_address(&address).await {
-            Ok(found) => found,
-            // The form was sent twice.
-            Err(Denied::NoSession) if self.has_session(call, &address).await => {
-                return Ok(redirect("/verify"));
-            }
-            Err(denied) => return self.denied(denied),
-        };
-        let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
-        if !may_return(call, &service, &session) {
-            return self.end_unlisted(call, &address, &session).await;
-        }
-        let context = &self.for_session(call, &session);
-        if session.is_over(context.now) {
-            return Ok(context.over(&service, &session));
-        }
-        let target = session.request.returns_to.clone();
-        let mut open = OpenSession { context, secret: &address, is_begun: false, service: &service, session };
-        if !is_post {
-            return open.page().await;
-        }
-        let form = Zeroizing::new(call.read_body().await?.to_vec());
-        let cookie = match self.sessions.begin(&address).await {
-            Ok(cookie) => cookie,
-            Err(denied) => return self.denied(denied),
-        };
-        (open.secret, open.is_begun) = (&cookie, true);
-        let sends = !field(&form, "channel").is_empty();
-        // The address is used up: whatever happens, the browser gets the cookie.
-        let response = if sends {
-            open.send(call, &form).await.unwrap_or_else(|_| open.told(&Notice::Failed))
-        } else {
-            redirect("/verify")
-        };
-        Ok(self.with_cookie(response, self.cookie_name(), Some(cookie.expose()), &target))
+    /// Whether the service still lists where the session leads back to. The sessions of the default service are the demo's.
+    fn may_return(&self, service: &Service, session: &HostedSession) -> bool {
+        let is_demo = self.call.app.settings.simulates_all && service.id == ServiceId::DEFAULT;
+        is_demo || session.request.returns_to.is_listed(&service.settings)
     }
 
     /// Ends a session that can no longer lead back to its application. Its page says so.
     async fn end_unlisted(
         &self,
-        call: &Call,
         secret: &SessionSecret,
         session: &HostedSession,
     ) -> Result<Response, Problem> {
@@ -261,16 +235,14 @@ impl<'a> PageContext<'a> {
             return Err(Problem::Refused(refusal));
         }
         let reason = "the service no longer lists its return address";
-        info!(request_id = call.request_id(), session = %secret.sid(), reason, "hosted session ended");
-        let context = self.for_session(call, session);
-        let page = context.message(StatusCode::FORBIDDEN, context.texts.cannot_return());
+        info!(request_id = self.call.request_id(), session = %secret.sid(), reason, "hosted session ended");
+        let page = self.message(StatusCode::FORBIDDEN, self.texts.cannot_return);
         Ok(self.with_cookie(page, self.cookie_name(), None, &session.request.returns_to))
     }
 
     /// Whether the browser already has the session of this address.
-    async fn has_session(&self, call: &Call, address: &SessionSecret) -> bool {
-        let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
-        match cookie.filter(|cookie| cookie.sid() == address.sid()) {
+    async fn has_session(&self, address: &SessionSecret) -> bool {
+        match self.cookie().filter(|cookie| cookie.sid() == address.sid()) {
             Some(cookie) => self.sessions.by_cookie(&cookie).await.is_ok(),
             None => false,
         }
@@ -284,7 +256,7 @@ impl<'a> PageContext<'a> {
     }
 
     fn gone(&self) -> Response {
-        self.message(StatusCode::NOT_FOUND, self.texts.gone())
+        self.message(StatusCode::NOT_FOUND, self.texts.gone)
     }
 
     /// The page of a session whose time is over. It leads back, and the application learns why there is no code.
@@ -299,26 +271,26 @@ impl<'a> PageContext<'a> {
     }
 
     /// The channels that a person may choose: names for forms, `auto` for the service's first one, and labels.
-    fn buttons(&self, texts: &Texts, session: &HostedSession) -> Vec<(&'static str, &'static str)> {
-        let chosen = &session.request.channels;
+    fn buttons(&self, session: &HostedSession) -> Vec<(&'static str, &'static str)> {
+        let (texts, chosen) = (self.texts, &session.request.channels);
         let name = |channel: Channel| {
-            (
-                channel.as_str(),
-                match channel {
-                    Channel::Sms => "SMS",
-                    Channel::Call => texts.call(),
-                    Channel::WhatsApp => "WhatsApp",
-                    Channel::Telegram => "Telegram",
-                },
-            )
+            let label = match channel {
+                Channel::Sms => "SMS",
+                Channel::Call => texts.call,
+                Channel::WhatsApp => "WhatsApp",
+                Channel::Telegram => "Telegram",
+            };
+            (channel.as_str(), label)
         };
         let mut buttons: Vec<_> = chosen.iter().copied().map(name).collect();
         if chosen.is_empty() {
             buttons.push((AUTO, ""));
-            buttons.extend(self.channels.contains(&Channel::Call).then(|| name(Channel::Call)));
+            buttons.extend(
+                self.call.app.settings.channels.contains(&Channel::Call).then(|| name(Channel::Call)),
+            );
         }
         if let Some((_, label)) = buttons.first_mut() {
-            *label = if session.awaits_code { texts.again() } else { texts.send() };
+            *label = if session.awaits_code { texts.again } else { texts.send };
         }
         buttons
     }
@@ -326,12 +298,6 @@ impl<'a> PageContext<'a> {
 
 /// In a form: the first channel of the service.
 const AUTO: &str = "auto";
-
-/// Whether the service still lists where the session leads back to. The sessions of the default service are the demo's.
-fn may_return(call: &Call, service: &Service, session: &HostedSession) -> bool {
-    let is_demo = call.app.settings.simulates_all && service.id == ServiceId::DEFAULT;
-    is_demo || session.request.returns_to.is_listed(&service.settings)
-}
 
 /// The address of the application, with the code or why there is none; `None` for a page in a frame.
 fn return_url(target: &ReturnTarget, (name, value): (&str, &str)) -> Option<String> {

@@ -53,21 +53,21 @@ impl Notice {
     ) -> Option<String> {
         let text = match self {
             Self::Number(text) => match read_number(text, region).err()? {
-                NumberError::Unreadable | NumberError::Impossible => texts.bad_number(),
+                NumberError::Unreadable | NumberError::Impossible => texts.bad_number,
                 NumberError::Sign(sign) => {
-                    return Some(format!("{} (U+{:04X})", texts.bad_number(), u32::from(sign)));
+                    return Some(format!("{} (U+{:04X})", texts.bad_number, u32::from(sign)));
                 }
-                NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number())),
+                NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number)),
             },
-            Self::Refused => texts.cannot_send(),
-            Self::Later => texts.try_later(),
+            Self::Refused => texts.cannot_send,
+            Self::Later => texts.try_later,
             Self::Locked(until) => return Some(locked(texts, *until, now)),
             Self::Wait => {
                 let seconds = seconds_up(next_send.since(now));
-                return (seconds > 0).then(|| texts.wait().replace("{}", &seconds.to_string()));
+                return (seconds > 0).then(|| texts.wait.replace("{}", &seconds.to_string()));
             }
-            Self::Wrong => texts.wrong_code(),
-            Self::Failed => texts.failed(),
+            Self::Wrong => texts.wrong_code,
+            Self::Failed => texts.failed,
         };
         Some(text.to_owned())
     }
@@ -77,8 +77,8 @@ impl Notice {
 pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String {
     let left = until.map(|until| until.since(now)).filter(|left| *left > Duration::ZERO);
     match left {
-        Some(left) => texts.try_in().replace("{}", &seconds_up(left).div_ceil(60).to_string()),
-        None => texts.none_left().to_owned(),
+        Some(left) => texts.try_in.replace("{}", &seconds_up(left).div_ceil(60).to_string()),
+        None => texts.none_left.to_owned(),
     }
 }
 

@@ -55,7 +55,7 @@ impl OpenSession<'_> {
             of: Some((self.service, session)),
             problem: words.map(|words| (words, is_invalid)),
             token: if self.is_begun { self.secret.form_token() } else { String::new() },
-            buttons: context.buttons(texts, session),
+            buttons: context.buttons(session),
             challenge: self.captcha().map(|captcha| &captcha.settings),
             data: is_tried.then_some(("cookie", context.cookie_attributes(target))).into_iter().collect(),
             ..Page::new(StatusCode::OK, texts, view)
@@ -74,7 +74,7 @@ impl OpenSession<'_> {
     /// The service whose challenge the next message needs.
     fn captcha(&self) -> Option<&Captcha> {
         let asks = |captcha: &&Captcha| captcha.settings.always || self.session.asks_challenge;
-        self.context.captcha.filter(asks)
+        self.context.v2.captcha.as_ref().filter(asks)
     }
 
     fn view(&self) -> View {
@@ -156,10 +156,28 @@ impl OpenSession<'_> {
         Ok(self.told(&notice))
     }
 
+    /// The form at the address of a session: exchanges the address for a cookie, and may ask for the first message.
+    pub async fn begin(self, form: &[u8]) -> Result<Response, Problem> {
+        let context = self.context;
+        let cookie = match context.sessions.begin(self.secret).await {
+            Ok(cookie) => cookie,
+            Err(denied) => return context.denied(denied),
+        };
+        let open = OpenSession { secret: &cookie, is_begun: true, ..self };
+        // The address is used up: whatever happens, the browser gets the cookie.
+        let response = if field(form, "channel").is_empty() {
+            redirect("/verify")
+        } else {
+            open.send(form).await.unwrap_or_else(|_| open.told(&Notice::Failed))
+        };
+        let target = &open.session.request.returns_to;
+        Ok(context.with_cookie(response, context.cookie_name(), Some(cookie.expose()), target))
+    }
+
     /// Sends a code to the number of the form, or to that of the session.
-    pub async fn send(&self, call: &Call, form: &[u8]) -> Result<Response, Problem> {
+    pub async fn send(&self, form: &[u8]) -> Result<Response, Problem> {
         let Self { context, session, .. } = self;
-        let (sessions, texts) = (context.sessions, context.texts);
+        let (sessions, call) = (context.sessions, context.call);
         let (text, region) =
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number = match session.number.filter(|_| text.is_empty()) {
@@ -183,7 +201,7 @@ impl OpenSession<'_> {
             }
             client.exemption = Exemption::Allowances;
         }
-        let buttons = context.buttons(texts, session);
+        let buttons = context.buttons(session);
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
         let begin = |locale| BeginRequest {
@@ -207,15 +225,15 @@ impl OpenSession<'_> {
                 let (sid, channel) = (verification.sid, verification.channel);
                 self.after(sessions.end_send(self.secret, number, SendEnd::Sent(sid, channel)).await)
             }
-            Err(refused) => self.refused(call, number, refused).await,
+            Err(refused) => self.refused(number, refused).await,
         }
     }
 
     /// The message to the number was refused or failed.
-    async fn refused(&self, call: &Call, number: PhoneNumber, refused: Refused) -> Result<Response, Problem> {
+    async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Problem> {
         let context = self.context;
         let notice = match refused {
-            Refused::ByGuard { is_for_an_allowance: true } if context.captcha.is_some() => {
+            Refused::ByGuard { is_for_an_allowance: true } if context.v2.captcha.is_some() => {
                 return self
                     .after(context.sessions.end_send(self.secret, number, SendEnd::AsksChallenge).await);
             }
@@ -224,7 +242,7 @@ impl OpenSession<'_> {
                 return Err(Problem::Refused(refusal));
             }
             Refused::OutOfService { .. } => {
-                call.log_out_of_service();
+                context.call.log_out_of_service();
                 return self.not_sent(number, &Notice::Failed).await;
             }
             Refused::GatewayFailed => return self.not_sent(number, &Notice::Failed).await,
@@ -238,7 +256,7 @@ impl OpenSession<'_> {
             _ => Notice::Refused,
         };
         let (_, reason) = Error::from(refused).status_and_message(context.now);
-        info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
+        info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
         self.not_sent(number, &notice).await
     }
 
@@ -260,8 +278,8 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    pub async fn check(mut self, call: &Call, code: &str) -> Result<Response, Problem> {
-        let sessions = self.context.sessions;
+    pub async fn check(mut self, code: &str) -> Result<Response, Problem> {
+        let (sessions, call) = (self.context.sessions, self.context.call);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
@@ -321,7 +339,7 @@ impl OpenSession<'_> {
                 let texts = context.texts;
                 let state = state.iter().map(|state| ("state", state.as_str()));
                 let data = [result].into_iter().chain(state).collect();
-                let text = if result.0 == "code" { texts.verified() } else { texts.cancel() };
+                let text = if result.0 == "code" { texts.verified } else { texts.cancel };
                 let page = Page::new(StatusCode::OK, texts, View::Message { text });
                 Page { of: Some((self.service, session)), data, ..page }.answer()
             }
@@ -331,7 +349,7 @@ impl OpenSession<'_> {
 
     /// Whether the session is the demo's, whose code lives as long as itself.
     fn is_demo(&self) -> bool {
-        self.context.is_simulated && self.service.id == ServiceId::DEFAULT
+        self.context.call.app.settings.simulates_all && self.service.id == ServiceId::DEFAULT
     }
 }
 

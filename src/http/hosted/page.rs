@@ -62,10 +62,10 @@ impl View {
     fn step(&self, texts: &Texts) -> Option<&'static str> {
         match self {
             Self::Demo | Self::Number { .. } => None,
-            Self::Code { .. } => Some(texts.code()),
-            Self::Verified => Some(texts.verified()),
-            Self::NoneLeft => Some(texts.none_left()),
-            Self::Over { .. } => Some(texts.gone()),
+            Self::Code { .. } => Some(texts.code),
+            Self::Verified => Some(texts.verified),
+            Self::NoneLeft => Some(texts.none_left),
+            Self::Over { .. } => Some(texts.gone),
             Self::Message { text } => Some(text),
         }
     }
@@ -142,7 +142,7 @@ impl<'a> Page<'a> {
 
     fn title(&self) -> String {
         let problem = self.problem.as_ref().map(|(words, _)| words.as_str());
-        let parts = [problem, self.view.step(self.texts), Some(self.texts.title())];
+        let parts = [problem, self.view.step(self.texts), Some(self.texts.title)];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" – ")
     }
 
