@@ -5,6 +5,7 @@
 //! makes the body ambiguous, which is a bad body: a proxy in front could have read the other one.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use axum::response::Response;
 use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{debug, info};
@@ -263,10 +265,7 @@ impl Received {
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
-        let reply = match self.app.node() {
-            Ok(node) => node.send(Box::new(outgoing)).await,
-            Err(refusal) => Err(refusal),
-        };
+        let reply = async { self.app.node()?.send(Box::new(outgoing)).await }.await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
         };
@@ -282,10 +281,7 @@ impl Received {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
-        let reply = match self.app.node() {
-            Ok(node) => node.check(check).await,
-            Err(refusal) => Err(refusal),
-        };
+        let reply = async { self.app.node()?.check(check).await }.await;
         log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)
     }
@@ -347,7 +343,7 @@ fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> 
                 AnswerSet::Documented => "OTP send successfully.",
                 AnswerSet::AsBuilt => "Successfully send OTP message",
             };
-            api(StatusCode::OK, message, Data::trials(number, attempts_left))
+            api(StatusCode::OK, message, &Data(number, &[(TRIALS, attempts_left.into())]))
         }
         SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
@@ -380,12 +376,12 @@ fn api_check(
             response::envelope(StatusCode::OK, 200, message, Some(number.e164()))
         }
         (CheckOutcome::Wrong { attempts_left, live: _ }, AnswerSet::Documented) => {
-            let data = Data::trials(number, attempts_left);
-            api(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", data)
+            let data = Data(number, &[(TRIALS, attempts_left.into())]);
+            api(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", &data)
         }
         (CheckOutcome::Wrong { attempts_left, live }, AnswerSet::AsBuilt) => {
             let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
-            response::envelope(AS_BUILT, 401, message, Some(Data::trials(number, attempts_left)))
+            response::envelope(AS_BUILT, 401, message, Some(Data(number, &[(TRIALS, attempts_left.into())])))
         }
         (CheckOutcome::LockedNow { until: _, live }, AnswerSet::AsBuilt) => {
             let minutes = minutes_up(lockout);
@@ -395,8 +391,7 @@ fn api_check(
                 "OTP Expired and Max Limit Reached,"
             };
             let message = format!("{beginning} Try after {minutes} min");
-            let data = Data::Ttl { user: number.into(), ttl: Some(minutes) };
-            response::envelope(AS_BUILT, 403, &message, Some(data))
+            response::envelope(AS_BUILT, 403, &message, Some(Data(number, &[(TTL, minutes)])))
         }
         (CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until }, _) => {
             api_lock(set, number, until.since(reply.at))
@@ -426,25 +421,25 @@ fn gateway_failed() -> Response {
 fn api_lock(set: AnswerSet, number: PhoneNumber, remaining: Duration) -> Response {
     if set == AnswerSet::Documented {
         let minutes = minutes_up(remaining);
-        let data = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
-        return api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", data);
+        let data = Data(number, &[(TTL, minutes), (LOCKOUT_DURATION, minutes)]);
+        return api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", &data);
     }
     let minutes = u64::try_from((remaining.as_millis() + 500) / 60_000).unwrap_or(u64::MAX);
     let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
-    let data = Data::Ttl { user: number.into(), ttl: (minutes > 0).then_some(minutes) };
-    api(StatusCode::FORBIDDEN, &message, data)
+    let ttl = [(TTL, minutes)];
+    api(StatusCode::FORBIDDEN, &message, &Data(number, if minutes > 0 { &ttl } else { &[] }))
 }
 
 /// A response of the `/api/*` routes whose code is its status.
-fn api(status: StatusCode, message: &str, data: Data) -> Response {
+fn api(status: StatusCode, message: &str, data: &Data<'_>) -> Response {
     response::envelope(status, status.as_u16(), message, Some(data))
 }
 
 /// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
 fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
     let minutes = minutes_up(refusal.until.map_or(NEVER, |until| until.since(now)));
-    let lockout = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
-    let data = Some(lockout).filter(|_| refusal.rule != Rule::Budget);
+    let lockout = [(TTL, minutes), (LOCKOUT_DURATION, minutes)];
+    let data = (refusal.rule != Rule::Budget).then_some(Data(number, &lockout));
     refused_by_guard(refusal, now, |status, message| {
         response::envelope(status, status.as_u16(), message, data)
     })
@@ -537,37 +532,24 @@ fn tutorial_lock(remaining: Duration) -> Response {
     response::message(StatusCode::FORBIDDEN, &message)
 }
 
-/// The member `data`. The names are the contract's.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Data {
-    /// Wrong codes still allowed.
-    Trials { user: UserData, trials: u8 },
-    /// Minutes until the number may ask again.
-    Lockout { user: UserData, ttl: u64, lockout_duration: u64 },
-    /// The same, as built.
-    Ttl {
-        user: UserData,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ttl: Option<u64>,
-    },
-}
+/// Wrong codes still allowed.
+const TRIALS: &str = "trials";
 
-impl Data {
-    fn trials(number: PhoneNumber, trials: u8) -> Self {
-        Self::Trials { user: number.into(), trials }
-    }
-}
+/// Minutes until the number may ask again.
+const TTL: &str = "ttl";
+const LOCKOUT_DURATION: &str = "lockout_duration";
 
-#[derive(Debug, Serialize)]
-struct UserData {
-    #[serde(rename = "phoneNumber")]
-    phone_number: String,
-}
+/// The member `data`: the number, and what else is told of it. The names are the contract's.
+struct Data<'a>(PhoneNumber, &'a [(&'static str, u64)]);
 
-impl From<PhoneNumber> for UserData {
-    fn from(number: PhoneNumber) -> Self {
-        Self { phone_number: number.e164() }
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut data = to.serialize_map(None)?;
+        data.serialize_entry("user", &BTreeMap::from([("phoneNumber", self.0.e164())]))?;
+        for (name, value) in self.1 {
+            data.serialize_entry(name, value)?;
+        }
+        data.end()
     }
 }
 

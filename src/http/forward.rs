@@ -125,14 +125,6 @@ pub struct NodeStatus {
     owner: Option<String>,
 }
 
-/// A request that went to the owner and has no answer.
-enum Failed {
-    /// The owner has not begun it. The reason, if the owner could not be reached.
-    NotBegun(Option<String>),
-    /// The owner may have carried it out.
-    Unknown(&'static str),
-}
-
 impl Forwarder {
     /// At most `max_in_flight` requests are passed on at once. Each waits for an owner for `longest_wait` at most.
     pub fn new(
@@ -300,14 +292,16 @@ impl Forwarder {
                         return Err(Problem::NotFound);
                     };
                     let request = self.request(head, body, client, request_id, &node, url);
-                    match self.send(request, &peer).await {
+                    not_reached = match self.send(request, &peer).await {
+                        Ok(answer) if answer.headers().contains_key(&NOT_OWNER) => None,
                         Ok(answer) => return Ok(ForwardResult::Response(answer, permit)),
-                        Err(Failed::Unknown(reason)) => {
+                        Err(NoResponse::NotConnected(reason)) => Some((peer, reason)),
+                        Err(failed) => {
+                            let reason = failed.into_reason();
                             warn!(owner = %peer, reason, "forwarded request without an answer");
                             return Err(Problem::Refused(Refusal::StoreUnavailable));
                         }
-                        Err(Failed::NotBegun(reason)) => not_reached = reason.map(|reason| (peer, reason)),
-                    }
+                    };
                 }
             }
             tokio::select! {
@@ -371,20 +365,14 @@ impl Forwarder {
         request
     }
 
-    async fn send(&self, request: Request, peer: &Url) -> Result<Forwarded, Failed> {
+    /// Sends a request to the owner. After an error other than [`NoResponse::NotConnected`] the owner may have carried it out.
+    async fn send(&self, request: Request, peer: &Url) -> Result<Forwarded, NoResponse> {
         let answer = tokio::select! {
             answer = self.client.begin(request) => answer,
             () = tokio::time::sleep(ANSWER_TIME) => Err(NoResponse::Broken("no answer within 30 s")),
             () = self.is_replaced(peer) => Err(NoResponse::Broken("another node owns the records by now")),
         };
-        let mut answer: Forwarded = answer.map(Into::into).map_err(|failed| match failed {
-            NoResponse::NotConnected(reason) => Failed::NotBegun(Some(reason)),
-            NoResponse::Broken(reason) => Failed::Unknown(reason),
-            NoResponse::OutOfReach | NoResponse::Unsendable => Failed::Unknown("its address cannot be asked"),
-        })?;
-        if answer.headers().contains_key(&NOT_OWNER) {
-            return Err(Failed::NotBegun(None));
-        }
+        let mut answer: Forwarded = answer?.into();
         without_connection_headers(answer.headers_mut());
         Ok(answer)
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,6 +90,8 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, ap
 /// Connections to the control socket at the same time. More wait.
 const LOCAL_CONNECTIONS: usize = 16;
 
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential, and have no time limits; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
@@ -117,7 +119,7 @@ pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output =
         let (uid, stream) = peer;
         if uid == 0 || uid == rustix::process::geteuid().as_raw() {
             accepted += 1;
-            let connection = Connection::of_user(Arc::clone(&server), accepted, LocalUser(uid));
+            let connection = Connection::new(Arc::clone(&server), accepted, LOCAL, Some(LocalUser(uid)));
             open.spawn(connection::serve(stream, connection));
         } else {
             warn!(uid, "connection to the control socket refused; it is of another user");
@@ -249,7 +251,7 @@ impl Connections {
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
-            let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer);
+            let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer, None);
             let open = Arc::clone(&connection);
             let task = match &app.tls {
                 None => self.open.spawn(connection::serve(stream, connection)),

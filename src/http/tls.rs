@@ -1,6 +1,5 @@
 //! The certificate of the server's port, and its settings.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -28,8 +27,7 @@ pub struct CertificateHealth {
     pub problem: Option<String>,
 }
 
-/// A certificate chain and its private key, with the TLS settings around them. `Debug` prints only the name: it holds
-/// the private key.
+/// A certificate chain and its private key, with the TLS settings around them.
 #[derive(Clone)]
 pub struct Identity(Arc<ServerConfig>);
 
@@ -63,12 +61,6 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity")
-    }
-}
-
 impl Tls {
     /// Starts with this identity. `certificate` tells the health of its certificate.
     pub fn new(
@@ -98,44 +90,5 @@ impl Tls {
         let mut config = ServerConfig::clone(&self.present.load().0);
         config.alpn_protocols = vec![HTTP1.to_vec()];
         Arc::new(config).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
-
-    use super::*;
-
-    fn certified() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        (cert.der().clone(), PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
-    }
-
-    #[test]
-    fn a_key_of_another_certificate_is_no_identity() {
-        let ((certificate, key), (other, _)) = (certified(), certified());
-        let error = Identity::new(vec![other], &key).expect_err("another's");
-        assert!(matches!(error, rustls::Error::InconsistentKeys(_)), "{error}");
-        assert!(Identity::new(vec![certificate], &key).is_ok());
-    }
-
-    #[test]
-    fn after_a_change_the_next_connection_gets_the_new_identity() {
-        let identity = |(certificate, key)| Identity::new(vec![certificate], &key).expect("an identity");
-        let health = || CertificateHealth { expires: String::new(), problem: None };
-        let tls = Tls::new(identity(certified()), health);
-        let before = Arc::clone(tls.acceptor().config());
-        assert!(Arc::ptr_eq(&before, tls.acceptor().config()));
-        tls.change(identity(certified()));
-        assert!(!Arc::ptr_eq(&before, tls.acceptor().config()));
-    }
-
-    #[test]
-    fn an_identity_prints_nothing_of_its_key() {
-        let (certificate, key) = certified();
-        let identity = Identity::new(vec![certificate], &key).expect("an identity");
-        assert_eq!(format!("{identity:?}"), "Identity");
     }
 }

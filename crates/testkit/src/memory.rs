@@ -75,6 +75,6 @@ impl Memory {
     }
 
     fn connection(&self, peer: IpAddr) -> Arc<Connection> {
-        Connection::new(Arc::clone(&self.0), 1, peer)
+        Connection::new(Arc::clone(&self.0), 1, peer, None)
     }
 }

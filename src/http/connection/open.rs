@@ -1,6 +1,6 @@
 //! Open connections: what they share with the server, and how their ends are told.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -105,17 +105,9 @@ pub struct Connection {
 const BODIES: usize = 16;
 
 impl Connection {
-    /// The connection with this number, counted from the start of the program, from the address `peer`.
-    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Arc<Self> {
-        Self::of(server, number, peer, None)
-    }
-
-    /// A connection to the control socket, from this user.
-    pub fn of_user(server: Arc<Server>, number: u64, user: LocalUser) -> Arc<Self> {
-        Self::of(server, number, Ipv4Addr::LOCALHOST.into(), Some(user))
-    }
-
-    fn of(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
+    /// The connection with this number, counted from the start of the program, from the address `peer`. `user` is at the
+    /// other end of one to the control socket.
+    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
         let (stop, bodies) = (server.stop.child_token(), Semaphore::new(BODIES));
         let (activity, peer) = (Activity::start(), peer.to_canonical());
         Arc::new(Self { server, activity, number, peer, user, stop, bodies })

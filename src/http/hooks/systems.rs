@@ -19,7 +19,7 @@ use crate::http::request;
 pub struct Supabase {
     user: SupabaseUser,
     sms: SupabaseSms,
-    metadata: Option<SupabaseMetadata>,
+    metadata: Option<Client>,
 }
 
 #[derive(Deserialize)]
@@ -37,8 +37,10 @@ struct SupabaseSms {
     phone: Option<String>,
 }
 
+/// The person.
 #[derive(Deserialize)]
-struct SupabaseMetadata {
+struct Client {
+    #[serde(alias = "ipAddress")]
     ip_address: Option<String>,
 }
 
@@ -116,13 +118,7 @@ struct OktaProfile {
 
 #[derive(Deserialize)]
 struct OktaContext {
-    request: Option<OktaRequest>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OktaRequest {
-    ip_address: Option<String>,
+    request: Option<Client>,
 }
 
 impl From<Supabase> for Task {

@@ -103,7 +103,7 @@ impl PageContext<'_> {
         if session.is_over(context.now) {
             return Ok(context.over(service, &session));
         }
-        let open = OpenSession { context, secret, is_begun, service, session };
+        let open = OpenSession { context, secret, is_begun, service, session: &session };
         if !is_post {
             return open.page().await;
         }
@@ -111,14 +111,15 @@ impl PageContext<'_> {
         if is_begun && !secret.has_form_token(&field(&form, "token")) {
             return Ok(context.message(StatusCode::FORBIDDEN, context.texts.gone));
         }
-        match step {
-            HostedStep::Page => open.page().await,
+        let done = match step {
+            HostedStep::Page => return open.page().await,
             HostedStep::Address => open.begin(&form).await,
             HostedStep::Send => open.send(&form).await,
             HostedStep::Check => open.check(&field(&form, "code")).await,
-            HostedStep::Change => open.after(context.sessions.change_number(secret).await),
+            HostedStep::Change => open.change_number().await,
             HostedStep::Cancel => open.cancel().await,
-        }
+        };
+        open.answer(done)
     }
 }
 
@@ -219,10 +220,14 @@ impl<'a> PageContext<'a> {
         response
     }
 
-    /// Whether the service still lists where the session leads back to. The sessions of the default service are the demo's.
+    /// Whether the service still lists where the session leads back to.
     fn may_return(&self, service: &Service, session: &HostedSession) -> bool {
-        let is_demo = self.call.app.settings.simulates_all && service.id == ServiceId::DEFAULT;
-        is_demo || session.request.returns_to.is_listed(&service.settings)
+        self.is_demo(service) || session.request.returns_to.is_listed(&service.settings)
+    }
+
+    /// Whether the sessions of a service are the demo's, whose codes live as long as themselves.
+    fn is_demo(&self, service: &Service) -> bool {
+        self.call.app.settings.simulates_all && service.id == ServiceId::DEFAULT
     }
 
     /// Ends a session that can no longer lead back to its application. Its page says so.

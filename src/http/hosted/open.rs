@@ -11,7 +11,7 @@ use super::captcha::Captcha;
 use super::notice::{Notice, locked, read_number};
 use super::page::{COUNTRIES, Page, View};
 use super::{PageContext, field, return_url};
-use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
+use crate::domain::{Channel, Code, PhoneNumber, Region, Sid, Timestamp, seconds_up};
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
@@ -23,27 +23,47 @@ use crate::registry::Service;
 use crate::verification::hosted::{
     Denied, HostedSession, ReturnTarget, SESSION_LIFE, SendEnd, SessionSecret,
 };
+use crate::verification::numbers::Refusal;
 use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
 
 /// A request from the browser that has the session.
+#[derive(Clone, Copy)]
 pub struct OpenSession<'a> {
     pub context: &'a PageContext<'a>,
     /// Of the cookie, or of the address before a browser has the session.
     pub secret: &'a SessionSecret,
     pub is_begun: bool,
     pub service: &'a Service,
-    pub session: HostedSession,
+    pub session: &'a HostedSession,
+}
+
+/// Why a form did not lead on.
+pub enum Stopped {
+    Denied(Denied),
+    Told(Notice),
+}
+
+impl From<Denied> for Stopped {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<Notice> for Stopped {
+    fn from(notice: Notice) -> Self {
+        Self::Told(notice)
+    }
 }
 
 impl OpenSession<'_> {
     /// The page of the session, with what the last form led to.
     pub async fn page(&self) -> Result<Response, Problem> {
-        let Self { context, session, .. } = self;
+        let Self { context, session, .. } = *self;
         let (texts, view) = (context.texts, self.view());
         let notice = self.notice();
         let words = match notice {
             _ if matches!(view, View::NoneLeft) => {
-                Some(locked(texts, self.locked_until().await?, context.now))
+                Some(locked(texts, self.locked_until().await.map_err(Problem::Refused)?, context.now))
             }
             Some(notice) => notice.words(texts, context.default_region(), session.next_send, context.now),
             None => None,
@@ -78,7 +98,7 @@ impl OpenSession<'_> {
     }
 
     fn view(&self) -> View {
-        let session = &self.session;
+        let session = self.session;
         match session.number {
             _ if session.is_approved() => View::Verified,
             _ if !session.has_checks() => View::NoneLeft,
@@ -88,7 +108,7 @@ impl OpenSession<'_> {
                 wait: seconds_up(session.next_send.since(self.context.now)),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
-                is_demo: self.is_demo(),
+                is_demo: self.context.is_demo(self.service),
             },
             number => {
                 let typed = match self.notice() {
@@ -122,82 +142,69 @@ impl OpenSession<'_> {
     }
 
     /// When the number of the session may be checked again.
-    async fn locked_until(&self) -> Result<Option<Timestamp>, Problem> {
+    async fn locked_until(&self) -> Result<Option<Timestamp>, Refusal> {
         let Some(number) = self.session.number else { return Ok(None) };
         match self.context.v2.verifications.lockout(self.service.id, number).await {
             Ok(lockout) => Ok(lockout.until),
-            Err(Refused::Unavailable(refusal)) => Err(Problem::Refused(refusal)),
+            Err(Refused::Unavailable(refusal)) => Err(refusal),
             Err(_) => Ok(None),
         }
     }
 
     /// Leads to the page, which tells what the form led to.
-    pub fn told(&self, notice: &Notice) -> Response {
+    fn told(&self, notice: &Notice) -> Response {
         let Self { context, session, .. } = self;
         let (name, value) = (context.notice_name(), notice.encode());
         context.with_cookie(redirect("/verify"), &name, Some(&value), &session.request.returns_to)
     }
 
-    pub fn after(&self, done: Result<(), Denied>) -> Result<Response, Problem> {
-        match done {
-            Ok(()) => Ok(redirect("/verify")),
-            Err(denied) => self.denied(denied),
-        }
-    }
-
-    fn denied(&self, denied: Denied) -> Result<Response, Problem> {
-        let notice = match denied {
-            Denied::NoSession => return Ok(self.context.gone()),
-            Denied::Refused(refusal) => return Err(Problem::Refused(refusal)),
-            Denied::NoneLeft => Notice::Locked(None),
-            Denied::Wait { .. } => Notice::Wait,
-            Denied::Fixed | Denied::NotSent => Notice::Failed,
+    /// The answer to a form.
+    pub fn answer(&self, done: Result<Response, Stopped>) -> Result<Response, Problem> {
+        let notice = match done {
+            Ok(response) => return Ok(response),
+            Err(Stopped::Told(notice)) => notice,
+            Err(Stopped::Denied(Denied::NoneLeft)) => Notice::Locked(None),
+            Err(Stopped::Denied(Denied::Wait { .. })) => Notice::Wait,
+            Err(Stopped::Denied(Denied::Fixed | Denied::NotSent)) => Notice::Failed,
+            Err(Stopped::Denied(denied)) => return self.context.denied(denied),
         };
         Ok(self.told(&notice))
     }
 
     /// The form at the address of a session: exchanges the address for a cookie, and may ask for the first message.
-    pub async fn begin(self, form: &[u8]) -> Result<Response, Problem> {
+    pub async fn begin(&self, form: &[u8]) -> Result<Response, Stopped> {
         let context = self.context;
-        let cookie = match context.sessions.begin(self.secret).await {
-            Ok(cookie) => cookie,
-            Err(denied) => return context.denied(denied),
-        };
-        let open = OpenSession { secret: &cookie, is_begun: true, ..self };
+        let cookie = context.sessions.begin(self.secret).await?;
+        let open = OpenSession { secret: &cookie, is_begun: true, ..*self };
         // The address is used up: whatever happens, the browser gets the cookie.
         let response = if field(form, "channel").is_empty() {
             redirect("/verify")
         } else {
-            open.send(form).await.unwrap_or_else(|_| open.told(&Notice::Failed))
+            open.answer(open.send(form).await).unwrap_or_else(|_| open.told(&Notice::Failed))
         };
         let target = &open.session.request.returns_to;
         Ok(context.with_cookie(response, context.cookie_name(), Some(cookie.expose()), target))
     }
 
     /// Sends a code to the number of the form, or to that of the session.
-    pub async fn send(&self, form: &[u8]) -> Result<Response, Problem> {
-        let Self { context, session, .. } = self;
+    pub async fn send(&self, form: &[u8]) -> Result<Response, Stopped> {
+        let Self { context, session, .. } = *self;
         let (sessions, call) = (context.sessions, context.call);
         let (text, region) =
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number = match session.number.filter(|_| text.is_empty()) {
-            Some(known) => Ok(known),
-            None => read_number(&text, region),
+            Some(known) => known,
+            None => read_number(&text, region)
+                .map_err(|_| Notice::Number(text.chars().take(Notice::LONGEST_NUMBER).collect()))?,
         };
-        let Ok(number) = number else {
-            let text = text.chars().take(Notice::LONGEST_NUMBER).collect();
-            return Ok(self.told(&Notice::Number(text)));
-        };
-        if let Err(denied) = sessions.begin_send(self.secret, number).await {
-            return self.denied(denied);
-        }
+        sessions.begin_send(self.secret, number).await?;
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
             let Some(response) = Captcha::response(form) else {
-                return self.after(sessions.end_send(self.secret, number, SendEnd::AsksChallenge).await);
+                return self.sent(number, SendEnd::AsksChallenge).await;
             };
             if !captcha.passes(&response).await {
-                return self.not_sent(number, &Notice::Failed).await;
+                return self.not_sent(number, Notice::Failed).await;
             }
             client.exemption = Exemption::Allowances;
         }
@@ -207,7 +214,7 @@ impl OpenSession<'_> {
         let begin = |locale| BeginRequest {
             channel: offered.and_then(|(name, _)| Channel::parse(name)),
             locale,
-            life: self.is_demo().then_some(SESSION_LIFE),
+            life: context.is_demo(self.service).then_some(SESSION_LIFE),
             web_host: self.web_host(),
             client,
             request_id: Some(call.traced_id()),
@@ -222,30 +229,25 @@ impl OpenSession<'_> {
         match outcome {
             Ok(verification) => {
                 debug!(request_id = call.request_id(), %number, "hosted page: code sent");
-                let (sid, channel) = (verification.sid, verification.channel);
-                self.after(sessions.end_send(self.secret, number, SendEnd::Sent(sid, channel)).await)
+                self.sent(number, SendEnd::Sent(verification.sid, verification.channel)).await
             }
             Err(refused) => self.refused(number, refused).await,
         }
     }
 
     /// The message to the number was refused or failed.
-    async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Problem> {
+    async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Stopped> {
         let context = self.context;
         let notice = match refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.v2.captcha.is_some() => {
-                return self
-                    .after(context.sessions.end_send(self.secret, number, SendEnd::AsksChallenge).await);
+                return self.sent(number, SendEnd::AsksChallenge).await;
             }
-            Refused::Unavailable(refusal) => {
-                self.not_sent(number, &Notice::Failed).await?;
-                return Err(Problem::Refused(refusal));
-            }
+            Refused::Unavailable(refusal) => return self.not_sent(number, Denied::Refused(refusal)).await,
             Refused::OutOfService { .. } => {
                 context.call.log_out_of_service();
-                return self.not_sent(number, &Notice::Failed).await;
+                return self.not_sent(number, Notice::Failed).await;
             }
-            Refused::GatewayFailed => return self.not_sent(number, &Notice::Failed).await,
+            Refused::GatewayFailed => return self.not_sent(number, Notice::Failed).await,
             Refused::NoChecksLeft { until } => Notice::Locked(Some(until)),
             Refused::ByGuard { is_for_an_allowance: true }
             | Refused::BudgetSpent { .. }
@@ -257,14 +259,17 @@ impl OpenSession<'_> {
         };
         let (_, reason) = Error::from(refused).status_and_message(context.now);
         info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
-        self.not_sent(number, &notice).await
+        self.not_sent(number, notice).await
     }
 
-    async fn not_sent(&self, number: PhoneNumber, notice: &Notice) -> Result<Response, Problem> {
-        match self.context.sessions.end_send(self.secret, number, SendEnd::NotSent).await {
-            Ok(()) => Ok(self.told(notice)),
-            Err(denied) => self.denied(denied),
-        }
+    async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Stopped> {
+        self.context.sessions.end_send(self.secret, number, end).await?;
+        Ok(redirect("/verify"))
+    }
+
+    async fn not_sent(&self, number: PhoneNumber, why: impl Into<Stopped>) -> Result<Response, Stopped> {
+        self.sent(number, SendEnd::NotSent).await?;
+        Err(why.into())
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
@@ -278,22 +283,16 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    pub async fn check(mut self, code: &str) -> Result<Response, Problem> {
+    pub async fn check(&self, code: &str) -> Result<Response, Stopped> {
         let (sessions, call) = (self.context.sessions, self.context.call);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
         let code = Code::submitted(code, self.service.settings.code_length);
         if code.is_none() {
-            return Ok(self.told(&Notice::Wrong));
+            return Err(Notice::Wrong.into());
         }
-        let sid = match sessions.begin_check(self.secret).await {
-            Ok((sid, counted)) => {
-                self.session = counted;
-                sid
-            }
-            Err(denied) => return self.denied(denied),
-        };
+        let sid = sessions.begin_check(self.secret).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
         let check = CheckCode { request_id, ..CheckCode::new(target, code) };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
@@ -302,36 +301,38 @@ impl OpenSession<'_> {
         }
         let notice = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
-            Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
+            Ok(Status::MaxAttemptsReached) => {
+                Notice::Locked(self.locked_until().await.map_err(Denied::Refused)?)
+            }
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
-            Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),
+            Err(Refused::Unavailable(refusal)) => return Err(Denied::Refused(refusal).into()),
             Err(_) => Notice::Failed,
         };
-        Ok(self.told(&notice))
+        Err(notice.into())
     }
 
-    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Problem> {
-        match self.context.sessions.approve(self.secret, verification).await {
-            Ok(code) => Ok(self.leave(("code", code.expose()))),
-            Err(denied) => self.denied(denied),
-        }
+    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Stopped> {
+        let code = self.context.sessions.approve(self.secret, verification).await?;
+        Ok(self.leave(("code", code.expose())))
     }
 
-    pub async fn cancel(&self) -> Result<Response, Problem> {
-        let reason = if self.session.has_checks() { "canceled" } else { "too_many_attempts" };
-        match self.context.sessions.end(self.secret).await {
-            Ok(()) => {
-                let (context, target) = (self.context, &self.session.request.returns_to);
-                Ok(context.with_cookie(self.leave(("error", reason)), context.cookie_name(), None, target))
-            }
-            Err(denied) => self.denied(denied),
-        }
+    pub async fn change_number(&self) -> Result<Response, Stopped> {
+        self.context.sessions.change_number(self.secret).await?;
+        Ok(redirect("/verify"))
+    }
+
+    pub async fn cancel(&self) -> Result<Response, Stopped> {
+        let Self { context, session, .. } = *self;
+        let reason = if session.has_checks() { "canceled" } else { "too_many_attempts" };
+        context.sessions.end(self.secret).await?;
+        let left = self.leave(("error", reason));
+        Ok(context.with_cookie(left, context.cookie_name(), None, &session.request.returns_to))
     }
 
     /// Leads back to the application, with the code or why there is none.
     fn leave(&self, result: (&'static str, &str)) -> Response {
-        let Self { context, session, .. } = self;
+        let Self { context, session, .. } = *self;
         let target = &session.request.returns_to;
         match (return_url(target, result), target) {
             (Some(url), _) => redirect(&url),
@@ -345,11 +346,6 @@ impl OpenSession<'_> {
             }
             (None, ReturnTarget::Url { .. }) => context.gone(),
         }
-    }
-
-    /// Whether the session is the demo's, whose code lives as long as itself.
-    fn is_demo(&self) -> bool {
-        self.context.call.app.settings.simulates_all && self.service.id == ServiceId::DEFAULT
     }
 }
 
