@@ -203,10 +203,7 @@ impl std::fmt::Display for Actor {
     /// The kind, the id and the name, as far as there are.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.kind())?;
-        match self {
-            Self::User { uid, .. } => write!(f, " {uid}")?,
-            actor => actor.key().map_or(Ok(()), |sid| write!(f, " {sid}"))?,
-        }
+        self.id().map_or(Ok(()), |id| write!(f, " {id}"))?;
         self.name().map_or(Ok(()), |name| write!(f, " ({name})"))
     }
 }
@@ -235,11 +232,14 @@ impl Actor {
 
     /// Whether this is its kind, its id or its name.
     fn is(&self, text: &str) -> bool {
-        let has_id = || match self {
-            Self::User { uid, .. } => uid.to_string() == text,
-            actor => actor.key().is_some_and(|sid| sid.to_string() == text),
-        };
-        self.kind() == text || self.name() == Some(text) || has_id()
+        self.kind() == text || self.name() == Some(text) || self.id().as_deref() == Some(text)
+    }
+
+    fn id(&self) -> Option<String> {
+        match self {
+            Self::User { uid, .. } => Some(uid.to_string()),
+            actor => actor.key().map(|sid| sid.to_string()),
+        }
     }
 
     pub const fn key(&self) -> Option<Sid> {

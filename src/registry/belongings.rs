@@ -48,7 +48,7 @@ impl Registry {
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
-            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             set(&mut limit.description, self::description(description.clone())?, &mut limit.updated, ids.now);
             Ok(limit.clone())
         })
@@ -73,7 +73,7 @@ impl Registry {
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
             let now = ids.now;
-            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             has_no_bucket_of(limit, interval)?;
             check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
             let sid = ids.sid(SidKind::Bucket);
@@ -95,13 +95,13 @@ impl Registry {
         interval: Option<u32>,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
-            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             let before = *limit.bucket(&bucket)?;
             let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
             if interval != before.interval {
                 has_no_bucket_of(limit, interval)?;
             }
-            let bucket = found(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)?;
+            let bucket = found(limit.buckets.iter_mut(), Item::Bucket, |kept| kept.sid == bucket)?;
             if (max, interval) != (before.max, before.interval) {
                 *bucket = Bucket { max, interval, updated: ids.now, ..before };
             }
@@ -112,7 +112,7 @@ impl Registry {
 
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, ids| {
-            let limit = found(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             limit.updated = ids.now;
             remove(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)
         })
@@ -122,11 +122,11 @@ impl Registry {
 
 /// The one of a service's belongings that is meant.
 pub(super) fn found<T>(
-    kept: &mut [T],
+    mut kept: impl Iterator<Item = T>,
     item: Item,
-    is_it: impl Fn(&T) -> bool,
-) -> Result<&mut T, RegistryError> {
-    kept.iter_mut().find(|one| is_it(one)).ok_or(RegistryError::NotFound(item))
+    is_it: impl FnMut(&T) -> bool,
+) -> Result<T, RegistryError> {
+    kept.find(is_it).ok_or(RegistryError::NotFound(item))
 }
 
 pub(super) fn remove<T>(
@@ -170,16 +170,13 @@ fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
 
 impl Service {
     pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
-        self.rate_limits
-            .iter()
-            .find(|limit| limit.sid == *sid)
-            .ok_or(RegistryError::NotFound(Item::RateLimit))
+        found(self.rate_limits.iter(), Item::RateLimit, |limit| limit.sid == *sid)
     }
 }
 
 impl RateLimit {
     pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
-        self.buckets.iter().find(|bucket| bucket.sid == *sid).ok_or(RegistryError::NotFound(Item::Bucket))
+        found(self.buckets.iter(), Item::Bucket, |bucket| bucket.sid == *sid)
     }
 }
 
@@ -221,8 +218,8 @@ impl Registry {
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
         self.change(service, move |service, ids| {
-            let is_it = |kept: &MessagingConfiguration| kept.is_for(&country);
-            let kept = found(&mut service.messaging, Item::MessagingConfiguration, is_it)?;
+            let mut kept = service.messaging.iter_mut();
+            let kept = found(&mut kept, Item::MessagingConfiguration, |kept| kept.is_for(&country))?;
             this.is_known(&messaging_service)?;
             set(&mut kept.messaging_service, messaging_service, &mut kept.updated, ids.now);
             Ok(kept.clone())
@@ -264,8 +261,7 @@ impl Registry {
 impl Service {
     /// The configuration for a country, in capitals or not.
     pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
-        let kept = self.messaging.iter().find(|kept| kept.is_for(country));
-        kept.ok_or(RegistryError::NotFound(Item::MessagingConfiguration))
+        found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
     }
 }
 

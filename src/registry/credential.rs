@@ -1,7 +1,6 @@
 //! Credentials: the account itself, and API keys; and which caller a request's credentials belong to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -77,6 +76,9 @@ pub struct ApiKey {
     pub last_used: Option<Timestamp>,
     /// From when on it is refused.
     pub revoked: Option<Timestamp>,
+    pub(super) hash: [u8; 32],
+    /// Keys are numbered as they are made, from 1.
+    pub(super) number: u64,
 }
 
 impl ApiKey {
@@ -110,17 +112,9 @@ impl AccountCredentials {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     Root(CredentialFingerprint),
-    Key(StoredKey),
+    Key(ApiKey),
     /// A key for the compatible routes was revoked: these routes require a key from then on, even if no key is left.
     HadKey,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredKey {
-    pub(super) key: ApiKey,
-    pub(super) hash: [u8; 32],
-    /// Keys are numbered as they are made, from 1.
-    pub(super) number: u64,
 }
 
 /// As earlier versions wrote it: without the creator.
@@ -148,8 +142,19 @@ impl From<FirstCredential> for Credential {
             FirstCredential::Root(root) => Self::Root(root),
             FirstCredential::Key { key, hash, number } => {
                 let FirstApiKey { sid, service, scopes, name, created, last_used, revoked } = key;
-                let key = ApiKey { sid, service, scopes, name, creator: None, created, last_used, revoked };
-                Self::Key(StoredKey { key, hash, number })
+                let creator = None;
+                Self::Key(ApiKey {
+                    sid,
+                    service,
+                    scopes,
+                    name,
+                    creator,
+                    created,
+                    last_used,
+                    revoked,
+                    hash,
+                    number,
+                })
             }
             FirstCredential::HadKey => Self::HadKey,
         }
@@ -157,11 +162,8 @@ impl From<FirstCredential> for Credential {
 }
 
 impl Credential {
-    pub const fn key(&self) -> Option<Sid> {
-        match self {
-            Self::Key(stored) => Some(stored.key.sid),
-            Self::Root(_) | Self::HadKey => None,
-        }
+    pub(super) fn into_key(self) -> Option<ApiKey> {
+        if let Self::Key(key) = self { Some(key) } else { None }
     }
 }
 
@@ -172,41 +174,9 @@ pub struct CredentialFingerprint {
     pub hash: [u8; 32],
 }
 
-pub struct LiveKey {
-    /// Without the last use.
-    pub(super) stored: StoredKey,
-    /// The minute since 1970 of the last use; 0 for never. Changes within a snapshot, so that a use costs no lock.
-    used: AtomicU64,
-}
-
-const MINUTE_MS: u64 = 60_000;
-
-impl LiveKey {
-    pub(super) fn new(mut stored: StoredKey) -> Self {
-        let used = minute_of(stored.key.last_used.take());
-        Self { stored, used: AtomicU64::new(used) }
-    }
-
-    /// Notes a use. Whether it is the first in its minute.
-    pub(super) fn note_use(&self, now: Timestamp) -> bool {
-        let minute = minute_of(Some(now));
-        // Most uses write nothing that other processors would have to read again.
-        self.used.load(Ordering::Relaxed) < minute && self.used.fetch_max(minute, Ordering::Relaxed) < minute
-    }
-
-    pub(super) fn take_last_use_of(&self, other: &Self) {
-        self.used.fetch_max(other.used.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    pub(super) fn with_last_use(&self) -> ApiKey {
-        let minute = self.used.load(Ordering::Relaxed);
-        let last_used = (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)));
-        ApiKey { last_used, ..self.stored.key.clone() }
-    }
-}
-
-fn minute_of(at: Option<Timestamp>) -> u64 {
-    at.map_or(0, |at| at.as_millis() / MINUTE_MS)
+/// The minute of a moment.
+pub(super) const fn minute_of(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() / 60_000 * 60_000)
 }
 
 /// The comparison value for an unknown id: no secret has this hash.
@@ -217,7 +187,7 @@ const NO_SECRET: [u8; 32] = [0; 32];
 pub enum Caller {
     /// The account itself, which may do everything.
     Root,
-    Key(Arc<LiveKey>),
+    Key(Arc<ApiKey>),
     /// An administrator of the server's machine, by user id. May do everything.
     User(u32),
 }
@@ -231,7 +201,7 @@ impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {
         match self {
             Self::Root | Self::User(_) => None,
-            Self::Key(live) => Some(&live.stored.key),
+            Self::Key(key) => Some(key),
         }
     }
 
@@ -256,7 +226,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match self {
             Self::Root => Actor::Account,
-            Self::Key(live) => Actor::Key { sid: live.stored.key.sid, name: live.stored.key.name.clone() },
+            Self::Key(key) => Actor::Key { sid: key.sid, name: key.name.clone() },
             Self::User(uid) => Actor::user(*uid),
         }
     }
@@ -293,16 +263,14 @@ impl Registry {
         let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
-        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|live| live.stored.hash));
+        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|key| key.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
             _ if !right => Err(Unauthenticated),
             (Some(_), _) => Ok(Caller::Root),
-            (None, Some(live)) => {
-                if live.note_use(self.wall()) {
-                    self.note_use(live);
-                }
-                Ok(Caller::Key(Arc::clone(live)))
+            (None, Some(key)) => {
+                self.note_use(key);
+                Ok(Caller::Key(Arc::clone(key)))
             }
             (None, None) => Err(Unauthenticated),
         }
@@ -314,9 +282,7 @@ impl Registry {
             Caller::Root => self.root(),
             // It has no secret.
             Caller::User(_) => None,
-            Caller::Key(live) => {
-                Some(CredentialFingerprint { sid: live.stored.key.sid, hash: live.stored.hash })
-            }
+            Caller::Key(key) => Some(CredentialFingerprint { sid: key.sid, hash: key.hash }),
         }
     }
 
@@ -327,8 +293,8 @@ impl Registry {
             return Some(Caller::Root);
         }
         let snapshot = self.snapshot();
-        let live = snapshot.live_key(sid).filter(|live| live.stored.hash == *hash)?;
-        Some(Caller::Key(Arc::clone(live)))
+        let key = snapshot.live_key(sid).filter(|key| key.hash == *hash)?;
+        Some(Caller::Key(Arc::clone(key)))
     }
 
     /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.

@@ -6,7 +6,7 @@ use crate::shard::Refusal;
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    #[error("there is no such {}", .0.one())]
+    #[error("there is no such {}", .0.words().0)]
     NotFound(Item),
     #[error("{field} {why}")]
     Invalid {
@@ -16,12 +16,12 @@ pub enum RegistryError {
         why: String,
     },
     /// One with this name, interval, country or number exists already.
-    #[error("this {} exists already", .0.one())]
+    #[error("this {} exists already", .0.words().0)]
     Exists(Item),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    #[error("limit reached: at most {limit} {}", item.many())]
+    #[error("limit reached: at most {limit} {}", item.words().1)]
     TooMany { item: Item, limit: usize },
     /// It could not be made durable. Nothing has changed, as far as the store can say.
     #[error("{0}")]
@@ -46,6 +46,7 @@ pub enum Item {
 }
 
 impl Item {
+    /// One, and many.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Service => ("service", "services"),
@@ -62,14 +63,6 @@ impl Item {
             Self::LiveKeyOfService => ("API key", "live API keys for this service"),
             Self::LiveKeyOfAccount => ("API key", "live API keys for all services"),
         }
-    }
-
-    const fn one(self) -> &'static str {
-        self.words().0
-    }
-
-    const fn many(self) -> &'static str {
-        self.words().1
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use super::command::{NEW, NewIds, record};
-use super::credential::{LiveKey, StoredKey, hash};
+use super::command::{Draft, NEW};
+use super::credential::{hash, minute_of};
 use super::error::check_room;
-use super::service::{ServiceRecord, credential_id, service_id};
+use super::service::{credential_id, service_id};
 use super::{
     AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scope, Scopes,
 };
 use crate::config::note;
-use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::registry::audit::{Action, Actor, Change};
 use crate::shard::{Durability, Refusal, Transaction};
 
@@ -39,36 +38,35 @@ impl Registry {
         scopes: Scopes,
         name: Option<String>,
     ) -> Result<NewApiKey, RegistryError> {
-        let (now, author) = (self.wall(), self.author.clone());
         let service_sid = service.and_then(|id| Some(self.service_by_id(id)?.sid));
-        self.decide::<Credential, _, _>(NEW, move |view| {
+        self.decide::<Credential, _, _>(NEW, move |draft| {
             let name = name.as_deref().map(|name| note(name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if scopes == Scopes::default() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
-            let keys = keys(view);
-            if let Some(creator) = author.as_ref().and_then(|author| author.actor.key()) {
+            let keys = keys(draft.view);
+            if let Some(creator) = draft.author.and_then(|author| author.actor.key()) {
                 check_grant(&keys, creator, service, scopes)?;
             }
-            let number = next_number(view, &keys, service)?;
-            let mut ids = NewIds::new(now, view.rng());
-            let secret: [u8; 32] = ids.bytes();
+            let number = next_number(draft, &keys, service)?;
+            let secret: [u8; 32] = draft.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
-                sid: ids.sid(SidKind::ApiKey),
+                sid: draft.sid(SidKind::ApiKey),
                 service,
                 scopes,
                 name,
-                creator: author.as_ref().map(|author| author.actor.clone()),
-                created: now,
+                creator: draft.author.map(|author| author.actor.clone()),
+                created: draft.now,
                 last_used: None,
                 revoked: None,
+                hash: hash(secret.expose()),
+                number,
             };
-            let stored = StoredKey { key: key.clone(), hash: hash(secret.expose()), number };
-            view.put(credential_id(number), Some(&Credential::Key(stored)), Durability::Durable);
-            record(author.as_ref(), Change::of(Action::KeyCreated).in_service(service_sid).to(key.sid), view);
+            draft.put(credential_id(number), &Credential::Key(key.clone()));
+            draft.record(Change::of(Action::KeyCreated).in_service(service_sid).to(key.sid));
             Ok(NewApiKey { key, secret })
         })
         .await
@@ -77,40 +75,38 @@ impl Registry {
     /// Every key, the newest first; those of one service, if it is named.
     pub fn keys(&self, service: Option<ServiceId>) -> Vec<ApiKey> {
         let snapshot = self.snapshot();
-        let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.stored.key.service == service;
-        let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(wanted).collect();
-        keys.sort_by_key(|live| Reverse(live.stored.number));
-        keys.into_iter().map(|live| live.with_last_use()).collect()
+        let wanted = snapshot.keys.values().filter(|key| service.is_none() || key.service == service);
+        let mut keys: Vec<ApiKey> = wanted.map(|key| ApiKey::clone(key)).collect();
+        keys.sort_by_key(|key| Reverse(key.number));
+        keys
     }
 
     /// The live keys that were created with a key, or with one of these.
     pub fn created_with(&self, sid: Sid) -> Vec<ApiKey> {
-        let snapshot = self.snapshot();
-        let by_a_key = |live: &&Arc<LiveKey>| live.stored.key.creator.as_ref().and_then(Actor::key).is_some();
-        let mut keys: Vec<&Arc<LiveKey>> = snapshot.keys.values().filter(by_a_key).collect();
-        keys.sort_by_key(|live| live.stored.number);
-        let created = created_with(keys.iter().map(|live| &live.stored.key), sid);
-        let is_meant = |key: &&ApiKey| key.revoked.is_none() && created.contains(&key.sid);
-        keys.iter().map(|live| &live.stored.key).filter(is_meant).cloned().collect()
+        let mut keys = self.keys(None);
+        keys.reverse();
+        let created = created_with(&keys, sid);
+        keys.retain(|key| key.revoked.is_none() && created.contains(&key.sid));
+        keys
     }
 
     /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
     /// stays unchanged.
     pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation, RegistryError> {
-        let found = self.snapshot().keys.get(&sid).map(|live| live.stored.number);
-        let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
+        let found = self.snapshot().keys.get(&sid).map(|key| key.number);
+        let id = credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?);
         let this = self.clone();
-        self.decide::<Credential, _, _>(id, move |view| {
-            let keys = keys(view);
-            let created = created_with(keys.iter().map(|stored| &stored.key), sid);
-            view.holds_at_once();
+        self.decide::<Credential, _, _>(id, move |draft| {
+            let keys = keys(draft.view);
+            let created = created_with(&keys, sid);
+            draft.view.holds_at_once();
             let (mut revoked, mut others) = (None, Vec::new());
-            for stored in keys {
-                let already_revoked = stored.key.revoked.is_some();
-                if stored.key.sid == sid {
-                    revoked = Some((this.revoke(stored, now, view), already_revoked));
-                } else if created.contains(&stored.key.sid) && !already_revoked {
-                    others.push(if with_created { this.revoke(stored, now, view) } else { stored.key });
+            for key in keys {
+                let already_revoked = key.revoked.is_some();
+                if key.sid == sid {
+                    revoked = Some((this.revoke(key, draft), already_revoked));
+                } else if created.contains(&key.sid) && !already_revoked {
+                    others.push(if with_created { this.revoke(key, draft) } else { key });
                 }
             }
             let (key, already_revoked) = revoked.ok_or(RegistryError::NotFound(Item::ApiKey))?;
@@ -119,29 +115,32 @@ impl Registry {
         .await
     }
 
-    fn revoke(&self, mut stored: StoredKey, now: Timestamp, view: &mut Transaction<'_>) -> ApiKey {
-        let key = &mut stored.key;
+    fn revoke(&self, mut key: ApiKey, draft: &mut Draft<'_, '_>) -> ApiKey {
         if key.revoked.is_none() {
             let service = key.service.and_then(|id| Some(self.service_by_id(id)?.sid));
-            let change = Change::of(Action::KeyRevoked).in_service(service).to(key.sid);
-            record(self.author.as_ref(), change, view);
+            draft.record(Change::of(Action::KeyRevoked).in_service(service).to(key.sid));
         }
-        key.revoked.get_or_insert(now);
+        key.revoked.get_or_insert(draft.now);
         if key.is_for_compatible_routes() {
-            view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
+            draft.put(credential_id(HAD_KEY), &Credential::HadKey);
         }
-        let (key, id) = (key.clone(), credential_id(stored.number));
-        view.put(id, Some(&Credential::Key(stored)), Durability::Durable);
+        draft.put(credential_id(key.number), &Credential::Key(key.clone()));
         key
     }
 
-    /// Keeps the minute of a key's last use. A crash within 150 ms may lose it.
-    pub(super) fn note_use(&self, live: &LiveKey) {
-        let (id, used) = (credential_id(live.stored.number), live.with_last_use().last_used);
-        self.submit::<Credential, (), Refusal>(id, move |view| {
-            if let Some(Credential::Key(mut stored)) = view.get(id) {
-                stored.key.last_used = stored.key.last_used.max(used);
-                view.put(id, Some(&Credential::Key(stored)), Durability::Lazy);
+    /// Keeps the minute of a key's last use, if it is not known yet. A crash within 150 ms may lose it.
+    pub(super) fn note_use(&self, key: &ApiKey) {
+        let (id, used) = (credential_id(key.number), Some(minute_of(self.wall())));
+        if key.last_used >= used {
+            return;
+        }
+        self.submit::<Credential, (), Refusal>(id, move |draft| {
+            // Of the requests within one commit, the first has written it.
+            if let Some(Credential::Key(mut key)) = draft.view.get(id)
+                && key.last_used < used
+            {
+                key.last_used = used;
+                draft.view.put(id, Some(&Credential::Key(key)), Durability::Lazy);
             }
             Ok(())
         });
@@ -157,16 +156,14 @@ impl Registry {
             let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
             return Err(RegistryError::ReadOnly(why.to_owned()));
         }
-        let (id, now) = (credential_id(ROOT), self.wall());
-        self.decide::<Credential, _, _>(id, move |view| {
-            let before = view.get(id);
-            let mut ids = NewIds::new(now, view.rng());
-            let sid = match before {
+        let id = credential_id(ROOT);
+        self.decide::<Credential, _, _>(id, move |draft| {
+            let sid = match draft.view.get(id) {
                 Some(Credential::Root(root)) => root.sid,
-                _ => ids.sid(SidKind::Account),
+                _ => draft.sid(SidKind::Account),
             };
             // As long as Twilio's, and in the same letters: some clients check that.
-            let token: [u8; 16] = ids.bytes();
+            let token: [u8; 16] = draft.bytes();
             Ok(AccountCredentials { sid, token: ApiSecret::new(base16ct::lower::encode_string(&token)) })
         })
         .await
@@ -174,10 +171,10 @@ impl Registry {
 
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
     pub async fn keep_account(&self, root: &AccountCredentials) -> Result<(), RegistryError> {
-        let (id, root, author) = (credential_id(ROOT), root.hashed(), self.author.clone());
-        self.decide::<Credential, _, _>(id, move |view| {
-            view.put(id, Some(&Credential::Root(root.clone())), Durability::Durable);
-            record(author.as_ref(), Change::of(Action::AccountTokenReplaced), view);
+        let (id, root) = (credential_id(ROOT), Credential::Root(root.hashed()));
+        self.decide::<Credential, _, _>(id, move |draft| {
+            draft.put(id, &root);
+            draft.record(Change::of(Action::AccountTokenReplaced));
             Ok(())
         })
         .await
@@ -209,17 +206,15 @@ pub struct Revocation {
 }
 
 /// Every key, the oldest first.
-fn keys(view: &Transaction<'_>) -> Vec<StoredKey> {
-    let records = view.iter::<Credential>().map(|(_, record)| record);
-    let mut keys: Vec<_> = records
-        .filter_map(|record| if let Credential::Key(stored) = record { Some(stored) } else { None })
-        .collect();
-    keys.sort_by_key(|stored| stored.number);
+fn keys(view: &Transaction<'_>) -> Vec<ApiKey> {
+    let records = view.iter::<Credential>();
+    let mut keys: Vec<_> = records.filter_map(|(_, record)| record.into_key()).collect();
+    keys.sort_by_key(|key| key.number);
     keys
 }
 
 /// The keys that were created with this one, or with one of these. A key is older than what is created with it.
-fn created_with<'a>(keys: impl IntoIterator<Item = &'a ApiKey>, sid: Sid) -> HashSet<Sid> {
+fn created_with(keys: &[ApiKey], sid: Sid) -> HashSet<Sid> {
     let mut created = HashSet::new();
     for key in keys {
         let creator = key.creator.as_ref().and_then(Actor::key);
@@ -232,12 +227,12 @@ fn created_with<'a>(keys: impl IntoIterator<Item = &'a ApiKey>, sid: Sid) -> Has
 
 /// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
 fn check_grant(
-    keys: &[StoredKey],
+    keys: &[ApiKey],
     creator: Sid,
     service: Option<ServiceId>,
     scopes: Scopes,
 ) -> Result<(), RegistryError> {
-    let own = keys.iter().map(|stored| &stored.key).find(|key| key.sid == creator && key.revoked.is_none());
+    let own = keys.iter().find(|key| key.sid == creator && key.revoked.is_none());
     let own = own.ok_or(RegistryError::NotFound(Item::ApiKey))?;
     let names =
         |scopes: &mut dyn Iterator<Item = Scope>| scopes.map(Scope::as_str).collect::<Vec<_>>().join(", ");
@@ -257,17 +252,15 @@ fn check_grant(
 
 /// The number of a new key, if there may be one more for this service, or for all.
 fn next_number(
-    view: &mut Transaction<'_>,
-    keys: &[StoredKey],
+    draft: &mut Draft<'_, '_>,
+    keys: &[ApiKey],
     service: Option<ServiceId>,
 ) -> Result<u64, RegistryError> {
-    if let Some(id) = service
-        && !matches!(view.get(service_id(id)), Some(ServiceRecord::Present(_)))
-    {
-        return Err(RegistryError::NotFound(Item::Service));
+    if let Some(id) = service {
+        draft.service(service_id(id))?;
     }
     check_room(keys.len(), MOST, Item::ApiKey)?;
-    let live = keys.iter().filter(|of| of.key.service == service && of.key.revoked.is_none()).count();
+    let live = keys.iter().filter(|key| key.service == service && key.revoked.is_none()).count();
     let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
     check_room(live, KEYS_PER_SERVICE, live_keys)?;
     Ok(keys.last().map_or(ROOT, |last| last.number) + 1)

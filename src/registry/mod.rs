@@ -21,11 +21,9 @@ mod template;
 pub(crate) mod tests;
 mod webhooks;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::audit::{Actor, AuditLog, Author};
@@ -60,14 +58,6 @@ pub use service::{
 pub use services::check_test_numbers;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
-
-/// A service as people know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceName {
-    pub sid: String,
-    /// Its [`title`](Registry::title).
-    pub name: String,
-}
 
 /// The services that this installation has, and who may use them. Cheap to clone.
 #[derive(Clone)]
@@ -131,8 +121,8 @@ impl Registry {
         };
         let registry = Self { inner: Arc::new(inner), author: None };
         // Decided after the shard has passed all records to the indexes.
-        let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
-            sync_with_configuration(view, &services, &default, now)
+        let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |draft| {
+            sync_with_configuration(draft, &services, &default)
         });
         synced.await?;
         Ok(registry)
@@ -185,34 +175,14 @@ impl Registry {
     /// The name of a service for people: its friendly name, with the sid if another service has the same.
     pub fn title(&self, service: &Service) -> String {
         let name = &service.settings.friendly_name;
-        let snapshot = self.snapshot();
-        let mut others = snapshot.by_id.values().filter(|other| other.id != service.id);
-        titled(service, others.any(|other| other.settings.friendly_name == *name))
+        let is_shared = self.snapshot().shared_names.contains(name);
+        if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
     }
 
-    /// The names of services, in their order, as [`title`](Self::title) gives them.
-    pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
-        let (snapshot, mut named) = (self.snapshot(), HashMap::<&str, usize>::new());
-        for service in snapshot.by_id.values() {
-            *named.entry(&service.settings.friendly_name).or_default() += 1;
-        }
-        let is_shared = |service: &Service| named.get(&*service.settings.friendly_name) > Some(&1);
-        services.iter().map(|service| titled(service, is_shared(service))).collect()
-    }
-
-    /// The sid and the [`title`](Self::title) of a service that may have been deleted.
-    pub fn named_by_id(&self, id: ServiceId) -> (Option<Sid>, String) {
-        match self.service_by_id(id) {
-            Some(service) => (Some(service.sid), self.title(&service)),
-            None => (None, "a deleted service".to_owned()),
-        }
-    }
-
-    /// The sid and the [`title`](Self::title) of each service.
-    pub fn names(&self) -> Vec<ServiceName> {
-        let services = self.services(0, usize::MAX);
-        let names = services.iter().zip(self.titles(&services));
-        names.map(|(service, name)| ServiceName { sid: service.sid.to_string(), name }).collect()
+    /// The [`title`](Self::title) of a service that may have been deleted.
+    pub fn title_of(&self, id: ServiceId) -> String {
+        let service = self.service_by_id(id);
+        service.map_or_else(|| "a deleted service".to_owned(), |service| self.title(&service))
     }
 
     /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
@@ -286,9 +256,4 @@ impl Registry {
     pub fn live_keys(&self) -> usize {
         self.snapshot().live_keys()
     }
-}
-
-fn titled(service: &Service, is_shared: bool) -> String {
-    let name = &service.settings.friendly_name;
-    if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
 }

@@ -4,7 +4,6 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{NewIds, record};
 use super::service::safe_number_id;
 use super::{Item, Registry, RegistryError};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
@@ -31,18 +30,18 @@ impl Registry {
             let why = "has no numbering plan; the server's setting `numbers` decides whether that matters";
             return Err(RegistryError::invalid("phone_number")(why.to_owned()));
         }
-        let (id, now, author) = (safe_number_id(number), self.wall(), self.author.clone());
-        self.decide::<SafeNumber, _, _>(id, move |view| {
-            if view.get::<SafeNumber>(id).is_some() {
+        let id = safe_number_id(number);
+        self.decide::<SafeNumber, _, _>(id, move |draft| {
+            if draft.view.get::<SafeNumber>(id).is_some() {
                 return Err(RegistryError::Exists(Item::SafeNumber));
             }
-            if !view.has_room::<SafeNumber>(MOST) {
+            if !draft.view.has_room::<SafeNumber>(MOST) {
                 return Err(RegistryError::TooMany { item: Item::SafeNumber, limit: MOST });
             }
-            let sid = NewIds::new(now, view.rng()).sid(SidKind::SafeNumber);
-            let entry = SafeNumber { sid, number, created: now };
-            view.put(id, Some(&entry), Durability::Durable);
-            record(author.as_ref(), Change::of(Action::SafeNumberAdded).to(sid).about(number), view);
+            let sid = draft.sid(SidKind::SafeNumber);
+            let entry = SafeNumber { sid, number, created: draft.now };
+            draft.put(id, &entry);
+            draft.record(Change::of(Action::SafeNumberAdded).to(sid).about(number));
             Ok(entry)
         })
         .await
@@ -50,12 +49,11 @@ impl Registry {
 
     /// Removes a number. Returns `true` if it was on the list.
     pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<bool, RegistryError> {
-        let (id, author) = (safe_number_id(number), self.author.clone());
-        self.decide::<SafeNumber, _, _>(id, move |view| {
-            let Some(entry) = view.get::<SafeNumber>(id) else { return Ok(false) };
-            view.put::<SafeNumber>(id, None, Durability::Durable);
-            let removed = Change::of(Action::SafeNumberRemoved).to(entry.sid).about(number);
-            record(author.as_ref(), removed, view);
+        let id = safe_number_id(number);
+        self.decide::<SafeNumber, _, _>(id, move |draft| {
+            let Some(entry) = draft.view.get::<SafeNumber>(id) else { return Ok(false) };
+            draft.view.put::<SafeNumber>(id, None, Durability::Durable);
+            draft.record(Change::of(Action::SafeNumberRemoved).to(entry.sid).about(number));
             Ok(true)
         })
         .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::credential::{FirstCredential, StoredKey};
+use super::credential::FirstCredential;
 use super::{Credential, SafeNumber, ServiceSettings, TestNumber};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
@@ -177,9 +177,7 @@ impl Record for Credential {
 
     fn expires(&self) -> Timestamp {
         match self {
-            Self::Key(StoredKey { key, .. }) => {
-                key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT))
-            }
+            Self::Key(key) => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
             Self::Root(_) | Self::HadKey => Timestamp::MAX,
         }
     }
@@ -187,7 +185,7 @@ impl Record for Credential {
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
         match (before, after) {
             (_, Some(Self::HadKey)) => Some(Self::HadKey),
-            (Some(_), Some(Self::Key(stored))) if stored.key.revoked.is_some() => Some(Self::Key(stored)),
+            (Some(_), Some(Self::Key(key))) if key.revoked.is_some() => Some(Self::Key(key)),
             (before, _) => before,
         }
     }

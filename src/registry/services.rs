@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::command::{NEW, NewIds, record as record_change};
+use super::command::{Draft, NEW};
 use super::service::{ServiceRecord, service_id};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::config::services::{ConfiguredService, SettingError, TestNumber};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::registry::audit::{Action, Change};
-use crate::shard::{Durability, RecordKey, Transaction};
+use crate::shard::{RecordKey, Transaction};
 
 /// Services of one installation.
 const MOST: usize = 10_000;
@@ -30,20 +30,18 @@ impl Registry {
 
     /// Makes a service with these members of its settings, by their keys in config.json, and the default of every other.
     pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>, RegistryError> {
-        let (this, now) = (self.clone(), self.wall());
-        self.decide::<ServiceRecord, _, _>(NEW, move |view| {
+        let this = self.clone();
+        self.decide::<ServiceRecord, _, _>(NEW, move |draft| {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::missing("friendly_name"));
             }
             let settings = this.changed(&ServiceSettings::default(), given.clone(), &[])?;
-            let id = next_id(view).filter(|_| present(view).count() < MOST);
+            let id = next_id(draft.view).filter(|_| present(draft.view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
-            let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
-            let service = blank(id, sid, Origin::Api, settings, now);
-            let record = ServiceRecord::Present(Box::new(service.clone()));
-            view.put(service_id(id), Some(&record), Durability::Durable);
-            let created = Change::of(Action::ServiceCreated).in_service(Some(sid));
-            record_change(this.author.as_ref(), created, view);
+            let sid = draft.sid(SidKind::Service);
+            let service = blank(id, sid, Origin::Api, settings, draft.now);
+            draft.put(service_id(id), &ServiceRecord::Present(Box::new(service.clone())));
+            draft.record(Change::of(Action::ServiceCreated).in_service(Some(sid)));
             Ok(Arc::new(service))
         })
         .await
@@ -56,12 +54,13 @@ impl Registry {
         given: Map<String, Value>,
     ) -> Result<Arc<Service>, RegistryError> {
         let this = self.clone();
-        let changed = self.change_service(sid, move |service, _| {
+        let changed = self.change(sid, move |service, _| {
             is_changeable(service)?;
             service.settings = this.changed(&service.settings, given.clone(), &service.test_numbers)?;
             Ok(())
         });
-        changed.await.map(|(service, ())| Arc::new(service))
+        changed.await?;
+        self.service(&sid)
     }
 
     fn changed(
@@ -86,15 +85,11 @@ impl Registry {
     /// Removes a service that was made over the API, with everything that belongs to it. Keys for it alone are worth nothing
     /// from then on.
     pub async fn delete_service(&self, sid: Sid) -> Result<(), RegistryError> {
-        let (id, author) = (service_id(self.service(&sid)?.id), self.author.clone());
-        self.decide::<ServiceRecord, _, _>(id, move |view| {
-            let Some(ServiceRecord::Present(service)) = view.get(id) else {
-                return Err(RegistryError::NotFound(Item::Service));
-            };
-            is_changeable(&service)?;
-            view.put(id, Some(&ServiceRecord::Removed), Durability::Durable);
-            let deleted = Change::of(Action::ServiceDeleted).in_service(Some(sid));
-            record_change(author.as_ref(), deleted, view);
+        let id = service_id(self.service(&sid)?.id);
+        self.decide::<ServiceRecord, _, _>(id, move |draft| {
+            is_changeable(&*draft.service(id)?)?;
+            draft.put(id, &ServiceRecord::Removed);
+            draft.record(Change::of(Action::ServiceDeleted).in_service(Some(sid)));
             Ok(())
         })
         .await
@@ -188,17 +183,14 @@ pub(super) fn unnamed_default(settings: &ServiceSettings, now: Timestamp) -> Ser
 /// Brings the default service and those of config.json up to the configuration. A service that config.json does not have any
 /// more keeps its record.
 pub(super) fn sync_with_configuration(
-    view: &mut Transaction<'_>,
+    draft: &mut Draft<'_, '_>,
     configured: &[ConfiguredService],
     default: &ServiceSettings,
-    now: Timestamp,
 ) -> Result<(), OpenError> {
-    let found = view.get(service_id(ServiceId::DEFAULT));
-    let service = if let Some(ServiceRecord::Present(service)) = found {
-        *service
-    } else {
-        let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
-        Service { sid, ..unnamed_default(default, now) }
+    let now = draft.now;
+    let service = match draft.service(service_id(ServiceId::DEFAULT)) {
+        Ok(service) => *service,
+        Err(_) => Service { sid: draft.sid(SidKind::Service), ..unnamed_default(default, now) },
     };
     let mut test_numbers = service.test_numbers.iter().filter(|number| now < number.expires);
     if let Err(why) = test_numbers.try_for_each(|number| default.check_test_code(number)) {
@@ -208,31 +200,29 @@ pub(super) fn sync_with_configuration(
             origin: "config.json or the default".to_owned(),
         });
     }
-    put(view, Service { settings: default.clone(), ..service.clone() }, &service, now);
-    let present: Vec<Service> = present(view).collect();
+    put(draft, Service { settings: default.clone(), ..service.clone() }, &service);
+    let present: Vec<Service> = present(draft.view).collect();
     for configured in configured {
         let origin = Origin::Config(configured.name.clone());
         let service = if let Some(service) = present.iter().find(|service| service.origin == origin) {
             service.clone()
         } else {
-            let id =
-                next_id(view).ok_or_else(|| problem(configured, "has no id: all have been given away"))?;
-            let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
-            blank(id, sid, origin, configured.settings.clone(), now)
+            let id = next_id(draft.view)
+                .ok_or_else(|| problem(configured, "has no id: all have been given away"))?;
+            blank(id, draft.sid(SidKind::Service), origin, configured.settings.clone(), now)
         };
         // Resources that were created over the API (limits, gateways, webhooks) stay.
         let (settings, test_numbers) = (configured.settings.clone(), configured.test_numbers.clone());
-        put(view, Service { settings, test_numbers, ..service.clone() }, &service, now);
+        put(draft, Service { settings, test_numbers, ..service.clone() }, &service);
     }
     Ok(())
 }
 
-fn put(view: &mut Transaction<'_>, mut service: Service, before: &Service, now: Timestamp) {
+fn put(draft: &mut Draft<'_, '_>, mut service: Service, before: &Service) {
     if service != *before {
-        service.updated = now;
+        service.updated = draft.now;
     }
-    let id = service_id(service.id);
-    view.put(id, Some(&ServiceRecord::Present(Box::new(service))), Durability::Durable);
+    draft.put(service_id(service.id), &ServiceRecord::Present(Box::new(service)));
 }
 
 fn problem(service: &ConfiguredService, problem: &str) -> OpenError {

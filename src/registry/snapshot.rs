@@ -7,12 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::credential::{LiveKey, StoredKey};
 use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
-use crate::shard::{Index, IndexFactory, Record, RecordKey, Shards, Stored};
+use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
     pub(super) current: ArcSwap<Snapshot>,
@@ -30,6 +29,7 @@ impl Published {
             configured: Arc::new(configured),
             by_id: BTreeMap::new(),
             ids: HashMap::new(),
+            shared_names: HashSet::new(),
             default: Arc::new(default),
             root: None,
             keys: HashMap::new(),
@@ -41,40 +41,40 @@ impl Published {
             generation: watch::Sender::new(0),
             safe_numbers: RwLock::default(),
         });
-        let index_of = |kind| -> IndexFactory {
-            let published = Arc::clone(&published);
-            Arc::new(move |_| {
-                let published = Arc::clone(&published);
-                Box::new(Publisher { kind, anew: true, changes: Vec::new(), published })
-            })
-        };
-        shards.follow::<ServiceRecord>(index_of(ServiceRecord::KIND));
-        shards.follow::<Credential>(index_of(Credential::KIND));
-        shards.follow::<SafeNumber>(index_of(SafeNumber::KIND));
+        follow::<ServiceRecord>(shards, &published, Self::change_services);
+        follow::<Credential>(shards, &published, Self::change_credentials);
+        follow::<SafeNumber>(shards, &published, Self::change_safe_numbers);
         published
     }
 
-    fn change_safe_numbers(&self, anew: bool, changes: Vec<Change>) {
+    fn change_safe_numbers(&self, anew: bool, changes: Vec<Change<SafeNumber>>) {
         let mut list = self.safe_numbers.write().unwrap_or_else(PoisonError::into_inner);
         if anew {
             list.clear();
         }
         for (before, after) in changes {
-            if let Some(entry) = read::<SafeNumber>(before.as_ref()) {
+            if let Some(entry) = before {
                 list.remove(&entry.number);
             }
-            list.extend(read::<SafeNumber>(after.as_ref()).map(|entry| (entry.number, entry)));
+            list.extend(after.map(|entry| (entry.number, entry)));
         }
     }
 
-    fn change_services(&self, anew: bool, changes: Vec<Change>) {
+    fn change_services(&self, anew: bool, changes: Vec<Change<ServiceRecord>>) {
         let mut next = Snapshot::clone(&self.current.load());
         if anew {
             (next.by_id, next.ids) = Default::default();
         }
         for (before, after) in changes {
-            next.change_service(read(before.as_ref()), read(after.as_ref()));
+            next.change_service(before, after);
         }
+        let (mut names, mut shared_names) = (HashSet::new(), HashSet::new());
+        for Service { settings, .. } in next.by_id.values().map(|service| &**service) {
+            if !names.insert(&settings.friendly_name) {
+                shared_names.insert(settings.friendly_name.clone());
+            }
+        }
+        next.shared_names = shared_names;
         // First: a service has its rules from the moment at which a client learns that it exists. Those of the default
         // service are in the settings.
         let own = next.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
@@ -83,48 +83,50 @@ impl Published {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    fn change_credentials(&self, anew: bool, changes: Vec<Change>) {
+    fn change_credentials(&self, anew: bool, changes: Vec<Change<Credential>>) {
         let mut next = Snapshot::clone(&self.current.load());
         if anew {
             (next.root, next.keys, next.had_key) = Default::default();
         }
         for (before, after) in changes {
-            next.change_credential(read(before.as_ref()), read(after.as_ref()));
+            next.change_credential(before, after);
         }
         self.current.store(Arc::new(next));
     }
 }
 
 /// A record before and after a change.
-type Change = (Option<Stored>, Option<Stored>);
-
-fn read<R: Record>(stored: Option<&Stored>) -> Option<R> {
-    stored.and_then(Stored::record)
-}
+type Change<R> = (Option<R>, Option<R>);
 
 /// The index of one kind in one shard. Only the owner of the slot gets changes, and therefore publishes.
-struct Publisher {
-    kind: u8,
+struct Publisher<R> {
     /// The shard has started, and everything follows.
     anew: bool,
-    changes: Vec<Change>,
+    changes: Vec<Change<R>>,
+    publish: fn(&Published, bool, Vec<Change<R>>),
     published: Arc<Published>,
 }
 
-impl Index for Publisher {
+fn follow<R: Record>(
+    shards: &Shards,
+    published: &Arc<Published>,
+    publish: fn(&Published, bool, Vec<Change<R>>),
+) {
+    let published = Arc::clone(published);
+    shards.follow::<R>(Arc::new(move |_| {
+        let published = Arc::clone(&published);
+        Box::new(Publisher { anew: true, changes: Vec::new(), publish, published })
+    }));
+}
+
+impl<R: Record> Index for Publisher<R> {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        self.changes.push((before.cloned(), after.cloned()));
+        self.changes.push((before.and_then(Stored::record), after.and_then(Stored::record)));
     }
 
     fn batch_applied(&mut self) {
-        if self.changes.is_empty() {
-            return;
-        }
-        let (anew, changes) = (take(&mut self.anew), take(&mut self.changes));
-        match self.kind {
-            ServiceRecord::KIND => self.published.change_services(anew, changes),
-            Credential::KIND => self.published.change_credentials(anew, changes),
-            _ => self.published.change_safe_numbers(anew, changes),
+        if !self.changes.is_empty() {
+            (self.publish)(&self.published, take(&mut self.anew), take(&mut self.changes));
         }
     }
 }
@@ -137,10 +139,12 @@ pub(super) struct Snapshot {
     /// Ids grow; therefore this is the order in which they were made.
     pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
     pub(super) ids: HashMap<Sid, ServiceId>,
+    /// Friendly names that several services have.
+    pub(super) shared_names: HashSet<String>,
     pub(super) default: Arc<Service>,
     /// `None` before the first start of a server is complete.
     pub(super) root: Option<CredentialFingerprint>,
-    pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
+    pub(super) keys: HashMap<Sid, Arc<ApiKey>>,
     /// Whether a key for the compatible routes was revoked.
     had_key: bool,
 }
@@ -165,41 +169,31 @@ impl Snapshot {
 
     fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
         match before {
-            Some(Credential::Key(StoredKey { key, .. }))
-                if after.as_ref().and_then(Credential::key) != Some(key.sid) =>
-            {
-                self.keys.remove(&key.sid);
-            }
+            Some(Credential::Key(key)) => drop(self.keys.remove(&key.sid)),
             Some(Credential::Root(_)) => self.root = None,
             Some(Credential::HadKey) => self.had_key = false,
-            _ => {}
+            None => {}
         }
         match after {
+            Some(Credential::Key(key)) => drop(self.keys.insert(key.sid, Arc::new(key))),
             Some(Credential::Root(root)) => self.root = Some(root),
             Some(Credential::HadKey) => self.had_key = true,
-            Some(Credential::Key(stored)) => {
-                let live = LiveKey::new(stored);
-                if let Some(present) = self.keys.get(&live.stored.key.sid) {
-                    live.take_last_use_of(present);
-                }
-                self.keys.insert(live.stored.key.sid, Arc::new(live));
-            }
             None => {}
         }
     }
 
     /// The key with this id, if it can be used.
-    pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<LiveKey>> {
-        self.keys.get(sid).filter(|live| self.accepts(&live.stored.key))
+    pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<ApiKey>> {
+        self.keys.get(sid).filter(|key| self.accepts(key))
     }
 
     pub(super) fn live_keys(&self) -> usize {
-        self.keys.values().filter(|live| self.accepts(&live.stored.key)).count()
+        self.keys.values().filter(|key| self.accepts(key)).count()
     }
 
     /// Returns `true` if there is or was a key for the compatible routes and nothing else.
     pub(super) fn needs_key(&self) -> bool {
-        self.had_key || self.keys.values().any(|live| live.stored.key.is_for_compatible_routes())
+        self.had_key || self.keys.values().any(|key| key.is_for_compatible_routes())
     }
 
     /// Returns `true` if the key is neither revoked nor for a removed service.

@@ -76,7 +76,7 @@ impl Registry {
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
         self.change(service, move |service, ids| {
-            let kept = found(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)?;
+            let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
             ids.audited = Change::of(Action::WebhookChanged).to(webhook);
             fields.clone().apply(kept)?;
@@ -99,7 +99,7 @@ impl Registry {
 
 impl Service {
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
-        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or(RegistryError::NotFound(Item::Webhook))
+        found(self.webhooks.iter(), Item::Webhook, |webhook| webhook.sid == *sid)
     }
 }
 

@@ -49,7 +49,7 @@ struct KeysPage<'a> {
 
 impl KeysPage<'_> {
     fn service_of(&self, key: &ApiKey) -> String {
-        let name = |id: ServiceId| self.request.v2.registry.named_by_id(id).1;
+        let name = |id: ServiceId| self.request.v2.registry.title_of(id);
         key.service.map_or_else(|| "all services".to_owned(), name)
     }
 

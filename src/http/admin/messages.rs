@@ -99,7 +99,7 @@ impl AdminRequest {
     }
 
     fn service_name(&self, listed: &ListedAttempt) -> String {
-        self.v2.registry.named_by_id(listed.id.key.service).1
+        self.v2.registry.title_of(listed.id.key.service)
     }
 
     /// The estimated price of a message that was taken, in millionths of the currency.

@@ -406,7 +406,7 @@ fn spent(budget: &BudgetView) -> String {
 
 fn lockout(request: &AdminRequest, lockout: &LockedNumber, now: Timestamp) -> LockoutLine {
     let (path, left) = (request.path_of(lockout.number), time_left(lockout.until.since(now)));
-    let (_, service) = request.v2.registry.named_by_id(lockout.service);
+    let service = request.v2.registry.title_of(lockout.service);
     LockoutLine { lockout: *lockout, path, service, left }
 }
 
@@ -462,7 +462,7 @@ fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdow
     };
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
-        let name = id.map_or_else(String::new, |id| registry.named_by_id(id).1);
+        let name = id.map_or_else(String::new, |id| registry.title_of(id));
         (name, service.map(|service| view.with("service", &service.sid.to_string())))
     };
     let country = |country: Option<Region>| row("country", country.map(|country| country.to_string()));

@@ -134,8 +134,7 @@ impl AdminRequest {
     /// Services to choose from, the newest.
     pub fn services(&self) -> Vec<(Sid, String)> {
         let services = self.v2.registry.services(0, SERVICES);
-        let titles = self.v2.registry.titles(&services);
-        services.iter().map(|service| service.sid).zip(titles).collect()
+        services.iter().map(|service| (service.sid, self.v2.registry.title(service))).collect()
     }
 
     /// Renders a page. Takes the notice: a page that failed before leaves it to the next one.

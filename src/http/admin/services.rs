@@ -61,8 +61,8 @@ async fn page(request: AdminRequest) -> Response {
 fn shown(request: &AdminRequest) -> Response {
     let (mut list, _) = List::read::<()>(request, PATH);
     let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
-    let titles = request.v2.registry.titles(&services);
-    let (rows, form) = (services.into_iter().zip(titles).collect(), &request.form);
+    let titled = |service: Arc<Service>| (Arc::clone(&service), request.v2.registry.title(&service));
+    let (rows, form) = (services.into_iter().map(titled).collect(), &request.form);
     request.render_list(PATH, list, |frame, header, list| ServicesPage { frame, header, list, rows, form })
 }
 

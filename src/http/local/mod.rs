@@ -139,7 +139,7 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
 async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
     let found = running(request)?.verifier.attempts().list(&query).await.map_err(Error::from)?;
-    Ok(found.records.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
+    Ok(found.records.iter().map(|listed| request.v2.registry.title_of(listed.id.key.service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
@@ -171,10 +171,10 @@ pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
         None => request.v2.registry.services(0, usize::MAX),
     };
     let (frame, mut webhooks) = (request.frame(), Vec::new());
-    for (service, name) in services.iter().zip(request.v2.registry.titles(&services)) {
+    for service in services {
         for webhook in &service.webhooks {
             let mut view = json!(WebhookView::new(&frame, service.sid, webhook));
-            view["service_name"] = name.clone().into();
+            view["service_name"] = request.v2.registry.title(&service).into();
             webhooks.push(view);
         }
     }

@@ -301,8 +301,7 @@ impl PumpingGuard {
         match service.zip(self.inner.registry.as_ref()) {
             None => (None, none.to_owned()),
             Some((id, registry)) => {
-                let (sid, title) = registry.named_by_id(id);
-                (sid.map(|sid| sid.to_string()), title)
+                (registry.service_by_id(id).map(|service| service.sid.to_string()), registry.title_of(id))
             }
         }
     }

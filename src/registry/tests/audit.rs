@@ -2,59 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{World, named, number};
+use super::world::{World, named};
 use crate::clock::Clock as _;
 use crate::domain::Timestamp;
-use crate::registry::Scope;
-use crate::registry::audit::{Actor, AuditEntry, AuditLog, AuditQuery};
+use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
 use crate::shard::LogPart;
-
-#[tokio::test]
-async fn the_oldest_entries_go_when_there_are_too_many() {
-    let world = World::new();
-    let registry = world.open().await;
-    let few = AuditLog::follow(&registry.inner.shards, 3);
-    let registry = registry.on_behalf_of(registry.author(Actor::Account, None));
-    let numbers = ["+14155550101", "+14155550102", "+14155550103", "+14155550104", "+14155550105"];
-    for text in numbers {
-        world.clock.advance(Duration::from_secs(1));
-        registry.add_safe_number(number(text)).await.expect("added");
-    }
-    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let listed = async || few.entries(&all).await.expect("a list").records;
-    while listed().await.len() > 3 {
-        tokio::task::yield_now().await;
-    }
-    let newest: Vec<_> = listed().await.into_iter().map(|entry| entry.change.number).collect();
-    let expected = numbers.iter().rev().take(3).map(|text| Some(number(text).to_string()));
-    assert_eq!(newest, expected.collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn changes_of_one_service_remove_no_entry_of_another() {
-    let world = World::new();
-    let registry = world.open().await;
-    let few = AuditLog::follow(&registry.inner.shards, 10);
-    let registry = registry.on_behalf_of(registry.author(Actor::Account, None));
-    let quiet = registry.create_service(named("Quiet")).await.expect("a service").sid;
-    let id = registry.create_service(named("Busy")).await.expect("a service").id;
-    for change in 0..40 {
-        world.clock.advance(Duration::from_secs(1));
-        let name = Some(format!("Busy {change}"));
-        registry.create_key(Some(id), [Scope::Verify].into_iter().collect(), name).await.expect("a key");
-        if change % 2 == 1 {
-            for key in registry.keys(Some(id)) {
-                registry.revoke_key(key.sid, false).await.expect("revoked");
-            }
-        }
-    }
-    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let listed = async || few.entries(&all).await.expect("a list").records;
-    while listed().await.len() > 10 {
-        tokio::task::yield_now().await;
-    }
-    assert!(listed().await.iter().any(|entry| entry.change.service == Some(quiet)));
-}
 
 #[tokio::test]
 async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {

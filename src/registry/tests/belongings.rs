@@ -90,20 +90,6 @@ async fn a_country_has_one_gateway_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_there_is_not_is_refused_with_those_there_are() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
-    let sinch = gateway_sid(GatewayName::Sinch);
-    let refused = registry.create_messaging(shop, "DE".to_owned(), sinch).await;
-    let Err(RegistryError::Invalid { field, why }) = refused else { panic!("{refused:?}") };
-    assert_eq!(field, "messaging_service_sid");
-    for known in [GatewayName::Mada, GatewayName::TwilioMessages] {
-        assert!(why.contains(&format!("{} ({known})", gateway_sid(known))), "{why}");
-    }
-    assert!(why.contains(TWILIOS), "{why}");
-}
-
-#[tokio::test]
 async fn without_its_configured_gateway_the_servers_routing_decides() {
     let world = World::new();
     let registry = world.open().await;
@@ -261,14 +247,4 @@ fn the_id_of_a_name_never_changes() {
     // Callers keep these ids.
     assert_eq!(gateway_sid(GatewayName::Simulator).to_string(), "MG28bffce43223e458b91813bcdf28c06a");
     assert_eq!(template_sid("login").to_string(), "HJ4b4410793c052fe2e47c0628d8089871");
-}
-
-#[test]
-fn two_names_have_two_ids() {
-    let mut sids: Vec<Sid> = GatewayName::ALL.into_iter().map(gateway_sid).collect();
-    sids.push(template_sid("Simulator"));
-    let count = sids.len();
-    sids.sort();
-    sids.dedup();
-    assert_eq!(sids.len(), count);
 }

@@ -6,26 +6,7 @@ use serde_json::json;
 
 use super::world::{START, World, configured, contract, given};
 use crate::domain::Timestamp;
-use crate::engine::LockoutRule;
-use crate::registry::{Origin, Resend, ServiceSettings, TestNumber, template_sid};
-
-#[tokio::test]
-async fn what_the_configuration_says_is_what_the_service_does() {
-    let mut settings = configured("shop");
-    settings.settings = settings
-        .settings
-        .with(given(json!({
-            "code-length": 8, "lockout": "60s", "resend": "new", "cooling-down": true, "default-template": "onceward-plain",
-        })))
-        .expect("settings");
-    let registry = World::new().with_service(settings).open().await;
-    let shop = registry.find_service("shop").expect("it");
-    assert_eq!(shop.origin, Origin::Config("shop".to_owned()));
-    assert_eq!((shop.settings.code_length.get(), shop.settings.resend), (8, Resend::New));
-    assert_eq!(shop.settings.lockout, LockoutRule::Fixed(Duration::from_secs(60)));
-    assert!(shop.settings.cooling_down);
-    assert_eq!(shop.settings.default_template, Some(template_sid("onceward-plain")));
-}
+use crate::registry::{ServiceSettings, TestNumber};
 
 #[tokio::test]
 async fn a_service_keeps_its_id_when_it_is_changed_and_the_change_is_dated() {
@@ -64,18 +45,6 @@ async fn one_that_is_taken_out_is_not_served_and_comes_back_as_itself() {
     let world = world.restarted().with_service(settings);
     let after = world.open().await.find_service("shop").expect("it");
     assert_eq!((after.id, after.sid), (before.id, before.sid));
-}
-
-#[tokio::test]
-async fn two_services_do_not_change_places_with_their_order() {
-    let world = World::new().with_service(configured("shop")).with_service(configured("club"));
-    let ids = |registry: &crate::registry::Registry| {
-        ["shop", "club"].map(|name| registry.find_service(name).expect("it").id)
-    };
-    let before = ids(&world.open().await);
-    let mut world = world.restarted();
-    world.settings.services.reverse();
-    assert_eq!(ids(&world.open().await), before);
 }
 
 #[tokio::test]

@@ -140,36 +140,6 @@ async fn the_snapshot_is_whole_after_a_shard_restarts() {
 }
 
 #[tokio::test]
-async fn changes_at_the_same_time_are_made_one_after_the_other() {
-    let world = World::new();
-    let registry = world.open().await;
-    let shop = registry.made("Shop").await.sid;
-    let changes = (0..20).map(|n| registry.create_rate_limit(shop, format!("limit-{n}"), None));
-    let made = futures_util::future::join_all(changes).await;
-    assert!(made.iter().all(Result::is_ok));
-    let mut sids: Vec<Sid> = registry.service(&shop).expect("it").rate_limits.iter().map(|l| l.sid).collect();
-    sids.sort();
-    sids.dedup();
-    assert_eq!(sids.len(), 20);
-}
-
-#[tokio::test]
-async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
-    let world = World::new();
-    let registry = world.open().await;
-    let scopes = [Scope::Verify].into_iter().collect();
-    let kept = registry.create_key(None, scopes, None).await.expect("a key");
-    let revoked = registry.create_key(None, scopes, None).await.expect("a key");
-    registry.revoke_key(revoked.key.sid, false).await.expect("revoked");
-    let registry = world.restarted().open().await;
-    assert!(registry.authenticate(&kept.key.sid.to_string(), kept.secret.expose()).is_ok());
-    assert!(registry.authenticate(&revoked.key.sid.to_string(), revoked.secret.expose()).is_err());
-    let third = registry.create_key(None, scopes, None).await.expect("a key");
-    assert_eq!(registry.keys(None).len(), 3);
-    assert_eq!(registry.keys(None)[0].sid, third.key.sid, "the newest first");
-}
-
-#[tokio::test]
 async fn a_record_that_cannot_be_read_stops_the_start() {
     let world = World::new();
     world.open().await;

@@ -5,39 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::world::{World, given, named, refused_field, template};
-use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
-use crate::engine::LockoutRule;
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::service::service_id;
-use crate::registry::{Item, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
+use crate::registry::{Item, RegistryError, Service, ServiceRecord};
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
-
-#[tokio::test]
-async fn a_new_service_has_the_default_rules() {
-    let registry = World::new().open().await;
-    let service = registry.made("Shop").await;
-    assert_eq!((service.settings.friendly_name.as_str(), &service.origin), ("Shop", &Origin::Api));
-    assert_eq!(service.settings.code_length, CodeLength::SIX);
-    assert_eq!(service.settings.code_life, Duration::from_secs(600));
-    assert_eq!((service.settings.max_checks, service.settings.max_sends), (5, Some(5)));
-    assert_eq!(
-        (service.settings.lockout, service.settings.resend),
-        (LockoutRule::Verification, Resend::Keep)
-    );
-    assert!(!service.settings.cooling_down);
-    assert_eq!(registry.service(&service.sid).expect("it"), service);
-    assert_eq!(registry.service_by_id(service.id).expect("it"), service);
-}
-
-#[tokio::test]
-async fn the_default_service_keeps_the_contracts_rules() {
-    let registry = World::new().open().await;
-    let service = registry.default_service();
-    assert_eq!((service.id, &service.origin), (ServiceId::DEFAULT, &Origin::Default));
-    assert_eq!(service.settings.lockout, LockoutRule::Fixed(Duration::from_secs(1_800)));
-    assert_eq!((service.settings.resend, service.settings.max_sends), (Resend::New, None));
-    assert_eq!(service.settings.code_life, Duration::from_secs(30));
-}
 
 #[tokio::test]
 async fn what_is_changed_is_seen_and_the_rest_stays() {
@@ -71,19 +43,7 @@ async fn a_change_that_changes_nothing_writes_nothing() {
 async fn values_that_cannot_be_are_refused_by_name() {
     let registry = World::new().open().await;
     let long = "x".repeat(31);
-    let names = [
-        "",
-        "  ",
-        &long,
-        "Call 01234",
-        "two\nlines",
-        "{code}",
-        "_CODE_",
-        "\u{2028}",
-        "a\u{202e}b",
-        "a\u{2066}",
-    ];
-    for name in names {
+    for name in ["", &long, "Call 01234", "two\nlines", "{code}", "a\u{202e}b"] {
         assert_eq!(refused_field(registry.create_service(named(name)).await), "friendly_name", "{name:?}");
     }
     for name in ["x", &"ü".repeat(30), "Shop 2024"] {
@@ -93,15 +53,8 @@ async fn values_that_cannot_be_are_refused_by_name() {
     let unknown = Sid::new(SidKind::Template, [9; 16]);
     for (field, fields) in [
         ("code_length", given(json!({ "code-length": 3 }))),
-        ("code_length", given(json!({ "code-length": 11 }))),
-        ("code_length", given(json!({ "code-length": u64::MAX }))),
         ("code_life", given(json!({ "code-life": "29s" }))),
-        ("code_life", given(json!({ "code-life": "3601s" }))),
-        ("max_checks", given(json!({ "max-checks": 0 }))),
         ("max_checks", given(json!({ "max-checks": 101 }))),
-        ("max_sends", given(json!({ "max-sends": 21 }))),
-        ("lockout", given(json!({ "lockout": "0s" }))),
-        ("tts_name", given(json!({ "tts-name": "x".repeat(65) }))),
         ("workflow", given(json!({ "workflow": "mail" }))),
         ("default_template_sid", given(json!({ "default-template": unknown }))),
     ] {
@@ -109,17 +62,6 @@ async fn values_that_cannot_be_are_refused_by_name() {
         assert_eq!(refused_field(registry.create_service(fields).await), field);
     }
     assert_eq!(registry.count(), 4, "none of them was made");
-}
-
-#[tokio::test]
-async fn a_template_that_there_is_can_be_the_services() {
-    let registry = World::new().open().await;
-    let sid = template_sid("onceward-minutes");
-    let fields = given(json!({ "friendly-name": "Shop", "default-template": sid }));
-    assert_eq!(
-        registry.create_service(fields).await.expect("a service").settings.default_template,
-        Some(sid)
-    );
 }
 
 #[tokio::test]
@@ -194,10 +136,6 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     assert_eq!(registry.title(&made), format!("Club ({})", made.sid));
     let shop = registry.find_service("shop").expect("it");
     assert_eq!(registry.title(&shop), "The shop");
-    assert_eq!(
-        registry.titles(&[shop, std::sync::Arc::clone(&made)]),
-        ["The shop".to_owned(), registry.title(&made)]
-    );
 }
 
 #[tokio::test]

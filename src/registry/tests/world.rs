@@ -19,7 +19,7 @@ use crate::registry::{
     ServiceSettings, Template, Translation,
 };
 use crate::shard::tests::FaultyStore;
-use crate::shard::{Durability, Refusal, ShardDeps, Shards};
+use crate::shard::{Refusal, ShardDeps, Shards};
 use crate::template::Templates;
 use crate::verification::numbers::{NumberCapacity, ShardStartError};
 
@@ -103,8 +103,8 @@ impl Registry {
     pub(crate) async fn put_service(&self, service: Service) {
         let id = service_id(service.id);
         let record = ServiceRecord::Present(Box::new(service));
-        let put = self.decide::<ServiceRecord, _, Refusal>(id, move |view| {
-            view.put(id, Some(&record), Durability::Durable);
+        let put = self.decide::<ServiceRecord, _, Refusal>(id, move |draft| {
+            draft.put(id, &record);
             Ok(())
         });
         put.await.expect("durable");
