@@ -40,10 +40,6 @@ impl Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    pub const fn add(&mut self, scope: Scope) {
-        self.0 |= scope.bit();
-    }
-
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
@@ -55,9 +51,7 @@ impl Scopes {
 
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        let mut all = Self::default();
-        scopes.into_iter().for_each(|scope| all.add(scope));
-        all
+        Self(scopes.into_iter().fold(0, |all, scope| all | scope.bit()))
     }
 }
 
@@ -183,7 +177,7 @@ pub(super) const fn minute_of(at: Timestamp) -> Timestamp {
 const NO_SECRET: [u8; 32] = [0; 32];
 
 /// A client that has proved who it is.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Caller {
     /// The account itself, which may do everything.
     Root,
@@ -239,15 +233,6 @@ impl Caller {
 
     pub fn key(&self) -> Option<Sid> {
         self.used_key().map(|key| key.sid)
-    }
-}
-
-impl std::fmt::Debug for Caller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.key() {
-            None => f.write_str("Caller(root)"),
-            Some(sid) => write!(f, "Caller({sid})"),
-        }
     }
 }
 

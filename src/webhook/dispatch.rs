@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
-use super::queues::{Attempt, Queues};
+use super::queues::{Attempt, Endpoint, Queues};
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::request::{self, AttemptError, Post, Posted};
 use super::{Event, EventId, EventType, Inner};
-use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::domain::{Sid, Timestamp};
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::Span;
-use crate::registry::{WebhookFields, WebhookStatus};
+use crate::registry::{Service, WebhookFields, WebhookStatus};
 use crate::shard::{Durability, Id, Refusal, Subject, Transaction};
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
@@ -62,7 +62,7 @@ impl Inner {
         let delivery = found.ok().flatten().and_then(EventRecord::into_delivery);
         let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Pending) else {
             self.queues.set(endpoint, verification, seq, again);
-            self.queues.finish(attempt, WebhookHealth::NotAsked, at);
+            self.queues.finish(attempt, WebhookHealth::NotAsked, "", at);
             return;
         };
         let posted = match self.request(&delivery, at) {
@@ -94,8 +94,8 @@ impl Inner {
     }
 
     /// Disables a webhook that has answered 410 Gone. Returns whether it succeeded.
-    async fn disable(&self, service: ServiceId, webhook: Sid) -> bool {
-        let Some(service) = self.registry.service_by_id(service) else { return false };
+    async fn disable(&self, service: Option<&Service>, webhook: Sid) -> bool {
+        let Some(service) = service else { return false };
         let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
         self.registry.update_webhook(service.sid, webhook, fields).await.is_ok()
     }
@@ -126,33 +126,28 @@ impl Inner {
                 }
             }
         };
-        let now = inner.clock().now();
+        let (now, said) = (inner.clock().now(), said(&posted));
         let Some((event, state, health)) = outcome else {
-            inner.queues.finish(attempt, WebhookHealth::NotAsked, now);
+            inner.queues.finish(attempt, WebhookHealth::NotAsked, "", now);
             return;
         };
-        let (webhook, service) = (attempt.endpoint.webhook, attempt.endpoint.service);
-        let service_name = inner.registry.service_by_id(service).map(|service| service.name());
+        let Endpoint { service, webhook } = attempt.endpoint;
+        let service = inner.registry.service_by_id(service);
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
-            let disabled = inner.disable(service, webhook).await;
-            tracing::warn!(service = service_name, %webhook, disabled, "webhook answered 410");
+            let disabled = inner.disable(service.as_deref(), webhook).await;
+            tracing::warn!(service = service.as_ref().map(|own| own.name()), %webhook, disabled, "webhook answered 410");
         }
-        let change = inner.queues.finish(attempt, health, now);
-        let said = said(&posted);
-        if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {
-            inner.queues.note_error(attempt.endpoint, now, said.clone());
-        }
-        if matches!(posted, Posted::NotAnswered(AttemptError::Removed, _)) {
-            inner.queues.forget(attempt.endpoint);
-        }
-        let service = service_name;
-        match change {
-            Some(WebhookHealth::Failing(_)) => {
+        let has_changed = inner.queues.finish(attempt, health, &said, now);
+        let service = service.map(|service| service.name());
+        match health {
+            WebhookHealth::Failing(_) if has_changed => {
                 tracing::warn!(service, %webhook, said, "webhook failing, events are retried");
             }
-            Some(WebhookHealth::Up) => tracing::info!(service, %webhook, "webhook takes events again"),
-            Some(WebhookHealth::Gone | WebhookHealth::NotAsked) | None => {}
+            WebhookHealth::Up if has_changed => {
+                tracing::info!(service, %webhook, "webhook takes events again");
+            }
+            _ => {}
         }
         inner.shards.metrics().webhook(match state {
             DeliveryState::Delivered => WebhookEnd::Delivered,
@@ -160,7 +155,7 @@ impl Inner {
             DeliveryState::Failed => WebhookEnd::Failed,
         });
         match state {
-            DeliveryState::Failed if health == WebhookHealth::NotAsked => {
+            DeliveryState::Failed if matches!(health, WebhookHealth::NotAsked | WebhookHealth::Removed) => {
                 tracing::debug!(service, %webhook, %event, said, "webhook event failed for good");
                 inner.unattempted.note(move |count| {
                     tracing::warn!(service, %webhook, count, said, "webhook events not sent");

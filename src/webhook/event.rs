@@ -59,7 +59,9 @@ pub enum Detail {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageAbout {
+    #[serde(rename = "attempt_sid")]
     pub attempt: Sid,
+    #[serde(rename = "message_status")]
     pub status: String,
     pub error_code: Option<u32>,
 }

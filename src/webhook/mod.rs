@@ -14,23 +14,20 @@ mod recorder;
 mod request;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "server")]
-mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::queues::{Follower, Queues};
-use self::recorder::Sequences;
+use self::queues::Queues;
 use crate::clock::Clock;
-use crate::domain::{ServerKey, ServiceId, Sid, record_id};
+use crate::domain::{ServerKey, record_id};
 use crate::engine::{Sealer, SlotHash};
 use crate::limits::guard::AlertConsumer;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::trace::Tracer;
 use crate::registry::Registry;
-use crate::shard::{RecordKey, RecordLog, Refusal, Shards, Usage};
+use crate::shard::{RecordLog, Refusal, Shards, Usage};
 
 pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};
@@ -39,14 +36,14 @@ pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
 #[cfg(feature = "server")]
 pub(crate) use self::queues::WebhookLoad;
 pub use self::record::EventRecord;
+#[cfg(feature = "server")]
+pub(crate) use self::record::WebhookAttempt;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
 pub use self::recorder::{EventRecorder, NumberEvent};
-#[cfg(test)]
+#[cfg(any(feature = "server", test))]
 pub(crate) use self::request::AttemptError;
 pub use self::request::{Post, Posted, Poster, Transport};
-#[cfg(feature = "server")]
-pub(crate) use self::view::DeliveryView;
 pub(crate) use crate::registry::EventType;
 
 /// The longest time a stop waits for attempts in progress. Longer attempts are repeated after the next start.
@@ -111,25 +108,21 @@ impl Outbox {
         tracer: Option<Arc<Tracer>>,
     ) -> Self {
         let kept = bounds.kept;
-        let (queues, sequences) = (Arc::new(Queues::new(bounds)), Arc::new(Sequences::new()));
+        let queues = Arc::new(Queues::new(bounds));
         let recorder = Arc::new(EventRecorder {
             registry: registry.clone(),
             sealer: Sealer::new(key),
             queues: Arc::clone(&queues),
-            sequences: Arc::clone(&sequences),
             metrics: Arc::clone(shards.metrics()),
         });
         let own_queues = Arc::clone(&queues);
         let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| {
-            let (queues, sequences) = (Arc::clone(&own_queues), Arc::clone(&sequences));
-            let follower = Follower { queues, sequences };
-            move |key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>| {
-                follower.changed(key, before, after);
-            }
+            let queues = Arc::clone(&own_queues);
+            move |key: &_, before: Option<&_>, after: Option<&_>| queues.changed(key, before, after)
         });
         let unattempted = OncePerSecond::default();
-        let inner = Inner { shards, registry, transport, queues, log, recorder, tracer, unattempted };
-        let inner = Arc::new(inner);
+        let inner =
+            Arc::new(Inner { shards, registry, transport, queues, log, recorder, tracer, unattempted });
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), Arc::clone(&inner.queues)));
         Self { inner }
     }
@@ -139,7 +132,7 @@ impl Outbox {
         self.inner.queues.pending()
     }
 
-    /// The same, with the number that one service may have.
+    /// Deliveries that are still to be made, and the number that one service may have.
     pub fn usage(&self) -> Usage {
         Usage { held: self.backlog(), limit: self.inner.queues.most_pending() }
     }
@@ -147,11 +140,6 @@ impl Outbox {
     /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<EventRecorder> {
         Arc::clone(&self.inner.recorder)
-    }
-
-    /// The service, if a webhook of it is enabled.
-    pub(crate) fn subscriber(&self, service: ServiceId) -> Option<Sid> {
-        self.inner.recorder.subscribed(service).map(|service| service.sid)
     }
 
     /// Records an event that follows no decision about a number, in this slot. Durable when it returns.
@@ -169,7 +157,7 @@ impl Outbox {
         let (slots, outbox) = (SlotHash::new(key), self.clone());
         Box::new(move |message, about| {
             let (service, number) = (message.service, message.number);
-            let Some(verification) = outbox.subscriber(service) else { return };
+            let Some(subscriber) = outbox.inner.recorder.subscribed(service) else { return };
             let is_budget = about.subject.is_none();
             let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
             let about = About {
@@ -180,7 +168,8 @@ impl Outbox {
                 locked_until: None,
                 tags: BTreeMap::new(),
             };
-            let event = Event { kind, service, verification, at: outbox.inner.clock().now(), about };
+            let (verification, at) = (subscriber.sid, outbox.inner.clock().now());
+            let event = Event { kind, service, verification, at, about };
             let (outbox, slot) = (outbox.clone(), slots.of_number(service, number));
             tokio::spawn(async move {
                 if let Err(error) = outbox.announce(event, slot).await {

@@ -5,14 +5,14 @@
 //! and a crash repeats at most the deliveries under way: eight of each webhook.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::OutboxBounds;
 use super::backoff::pause;
 use super::record::{DeliveryState, EventRecord, Seq, WebhookHealth};
-use super::recorder::Sequences;
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
 use crate::shard::{Id, RecordKey, Shares, service_of};
@@ -29,6 +29,8 @@ pub(super) struct Endpoint {
 pub(super) struct Queues {
     state: Mutex<State>,
     bounds: OutboxBounds,
+    /// The last [`Seq`] of each slot. A failed commit leaves a gap.
+    last: [AtomicU64; 256],
     /// An attempt or an end may be due earlier.
     pub wake: Notify,
     /// An attempt has ended.
@@ -96,11 +98,20 @@ pub(super) struct Due {
 
 impl Queues {
     pub(super) fn new(bounds: OutboxBounds) -> Self {
-        Self { state: Mutex::default(), bounds, wake: Notify::new(), idle: Notify::new() }
+        let last = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { state: Mutex::default(), bounds, last, wake: Notify::new(), idle: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn next_seq(&self, slot: u8, now: Timestamp) -> Seq {
+        let Some(last) = self.last.get(usize::from(slot)) else { return Seq::next(0, slot, now) };
+        // One shard owns the slot: no other thread draws from it.
+        let next = Seq::next(last.load(Ordering::Relaxed), slot, now);
+        last.store(next.0, Ordering::Relaxed);
+        next
     }
 
     /// The number of further deliveries to a webhook that may be pending, besides `added` to other webhooks. Those of
@@ -140,18 +151,6 @@ impl Queues {
 
     pub(super) fn failing(&self) -> usize {
         self.state().webhooks.values().filter(|webhook| webhook.load.failures > 0).count()
-    }
-
-    pub(super) fn note_error(&self, endpoint: Endpoint, at: Timestamp, said: String) {
-        self.state().webhook(endpoint).load.last_error = Some((at, said));
-    }
-
-    /// The webhook was removed.
-    pub(super) fn forget(&self, endpoint: Endpoint) {
-        let state = &mut *self.state();
-        let load = &mut state.webhook(endpoint).load;
-        (load.dropped, load.last_dropped, load.last_error) = (0, None, None);
-        state.remove_idle(endpoint);
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -218,19 +217,15 @@ impl Queues {
         self.wake.notify_one();
     }
 
-    /// An attempt has ended, and its result is recorded. Returns the webhook's health, if that has changed.
-    pub(super) fn finish(
-        &self,
-        attempt: Attempt,
-        health: WebhookHealth,
-        now: Timestamp,
-    ) -> Option<WebhookHealth> {
+    /// An attempt has ended, and its result is recorded. `said` is that in words. Returns `true` if the webhook begins or
+    /// ceases to fail.
+    pub(super) fn finish(&self, attempt: Attempt, health: WebhookHealth, said: &str, now: Timestamp) -> bool {
         let Attempt { endpoint, verification, .. } = attempt;
         let state = &mut *self.state();
         let webhook = state.webhook(endpoint);
         webhook.under_way.remove(&verification);
         webhook.heads.extend(webhook.head(verification));
-        let change = webhook.load.report(health, now);
+        let change = webhook.load.report(health, said, now);
         state.under_way -= 1;
         state.place(endpoint);
         state.remove_idle(endpoint);
@@ -243,6 +238,22 @@ impl Queues {
     pub(super) fn set(&self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Option<Timestamp>) {
         self.state().set(endpoint, verification, seq, due);
         self.wake.notify_one();
+    }
+
+    /// A record has changed, or is restored. `None` means absent.
+    pub(super) fn changed(&self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
+        let end = |record: Option<&EventRecord>| Some(record?.expected()?.due());
+        let Some(seq) = Seq::of(&key.id) else {
+            self.state().set_end(key.id, end(before), end(after));
+            return self.wake.notify_one();
+        };
+        if let Some(last) = self.last.get(usize::from(key.slot)) {
+            last.fetch_max(seq.0, Ordering::Relaxed);
+        }
+        let Some(delivery) = after.or(before).and_then(EventRecord::delivery) else { return };
+        let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
+        let is_pending = after.is_some() && delivery.state == DeliveryState::Pending;
+        self.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }
 }
 
@@ -315,8 +326,11 @@ impl State {
 }
 
 impl WebhookLoad {
-    fn report(&mut self, health: WebhookHealth, now: Timestamp) -> Option<WebhookHealth> {
+    fn report(&mut self, health: WebhookHealth, said: &str, now: Timestamp) -> bool {
         let before = self.failures;
+        if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {
+            self.last_error = Some((now, said.to_owned()));
+        }
         match health {
             WebhookHealth::Failing(retry_after) => {
                 // Attempts that were under way together fail together: that is one failure.
@@ -324,14 +338,16 @@ impl WebhookLoad {
                     self.failures = before.saturating_add(1);
                     self.not_before = now.plus(pause(self.failures, retry_after));
                 }
-                (before == 0).then_some(health)
             }
             WebhookHealth::Up | WebhookHealth::Gone => {
                 (self.failures, self.not_before) = (0, Timestamp::EPOCH);
-                (before > 0).then_some(health)
             }
-            WebhookHealth::NotAsked => None,
+            WebhookHealth::NotAsked => {}
+            WebhookHealth::Removed => {
+                (self.dropped, self.last_dropped, self.last_error) = (0, None, None);
+            }
         }
+        (before > 0) != (self.failures > 0)
     }
 }
 
@@ -355,26 +371,5 @@ impl Webhook {
         let mut own = self.pending.range((verification, Seq::default())..);
         let ((of, seq), due) = own.next()?;
         (*of == verification).then_some((*due, verification, *seq))
-    }
-}
-
-/// Follows the records of one shard.
-pub(super) struct Follower {
-    pub queues: Arc<Queues>,
-    pub sequences: Arc<Sequences>,
-}
-
-impl Follower {
-    pub fn changed(&self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
-        let end = |record: Option<&EventRecord>| Some(record?.expected()?.due());
-        let Some(seq) = Seq::of(&key.id) else {
-            self.queues.state().set_end(key.id, end(before), end(after));
-            return self.queues.wake.notify_one();
-        };
-        self.sequences.raise(key.slot, seq);
-        let Some(delivery) = after.or(before).and_then(EventRecord::delivery) else { return };
-        let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
-        let is_pending = after.is_some() && delivery.state == DeliveryState::Pending;
-        self.queues.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }
 }

@@ -219,6 +219,8 @@ pub(super) enum WebhookHealth {
     Failing(Option<Duration>),
     Gone,
     NotAsked,
+    /// Not asked, because the registry does not have it any more.
+    Removed,
 }
 
 impl Delivery {
@@ -257,14 +259,15 @@ impl Delivery {
         let health = match (status, error) {
             (Some(200..=299), _) => WebhookHealth::Up,
             (Some(410), _) => WebhookHealth::Gone,
-            (_, Some(AttemptError::Disabled | AttemptError::Removed | AttemptError::TooOld)) => {
-                WebhookHealth::NotAsked
-            }
+            (_, Some(AttemptError::Removed)) => WebhookHealth::Removed,
+            (_, Some(AttemptError::Disabled | AttemptError::TooOld)) => WebhookHealth::NotAsked,
             _ => WebhookHealth::Failing(retry_after),
         };
         match health {
             WebhookHealth::Up => self.state = DeliveryState::Delivered,
-            WebhookHealth::Gone | WebhookHealth::NotAsked => self.state = DeliveryState::Failed,
+            WebhookHealth::Gone | WebhookHealth::NotAsked | WebhookHealth::Removed => {
+                self.state = DeliveryState::Failed;
+            }
             WebhookHealth::Failing(retry_after) => {
                 self.tries = self.tries.saturating_add(1);
                 match backoff::next_attempt(now, self.since, self.tries, retry_after, random) {

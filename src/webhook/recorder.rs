@@ -5,16 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt as _;
 
 use super::queues::Queues;
-use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
+use super::record::{Delivery, EventRecord, ExpectedEnd, expected_id};
 use super::{Detail, Event, EventId, EventType, MessageAbout};
 use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered};
-use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, Sid, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
@@ -80,31 +79,7 @@ pub struct EventRecorder {
     pub(super) registry: Registry,
     pub(super) sealer: Sealer,
     pub(super) queues: Arc<Queues>,
-    pub(super) sequences: Arc<Sequences>,
     pub(super) metrics: Arc<Metrics>,
-}
-
-/// The last [`Seq`] of each slot. A failed commit leaves a gap.
-pub(super) struct Sequences([AtomicU64; 256]);
-
-impl Sequences {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
-    }
-
-    fn next(&self, slot: u8, now: Timestamp) -> Seq {
-        let Some(last) = self.0.get(usize::from(slot)) else { return Seq::next(0, slot, now) };
-        // One shard owns the slot: no other thread draws from it.
-        let next = Seq::next(last.load(Ordering::Relaxed), slot, now);
-        last.store(next.0, Ordering::Relaxed);
-        next
-    }
-
-    pub(super) fn raise(&self, slot: u8, seq: Seq) {
-        if let Some(last) = self.0.get(usize::from(slot)) {
-            last.fetch_max(seq.0, Ordering::Relaxed);
-        }
-    }
 }
 
 /// One decision about one verification of a service with webhooks.
@@ -144,7 +119,7 @@ impl EventRecorder {
                 continue;
             }
             added += 1;
-            let seq = self.sequences.next(view.slot(), now);
+            let seq = self.queues.next_seq(view.slot(), now);
             let delivery = Delivery::new(id, event.clone(), webhook.sid, now);
             let record = EventRecord::Delivery(Box::new(delivery));
             view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
@@ -157,13 +132,11 @@ impl EventRecorder {
         self.queues.count_drop(service, webhook, now);
     }
 
-    pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
+    pub(super) fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
         self.registry.service_by_id(service).filter(|service| service.webhooks.iter().any(is_enabled))
     }
-}
 
-impl EventRecorder {
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
     pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
         let about =

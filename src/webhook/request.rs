@@ -26,80 +26,65 @@ use crate::store::BoxFuture;
 #[derive(Serialize)]
 struct Payload<'a> {
     r#type: &'static str,
-    timestamp: String,
+    timestamp: Timestamp,
     data: Data<'a>,
 }
 
 #[derive(Serialize)]
 struct Data<'a> {
-    account_sid: String,
-    service_sid: String,
+    account_sid: Sid,
+    service_sid: Sid,
     #[serde(skip_serializing_if = "Option::is_none")]
-    verification_sid: Option<String>,
+    verification_sid: Option<Sid>,
     to: String,
     channel: &'static str,
     status: &'a str,
     #[serde(flatten)]
-    message: Option<OfMessage<'a>>,
+    message: Option<&'a MessageAbout>,
     #[serde(flatten)]
     guard: Option<OfGuard<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    locked_until: Option<String>,
+    locked_until: Option<Timestamp>,
     tags: &'a BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
-struct OfMessage<'a> {
-    attempt_sid: String,
-    message_status: &'a str,
-    error_code: Option<u32>,
-}
-
+/// [`GuardAbout`], whose record cannot leave a field out.
 #[derive(Serialize)]
 struct OfGuard<'a> {
     rule: &'a str,
     scope: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
-    until: String,
+    until: Timestamp,
     limit: u64,
-    /// Numbers that the place usually verifies in a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     usual: Option<u32>,
 }
 
-impl<'a> OfGuard<'a> {
-    fn of(GuardAbout { rule, scope, subject, until, limit, usual }: &'a GuardAbout) -> Self {
-        let until = until.rfc3339_millis().to_string();
-        Self { rule, scope, subject: subject.as_deref(), until, limit: *limit, usual: *usual }
-    }
-}
-
 /// The body. The same for each attempt, so that it can be compared.
-pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
+pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> Bytes {
     let Event { kind, service: _, verification, at, about } = event;
     let (message, guard) = match &about.detail {
         Detail::None => (None, None),
-        Detail::Message(MessageAbout { attempt, status, error_code }) => {
-            let attempt_sid = attempt.to_string();
-            (Some(OfMessage { attempt_sid, message_status: status, error_code: *error_code }), None)
+        Detail::Message(message) => (Some(message), None),
+        Detail::Guard(GuardAbout { rule, scope, subject, until, limit, usual }) => {
+            let (subject, until, limit, usual) = (subject.as_deref(), *until, *limit, *usual);
+            (None, Some(OfGuard { rule, scope, subject, until, limit, usual }))
         }
-        Detail::Guard(guard) => (None, Some(OfGuard::of(guard))),
     };
     let payload = Payload {
         r#type: kind.as_str(),
-        timestamp: at.rfc3339_millis().to_string(),
+        timestamp: *at,
         data: Data {
-            account_sid: account.to_string(),
-            service_sid: service.to_string(),
-            verification_sid: (verification.kind() == SidKind::Verification)
-                .then(|| verification.to_string()),
+            account_sid,
+            service_sid,
+            verification_sid: Some(*verification).filter(|sid| sid.kind() == SidKind::Verification),
             to: about.to.e164(),
             channel: about.channel.as_str(),
             status: &about.status,
             message,
             guard,
-            locked_until: about.locked_until.map(|until| until.rfc3339_millis().to_string()),
+            locked_until: about.locked_until,
             tags: &about.tags,
         },
     };
@@ -111,17 +96,13 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
 /// few minutes.
 pub(super) fn headers(secret: &[u8], id: EventId, at: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
     let (id, seconds) = (id.to_string(), (at.as_millis() / 1000).to_string());
-    let signature = sign(secret, &[id.as_bytes(), b".", seconds.as_bytes(), b".", body]);
-    [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", format!("v1,{signature}"))]
-}
-
-fn sign(secret: &[u8], parts: &[&[u8]]) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
-    for part in parts {
+    for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
         mac.update(part);
     }
-    STANDARD.encode(mac.finalize().into_bytes())
+    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)]
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,10 @@ use super::prelude::*;
 use crate::http::route::{Content, Operation, Success, schema};
 use crate::registry::{Webhook, WebhookFields, WebhookStatus};
 use crate::verification::numbers::Refusal;
-use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
+use crate::webhook::{
+    AttemptError, Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError,
+    WebhookAttempt,
+};
 
 parameters! {
     pub struct New {
@@ -134,6 +137,52 @@ view! {
 }
 
 view! {
+    /// A delivery of an event to a webhook.
+    DeliveryView as "Delivery"(frame, service: Sid, delivery: &Delivery) {
+        account_sid: AccountSid = Id(frame.account),
+        service_sid: ServiceSid = Id(service),
+        webhook_sid: WebhookSid = Id(delivery.webhook),
+        /// The event's id, which receivers see as `webhook-id`.
+        #[schemars(regex(pattern = "^evt_[0-9a-f]{32}$"))]
+        event_id: String = delivery.id.to_string(),
+        /// The event's name.
+        #[schemars(example = &"verification.approved")]
+        event_type: &'static str = delivery.event.kind.as_str(),
+        /// The verification; null for an event of the pumping guard.
+        verification_sid: Option<VerificationSid> =
+            Some(delivery.event.verification).filter(|sid| sid.kind() == SidKind::Verification).map(Id),
+        /// `pending`, `delivered` or `failed`.
+        #[schemars(with = "String", example = &"delivered")]
+        status: DeliveryState = delivery.state,
+        /// When the event happened.
+        date_created: Date = delivery.event.at.into(),
+        /// When it is tried next; null when it is not.
+        next_attempt: Option<Date> =
+            Some(delivery.due).filter(|_| delivery.state == DeliveryState::Pending).map(Date::from),
+        /// The latest attempts, the oldest first.
+        attempts: Vec<DeliveryAttemptView> =
+            delivery.attempts.iter().map(|attempt| DeliveryAttemptView::new(frame, attempt)).collect(),
+    }
+}
+
+view! {
+    /// An attempt to deliver an event.
+    DeliveryAttemptView as "DeliveryAttempt"(_frame, attempt: &WebhookAttempt) {
+        /// When it began.
+        date: Date = attempt.at.into(),
+        /// Duration in milliseconds.
+        duration_ms: u64 = u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+        /// The HTTP status of the answer.
+        status_code: Option<u16> = attempt.status,
+        /// Why there was no answer, or no attempt: `timed_out`.
+        #[schemars(with = "Option<String>")]
+        error: Option<AttemptError> = attempt.error,
+        /// The same in words.
+        error_message: Option<String> = attempt.detail.clone(),
+    }
+}
+
+view! {
     /// Events that the webhook did not get, because too many deliveries were pending.
     DroppedView as "DroppedEvents"(_frame, count: u64, last: Option<Timestamp>) {
         /// Since the start of the server.
@@ -144,9 +193,9 @@ view! {
 }
 
 #[derive(Serialize)]
-struct Deliveries<'a> {
+struct Deliveries {
     #[serde(flatten)]
-    page: Listed<DeliveryView<'a>>,
+    page: Listed<DeliveryView>,
     dropped_events: DroppedView,
 }
 
@@ -202,7 +251,7 @@ pub async fn deliveries(Given(request, filters): Given<DeliveryFilters>) -> Resu
     let frame = request.frame();
     let load = request.v2.outbox.load(service.id, webhook.sid);
     Ok(Json(Deliveries {
-        page: page.of("deliveries", &found.records, |one| DeliveryView::of(one, frame.account, service.sid)),
+        page: page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one)),
         dropped_events: DroppedView::new(&frame, load.dropped, load.last_dropped),
     })
     .into_response())
@@ -268,4 +317,62 @@ pub fn routes() -> ApiRouter {
         .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
             operation(replay, "CreateReplay", "Deliver events again")
                 .about("The events keep their ids and the order of their verification.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{Channel, ServiceId};
+    use crate::webhook::{About, Detail, Event};
+
+    #[test]
+    fn a_delivery_is_shown_with_its_attempts() {
+        let sid = |kind, byte| Sid::new(kind, [byte; 16]);
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let about = About {
+            to: PhoneNumber::parse("+14155550123", None).expect("a number"),
+            channel: Channel::Sms,
+            status: "pending".to_owned(),
+            detail: Detail::None,
+            locked_until: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        let verification = sid(SidKind::Verification, 1);
+        let event = Event { kind: EventType::Created, service: ServiceId::DEFAULT, verification, at, about };
+        let took = std::time::Duration::from_secs(15);
+        let (error, detail) = (Some(AttemptError::TimedOut), Some("no answer in time".to_owned()));
+        let delivery = Delivery {
+            id: EventId::new([0xa7; 16]),
+            event,
+            webhook: sid(SidKind::Webhook, 2),
+            state: DeliveryState::Pending,
+            due: at,
+            since: at,
+            tries: 1,
+            attempts: vec![WebhookAttempt { at, took, status: None, error, detail }],
+        };
+        let frame = Frame::without_addresses(sid(SidKind::Account, 3));
+        let shown = json!(DeliveryView::new(&frame, sid(SidKind::Service, 4), &delivery));
+        let expected = json!({
+            "account_sid": "AC03030303030303030303030303030303",
+            "service_sid": "VA04040404040404040404040404040404",
+            "webhook_sid": "YW02020202020202020202020202020202",
+            "event_id": "evt_a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7",
+            "event_type": "verification.created",
+            "verification_sid": "VE01010101010101010101010101010101",
+            "status": "pending",
+            "date_created": "2023-11-14T22:13:20Z",
+            "next_attempt": "2023-11-14T22:13:20Z",
+            "attempts": [{
+                "date": "2023-11-14T22:13:20Z",
+                "duration_ms": 15_000,
+                "status_code": null,
+                "error": "timed_out",
+                "error_message": "no answer in time",
+            }],
+        });
+        assert_eq!(shown, expected);
+    }
 }

@@ -1,8 +1,6 @@
 //! The bounds of the outbox.
 
 use super::*;
-use crate::webhook::queues::{Endpoint, Queues};
-use crate::webhook::record::{Seq, WebhookHealth};
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
@@ -30,24 +28,6 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
     world.emit(5, EventType::Created);
     world.settle().await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
-}
-
-#[test]
-fn attempts_begin_when_they_are_due_and_never_more_than_may() {
-    let queues = Queues::new(OutboxBounds { at_once: 10, ..OutboxBounds::default() });
-    let later = START.plus(HOUR);
-    for service in 0..1_000 {
-        let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(1) };
-        queues.set(endpoint, ve(1), Seq(u64::from(service)), Some(later));
-    }
-    let early = queues.take(START, 256);
-    assert_eq!((early.attempts.len(), early.next), (0, Some(later)));
-    let begun = queues.take(later, 256).attempts;
-    assert_eq!((begun.len(), queues.take(later, 256).attempts.len()), (10, 0));
-    queues.set(begun[0].endpoint, ve(1), begun[0].seq, None);
-    queues.finish(begun[0], WebhookHealth::Up, later);
-    assert_eq!(queues.take(later, 256).attempts.len(), 1);
-    assert_eq!((queues.pending(), queues.under_way()), (999, 10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,6 @@ mod guard;
 mod listing;
 mod order;
 mod retries;
-mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;

@@ -4,31 +4,6 @@ use super::*;
 use crate::delivery::tests::log_capture::LogCapture;
 use crate::shard::tests::StoreFault;
 
-fn waits(asked: &[ReceivedPost]) -> Vec<u64> {
-    asked.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failing_delivery_is_tried_eleven_times_in_about_three_days() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Answer(503)]);
-    world.emit(1, EventType::Created);
-    world.pass(3 * MINUTE).await;
-    world.pass(8 * HOUR).await;
-    world.pass(100 * HOUR).await;
-    let asked = world.asked();
-    assert_eq!(asked.len(), 11);
-    assert!(asked.iter().all(|a| a.id == asked[0].id));
-    let nominal = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400];
-    for (wait, nominal) in waits(&asked).into_iter().zip(nominal) {
-        // A fifth is random; the rest is how coarsely time passes here.
-        assert!(wait >= nominal && wait <= nominal * 6 / 5 + 1_000, "{wait} s instead of {nominal} s");
-    }
-    let listed = world.listed(1).await;
-    assert_eq!((listed[0].state, listed[0].attempts.len()), (DeliveryState::Failed, 11));
-    assert!(listed[0].attempts.iter().all(|attempt| attempt.status == Some(503)));
-}
-
 #[tokio::test(start_paused = true)]
 async fn when_one_has_failed_for_good_the_next_one_goes() {
     let world = World::new().await;
