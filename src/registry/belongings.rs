@@ -23,7 +23,7 @@ impl Registry {
         unique_name: String,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let unique_name =
                 self::unique_name(unique_name.clone()).map_err(RegistryError::invalid("unique_name"))?;
             let description = self::description(description.clone())?;
@@ -31,8 +31,8 @@ impl Registry {
                 return Err(RegistryError::Exists(Item::RateLimit));
             }
             check_room(service.rate_limits.len(), LIMITS_MOST, Item::RateLimit)?;
-            let now = ids.now;
-            let sid = ids.sid(SidKind::RateLimit);
+            let now = draft.now;
+            let sid = draft.sid(SidKind::RateLimit);
             let limit =
                 RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
             service.rate_limits.push(limit.clone());
@@ -47,9 +47,14 @@ impl Registry {
         limit: Sid,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
-            set(&mut limit.description, self::description(description.clone())?, &mut limit.updated, ids.now);
+            set(
+                &mut limit.description,
+                self::description(description.clone())?,
+                &mut limit.updated,
+                draft.now,
+            );
             Ok(limit.clone())
         })
         .await
@@ -71,12 +76,12 @@ impl Registry {
         max: u32,
         interval: u32,
     ) -> Result<Bucket, RegistryError> {
-        self.change(service, move |service, ids| {
-            let now = ids.now;
+        self.change(service, move |service, draft| {
+            let now = draft.now;
             let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             has_no_bucket_of(limit, interval)?;
             check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
-            let sid = ids.sid(SidKind::Bucket);
+            let sid = draft.sid(SidKind::Bucket);
             let bucket = Bucket { sid, max, interval, created: now, updated: now };
             limit.buckets.push(bucket);
             limit.updated = now;
@@ -94,7 +99,7 @@ impl Registry {
         max: Option<u32>,
         interval: Option<u32>,
     ) -> Result<Bucket, RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
             let before = *limit.bucket(&bucket)?;
             let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
@@ -103,7 +108,7 @@ impl Registry {
             }
             let bucket = found(limit.buckets.iter_mut(), Item::Bucket, |kept| kept.sid == bucket)?;
             if (max, interval) != (before.max, before.interval) {
-                *bucket = Bucket { max, interval, updated: ids.now, ..before };
+                *bucket = Bucket { max, interval, updated: draft.now, ..before };
             }
             Ok(*bucket)
         })
@@ -111,9 +116,9 @@ impl Registry {
     }
 
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
-            limit.updated = ids.now;
+            limit.updated = draft.now;
             remove(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)
         })
         .await
@@ -194,14 +199,14 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
             let country = country_of(&country).ok_or_else(why).map_err(RegistryError::invalid("country"))?;
             this.is_known(&messaging_service)?;
             if service.messaging.iter().any(|kept| kept.country == country) {
                 return Err(RegistryError::Exists(Item::MessagingConfiguration));
             }
-            let now = ids.now;
+            let now = draft.now;
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
             service.messaging.push(made.clone());
             Ok(made)
@@ -217,11 +222,11 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let mut kept = service.messaging.iter_mut();
             let kept = found(&mut kept, Item::MessagingConfiguration, |kept| kept.is_for(&country))?;
             this.is_known(&messaging_service)?;
-            set(&mut kept.messaging_service, messaging_service, &mut kept.updated, ids.now);
+            set(&mut kept.messaging_service, messaging_service, &mut kept.updated, draft.now);
             Ok(kept.clone())
         })
         .await

@@ -39,7 +39,7 @@ impl Registry {
         service: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let missing = [
                 (fields.friendly_name.is_none(), "friendly_name"),
                 (fields.event_types.is_none(), "event_types"),
@@ -49,20 +49,20 @@ impl Registry {
                 return Err(RegistryError::missing(field));
             }
             check_room(service.webhooks.len(), MOST, Item::Webhook)?;
-            let now = ids.now;
+            let now = draft.now;
             let mut webhook = Webhook {
-                sid: ids.sid(SidKind::Webhook),
+                sid: draft.sid(SidKind::Webhook),
                 friendly_name: String::new(),
                 event_types: Vec::new(),
                 url: String::new(),
                 status: WebhookStatus::Enabled,
-                secret: ids.bytes::<32>().to_vec(),
+                secret: draft.bytes::<32>().to_vec(),
                 created: now,
                 updated: now,
             };
             fields.clone().apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
-            ids.audited = Change::of(Action::WebhookCreated).to(webhook.sid);
+            draft.audited = Change::of(Action::WebhookCreated).to(webhook.sid);
             Ok(webhook)
         })
         .await
@@ -75,13 +75,13 @@ impl Registry {
         webhook: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        self.change(service, move |service, ids| {
+        self.change(service, move |service, draft| {
             let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
-            ids.audited = Change::of(Action::WebhookChanged).to(webhook);
+            draft.audited = Change::of(Action::WebhookChanged).to(webhook);
             fields.clone().apply(kept)?;
             if *kept != before {
-                kept.updated = ids.now;
+                kept.updated = draft.now;
             }
             Ok(kept.clone())
         })
@@ -89,8 +89,8 @@ impl Registry {
     }
 
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
-        self.change(service, move |service, ids| {
-            ids.audited = Change::of(Action::WebhookDeleted).to(webhook);
+        self.change(service, move |service, draft| {
+            draft.audited = Change::of(Action::WebhookDeleted).to(webhook);
             remove(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)
         })
         .await
