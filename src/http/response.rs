@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;

@@ -185,15 +185,18 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let (core, now) = (&mut shard.core, shard.shared.clock.now());
         core.set_owns_records(shard.shared.store.owns_records());
-        match message {
-            ShardMessage::Command(command) => {
-                if shard.commands.is_empty() {
-                    myself.cast(ShardMessage::Decide)?;
-                }
-                shard.commands.push(command);
-                return Ok(());
+        if let ShardMessage::Command(command) = message {
+            if shard.commands.is_empty() {
+                myself.cast(ShardMessage::Decide)?;
             }
-            ShardMessage::Decide => core.submit_all(std::mem::take(&mut shard.commands), now),
+            shard.commands.push(command);
+            return Ok(());
+        }
+        if !shard.commands.is_empty() {
+            core.submit_all(std::mem::take(&mut shard.commands), now);
+        }
+        match message {
+            ShardMessage::Command(_) | ShardMessage::Decide => {}
             ShardMessage::Committed(result, took) => {
                 core.commit_took(took);
                 core.committed(&result, now);

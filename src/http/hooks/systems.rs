@@ -263,7 +263,7 @@ mod tests {
     fn what_is_wrong_with_a_payload_repeats_nothing_of_it() {
         for (body, expected) in [
             (r#"{"code": "secret"#, "payload: not JSON at line 1 column 16"),
-            (r#"{"args": ["secret"]}"#, "payload: a value of another type at line 1 column 18"),
+            (r#"{"args": ["secret"]}"#, "payload: missing field `contextInfo` at line 1 column 20"),
             (
                 r#"{"args": {"code": "secret", "code": 2}}"#,
                 "payload: duplicate field `code` at line 1 column 34",

@@ -80,7 +80,7 @@ async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
     assert_eq!(refused_send, Err(OtpError::NoGateway(Channel::WhatsApp)));
     let builder = World::new().builder().gateway(own(GatewayName::Http));
     let told = refused(builder.set("workflow", "whatsapp:20s")).await;
-    assert!(told.contains("no gateway of otp-sms-provider serves that"), "{told}");
+    assert!(told.contains("no gateway of otp-sms-provider serves it"), "{told}");
 }
 
 #[tokio::test]

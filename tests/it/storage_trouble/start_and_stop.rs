@@ -131,7 +131,7 @@ async fn a_server_whose_store_has_failed_for_good_exits_with_70_and_lost_nothing
     let mut guessed = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;
     fs::write(&now, "").expect("a file");
-    world.server.ended().await.exits(70).says(["store failed, everything is refused until a restart"]);
+    world.server.ended().await.exits(70).says(["store failed"]);
     fs::remove_file(&now).expect("removed");
     let server = world.setup.start().await;
     guessed.still_holds(&server.client).await;
