@@ -68,7 +68,7 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     let on_disk = || async {
         let export = setup.command(["export", "--out", "-"]).await;
         export.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).any(|line| {
-            let key = &line["record"]["Key"]["key"];
+            let key = &line["record"]["Key"];
             key["sid"] == sid && !key["revoked"].is_null()
         })
     };
