@@ -96,30 +96,3 @@ async fn both_apis_count_the_same_number_together_and_lock_it() {
         answer.expects_status(403);
     }
 }
-
-#[tokio::test]
-async fn the_tutorial_takes_a_number_for_a_code_unless_it_may_have_lost_zeros() {
-    let world = World::new().await;
-    let body = |number: &str, code: Value| json!({"phoneNumber": number, "smsCode": code}).to_string();
-    let number = loop {
-        let number = world.number();
-        world.send_code(&number).await.expects_status(200);
-        if !world.twilio().code_for(&number).starts_with('0') {
-            break number;
-        }
-    };
-    for lost in [json!(47_838), json!(0)] {
-        let refused = world.post("/verify-code", body(&number, lost)).await.expects_status(400);
-        assert!(refused.text().contains("must be a text"), "{}", refused.text());
-    }
-    for other in [json!(-123_456), json!(12345.5), json!(true), json!(null)] {
-        world.post("/verify-code", body(&number, other)).await.expects_status(400);
-    }
-    let code: u64 = world.twilio().code_for(&number).parse().expect("digits");
-    world
-        .post("/verify-code", body(&number, json!(code)))
-        .await
-        .expects_message(200, "This is a valid match!");
-    let body = json!({"user": {"phoneNumber": number}, "code": code}).to_string();
-    world.post("/api/verify-otp", body).await.expects(bad_request());
-}
