@@ -1,15 +1,18 @@
 # syntax=docker/dockerfile:1
 
-FROM rust:1.95-bookworm AS build
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG RUN_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 COPY . .
 RUN rustup component add llvm-tools && scripts/package --program-only \
-  && install -d -m 700 -o 65532 -g 65532 /root-of-image/data
+  && install -d -m 700 -o 65532 -g 65532 /root-of-image/onceward
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUN_IMAGE}
 COPY --from=build /build/target/dist/onceward /usr/bin/onceward
-# The owner of a new volume is that of this directory.
-COPY --from=build --chown=65532:65532 --chmod=700 /root-of-image/data /var/lib/onceward
+# A new volume has the owner and the mode of the directory onceward in it.
+COPY --from=build --chown=65532:65532 /root-of-image /var/lib
 ENV ONCEWARD_DATA_DIR=/var/lib/onceward ONCEWARD_LOG_FORMAT=json
 VOLUME /var/lib/onceward
 # A config.json may be mounted here.
