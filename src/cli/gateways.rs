@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answer::{list, one};
+use super::answer::{cell, list, one};
 use super::client::segment;
 use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
-use crate::config::built_in_gateways;
+use crate::config::{self, built_in_gateways};
+use crate::domain::PhoneNumber;
 use crate::gateway::Recipe;
 use crate::http::answers::Message;
 
@@ -36,6 +37,11 @@ struct TryArgs {
 
     /// The number that gets the message, such as +14155552671.
     number: String,
+
+    /// Try this gateway first, which must refuse the message, such as one of a provider with a wrong key: shows that
+    /// the other one takes over.
+    #[arg(long, value_name = "NAME")]
+    after: Option<String>,
 
     /// The channel; without it the one that the default service begins with.
     #[arg(long)]
@@ -79,28 +85,27 @@ fn list_all(json: bool) -> CommandOutput {
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
 fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let TryArgs { name, number, channel, yes, wait } = args;
+    let TryArgs { name, number, after, channel, yes, wait } = args;
     let client = cx.client()?;
     if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
-    let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
-    let listed = || {
-        let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
-        let mut found: Vec<Message> = client.get("/local/Messages", &query)?;
-        found.retain(|message| message.gateway == *name);
-        Ok::<_, CommandError>(found)
-    };
-    let before = listed()?;
-    let sent = client.post::<Option<String>>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let since = Some(SystemClock::start().now().rfc3339_millis().to_string());
+    let query = [("Number", Some(number.clone())), ("Since", since), ("Limit", Some("100".to_owned()))];
     // Requests of clients may send to the number meanwhile, perhaps through this gateway: the trial came first.
-    let is_new = |message: &Message| before.iter().all(|old| old.attempt != message.attempt);
-    let mut shown = listed()?.into_iter().rfind(is_new);
+    let through = |gateway: &str| {
+        let found: Vec<Message> = client.get("/local/Messages", &query)?;
+        Ok::<_, CommandError>(found.into_iter().rfind(|message| message.gateway == gateway))
+    };
+    let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
+    let sent = client.post::<Option<String>>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let mut shown = through(name)?;
     let reason = match sent {
         Err(error) if shown.is_none() => return Err(error.into()),
         Err(error) => format!("{error}\n"),
         Ok(error) => error.map(|error| format!("{error}\n")).unwrap_or_default(),
     };
+    let first = after.as_deref().map(through).transpose()?.flatten();
     let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
     let stopwatch = Stopwatch::start();
     while is_sent
@@ -108,25 +113,39 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
         && stopwatch.elapsed() < Duration::from_secs(*wait)
     {
         thread::sleep(Duration::from_millis(500));
-        let is_it = |message: &Message| shown.as_ref().is_some_and(|own| own.attempt == message.attempt);
-        shown = listed()?.into_iter().find(is_it).or(shown);
+        shown = through(name)?;
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
-    Ok(CommandOutput { code, err: reason, ..one(&shown, cx.json, |shown| row(name, shown.as_ref())) })
+    let words = |shown: &Option<Message>| row(args, shown.as_ref(), first.as_ref(), cx);
+    Ok(CommandOutput { code, err: reason, ..one(&shown, cx.json, words) })
 }
 
 /// A row for the table of tried gateways.
-fn row(gateway: &str, message: Option<&Message>) -> String {
-    let date = SystemClock::start().wall().rfc3339_seconds().to_string();
-    let code = message.and_then(|message| message.error_code).map(|code| format!(" ({code})"));
-    format!(
-        "| {gateway} | {} | {} | {}{} | {} | not tried |\n",
-        env!("CARGO_PKG_VERSION"),
-        date.split('T').next().unwrap_or_default(),
-        message.map(|message| message.send_status.as_str()).unwrap_or_default(),
-        code.unwrap_or_default(),
-        receipt(message).unwrap_or("none"),
-    )
+fn row(args: &TryArgs, message: Option<&Message>, first: Option<&Message>, cx: &Context) -> String {
+    let sent = |message: &Message| match message.error_code {
+        Some(code) => format!("{} ({code})", message.send_status),
+        None => message.send_status.clone(),
+    };
+    let cells = [
+        provider(&args.name, cx),
+        cell(PhoneNumber::parse(&args.number, None).ok().and_then(PhoneNumber::region)),
+        env!("CARGO_PKG_VERSION").to_owned(),
+        SystemClock::start().wall().rfc3339_seconds().to_string().chars().take(10).collect(),
+        message.map_or_else(|| "not asked".to_owned(), sent),
+        receipt(message).unwrap_or("none").to_owned(),
+        first.map_or_else(
+            || "not tried".to_owned(),
+            |first| format!("{}: {}", provider(&first.gateway, cx), sent(first)),
+        ),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The recipe of a gateway, else its name.
+fn provider(gateway: &str, cx: &Context) -> String {
+    let rows = config::load(&cx.sources).map(|loaded| loaded.effective).unwrap_or_default();
+    let recipe = rows.iter().find(|row| row.key.strip_prefix("gateways.") == Some(gateway));
+    recipe.and_then(|row| row.value["recipe"].as_str()).unwrap_or(gateway).to_owned()
 }
 
 fn receipt(message: Option<&Message>) -> Option<&str> {

@@ -51,7 +51,7 @@ pub struct Outgoing {
 pub struct Carried {
     /// How long the caller waits. The service may have a shorter send budget.
     pub within: Duration,
-    /// A trial of one gateway, the only one that is asked.
+    /// A trial of gateways, the only ones that are asked.
     pub trial: Option<Trial>,
 }
 
@@ -83,7 +83,7 @@ impl Outgoing {
         self.keyed.as_ref().map(RunningRequest::key)
     }
 
-    /// The trial of one gateway, if it is one.
+    /// The trial of gateways, if it is one.
     pub fn trial(&self) -> Option<&Trial> {
         self.carried.as_ref()?.trial.as_ref()
     }
@@ -129,8 +129,8 @@ impl Permitted {
 
 #[derive(Debug, Clone)]
 pub struct Trial {
-    pub gateway: GatewayName,
-    /// Why it did not accept the message, in the words of the log.
+    pub gateways: Vec<GatewayName>,
+    /// Why the first did not accept the message, in the words of the log.
     pub error: Arc<OnceLock<String>>,
 }
 

@@ -278,7 +278,7 @@ impl Delivery {
     /// verification carry the same code where that is possible.
     fn candidates(&self, outgoing: &Outgoing, permitted: &Permitted, channel: Channel) -> Vec<Candidate<'_>> {
         let names: Vec<_> = match outgoing.trial() {
-            Some(trial) => vec![trial.gateway],
+            Some(trial) => trial.gateways.clone(),
             None => self.order_of(outgoing.key.service, outgoing.key.number).collect(),
         };
         let verification = &permitted.permit.verification;

@@ -77,13 +77,17 @@ fn query(request: &Request) -> Result<AttemptQuery, Error> {
     })
 }
 
-/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. The answer
-/// says why the gateway did not accept it.
+/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, perhaps after another, with a code that
+/// verifies nothing. The answer says why the first of them did not accept it.
 pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
-    let name = request.param("Name")?;
-    let known = running(&request)?.delivery.names().find(|known| known.as_str() == name);
-    let gateway = known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?;
-    let trial = Trial { gateway, error: Arc::default() };
+    let names = request.fields.text("After")?.into_iter().chain([request.param("Name")?]);
+    let delivery = &running(&request)?.delivery;
+    let known = |name| {
+        let known = delivery.names().find(|known| known.as_str() == name);
+        known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))
+    };
+    let gateways = names.map(known).collect::<Result<_, _>>()?;
+    let trial = Trial { gateways, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
     let to = PhoneNumber::parse(to, None).map_err(|error| Error::invalid(error.to_string()))?;
     let channel =

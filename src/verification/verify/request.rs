@@ -47,7 +47,7 @@ pub struct CarryCode {
     pub code: Code,
     /// The number and the message. Its own code is not used.
     pub message: BeginRequest,
-    /// A trial of one gateway, the only one that is asked; `None` for those of the routing.
+    /// A trial of gateways, the only ones that are asked; `None` for those of the routing.
     pub trial: Option<Trial>,
     /// How long a repetition sends nothing, if this is longer than the life.
     pub remembered_for: Duration,

@@ -182,7 +182,7 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let world = World::new().await;
     let number = world.number();
     let arguments = ["gateways", "try", "acme-telnyx", &number, "--yes", "--wait", "0"];
-    world.setup.command(arguments).await.exits(0).says(["| acme-telnyx | ", "| sent | none | not tried |"]);
+    world.setup.command(arguments).await.exits(0).says(["| telnyx | US | ", "| sent | none | not tried |"]);
     assert_eq!(world.messages(&number), 1);
     let code = world.doubles[2].code_for(&number);
     assert_eq!(world.verify(&number, &code).await.status(), 401, "the code belongs to no verification");
@@ -191,6 +191,15 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let arguments = ["gateways", "try", "acme-infobip", &number, "--yes"];
     world.setup.command(arguments).await.exits(70).says(["acme-infobip answered HTTP 500"]);
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
+    world.doubles[3].plan(&number, [Reply::ServerError(500)]);
+    let arguments =
+        ["gateways", "try", "acme-telnyx", &number, "--after", "acme-infobip", "--yes", "--wait", "0"];
+    let fallback = world.setup.command(arguments).await.exits(0);
+    fallback.says([
+        "acme-infobip answered HTTP 500",
+        "| telnyx | US | ",
+        "| sent | none | infobip: gateway_error |",
+    ]);
     for number in [number, world.number()] {
         let unknown = world.setup.command(["gateways", "try", "acme", &number, "--yes"]).await;
         unknown.says(["no gateway \"acme\" is configured"]);

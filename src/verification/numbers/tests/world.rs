@@ -132,7 +132,7 @@ impl World {
     pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
         let error = Arc::<OnceLock<String>>::default();
         let at_reply = Arc::new(AtReply { held: Arc::downgrade(&error), was_held: OnceLock::new() });
-        let trial = Some(Trial { gateway: GatewayName::Http, error });
+        let trial = Some(Trial { gateways: vec![GatewayName::Http], error });
         let carried = Some(Carried { within: CHECK_BUDGET, trial });
         let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
         let waker = Waker::from(Arc::clone(&at_reply));
