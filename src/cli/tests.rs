@@ -66,6 +66,54 @@ fn the_manual_has_every_command() {
 }
 
 #[test]
+fn the_program_takes_every_command_of_the_documents() {
+    use clap::error::ErrorKind::{
+        DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingRequiredArgument,
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut documents, mut folders, mut found) = (vec![root.join("README.md")], vec![root.join("docs")], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() { &mut folders } else { &mut documents }.push(entry);
+        }
+    }
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        for command in commands_in(&fs::read_to_string(document).expect("a document")) {
+            let ends = |word: &&str| !word.starts_with(['>', '<', '|', '&']) && !word.starts_with("2>");
+            let words = command.split_whitespace().take_while(ends).map(|word| word.trim_end_matches(')'));
+            let refused = super::command().try_get_matches_from(words).err().filter(|error| {
+                let names_no_subject = [DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument];
+                !names_no_subject.contains(&error.kind()) && error.kind() != DisplayVersion
+            });
+            assert!(refused.is_none(), "{}: {command}: {}", document.display(), refused.expect("an error"));
+            found += 1;
+        }
+    }
+    assert!(found > 60, "{found}");
+}
+
+/// Those in blocks and code spans, with a word in place of each quoted text.
+fn commands_in(document: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, part) in document.split("```").enumerate() {
+        if place % 2 == 1 {
+            found.extend(part.split(['\n', '(', ';']).flat_map(|line| line.split("-- ")).map(str::to_owned));
+        } else {
+            found.extend(part.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")));
+        }
+    }
+    found.retain(|text| {
+        let rest = text.trim_start().strip_prefix("onceward ");
+        rest.is_some_and(|rest| !rest.starts_with(['=', 'C']))
+    });
+    let unquoted = |text: String| {
+        let parts = text.split('"').enumerate().map(|(i, part)| if i % 2 == 1 { "x" } else { part });
+        parts.collect()
+    };
+    found.into_iter().map(unquoted).collect()
+}
+
+#[test]
 fn the_help_lists_every_exit_code() {
     let (_, section) = args::MORE.split_once("Exit codes:\n").expect("a section");
     let (section, _) = section.split_once("\n\n").expect("a further section");

@@ -3,6 +3,10 @@
 //! The test omits the blocks that build and start the server, and those that install Twilio's libraries, whose programs
 //! `tests/sdk` runs.
 
+use std::env;
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::prelude::*;
@@ -21,21 +25,24 @@ const GUIDES: [&str; 3] = [
 const LEFT_OUT: [&str; 6] =
     ["cargo ", "scripts/", "onceward-bench", "pip install", "npm install", "WEBHOOK/"];
 
-/// The README shows two requests. The quickstart has the commands before each: the credentials, and the code.
+/// The commands that end with a verified number, then the two requests that the README shows apart.
 #[tokio::test]
-async fn the_readme_leads_to_a_verified_number() {
-    let quickstart: Vec<&str> = runnable(QUICKSTART).collect();
+async fn the_readme_leads_from_an_empty_directory_to_a_verified_number() {
     let readme: Vec<&str> = runnable(README).collect();
-    let (&[credentials, _, code, ..], &[send, check]) = (&quickstart[..], &readme[..]) else {
-        panic!("{quickstart:#?} {readme:#?}");
-    };
-    let send = format!("VERIFICATION=$({} | grep -o 'VE[0-9a-f]*' | head -n 1)", send.trim());
-    verifies(&[credentials, &send, code, check]).await;
-}
-
-async fn verifies(blocks: &[&str]) {
-    if let Some(output) = run(blocks).await {
-        assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
+    let &[all, send, check] = &readme[..] else { panic!("{readme:#?}") };
+    let code = all.lines().find(|line| line.starts_with("CODE=")).expect("the code");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let blocks = ["trap 'kill $!' EXIT", all, send, code, check, "trap - EXIT", "kill $!", "wait"];
+    let script = blocks.join("\n").replace("3000", &free.port().to_string());
+    let empty = tempfile::tempdir().expect("a directory");
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_onceward"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = program.parent().into_iter().map(Path::to_owned).chain(env::split_paths(&path));
+    let path = env::join_paths(path).expect("a path");
+    let port = free.port().to_string();
+    let variables = [("PATH", path), ("ONCEWARD_TEST_PORT", port.into()), ("HOME", empty.path().into())];
+    if let Some(output) = shell(script, empty.path(), &variables).await {
+        assert_eq!(output.matches(r#""status":"approved","valid":true"#).count(), 2, "{output}");
     }
 }
 
@@ -43,7 +50,9 @@ async fn verifies(blocks: &[&str]) {
 async fn the_quickstart_leads_to_a_verified_number() {
     let blocks: Vec<&str> = runnable(QUICKSTART).collect();
     assert_eq!(blocks.len(), 4, "{blocks:#?}");
-    verifies(&blocks).await;
+    if let Some(output) = run(&blocks).await {
+        assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
+    }
 }
 
 #[tokio::test]
@@ -60,18 +69,23 @@ async fn the_requests_of_the_guides_are_carried_out() {
     }
 }
 
-/// Runs blocks in one shell and returns the output. Returns `None` without curl, after printing so.
-#[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
+/// Runs blocks in one shell beside a server.
 async fn run(blocks: &[&str]) -> Option<String> {
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    let server = setup.start().await;
+    let address = server.client.address().to_string();
+    shell(blocks.join("\n"), setup.home(), &[("ADDRESS", address.into())]).await
+}
+
+/// Runs a script and returns its output. Returns `None` without curl, after printing so.
+#[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
+async fn shell(script: String, directory: &Path, variables: &[(&str, OsString)]) -> Option<String> {
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("SKIPPED: the commands of the documents need curl");
         return None;
     }
-    let setup = Setup::new().config("webhook-private-addresses", true);
-    let server = setup.start().await;
     let mut bash = Command::new("bash");
-    bash.args(["-euc", &blocks.join("\n")]).current_dir(setup.home());
-    bash.env("ADDRESS", server.client.address().to_string());
+    bash.args(["-euc", &script]).current_dir(directory).envs(variables.iter().cloned());
     // A proxy of this machine has nothing to do with a server on it.
     bash.env("NO_PROXY", "*").env("no_proxy", "*");
     let ended = tokio::task::spawn_blocking(move || bash.output()).await;
