@@ -123,8 +123,7 @@ impl Context {
 
     /// Fails with the path of what is wrong.
     fn read<T: DeserializeOwned>(&mut self, path: &str, value: &Value) -> Result<T, String> {
-        let mut unknown = Vec::new();
-        let read = read(value, &mut unknown).map_err(|wrong| {
+        let (read, unknown) = read(value).map_err(|wrong| {
             let path = joined(path, &wrong.path);
             let given = wrong.given.filter(|given| !self.is_secret(&path, given));
             self.wrong(&path, given, format!("it {}", wrong.problem));

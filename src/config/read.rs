@@ -1,10 +1,12 @@
 //! From JSON values to types. Every scalar, list and object may also be a text: variables have no other values.
 
+use std::cell::RefCell;
+
 use schemars::{JsonSchema, schema_for};
-use serde::de::value::{Error, MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
-use serde_json::Value;
-use serde_path_to_error::{Path, Segment, Track};
+use serde::de::value::{Error, MapAccessDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, map};
 
 use super::report::{shown, text_of};
 
@@ -19,25 +21,26 @@ pub struct Wrong {
     pub problem: String,
 }
 
-/// Reads a value. The paths of members that no type has are added to `unknown`.
-pub fn read<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Result<T, Wrong> {
-    // `?` stands for what is in an Option.
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string().replace(".?", ""));
-    let reader = serde_ignored::Deserializer::new(Lenient(value.clone()), &mut note);
-    let mut track = Track::new();
-    T::deserialize(serde_path_to_error::Deserializer::new(reader, &mut track)).map_err(|error| {
-        let (path, error) = (track.path(), error.to_string());
-        // A text in the place of an object may be a secret.
-        let given = shown(at(value, &path)).filter(|_| error != NO_OBJECT);
-        let path = path.to_string().trim_start_matches('.').to_owned();
-        match error.strip_prefix("missing field `") {
-            Some(missing) => Wrong {
-                path: joined(&path, missing.trim_end_matches('`')),
-                given: None,
-                problem: "is missing".to_owned(),
-            },
-            None => Wrong { path, given, problem: in_our_words(&error) },
-        }
+/// Reads a value, with the paths of members that no type has.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<String>), Wrong> {
+    let notes = RefCell::default();
+    let read = T::deserialize(Lenient { value: value.clone(), notes: &notes });
+    let Notes { unknown, failed, .. } = notes.into_inner();
+    let error = match read {
+        Ok(read) => return Ok((read, unknown)),
+        Err(error) => error.to_string(),
+    };
+    let failed = failed.unwrap_or_default();
+    // A text in the place of an object may be a secret.
+    let given = shown(at(value, &failed)).filter(|_| error != NO_OBJECT);
+    let path = written(&failed);
+    Err(match error.strip_prefix("missing field `") {
+        Some(missing) => Wrong {
+            path: joined(&path, missing.trim_end_matches('`')),
+            given: None,
+            problem: "is missing".to_owned(),
+        },
+        None => Wrong { path, given, problem: in_our_words(&error) },
     })
 }
 
@@ -49,13 +52,35 @@ pub fn joined(path: &str, below: &str) -> String {
     format!("{path}{between}{below}")
 }
 
-fn at<'a>(value: &'a Value, path: &Path) -> &'a Value {
-    let member = |value: &'a Value, segment: &Segment| match segment {
-        Segment::Map { key } => value.get(key),
-        Segment::Seq { index } => value.get(index),
-        Segment::Enum { .. } | Segment::Unknown => None,
+#[derive(Clone)]
+enum Step {
+    Member(String),
+    Item(usize),
+}
+
+/// What is noted while a value is read.
+#[derive(Default)]
+struct Notes {
+    /// Where the reader is.
+    place: Vec<Step>,
+    /// Where it failed first. `None` is the value as a whole.
+    failed: Option<Vec<Step>>,
+    unknown: Vec<String>,
+}
+
+fn written(place: &[Step]) -> String {
+    place.iter().fold(String::new(), |path, step| match step {
+        Step::Member(name) => joined(&path, name),
+        Step::Item(index) => joined(&path, &format!("[{index}]")),
+    })
+}
+
+fn at<'a>(value: &'a Value, place: &[Step]) -> &'a Value {
+    let below = |value: &'a Value, step: &Step| match step {
+        Step::Member(name) => value.get(name),
+        Step::Item(index) => value.get(index),
     };
-    path.iter().try_fold(value, member).unwrap_or(&Value::Null)
+    place.iter().try_fold(value, below).unwrap_or(&Value::Null)
 }
 
 /// serde repeats the value, which may be a secret: `invalid type: string "hunter2", expected a sequence`.
@@ -80,30 +105,83 @@ pub fn members<T: JsonSchema>() -> Vec<String> {
     properties.map(|(name, _)| name.clone()).collect()
 }
 
-struct Lenient(Value);
+// `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an
+// eighth of the program's code.
+struct Lenient<'a> {
+    value: Value,
+    notes: &'a RefCell<Notes>,
+}
 
-impl Lenient {
+impl Lenient<'_> {
+    fn with(&self, value: Value) -> Self {
+        Self { value, notes: self.notes }
+    }
+
     /// The value that a text spells, if it should be a list or an object.
-    fn parsed(self, opening: char) -> Value {
-        match &self.0 {
-            Value::String(text) if text.trim_start().starts_with(opening) => {
-                serde_json::from_str(text).unwrap_or(self.0)
-            }
-            _ => self.0,
+    fn parsed(self, opening: char) -> Self {
+        let spelled = match &self.value {
+            Value::String(text) if text.trim_start().starts_with(opening) => serde_json::from_str(text).ok(),
+            _ => None,
+        };
+        match spelled {
+            Some(spelled) => self.with(spelled),
+            None => self,
         }
     }
 
     fn text(&self, accepted: &str) -> Result<String, Error> {
-        let text = text_of(&self.0).map(|text| text.trim().to_owned());
+        let text = text_of(&self.value).map(|text| text.trim().to_owned());
         text.ok_or_else(|| Error::custom(format_args!("must be {accepted}")))
+    }
+
+    fn within<T>(&self, step: Step, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.notes.borrow_mut().place.push(step);
+        let read = read();
+        let mut notes = self.notes.borrow_mut();
+        if read.is_err() && notes.failed.is_none() {
+            notes.failed = Some(notes.place.clone());
+        }
+        notes.place.pop();
+        read
     }
 }
 
-impl IntoDeserializer<'_, Error> for Lenient {
-    type Deserializer = Self;
+/// The members of an object, or the items of a list.
+struct Parts<'a, I> {
+    of: Lenient<'a>,
+    rest: I,
+    value: Option<(String, Value)>,
+}
 
-    fn into_deserializer(self) -> Self {
-        self
+impl<'a> Parts<'a, map::IntoIter> {
+    fn members(of: Lenient<'a>, members: Map<String, Value>) -> Self {
+        Self { of, rest: members.into_iter(), value: None }
+    }
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, map::IntoIter> {
+    type Error = Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        self.value = self.rest.next();
+        let Some((name, _)) = &self.value else { return Ok(None) };
+        let read = || seed.deserialize(name.as_str().into_deserializer());
+        self.of.within(Step::Member(name.clone()), read).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
+        let (name, value) = self.value.take().unwrap_or_default();
+        self.of.within(Step::Member(name), || seed.deserialize(self.of.with(value)))
+    }
+}
+
+impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, I> {
+    type Error = Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        let next = self.rest.next();
+        let read = |value| seed.deserialize(self.of.with(value));
+        next.map(|(index, value)| self.of.within(Step::Item(index), || read(value))).transpose()
     }
 }
 
@@ -116,7 +194,7 @@ macro_rules! scalars {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Lenient {
+impl<'de> Deserializer<'de> for Lenient<'_> {
     type Error = Error;
 
     scalars! {
@@ -128,19 +206,26 @@ impl<'de> Deserializer<'de> for Lenient {
         deserialize_f64 visit_f64 f64, "a number";
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Lenient))),
-            Value::Object(members) => {
-                let members = members.into_iter().map(|(name, value)| (name, Lenient(value)));
-                visitor.visit_map(MapDeserializer::new(members))
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.value.take() {
+            Value::Array(items) => {
+                visitor.visit_seq(Parts { of: self, rest: items.into_iter().enumerate(), value: None })
             }
+            Value::Object(members) => visitor.visit_map(Parts::members(self, members)),
             scalar => scalar.deserialize_any(visitor).map_err(Error::custom),
         }
     }
 
+    /// A member that no type has.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let mut notes = self.notes.borrow_mut();
+        let path = written(&notes.place);
+        notes.unknown.push(path);
+        visitor.visit_unit()
+    }
+
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_string(text_of(&self.0).ok_or_else(|| Error::custom("must be a text"))?)
+        visitor.visit_string(text_of(&self.value).ok_or_else(|| Error::custom("must be a text"))?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -148,7 +233,7 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.0 {
+        match &self.value {
             Value::Null => visitor.visit_none(),
             Value::String(text) if text.trim().is_empty() => visitor.visit_none(),
             _ => visitor.visit_some(self),
@@ -156,18 +241,22 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let list = match self.parsed('[') {
+        let list = self.parsed('[');
+        let list = match &list.value {
             Value::String(text) => {
-                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                let items = items.map(Value::from).collect();
+                list.with(items)
             }
-            other => other,
+            _ => list,
         };
-        Lenient(list).deserialize_any(visitor)
+        list.deserialize_any(visitor)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.parsed('{') {
-            object @ Value::Object(_) => Lenient(object).deserialize_any(visitor),
+        let object = self.parsed('{');
+        match object.value {
+            Value::Object(_) => object.deserialize_any(visitor),
             _ => Err(Error::custom(NO_OBJECT)),
         }
     }
@@ -188,9 +277,9 @@ impl<'de> Deserializer<'de> for Lenient {
         visitor: V,
     ) -> Result<V::Value, Error> {
         // A variant with a value is an object of one member.
-        if let Value::Object(members) = self.0 {
-            let members = members.into_iter().map(|(name, value)| (name, Lenient(value)));
-            return visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members)));
+        if let Value::Object(members) = &self.value {
+            let members = members.clone();
+            return visitor.visit_enum(MapAccessDeserializer::new(Parts::members(self, members)));
         }
         let given = self.text(&one_of(names.iter().copied()))?;
         let name = names.iter().copied().find(|name| name.eq_ignore_ascii_case(&given)).unwrap_or(&given);
@@ -206,7 +295,7 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 
     serde::forward_to_deserialize_any! {
-        i8 i16 i32 i64 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+        i8 i16 i32 i64 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
     }
 }
 

@@ -237,17 +237,15 @@ impl ServiceSettings {
             _ => Map::new(),
         };
         members.extend(given);
-        let mut unknown = Vec::new();
-        let read =
-            read(&Value::Object(members), &mut unknown).map_err(|Wrong { path, problem, .. }| {
-                // `workflow[0]` is of `workflow`.
-                let key = path.split('[').next().unwrap_or_default();
-                let known = service_parameters().iter().find(|parameter| parameter.key == key);
-                // A bare number of a lockout is minutes in config.json only.
-                let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
-                let why = accepted.map_or(problem, |accepted| format!("must be {accepted}"));
-                SettingError { key: known.map_or("", |parameter| &parameter.key), why }
-            })?;
+        let (read, unknown) = read(&Value::Object(members)).map_err(|Wrong { path, problem, .. }| {
+            // `workflow[0]` is of `workflow`.
+            let key = path.split('[').next().unwrap_or_default();
+            let known = service_parameters().iter().find(|parameter| parameter.key == key);
+            // A bare number of a lockout is minutes in config.json only.
+            let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
+            let why = accepted.map_or(problem, |accepted| format!("must be {accepted}"));
+            SettingError { key: known.map_or("", |parameter| &parameter.key), why }
+        })?;
         match unknown.first() {
             Some(path) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
             None => Ok(read),
