@@ -90,17 +90,20 @@ impl Client {
         path: &str,
         fields: &Fields<'_>,
     ) -> Result<T, ClientError> {
-        let (status, body) = self.runtime.block_on(async {
-            let answer = self.begin(method, path, fields).await?;
-            let status = answer.status();
-            let body = answer.bytes().await.map_err(|error| self.incomplete(&cause(error)))?;
-            Ok::<_, ClientError>((status, body))
-        })?;
-        let incomplete = |error| self.incomplete(&error);
-        if !status.is_success() {
-            return Err(self.refused(status, &serde_json::from_slice(&body).map_err(incomplete)?));
+        let body = self.runtime.block_on(self.answer(method, path, fields))?;
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(body).map_err(|error| self.incomplete(&error))
+    }
+
+    async fn answer(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Bytes, ClientError> {
+        let answer = self.begin(method, path, fields).await?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.incomplete(&cause(error)))?;
+        if status.is_success() {
+            return Ok(body);
         }
-        serde_json::from_slice(if body.is_empty() { b"null" } else { &body }).map_err(incomplete)
+        let refused = serde_json::from_slice(&body).map_err(|error| self.incomplete(&error))?;
+        Err(self.refused(status, &refused))
     }
 
     /// The id of a service: a name of it that the server knows, or the id itself, which may be that of a deleted one.
