@@ -4,12 +4,12 @@
 //! they are asked to trace, and a request contains a code. Of `h2`, only errors are shown: any client can make it warn,
 //! once for each connection.
 
+mod lines;
 mod otlp;
 
 use std::io::IsTerminal;
 
 use tracing::Level;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,29 +18,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
+pub use lines::LastLines;
 pub use otlp::{Exporter, ExporterError};
 
-/// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a
-/// terminal that was stopped, or a pipe without a reader, must not hold up the server.
-const WAITING_LINES: usize = 8_192;
-
-/// Starts logging for the whole process. A second call changes nothing. Dropping the guard prints waiting lines, for up
-/// to a second.
-#[must_use = "the last lines are printed when it is dropped"]
-pub fn init(settings: LogSettings) -> WorkerGuard {
-    let (stderr, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(WAITING_LINES)
-        .thread_name("log")
-        .finish(std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+/// Starts logging for the whole process. A second call changes nothing.
+pub fn init(settings: LogSettings) -> LastLines {
+    let (stderr, last_lines) = lines::printed_by_a_thread(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || stderr.clone());
     let layer = match settings.format {
         LogFormat::Text => lines.with_ansi(wants_colors()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Already set means that a program around the library has its own logging.
     let _ = registry().with(layer.with_filter(shown_targets(settings.level))).try_init();
-    guard
+    last_lines
 }
 
 fn shown_targets(level: Level) -> Targets {
