@@ -51,7 +51,7 @@ pub fn warn_of_redis(c: &mut Context) {
     let given: Vec<&str> = names.into_iter().filter(|name| c.is_given(name)).collect();
     if !given.is_empty() {
         c.report.warn(format!(
-            "{} ignored: onceward needs no Redis; its guard refuses some messages that the Redis version sent \
+            "{} ignored: onceward needs no Redis; its guard refuses some messages that your old server sent \
              (docs/guides/older-servers.md)",
             given.join(", ")
         ));

@@ -415,7 +415,8 @@ impl Context {
 
     /// Misspelt names would otherwise look as if they worked.
     fn note_unknown(&mut self, name: &str, given: &Value, origin: String) {
-        let known = self.names.meanings.keys().map(String::as_str);
+        let is_alias = |known: &&str| ALIASES.iter().any(|(alias, _)| alias == known);
+        let known = self.names.meanings.keys().map(String::as_str).filter(|known| !is_alias(known));
         match removed(name) {
             Some((words, Some(harmless))) if text_of(given).as_deref() != Some(harmless) => {
                 self.report.wrong(name, None, words, origin);

@@ -127,7 +127,8 @@ impl Delivery {
     /// Creates a delivery service.
     pub fn new(mut deps: DeliveryDeps) -> Self {
         let routed = std::mem::take(&mut deps.gateways).into_iter();
-        let gateways = routed.map(|routed| GuardedGateway::new(routed, &deps)).collect();
+        let gateways: Vec<_> = routed.map(|routed| GuardedGateway::new(routed, &deps)).collect();
+        deps.metrics.create_outcomes_at_zero(gateways.iter().map(|gateway| gateway.name));
         Self {
             gateways,
             workflow: Workflow::new(&deps.settings),

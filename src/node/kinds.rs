@@ -4,7 +4,7 @@ use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::limits::budgets::BudgetRecord;
-use crate::limits::guard::{GuardRow, VerifiedNumber, VerifiedNumbers};
+use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber, VerifiedNumbers};
 use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
@@ -31,6 +31,7 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<AuditEntry>()
         .with::<GuardRow>()
         .with::<BudgetRecord>()
+        .with::<RefusedNumber>()
         .with::<HostedSession>()
         .with::<CarryUse>()
         .with_table::<VerifiedNumber>(move || verified.table())

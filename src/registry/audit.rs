@@ -273,6 +273,8 @@ pub struct AuditQuery {
     pub action: Option<Action>,
     /// Only those by this kind of actor, or by this id or name.
     pub actor: Option<String>,
+    /// Only those by or about what has this id.
+    pub of: Option<String>,
     pub skip: usize,
     pub limit: usize,
     /// The most entries that are read; `None` for all.
@@ -286,6 +288,9 @@ impl AuditQuery {
             && self.until.is_none_or(|until| entry.at < until)
             && self.action.is_none_or(|action| entry.change.action == action)
             && self.actor.as_ref().is_none_or(|actor| entry.actor.is(actor))
+            && self.of.as_ref().is_none_or(|of| {
+                entry.actor.is(of) || entry.change.resource.is_some_and(|sid| sid.to_string() == *of)
+            })
     }
 }
 

@@ -172,11 +172,18 @@ impl Registry {
         found.cloned().ok_or(RegistryError::NotFound(Item::Service))
     }
 
-    /// The name of a service for people: its friendly name, with the sid if another service has the same.
+    /// The name of a service for people: its friendly name, with the sid if another service has the same, and behind
+    /// `default`.
     pub fn title(&self, service: &Service) -> String {
         let name = &service.settings.friendly_name;
         let is_shared = self.snapshot().shared_names.contains(name);
-        if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
+        match service.origin {
+            Origin::Default if name != ServiceId::DEFAULT_NAME => {
+                format!("{} ({name})", ServiceId::DEFAULT_NAME)
+            }
+            _ if is_shared => format!("{name} ({})", service.sid),
+            _ => name.clone(),
+        }
     }
 
     /// The [`title`](Self::title) of a service that may have been deleted.

@@ -185,6 +185,11 @@ impl<R: LogRecord> RecordLog<R> {
         self.0.entries().dated.len()
     }
 
+    /// The time of the oldest record.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.0.entries().dated.first().map(|(at, ..)| *at)
+    }
+
     /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
     /// before `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
     ///

@@ -192,8 +192,8 @@ async function walk(width, height, scheme) {
   const cut = await page.$$eval(".wide", (all) => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id));
   assert.deepEqual(cut, [], "tables that are cut");
 
-  await page.type("#number", number);
-  await press("form[action='/admin/lookup'] button");
+  await page.type("#q", number);
+  await press("form[action='/admin/search'] button");
   await says("locked");
   await says("The number is locked until");
   await page.$$eval("details", (all) => all.forEach((details) => { details.open = true; }));

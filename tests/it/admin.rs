@@ -32,7 +32,7 @@ async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others()
         assert_eq!(world.get(path).await.status(), 303, "{path}");
     }
     assert_eq!(world.get("/admin/events").await.status(), 401);
-    for path in ["/admin/lookup", "/admin/numbers/1", "/admin/sign-out"] {
+    for path in ["/admin/search", "/admin/numbers/1", "/admin/sign-out"] {
         assert_eq!(world.post(path, "number=%2B14155550123").await.status(), 401, "{path}");
     }
     assert!(!world.server.output().text().contains(OWN_TOKEN));
@@ -161,7 +161,7 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
     assert_eq!(visitor.get("/admin").await.status(), 200);
     world.setup.command(["keys", "revoke", &sid]).await;
     assert_eq!(visitor.get("/admin").await.status(), 303);
-    let looked_up = visitor.post("/admin/lookup", &[("number", "+14155550123")]).await;
+    let looked_up = visitor.post("/admin/search", &[("q", "+14155550123")]).await;
     looked_up.expects_status(401).says(["You are signed out"]);
 }
 
@@ -231,8 +231,7 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
         visitor.post(&again, &[("action", action), ("service", "VA0")]).await;
         assert!(visitor.get(&again).await.text().contains("Nothing was changed"), "{action}");
     }
-    visitor.post("/admin/lookup", &[("number", "anna")]).await;
-    assert!(visitor.get("/admin").await.text().contains("cannot be looked up"));
+    visitor.submit("/admin/search", &[("q", "anna")]).await.says(["This is no number"]);
 }
 
 #[tokio::test]
@@ -259,6 +258,42 @@ async fn world_behind_proxy() -> World {
 }
 
 #[tokio::test]
+async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
+    let budget = json!({ "shop": { "friendly-name": "Acme Shop", "guard": { "messages-per-day": 1 } } });
+    let (world, v2, service) = World::with_service(Setup::new().config("services", budget)).await;
+    let services = v2.get("/Services").await.text();
+    let shop = between(services.split("Acme Shop").next_back().expect("a service"), "\"sid\":\"", "\"");
+    let limit = v2.post(&format!("{service}/RateLimits"), &[("UniqueName", "ip")]).await.json();
+    let buckets = format!("{service}/RateLimits/{}/Buckets", text(&limit, "sid"));
+    v2.post(&buckets, &[("Max", "1"), ("Interval", "600")]).await.expects_status(201);
+    let (locked, _) = world.locked_out().await;
+    let [premium, spent, limited] = ["+19002341234".to_owned(), world.number(), world.number()];
+    world.send(&locked).await.expects_status(403);
+    v2.begins(&service, &premium).await.tells(403, "60410");
+    for status in [201, 429] {
+        assert_eq!(v2.begins(&format!("/Services/{shop}"), &spent).await.status(), status);
+        let by_limit = v2.begins_with(&service, &limited, &[("RateLimits", "{\"ip\":\"192.0.2.7\"}")]);
+        assert_eq!(by_limit.await.status(), status);
+    }
+    let (world, _) = world.restart().await;
+    let visitor = Visitor::of(&world).await;
+    let all = "1 by the guard, 1 by budgets, 1 by rate limits, 1 by lockouts";
+    visitor.get("/admin").await.says(["4 messages were refused", all]);
+    for (number, rule, by) in [
+        (locked, "lockout", "the lockout of the number"),
+        (premium, "number_type", "the rule number_type of the guard"),
+        (spent, "budget", "a spent budget, until "),
+        (limited, "rate_limit", "a rate limit of the service, until "),
+    ] {
+        let page = visitor.get(&visitor.look_up(&number).await).await.text();
+        page.says(["The last message was refused at ", &format!(", by {by}"), ">refused</span>"]);
+        let listed = visitor.get(&format!("/admin/refusals?rule={rule}")).await.text();
+        assert_eq!((listed.matches("data-name=\"Number\"").count(), listed.contains(&number)), (1, false));
+        assert!(listed.contains(&masked(&number)), "{listed}");
+    }
+}
+
+#[tokio::test]
 async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let (number, code) = world.number_with_code().await;
@@ -269,7 +304,7 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
 
     let service = default_service(&world).await;
     let form = [("subject", "US"), ("service", service.as_str()), ("minutes", "10080"), ("action", "block")];
-    let asked = visitor.post("/admin/guard", &form).await;
+    let asked = visitor.submit("/admin/guard", &form).await;
     let question = "In the last 24 hours it had, in the service: numbers verified 1, messages sent 1.";
     let kept = format!("<option value=\"{service}\" selected>");
     asked.says(["Block US?", question, "value=\"US\"", "<option value=\"10080\" selected>7 days", &kept]);
@@ -313,17 +348,17 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     assert_eq!(world.send(&number).await.status(), 403);
     let page = visitor.get("/admin/guard").await;
     page.says([&format!("{} is blocked", masked(&number)), "Remove the entry of", "refused", "entry"]);
-    let explained = visitor.post("/admin/guard", &form("explain")).await;
-    explained.expects_status(200).says(["A manual entry for this service"]);
+    visitor.submit("/admin/guard", &form("explain")).await.says(["A manual entry for this service"]);
+    assert!(!visitor.get("/admin/guard").await.text().contains(&number), "a reload asks nothing again");
     let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
-    let explained = visitor.post("/admin/guard", &of_all).await.text();
+    let explained = visitor.submit("/admin/guard", &of_all).await.text();
     let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
     assert!(explained.contains(&format!("<p>Messages of {title} <span")), "{explained}");
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
-    let unchanged = visitor.post("/admin/guard", &nothing).await;
-    unchanged.expects_status(400).says(["Nothing was changed", "value=\"no-subject\""]);
+    let unchanged = visitor.submit("/admin/guard", &nothing).await;
+    unchanged.says(["Nothing was changed", "value=\"no-subject\""]);
     let audit = visitor.get("/admin/audit").await;
     assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

@@ -15,7 +15,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
 use crate::limits::budgets::BudgetRecord;
-use crate::limits::guard::{GuardRow, VerifiedNumber};
+use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber};
 use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry;
@@ -77,6 +77,7 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         | GuardRow::KIND
         | BudgetRecord::KIND
         | VerifiedNumber::KIND
+        | RefusedNumber::KIND
         | CarryUse::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key; events and hosted sessions by ids that it

@@ -5,8 +5,8 @@ use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
-use crate::limits::guard::Rule;
-use crate::limits::guard::operator::Refusals;
+use crate::limits::guard::operator::by;
+use crate::limits::guard::{Refusals, Rule};
 use crate::verification::verify::{NumberStatus, Status};
 
 pub struct Answer {
@@ -16,6 +16,7 @@ pub struct Answer {
     pub class: &'static str,
     pub what: String,
     pub help: String,
+    /// Whether the guard can explain it.
     pub was_refused: bool,
 }
 
@@ -28,13 +29,9 @@ impl Answer {
             (Some(refused), ..) => Self {
                 at: refused.last,
                 class: "problem",
-                what: format!(
-                    "The guard refused the last message, at {}, by its rule {}.",
-                    moment(refused.last),
-                    refused.rule
-                ),
+                what: refused_in_words(refused),
                 help: after_refusal(refused.rule).to_owned(),
-                was_refused: true,
+                was_refused: refused.rule <= Rule::Budget,
             },
             (None, Some(last), Some(status)) => Self::of_message(last, status),
             (None, None, Some(status)) => Self {
@@ -201,6 +198,12 @@ fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str
     }
 }
 
+fn refused_in_words(Refusals { rule, messages, last, until }: Refusals) -> String {
+    let until = until.map(|until| format!(", until {}", moment(until))).unwrap_or_default();
+    let count = if messages > 1 { format!(", one of {messages} on that day") } else { String::new() };
+    format!("The last message was refused at {}{count}, by {}{until}.", moment(last), by(rule))
+}
+
 /// What lets the next message pass.
 const fn after_refusal(rule: Rule) -> &'static str {
     match rule {
@@ -222,6 +225,13 @@ const fn after_refusal(rule: Rule) -> &'static str {
             "Only known numbers get messages now. End that on the guard page, or add the number to the safe list."
         }
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
+        Rule::RateLimit => {
+            "Let the person ask again after that time. The application chose what the limit counts."
+        }
+        Rule::Lockout => "Too many wrong codes were typed. Let the person wait, or unlock the number below.",
+        Rule::Verification => {
+            "The verification has had its messages or checks, or the wait after the last message had not ended."
+        }
         Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
         }

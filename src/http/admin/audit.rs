@@ -27,6 +27,8 @@ parameters! {
         "action" = "key.created" => action: Option<Action>,
         /// Actor: kind, id or name
         "actor" = "anna" => actor: Option<Text<100>>,
+        /// By or about the id
+        "of" = "SK0123456789abcdef0123456789abcdef" => of: Option<Text<40>>,
     }
 }
 
@@ -45,12 +47,21 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut entries = Vec::new();
-    if let Some(Filters { since, until, service, action, actor }) = filters {
+    if let Some(Filters { since, until, service, action, actor, of }) = filters {
         let (until, skip, limit, read) =
             (Some(list.until(until)), list.skip(), list.limit(), Some(list::READ));
         // A deleted service has entries too.
-        let query =
-            AuditQuery { service, since: since.unwrap_or_default(), until, action, actor, skip, limit, read };
+        let query = AuditQuery {
+            service,
+            since: since.unwrap_or_default(),
+            until,
+            action,
+            actor,
+            of,
+            skip,
+            limit,
+            read,
+        };
         entries = list.take(request.v2.registry.audit().entries(&query).await?);
     }
     let registry = &request.v2.registry;

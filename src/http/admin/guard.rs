@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, readable};
+use super::page::{AdminRequest, PageHeader, Unavailable, readable};
 use super::session::Notice;
 use super::words::grouped;
 use crate::domain::{Region, ServiceId, Sid, SidKind};
@@ -12,7 +12,7 @@ use crate::http::route::{ApiRouter, Operation};
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, subject,
 };
-use crate::limits::guard::{Dimension, EntryAction, EntryError, Key, PumpingGuard};
+use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
 use crate::verification::numbers::Refusal;
 
@@ -75,65 +75,61 @@ fn hidden(of: &str) -> String {
     subject(of, None).map_or_else(|| of.to_owned(), masked)
 }
 
-/// `GET /admin/guard`.
+/// `GET /admin/guard`: after a form, with what it asked for.
 async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
-    shown(&request, EntryForm::of(&request), None, None)
-}
-
-fn shown(
-    request: &AdminRequest,
-    entry: EntryForm,
-    question: Option<Question>,
-    explanation: Option<Explanation>,
-) -> Result<Response, Unavailable> {
-    let items = guard(request)?.overview(None, MOST_ITEMS, exact);
-    let services = request.services();
+    let (entry, guard) = (EntryForm::of(&request), request.guard()?);
+    let service = entry.service.and_then(|sid| request.v2.registry.service(&sid).ok());
+    let (mut question, mut explanation) = (None, None);
+    match (request.field("action"), subject(&entry.subject, None)) {
+        ("explain", Some(dimension)) => {
+            explanation = Some(guard.explain(service.as_deref(), dimension).await?);
+        }
+        ("block", Some(Dimension::Country(Some(country)))) => {
+            question = Some(self::question(&request, country, service.map(|service| service.id)).await?);
+        }
+        _ => {}
+    }
+    let (items, services) = (guard.overview(None, MOST_ITEMS, exact), request.services());
     let page = |frame, header| GuardPage { frame, header, entry, question, explanation, services, items };
     Ok(request.render(PATH, page))
 }
 
-/// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result. A country is blocked
-/// after a second request, with `confirmed`.
+/// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is
+/// blocked after a second request, with `confirmed`.
 async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let entry = EntryForm::of(&request);
-    let minutes = entry.minutes;
-    let unchanged = |why: &str, entry| {
-        request.notify(Notice::failure(format!("Nothing was changed: {why}.")));
-        shown(&request, entry, None, None).map(bad_request)
+    let unchanged = |why: &str| {
+        let notice = Notice::failure(format!("Nothing was changed: {why}."));
+        Ok(request.redirect_with_form(PATH, Some(notice), None))
     };
     let read = if request.field("action") == "explain" { subject } else { entry_subject };
     let Some(dimension) = read(&entry.subject, None) else {
-        return unchanged(&format!("the subject is none of these: {SUBJECTS}"), entry);
+        return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
     let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
-        return unchanged("the service does not exist", entry);
+        return unchanged("the service does not exist");
     };
+    let is_country = matches!(dimension, Dimension::Country(Some(_)));
     let (action, done) = match request.field("action") {
-        "explain" => {
-            let explanation = guard(&request)?.explain(service.as_deref(), dimension);
-            return shown(&request, entry, None, Some(explanation));
+        "explain" => return Ok(request.redirect_with_form(PATH, None, None)),
+        "block" if is_country && request.field("confirmed").is_empty() => {
+            return Ok(request.redirect_with_form(PATH, None, None));
         }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
         "known-only" => (Some(EntryAction::KnownOnly), "messages go to known numbers only"),
         "remove" => (None, "has no manual entry any more"),
-        _ => return unchanged("the form names no action", entry),
+        _ => return unchanged("the form names no action"),
     };
-    let service = service.map(|service| service.id);
-    if let (Dimension::Country(Some(country)), Some(EntryAction::Block)) = (dimension, action)
-        && request.field("confirmed").is_empty()
-    {
-        let question = question(&request, country, service).await?;
-        return shown(&request, entry, Some(question), None);
-    }
-    match guard(&request)?.set_entry(Key::new(service, dimension), action, minutes, request.author()).await {
+    let key = Key::new(service.map(|service| service.id), dimension);
+    match request.guard()?.set_entry(key, action, entry.minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let text = format!("{} {done}, in the service {service}.", masked(dimension));
             Ok(request.redirect_with_notice(PATH, Notice::success(text)))
         }
-        Ok(None) => unchanged("there is no such entry", entry),
+        Ok(None) => unchanged("there is no such entry"),
         Err(EntryError::Refused(refusal)) => Err(refusal.into()),
-        Err(error) => unchanged(&error.to_string(), entry),
+        Err(error) => unchanged(&error.to_string()),
     }
 }
 
@@ -156,10 +152,6 @@ async fn question(
     let figures =
         format!("In the last 24 hours it had, in {of}: numbers verified {verified}, messages sent {sent}.");
     Ok(Question { country: country.to_string(), figures })
-}
-
-fn guard(request: &AdminRequest) -> Result<&PumpingGuard, Refusal> {
-    request.admin.verifying.guard().ok_or(Refusal::Starting)
 }
 
 pub fn routes() -> ApiRouter {

@@ -5,10 +5,10 @@ use axum::response::Response;
 use tracing::info;
 
 use super::list::List;
-use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment};
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::session::Notice;
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::http::api::params::{Fields, IsLive, ServiceSid, parameters};
+use crate::http::api::params::{IsLive, ServiceSid, parameters};
 use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{ApiKey, Revocation, Scope, Scopes};
@@ -41,10 +41,6 @@ struct KeysPage<'a> {
     list: List,
     rows: Vec<ApiKey>,
     request: &'a AdminRequest,
-    /// What a person typed.
-    form: &'a Fields,
-    /// The key that was just made, with its secret.
-    made: Option<(Sid, String)>,
 }
 
 impl KeysPage<'_> {
@@ -71,40 +67,31 @@ fn scopes_of(key: &ApiKey) -> String {
 }
 
 /// `GET /admin/keys`.
-async fn page(request: AdminRequest) -> Response {
-    shown(&request, &request.form, None)
-}
-
 /// Reads no record: keys are in memory.
-fn shown(request: &AdminRequest, form: &Fields, made: Option<(Sid, String)>) -> Response {
-    let (mut list, filters) = List::read::<Filters>(request, PATH);
+async fn page(request: AdminRequest) -> Response {
+    let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let mut rows = Vec::new();
     if let Some(Filters { service, is_live }) = filters
-        && let Ok(service) = list.service(request, service)
+        && let Ok(service) = list.service(&request, service)
     {
         let mut keys = request.v2.registry.keys(service.map(|service| service.id));
         keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
         rows = list.take_of_all(keys);
     }
-    request.render_list(PATH, list, |frame, header, list| KeysPage {
-        frame,
-        header,
-        list,
-        rows,
-        request,
-        form,
-        made,
+    request.render_list(PATH, list, |frame, header, list| {
+        let frame = if request.made.is_some() { frame.live(false) } else { frame };
+        KeysPage { frame, header, list, rows, request: &request }
     })
 }
 
-/// `POST /admin/keys`: makes a key, or revokes one. The answer to the first is the only one with the secret.
+/// `POST /admin/keys`: makes a key, or revokes one. The page after the first is the only one with the secret.
 async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     Ok(match request.field("action") {
         "create" => match create(&request).await {
-            Ok(made) => shown(&request, &Fields::default(), Some(made)),
+            Ok(made) => request.redirect_with_form(PATH, None, Some(made)),
             Err(why) => {
-                request.notify(Notice::failure(format!("No key was created: {why}.")));
-                bad_request(shown(&request, &request.form, None))
+                let notice = Notice::failure(format!("No key was created: {why}."));
+                request.redirect_with_form(PATH, Some(notice), None)
             }
         },
         "revoke" => request.redirect_with_notice(PATH, revoke(&request).await),

@@ -6,16 +6,15 @@ use tracing::info;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use super::session::Notice;
 use super::words::money;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Region, Sid, SidKind};
+use crate::domain::{Channel, GatewayName, Region};
 use crate::http::api::attempts::message_status;
 use crate::http::api::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
-use crate::http::pages::{Frame, GROUP, redirect};
+use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
-use crate::verification::verify::{AttemptQuery, Refused, SealedAttempt};
+use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
 
@@ -203,44 +202,6 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     Ok(request.render_list(PATH, list, page))
 }
 
-/// `POST /admin/messages`: leads to what the words are about: the page of a number, or the messages with an id or to
-/// numbers with an ending. No address has a whole number.
-async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
-    let (words, region) = (request.field("q"), request.call.app.settings.default_region);
-    let ending = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
-    let is_ending = (1..=4).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_digit());
-    let (name, value) = if is_ending {
-        ("ending", ending.to_owned())
-    } else if let Some(sid) = Sid::parse(SidKind::Verification, words) {
-        ("verification", sid.to_string())
-    } else if let Some(sid) = Sid::parse(SidKind::Attempt, words) {
-        match request.v2.verifications.attempt(sid).await {
-            Ok(attempt) => ("verification", attempt.verification.to_string()),
-            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
-            Err(_) => return Ok(not_found(&request, "No message has this id.")),
-        }
-    } else if let Ok(number) =
-        PhoneNumber::parse(words, region).or_else(|_| PhoneNumber::parse(&format!("+{words}"), None))
-    {
-        return Ok(redirect(&request.path_of(number)));
-    } else if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !words.starts_with('+')
-    {
-        ("message", words.to_owned())
-    } else {
-        return Ok(not_found(&request, "This is no number, no ending of one and no id."));
-    };
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
-    Ok(redirect(&format!("{PATH}?{query}")))
-}
-
-fn not_found(request: &AdminRequest, why: &str) -> Response {
-    request.redirect_with_notice(PATH, Notice::failure(why.to_owned()))
-}
-
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/messages", page, Operation::page()).post(
-        "/admin/messages",
-        search,
-        Operation::page(),
-    )
+    ApiRouter::of(GROUP).get("/admin/messages", page, Operation::page())
 }

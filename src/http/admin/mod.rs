@@ -3,9 +3,9 @@
 //!
 //! * `page`: the sign-in, and what pages share. `session`: sessions, and the limit on failed sign-ins.
 //! * `overview`: counts over time, gateways, lockouts; `plot`: a plot in SVG; `words`: figures.
-//! * `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
+//! * `search`: the box of every page. `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
 //! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.
-//! * `guard`: blocks and manual entries of the pumping guard.
+//! * `guard`: blocks and manual entries of the pumping guard; `refusals`: the numbers that were refused messages.
 //!
 //! No URL and no log line has a number: each session gives a number its own URL.
 
@@ -20,6 +20,8 @@ mod number;
 mod overview;
 mod page;
 mod plot;
+mod refusals;
+mod search;
 mod services;
 pub mod session;
 mod webhooks;
@@ -34,6 +36,8 @@ pub fn routes() -> ApiRouter {
         .merge(overview::routes())
         .merge(number::routes())
         .merge(guard::routes())
+        .merge(refusals::routes())
+        .merge(search::routes())
         .merge(audit::routes())
         .merge(messages::routes())
         .merge(webhooks::routes())

@@ -15,9 +15,10 @@ use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::{Frame, GROUP, redirect, words_for_number};
+use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
-use crate::limits::guard::operator::{Refusals, refusals_in_words};
+use crate::limits::guard::operator::refusals_in_words;
+use crate::limits::guard::{Refusals, RefusedNumber};
 use crate::registry::Service;
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
@@ -37,6 +38,8 @@ struct NumberPage {
     /// The answer of each service, that with the last message first. One service alone is not named.
     answers: Vec<(Option<String>, Answer)>,
     states: Vec<State>,
+    /// Since when every refusal is known.
+    refusals_since: Timestamp,
 }
 
 /// What is known of the number in one service.
@@ -74,7 +77,7 @@ impl State {
         service: &Service,
         title: String,
         status: Option<NumberStatus>,
-        refusals: Option<Refusals>,
+        refused: Option<&RefusedNumber>,
         events: &[Delivery],
         now: Timestamp,
     ) -> Self {
@@ -86,7 +89,7 @@ impl State {
         let mut timeline = Entry::of_events(events);
         timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
         timeline.extend(Entry::of_checks(&messages));
-        timeline.extend(refusals.map(Entry::of_refusals));
+        timeline.extend(refused.into_iter().flat_map(|refused| &refused.by).map(Entry::of_refusals));
         timeline.extend(messages.iter().rev().flat_map(Entry::of));
         timeline.extend(verification.as_ref().map(Entry::of_verification));
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
@@ -193,9 +196,9 @@ impl Entry {
         Some(Self { at, title, badge, detail: format!("until {}", moment(until)) })
     }
 
-    fn of_refusals(refusals: Refusals) -> Self {
-        let (title, badge) = ("message refused by the guard".to_owned(), Some(("problem", "refused")));
-        Self { at: refusals.last, title, badge, detail: refusals_in_words(refusals) }
+    fn of_refusals(refusals: &Refusals) -> Self {
+        let (title, badge) = ("message".to_owned(), Some(("problem", "refused")));
+        Self { at: refusals.last, title, badge, detail: refusals_in_words(*refusals) }
     }
 
     /// Events, each with the worst state of its deliveries.
@@ -222,49 +225,40 @@ impl Entry {
     }
 }
 
-/// `POST /admin/lookup`: leads to the page of a number.
-async fn look_up(request: AdminRequest) -> Response {
-    match PhoneNumber::parse(request.field("number"), request.call.app.settings.default_region) {
-        Ok(number) => redirect(&request.path_of(number)),
-        Err(error) => {
-            let text = format!("The number cannot be looked up. {}", words_for_number(error));
-            request.redirect_with_notice("/admin", Notice::failure(text))
-        }
-    }
-}
-
 /// `GET /admin/numbers/{Id}`.
 async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
     let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
-    let verifying = &request.admin.verifying;
+    let (verifying, guard) = (&request.admin.verifying, request.guard()?);
     let services = request.v2.registry.services(0, usize::MAX);
     // There may be ten thousand, and each is one question to a shard.
     let asked = stream::iter(services).map(|service| async move {
         let known = verifying.status(service.id, number).await;
-        (service, known)
+        let refused = guard.refusals(service.id, number).await;
+        (service, known, refused)
     });
     let mut found = pin!(asked.buffered(AT_ONCE));
-    while let Some((service, known)) = found.next().await {
-        let (known, guard) = (known?, verifying.guard());
-        let refusals = guard.and_then(|guard| guard.refusals(service.id, number));
+    while let Some((service, known, refused)) = found.next().await {
+        let (known, refused) = (known?, refused?);
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
-        if known.is_none() && refusals.is_none() && events.is_empty() {
+        if known.is_none() && refused.is_none() && events.is_empty() {
             continue;
         }
         let title = request.v2.registry.title(&service);
-        answers.extend(Answer::of(known.as_ref(), refusals).map(|answer| (Some(title.clone()), answer)));
-        states.push(State::new(&service, title, known, refusals, &events, request.now()));
+        let last = refused.as_ref().and_then(RefusedNumber::last);
+        answers.extend(Answer::of(known.as_ref(), last).map(|answer| (Some(title.clone()), answer)));
+        states.push(State::new(&service, title, known, refused.as_ref(), &events, request.now()));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
     if let [(service, _)] = &mut answers[..] {
         *service = None;
     }
     let path = request.path_of(number);
+    let (plan, refusals_since) = (plan(number), guard.refusals_known_since());
     let page =
-        |frame, header| NumberPage { frame, header, path, number, plan: plan(number), answers, states };
+        |frame, header| NumberPage { frame, header, path, number, plan, answers, states, refusals_since };
     Ok(request.render("/admin/numbers", page))
 }
 
@@ -345,8 +339,9 @@ fn unknown(request: &AdminRequest) -> Response {
 }
 
 pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .post("/admin/lookup", look_up, Operation::page())
-        .get("/admin/numbers/{Id}", page, Operation::page())
-        .post("/admin/numbers/{Id}", act, Operation::page())
+    ApiRouter::of(GROUP).get("/admin/numbers/{Id}", page, Operation::page()).post(
+        "/admin/numbers/{Id}",
+        act,
+        Operation::page(),
+    )
 }

@@ -11,8 +11,8 @@ use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::plot::Plot;
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
-use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::http::api::params::{RangeName, ServiceSid, parameters};
+use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
+use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, parameters};
 use crate::http::app::GatewayHealth;
 use crate::http::pages::{self, Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
@@ -99,11 +99,12 @@ impl View {
         self.chosen().map(removal).collect()
     }
 
-    /// The address of the messages since `from` that it is about.
-    fn messages(&self, from: Timestamp) -> String {
+    /// The address of the page of a list since `from`, with those of the filters.
+    fn list(&self, path: &str, from: Timestamp, filters: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(self.chosen());
-        format!("/admin/messages?{}", query.finish())
+        let chosen = self.chosen().filter(|(name, _)| filters.contains(name));
+        query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(chosen);
+        format!("{path}?{}", query.finish())
     }
 
     fn is_of(&self, service: &Sid) -> bool {
@@ -169,6 +170,10 @@ struct OverviewPage {
     /// Where a filter is removed: its value, and the address.
     removals: Vec<(String, String)>,
     messages: String,
+    /// The address of the numbers that were refused messages, by what, and whether some were just now.
+    refusals: String,
+    refused_by: String,
+    are_refused: bool,
     now: Timestamp,
     services: Vec<(Sid, String)>,
     all: Counts,
@@ -179,7 +184,7 @@ struct OverviewPage {
     failing_webhooks: usize,
     currency: String,
     plots: [Plot; 3],
-    causes: Vec<(&'static str, String)>,
+    causes: String,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
     backlog: u64,
@@ -209,14 +214,14 @@ fn figures(all: &Counts, before: Option<&Counts>, currency: &str) -> Vec<Figure>
             ("Numbers verified", grouped(of.verified)),
             ("Conversion", share(of.verified, of.begun)),
             ("Failed messages", grouped(of.failed.total())),
-            ("Refused by guard", grouped(of.guarded)),
+            ("Refused messages", grouped(of.refused.total())),
             ("Estimated cost", format!("{} {currency}", money(of.cost_micros))),
         ]
     };
     let mut earlier = before.map(figures).into_iter().flatten();
     let figure = |(name, value)| {
         let note = earlier.next().map(|(_, value)| format!("{value} before"));
-        let saved = (name == "Refused by guard" && all.saved_micros > 0)
+        let saved = (name == "Refused messages" && all.saved_micros > 0)
             .then(|| format!("saved {} {currency}", money(all.saved_micros)));
         Figure { name, value, note: [note, saved].into_iter().flatten().collect::<Vec<_>>().join(", ") }
     };
@@ -360,6 +365,8 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let earlier: Vec<Row> = rows.extract_if(.., |row| row.series.start < from).collect();
     let sum = |rows: &[Row]| totals(rows, |_| ()).remove(&()).unwrap_or_default();
     let (all, before) = (sum(&rows), has_before.then(|| sum(&earlier)));
+    let recent = starts.iter().rev().nth(1).copied().unwrap_or(now);
+    let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
     let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
@@ -378,7 +385,10 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         spent_budgets,
         without_outcomes,
         removals: view.removals(&request),
-        messages: view.messages(from),
+        messages: view.list("/admin/messages", from, Filters::NAMES),
+        refusals: view.list("/admin/refusals", from, &["service", "country"]),
+        refused_by: in_words(refused_by(&all)),
+        are_refused,
         now,
         services: request.services(),
         all,
@@ -388,7 +398,7 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         failing_webhooks: request.v2.outbox.failing(),
         currency: request.admin.history.currency().to_owned(),
         plots: plots(view.range, &starts, &rows, request.admin.history.currency()),
-        causes: causes(&all),
+        causes: in_words(causes(&all)),
         tables: breakdowns(&request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
@@ -415,11 +425,11 @@ fn plots(range: &Range, starts: &[Timestamp], rows: &[Row], currency: &str) -> [
     let values =
         |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
     let times = || starts.iter().map(|start| range.label(*start)).collect();
-    let [sent, verified, failed, guarded]: [Vec<u64>; 4] = [
+    let [sent, verified, failed, refused]: [Vec<u64>; 4] = [
         values(|counts| counts.accepted),
         values(|counts| counts.verified),
         values(|counts| counts.failed.total()),
-        values(|counts| counts.guarded),
+        values(|counts| counts.refused.total()),
     ];
     let sum = |values: &[u64]| grouped(values.iter().sum::<u64>());
     let (sent_in_all, verified_in_all) = (sum(&sent), sum(&verified));
@@ -429,7 +439,7 @@ fn plots(range: &Range, starts: &[Timestamp], rows: &[Row], currency: &str) -> [
     );
     let cost = values(|counts| counts.cost_micros).into_iter().map(money).collect();
     let failures = format!("{} failed, by {}.", sum(&failed), range.bucket);
-    let refusals = format!("{} refused by the guard, by {}.", sum(&guarded), range.bucket);
+    let refusals = format!("{} refused, by {}.", sum(&refused), range.bucket);
     let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
     let mut messages =
         Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of);
@@ -437,21 +447,38 @@ fn plots(range: &Range, starts: &[Timestamp], rows: &[Row], currency: &str) -> [
     [
         messages,
         Plot::new("failures", "Failed messages", failures, times(), failures_of),
-        Plot::new("refusals", "Messages refused by the guard", refusals, times(), [("refused", guarded)]),
+        Plot::new("refusals", "Refused messages", refusals, times(), [("refused", refused)]),
+    ]
+}
+
+/// Counts with what they are of, but for those that are none.
+fn in_words<const N: usize>(counts: [(&str, u64); N]) -> String {
+    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+    counted.map(|(what, count)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
+}
+
+/// What refused messages.
+const fn refused_by(counts: &Counts) -> [(&'static str, u64); 5] {
+    let refused = &counts.refused;
+    [
+        ("by the guard", refused.guard),
+        ("by budgets", refused.budget),
+        ("by rate limits", refused.rate_limit),
+        ("by lockouts", refused.lockout),
+        ("by limits of verifications", refused.verification),
     ]
 }
 
 /// Why messages failed.
-fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
+const fn causes(counts: &Counts) -> [(&'static str, u64); 5] {
     let failed = &counts.failed;
-    let causes = [
+    [
         ("number not reachable", failed.number),
         ("configuration or account", failed.configuration),
         ("refused by the provider", failed.refused),
         ("no gateway available", failed.unavailable),
         ("outcome unknown", failed.unknown),
-    ];
-    causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
+    ]
 }
 
 fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::session::{Notice, SessionId};
+use super::session::{Kept, Notice, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::api::error::Error;
 use crate::http::api::params::Fields;
@@ -31,14 +31,16 @@ use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use crate::http::route::{ApiRouter, Operation};
 use crate::http::transport::Transport;
+use crate::limits::guard::PumpingGuard;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
 
 /// The pages that each page leads to, and their names.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("/admin", "Overview"),
     ("/admin/messages", "Messages"),
+    ("/admin/refusals", "Refusals"),
     ("/admin/webhooks", "Webhooks"),
     ("/admin/services", "Services"),
     ("/admin/keys", "Keys"),
@@ -107,8 +109,10 @@ pub struct AdminRequest {
     pub call: Call,
     pub admin: Arc<Admin>,
     pub v2: Arc<V2>,
-    /// The fields of its form.
+    /// The fields of its form; of a page, those of the form that led to it.
     pub form: Fields,
+    /// What that form made, with its secret.
+    pub made: Option<(Sid, Zeroizing<String>)>,
     pub id: SessionId,
     pub caller: Caller,
     /// Whether a person asks, and not the script.
@@ -129,6 +133,10 @@ impl AdminRequest {
     /// The service with this id.
     pub fn service(&self, sid: &str) -> Option<Arc<Service>> {
         self.v2.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
+    }
+
+    pub fn guard(&self) -> Result<&PumpingGuard, Refusal> {
+        self.admin.verifying.guard().ok_or(Refusal::Starting)
     }
 
     /// Services to choose from, the newest.
@@ -164,6 +172,20 @@ impl AdminRequest {
     /// Leads to the page at `path`, which shows the result of what the person did.
     pub fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
         self.notify(notice);
+        redirect(path)
+    }
+
+    /// Leads to the page at `path`, which shows this once: what was typed, why it was not done, or what was made.
+    pub fn redirect_with_form(
+        &self,
+        path: &str,
+        notice: Option<Notice>,
+        made: Option<(Sid, String)>,
+    ) -> Response {
+        let form = if made.is_some() { Fields::default() } else { self.form.clone() };
+        let made = made.map(|(sid, secret)| (sid, Zeroizing::new(secret)));
+        let kept = Some(Kept { path: path.to_owned(), form, made });
+        self.admin.sessions.with(&self.id, |session| (session.notice, session.kept) = (notice, kept));
         redirect(path)
     }
 
@@ -216,14 +238,19 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
-        let mut form = Fields::default();
+        let (mut form, mut made) = (Fields::default(), None);
         if call.head.method == Method::POST {
             form = Fields::of_form(&call.read_body().await.map_err(IntoResponse::into_response)?);
             if !id.made_form(form.first("token")) {
                 return Err(notice(&call, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
             }
+        } else if is_use {
+            let take = |kept: &mut Option<Kept>| kept.take_if(|kept| kept.path == call.head.uri.path());
+            if let Some(kept) = admin.sessions.with(&id, |session| take(&mut session.kept)).flatten() {
+                (form, made) = (kept.form, kept.made);
+            }
         }
-        Ok(Self { call, admin, v2, form, id, caller, is_use })
+        Ok(Self { call, admin, v2, form, made, id, caller, is_use })
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::list::{Field, List, text_of};
-use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment, words_of};
+use super::page::{AdminRequest, PageHeader, Unavailable, moment, words_of};
 use super::session::Notice;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::params::{Fields, Parameters as _};
@@ -55,11 +55,7 @@ fn is_changeable(service: &Service) -> bool {
 
 /// `GET /admin/services`.
 async fn page(request: AdminRequest) -> Response {
-    shown(&request)
-}
-
-fn shown(request: &AdminRequest) -> Response {
-    let (mut list, _) = List::read::<()>(request, PATH);
+    let (mut list, _) = List::read::<()>(&request, PATH);
     let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
     let titled = |service: Arc<Service>| (Arc::clone(&service), request.v2.registry.title(&service));
     let (rows, form) = (services.into_iter().map(titled).collect(), &request.form);
@@ -80,8 +76,8 @@ async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
             request.redirect_with_notice(&format!("{PATH}/{}", service.sid), Notice::success(text))
         }
         Err(why) => {
-            request.notify(Notice::failure(format!("No service was created. {why}")));
-            bad_request(shown(&request))
+            let notice = Notice::failure(format!("No service was created. {why}"));
+            request.redirect_with_form(PATH, Some(notice), None)
         }
     })
 }
@@ -137,8 +133,9 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         "update" => match update(&request, &service).await {
             Ok(notice) => notice,
             Err(why) => {
-                request.notify(Notice::failure(format!("Nothing was changed. {why}")));
-                return Ok(bad_request(settings(&request, service)));
+                let notice = Notice::failure(format!("Nothing was changed. {why}"));
+                let path = format!("{PATH}/{}", service.sid);
+                return Ok(request.redirect_with_form(&path, Some(notice), None));
             }
         },
         _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),

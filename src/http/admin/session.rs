@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::{PhoneNumber, Timestamp};
+use crate::domain::{PhoneNumber, Sid, Timestamp};
+use crate::http::api::params::Fields;
 use crate::http::places::network_of;
 use crate::http::request;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
@@ -80,6 +81,14 @@ impl Notice {
     }
 }
 
+/// What a form said, and what its answer shows once: for the page that the answer leads to.
+pub struct Kept {
+    pub path: String,
+    pub form: Fields,
+    /// What was made, with its secret.
+    pub made: Option<(Sid, Zeroizing<String>)>,
+}
+
 /// What a session remembers.
 pub struct Session {
     fingerprint: CredentialFingerprint,
@@ -89,6 +98,7 @@ pub struct Session {
     numbers: VecDeque<(u64, PhoneNumber)>,
     next_number: u64,
     pub notice: Option<Notice>,
+    pub kept: Option<Kept>,
 }
 
 impl Session {
@@ -137,8 +147,9 @@ impl Sessions {
         if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
             live.remove(&oldest);
         }
-        let (numbers, next_number, notice) = (VecDeque::new(), numbers_from.into(), None);
-        live.insert(id.key(), Session { fingerprint, began: now, used: now, numbers, next_number, notice });
+        let (began, used, numbers, next_number) = (now, now, VecDeque::new(), numbers_from.into());
+        let session = Session { fingerprint, began, used, numbers, next_number, notice: None, kept: None };
+        live.insert(id.key(), session);
         id
     }
 

@@ -8,11 +8,11 @@ use askama::Template;
 use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, PageHeader, Unavailable, bad_request, moment, words_of};
+use super::page::{AdminRequest, PageHeader, Unavailable, moment, words_of};
 use super::session::Notice;
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
-use crate::http::api::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::api::params::{Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::api::webhooks::{Changed, New};
 use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
@@ -61,10 +61,7 @@ struct WebhooksPage<'a> {
     list: List,
     rows: Vec<Row>,
     services: Vec<(Sid, String)>,
-    /// What a person typed.
-    form: &'a Fields,
-    /// The webhook that was just made, with its secret.
-    made: Option<(Sid, String)>,
+    request: &'a AdminRequest,
 }
 
 /// A webhook and how it answers.
@@ -131,18 +128,13 @@ const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
     }
 }
 
-/// `GET /admin/webhooks`.
+/// `GET /admin/webhooks`. Those that fail come first. Reads no record: webhooks and their states are in memory.
 async fn page(request: AdminRequest) -> Response {
-    shown(&request, &request.form, None)
-}
-
-/// Those that fail come first. Reads no record: webhooks and their states are in memory.
-fn shown(request: &AdminRequest, form: &Fields, made: Option<(Sid, String)>) -> Response {
-    let (mut list, filters) = List::read::<Filters>(request, PATH);
+    let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let outbox = &request.v2.outbox;
     let mut all = Vec::new();
     if let Some(Filters { service }) = filters
-        && let Ok(only) = list.service(request, service)
+        && let Ok(only) = list.service(&request, service)
     {
         let services = only.map_or_else(|| request.v2.registry.services(0, usize::MAX), |only| vec![only]);
         for service in services {
@@ -153,14 +145,17 @@ fn shown(request: &AdminRequest, form: &Fields, made: Option<(Sid, String)>) -> 
     }
     all.sort_by_key(|(_, _, load)| Reverse((load.failures > 0, load.pending)));
     let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
-        Some(Row::new(request, &service, service.webhook(&sid).ok()?, load))
+        Some(Row::new(&request, &service, service.webhook(&sid).ok()?, load))
     });
     let (rows, services) = (rows.collect(), request.services());
-    let page = |frame, header, list| WebhooksPage { frame, header, list, rows, services, form, made };
+    let page = |frame: Frame, header, list| {
+        let frame = if request.made.is_some() { frame.live(false) } else { frame };
+        WebhooksPage { frame, header, list, rows, services, request: &request }
+    };
     request.render_list(PATH, list, page)
 }
 
-/// `POST /admin/webhooks`: makes a webhook. The answer is the only one with its secret.
+/// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
 async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match (request.service(request.field("service")), New::read(&request.form)) {
         (None, _) => Err("Choose the service.".to_owned()),
@@ -171,10 +166,10 @@ async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
         }
     };
     Ok(match made {
-        Ok(webhook) => shown(&request, &Fields::default(), Some((webhook.sid, webhook.secret_text()))),
+        Ok(webhook) => request.redirect_with_form(PATH, None, Some((webhook.sid, webhook.secret_text()))),
         Err(why) => {
-            request.notify(Notice::failure(format!("No webhook was created. {why}")));
-            bad_request(shown(&request, &request.form, None))
+            let notice = Notice::failure(format!("No webhook was created. {why}"));
+            request.redirect_with_form(PATH, Some(notice), None)
         }
     })
 }

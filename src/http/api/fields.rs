@@ -215,7 +215,7 @@ impl<T: Parameter> Parameter for Option<T> {
 }
 
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Fields {
     pairs: Vec<(String, Value)>,
     /// Whether they came as JSON, which has numbers and truth values of its own.

@@ -86,7 +86,7 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
 pub async fn explain(Given(request, params): Given<OfService>) -> Answer<Explanation> {
     let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let scope = scope(&request, params.service)?;
-    Ok(Json(guard(&request)?.explain(scope.as_deref(), subject)))
+    Ok(Json(guard(&request)?.explain(scope.as_deref(), subject).await?))
 }
 
 fn guard(request: &Request) -> Result<PumpingGuard, Error> {

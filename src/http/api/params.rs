@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::http::request::read_address;
 use crate::limits::guard::operator;
-use crate::limits::guard::{Dimension, EntryAction};
+use crate::limits::guard::{Dimension, EntryAction, Rule};
 use crate::registry::WebhookStatus;
 use crate::registry::audit::Action;
 use crate::template::{AppHash, SendDigits};
@@ -111,6 +111,8 @@ texts! {
     StatusFilter => Self: Self::accepted(), Self::parse, at_most(40);
     Action => Self: Self::ALL.map(Self::as_str).join(", "),
         |text| Self::ALL.into_iter().find(|known| known.as_str() == text), one_of(Self::ALL.map(Self::as_str));
+    Rule => Self: "the name of a rule", |text| Self::ALL.into_iter().find(|known| known.as_str() == text),
+        one_of(Self::ALL.map(Self::as_str));
     EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
     EventType => Self: "the name of an event", Self::parse, one_of(Self::ALL.map(Self::as_str));
     Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),

@@ -113,7 +113,11 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
 pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let verifying = &running(&request)?.verifying;
-    let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number)).map(refusals_in_words);
+    let refused = match verifying.guard() {
+        Some(guard) => guard.refusals(service, number).await.map_err(Error::from)?,
+        None => None,
+    };
+    let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
     let number_text = number.e164();
     Ok(Json(match status {

@@ -9,6 +9,7 @@
 
 mod findings;
 pub mod operator;
+mod refused;
 mod verified;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,9 +31,11 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::{Author, Change};
-use crate::shard::{Durability, OlderLayout, Record, Refusal, Router, Shards, Subject};
+use crate::shard::{Durability, OlderLayout, Record, RecordLog, Refusal, Router, Shards, Subject};
 
 use self::findings::Findings;
+use self::refused::Waiting;
+pub use self::refused::{Refusals, RefusedNumber};
 pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
@@ -42,6 +45,9 @@ use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Refused numbers that are written in each interval.
+const REFUSED_AT_ONCE: usize = 64;
 
 /// Rows that are looked at in each interval, to free those that say nothing.
 const LOOKS: usize = 64;
@@ -74,6 +80,8 @@ pub enum GuardNews {
     Verified,
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
+    /// A message was refused.
+    Refused(Channel, GuardRefusal),
 }
 
 /// What a request says to the guard.
@@ -186,6 +194,8 @@ struct Inner {
     slots: SlotHash,
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
+    refused: Mutex<Waiting>,
+    refused_before: RecordLog<RefusedNumber>,
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
@@ -236,11 +246,14 @@ impl PumpingGuard {
             slots,
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
+            refused: Mutex::default(),
+            refused_before: RecordLog::follow(shards, refused::MOST),
             on_alert,
             refusals: Default::default(),
             writing: Arc::default(),
         });
-        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), REFUSED);
+        let rules = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
+        metrics.create_guard_refusals_at_zero(rules, REFUSED);
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
@@ -285,27 +298,45 @@ impl PumpingGuard {
         for finding in &assessment.findings {
             inner.count(message, finding, None);
         }
-        assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
-            if refused.rule != Rule::Landline {
-                let refused = Fact::RefusedByGuard(NumberKey::new(service, number), channel);
-                inner.metrics.count(&refused);
-            }
-        })
+        assessment.verdict.map(|()| assessment.ticket)
+    }
+
+    /// Counts a refused message, and notes it for who asks why the number got none.
+    pub fn refused(&self, key: NumberKey, channel: Channel, GuardRefusal { rule, until }: GuardRefusal) {
+        let NumberKey { service, number, is_test } = key;
+        self.inner.metrics.count(&Fact::Refused(key, channel, rule));
+        if !is_test {
+            let (messages, last) = (1, self.inner.clock.now());
+            self.inner.waiting().add(service, number, Refusals { rule, messages, last, until });
+        }
     }
 
     /// Decides about a further message of a verification, from the client address of the number's last message.
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let known = self.inner.guard().number(signals.service, signals.number).copied();
         let address = known.and_then(|known| known.address);
-        self.assess(&Signals { address, ..signals }, request_id)
+        let (key, channel) = (NumberKey::new(signals.service, signals.number), signals.channel);
+        let assessed = self.assess(&Signals { address, ..signals }, request_id);
+        // A text message to a landline is no message that a person misses: the next step may be a call.
+        assessed.inspect_err(|refusal| {
+            if refusal.rule != Rule::Landline {
+                self.refused(key, channel, *refusal);
+            }
+        })
     }
 
     /// Learns what became of a message that it let pass.
     pub fn learn(&self, NumberKey { service, number, is_test }: NumberKey, news: GuardNews) {
         let inner = &self.inner;
         let (rules, now) = (inner.rules(service), inner.clock.now());
-        if let GuardNews::NotSent(ticket) = &news {
-            return inner.guard().give_back(service, number, ticket, rules, now);
+        match &news {
+            GuardNews::NotSent(ticket) => {
+                return inner.guard().give_back(service, number, ticket, rules, now);
+            }
+            GuardNews::Refused(channel, refusal) => {
+                return self.refused(NumberKey { service, number, is_test }, *channel, *refusal);
+            }
+            GuardNews::Verified => {}
         }
         if is_test {
             return;
@@ -329,6 +360,8 @@ impl PumpingGuard {
         if let Some(most) = inner.rules(service).max_price.filter(|_| cost.parts > 1) {
             let price = inner.budgets.price(number.region(), channel);
             if price.is_none_or(|price| price.saturating_mul(cost.parts.into()) > most) {
+                let refusal = GuardRefusal { rule: Rule::Price, until: None };
+                self.refused(NumberKey::new(service, number), channel, refusal);
                 return Err(ChargeError::TooDear);
             }
         }
@@ -336,6 +369,8 @@ impl PumpingGuard {
         charged.inspect_err(|error| {
             if let ChargeError::Spent(spent) = error {
                 self.inner.report_spent_budget(message, spent);
+                let refusal = GuardRefusal { rule: Rule::Budget, until: Some(spent.until) };
+                self.refused(NumberKey::new(service, number), channel, refusal);
             }
         })
     }
@@ -363,6 +398,7 @@ impl PumpingGuard {
         inner.guard().knows(service, number, inner.clock.now())
             || inner.verified.get(slot, service, number).is_some()
             || inner.findings().names(service, number)
+            || inner.waiting().of(service, number).is_some()
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
@@ -380,19 +416,22 @@ impl PumpingGuard {
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard().unlock(service, number);
         inner.write(false).await?;
-        let is_listed = inner.findings().forget(service, number);
+        let is_listed = inner.findings().forget(service, number) | inner.waiting().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
         let removed = inner.router.decide(subject, move |view| {
             let is_verified = view.get::<VerifiedNumber>(subject.id).is_some();
+            let was_refused = view.get::<RefusedNumber>(subject.id).is_some();
             view.put::<VerifiedNumber>(subject.id, None, Durability::Durable);
-            Ok::<_, Refusal>(is_verified)
+            view.put::<RefusedNumber>(subject.id, None, Durability::Durable);
+            Ok::<_, Refusal>(is_verified || was_refused)
         });
         Ok(answer(removed).await? || is_known || is_listed)
     }
 
     /// Writes all changes, at the end.
     pub async fn flush(&self) {
+        self.inner.write_refused(usize::MAX).await;
         // The shard logs why it refuses.
         let _ = self.inner.write(true).await;
     }
@@ -419,6 +458,7 @@ async fn run(inner: Weak<Inner>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         let _ = inner.write(false).await;
+        inner.write_refused(REFUSED_AT_ONCE).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard());
         guard.rows.sweep(LOOKS, now);
         let dropped = guard.rows.dropped;
@@ -441,6 +481,27 @@ impl Inner {
 
     fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds refusals to their records. What a shard refuses waits again.
+    async fn write_refused(&self, most: usize) {
+        let taken = self.waiting().take(most);
+        let writes = taken.into_iter().map(|number| {
+            let (subject, written) = (self.verified_subject(number.service, number.number), number.clone());
+            let decided = self.router.decide(subject, move |view| {
+                let known = view.get::<RefusedNumber>(subject.id);
+                let number = known.map_or_else(|| number.clone(), |known| known.and(number.clone()));
+                view.put(subject.id, Some(&number), Durability::Lazy);
+                Ok(())
+            });
+            async move { answer(decided).await.err().map(|_| written) }
+        });
+        let refused = join_all(writes.collect::<Vec<_>>()).await;
+        refused.into_iter().flatten().for_each(|number| self.waiting().put(number));
     }
 
     fn rules(&self, service: ServiceId) -> &GuardRules {

@@ -7,20 +7,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use onceward_core::guard::Refusals;
 use onceward_core::guard::{AllowanceNow, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard, Rule,
-    effect,
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
+    Refusals, RefusedNumber, Rule, effect, refused,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
 use crate::registry::audit::{Action, Author, Change};
-use crate::shard::{Durability, Refusal};
+use crate::shard::{Durability, LogPart, LogRange, Record as _, RecordKey, Refusal, Subject};
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -200,7 +199,14 @@ fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Fin
 impl PumpingGuard {
     /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
     /// an allowance of the subject lacks most.
-    pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn explain(
+        &self,
+        service: Option<&Service>,
+        dimension: Dimension,
+    ) -> Result<Explanation, Refusal> {
         let (inner, now) = (&self.inner, self.now());
         let services = service.map_or_else(|| self.services(now), |service| [service.id].into());
         let explained = services.into_iter().map(|service| {
@@ -218,14 +224,18 @@ impl PumpingGuard {
         explained.sort_by_key(|(rank, ..)| *rank);
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
-        let explained = explained.into_iter();
-        let services = explained.map(|((.., service), is_known, explained)| {
-            self.of_service(service, dimension, is_known, explained)
-        });
-        let mut services: Vec<_> = services.collect();
+        let mut services = Vec::new();
+        for ((.., service), is_known, explained) in explained {
+            let mut of_service = self.of_service(service, dimension, is_known, explained);
+            if let Dimension::Number(number) = dimension {
+                let refused = self.refusals(service, number).await?;
+                of_service.reasons.extend(refused.and_then(|refused| refused.last()).map(refusals_in_words));
+            }
+            services.push(of_service);
+        }
         // A budget may refuse messages, too.
         services.sort_by_key(|explanation| !explanation.refused);
-        Explanation { subject: exact(dimension), services, services_left_out }
+        Ok(Explanation { subject: exact(dimension), services, services_left_out })
     }
 
     /// The services that have allowances, entries or rules of their own, and the default one.
@@ -241,7 +251,7 @@ impl PumpingGuard {
         service: ServiceId,
         dimension: Dimension,
         is_known: bool,
-        Explained { assessment, entries, allowances, client, from_home, refusals }: Explained,
+        Explained { assessment, entries, allowances, client, from_home }: Explained,
     ) -> ServiceExplanation {
         let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
         let in_no_plan = matches!(dimension, Dimension::Number(number)
@@ -277,7 +287,6 @@ impl PumpingGuard {
             };
             reasons.push(format!("It was verified in the last 30 days.{from_home}"));
         }
-        reasons.extend(refusals.map(refusals_in_words));
         // The compatible routes, which use the default service, accept such a number.
         let is_no_plan_refused = in_no_plan && service != ServiceId::DEFAULT;
         let (service_sid, name) = self.named(Some(service), "default");
@@ -291,9 +300,43 @@ impl PumpingGuard {
         }
     }
 
-    /// The refusals of a number in a service on the day of the last one.
-    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
-        self.inner.guard().number(service, number)?.refused
+    /// What refused a number messages in the last days.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn refusals(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<Option<RefusedNumber>, Refusal> {
+        let inner = &self.inner;
+        let Subject { slot, id } = inner.verified_subject(service, number);
+        let known = inner.router.get(RecordKey { slot, kind: RefusedNumber::KIND, id }).await?;
+        let waiting = inner.waiting().of(service, number).cloned();
+        Ok(match (known, waiting) {
+            (Some(known), Some(waiting)) => Some(RefusedNumber::and(known, waiting)),
+            (known, waiting) => known.or(waiting),
+        })
+    }
+
+    /// The refused numbers of a range, the newest first. Every refusal until now is in them.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn refused_numbers(
+        &self,
+        range: LogRange<impl Fn(&RefusedNumber) -> bool>,
+    ) -> Result<LogPart<RefusedNumber>, Refusal> {
+        self.inner.write_refused(usize::MAX).await;
+        self.inner.refused_before.list(range).await
+    }
+
+    /// Since when every refusal is known.
+    pub fn refusals_known_since(&self) -> Timestamp {
+        let (log, waiting) = (&self.inner.refused_before, self.inner.waiting());
+        let oldest = log.oldest().filter(|_| log.count() >= refused::MOST);
+        let kept = self.now().minus(refused::KEPT_FOR);
+        kept.max(oldest.unwrap_or_default()).max(waiting.overflowed.unwrap_or_default())
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -469,13 +512,23 @@ impl PumpingGuard {
 }
 
 /// The refusals of a number in a sentence.
-pub fn refusals_in_words(Refusals { messages, last, rule }: Refusals) -> String {
+pub fn refusals_in_words(Refusals { rule, messages, last, until }: Refusals) -> String {
     let last = shown(last);
     let (day, time) = last.split_once('T').unwrap_or_default();
     let were = if messages == 1 { "message was" } else { "messages were" };
-    format!(
-        "{messages} {were} refused on {day} (UTC), the last one at {time} by the rule {rule} of the guard."
-    )
+    let until = until.map(|until| format!(", until {}", shown(until))).unwrap_or_default();
+    format!("{messages} {were} refused on {day} (UTC), the last one at {time} by {}{until}.", by(rule))
+}
+
+/// What refuses a message, for a person.
+pub fn by(rule: Rule) -> String {
+    match rule {
+        Rule::Budget => "a spent budget".to_owned(),
+        Rule::RateLimit => "a rate limit of the service".to_owned(),
+        Rule::Lockout => "the lockout of the number".to_owned(),
+        Rule::Verification => "the limits of a verification".to_owned(),
+        rule => format!("the rule {rule} of the guard"),
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::{Counts, Delays, Failures, Group, Resolution, Series};
+use super::record::{Counts, Delays, Failures, Group, Refusals, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
 use crate::domain::{Channel, GatewayName, NumberKey};
+use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
+use crate::limits::guard::Rule;
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+use crate::observe::metrics::{CheckFacts, Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
 
 /// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
@@ -65,8 +67,9 @@ impl Accumulator {
                     self.add(facts.recipient, facts.channel, facts.gateway, counts);
                 }
             }
-            Fact::RefusedByGuard(recipient, channel) => {
-                self.add(*recipient, *channel, None, Counts { guarded: 1, ..Counts::default() });
+            Fact::Refused(recipient, channel, rule) => {
+                let counts = Counts { refused: refusal(*rule), ..Counts::default() };
+                self.add(*recipient, *channel, None, counts);
             }
             Fact::Delivered(facts) => {
                 let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
@@ -76,7 +79,15 @@ impl Accumulator {
                 let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
                 self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
             }
-            Fact::Check(_) => {}
+            Fact::Check(CheckFacts { recipient, channel, outcome }) => {
+                let (wrong_codes, lockouts) = match outcome {
+                    CheckOutcome::Wrong { .. } => (1, 0),
+                    CheckOutcome::LockedNow { .. } => (1, 1),
+                    _ => return,
+                };
+                let counts = Counts { wrong_codes, lockouts, ..Counts::default() };
+                self.add(*recipient, channel.unwrap_or(Channel::Sms), None, counts);
+            }
         }
     }
 
@@ -119,6 +130,17 @@ fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
     }
 }
 
+fn refusal(rule: Rule) -> Refusals {
+    let none = Refusals::default();
+    match rule {
+        Rule::Budget => Refusals { budget: 1, ..none },
+        Rule::RateLimit => Refusals { rate_limit: 1, ..none },
+        Rule::Lockout => Refusals { lockout: 1, ..none },
+        Rule::Verification => Refusals { verification: 1, ..none },
+        _ => Refusals { guard: 1, ..none },
+    }
+}
+
 fn failure(error: Option<ErrorClass>) -> Failures {
     let none = Failures::default();
     match error {
@@ -143,7 +165,7 @@ pub(super) fn add_minute(
     let parts = std::mem::take(&mut counts.cost_micros);
     if gateway != Some(GatewayName::Simulator) {
         counts.cost_micros = prices.of(country, channel).saturating_mul(parts);
-        counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
+        counts.saved_micros = prices.of(country, channel).saturating_mul(counts.refused.guard);
     }
     for resolution in Resolution::ALL {
         let start = resolution.bucket(minute.start);

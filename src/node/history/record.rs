@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp, record_id};
-use crate::shard::{Id, Record};
+use crate::shard::{Id, OlderLayout, Record};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -87,25 +87,54 @@ pub struct Counts {
     /// Verifications whose first message was permitted.
     pub begun: u64,
     /// Verifications of which a code was checked, or which were approved without one.
-    #[serde(default)]
     pub tried: u64,
     /// Verifications that were approved.
     pub verified: u64,
     /// Messages that a gateway accepted.
     pub accepted: u64,
     /// Messages that arrived, by the time that they took.
-    #[serde(default)]
     pub delivery: Delays,
     /// Messages that no gateway accepted.
     pub failed: Failures,
     /// Attempts that the gateway did not accept, whether another gateway accepted the message or not.
-    #[serde(default)]
     pub failed_attempts: Failures,
     /// Estimated price of the accepted messages, in millionths of the currency.
     pub cost_micros: u64,
-    /// Messages that the pumping guard refused, and their estimated price.
-    pub guarded: u64,
+    /// Messages that were refused, by what refused them; and the estimated price of those that the guard refused.
+    pub refused: Refusals,
     pub saved_micros: u64,
+    /// Wrong codes, and the lockouts that began with one.
+    pub wrong_codes: u64,
+    pub lockouts: u64,
+}
+
+/// Refused messages, by what refused them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Refusals {
+    /// A rule of the pumping guard.
+    pub guard: u64,
+    pub budget: u64,
+    /// A rate limit of the service.
+    pub rate_limit: u64,
+    pub lockout: u64,
+    /// The messages, the checks or the pauses of the verification.
+    pub verification: u64,
+}
+
+impl Refusals {
+    pub const fn total(&self) -> u64 {
+        self.guard + self.budget + self.rate_limit + self.lockout + self.verification
+    }
+}
+
+impl AddAssign for Refusals {
+    fn add_assign(&mut self, other: Self) {
+        self.guard += other.guard;
+        self.budget += other.budget;
+        self.rate_limit += other.rate_limit;
+        self.lockout += other.lockout;
+        self.verification += other.verification;
+    }
 }
 
 /// Bounds of the times that messages took to arrive, in seconds. Longer ones are in a last class.
@@ -189,7 +218,9 @@ impl AddAssign for Counts {
         self.failed += other.failed;
         self.failed_attempts += other.failed_attempts;
         self.cost_micros = self.cost_micros.saturating_add(other.cost_micros);
-        self.guarded += other.guarded;
+        self.refused += other.refused;
+        self.wrong_codes += other.wrong_codes;
+        self.lockouts += other.lockouts;
         self.saved_micros = self.saved_micros.saturating_add(other.saved_micros);
     }
 }
@@ -201,9 +232,56 @@ pub struct Row {
     pub counts: Counts,
 }
 
+/// As earlier versions wrote it: of refusals only those of the guard.
+#[derive(Deserialize)]
+struct FirstRow {
+    series: Series,
+    counts: FirstCounts,
+}
+
+#[derive(Deserialize)]
+struct FirstCounts {
+    begun: u64,
+    #[serde(default)]
+    tried: u64,
+    verified: u64,
+    accepted: u64,
+    #[serde(default)]
+    delivery: Delays,
+    failed: Failures,
+    #[serde(default)]
+    failed_attempts: Failures,
+    cost_micros: u64,
+    guarded: u64,
+    saved_micros: u64,
+}
+
+impl From<FirstRow> for Row {
+    fn from(FirstRow { series, counts }: FirstRow) -> Self {
+        let FirstCounts { begun, tried, verified, accepted, delivery, failed, .. } = counts;
+        let FirstCounts { failed_attempts, cost_micros, guarded: guard, saved_micros, .. } = counts;
+        let refused = Refusals { guard, ..Refusals::default() };
+        let counts = Counts {
+            begun,
+            tried,
+            verified,
+            accepted,
+            delivery,
+            failed,
+            failed_attempts,
+            cost_micros,
+            refused,
+            saved_micros,
+            ..Counts::default()
+        };
+        Self { series, counts }
+    }
+}
+
 impl Record for Row {
     const KIND: u8 = 9;
     const PLURAL: &'static str = "history";
+    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstRow>()];
 
     fn expires(&self) -> Timestamp {
         let Series { resolution, start, .. } = self.series;

@@ -10,10 +10,13 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Region, ServiceId};
+use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
+use crate::limits::guard::Rule;
 use crate::node::kinds;
 use crate::observe::metrics::{
-    DeliveredFacts, Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    CheckFacts, DeliveredFacts, Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts,
+    VerificationStep,
 };
 use crate::shard::ShardDeps;
 use crate::shard::tests::FaultyStore;
@@ -70,12 +73,28 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         world.sent("+14155552671", twilio, outcome, error);
     }
     world.failed_attempt("+14155552671", GatewayName::Sinch, ErrorClass::Configuration);
+    for rule in
+        [Rule::Prefix, Rule::Landline, Rule::Budget, Rule::RateLimit, Rule::Lockout, Rule::Verification]
+    {
+        world.shards.metrics().count(&Fact::Refused(recipient("+33612345678"), Channel::Sms, rule));
+    }
+    let until = START;
+    for outcome in [
+        CheckOutcome::Wrong { attempts_left: 1, live: true },
+        CheckOutcome::LockedNow { until, live: true },
+        CheckOutcome::Locked { until },
+    ] {
+        let facts = CheckFacts { recipient: recipient("+33612345678"), channel: None, outcome };
+        world.shards.metrics().count(&Fact::Check(facts));
+    }
     let rows = world.rows(Resolution::Day).await;
     let by = |series: &Series| (series.group.country.map(|region| region.to_string()), series.group.gateway);
     let none = Counts::default();
     let failed = Failures { number: 1, configuration: 1, refused: 1, unavailable: 2, unknown: 1 };
     assert_eq!(failed.total(), 6);
     let failed_attempts = Failures { configuration: 1, ..Failures::default() };
+    let refused = Refusals { guard: 2, budget: 1, rate_limit: 1, lockout: 1, verification: 1 };
+    assert_eq!(refused.total(), 6);
     let (germany, states) = (Some("DE".to_owned()), Some("US".to_owned()));
     let expected = BTreeMap::from([
         ((germany.clone(), None), Counts { begun: 1, ..none }),
@@ -83,6 +102,7 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         ((germany.clone(), Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
         ((states.clone(), twilio), Counts { failed, ..none }),
         ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
+        ((Some("FR".to_owned()), None), Counts { refused, wrong_codes: 2, lockouts: 1, ..none }),
     ]);
     assert_eq!(totals(&rows, by), expected);
     let by_country = totals(&rows, |series| series.group.country);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use onceward_core::guard::Rule;
+
 use crate::domain::{Channel, GatewayName, NumberKey};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
@@ -15,8 +17,8 @@ pub enum Fact {
     FailedAttempt(FailedAttemptFacts),
     Delivered(DeliveredFacts),
     Check(CheckFacts),
-    /// The pumping guard refused a message.
-    RefusedByGuard(NumberKey, Channel),
+    /// A message was refused, by the guard or another rule.
+    Refused(NumberKey, Channel, Rule),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -43,6 +43,9 @@ pub(super) type Finding = [(&'static str, &'static str); 2];
 /// A single label with its value.
 pub(super) type One = [(&'static str, &'static str); 1];
 
+pub(super) const CHECK_OUTCOMES: [&str; 8] =
+    ["approved", "wrong", "expired", "locked_now", "locked", "no_checks_left", "not_found", "gateway_failed"];
+
 pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
     match outcome {
         CheckOutcome::Approved => "approved",
@@ -57,6 +60,19 @@ pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
 }
 
 impl GatewayEnd {
+    pub const ALL: [Self; 10] = [
+        Self::Answered,
+        Self::Refused(ErrorClass::BadNumber),
+        Self::Refused(ErrorClass::NotReachableHere),
+        Self::Refused(ErrorClass::OptedOut),
+        Self::Refused(ErrorClass::Retry { after: None }),
+        Self::Refused(ErrorClass::Configuration),
+        Self::Refused(ErrorClass::Fraud),
+        Self::Refused(ErrorClass::Refused),
+        Self::Refused(ErrorClass::Ambiguous),
+        Self::Silent,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "ok",

@@ -25,9 +25,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::labels::{
-    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, check_outcome,
+    CHECK_OUTCOMES, Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService,
+    check_outcome,
 };
-use crate::domain::{Channel, ServiceId};
+use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
@@ -175,7 +176,7 @@ impl Metrics {
             Fact::Send(facts) => self.send(facts),
             Fact::Check(facts) => self.check(facts),
             // Requests to gateways, and what the guard finds, are counted where they are made.
-            Fact::FailedAttempt(_) | Fact::Delivered(_) | Fact::RefusedByGuard(..) => {}
+            Fact::FailedAttempt(_) | Fact::Delivered(_) | Fact::Refused(..) => {}
         }
     }
 
@@ -233,6 +234,30 @@ impl Metrics {
         self.families.commit_records.observe(u32::try_from(facts.records).unwrap_or(u32::MAX).into());
     }
 
+    /// Creates the outcomes of each gateway at zero, and those of sends and checks in the default service.
+    pub fn create_outcomes_at_zero(&self, gateways: impl Iterator<Item = GatewayName>) {
+        let Families { gateway_requests, sends, checks, .. } = &self.families;
+        for (gateway, outcome) in gateways.flat_map(|gateway| GatewayEnd::ALL.map(|end| (gateway, end))) {
+            let (gateway, operation) = (gateway.as_str(), GatewayOperation::Send.as_str());
+            drop(gateway_requests.get_or_create(&OutcomeOfGateway {
+                gateway,
+                operation,
+                outcome: outcome.as_str(),
+            }));
+        }
+        let (service, channel): (Arc<str>, _) = (ServiceId::DEFAULT_NAME.into(), Channel::Sms.as_str());
+        let zero = |counters: &Counters<OutcomeOfService>, outcome| {
+            let service = Arc::clone(&service);
+            drop(counters.get_or_create(&OutcomeOfService { service, channel, outcome }));
+        };
+        for end in SendEnd::ALL {
+            zero(sends, end.as_str());
+        }
+        for outcome in CHECK_OUTCOMES {
+            zero(checks, outcome);
+        }
+    }
+
     /// Creates the counter of each reason at zero, because `rate()` misses the first increment of a new series.
     pub fn create_refusals_at_zero(&self, reasons: &[&'static str]) {
         zeros(&self.families.refused, "reason", reasons.iter().copied());
@@ -248,9 +273,13 @@ impl Metrics {
     }
 
     /// Creates the refusals of each rule at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
-    pub fn create_guard_refusals_at_zero(&self, rules: &[&'static str], refused: &'static str) {
+    pub fn create_guard_refusals_at_zero(
+        &self,
+        rules: impl Iterator<Item = &'static str>,
+        refused: &'static str,
+    ) {
         for rule in rules {
-            drop(self.families.guard_findings.get_or_create(&[("rule", *rule), ("effect", refused)]));
+            drop(self.families.guard_findings.get_or_create(&[("rule", rule), ("effect", refused)]));
         }
     }
 

@@ -37,15 +37,20 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
     let permit = match outcome {
         BeginOutcome::Busy { .. } => return Err(Busy),
         BeginOutcome::Permitted(permit) => Ok(permit),
-        BeginOutcome::Locked { until } => Err((SendOutcome::Locked { until }, SendEnd::Locked)),
-        BeginOutcome::Limited(limit) => Err((SendOutcome::Limited(limit), SendEnd::Limited)),
+        BeginOutcome::Locked { until } => {
+            Err((SendOutcome::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until)))
+        }
+        BeginOutcome::Limited(limit) => {
+            Err((SendOutcome::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until()))
+        }
     };
     decision.put(next, Durability::Durable);
     match permit {
         Ok(permit) => Ok(permitted(decision, outgoing, permit, next)),
-        Err((outcome, end)) => {
+        Err((outcome, end, rule, until)) => {
             decision.emit_lockout(&next);
             decision.count(Fact::Send(unsent(decision.key, channel, end)));
+            decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
             if let Some(ticket) = outgoing.allowance.refundable() {
                 decision.tell_guard(GuardNews::NotSent(ticket));
             }

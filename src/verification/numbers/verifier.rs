@@ -22,7 +22,9 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::{CodeEnd, Receipt};
-use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, PumpingGuard, Rule, Ticket};
+use crate::limits::guard::{
+    ClientSignals, Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket,
+};
 use crate::observe::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
@@ -179,7 +181,12 @@ impl Verifier {
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
     pub(super) fn assess(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
         let (key, client, mut channel) = (outgoing.key, outgoing.client, outgoing.channel());
-        let ticket = self.take_allowance(key, client, &mut channel, outgoing.request_id.as_deref())?;
+        let taken = self.take_allowance(key, client, &mut channel, outgoing.request_id.as_deref());
+        let ticket = taken.inspect_err(|refusal| {
+            if let Some(guard) = self.guard() {
+                guard.refused(key, channel, *refusal);
+            }
+        })?;
         outgoing.channel = Some(channel);
         outgoing.allowance = match client.exemption {
             Exemption::None => TakenAllowance::Refundable(ticket),
@@ -301,9 +308,10 @@ impl Verifier {
         }
         let mut found = self.attempts.services_of(number).await?;
         let keys = services.into_iter().flat_map(|service| {
-            [false, true].map(|is_test| {
+            let kinds = [(NumberState::KIND, false), (NumberState::KIND, true), (RefusedNumber::KIND, false)];
+            kinds.map(|(kind, is_test)| {
                 let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
-                RecordKey { slot, kind: NumberState::KIND, id }
+                RecordKey { slot, kind, id }
             })
         });
         found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));

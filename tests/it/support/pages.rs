@@ -88,9 +88,15 @@ impl Visitor {
         self.client.post_form(path, &headers, &[form, &[("token", token)]].concat()).await
     }
 
+    /// The page that a form leads to.
+    pub async fn submit(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
+        let answer = self.post(path, form).await.expects_status(303);
+        self.get(answer.header("location")).await.expects_status(200)
+    }
+
     /// The path of a number's page.
     pub async fn look_up(&self, number: &str) -> String {
-        let found = self.post("/admin/lookup", &[("number", number)]).await.expects_status(303);
+        let found = self.post("/admin/search", &[("q", number)]).await.expects_status(303);
         found.header("location").to_owned()
     }
 }

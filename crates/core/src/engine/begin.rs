@@ -60,6 +60,19 @@ pub enum SendLimit {
     StillSending { until: Timestamp },
 }
 
+impl SendLimit {
+    /// When it ends, as far as it is known.
+    pub const fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::NoChecksLeft { until }
+            | Self::NoSendsLeft { until }
+            | Self::CoolingDown { until }
+            | Self::StillSending { until } => Some(until),
+            Self::AtOnce => None,
+        }
+    }
+}
+
 /// The decision about a planned repetition of the live code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeOutcome {

@@ -198,7 +198,7 @@ impl Ticket {
     }
 }
 
-/// What is known of a number that got a message, or was refused one, in the last days.
+/// What is known of a number that got a message in the last days.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct NumberState {
     /// Messages since its last verification, on the day of the allowance's time.
@@ -206,9 +206,6 @@ pub struct NumberState {
     /// Of the last message.
     pub address: Option<ClientNet>,
     pub(super) country: Option<Region>,
-    /// A crash forgets them.
-    #[serde(skip)]
-    pub refused: Option<Refusals>,
 }
 
 /// Unverified messages from a number's home in the upper four bits, and from elsewhere in the lower four: what comes from
@@ -238,24 +235,10 @@ pub(super) const fn needs(earlier: u8, slot: usize) -> bool {
     }
 }
 
-/// Refusals of messages to one number in a day.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Refusals {
-    pub messages: u32,
-    pub last: Timestamp,
-    pub rule: Rule,
-}
-
 impl NumberState {
     /// A message was sent.
     pub(super) const fn count(&mut self, is_home: bool) {
         self.unverified.set(is_home, self.unverified.of(is_home) + 1);
-    }
-
-    pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {
-        let today = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
-        let messages = today.map_or(0, |today| today.messages).saturating_add(1);
-        self.refused = Some(Refusals { messages, last: now, rule });
     }
 
     /// What the last message took of the allowance at this [`slot`], if the number was known; of its own a half. An owner who

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, Limit, NO_USERS, NumberState, Refusals, Row, Ticket, Unverified, VerifiedNumber, needs,
-    seconds, slot, whole,
+    Allowance, Limit, NO_USERS, NumberState, Row, Ticket, Unverified, VerifiedNumber, needs, seconds, slot,
+    whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
 use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
@@ -175,7 +175,6 @@ pub struct Explained {
     pub client: Option<ClientNet>,
     /// What a message gets from the network in which the number was verified last, if that is known.
     pub from_home: Option<Result<(), Refused>>,
-    pub refusals: Option<Refusals>,
 }
 
 impl Guard {
@@ -214,20 +213,13 @@ impl Guard {
         let mut assessment = Assessment::of(findings);
         let known = self.state(service, number, now);
         let mut state = NumberState { address, country, ..known.unwrap_or_default() };
-        let of_number = || self.allowance(&context, Dimension::Number(number));
-        if let Err(Refused { rule, .. }) = assessment.verdict {
-            // A flood of refused requests pushes out nothing.
-            if known.is_some() || self.rows.has_room() {
-                let mut state = known.unwrap_or(state);
-                state.refuse(rule, now);
-                self.rows.write(&of_number(), Some(state), false);
-            }
+        if assessment.verdict.is_err() {
             return assessment;
         }
         let Some(needed) = needed else {
             // The verification of an exempt message must not pay an earlier message's client.
             if known.is_some() {
-                self.rows.write(&of_number(), Some(state), true);
+                self.write(&self.allowance(&context, Dimension::Number(number)), state);
             }
             return assessment;
         };
@@ -424,17 +416,16 @@ impl Guard {
             allowances: allowances.map(|of| self.allowance(&context, of)).collect(),
             client,
             from_home: has_home.then(|| decide(&at_home).verdict),
-            refusals: known.and_then(|known| known.refused),
         }
     }
 
-    /// Whether a number of a service has messages, refusals or a manual entry.
+    /// Whether a number of a service has messages or a manual entry.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> bool {
         let key = Key::new(Some(service), Dimension::Number(number));
         self.number(service, number).is_some() || self.entries.get(&key, now).is_some()
     }
 
-    /// What is known of a number with messages or refusals.
+    /// What is known of a number with messages.
     pub fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
         self.rows.find(&(service, Dimension::Number(number)))?.number.as_deref()
     }
@@ -554,25 +545,14 @@ impl Guard {
 
     /// Writes what has changed of an allowance, and of its number.
     fn write(&mut self, current: &AllowanceNow, number: NumberState) {
-        let is_number = matches!(current.dimension, Dimension::Number(_));
-        self.rows.write(current, is_number.then_some(number), true);
-    }
-}
-
-impl Table {
-    /// `number` is written beside the allowance of a number. A change that is not stored is lost with a crash.
-    fn write(&mut self, current: &AllowanceNow, number: Option<NumberState>, is_stored: bool) {
-        let name = (current.service, current.dimension);
-        self.change(name, |row| {
+        let (is_number, name) =
+            (matches!(current.dimension, Dimension::Number(_)), (current.service, current.dimension));
+        self.rows.change(name, |row| {
             row.allowance = current.allowance;
-            match (&mut row.number, number) {
-                (Some(known), Some(number)) => **known = number,
-                (known, Some(number)) => *known = Some(Box::new(number)),
-                (_, None) => {}
+            if is_number {
+                row.number = Some(Box::new(number));
             }
         });
-        if is_stored {
-            self.mark_changed(name);
-        }
+        self.rows.mark_changed(name);
     }
 }

@@ -65,7 +65,7 @@ impl From<FirstGuardRow> for GuardRow {
                     number.map(|FirstNumberState { unverified: messages, address, country, .. }| {
                         let mut unverified = Unverified::default();
                         unverified.set(false, messages);
-                        Box::new(NumberState { unverified, address, country, ..NumberState::default() })
+                        Box::new(NumberState { unverified, address, country })
                     });
                 Self::Allowance(service, dimension, Row { allowance: Allowance { level, usual, at }, number })
             }

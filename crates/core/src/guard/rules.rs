@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::allowance::Ticket;
 use super::signals::Key;
 use crate::domain::{Channel, NumberType, Region, Timestamp};
@@ -20,8 +22,9 @@ named! {
 }
 
 named! {
-    /// Names a rule in findings.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    /// Names a rule in findings. Records contain its position in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum Rule {
         /// A manual entry of the operator.
         Entry = "entry",
@@ -42,8 +45,14 @@ named! {
         Network = "network",
         Country = "country",
         Unproven = "unproven",
-        /// A budget of messages or money. The server decides it.
+        /// A budget of messages or money. The server decides it, and those below, which are not of the guard.
         Budget = "budget",
+        /// A rate limit of the service.
+        RateLimit = "rate_limit",
+        /// The number is locked out.
+        Lockout = "lockout",
+        /// The messages, the checks or the pauses of the verification.
+        Verification = "verification",
     }
 }
 

@@ -55,11 +55,6 @@ impl Table {
         self.rows.len()
     }
 
-    /// Whether half of the table is free.
-    pub(super) fn has_room(&self) -> bool {
-        self.rows.len() < self.most / 2
-    }
-
     /// The services that have rows.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.services.keys().copied()

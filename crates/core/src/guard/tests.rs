@@ -364,17 +364,6 @@ fn a_message_that_was_not_sent_gives_all_of_it_back() {
 }
 
 #[test]
-fn refusals_of_a_number_are_counted_for_a_day() {
-    let mut world = World::new();
-    world.send_while(|_| TJ);
-    assert!(world.send(TJ).is_err());
-    let refusals = world.refusals(TJ).expect("refused");
-    assert_eq!((refusals.messages, refusals.last, refusals.rule), (2, world.now, Rule::Prefix));
-    world.guard.unlock(ServiceId::DEFAULT, number(TJ));
-    assert_eq!(world.refusals(TJ), None);
-}
-
-#[test]
 fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
@@ -528,10 +517,6 @@ impl World {
         let (limit, now) = (Limit::of(dimension, &self.rules), seconds(self.now));
         let row = self.guard.rows.find(&(ServiceId::DEFAULT, dimension));
         row.map_or_else(|| Allowance::new(&limit, now), |row| row.allowance.at(&limit, now))
-    }
-
-    fn refusals(&self, of: u64) -> Option<Refusals> {
-        self.guard.number(ServiceId::DEFAULT, number(of))?.refused
     }
 
     fn explain(&self, to: u64) -> Explained {

@@ -6,7 +6,7 @@ use super::Verifying;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, fingerprint_with_code};
-use crate::limits::guard::{ClientSignals, Exemption, Rule};
+use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::limits::rate::{
     BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
     RunningRequest,
@@ -84,7 +84,7 @@ impl Verifying {
         };
         let supplied_code = test.map_or(code, |test| Code::parse(&test.code));
         let outgoing = Outgoing { supplied_code, ..outgoing };
-        let taken = if is_test { Charged::default() } else { self.take(charges).await? };
+        let taken = if is_test { Charged::default() } else { self.take(charges, &outgoing).await? };
         let reply = self.verifier.send(Box::new(outgoing)).await;
         let may_have_been_sent = match &reply {
             Ok(reply) => reply.may_have_been_sent,
@@ -192,12 +192,18 @@ impl Verifying {
         })
     }
 
-    async fn take(&self, charges: Vec<Charge>) -> Result<Charged, Refused> {
+    async fn take(&self, charges: Vec<Charge>, outgoing: &Outgoing) -> Result<Charged, Refused> {
         if charges.is_empty() {
             return Ok(Charged::default());
         }
         self.limits.take(charges).await.map_err(|refusal| match refusal {
-            LimitRefusal::Reached { until, .. } => Refused::TooMany { until },
+            LimitRefusal::Reached { until, .. } => {
+                let refusal = GuardRefusal { rule: Rule::RateLimit, until: Some(until) };
+                if let Some(guard) = self.verifier.guard() {
+                    guard.refused(outgoing.key, outgoing.channel(), refusal);
+                }
+                Refused::TooMany { until }
+            }
             LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
                 Refused::Invalid(format!("RateLimits: {refusal}"))
             }

@@ -1,0 +1,94 @@
+//! The search box of every page: it leads to what its words are about. No address has a whole number.
+
+use std::collections::BTreeSet;
+
+use axum::response::Response;
+
+use super::page::{AdminRequest, Unavailable};
+use super::session::Notice;
+use crate::domain::{PhoneNumber, Sid, SidKind};
+use crate::http::pages::{GROUP, redirect};
+use crate::http::route::{ApiRouter, Operation};
+use crate::verification::verify::{AttemptQuery, Refused};
+
+const MESSAGES: &str = "/admin/messages";
+
+/// Digits of a number that an address may have.
+const ENDING: usize = 4;
+
+/// Messages that are read for a part of a number.
+const READ: usize = 20_000;
+
+/// `POST /admin/search`.
+async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
+    let (words, region) = (request.field("q"), request.call.app.settings.default_region);
+    if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, words)) {
+        return of_id(&request, sid).await;
+    }
+    let digits = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
+    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+    if !words.is_empty() && words.chars().all(|c| c.is_ascii_digit() || " +*-()./".contains(c)) {
+        let with_plus = || PhoneNumber::parse(&format!("+{words}"), None);
+        if let Ok(number) = PhoneNumber::parse(words, region).or_else(|_| with_plus()) {
+            return Ok(redirect(&request.path_of(number)));
+        }
+        return of_digits(&request, digits.trim_start_matches('0')).await;
+    }
+    if let Ok(number) = PhoneNumber::parse(words, region) {
+        return Ok(redirect(&request.path_of(number)));
+    }
+    if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(redirect(&address(MESSAGES, "message", words)));
+    }
+    Ok(not_found(&request, "This is no number, no part of one and no id."))
+}
+
+/// Leads to what has this id.
+async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable> {
+    let verification = match sid.kind() {
+        SidKind::Verification => sid,
+        SidKind::Attempt => match request.v2.verifications.attempt(sid).await {
+            Ok(attempt) => attempt.verification,
+            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
+            Err(_) => return Ok(not_found(request, "No message has this id.")),
+        },
+        SidKind::Service => return Ok(redirect(&format!("/admin/services/{sid}"))),
+        SidKind::Webhook => return Ok(redirect(&format!("/admin/webhooks/{sid}"))),
+        _ => return Ok(redirect(&address("/admin/audit", "of", &sid.to_string()))),
+    };
+    Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
+}
+
+/// Leads to the one number with messages that ends with these digits, or else to all messages that end with the last of
+/// them.
+async fn of_digits(request: &AdminRequest, digits: &str) -> Result<Response, Unavailable> {
+    if digits.len() > ENDING {
+        let ending = Some(digits.to_owned());
+        let query = AttemptQuery { ending, read: Some(READ), ..AttemptQuery::newest(READ) };
+        let found = request.admin.verifying.messages(query).await?.records;
+        let numbers: BTreeSet<_> = found.iter().map(|found| found.listed.number).collect();
+        if let [number] = numbers.into_iter().collect::<Vec<_>>()[..] {
+            return Ok(redirect(&request.path_of(number)));
+        }
+        let text = format!("The numbers of these messages have the last {ENDING} of these digits.");
+        request.notify(Notice::success(text));
+    }
+    let ending = &digits[digits.len().saturating_sub(ENDING)..];
+    if ending.is_empty() {
+        return Ok(not_found(request, "This is no number, no part of one and no id."));
+    }
+    Ok(redirect(&address(MESSAGES, "ending", ending)))
+}
+
+fn address(path: &str, name: &str, value: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+    format!("{path}?{query}")
+}
+
+fn not_found(request: &AdminRequest, why: &str) -> Response {
+    request.redirect_with_notice(MESSAGES, Notice::failure(why.to_owned()))
+}
+
+pub fn routes() -> ApiRouter {
+    ApiRouter::of(GROUP).post("/admin/search", search, Operation::page())
+}
