@@ -261,8 +261,9 @@ async fn world_behind_proxy() -> World {
 async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
     let budget = json!({ "shop": { "friendly-name": "Acme Shop", "guard": { "messages-per-day": 1 } } });
     let (world, v2, service) = World::with_service(Setup::new().config("services", budget)).await;
-    let services = v2.get("/Services").await.text();
-    let shop = between(services.split("Acme Shop").next_back().expect("a service"), "\"sid\":\"", "\"");
+    let services = v2.get("/Services").await.json()["services"].as_array().expect("services").clone();
+    let shop = services.iter().find(|service| service["friendly_name"] == "Acme Shop").expect("the shop");
+    let shop = text(shop, "sid");
     let limit = v2.post(&format!("{service}/RateLimits"), &[("UniqueName", "ip")]).await.json();
     let buckets = format!("{service}/RateLimits/{}/Buckets", text(&limit, "sid"));
     v2.post(&buckets, &[("Max", "1"), ("Interval", "600")]).await.expects_status(201);

@@ -376,13 +376,14 @@ mod tests {
 
     #[test]
     fn a_refusal_counts_if_no_message_followed_it() {
-        let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule });
+        let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule, until: None });
         let known = status(|listed| listed.attempt.at = after(60));
         let answer = |status, refused| Answer::of(status, refused).expect("an answer");
         assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
         for status in [None, Some(&known)] {
             let answer = answer(status, refused(90, Rule::Prefix));
-            let what = "The guard refused the last message, at 2027-01-15 12:01:30, by its rule prefix.";
+            let what =
+                "The last message was refused at 2027-01-15 12:01:30, by the rule prefix of the guard.";
             assert_eq!((answer.what.as_str(), answer.was_refused, answer.at), (what, true, after(90)));
             assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
         }

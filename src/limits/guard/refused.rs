@@ -136,7 +136,9 @@ mod tests {
         assert_eq!(refuse(Rule::Prefix, 24), [(Rule::Lockout, 1), (Rule::Prefix, 1)]);
         let taken = waiting.take(1);
         waiting.add(service, number, Refusals { rule: Rule::Lockout, messages: 2, last: noon, until: None });
-        taken.into_iter().for_each(|number| waiting.put(number));
+        for number in taken {
+            waiting.put(number);
+        }
         assert_eq!(
             waiting.of(service, number).and_then(RefusedNumber::last).map(|last| last.messages),
             Some(3)

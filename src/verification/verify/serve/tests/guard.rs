@@ -65,9 +65,9 @@ async fn verified(world: &World, to: u64) {
     world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
 }
 
-fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
-    let explanation = guard(world).explain(Some(&world.service), subject);
-    explanation.services.into_iter().next().expect("the service")
+async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
+    let explanation = guard(world).explain(Some(&world.service), subject).await;
+    explanation.expect("an explanation").services.into_iter().next().expect("the service")
 }
 
 /// What the guard refused or would have refused, of all services.
@@ -87,7 +87,7 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
 
     let world = world.crashes().await;
     assert_eq!(passed(&world, (40..50).map(|n| asking(phone(TJ + n)))).await, 0);
-    let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+    let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
     assert!(prefix.refused && prefix.allowances[0].messages == Some(0), "{prefix:?}");
     world.advance(3 * HOUR);
     sends(&world, TJ + 60).await.expect("one message is back");
@@ -111,7 +111,7 @@ async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
     let world = paid(GuardSettings::default()).await;
     passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await;
     let prefix = Dimension::prefix_of(phone(TJ));
-    let lacking = explained(&world, prefix);
+    let lacking = explained(&world, prefix).await;
     let lacks = |reason: &String| reason.starts_with("The allowance of +99290000**** is used up");
     assert!(lacking.refused && lacking.reasons.iter().any(lacks), "{lacking:?}");
 
@@ -182,7 +182,7 @@ async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
             world.begins(BeginRequest { client, ..asking(phone(TJ)) })
         }));
         assert!(answers.await.into_iter().all(|answer| answer.is_err()));
-        let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
         assert_eq!(prefix.allowances[0].messages, Some(10), "round {round}");
     }
 }
@@ -212,8 +212,8 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
     world.advance(Duration::from_secs(31));
     world.provider.arrived(8).await;
-    let left = || explained(&world, Dimension::prefix_of(phone(TJ))).allowances[0].messages;
-    while left() != Some(6) {
+    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).await.allowances[0].messages;
+    while left().await != Some(6) {
         tokio::task::yield_now().await;
     }
 }
@@ -322,10 +322,10 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let world = World::guarded(settings, "Mada", json!({})).await;
     sends(&world, US).await.expect("sent");
     let explain = |to| explained(&world, Dimension::Number(phone(to)));
-    let germany = explain(DE);
+    let germany = explain(DE).await;
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
     assert!(germany.reasons[0].contains(": 0.0090 of 0.04 USD spent."), "{germany:?}");
-    assert!(!explain(US).refused, "0.03 dollars are enough");
+    assert!(!explain(US).await.refused, "0.03 dollars are enough");
 }
 
 #[tokio::test]
