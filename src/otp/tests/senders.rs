@@ -45,6 +45,24 @@ async fn several_are_tried_in_the_order_in_which_they_were_added() {
 }
 
 #[tokio::test]
+async fn a_second_message_or_a_call_goes_another_way_than_the_first_message() {
+    const BEN: &str = "+14155550124";
+    let world = World::new();
+    let [first, second] = [GatewayName::Mada, GatewayName::Http]
+        .map(|name| Arc::new(Own::new(name).serving(&[Channel::Sms, Channel::Call])));
+    let otp = world.builder().gateway(first.clone()).gateway(second.clone()).set("voice", true);
+    let otp = otp.start().await.expect("an engine");
+    for (sends, id) in ["Mada-1", "Http-1", "Mada-2"].into_iter().enumerate() {
+        assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), id, "after {sends}");
+    }
+    otp.send_sms(BEN).await.expect("sent");
+    otp.call(BEN).await.expect("called");
+    let last = |gateway: &Own| gateway.sent().pop().map(|sent| (sent.to, sent.channel));
+    assert_eq!(last(&first), Some((BEN.to_owned(), Channel::Sms)));
+    assert_eq!(last(&second), Some((BEN.to_owned(), Channel::Call)));
+}
+
+#[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let builder = World::new().builder().gateway(own(GatewayName::Mada));
     let with_settings = with_mada(builder.clone(), "http://127.0.0.1:9/soap");

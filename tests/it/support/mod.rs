@@ -58,7 +58,7 @@ pub use twilio::{
     one_by_one,
 };
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, status_and_code, text};
-pub use world::{Doubles, Running, Several, World, through};
+pub use world::{Doubles, Running, Several, World, all_configured, through};
 
 /// What nearly every test needs: this vocabulary, and JSON.
 pub mod prelude {
