@@ -100,11 +100,14 @@ async fn supabase_has_its_codes_sent() {
     let body = of_supabase(&TO[1..], "14155550101", "654321");
     supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
     let message = &world.twilio().messages_for("+14155550101")[0];
-    // Before supabase/auth#2160 only `new_phone` had a number that was not verified.
-    let body = json!({ "user": { "phone": "", "new_phone": "14155550102" }, "sms": { "otp": "561173" } });
-    let body = body.to_string();
-    supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
-    assert_eq!(world.twilio().code_for("+14155550102"), "561173");
+    // Before supabase/auth#2160 only `new_phone` had the number that is to be verified.
+    for (phone, new_phone) in [("", "14155550102"), ("14155550103", "14155550104")] {
+        let body = json!({ "user": { "phone": phone, "new_phone": new_phone }, "sms": { "otp": "561173" } });
+        let body = body.to_string();
+        supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
+        assert_eq!(world.twilio().code_for(&format!("+{new_phone}")), "561173");
+        assert_eq!(world.twilio().received_for(&format!("+{phone}")).len(), 0);
+    }
     assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
     assert!((240..=300).contains(&message.field("ValidityPeriod").parse().expect("seconds")));
 }

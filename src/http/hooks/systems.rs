@@ -26,14 +26,14 @@ pub struct Supabase {
 struct SupabaseUser {
     /// Without +. Empty until the first number is verified.
     phone: Option<String>,
-    /// The number that is to be verified. Before supabase/auth#2160 no other field had it.
+    /// The number that is to become the user's. It stays until it is verified.
     new_phone: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct SupabaseSms {
     otp: String,
-    /// A new number of the user that is to be verified.
+    /// The recipient, since supabase/auth#2160.
     phone: Option<String>,
 }
 
@@ -123,7 +123,9 @@ struct OktaContext {
 
 impl From<Supabase> for Task {
     fn from(Supabase { user, sms, metadata }: Supabase) -> Self {
-        let mut numbers = [sms.phone, user.phone, user.new_phone].into_iter().flatten();
+        // Without `sms.phone` a change of the number and a sign-in beside one look alike. At the old number the code of a
+        // change would prove what nobody has shown; at the new one the code of a sign-in is of no use without the old.
+        let mut numbers = [sms.phone, user.new_phone, user.phone].into_iter().flatten();
         let to = numbers.find(|phone| !phone.is_empty()).unwrap_or_default();
         let address = metadata.and_then(|metadata| metadata.ip_address);
         Self::Carry(Message { address, ..Message::new(to, sms.otp) })
