@@ -1,10 +1,13 @@
 //! The log lines of a delivery run.
 
+use std::sync::PoisonError;
+
 use tracing::{debug, error, warn};
 
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::run::DeliveryRun;
+use crate::domain::Locale;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 /// The log line of a message that may have been sent.
@@ -46,6 +49,21 @@ impl<O> DeliveryRun<'_, O> {
                 warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
             }
             None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
+        }
+    }
+
+    /// Logs once for each service and language that its text messages cost more than one.
+    pub(super) fn log_parts(&self, locale: Option<Locale>) {
+        let (key, parts) = (self.outgoing.key.service, self.parts);
+        let mut logged = self.delivery.long_texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts > 1 && logged.insert((key, locale)) {
+            let service = self.delivery.deps.services.as_ref().map(|registry| registry.title_of(key));
+            warn!(
+                service,
+                language = locale.map(display),
+                parts,
+                "text message of several parts, each is paid for"
+            );
         }
     }
 

@@ -24,7 +24,7 @@ mod run;
 mod workflow;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
+use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeEnd, Gateway};
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
@@ -96,6 +96,8 @@ pub struct Delivery {
     workflow: Workflow,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
+    /// Services with the languages of their text messages of several parts, as far as that was logged.
+    long_texts: Mutex<HashSet<(ServiceId, Option<Locale>)>>,
     /// Messages for which every circuit was open.
     out_of_service: OncePerSecond,
 }
@@ -134,6 +136,7 @@ impl Delivery {
             workflow: Workflow::new(&deps.settings),
             deps,
             unknown_holders: Mutex::default(),
+            long_texts: Mutex::default(),
             out_of_service: OncePerSecond::default(),
         }
     }

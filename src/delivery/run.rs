@@ -89,7 +89,7 @@ pub(super) struct DeliveryRun<'a, O> {
     asked_once_more: bool,
     tried: Vec<Channel>,
     /// Of its last text message.
-    parts: u8,
+    pub(super) parts: u8,
 }
 
 /// How a run ends.
@@ -390,6 +390,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // Of a gateway that makes its own text, the parts are not known.
         let is_our_text = outgoing.channel == Channel::Sms && gateway.gateway.checker().is_none();
         self.parts = if is_our_text { parts_of(&outgoing.text) } else { 1 };
+        self.log_parts(outgoing.locale);
         let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };
         let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
         let cost = Cost { parts, without_outcomes: self.outgoing.client.without_outcomes };

@@ -93,7 +93,7 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"messages.csv\"");
     let text = file.text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("time,number,service,country,channel,gateway,status"), "{text}");
+    assert!(lines[0].starts_with("time,number,service,country,channel,gateway,status,code,error,parts"));
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[1].contains(&format!("\"{}\"", masked(&number))), "{text}");
     let whole = format!("{path}&numbers=whole");

@@ -37,6 +37,29 @@ async fn a_resend_goes_another_way_at_every_door() {
 }
 
 #[tokio::test]
+async fn a_call_instead_goes_another_way_than_the_message() {
+    let world = Several::of(BOTH, |doubles, setup| {
+        let http = json!({ "recipe": doubles.plain.recipe(), "channels": ["sms", "call"] });
+        V2::account(setup).configs([("voice", json!(true)), ("gateways", json!({ "Http": http }))])
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    for door in ["/v2", "/api"] {
+        let number = world.number();
+        for (channel, sends) in [("sms", [1, 0]), ("call", [1, 1]), ("call", [2, 1])] {
+            let form = [("To", number.as_str()), ("Channel", channel)];
+            let answer = match door {
+                "/v2" => v2.post(&format!("{service}/Verifications"), &form).await,
+                _ => world.send_by(&number, channel).await,
+            };
+            assert!(answer.status() < 300, "{door}: {}", answer.text());
+            assert_eq!(world.doubles.sends_to(&number), sends, "{door} {channel}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_resend_stays_with_a_gateway_that_has_delivered_and_with_the_only_one() {
     let world = reachable(BOTH).await;
     let number = world.number_with_message().await;
@@ -203,4 +226,22 @@ async fn a_plus_beside_a_space_is_one_plus_in_forms_and_paths() {
         let entry = v2.post("/Guard/Entries", &[("Subject", &subject), ("Action", "block")]).await;
         assert!(entry.status() < 300, "{subject:?}: {}", entry.text());
     }
+}
+
+#[tokio::test]
+async fn a_message_of_several_parts_shows_them_and_is_logged_once() {
+    let (world, v2) = World::with_account(Setup::new().config("webotp-domain", "codes.example.com")).await;
+    let rules = [("CodeLength", "10"), ("DoNotShareWarningEnabled", "true")];
+    let (long, short) = (v2.service(&rules).await, v2.service(&[]).await);
+    for (service, locale, parts) in [(&long, "ar", 2), (&long, "ar", 2), (&short, "en", 1)] {
+        let number = world.number();
+        let begun = v2.begins_with(service, &number, &[("Locale", locale)]).await.expects_status(201);
+        let of = format!("/Attempts?VerificationSid={}", sid(&begun));
+        assert_eq!(v2.get(&of).await.json()["attempts"][0]["channel_data"]["parts"], parts, "{locale}");
+        assert_eq!(world.tracked(&number).await[0]["parts"], parts);
+    }
+    let page = Visitor::of(&world).await.get("/admin/messages").await.text();
+    assert_eq!(page.matches("<td data-name=\"Parts\">2</td>").count(), 2, "{page}");
+    let output = world.restart().await.1.output;
+    assert_eq!(output.matches("text message of several parts").count(), 1, "{output}");
 }

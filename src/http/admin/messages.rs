@@ -112,7 +112,7 @@ impl AdminRequest {
         &self,
         SealedAttempt { verification, listed, .. }: &SealedAttempt,
         is_whole: bool,
-    ) -> [String; 12] {
+    ) -> [String; 13] {
         let ListedAttempt { number, attempt, .. } = listed;
         let price =
             self.price(listed).map(|micros| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
@@ -126,6 +126,7 @@ impl AdminRequest {
             message_status(listed).to_owned(),
             checked(listed).to_owned(),
             attempt.error_code.map(|code| code.to_string()).unwrap_or_default(),
+            listed.parts.to_string(),
             price.unwrap_or_default(),
             verification.to_string(),
             attempt.message_id.clone().unwrap_or_default(),
@@ -134,7 +135,7 @@ impl AdminRequest {
 }
 
 /// The columns of the file.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "time",
     "number",
     "service",
@@ -144,6 +145,7 @@ const COLUMNS: [&str; 12] = [
     "status",
     "code",
     "error",
+    "parts",
     "price",
     "verification",
     "message",

@@ -85,6 +85,8 @@ view! {
         error_code: Option<String> = attempt.listed.attempt.error_code.map(|code| code.to_string()),
         /// The number's country, two letters of ISO 3166-1.
         country: Option<String> = attempt.listed.number.region().map(|country: Region| country.to_string()),
+        /// The text messages that it counts as. Twilio does not have this field.
+        parts: u8 = attempt.listed.parts,
         /// The number of digits is not kept.
         code_length: Null = Null,
         /// The requested language is not kept.

@@ -33,6 +33,7 @@ pub struct Message {
     pub receipt_status: Option<String>,
     pub message_id: Option<String>,
     pub error_code: Option<u32>,
+    pub parts: u8,
     /// Which attempt of which verification, as in callback addresses.
     pub attempt: String,
 }
@@ -54,6 +55,7 @@ impl From<&ListedAttempt> for Message {
             receipt_status: attempt.receipt.map(|receipt| ReceiptStatus::as_str(receipt).to_owned()),
             message_id: attempt.message_id.clone(),
             error_code: attempt.error_code,
+            parts: listed.parts,
             attempt: listed.id.to_string(),
         }
     }
