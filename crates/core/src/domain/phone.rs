@@ -296,16 +296,30 @@ impl PhoneNumber {
         let Some(number) = self.split_country_code() else {
             return PlanLookup { number_type: NumberType::Other, is_found: false };
         };
-        let plan = PHONE_NUMBER_UTIL.get_number_type(&number);
-        let number_type = match plan {
-            _ if matches!(number.country_code, 870 | 881..=883) => NumberType::Special,
-            // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
-            PersonalNumber if number.country_code == 1 => NumberType::Other,
-            PremiumRate | SharedCost | PersonalNumber | Pager | UAN | VoiceMail => NumberType::Special,
-            FixedLine => NumberType::Landline,
-            _ => NumberType::Other,
+        let type_of = |number: &rlibphonenumber::PhoneNumber| {
+            let plan = PHONE_NUMBER_UTIL.get_number_type(number);
+            let number_type = match plan {
+                // Satellites, and what no country has, such as +800 and +878.
+                _ if matches!(number.country_code, 800..=888) => NumberType::Special,
+                // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
+                PersonalNumber if number.country_code == 1 => NumberType::Other,
+                PremiumRate | SharedCost | PersonalNumber | Pager | UAN | VoiceMail => NumberType::Special,
+                FixedLine => NumberType::Landline,
+                _ => NumberType::Other,
+            };
+            PlanLookup { number_type, is_found: plan != Unknown }
         };
-        PlanLookup { number_type, is_found: plan != Unknown }
+        let found = type_of(&number);
+        // Networks of some countries ignore the surplus digits of a call.
+        let is_special = |surplus: u64| {
+            let national_number = number.national_number / surplus;
+            let shorter = rlibphonenumber::PhoneNumber { national_number, ..number.clone() };
+            type_of(&shorter).number_type == NumberType::Special
+        };
+        if !found.is_found && [10, 100].into_iter().any(is_special) {
+            return PlanLookup { number_type: NumberType::Special, ..found };
+        }
+        found
     }
 
     /// The three digits after +1, in a number as North America writes it: neither they nor the next three begin with 0
@@ -566,6 +580,10 @@ mod tests {
             ("+881612345678", NumberType::Special),
             ("+88216212345678", NumberType::Special),
             ("+447012345678", NumberType::Special),
+            ("+80012345678", NumberType::Special),
+            ("+878101234567890", NumberType::Special),
+            ("+4990012345670", NumberType::Special),
+            ("+49900123456700", NumberType::Special),
             ("+15005550006", NumberType::Other),
             ("+18001234567", NumberType::Other),
             ("+390612345678", NumberType::Landline),
