@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -176,27 +175,42 @@ impl Author {
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
         let slot = u64::from(view.slot());
         let id_of = |number: u64| record_id(service, number << 8 | slot);
-        let mut id = id_of(digest(&actor, &change, at));
-        let (mut first, mut times) = (at, 1);
-        match view.get::<AuditEntry>(id) {
-            Some(earlier) if (&earlier.actor, &earlier.change) == (&actor, &change) => {
-                (first, times) = (earlier.first, earlier.times.saturating_add(1));
-            }
-            // Another change with the same digest keeps its entry.
-            Some(_) => id = id_of(view.rng().random()),
-            None => {}
-        }
+        let is_of_number = matches!(
+            change.action,
+            Action::NumberUnlocked
+                | Action::NumberErased
+                | Action::VerificationCanceled
+                | Action::VerificationApproved
+        );
+        let (hour, own) = (at.as_millis() / 3_600_000, digest((&actor, &change)));
+        let places = digest((hour, &actor, &change.service)) / PLACES * PLACES;
+        let place = |probe: u64| {
+            let of_many = places + own.wrapping_add(probe) % PLACES;
+            id_of(if is_of_number { digest((hour, own, probe)) } else { of_many })
+        };
+        let mut found = (0..PROBES).map(|probe| (place(probe), view.get::<AuditEntry>(place(probe))));
+        let (id, earlier) = found
+            .find(|(_, earlier)| {
+                earlier.as_ref().is_none_or(|it| (&it.actor, &it.change) == (&actor, &change))
+            })
+            .unwrap_or_else(|| (place(0), view.get(place(0))));
+        let (first, times) = earlier.as_ref().map_or((at, 1), |it| (it.first, it.times.saturating_add(1)));
+        let is_other = earlier.is_some_and(|it| it.change != change);
+        let change = if is_other { Change { resource: None, number: None, ..change } } else { change };
         let keep_until = at.plus(keep_for);
         let entry = AuditEntry { at, first, times, keep_until, actor, request_id, change };
         view.put(id, Some(&entry), Durability::Durable);
     }
 }
 
-/// The number of the entry about a change in this hour.
-fn digest(actor: &Actor, change: &Change, at: Timestamp) -> u64 {
-    let hour = at.as_millis() / 3_600_000;
-    let digest = Sha256::digest(format!("{hour} {actor:?} {change:?}"));
-    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+/// Entries of one author in one service and hour, but for those about numbers. Further changes share entries that name
+/// no resource: a program that creates and deletes all day would push out what others did.
+const PLACES: u64 = 256;
+/// Places that are tried for an entry.
+const PROBES: u64 = 16;
+
+fn digest(of: impl std::fmt::Debug) -> u64 {
+    Sha256::digest(format!("{of:?}")).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 impl std::fmt::Display for Actor {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::belongings::webhook;
 use super::world::{World, named};
 use crate::clock::Clock as _;
 use crate::domain::Timestamp;
@@ -29,6 +30,27 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
     let expected = [("account", 1, 70, 70, "70"), ("account", 3, 0, 3, "3"), ("user", 1, 2, 2, "2")]
         .map(|(kind, times, first, last, request)| (kind, times, first, last, Some(request.to_owned())));
     assert_eq!(entries.iter().map(of).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
+    let world = World::new();
+    let registry = world.open().await;
+    let service = registry.create_service(named("Shop")).await.expect("a service").sid;
+    let by = registry.on_behalf_of(registry.author(Actor::Account, None));
+    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
+    let entries = async || registry.audit().entries(&all).await.expect("a list").records;
+    for number in 0..500 {
+        if number == 20 {
+            let entries = entries().await;
+            assert!(entries.len() == 40 && entries.iter().all(|entry| entry.change.resource.is_some()));
+        }
+        let made = by.create_webhook(service, webhook(&["*"])).await.expect("created");
+        by.delete_webhook(service, made.sid).await.expect("deleted");
+    }
+    let entries = entries().await;
+    assert_eq!(entries.iter().map(|entry| entry.times).sum::<u32>(), 1_000);
+    assert!(entries.len() <= 256, "{}", entries.len());
 }
 
 #[tokio::test]

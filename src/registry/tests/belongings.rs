@@ -158,7 +158,7 @@ async fn what_a_webhook_may_not_be_is_refused_by_name() {
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
 }
 
-fn webhook(events: &[&str]) -> WebhookFields {
+pub(super) fn webhook(events: &[&str]) -> WebhookFields {
     WebhookFields {
         friendly_name: Some("ours".to_owned()),
         event_types: Some(events.iter().map(|event| (*event).to_owned()).collect()),
