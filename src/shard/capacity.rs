@@ -13,7 +13,7 @@ use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
 
 /// The places of a bounded table by service. Two rules: no service gets a place beyond half of the table, and the last
-/// fiftieth is for services that hold nothing. Alone, a service may fill the limit.
+/// fiftieth is for services that hold next to nothing. Alone, a service may fill the limit.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
@@ -25,9 +25,11 @@ pub struct Shares {
 pub fn room(own: usize, held: usize, limit: usize) -> usize {
     let all = limit.saturating_add(limit.div_ceil(4));
     let most = if own == held { limit } else { limit.min(all / 2) };
-    let open = (all - all.div_ceil(50)).saturating_sub(held);
-    // A service that holds nothing gets one of the last places. Then it holds something.
-    let free = if own == 0 { open.max(all.saturating_sub(held).min(1)) } else { open };
+    let last = all.div_ceil(50);
+    let open = (all - last).saturating_sub(held);
+    // Of the last places sixteen services get a part, or more of them one place.
+    let floor = (last / 16).max(1).saturating_sub(own);
+    let free = open.max(all.saturating_sub(held).min(floor));
     most.saturating_sub(own).min(free)
 }
 
@@ -310,6 +312,9 @@ mod tests {
         assert_eq!(flood(&mut shares, 1, 1_000), 1_000, "alone it has the whole limit");
         assert_eq!(flood(&mut shares, 2, 1_000), 225, "all but the last fiftieth of 1,250");
         assert_eq!([3, 4].map(|service| flood(&mut shares, service, 1_000)), [1, 1]);
+        let mut colluding = Shares::default();
+        let got = [1, 2, 3, 4, 5, 6].map(|service| flood(&mut colluding, service, 100_000));
+        assert_eq!(got, [100_000, 22_500, 156, 156, 156, 156]);
         shares.remove(ONE, 400);
         assert_eq!(flood(&mut shares, 1, 1_000), 625, "half of the table, once it is not alone");
         assert!((1..100).all(|limit| flood(&mut Shares::default(), 1, limit) == limit));
