@@ -309,7 +309,9 @@ fn no_formula(cell: String) -> String {
     let is_number = cell.strip_prefix('+').is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(|c| c.is_ascii_digit() || c == '*')
     });
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number;
+    // Also the full-width ones, which spreadsheets of East Asia take for the others.
+    let is_formula =
+        cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number;
     if is_formula { format!("'{cell}") } else { cell }
 }
 
@@ -324,6 +326,7 @@ mod tests {
             ("say \"x\"", "\"say \"\"x\"\"\""),
             ("=HYPERLINK(1)", "\"'=HYPERLINK(1)\""),
             ("+SUM(1)", "\"'+SUM(1)\""),
+            ("＝1+1", "\"'＝1+1\""),
             ("+1+HYPERLINK(\"//e.vi\",\"x\")", "\"'+1+HYPERLINK(\"\"//e.vi\"\",\"\"x\"\")\""),
             ("+1415*****71", "\"+1415*****71\""),
         ] {
