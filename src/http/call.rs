@@ -89,6 +89,11 @@ impl Received {
         });
     }
 
+    /// The address that limits by client count: the person's, or that of the other end.
+    pub fn address(&self) -> IpAddr {
+        self.client.unwrap_or(self.peer)
+    }
+
     /// The request's id with its span.
     pub fn traced_id(&self) -> RequestId {
         RequestId::new(self.request_id(), self.span.clone())

@@ -9,18 +9,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::ServiceId;
 
 /// Limits the long answers that are made or being read at the same time: lists, summaries, pages, metrics. The keys of
-/// services share 56, of which those of one service have 8; the account, the keys of all services and pages have 8.
+/// services share 56, and the pages of all clients 512, of which one service or client address has 8; the account and the
+/// keys of all services have 8.
 #[derive(Clone)]
 pub struct LongAnswers(Arc<Limits>);
 
 struct Limits {
     of_services: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
     others: Arc<Semaphore>,
-    /// One for each service with an answer.
-    each: Mutex<HashMap<ServiceId, Arc<Semaphore>>>,
+    /// One for each reader with an answer.
+    each: Mutex<HashMap<Reader, Arc<Semaphore>>>,
 }
 
-/// The long answers of one service, and of all callers without one.
+#[derive(PartialEq, Eq, Hash)]
+enum Reader {
+    Service(ServiceId),
+    Client(IpAddr),
+}
+
+/// The long answers of one reader, and of all callers of `/v2` without a service.
 const SHARE: usize = 8;
 
 /// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers
@@ -33,27 +41,39 @@ pub struct LongAnswerPermit {
 impl Default for LongAnswers {
     fn default() -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let (of_services, others) = (semaphore(7 * SHARE), semaphore(SHARE));
-        Self(Arc::new(Limits { of_services, others, each: Mutex::default() }))
+        let (of_services, pages, others) = (semaphore(7 * SHARE), semaphore(64 * SHARE), semaphore(SHARE));
+        Self(Arc::new(Limits { of_services, pages, others, each: Mutex::default() }))
     }
 }
 
 impl LongAnswers {
     /// Allows one long answer; `None` if the caller or all callers have too many.
     pub fn acquire(&self, caller: Option<ServiceId>) -> Option<LongAnswerPermit> {
-        let take = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_owned().ok();
-        let Some(service) = caller else {
-            return Some(LongAnswerPermit { _all: take(&self.0.others)?, _own: None });
-        };
+        match caller {
+            Some(service) => self.share(&self.0.of_services, Reader::Service(service)),
+            None => Some(LongAnswerPermit { _all: take(&self.0.others)?, _own: None }),
+        }
+    }
+
+    /// Allows the client at this address a long page. One that takes no answer has no places of others.
+    pub fn acquire_page(&self, client: IpAddr) -> Option<LongAnswerPermit> {
+        self.share(&self.0.pages, Reader::Client(network_of(client)))
+    }
+
+    fn share(&self, all: &Arc<Semaphore>, reader: Reader) -> Option<LongAnswerPermit> {
         let mut each = self.0.each();
         each.retain(|_, answers| answers.available_permits() < SHARE);
-        let own = take(each.entry(service).or_insert_with(|| Arc::new(Semaphore::new(SHARE))))?;
-        Some(LongAnswerPermit { _all: take(&self.0.of_services)?, _own: Some(own) })
+        let own = take(each.entry(reader).or_insert_with(|| Arc::new(Semaphore::new(SHARE))))?;
+        Some(LongAnswerPermit { _all: take(all)?, _own: Some(own) })
     }
 }
 
+fn take(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(semaphore).try_acquire_owned().ok()
+}
+
 impl Limits {
-    fn each(&self) -> MutexGuard<'_, HashMap<ServiceId, Arc<Semaphore>>> {
+    fn each(&self) -> MutexGuard<'_, HashMap<Reader, Arc<Semaphore>>> {
         self.each.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,6 +103,10 @@ mod tests {
         let of_the_account: Vec<_> =
             (0..8).map(|_| all.acquire(None).expect("a permit of its own")).collect();
         assert!(!is_allowed(0) && !is_allowed(8));
+        let page = |client: &str| all.acquire_page(client.parse().expect("an address"));
+        let of_one: Vec<_> = (0..8).map(|_| page("2001:db8::1").expect("a permit")).collect();
+        assert!(page("2001:db8::2").is_none() && page("2001:db8:0:1::1").is_some());
+        drop(of_one);
         drop(of_the_account);
         drop(taken);
         assert!(is_allowed(0) && is_allowed(1));

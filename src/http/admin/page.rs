@@ -396,7 +396,8 @@ async fn sign_in(call: Call) -> Result<Response, Problem> {
     let (now, to) = ((v2.now)(), page_behind_sign_in(&to));
     // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
     // that the attempt counts.
-    let permit = call.app.long_answers.acquire(None);
+    let address = call.address();
+    let permit = call.app.long_answers.acquire_page(address);
     let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
     call.set_permit(permit);
     let refused = |status, text| sign_in_form(&call, shown_user, shown_to, Some((status, text)));
@@ -405,7 +406,6 @@ async fn sign_in(call: Call) -> Result<Response, Problem> {
         let user = user_in_log.clone();
         admin.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
     };
-    let address = call.client.unwrap_or(call.peer);
     if let Err(wait) = admin.limit.begin(address, now) {
         admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
         return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
