@@ -19,6 +19,7 @@ use reqwest::Request;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use url::Url;
 
@@ -52,6 +53,8 @@ pub struct Forwarder {
     in_flight: Arc<Semaphore>,
     /// The longest wait for an owner that takes a request.
     longest_wait: Duration,
+    /// Ends the requests in progress: this node starts again.
+    pub give_up: CancellationToken,
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
     not_reached: OncePerSecond,
@@ -142,6 +145,7 @@ impl Forwarder {
             proofs,
             in_flight,
             longest_wait,
+            give_up: CancellationToken::new(),
             local_requests: watch::Sender::default(),
             not_reached: OncePerSecond::default(),
             misdirected: OncePerSecond::default(),
@@ -305,6 +309,7 @@ impl Forwarder {
                 }
             }
             tokio::select! {
+                () = self.give_up.cancelled() => return Err(Problem::NoNode),
                 () = &mut deadline => {
                     if let Some((owner, reason)) = not_reached {
                         self.not_reached.note(move |count| warn!(%owner, reason, count, "owner not reached"));
@@ -370,6 +375,7 @@ impl Forwarder {
         let answer = tokio::select! {
             answer = self.client.begin(request) => answer,
             () = tokio::time::sleep(ANSWER_TIME) => Err(NoResponse::Broken("no answer within 30 s")),
+            () = self.give_up.cancelled() => Err(NoResponse::Broken("this node starts again")),
             () = self.is_replaced(peer) => Err(NoResponse::Broken("another node owns the records by now")),
         };
         let mut answer: Forwarded = answer?.into();

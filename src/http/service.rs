@@ -12,6 +12,7 @@ use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use hyper::body::Body as _;
@@ -137,7 +138,16 @@ async fn answer_here(
     start: Option<Stopwatch>,
 ) -> Response {
     let logs = &call.connection.server.logs;
-    let outcome = AssertUnwindSafe(checked(call, target, next, logs)).catch_unwind().await;
+    let forwarder = call.app.forwarder.as_ref();
+    let given_up = OptionFuture::from(forwarder.map(|forwarder| forwarder.give_up.cancelled()));
+    let answered = async {
+        tokio::select! {
+            biased;
+            answer = checked(call, target, next, logs) => answer,
+            Some(()) = given_up => refusal(&Problem::Refused(Refusal::StoreUnavailable), call, target, logs),
+        }
+    };
+    let outcome = AssertUnwindSafe(answered).catch_unwind().await;
     let response = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
         error!(request_id = call.request_id(), route = target.name, "handler panicked");
@@ -332,8 +342,8 @@ fn in_pieces(call: &Call, target: &Resource, response: Response) -> Result<Respo
                 && !is_exempt
                 && permit.is_none()
             {
-                permit =
-                    Some(call.app.long_answers.acquire(None).ok_or(Problem::Refused(Refusal::Overloaded))?);
+                let free = call.app.long_answers.acquire_page(call.address());
+                permit = Some(free.ok_or(Problem::Refused(Refusal::Overloaded))?);
             }
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             if call.head.method == Method::HEAD { Body::empty() } else { piecewise(body, permit) }

@@ -260,6 +260,13 @@ impl App {
         }
     }
 
+    /// Answers the requests in progress with 503.
+    pub fn give_up_requests(&self) {
+        if let Some(forwarder) = &self.front_end.forwarder {
+            forwarder.give_up.cancel();
+        }
+    }
+
     /// Returns when another node of the cluster owns the records, or after two seconds.
     pub async fn is_replaced(&self) {
         let mut target = self.request_target.subscribe();

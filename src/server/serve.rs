@@ -6,18 +6,21 @@
 //! that loses the records starts again in the same process.
 
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use onceward_cluster::EtcdStore;
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::bind::inherited;
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings};
@@ -40,7 +43,7 @@ pub const EXIT_FAILED: u8 = 70;
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// Time for requests in progress to get their 503 when the lease is lost.
+/// Time for requests in progress when the lease is lost, and then for their 503.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -64,25 +67,28 @@ pub fn run(loaded: Loaded) -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
+    let mut kept = None;
+    let code = runtime.block_on(serve(settings, &mut kept)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_FAILED }
     });
     if code == EXIT_LEASE_LOST {
         // At once: a signal that comes in between is lost.
         drop(last_lines);
-        let error = start_again();
+        let error = start_again(kept);
         let _ = writeln!(io::stderr(), "restart failed, the service manager must start the node: {error}");
     }
     runtime.shutdown_timeout(LAST_BREATH);
     ExitCode::from(code)
 }
 
-/// Restarts the program in this process (`execve`): its memory may be out of date. Returns only on failure.
-fn start_again() -> io::Error {
+/// Restarts the program in this process (`execve`): its memory may be out of date. The listener stays open. Returns only
+/// on failure.
+fn start_again(listener: Option<OwnedFd>) -> io::Error {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| "onceward".into());
-    Command::new(program).args(arguments).exec()
+    let input = listener.map_or_else(Stdio::inherit, Stdio::from);
+    Command::new(program).args(arguments).stdin(input).exec()
 }
 
 /// SIGTERM and SIGINT, from before the first thing that a stop would have to undo.
@@ -147,11 +153,12 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     }
 }
 
-async fn serve(settings: Settings) -> Result<u8, AppStartError> {
+/// `kept` is the listener for the program's next start in this process.
+async fn serve(settings: Settings, kept: &mut Option<OwnedFd>) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = Arc::new(App::new(&settings)?);
-    let code = serve_until_end(settings, &app, &mut signals, hangup).await;
+    let code = serve_until_end(settings, &app, &mut signals, hangup, kept).await;
     app.release_reservation().await;
     if matches!(code, Ok(EXIT_LEASE_LOST))
         && let Some(signal) = signals.pending()
@@ -162,17 +169,29 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     code
 }
 
+/// A node of a cluster takes the listener that it had before, and keeps it for its next start.
+async fn listen(settings: &Settings, kept: &mut Option<OwnedFd>) -> Result<TcpListener, AppStartError> {
+    let earlier = settings.cluster.as_ref().and_then(|_| inherited(&settings.listen));
+    let listener = match earlier {
+        Some(listener) => listener,
+        None => bind(&settings.listen, "--listen localhost:3001").await?,
+    };
+    *kept = settings.cluster.as_ref().and_then(|_| listener.as_fd().try_clone_to_owned().ok());
+    Ok(listener)
+}
+
 /// Serves until a signal or the loss of the lease ends it.
 async fn serve_until_end(
     settings: Settings,
     app: &Arc<App>,
     signals: &mut StopSignals,
     hangup: Signal,
+    kept: &mut Option<OwnedFd>,
 ) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, Arc::clone(app)));
     tasks.spawn(service_manager::report_status(Arc::clone(app)));
-    let listener = bind(&settings.listen, "--listen localhost:3001").await?;
+    let listener = listen(&settings, kept).await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
@@ -207,7 +226,8 @@ async fn serve_until_end(
         started = starting => match (started, store.as_ref().and_then(|owned| owned.health().err())) {
             (Err(error), Some(reason)) => {
                 tracing::error!(%reason, %error, "start as the owner failed; this node starts again as a standby");
-                let _ = tokio::time::timeout(LAST_ANSWERS, stop_standby(app, store, stop_serving, serving)).await;
+                let closing = tokio::time::timeout(LAST_ANSWERS, close(app, store));
+                let _ = tokio::join!(closing, step_down(app, stop_serving, serving));
                 return Ok(EXIT_LEASE_LOST);
             }
             (started, _) => started?,
@@ -216,6 +236,7 @@ async fn serve_until_end(
             let stands_by = settings.cluster.is_some() && store.is_none();
             let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
             tracing::info!(signal, "{stopped}");
+            drop(kept.take());
             if settings.cluster.is_some() {
                 let stopped = stop_standby(app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
@@ -230,9 +251,7 @@ async fn serve_until_end(
         () = lease_ended(store.as_deref()) => {
             let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
             tracing::error!(node, "lease in etcd lost; this node drops its records and starts again as a standby");
-            app.begin_stop();
-            let _ = stop_serving.send(());
-            let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+            step_down(app, stop_serving, serving).await;
             return Ok(EXIT_LEASE_LOST);
         }
         () = app.store_failed() => return Ok(EXIT_FAILED),
@@ -252,6 +271,7 @@ async fn serve_until_end(
             // Until then other nodes pass requests on to this one.
             app.is_replaced().await;
         }
+        drop(kept.take());
         let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {
             tracing::error!(%error, "front end failed at shutdown");
@@ -308,6 +328,16 @@ async fn lease_ended(store: Option<&EtcdStore>) {
     }
 }
 
+/// Ends the requests of a node that has lost the records: what is still in progress after a while gets 503.
+async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, mut serving: JoinHandle<()>) {
+    app.begin_stop();
+    let _ = stop_serving.send(());
+    if tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err() {
+        app.give_up_requests();
+        let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    }
+}
+
 /// Stops a node of a cluster that stands by, or loads the records as their new owner.
 async fn stop_standby(
     app: &App,
@@ -316,12 +346,15 @@ async fn stop_standby(
     serving: JoinHandle<()>,
 ) {
     app.begin_stop();
+    // Finishes the requests that other nodes are answering, while the store is closed.
+    let _ = stop_serving.send(());
+    let _ = tokio::join!(serving, close(app, store));
+}
+
+async fn close(app: &App, store: Option<Arc<EtcdStore>>) {
     if let Some(store) = store {
         let _ = store.close().await;
     }
-    // Finishes the requests that other nodes are answering.
-    let _ = stop_serving.send(());
-    let _ = serving.await;
     // Removes the control socket: no store is open.
     let _ = app.finish().await;
 }
