@@ -38,8 +38,8 @@ struct TryArgs {
     /// The number that gets the message, such as +14155552671.
     number: String,
 
-    /// Try this gateway first, which must refuse the message, such as one of a provider with a wrong key: shows that
-    /// the other one takes over.
+    /// Try this gateway first, which must refuse the message, such as one with a wrong key: shows that the other one
+    /// takes over.
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
 
@@ -100,10 +100,10 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
     let sent = client.post::<Option<String>>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     let mut shown = through(name)?;
-    let reason = match sent {
+    let refused = match sent {
         Err(error) if shown.is_none() => return Err(error.into()),
-        Err(error) => format!("{error}\n"),
-        Ok(error) => error.map(|error| format!("{error}\n")).unwrap_or_default(),
+        Err(error) => Some(error.to_string()),
+        Ok(refused) => refused,
     };
     let first = after.as_deref().map(through).transpose()?.flatten();
     let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
@@ -117,7 +117,8 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
     let words = |shown: &Option<Message>| row(args, shown.as_ref(), first.as_ref(), cx);
-    Ok(CommandOutput { code, err: reason, ..one(&shown, cx.json, words) })
+    let err = refused.map_or_else(String::new, |refused| refused + "\n");
+    Ok(CommandOutput { code, err, ..one(&shown, cx.json, words) })
 }
 
 /// A row for the table of tried gateways.
@@ -155,7 +156,6 @@ fn receipt(message: Option<&Message>) -> Option<&str> {
 fn confirmed(question: &str) -> bool {
     let mut answer = String::new();
     let asked = io::stderr().write_all(question.as_bytes());
-    asked.is_ok()
-        && io::stdin().lock().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
+    let answered = asked.and_then(|()| io::stdin().lock().read_line(&mut answer));
+    answered.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
