@@ -33,7 +33,7 @@ use rand::rngs::StdRng;
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
-use crate::gateway::{CodeEnd, Gateway};
+use crate::gateway::{CodeEnd, ErrorClass, Gateway};
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{GatewayReading, Metrics};
@@ -209,6 +209,11 @@ impl Delivery {
             GatewayReading { name: gateway.name, circuit, in_flight, waiting, latency, last_error }
         };
         self.senders().map(reading).collect()
+    }
+
+    /// The class of an error code of a gateway, and what it says.
+    pub fn described(&self, gateway: GatewayName, code: u32) -> Option<(ErrorClass, &'static str)> {
+        self.gateways.iter().find(|known| known.name == gateway)?.gateway.described(code)
     }
 
     /// The gateways that are configured, whether the routing names them or not.

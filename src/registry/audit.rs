@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
@@ -18,6 +19,9 @@ use crate::shard::{
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
+
+/// Characters of a changed value that are kept.
+const LONGEST_VALUE: usize = 80;
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,11 +87,47 @@ pub struct Change {
     pub resource: Option<Sid>,
     /// The number, masked; or the prefix, country or address of a manual entry of the guard.
     pub number: Option<String>,
+    /// The values that are others now.
+    pub values: Vec<ChangedValue>,
+}
+
+/// A value that was changed: its key, and the beginning of what it was and is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedValue {
+    pub key: String,
+    pub before: String,
+    pub after: String,
+}
+
+impl ChangedValue {
+    /// What differs between the members of two objects.
+    pub fn between(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Self> {
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.chars().take(LONGEST_VALUE).collect(),
+            other => other.to_string().chars().take(LONGEST_VALUE).collect(),
+        };
+        let of = |members: &Map<String, Value>, key: &str| members.get(key).map(text).unwrap_or_default();
+        let differs = |(key, value): &(&String, &Value)| before.get(*key) != Some(*value);
+        let changed = after.iter().filter(differs);
+        let value = |(key, _): (&String, &Value)| {
+            let (before, after) = (of(before, key), of(after, key));
+            Self { key: key.clone(), before, after }
+        };
+        changed.map(value).collect()
+    }
+}
+
+impl std::fmt::Display for ChangedValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+        write!(f, "{}: {} → {}", self.key, shown(&self.before), shown(&self.after))
+    }
 }
 
 impl Change {
     pub const fn of(action: Action) -> Self {
-        Self { action, service: None, resource: None, number: None }
+        Self { action, service: None, resource: None, number: None, values: Vec::new() }
     }
 
     #[must_use]
@@ -135,12 +175,45 @@ struct FirstAuditEntry {
     keep_until: Timestamp,
     actor: Actor,
     request_id: Option<String>,
-    change: Change,
+    change: FirstChange,
+}
+
+/// Without the values that were changed.
+#[derive(Deserialize)]
+struct SecondAuditEntry {
+    at: Timestamp,
+    first: Timestamp,
+    times: u32,
+    keep_until: Timestamp,
+    actor: Actor,
+    request_id: Option<String>,
+    change: FirstChange,
+}
+
+#[derive(Deserialize)]
+struct FirstChange {
+    action: Action,
+    service: Option<Sid>,
+    resource: Option<Sid>,
+    number: Option<String>,
+}
+
+impl From<FirstChange> for Change {
+    fn from(FirstChange { action, service, resource, number }: FirstChange) -> Self {
+        Self { service, resource, number, ..Self::of(action) }
+    }
 }
 
 impl From<FirstAuditEntry> for AuditEntry {
     fn from(FirstAuditEntry { at, keep_until, actor, request_id, change }: FirstAuditEntry) -> Self {
-        Self { at, first: at, times: 1, keep_until, actor, request_id, change }
+        Self { at, first: at, times: 1, keep_until, actor, request_id, change: change.into() }
+    }
+}
+
+impl From<SecondAuditEntry> for AuditEntry {
+    fn from(earlier: SecondAuditEntry) -> Self {
+        let SecondAuditEntry { at, first, times, keep_until, actor, request_id, change } = earlier;
+        Self { at, first, times, keep_until, actor, request_id, change: change.into() }
     }
 }
 
@@ -148,7 +221,8 @@ impl From<FirstAuditEntry> for AuditEntry {
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstAuditEntry>()];
+    const OLDER: &'static [OlderLayout<Self>] =
+        &[OlderLayout::of::<FirstAuditEntry>(), OlderLayout::of::<SecondAuditEntry>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         let [.., slot] = *id;

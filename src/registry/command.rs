@@ -1,12 +1,13 @@
 //! Changes of the registry, decided on slot 0.
 
 use rand::Rng as _;
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
-use super::{Item, Registry, RegistryError, Service};
+use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::registry::audit::{Action, Author, Change as Audited};
+use crate::registry::audit::{Action, Author, Change as Audited, ChangedValue};
 use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
 
 /// A change that is being decided: the records, and the time, ids and secrets of new ones.
@@ -47,6 +48,19 @@ impl Draft<'_, '_> {
             author.record(change, self.view);
         }
     }
+}
+
+/// The settings of a service, or the fields of the webhook that a draft changes.
+fn members(service: &Service, draft: &Draft<'_, '_>) -> Map<String, Value> {
+    let webhook = draft.audited.resource.and_then(|sid| service.webhook(&sid).ok());
+    let value = match webhook {
+        Some(Webhook { friendly_name, event_types, url, status, .. }) => {
+            let is_enabled = *status == WebhookStatus::Enabled;
+            json!({ "name": friendly_name, "events": event_types.join(" "), "url": url, "enabled": is_enabled })
+        }
+        None => serde_json::to_value(&service.settings).unwrap_or_default(),
+    };
+    if let Value::Object(members) = value { members } else { Map::new() }
 }
 
 /// The subject of changes that create records: they wait for each other.
@@ -90,8 +104,9 @@ impl Registry {
             let answer = decide(&mut service, draft)?;
             if service != before {
                 service.updated = draft.now;
-                draft.put(id, &ServiceRecord::Present(service));
-                draft.record(draft.audited.clone().in_service(Some(sid)));
+                draft.put(id, &ServiceRecord::Present(service.clone()));
+                let values = ChangedValue::between(&members(&before, draft), &members(&service, draft));
+                draft.record(Audited { values, ..draft.audited.clone().in_service(Some(sid)) });
             }
             Ok(answer)
         })

@@ -100,7 +100,7 @@ impl Inner {
         self.registry.update_webhook(service.sid, webhook, fields).await.is_ok()
     }
 
-    async fn post(&self, post: Post) -> Posted {
+    pub(super) async fn post(&self, post: Post) -> Posted {
         // In a separate task: the delivery continues even if it panics.
         let posted = tokio::spawn((self.transport)(post)).await;
         posted.unwrap_or_else(|_| {

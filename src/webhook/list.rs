@@ -2,11 +2,14 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use super::dispatch;
+use sha2::{Digest as _, Sha256};
+
 use super::queues::{Endpoint, WebhookLoad};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
-use super::{EventId, EventType, Outbox};
+use super::{Event, EventId, EventType, Outbox, Post, Posted};
+use super::{dispatch, request};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::registry::{Service, Webhook};
 use crate::shard::{LogPart, LogRange, RecordKey, Refusal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +81,22 @@ impl Outbox {
         let range = LogRange { since, until: None, fits, skip: 0, limit, read };
         let found = self.inner.log.list(range).await?;
         Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)).records)
+    }
+
+    /// What was or will be posted of an event.
+    pub fn payload(&self, service: Sid, event: &Event) -> String {
+        let body = request::body(self.inner.registry.account_sid(), service, event);
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
+    /// Posts a test to a webhook once, and says how it was answered. No log has it.
+    pub async fn test(&self, service: &Service, webhook: &Webhook) -> Posted {
+        let (inner, now) = (&self.inner, self.inner.clock().wall());
+        let body = request::test_body(inner.registry.account_sid(), service.sid, now);
+        let digest: [u8; 32] = Sha256::digest(format!("test {} {}", webhook.sid, now.as_millis())).into();
+        let id = EventId::new(std::array::from_fn(|at| digest[at]));
+        let headers = request::headers(&webhook.secret, id, now, &body);
+        inner.post(Post { url: webhook.url.clone(), headers, body }).await
     }
 
     /// The number of webhooks that fail.

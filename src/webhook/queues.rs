@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::OutboxBounds;
 use super::backoff::pause;
-use super::record::{DeliveryState, EventRecord, Seq, WebhookHealth};
+use super::record::{DeliveryState, EventRecord, Seq, WebhookAttempt, WebhookHealth};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
 use crate::shard::{Id, RecordKey, Shares, service_of};
@@ -72,7 +72,7 @@ pub struct WebhookLoad {
     pub failures: u32,
     /// No attempt begins before this moment.
     pub not_before: Timestamp,
-    /// The last error since the start.
+    /// The last error.
     pub last_error: Option<(Timestamp, String)>,
     /// Events that it did not get since the start, because there was no room.
     pub dropped: u64,
@@ -253,6 +253,11 @@ impl Queues {
         let Some(delivery) = after.or(before).and_then(EventRecord::delivery) else { return };
         let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
         let is_pending = after.is_some() && delivery.state == DeliveryState::Pending;
+        if before.is_none()
+            && let Some(last) = delivery.attempts.last().filter(|_| is_pending)
+        {
+            self.state().webhook(endpoint).load.restore(delivery.tries.into(), delivery.due, last);
+        }
         self.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }
 }
@@ -326,6 +331,14 @@ impl State {
 }
 
 impl WebhookLoad {
+    /// A delivery that failed before the start.
+    fn restore(&mut self, tries: u32, due: Timestamp, last: &WebhookAttempt) {
+        (self.failures, self.not_before) = (self.failures.max(tries), self.not_before.max(due));
+        if self.last_error.as_ref().is_none_or(|(at, _)| *at < last.at) {
+            self.last_error = Some((last.at, last.said()));
+        }
+    }
+
     fn report(&mut self, health: WebhookHealth, said: &str, now: Timestamp) -> bool {
         let before = self.failures;
         if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {

@@ -208,8 +208,16 @@ pub struct WebhookAttempt {
     pub took: Duration,
     pub status: Option<u16>,
     pub error: Option<AttemptError>,
-    /// The same in words.
+    /// The same in words; after a status that is no success, the beginning of the last answer's body.
     pub detail: Option<String>,
+}
+
+impl WebhookAttempt {
+    /// The status or the error, without the body.
+    pub fn said(&self) -> String {
+        let status = self.status.map(|status| format!("status {status}"));
+        status.or_else(|| self.detail.clone()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,9 +257,17 @@ impl Delivery {
         random: u32,
     ) -> WebhookHealth {
         let (status, error, detail, retry_after) = match posted {
-            Posted::Answered { status, retry_after } => (Some(status), None, None, retry_after),
+            Posted::Answered { status, retry_after, body } => {
+                let said = Some(body).filter(|body| !(200..300).contains(&status) && !body.is_empty());
+                (Some(status), None, said, retry_after)
+            }
             Posted::NotAnswered(error, detail) => (None, Some(error), Some(detail), None),
         };
+        // Of one delivery one answer is enough to keep.
+        self.attempts
+            .iter_mut()
+            .filter(|before| before.status.is_some())
+            .for_each(|before| before.detail = None);
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }

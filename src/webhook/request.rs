@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::Sha256;
 use url::Url;
 
@@ -92,6 +93,12 @@ pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> Bytes {
     serde_json::to_vec(&payload).unwrap_or_default().into()
 }
 
+/// The body of a test, which no event has.
+pub(super) fn test_body(account_sid: Sid, service_sid: Sid, at: Timestamp) -> Bytes {
+    let data = json!({ "account_sid": account_sid, "service_sid": service_sid, "status": "test" });
+    json!({ "type": "webhook.test", "timestamp": at, "data": data }).to_string().into()
+}
+
 /// The headers of one attempt. The moment is that of the attempt, not of the event: receivers refuse what is older than a
 /// few minutes.
 pub(super) fn headers(secret: &[u8], id: EventId, at: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
@@ -114,7 +121,12 @@ pub struct Post {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {
-    Answered { status: u16, retry_after: Option<Duration> },
+    /// With the beginning of the body.
+    Answered {
+        status: u16,
+        retry_after: Option<Duration>,
+        body: String,
+    },
     NotAnswered(AttemptError, String),
 }
 
@@ -137,6 +149,9 @@ pub type Transport = Arc<dyn Fn(Post) -> BoxFuture<'static, Posted> + Send + Syn
 
 /// The most bytes of an answer's body that are read, to reuse its connection.
 const BODY_MAX: usize = 16 * 1024;
+
+/// The bytes of an answer's body that people can see.
+const BODY_KEPT: usize = 1_024;
 
 const BODY_TIME: Duration = Duration::from_secs(1);
 
@@ -181,8 +196,10 @@ impl Poster {
         })?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         // The status is known; the rest may be lost.
-        let _ = tokio::time::timeout(BODY_TIME, discard(&mut response)).await;
-        Ok(Posted::Answered { status, retry_after })
+        let mut body = Vec::new();
+        let _ = tokio::time::timeout(BODY_TIME, read(&mut response, &mut body)).await;
+        let body = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
+        Ok(Posted::Answered { status, retry_after, body })
     }
 }
 
@@ -202,10 +219,12 @@ fn request_of(post: Post) -> Result<Request, &'static str> {
     Ok(request)
 }
 
-async fn discard(response: &mut Response) {
+/// Reads the beginning of a body into `kept`, and some of the rest.
+async fn read(response: &mut Response, kept: &mut Vec<u8>) {
     let mut read = 0;
     while let Ok(Some(part)) = response.chunk().await {
         read += part.len();
+        kept.extend(part.iter().take(BODY_KEPT - kept.len()));
         if read > BODY_MAX {
             return;
         }

@@ -200,6 +200,9 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     assert!(visitor.get(&path).await.text().contains("every value is as before"));
     assert_eq!(post(&with("CodeLength", "8")).await.status(), 303);
     assert!(visitor.get(&path).await.text().contains("The service is changed."));
+    let sid = &path["/admin/services/".len()..];
+    let log = visitor.get(&format!("/admin/audit?service={sid}&action=service.changed")).await.text();
+    log.says(["code-length: 6 → 8", &format!("<a href=\"{path}\">Owl Bank</a>")]);
     let v2 = V2::of(&world);
     let service = path.replace("/admin/services", "/Services");
     assert_eq!(v2.get(&service).await.json()["code_length"], 8);
@@ -340,7 +343,7 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         );
         assert!(way.contains(&row), "no {row} in {way}");
     }
-    page.says(["<small>0 before</small>"]);
+    page.says(["<small>before: 0</small>"]);
     assert!(between(&page, "of the delivered messages arrived within ", ".").ends_with(" s"), "{page}");
     let table = between(&page, "id=\"by-gateway-region\"", "</table>");
     assert!(table.contains("TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"), "{table}");
@@ -370,7 +373,11 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         let name = query.split('=').next().expect("a name");
         visitor.get(&format!("/admin?{query}")).await.says(["Invalid parameter", name]);
     }
-    assert!(!visitor.get("/admin?range=14d").await.text().contains(" before</small>"), "it is not kept");
+    assert!(!visitor.get("/admin?range=30d").await.text().contains("<small>before: "), "it is not kept");
+    for (query, count) in [("range=today", "4"), ("since=2026-01-01", "4"), ("until=2026-01-01", "0")] {
+        assert_eq!(sent(query).await, count, "{query}");
+    }
+    visitor.get("/admin?since=2100-01-01").await.says(["From is after To"]);
 }
 
 #[tokio::test]

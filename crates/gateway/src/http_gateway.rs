@@ -380,6 +380,11 @@ impl HttpGateway {
 }
 
 impl Provider for HttpGateway {
+    fn described(&self, code: u32) -> Option<(ErrorClass, &'static str)> {
+        let class = self.settings.errors.class_of(&code.to_string())?;
+        Some((class.class(), class.words()))
+    }
+
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let request = Filling::of(&self.settings, message).message(self.clock.wall());
         request.map_err(|error| {

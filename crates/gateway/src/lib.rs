@@ -201,6 +201,11 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
+    /// The class of the provider's error code, and what it says.
+    fn described(&self, _code: u32) -> Option<(ErrorClass, &'static str)> {
+        None
+    }
+
     /// Whether [`Gateway::report_code_end`] tells the provider anything about this end of a code.
     fn wants_code_end(&self, _end: CodeEnd) -> bool {
         false

@@ -31,6 +31,11 @@ pub trait Provider: Send + Sync + 'static {
     /// request.
     fn account_questions(&self) -> Vec<AccountQuestion<'_>>;
 
+    /// The class of an error code, and what it says.
+    fn described(&self, _: u32) -> Option<(ErrorClass, &'static str)> {
+        None
+    }
+
     /// The request that asks about a code, of a provider that holds the codes.
     fn check(&self, _: PhoneNumber, _: Channel, _: &Code) -> Option<Question<'_, Verdict>> {
         None
@@ -125,6 +130,10 @@ impl Gateway for HttpProvider {
             let request = self.provider.request(message)?;
             self.exchange(request, |response| self.provider.classify(response)).await
         })
+    }
+
+    fn described(&self, code: u32) -> Option<(ErrorClass, &'static str)> {
+        self.provider.described(code)
     }
 
     fn checker(&self) -> Option<&dyn Checker> {

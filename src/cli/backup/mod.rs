@@ -36,7 +36,8 @@ const TEST: &str = "test:";
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
     let stored = kind.and_then(|kind| (kind.read)(&entry.record)).map_err(|error| error.to_string())?;
-    if stored.expires == entry.expires {
+    // An earlier version kept the days of the history for less time.
+    if stored.expires == entry.expires || entry.key.kind == history::Row::KIND {
         Ok(())
     } else {
         Err("its expiry differs from the expiry in its content".into())

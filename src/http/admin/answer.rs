@@ -9,6 +9,9 @@ use crate::limits::guard::operator::by;
 use crate::limits::guard::{Refusals, Rule};
 use crate::verification::verify::{NumberStatus, Status};
 
+/// The class of a gateway's error code, and what it says.
+pub type Described<'a> = dyn Fn(GatewayName, u32) -> Option<(ErrorClass, &'static str)> + 'a;
+
 pub struct Answer {
     /// When the last message was sent or refused.
     pub at: Timestamp,
@@ -21,8 +24,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `None` if nothing is known of the number.
-    pub fn of(status: Option<&NumberStatus>, refusals: Option<Refusals>) -> Option<Self> {
+    /// `None` if nothing is known of the number. `described` says what an error code of a gateway means.
+    pub fn of(
+        status: Option<&NumberStatus>,
+        refusals: Option<Refusals>,
+        described: &Described<'_>,
+    ) -> Option<Self> {
         let last = status.and_then(|status| status.messages.last());
         let refused = refusals.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
         let answer = match (refused, last, status) {
@@ -33,7 +40,7 @@ impl Answer {
                 help: after_refusal(refused.rule).to_owned(),
                 was_refused: refused.rule <= Rule::Budget,
             },
-            (None, Some(last), Some(status)) => Self::of_message(last, status),
+            (None, Some(last), Some(status)) => Self::of_message(last, status, described),
             (None, None, Some(status)) => Self {
                 at: status.verification.as_ref().map_or(Timestamp::EPOCH, |verification| verification.begun),
                 class: "",
@@ -57,11 +64,11 @@ impl Answer {
         })
     }
 
-    fn of_message(last: &ListedAttempt, status: &NumberStatus) -> Self {
+    fn of_message(last: &ListedAttempt, status: &NumberStatus, described: &Described<'_>) -> Self {
         let row = &last.attempt;
         let (gateway, time) = (row.gateway.as_str(), moment(row.at));
         let message = format!("the last message, {} at {time}", row.channel.as_str());
-        let known = described_error(row);
+        let known = described_error(row).or_else(|| described(row.gateway, row.error_code?));
         let words = known.map(|(_, words)| format!(": {words}")).unwrap_or_default();
         let error = row.error_code.map(|code| format!(" (error {code}{words})")).unwrap_or_default();
         let is_verified = last.verify_status == VerifyStatus::Success;
@@ -279,9 +286,14 @@ mod tests {
         }
     }
 
+    fn described(gateway: GatewayName, code: u32) -> Option<(ErrorClass, &'static str)> {
+        let is_known = (gateway, code) == (GatewayName::Sinch, 40_300);
+        is_known.then_some((ErrorClass::OptedOut, "the recipient wants no messages"))
+    }
+
     #[track_caller]
     fn says(status: &NumberStatus, class: &str, what: &str, help: &str) {
-        let answer = Answer::of(Some(status), None).expect("an answer");
+        let answer = Answer::of(Some(status), None, &described).expect("an answer");
         assert_eq!((answer.class, answer.what.as_str()), (class, what));
         assert!(answer.help.contains(help), "{}", answer.help);
     }
@@ -334,6 +346,11 @@ mod tests {
             let what = format!("TwilioMessages did not take {message} (error {code}: {reason}). {CODE}");
             says(&failed(SendStatus::Unsendable, Some(code)), "problem", &what, help);
         }
+        let mut stopped = failed(SendStatus::Unsendable, Some(40_300));
+        stopped.messages[0].attempt.gateway = GatewayName::Sinch;
+        let what =
+            format!("Sinch did not take {message} (error 40300: the recipient wants no messages). {CODE}");
+        says(&stopped, "problem", &what, "send START");
     }
 
     #[test]
@@ -347,7 +364,8 @@ mod tests {
         let message = "after the last message, sms at 2027-01-15 12:01:00";
         let what = format!("A wrong code was checked at 2027-01-15 12:01:30, {message}. {CODE}");
         says(&checked(VerifyStatus::InvalidCode, 90), "", &what, "newest message");
-        let answer = Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None).expect("an answer");
+        let answer =
+            Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None, &described).expect("an answer");
         assert!(answer.what.starts_with("TwilioMessages took the last message"), "{}", answer.what);
         let mut verified = checked(VerifyStatus::Success, 90);
         verified.verification.as_mut().expect("it").status = Status::Approved;
@@ -378,7 +396,7 @@ mod tests {
     fn a_refusal_counts_if_no_message_followed_it() {
         let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule, until: None });
         let known = status(|listed| listed.attempt.at = after(60));
-        let answer = |status, refused| Answer::of(status, refused).expect("an answer");
+        let answer = |status, refused| Answer::of(status, refused, &described).expect("an answer");
         assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
         for status in [None, Some(&known)] {
             let answer = answer(status, refused(90, Rule::Prefix));
@@ -388,6 +406,6 @@ mod tests {
             assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
         }
         assert!(answer(None, refused(1, Rule::NumberType)).help.contains("safe list"));
-        assert!(Answer::of(None, None).is_none());
+        assert!(Answer::of(None, None, &described).is_none());
     }
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use crate::domain::Timestamp;
+use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
 use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
 use crate::http::pages::{Frame, GROUP};
@@ -38,8 +38,20 @@ struct AuditPage {
     frame: Frame,
     header: PageHeader,
     list: List,
-    /// The time, the service and the rest of each entry.
-    entries: Vec<(Timestamp, String, AuditEntryView)>,
+    entries: Vec<Row>,
+}
+
+/// An entry, in words and with the pages of what it is about.
+struct Row {
+    at: Timestamp,
+    service: String,
+    /// The page of its service, and that of its target.
+    of_service: Option<String>,
+    of_target: Option<String>,
+    target: String,
+    /// What is other now.
+    values: String,
+    view: AuditEntryView,
 }
 
 /// `GET /admin/audit`.
@@ -65,20 +77,39 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         entries = list.take(request.v2.registry.audit().entries(&query).await?);
     }
     let registry = &request.v2.registry;
+    let keys = registry.keys(None);
     let views = ViewFrame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {
         let service = entry.change.service.map(|sid| {
             let known = registry.service(&sid).ok();
             known.map_or_else(|| sid.to_string(), |service| registry.title(&service))
         });
-        (entry.at, service.unwrap_or_default(), AuditEntryView::new(&views, &entry))
+        let (view, change) = (AuditEntryView::new(&views, &entry), &entry.change);
+        let is_there = |sid: &Sid| registry.service(sid).is_ok();
+        let of_service = change.service.filter(is_there).map(|sid| format!("/admin/services/{sid}"));
+        let of_target = change.resource.and_then(|sid| match sid.kind() {
+            SidKind::Webhook => Some(format!("/admin/webhooks/{sid}")),
+            SidKind::ApiKey => Some(format!("{PATH}?of={sid}")),
+            _ => None,
+        });
+        let named = change.resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
+        let target = [view.target().to_owned()].into_iter().chain(named).collect::<Vec<_>>().join(" ");
+        let values = change.values.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Row {
+            at: entry.at,
+            service: service.unwrap_or_default(),
+            of_service,
+            of_target,
+            target,
+            values,
+            view,
+        }
     });
     if list.is_file() {
-        let columns = ["time", "action", "actor", "service", "target", "request"];
-        let rows = entries.map(|(at, service, entry)| {
-            let (who, target) = (entry.who(), entry.target().to_owned());
-            let at = at.rfc3339_millis().to_string();
-            [at, entry.what(), who, service, target, entry.request_id.unwrap_or_default()]
+        let columns = ["time", "action", "actor", "service", "target", "changes", "request"];
+        let rows = entries.map(|Row { at, service, target, values, view, .. }| {
+            let (at, who) = (at.rfc3339_millis().to_string(), view.who());
+            [at, view.what(), who, service, target, values, view.request_id.unwrap_or_default()]
         });
         return Ok(list::csv("attachment; filename=\"audit.csv\"", columns, rows));
     }

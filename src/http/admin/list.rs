@@ -61,7 +61,7 @@ pub struct Field {
     pub label: String,
     pub about: String,
     pub value: String,
-    pub placeholder: &'static str,
+    pub is_time: bool,
     /// Values and their words.
     pub options: Vec<(String, String)>,
 }
@@ -77,7 +77,7 @@ impl Field {
             label: label.to_owned(),
             about: String::new(),
             value,
-            placeholder: "",
+            is_time: false,
             options: Vec::new(),
         };
         field.choose_from(words.collect(), none);
@@ -261,12 +261,9 @@ fn filter(request: &AdminRequest, fields: &Fields, param: &Param) -> Field {
             field.choose_from(services.collect(), ALL);
         }
         "since" | "until" => {
-            field.placeholder = "2027-01-31 12:00";
-            if let Some(time) = utc_time(&field.value).map(moment) {
-                field.value = match time.strip_suffix(":00") {
-                    Some(minutes) => minutes.to_owned(),
-                    None => time,
-                };
+            field.is_time = true;
+            if let Some(time) = utc_time(&field.value) {
+                field.value = time.rfc3339_seconds().to_string().replace('Z', "");
             }
         }
         _ => {}

@@ -9,8 +9,8 @@ use crate::domain::Timestamp;
 use crate::verification::numbers::{LockedNumber, Refusal};
 use crate::verification::verify::Verifying;
 
-/// Lockouts that are listed.
-const LOCKOUTS: usize = 20;
+/// Lockouts that are kept: more than a page lists, which may be about one service or country.
+const LOCKOUTS: usize = 10_000;
 
 /// The last scan of all numbers for lockouts. The next one begins after twenty times the time that it took: scans take a
 /// twentieth of a processor at most.

@@ -238,6 +238,7 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         let refused = guard.refusals(service.id, number).await;
         (service, known, refused)
     });
+    let described = |gateway, code| verifying.delivery().described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
     while let Some((service, known, refused)) = found.next().await {
         let (known, refused) = (known?, refused?);
@@ -248,7 +249,8 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         }
         let title = request.v2.registry.title(&service);
         let last = refused.as_ref().and_then(RefusedNumber::last);
-        answers.extend(Answer::of(known.as_ref(), last).map(|answer| (Some(title.clone()), answer)));
+        answers
+            .extend(Answer::of(known.as_ref(), last, &described).map(|answer| (Some(title.clone()), answer)));
         states.push(State::new(&service, title, known, refused.as_ref(), &events, request.now()));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
@@ -12,7 +13,7 @@ use super::plot::Plot;
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
-use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, parameters};
+use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
 use crate::http::app::GatewayHealth;
 use crate::http::pages::{self, Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
@@ -20,10 +21,14 @@ use crate::limits::guard::operator::BudgetView;
 use crate::node::Unready;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
-use crate::verification::numbers::LockedNumber;
+use crate::verification::numbers::{LockedNumber, Refusal};
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 15;
+
+/// Lockouts that are listed, and gateways with a plot of their own.
+const LOCKOUTS: usize = 20;
+const PLOTTED: usize = 4;
 
 parameters! {
     /// What the overview shows.
@@ -31,6 +36,10 @@ parameters! {
     pub struct Filters {
         /// Time
         "range" = "day" => range: Option<RangeName>,
+        /// From, UTC
+        "since" = "2026-01-31" => since: Option<UtcTime>,
+        /// To, UTC
+        "until" = "2026-02-28" => until: Option<UtcTime>,
         /// Service
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
         /// Country
@@ -42,10 +51,13 @@ parameters! {
     }
 }
 
+/// The filters that are about time.
+const TIMES: [&str; 3] = ["range", "since", "until"];
+
 /// What the overview shows, and its address.
 struct View {
     list: List,
-    range: &'static Range,
+    span: Span,
     filters: Filters,
     service: Option<ServiceId>,
 }
@@ -54,38 +66,54 @@ impl View {
     /// What the address asks for, or everything if something is wrong with it.
     fn of(request: &AdminRequest) -> Self {
         let (mut list, filters) = List::read::<Filters>(request, "/admin");
-        let mut filters = filters.unwrap_or_default();
-        let range = &RANGES[filters.range.unwrap_or(DAY)];
+        let (mut filters, now) = (filters.unwrap_or_default(), request.now());
         let mut service =
             list.service(request, filters.service).unwrap_or_default().map(|service| service.id);
+        let last_day = list.given("until").len() == "2027-01-31".len();
+        let until =
+            filters.until.map(|until| if last_day { until.plus(Resolution::Day.length()) } else { until });
+        let own =
+            (filters.since.is_some() || until.is_some()).then(|| Span::between(filters.since, until, now));
+        if own == Some(None) {
+            list.problem = Some("From is after To.".to_owned());
+        }
         if list.problem.is_some() {
             list.clear();
             (filters, service) = (Filters::default(), None);
         }
-        Self { list, range, filters, service }
+        let range = &RANGES[filters.range.unwrap_or(DAY)];
+        let span = own.flatten().filter(|_| list.problem.is_none()).unwrap_or_else(|| range.until(now));
+        Self { list, span, filters, service }
     }
 
     fn shows(&self, series: &Series) -> bool {
         let Group { country, channel, gateway } = series.group;
-        self.service.is_none_or(|service| series.service == service)
-            && (self.filters.country.is_none() || self.filters.country == country)
+        self.is_about(series.service, || country)
             && self.filters.channel.is_none_or(|only| only == channel)
             && (self.filters.gateway.is_none() || self.filters.gateway == gateway)
     }
 
-    /// The filters and their values, beside the range.
+    fn is_about(&self, service: ServiceId, country: impl FnOnce() -> Option<Region>) -> bool {
+        self.service.is_none_or(|only| service == only)
+            && (self.filters.country.is_none() || self.filters.country == country())
+    }
+
+    /// The filters and their values, beside the time.
     fn chosen(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.list.chosen().filter(|(name, _)| *name != "range")
+        self.list.chosen().filter(|(name, _)| !TIMES.contains(name))
     }
 
     /// The address of the same in another range.
     fn in_range(&self, range: &Range) -> String {
-        self.list.address(&[("range", range.id)])
+        self.list.address(&[("range", range.id), ("since", ""), ("until", "")])
     }
 
     /// The address of the same with this value of a filter.
     fn with(&self, name: &str, value: &str) -> String {
-        self.list.address(&[("range", self.range.id), (name, value)])
+        match self.span.range {
+            Some(range) => self.list.address(&[("range", range), (name, value)]),
+            None => self.list.address(&[(name, value)]),
+        }
     }
 
     /// The value of each filter, and the address without it.
@@ -99,60 +127,121 @@ impl View {
         self.chosen().map(removal).collect()
     }
 
-    /// The address of the page of a list since `from`, with those of the filters.
-    fn list(&self, path: &str, from: Timestamp, filters: &[&str]) -> String {
+    /// The address of a list in this time, with those of the filters.
+    fn list(&self, path: &str, filters: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let chosen = self.chosen().filter(|(name, _)| filters.contains(name));
-        query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(chosen);
+        query.append_pair("since", &self.span.from().rfc3339_seconds().to_string());
+        if self.span.range.is_none() {
+            query.append_pair("until", &self.span.to.rfc3339_seconds().to_string());
+        }
+        query.extend_pairs(self.chosen().filter(|(name, _)| filters.contains(name)));
         format!("{path}?{}", query.finish())
     }
 
     fn is_of(&self, service: &Sid) -> bool {
         self.filters.service.as_ref() == Some(service)
     }
+
+    /// The day of a time that a person chose.
+    fn day(&self, name: &str) -> &str {
+        self.list.given(name).get(..10).unwrap_or_default()
+    }
+
+    fn is_range(&self, id: &str) -> bool {
+        self.span.range == Some(id)
+    }
 }
 
-/// A time span up to now, in buckets.
+/// A time span up to now.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {
     /// The value of `range` in the URL.
     id: &'static str,
     title: &'static str,
-    /// What one bar is.
-    bucket: &'static str,
     resolution: Resolution,
-    buckets: u32,
-    /// The part of a moment that names a bucket.
-    label: std::ops::Range<usize>,
+    /// `None` since midnight.
+    buckets: Option<u32>,
 }
 
 /// The index of the range that is shown unless the address names one.
-const DAY: usize = 1;
+const DAY: usize = 2;
 
-static RANGES: [Range; 3] = [
-    Range::new("hour", "Last hour", ("minute", Resolution::Minute, 60), 11..16),
-    Range::new("day", "Last day", ("hour", Resolution::Hour, 24), 11..16),
-    Range::new("14d", "14 days", ("day", Resolution::Day, 14), 5..10),
+static RANGES: [Range; 5] = [
+    Range { id: "hour", title: "Last hour", resolution: Resolution::Minute, buckets: Some(60) },
+    Range { id: "today", title: "Today", resolution: Resolution::Hour, buckets: None },
+    Range { id: "day", title: "24 hours", resolution: Resolution::Hour, buckets: Some(24) },
+    Range { id: "14d", title: "14 days", resolution: Resolution::Day, buckets: Some(14) },
+    Range { id: "30d", title: "30 days", resolution: Resolution::Day, buckets: Some(30) },
 ];
 
 impl Range {
-    const fn new(
-        id: &'static str,
-        title: &'static str,
-        (bucket, resolution, buckets): (&'static str, Resolution, u32),
-        label: std::ops::Range<usize>,
-    ) -> Self {
-        Self { id, title, bucket, resolution, buckets, label }
+    fn until(&self, now: Timestamp) -> Span {
+        let (last, length) = (self.resolution.bucket(now), self.resolution.length());
+        let from = match self.buckets {
+            Some(buckets) => last.minus(length * buckets.saturating_sub(1)),
+            None => Resolution::Day.bucket(now),
+        };
+        Span::new(Some(self.id), self.resolution, from, last.plus(length))
+    }
+}
+
+/// Buckets of time.
+#[derive(Debug, PartialEq, Eq)]
+struct Span {
+    /// The id of its range; `None` for one that a person chose.
+    range: Option<&'static str>,
+    resolution: Resolution,
+    starts: Vec<Timestamp>,
+    /// The end of the last bucket.
+    to: Timestamp,
+}
+
+impl Span {
+    fn new(range: Option<&'static str>, resolution: Resolution, from: Timestamp, to: Timestamp) -> Self {
+        let starts = std::iter::successors(Some(from), |start| Some(start.plus(resolution.length())));
+        Self { range, resolution, starts: starts.take_while(|start| *start < to).collect(), to }
     }
 
-    /// The starts of its buckets.
-    fn starts(&self, now: Timestamp) -> Vec<Timestamp> {
-        let last = self.resolution.bucket(now);
-        (0..self.buckets).rev().map(|back| last.minus(self.resolution.length() * back)).collect()
+    /// By hours while these are kept, else by days. `None` if it has no bucket.
+    fn between(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<Self> {
+        let kept = |resolution: Resolution| now.minus(resolution.kept_for());
+        let until = until.map_or(now, |until| until.min(now));
+        let from = since.unwrap_or_default().max(kept(Resolution::Day));
+        let resolution = if from > kept(Resolution::Hour) { Resolution::Hour } else { Resolution::Day };
+        let last = resolution.bucket(until.minus(Duration::from_millis(1)));
+        let span = Self::new(None, resolution, resolution.bucket(from), last.plus(resolution.length()));
+        (from < until).then_some(span)
     }
 
+    fn from(&self) -> Timestamp {
+        self.starts.first().copied().unwrap_or(self.to)
+    }
+
+    /// The time to the period before; `None` if its counts are no longer kept. A day goes before today.
+    fn shift(&self, now: Timestamp) -> Option<Duration> {
+        let length =
+            if self.range == Some("today") { Resolution::Day.length() } else { self.to.since(self.from()) };
+        let oldest = now.minus(self.resolution.kept_for());
+        (self.from().minus(length) >= oldest).then_some(length)
+    }
+
+    /// What one bar is.
+    const fn bucket(&self) -> &'static str {
+        match self.resolution {
+            Resolution::Minute => "minute",
+            Resolution::Hour => "hour",
+            Resolution::Day => "day",
+        }
+    }
+
+    /// The part of a moment that names a bucket.
     fn label(&self, start: Timestamp) -> String {
-        moment(start).get(self.label.clone()).unwrap_or_default().to_owned()
+        let part = match self.resolution {
+            Resolution::Day => 5..10,
+            Resolution::Hour if self.starts.len() > 24 => 5..16,
+            _ => 11..16,
+        };
+        moment(start).get(part).unwrap_or_default().to_owned()
     }
 }
 
@@ -174,6 +263,8 @@ struct OverviewPage {
     refusals: String,
     refused_by: String,
     are_refused: bool,
+    /// The lockouts of the period before, if there are many more now.
+    fewer_lockouts: Option<u64>,
     now: Timestamp,
     services: Vec<(Sid, String)>,
     all: Counts,
@@ -183,7 +274,7 @@ struct OverviewPage {
     arrival: String,
     failing_webhooks: usize,
     currency: String,
-    plots: [Plot; 3],
+    plots: Vec<Plot>,
     causes: String,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
@@ -205,25 +296,38 @@ struct Figure {
     name: &'static str,
     value: String,
     note: String,
+    is_problem: bool,
 }
 
-fn figures(all: &Counts, before: Option<&Counts>, currency: &str) -> Vec<Figure> {
+/// Verifications from which on none that is verified is a problem.
+const SOME: u64 = 5;
+
+/// `failed` names failures.
+fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'static str) -> Vec<Figure> {
     let figures = |of: &Counts| {
         [
             ("Messages sent", grouped(of.accepted)),
             ("Numbers verified", grouped(of.verified)),
             ("Conversion", share(of.verified, of.begun)),
-            ("Failed messages", grouped(of.failed.total())),
+            (failed, grouped(of.failed.total())),
             ("Refused messages", grouped(of.refused.total())),
+            ("Numbers locked out", grouped(of.lockouts)),
             ("Estimated cost", format!("{} {currency}", money(of.cost_micros))),
         ]
     };
     let mut earlier = before.map(figures).into_iter().flatten();
     let figure = |(name, value)| {
-        let note = earlier.next().map(|(_, value)| format!("{value} before"));
-        let saved = (name == "Refused messages" && all.saved_micros > 0)
-            .then(|| format!("saved {} {currency}", money(all.saved_micros)));
-        Figure { name, value, note: [note, saved].into_iter().flatten().collect::<Vec<_>>().join(", ") }
+        let note = earlier.next().map(|(_, value)| format!("before: {value}"));
+        let is_problem = name == "Conversion" && all.verified == 0 && all.begun >= SOME;
+        let further = match name {
+            _ if is_problem => Some("no code was right".to_owned()),
+            "Refused messages" if all.saved_micros > 0 => {
+                Some(format!("saved {} {currency}", money(all.saved_micros)))
+            }
+            _ => None,
+        };
+        let note = [note, further].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        Figure { name, value, note, is_problem }
     };
     figures(all).into_iter().map(figure).collect()
 }
@@ -282,6 +386,8 @@ fn delivery_time(delays: impl Borrow<Delays>) -> String {
 struct Breakdown {
     id: &'static str,
     title: &'static str,
+    /// The heading of what failed.
+    failed: &'static str,
     rows: Vec<BreakdownRow>,
 }
 
@@ -350,60 +456,83 @@ impl GatewayLine {
     }
 }
 
+/// The counts that a view is about, and those of the period before, if they are still kept.
+async fn counted(request: &AdminRequest, view: &View) -> Result<(Vec<Row>, Option<Counts>), Refusal> {
+    let (span, now) = (&view.span, request.now());
+    let (from, shift) = (span.from(), span.shift(now));
+    let since = shift.map_or(from, |shift| from.minus(shift));
+    let mut rows = request.admin.history.between(span.resolution, since, span.to).await?;
+    rows.retain(|row| view.shows(&row.series));
+    if view.filters.gateway.is_some() {
+        // A message that another gateway accepted has not failed; the attempt of this one has.
+        for row in &mut rows {
+            row.counts.failed = row.counts.failed_attempts;
+        }
+    }
+    let earlier: Vec<Row> = rows.extract_if(.., |row| row.series.start < from).collect();
+    let before = shift.map(|shift| {
+        let is_before = |row: &&Row| row.series.start.plus(shift) < span.to;
+        sum(earlier.iter().filter(is_before))
+    });
+    Ok((rows, before))
+}
+
+fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Counts {
+    let mut sum = Counts::default();
+    rows.for_each(|row| sum += row.counts);
+    sum
+}
+
 /// `GET /admin?range=&service=`.
 async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (now, app) = (request.now(), &request.call.app);
     let view = View::of(&request);
-    let (starts, resolution) = (view.range.starts(now), view.range.resolution);
-    let from = starts.first().copied().unwrap_or(now);
-    // The period before ends now, less its length: the last bucket of both has not ended.
-    let length = resolution.length() * view.range.buckets;
-    let has_before = resolution.kept_for() >= length * 2;
-    let since = if has_before { from.minus(length) } else { from };
-    let mut rows = request.admin.history.between(resolution, since, now.plus(resolution.length())).await?;
-    rows.retain(|row| view.shows(&row.series));
-    let earlier: Vec<Row> = rows.extract_if(.., |row| row.series.start < from).collect();
-    let sum = |rows: &[Row]| totals(rows, |_| ()).remove(&()).unwrap_or_default();
-    let (all, before) = (sum(&rows), has_before.then(|| sum(&earlier)));
-    let recent = starts.iter().rev().nth(1).copied().unwrap_or(now);
+    let (rows, before) = counted(&request, &view).await?;
+    let all = sum(rows.iter());
+    let recent = view.span.starts.iter().rev().nth(1).copied().unwrap_or(now);
     let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
     let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
-    let (locked, count) = &*scan;
+    let locked = scan.0.iter().filter(|of| view.is_about(of.service, || of.number.region()));
+    let locked: Vec<_> = locked.collect();
     let mut health: BTreeMap<&str, GatewayHealth> =
         app.gateways().into_iter().map(|health| (health.name, health)).collect();
     let reading = app.reading().unwrap_or_default();
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
-    let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();
-    let spent_budgets = budgets.iter().filter(|budget| budget.is_spent).map(spent).collect();
+    let budgets = request.guard()?.budgets(None);
+    let currency = request.admin.history.currency();
+    let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };
     let is_part = pages::is_part(&request.call.head);
     let page = |frame: Frame, header| OverviewPage {
         frame: frame.live(is_part),
         header,
         reasons: app.reasons_against(),
-        spent_budgets,
+        spent_budgets: budgets.iter().filter(|budget| budget.is_spent).map(spent).collect(),
         without_outcomes,
         removals: view.removals(&request),
-        messages: view.list("/admin/messages", from, Filters::NAMES),
-        refusals: view.list("/admin/refusals", from, &["service", "country"]),
+        messages: view.list("/admin/messages", Filters::NAMES),
+        refusals: view.list("/admin/refusals", &["service", "country"]),
         refused_by: in_words(refused_by(&all)),
         are_refused,
+        fewer_lockouts: before
+            .map(|before| before.lockouts)
+            .filter(|usual| all.lockouts >= SOME && all.lockouts >= usual.saturating_mul(3)),
         now,
         services: request.services(),
         all,
-        figures: figures(&all, before.as_ref(), request.admin.history.currency()),
+        figures: figures(&all, before.as_ref(), currency, failed),
         funnel: funnel(&all, before.as_ref()),
         arrival: delivery_time(all.delivery),
         failing_webhooks: request.v2.outbox.failing(),
-        currency: request.admin.history.currency().to_owned(),
-        plots: plots(view.range, &starts, &rows, request.admin.history.currency()),
+        currency: currency.to_owned(),
+        plots: plots(&view.span, &rows, currency, failed),
         causes: in_words(causes(&all)),
         tables: breakdowns(&request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
-        lockouts: locked.iter().map(|locked| lockout(&request, locked, now)).collect(),
-        locked: *count,
+        locked: locked.len(),
+        lockouts: locked.into_iter().take(LOCKOUTS).map(|locked| lockout(&request, locked, now)).collect(),
         view,
     };
     Ok(request.render("/admin", page))
@@ -420,35 +549,52 @@ fn lockout(request: &AdminRequest, lockout: &LockedNumber, now: Timestamp) -> Lo
     LockoutLine { lockout: *lockout, path, service, left }
 }
 
-fn plots(range: &Range, starts: &[Timestamp], rows: &[Row], currency: &str) -> [Plot; 3] {
+/// `failed` names failures.
+fn plots(span: &Span, rows: &[Row], currency: &str, failed: &'static str) -> Vec<Plot> {
     let by_time = totals(rows, |series| series.start);
-    let values =
-        |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
-    let times = || starts.iter().map(|start| range.label(*start)).collect();
-    let [sent, verified, failed, refused]: [Vec<u64>; 4] = [
-        values(|counts| counts.accepted),
-        values(|counts| counts.verified),
-        values(|counts| counts.failed.total()),
-        values(|counts| counts.refused.total()),
+    let times = || span.starts.iter().map(|start| span.label(*start)).collect::<Vec<_>>();
+    let of = |totals: &BTreeMap<Timestamp, Counts>, count: fn(&Counts) -> u64| {
+        span.starts.iter().map(|start| totals.get(start).map_or(0, count)).collect::<Vec<_>>()
+    };
+    let in_all = |series: &[(&str, Vec<u64>)]| {
+        let sums =
+            series.iter().map(|(name, values)| format!("{} {name}", grouped(values.iter().sum::<u64>())));
+        format!("{}, by {}.", sums.collect::<Vec<_>>().join(" and "), span.bucket())
+    };
+    let sent = [
+        ("sent", of(&by_time, |counts| counts.accepted)),
+        ("verified", of(&by_time, |counts| counts.verified)),
     ];
-    let sum = |values: &[u64]| grouped(values.iter().sum::<u64>());
-    let (sent_in_all, verified_in_all) = (sum(&sent), sum(&verified));
-    let messages = format!(
-        "{sent_in_all} sent and {verified_in_all} verified, by {}. The table has the cost.",
-        range.bucket
-    );
-    let cost = values(|counts| counts.cost_micros).into_iter().map(money).collect();
-    let failures = format!("{} failed, by {}.", sum(&failed), range.bucket);
-    let refusals = format!("{} refused, by {}.", sum(&refused), range.bucket);
-    let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
-    let mut messages =
-        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of);
+    let about = format!("{} The table has the cost.", in_all(&sent));
+    let mut messages = Plot::new("messages", "Messages sent, numbers verified", about, times(), sent);
+    let cost = of(&by_time, |counts| counts.cost_micros).into_iter().map(money).collect();
     messages.column = Some((format!("cost, {currency}"), cost));
-    [
-        messages,
-        Plot::new("failures", "Failed messages", failures, times(), failures_of),
-        Plot::new("refusals", "Refused messages", refusals, times(), [("refused", refused)]),
-    ]
+    let single = |id, title, name, count| {
+        let series = [(name, of(&by_time, count))];
+        Plot::new(id, title, in_all(&series), times(), series)
+    };
+    let mut plots = vec![messages, single("failures", failed, "failed", |counts| counts.failed.total())];
+    if by_time.values().any(|counts| counts.refused.total() > 0) {
+        plots.push(single("refusals", "Refused messages", "refused", |counts| counts.refused.total()));
+    }
+    // What one gateway failed, another one took.
+    let mut gateways: Vec<_> = totals(rows, |series| series.group.gateway).into_iter().collect();
+    gateways.retain(|(name, counts)| name.is_some() && counts.accepted + counts.failed_attempts.total() > 0);
+    gateways.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.accepted + counts.failed_attempts.total()));
+    if gateways.len() > 1 {
+        for (name, _) in gateways.into_iter().take(PLOTTED) {
+            let rows: Vec<_> = rows.iter().filter(|row| row.series.group.gateway == name).copied().collect();
+            let (by_time, name) =
+                (totals(&rows, |series| series.start), name.map_or("", GatewayName::as_str));
+            let series = [
+                ("sent", of(&by_time, |counts| counts.accepted)),
+                ("failed", of(&by_time, |counts| counts.failed_attempts.total())),
+            ];
+            let (id, title) = (format!("of-{name}"), format!("Attempts of {name}"));
+            plots.push(Plot::new(&id, &title, in_all(&series), times(), series));
+        }
+    }
+    plots
 }
 
 /// Counts with what they are of, but for those that are none.
@@ -505,32 +651,37 @@ fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdow
     for counts in by_gateway.iter_mut().filter_map(|(name, counts)| name.as_ref().map(|_| counts)) {
         counts.failed = counts.failed_attempts;
     }
+    let failed = if has_gateway { "Failed attempts" } else { "Failed" };
     by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
     vec![
-        Breakdown::new("services", "By service", totals(rows, |series| Some(series.service)), service, begun),
         Breakdown::new(
-            "countries",
-            "By country",
+            ("services", "By service", failed),
+            totals(rows, |series| Some(series.service)),
+            service,
+            begun,
+        ),
+        Breakdown::new(
+            ("countries", "By country", failed),
             totals(rows, |series| series.group.country),
             country,
             begun,
         ),
         Breakdown::new(
-            "channels",
-            "By channel",
+            ("channels", "By channel", failed),
             totals(rows, |series| Some(series.group.channel)),
             channel,
             begun,
         ),
-        Breakdown::new("by-gateway", "By gateway", by_gateway, gateway, |counts| counts.accepted),
+        Breakdown::new(("by-gateway", "By gateway", "Failed attempts"), by_gateway, gateway, |counts| {
+            counts.accepted
+        }),
     ]
 }
 
 impl Breakdown {
     /// `name` names a row, `of` is what its verified share is a share of.
     fn new<K>(
-        id: &'static str,
-        title: &'static str,
+        (id, title, failed): (&'static str, &'static str, &'static str),
         totals: BTreeMap<Option<K>, Counts>,
         name: impl Fn(Option<K>) -> (String, Option<String>),
         of: fn(&Counts) -> u64,
@@ -550,7 +701,7 @@ impl Breakdown {
             }
             rows.push(row((format!("{} others", others.len()), None), sum));
         }
-        Self { id, title, rows }
+        Self { id, title, failed, rows }
     }
 }
 
@@ -563,14 +714,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_ends_with_the_bucket_of_now() {
-        let now = Timestamp::parse_day_or_moment("2027-01-31T12:34:56Z").expect("a moment");
-        for (range, first, last) in
-            [(&RANGES[0], "11:35", "12:34"), (&RANGES[DAY], "13:00", "12:00"), (&RANGES[2], "01-18", "01-31")]
-        {
-            let starts = range.starts(now);
-            let labels = [starts.first(), starts.last()].map(|start| range.label(*start.expect("a bucket")));
-            assert_eq!(labels, [first, last]);
+    fn a_span_ends_with_the_bucket_of_its_end_and_knows_the_one_before() {
+        let at = |text| Timestamp::parse_day_or_moment(text).expect("a moment");
+        let now = at("2027-01-31T12:34:56Z");
+        let between = |since, until| Span::between(Some(at(since)), Some(at(until)), now);
+        let days = between("2027-01-05", "2027-01-08").expect("a span");
+        let hours = between("2027-01-29", "2027-01-31").expect("a span");
+        let since = Span::between(None, Some(at("2027-01-08")), now).expect("a span");
+        for (span, first, last, has_before) in [
+            (RANGES[0].until(now), "11:35", "12:34", true),
+            (RANGES[1].until(now), "00:00", "12:00", true),
+            (RANGES[DAY].until(now), "13:00", "12:00", true),
+            (RANGES[3].until(now), "01-18", "01-31", true),
+            (RANGES[4].until(now), "01-02", "01-31", false),
+            (days, "01-05", "01-07", true),
+            (hours, "01-29 00:00", "01-30 23:00", false),
+            (since, "12-30", "01-07", false),
+        ] {
+            let labels =
+                [span.starts.first(), span.starts.last()].map(|start| span.label(*start.expect("a bucket")));
+            assert_eq!((labels, span.shift(now).is_some()), ([first, last].map(str::to_owned), has_before));
         }
+        assert_eq!(RANGES[1].until(now).shift(now), Some(Resolution::Day.length()));
+        assert_eq!(between("2027-01-08", "2027-01-05"), None);
     }
 }

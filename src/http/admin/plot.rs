@@ -13,8 +13,8 @@ const STEP: usize = 10;
 /// Counts of every bucket.
 pub struct Plot {
     /// The element's id.
-    pub id: &'static str,
-    pub title: &'static str,
+    pub id: String,
+    pub title: String,
     /// What is shown, in a sentence.
     pub about: String,
     pub series: Vec<Series>,
@@ -37,8 +37,8 @@ pub struct Series {
 
 impl Plot {
     pub fn new<const N: usize>(
-        id: &'static str,
-        title: &'static str,
+        id: &str,
+        title: &str,
         about: String,
         times: Vec<String>,
         series: [(&'static str, Vec<u64>); N],
@@ -49,7 +49,8 @@ impl Plot {
             let bars = bars(&values, top, margin);
             Series { name, bars, values }
         });
-        Self { id, title, about, series: series.collect(), column: None, times, top }
+        let (id, title, series) = (id.to_owned(), title.to_owned(), series.collect());
+        Self { id, title, about, series, column: None, times, top }
     }
 
     pub fn width(&self) -> usize {

@@ -12,9 +12,10 @@ use super::session::Notice;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::params::{Fields, Parameters as _};
 use crate::http::api::services::{Changed, New};
-use crate::http::pages::{Frame, GROUP};
+use crate::http::pages::{Frame, GROUP, redirect};
 use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{Origin, Service};
+use crate::verification::hosted::{ReturnTarget, SessionRequest};
 
 const PATH: &str = "/admin/services";
 
@@ -35,9 +36,54 @@ struct ServicePage {
     header: PageHeader,
     service: Arc<Service>,
     title: String,
-    fields: Vec<Field>,
+    groups: Vec<(&'static str, Vec<Field>)>,
     /// The keys that are for it alone and not revoked.
     keys: usize,
+}
+
+/// Settings by what they are about: the keys, of which the last group has all others.
+const GROUPS: [(&str, &[&str]); 4] = [
+    (
+        "Codes and checks",
+        &[
+            "friendly-name",
+            "code-length",
+            "code-life",
+            "max-checks",
+            "max-sends",
+            "lockout",
+            "resend",
+            "cooling-down",
+            "custom-code",
+        ],
+    ),
+    (
+        "Messages",
+        &[
+            "locale",
+            "default-template",
+            "do-not-share-warning",
+            "workflow",
+            "send-budget",
+            "skip-sms-to-landlines",
+        ],
+    ),
+    (
+        "Hosted page",
+        &["return-urls", "embed-origins", "logo-url", "accent-color", "privacy-url", "terms-url"],
+    ),
+    (WITHOUT_EFFECT, &[]),
+];
+
+const WITHOUT_EFFECT: &str = "Without effect";
+
+/// `Code length` of `code-length`.
+fn label_of(key: &str) -> String {
+    let mut words = key.replace('-', " ").replace("url", "URL");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
 }
 
 /// Where its settings are changed.
@@ -106,13 +152,24 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
     let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
         let value = typed.unwrap_or_else(|| text_of(current.get(key).unwrap_or(&Value::Null)));
-        Field { about: description.replace('`', ""), ..Field::new(name, name, schema, value, None) }
+        let about = format!("{} ({name})", description.replace('`', ""));
+        Field { about, ..Field::new(name, &label_of(key), schema, value, None) }
     };
-    let fields = service_parameters().iter().map(field).collect();
+    let is_in = |keys: &[&str], parameter: &&ServiceParameter| keys.contains(&parameter.key.as_str());
+    let groups = GROUPS.map(|(title, keys)| {
+        let all = service_parameters().iter();
+        let mut own: Vec<_> = match keys {
+            [] => all.filter(|of| !GROUPS.iter().any(|(_, keys)| is_in(keys, of))).collect(),
+            keys => all.filter(|of| is_in(keys, of)).collect(),
+        };
+        own.sort_by_key(|of| keys.iter().position(|key| *key == of.key));
+        (title, own.into_iter().map(field).collect())
+    });
+    let groups = groups.into();
     let keys = request.v2.registry.keys(Some(service.id));
     let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
     let title = request.v2.registry.title(&service);
-    let page = |frame, header| ServicePage { frame, header, service, title, fields, keys };
+    let page = |frame, header| ServicePage { frame, header, service, title, groups, keys };
     request.render(PATH, page)
 }
 
@@ -130,6 +187,7 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
             }
             Err(error) => Notice::failure(format!("Nothing was deleted: {error}.")),
         },
+        "preview" => return preview(&request, &service).await,
         "update" => match update(&request, &service).await {
             Ok(notice) => notice,
             Err(why) => {
@@ -141,6 +199,22 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
     };
     Ok(request.redirect_with_notice(&format!("{PATH}/{}", service.sid), notice))
+}
+
+/// The address that the hosted page of a service returns to first.
+fn return_url(service: &Service) -> Option<&str> {
+    service.settings.return_urls.as_deref()?.split_whitespace().next()
+}
+
+/// Begins a session of the hosted page, as the application does.
+async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, Unavailable> {
+    let (hosted, url) = (request.v2.hosted.as_ref(), return_url(service));
+    let (Some(hosted), Some(url)) = (hosted, url) else { return Ok(unknown(request)) };
+    let returns_to = ReturnTarget::Url { url: url.to_owned(), state: None };
+    let (to, channels) = (None, Vec::new());
+    let asked = SessionRequest { to, may_change: true, channels, locale: None, returns_to };
+    let (secret, _) = hosted.create(service.id, asked).await?;
+    Ok(redirect(&format!("/verify/{}", secret.expose())))
 }
 
 async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, String> {

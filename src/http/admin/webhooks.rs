@@ -18,7 +18,7 @@ use crate::http::pages::{Frame, GROUP};
 use crate::http::route::{ApiRouter, Operation};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
-    Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError, WebhookLoad,
+    Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad,
 };
 
 const PATH: &str = "/admin/webhooks";
@@ -108,15 +108,20 @@ struct WebhookPage {
     header: PageHeader,
     list: List,
     row: Row,
-    deliveries: Vec<Delivery>,
+    /// With what is posted. A number is masked.
+    deliveries: Vec<(Delivery, String)>,
 }
 
 /// The answer to the last attempt, in words.
 fn answer_of(delivery: &Delivery) -> String {
     let Some(last) = delivery.attempts.last() else { return String::new() };
-    let status = last.status.map(|status| format!("status {status}"));
-    let said = status.or_else(|| last.detail.clone()).unwrap_or_default();
-    format!("{said}, {} ms, {}", last.took.as_millis(), moment(last.at))
+    format!("{}, {} ms, {}", last.said(), last.took.as_millis(), moment(last.at))
+}
+
+/// The beginning of the body of the answer to the last attempt.
+fn body_of(delivery: &Delivery) -> Option<&str> {
+    let last = delivery.attempts.last().filter(|last| last.status.is_some())?;
+    last.detail.as_deref()
 }
 
 /// Its class in the style sheet, and a word.
@@ -195,6 +200,12 @@ async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
             DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
         deliveries = list.take(outbox.deliveries(service.id, webhook.sid, &query).await?);
     }
+    let shown = |delivery: Delivery| {
+        let payload = outbox.payload(service.sid, &delivery.event);
+        let to = delivery.event.about.to;
+        (delivery, payload.replace(&to.e164(), &to.to_string()))
+    };
+    let deliveries = deliveries.into_iter().map(shown).collect();
     let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));
     Ok(request.render_list(PATH, list, |frame, header, list| WebhookPage {
         frame,
@@ -234,6 +245,7 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
                 Err(error) => to(Notice::failure(format!("Nothing was changed: {error}."))),
             };
         }
+        "test" => return to(tested(request.v2.outbox.test(&service, &webhook).await)),
         "replay" => EventId::parse(request.field("event")).map(Replay::Event),
         "replay-failed" => {
             let hours = request.field("hours").parse::<u64>().ok();
@@ -249,6 +261,17 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         Ok(count) => to(Notice::success(format!("Events that are delivered again: {count}."))),
         Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => to(Notice::failure(format!("Not delivered again: {error}."))),
+    }
+}
+
+/// How a test was answered.
+fn tested(posted: Posted) -> Notice {
+    match posted {
+        Posted::Answered { status, body, .. } => {
+            let text = format!("The test was answered with status {status}. {body}");
+            if (200..300).contains(&status) { Notice::success(text) } else { Notice::failure(text) }
+        }
+        Posted::NotAnswered(_, why) => Notice::failure(format!("The test had no answer: {why}.")),
     }
 }
 

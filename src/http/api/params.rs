@@ -123,7 +123,7 @@ new_texts! {
     /// A time in the filters of a page.
     UtcTime => Timestamp: "a day or a moment of UTC such as 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z", utc_time, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
-         (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z| ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?"
+         (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z|[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?"
     );
     /// The last digits of numbers.
     NumberEnding => String: "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()), matching("[0-9]{1,4}");
@@ -179,7 +179,7 @@ words! {
     WebhookVersion => (): "v2" => ();
     RiskCheck => bool: "enable" => true, "disable" => false;
     IsLive => bool: "live" => true, "revoked" => false;
-    RangeName => usize: "hour" => 0, "day" => 1, "14d" => 2;
+    RangeName => usize: "hour" => 0, "today" => 1, "day" => 2, "14d" => 3, "30d" => 4;
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
 
@@ -227,7 +227,8 @@ fn channels(text: &str) -> Option<Vec<Channel>> {
 /// A time as pages show it, in whole minutes or seconds, or in the forms of the API.
 pub fn utc_time(text: &str) -> Option<Timestamp> {
     Timestamp::parse_day_or_moment(text).or_else(|| {
-        let (day, time) = text.split_once(' ')?;
+        let (day, time) = text.split_once([' ', 'T'])?;
+        let time = time.trim_end_matches('Z');
         let seconds = if time.len() == "12:00".len() { ":00" } else { "" };
         Timestamp::parse(&format!("{day}T{time}{seconds}Z"))
     })

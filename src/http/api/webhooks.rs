@@ -178,7 +178,7 @@ view! {
         #[schemars(with = "Option<String>")]
         error: Option<AttemptError> = attempt.error,
         /// The same in words.
-        error_message: Option<String> = attempt.detail.clone(),
+        error_message: Option<String> = attempt.detail.clone().filter(|_| attempt.status.is_none()),
     }
 }
 

@@ -21,6 +21,9 @@ use crate::registry::Service;
 use crate::registry::audit::{Action, Author, Change};
 use crate::shard::{Durability, LogPart, LogRange, Record as _, RecordKey, Refusal, Subject};
 
+/// Parts of a country that an explanation names.
+const PARTS: usize = 5;
+
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
 
@@ -125,6 +128,9 @@ pub struct ServiceExplanation {
     pub reasons: Vec<String>,
     /// The narrowest first.
     pub allowances: Vec<Item>,
+    /// For people: which parts of the subject were refused messages lately.
+    #[serde(skip)]
+    pub parts: Vec<String>,
 }
 
 /// What the guard does with messages to or from a subject.
@@ -227,6 +233,7 @@ impl PumpingGuard {
         let mut services = Vec::new();
         for ((.., service), is_known, explained) in explained {
             let mut of_service = self.of_service(service, dimension, is_known, explained);
+            of_service.parts = self.refused_parts(service, dimension);
             if let Dimension::Number(number) = dimension {
                 let refused = self.refusals(service, number).await?;
                 of_service.reasons.extend(refused.and_then(|refused| refused.last()).map(refusals_in_words));
@@ -234,8 +241,28 @@ impl PumpingGuard {
             services.push(of_service);
         }
         // A budget may refuse messages, too.
-        services.sort_by_key(|explanation| !explanation.refused);
+        services.sort_by_key(|explanation| (!explanation.refused, explanation.parts.is_empty()));
         Ok(Explanation { subject: exact(dimension), services, services_left_out })
+    }
+
+    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, in sentences.
+    fn refused_parts(&self, service: ServiceId, dimension: Dimension) -> Vec<String> {
+        let of_country = matches!(dimension, Dimension::Country(_));
+        let mut broken: Vec<_> = self.inner.findings().list(self.now()).collect();
+        broken.retain(|(of, _, Finding { key, is_refused, .. })| {
+            let is_part = matches!(key.dimension, Dimension::Prefix(_) | Dimension::Number(_));
+            let is_in = || Dimension::Country(country_and_type(key.dimension).0) == dimension;
+            of_country && *of == service && *is_refused && is_part && is_in()
+        });
+        broken.sort_by_key(|(_, messages, _)| Reverse(*messages));
+        let in_words = |(_, messages, Finding { rule, key, until, .. }): &(_, u64, Finding)| {
+            let until = until.map(|until| format!(" until {}", shown(until))).unwrap_or_default();
+            let of = masked(key.dimension);
+            format!(
+                "Messages to {of}: {messages} refused by the rule {rule}{until}. Explain {of} to see more."
+            )
+        };
+        broken.iter().take(PARTS).map(in_words).collect()
     }
 
     /// The services that have allowances, entries or rules of their own, and the default one.
@@ -297,6 +324,7 @@ impl PumpingGuard {
             client: client.map(|client| client.to_string()),
             reasons,
             allowances: allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect(),
+            parts: Vec::new(),
         }
     }
 

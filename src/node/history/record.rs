@@ -34,12 +34,12 @@ impl Resolution {
         }
     }
 
-    /// The time from the start of a bucket until it is forgotten. Days: fourteen whole ones, and today.
+    /// The time from the start of a bucket until it is forgotten. Days: thirty-one whole ones, and today.
     pub const fn kept_for(self) -> Duration {
         match self {
             Self::Minute => Duration::from_secs(2 * HOUR.as_secs()),
             Self::Hour => Duration::from_secs(3 * DAY.as_secs()),
-            Self::Day => Duration::from_secs(15 * DAY.as_secs()),
+            Self::Day => Duration::from_secs(32 * DAY.as_secs()),
         }
     }
 

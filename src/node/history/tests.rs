@@ -157,7 +157,7 @@ async fn each_resolution_is_forgotten_after_its_time() {
     world.accepted(GERMANY);
     world.history.flush().await;
     // The day began 22 hours before the start.
-    let day_ends = START.plus(14 * DAY + 2 * HOUR);
+    let day_ends = START.plus(31 * DAY + 2 * HOUR);
     for (at, kept) in [
         (START.plus(2 * HOUR).minus(SECOND), [1, 1, 1]),
         (START.plus(2 * HOUR), [0, 1, 1]),

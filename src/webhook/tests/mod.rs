@@ -245,14 +245,14 @@ impl Receivers {
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
         let posted = match self.next(&post.url) {
-            Behaviour::Answer(status) => Posted::Answered { status, retry_after: None },
+            Behaviour::Answer(status) => Posted::Answered { status, retry_after: None, body: String::new() },
             Behaviour::AskForTime(status, secs) => {
-                Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
+                Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)), body: String::new() }
             }
             Behaviour::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
             Behaviour::AnswerAfter(secs) => {
                 tokio::time::sleep(Duration::from_secs(secs)).await;
-                Posted::Answered { status: 200, retry_after: None }
+                Posted::Answered { status: 200, retry_after: None, body: String::new() }
             }
             Behaviour::Hang(secs) => {
                 tokio::time::sleep(Duration::from_secs(secs)).await;

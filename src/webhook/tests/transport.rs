@@ -32,7 +32,7 @@ async fn a_post_arrives_as_json_with_its_headers_and_returns_the_status() {
     let mut receiver = Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
     let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
     let retry_after = Some(Duration::from_secs(7));
-    assert_eq!(answered, Posted::Answered { status: 503, retry_after });
+    assert_eq!(answered, Posted::Answered { status: 503, retry_after, body: "busy".to_owned() });
     let request = receiver.request().await;
     assert_eq!(request.request_line, "POST /hooks?a=b HTTP/1.1");
     assert_eq!(request.header("content-type"), Some("application/json"));

@@ -18,7 +18,7 @@ use crate::error::PUT_BACK;
 /// The format of data directories and exports that this program writes. It reads every format from 1 on. From the first
 /// release on it rises with each change of what is in them: a layout of the journal or the manifest, a line of an export,
 /// a kind of record or the layout of one. Therefore a program that finds a higher format refuses before it changes a byte.
-pub const FORMAT: u32 = 9;
+pub const FORMAT: u32 = 10;
 
 const FIRST_LINE: &str = "onceward data directory";
 

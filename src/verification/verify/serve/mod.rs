@@ -18,6 +18,7 @@ use super::{
     Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
+use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName};
@@ -68,6 +69,11 @@ impl Verifying {
 
     pub fn guard(&self) -> Option<&PumpingGuard> {
         self.verifier.guard()
+    }
+
+    /// Sends the messages.
+    pub fn delivery(&self) -> &Delivery {
+        self.verifier.delivery()
     }
 
     /// The time of decisions.

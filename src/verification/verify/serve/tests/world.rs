@@ -172,7 +172,7 @@ impl Hook {
             let kind = body["type"].as_str().expect("its name").to_owned();
             let order = body["data"]["tags"]["order"].clone();
             events.lock().expect("the record").push((kind, order));
-            Box::pin(async { Posted::Answered { status: 200, retry_after: None } })
+            Box::pin(async { Posted::Answered { status: 200, retry_after: None, body: String::new() } })
         })
     }
 }
