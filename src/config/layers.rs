@@ -415,8 +415,10 @@ impl Context {
 
     /// Misspelt names would otherwise look as if they worked.
     fn note_unknown(&mut self, name: &str, given: &Value, origin: String) {
-        let is_alias = |known: &&str| ALIASES.iter().any(|(alias, _)| alias == known);
-        let known = self.names.meanings.keys().map(String::as_str).filter(|known| !is_alias(known));
+        // A variable is best spelled as its provider does.
+        let is_older =
+            |known: &&str| known.starts_with("TWILIO") && ALIASES.iter().any(|(of, _)| of == known);
+        let known = self.names.meanings.keys().map(String::as_str).filter(|known| !is_older(known));
         match removed(name) {
             Some((words, Some(harmless))) if text_of(given).as_deref() != Some(harmless) => {
                 self.report.wrong(name, None, words, origin);

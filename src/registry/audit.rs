@@ -100,6 +100,17 @@ pub struct ChangedValue {
 }
 
 impl ChangedValue {
+    /// The values of one change and of a later one.
+    fn joined(mut earlier: Vec<Self>, mut later: Vec<Self>) -> Vec<Self> {
+        for value in &mut later {
+            if let Some(at) = earlier.iter().position(|before| before.key == value.key) {
+                value.before = earlier.remove(at).before;
+            }
+        }
+        earlier.append(&mut later);
+        earlier
+    }
+
     /// What differs between the members of two objects.
     pub fn between(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Self> {
         let text = |value: &Value| match value {
@@ -128,6 +139,12 @@ impl std::fmt::Display for ChangedValue {
 impl Change {
     pub const fn of(action: Action) -> Self {
         Self { action, service: None, resource: None, number: None, values: Vec::new() }
+    }
+
+    /// Whether it is the same but for the values.
+    fn is_like(&self, other: &Self) -> bool {
+        let of = |change: &Self| (change.action, change.service, change.resource);
+        of(self) == of(other) && self.number == other.number
     }
 
     #[must_use]
@@ -249,15 +266,16 @@ impl Author {
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
         let slot = u64::from(view.slot());
         let id_of = |number: u64| record_id(service, number << 8 | slot);
+        let (values, bare) = (change.values, Change { values: Vec::new(), ..change });
         let is_of_number = matches!(
-            change.action,
+            bare.action,
             Action::NumberUnlocked
                 | Action::NumberErased
                 | Action::VerificationCanceled
                 | Action::VerificationApproved
         );
-        let (hour, own) = (at.as_millis() / 3_600_000, digest((&actor, &change)));
-        let places = digest((hour, &actor, &change.service)) / PLACES * PLACES;
+        let (hour, own) = (at.as_millis() / 3_600_000, digest((&actor, &bare)));
+        let places = digest((hour, &actor, &bare.service)) / PLACES * PLACES;
         let place = |probe: u64| {
             let of_many = places + own.wrapping_add(probe) % PLACES;
             id_of(if is_of_number { digest((hour, own, probe)) } else { of_many })
@@ -265,12 +283,17 @@ impl Author {
         let mut found = (0..PROBES).map(|probe| (place(probe), view.get::<AuditEntry>(place(probe))));
         let (id, earlier) = found
             .find(|(_, earlier)| {
-                earlier.as_ref().is_none_or(|it| (&it.actor, &it.change) == (&actor, &change))
+                earlier.as_ref().is_none_or(|it| it.actor == actor && it.change.is_like(&bare))
             })
             .unwrap_or_else(|| (place(0), view.get(place(0))));
         let (first, times) = earlier.as_ref().map_or((at, 1), |it| (it.first, it.times.saturating_add(1)));
-        let is_other = earlier.is_some_and(|it| it.change != change);
-        let change = if is_other { Change { resource: None, number: None, ..change } } else { change };
+        let change = match earlier {
+            None => Change { values, ..bare },
+            Some(it) if it.change.is_like(&bare) => {
+                Change { values: ChangedValue::joined(it.change.values, values), ..bare }
+            }
+            Some(_) => Change { resource: None, number: None, ..bare },
+        };
         let keep_until = at.plus(keep_for);
         let entry = AuditEntry { at, first, times, keep_until, actor, request_id, change };
         view.put(id, Some(&entry), Durability::Durable);

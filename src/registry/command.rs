@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
-use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
+use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, Author, Change as Audited, ChangedValue};
 use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
@@ -60,7 +60,18 @@ fn members(service: &Service, draft: &Draft<'_, '_>) -> Map<String, Value> {
         }
         None => serde_json::to_value(&service.settings).unwrap_or_default(),
     };
-    if let Value::Object(members) = value { members } else { Map::new() }
+    let mut members = if let Value::Object(members) = value { members } else { Map::new() };
+    if webhook.is_none() {
+        let bucket = |Bucket { max, interval, .. }: &Bucket| format!("{max} in {interval} s");
+        let limit = |RateLimit { unique_name, buckets, .. }: &RateLimit| {
+            format!("{unique_name} {}", buckets.iter().map(bucket).collect::<Vec<_>>().join(", "))
+        };
+        let limits = service.rate_limits.iter().map(limit).collect::<Vec<_>>().join("; ");
+        members.insert("rate limits".to_owned(), limits.into());
+        members.insert("test numbers".to_owned(), service.test_numbers.len().into());
+        members.insert("messaging services".to_owned(), service.messaging.len().into());
+    }
+    members
 }
 
 /// The subject of changes that create records: they wait for each other.

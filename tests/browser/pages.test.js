@@ -187,12 +187,20 @@ async function walk(width, height, scheme) {
   assert.equal(page.url(), `${server}/admin?range=hour`);
 
   for (const service of services) await api(`/Services${service}/Verifications`, { To: number, Channel: "sms" });
+  assert.equal((await post("/api/send-otp", { phoneNumber: number })).status, 403);
   await page.goto(`${server}/admin`);
+  await says("by lockouts");
   await shown("dashboard-services");
+  await page.$eval("#since", (field) => { field.value = "2020-01-01"; });
+  await press("form[action='/admin'] button");
+  await says("by day");
+  await page.goto(`${server}/admin/refusals?rule=lockout`);
+  await says("by the lockout of the number");
+  await shown("dashboard-refusals");
   const cut = await page.$$eval(".wide", (all) => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id));
   assert.deepEqual(cut, [], "tables that are cut");
 
-  await page.type("#q", number);
+  await page.type("#q", `${number.slice(2)}`);
   await press("form[action='/admin/search'] button");
   await says("locked");
   await says("The number is locked until");
@@ -279,6 +287,10 @@ async function walk(width, height, scheme) {
   await press("button[value='create']");
   await says("Its secret is shown once");
   await shown("dashboard-keys");
+  const keys = await page.$$eval("#keys-region tbody tr", (rows) => rows.length);
+  await page.reload();
+  assert.equal(await page.$$eval("#keys-region tbody tr", (rows) => rows.length), keys, "a reload makes no key");
+  assert.equal(await page.$(".secret"), null, "the secret is shown once");
   await page.click("#keys-region summary");
   await press("button[value='revoke']");
   await says("is revoked: the server refuses it.");

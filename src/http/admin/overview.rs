@@ -202,15 +202,17 @@ impl Span {
         Self { range, resolution, starts: starts.take_while(|start| *start < to).collect(), to }
     }
 
-    /// By hours while these are kept, else by days. `None` if it has no bucket.
+    /// By hours while these are kept, else by days; without buckets if nothing of it is kept. `None` if it ends before it
+    /// begins.
     fn between(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<Self> {
         let kept = |resolution: Resolution| now.minus(resolution.kept_for());
         let until = until.map_or(now, |until| until.min(now));
-        let from = since.unwrap_or_default().max(kept(Resolution::Day));
+        let since = since.unwrap_or_default();
+        let from = since.max(kept(Resolution::Day));
         let resolution = if from > kept(Resolution::Hour) { Resolution::Hour } else { Resolution::Day };
         let last = resolution.bucket(until.minus(Duration::from_millis(1)));
         let span = Self::new(None, resolution, resolution.bucket(from), last.plus(resolution.length()));
-        (from < until).then_some(span)
+        (since < until).then_some(span)
     }
 
     fn from(&self) -> Timestamp {
@@ -317,7 +319,8 @@ fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'stat
     };
     let mut earlier = before.map(figures).into_iter().flatten();
     let figure = |(name, value)| {
-        let note = earlier.next().map(|(_, value)| format!("before: {value}"));
+        let known = earlier.next().filter(|(_, value)| value != "–");
+        let note = known.map(|(_, value)| format!("before: {value}"));
         let is_problem = name == "Conversion" && all.verified == 0 && all.begun >= SOME;
         let further = match name {
             _ if is_problem => Some("no code was right".to_owned()),

@@ -25,17 +25,11 @@ async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
     if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, words)) {
         return of_id(&request, sid).await;
     }
-    let digits = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
-    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-    if !words.is_empty() && words.chars().all(|c| c.is_ascii_digit() || " +*-()./".contains(c)) {
-        let with_plus = || PhoneNumber::parse(&format!("+{words}"), None);
-        if let Ok(number) = PhoneNumber::parse(words, region).or_else(|_| with_plus()) {
-            return Ok(redirect(&request.path_of(number)));
-        }
-        return of_digits(&request, digits.trim_start_matches('0')).await;
-    }
     if let Ok(number) = PhoneNumber::parse(words, region) {
         return Ok(redirect(&request.path_of(number)));
+    }
+    if !words.is_empty() && words.chars().all(|c| c.is_ascii_digit() || " +*-()./".contains(c)) {
+        return of_digits(&request, words).await;
     }
     if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(redirect(&address(MESSAGES, "message", words)));
@@ -59,15 +53,23 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
     Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
 }
 
-/// Leads to the one number with messages that ends with these digits, or else to all messages that end with the last of
-/// them.
-async fn of_digits(request: &AdminRequest, digits: &str) -> Result<Response, Unavailable> {
+/// Leads to the one number with messages that ends with these digits, or is it without its plus, or else to all messages
+/// that end with the last of them.
+async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unavailable> {
+    let part = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
+    let digits: String = part.chars().filter(char::is_ascii_digit).collect();
+    // A number that is written as in its own country begins with a zero or two.
+    let is_end = words.contains('*') || digits.len() <= ENDING;
+    let digits = if is_end { &digits } else { digits.trim_start_matches('0') };
     if digits.len() > ENDING {
         let ending = Some(digits.to_owned());
         let query = AttemptQuery { ending, read: Some(READ), ..AttemptQuery::newest(READ) };
         let found = request.admin.verifying.messages(query).await?.records;
         let numbers: BTreeSet<_> = found.iter().map(|found| found.listed.number).collect();
         if let [number] = numbers.into_iter().collect::<Vec<_>>()[..] {
+            return Ok(redirect(&request.path_of(number)));
+        }
+        if let Ok(number) = PhoneNumber::parse(&format!("+{words}"), None) {
             return Ok(redirect(&request.path_of(number)));
         }
         let text = format!("The numbers of these messages have the last {ENDING} of these digits.");

@@ -30,6 +30,8 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
     let expected = [("account", 1, 70, 70, "70"), ("account", 3, 0, 3, "3"), ("user", 1, 2, 2, "2")]
         .map(|(kind, times, first, last, request)| (kind, times, first, last, Some(request.to_owned())));
     assert_eq!(entries.iter().map(of).collect::<Vec<_>>(), expected);
+    let values = |entry: &AuditEntry| entry.change.values.iter().map(ToString::to_string).collect::<String>();
+    assert_eq!(values(&entries[1]), "friendly-name: Shop → Shop 3");
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
             | "guard records"
             | "guard budgets"
             | "verified numbers"
+            | "refused numbers"
             | "services that carry codes" => {
                 assert_eq!(left, (Some(entry), false), "{plural}");
             }
