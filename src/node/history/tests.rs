@@ -102,7 +102,10 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         ((germany.clone(), Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
         ((states.clone(), twilio), Counts { failed, ..none }),
         ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
-        ((Some("FR".to_owned()), None), Counts { refused, saved_micros: 160_000, wrong_codes: 2, lockouts: 1, ..none }),
+        (
+            (Some("FR".to_owned()), None),
+            Counts { refused, saved_micros: 160_000, wrong_codes: 2, lockouts: 1, ..none },
+        ),
     ]);
     assert_eq!(totals(&rows, by), expected);
     let by_country = totals(&rows, |series| series.group.country);
