@@ -24,9 +24,10 @@ use tracing::info;
 use super::app::App;
 use super::connection::open::Connection;
 use super::places::LongAnswerPermit;
-use super::request::BodyDigest;
+use super::request::{self, BodyDigest, IDEMPOTENCY_KEY};
 use super::response::{BadBody, Problem};
 use super::route::{Access, Operation};
+use crate::limits::rate::NODE_KEY;
 use crate::observe::trace::{RequestId, SpanContext};
 
 /// A request at a route. The extractor of all handlers, alone or behind a stricter one.
@@ -92,6 +93,13 @@ impl Received {
     /// The address that limits by client count: the person's, or that of the other end.
     pub fn address(&self) -> IpAddr {
         self.client.unwrap_or(self.peer)
+    }
+
+    /// The key that a node of the cluster gave the request.
+    pub fn node_key(&self) -> Option<String> {
+        self.app.forwarder.as_ref()?;
+        let key = request::only(&self.head.headers, &IDEMPOTENCY_KEY)?;
+        key.starts_with(NODE_KEY).then(|| key.to_owned())
     }
 
     /// The request's id with its span.

@@ -265,6 +265,7 @@ impl Received {
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
+        outgoing.node_key = self.node_key();
         let reply = async { self.app.node()?.send(Box::new(outgoing)).await }.await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
@@ -281,6 +282,7 @@ impl Received {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
+        check.node_key = self.node_key();
         let reply = async { self.app.node()?.check(check).await }.await;
         log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)

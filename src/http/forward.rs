@@ -2,7 +2,8 @@
 //!
 //! The owner gets the head and the body as they came, with the client's address and a proof that a node of the cluster
 //! passed the request on. It never passes one on again. A request that no owner has begun is sent again until one takes
-//! it, for as long as `cluster.wait` says. A request that may have been carried out is not sent again.
+//! it, for as long as `cluster.wait` says. Of one that may have been carried out, a send or a check, the next owner knows by
+//! its idempotency key whether it was; others are not sent again, except those that only read.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -13,7 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Uri};
+use hyper::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 use reqwest::Request;
 use serde::Serialize;
@@ -24,9 +25,10 @@ use tracing::warn;
 use url::Url;
 
 use super::proof::{CLIENT, OWNER, PROOF, Proofs, Sender};
-use super::request::{self, X_REQUEST_ID};
+use super::request::{self, IDEMPOTENCY_KEY, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, ResponseExt as _};
 use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
+use crate::limits::rate::NODE_KEY;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::NodeState;
 use crate::verification::numbers::Refusal;
@@ -104,6 +106,16 @@ static OF_CONNECTION: [HeaderName; 7] = [
     UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+];
+
+/// The routes of sends and checks. Below `/v2` a client may give its own key; the others know only that of a node.
+static KEYED: [&str; 6] = [
+    "/api/send-otp",
+    "/api/verify-otp",
+    "/send-code",
+    "/verify-code",
+    "/v2/Services/{ServiceSid}/VerificationCheck",
+    "/v2/Services/{ServiceSid}/Verifications",
 ];
 
 /// An answer of the owner, whose body follows.
@@ -265,12 +277,25 @@ impl Forwarder {
         let _ = self.local_requests.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
+    /// Gives a send or a check that is to be passed on a key.
+    pub fn add_key(&self, route: &str, head: &mut Parts) {
+        let is_passed_on = head.headers.contains_key(&PROOF) || self.state() == NodeState::Owner;
+        let has_own = route.starts_with("/v2/") && head.headers.contains_key(&IDEMPOTENCY_KEY);
+        if is_passed_on || has_own || head.method != Method::POST || !KEYED.contains(&route) {
+            return;
+        }
+        if let Ok(key) = HeaderValue::try_from(format!("{NODE_KEY}{}", self.proofs.unique())) {
+            head.headers.insert(&IDEMPOTENCY_KEY, key);
+        }
+    }
+
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
     /// After [`Refusal::StoreUnavailable`] the owner may have carried the request out.
     pub async fn forward(
         &self,
+        route: &str,
         head: &Parts,
         body: &Bytes,
         client: IpAddr,
@@ -281,9 +306,11 @@ impl Forwarder {
         };
         let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(self.longest_wait));
-        let mut not_reached = None;
+        let (mut not_reached, mut no_answer) = (None, Problem::NoNode);
+        let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) || KEYED.contains(&route);
         loop {
             let now = request_target.borrow_and_update().clone();
+            let mut pause = PAUSE;
             match now {
                 RequestTarget::Local => {
                     if let Some(in_progress) = self.begin_local() {
@@ -303,21 +330,27 @@ impl Forwarder {
                         Err(failed) => {
                             let reason = failed.into_reason();
                             warn!(owner = %peer, reason, "forwarded request without an answer");
-                            return Err(Problem::Refused(Refusal::StoreUnavailable));
+                            no_answer = Problem::Refused(Refusal::StoreUnavailable);
+                            if !is_repeatable {
+                                return Err(no_answer);
+                            }
+                            // The same owner may still be at it.
+                            pause = LAST_ANSWERS;
+                            None
                         }
                     };
                 }
             }
             tokio::select! {
-                () = self.give_up.cancelled() => return Err(Problem::NoNode),
+                () = self.give_up.cancelled() => return Err(no_answer),
                 () = &mut deadline => {
                     if let Some((owner, reason)) = not_reached {
                         self.not_reached.note(move |count| warn!(%owner, reason, count, "owner not reached"));
                     }
-                    return Err(Problem::NoNode);
+                    return Err(no_answer);
                 }
                 _ = request_target.changed() => {}
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -431,7 +464,7 @@ mod tests {
         let (_owner, known) = watch::channel(RequestTarget::Unknown);
         let forwarder = forwarder(known);
         let (head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
-        let mut answer = std::pin::pin!(forwarder.forward(&head, &body, CLIENT, &id));
+        let mut answer = std::pin::pin!(forwarder.forward("/api/send-otp", &head, &body, CLIENT, &id));
         let within = |milliseconds| Duration::from_millis(milliseconds);
         assert!(timeout(within(1_900), &mut answer).await.is_err());
         let answer = timeout(within(200), answer).await.expect("a refusal");

@@ -14,7 +14,7 @@ use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use sha2::{Digest as _, Sha256};
 
-use super::request::{self, BodyDigest};
+use super::request::{self, BodyDigest, IDEMPOTENCY_KEY};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -28,7 +28,7 @@ pub static CLIENT: HeaderName = HeaderName::from_static("x-onceward-client");
 pub static OWNER: HeaderName = HeaderName::from_static("x-onceward-owner");
 
 /// Headers that are proven, beside the target and the body.
-static PROVEN: [&HeaderName; 4] = [&CLIENT, &OWNER, &AUTHORIZATION, &COOKIE];
+static PROVEN: [&HeaderName; 5] = [&CLIENT, &OWNER, &AUTHORIZATION, &COOKIE, &IDEMPOTENCY_KEY];
 
 /// The largest difference of the clocks of two nodes.
 const SKEW: Duration = Duration::from_secs(5 * 60);
@@ -76,6 +76,11 @@ impl Proofs {
         let derived = mac(secret).chain_update(b"onceward: request passed on by a node").finalize();
         let (sent, taken) = (AtomicU64::new(0), Mutex::default());
         Self { key: mac(&derived.into_bytes()), clock, start, sent, taken }
+    }
+
+    /// A text that no node has made before.
+    pub fn unique(&self) -> String {
+        format!("{:x}-{:x}", self.start, self.sent.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The proof of a request with these headers.

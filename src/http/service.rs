@@ -79,6 +79,9 @@ async fn answer(request: Request, next: Next) -> Response {
     let server = Arc::clone(&connection.server);
     let (app, version, peer) = (&server.app, head.version, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
+    if let Some(forwarder) = &app.forwarder {
+        forwarder.add_key(target.name, &mut head);
+    }
     let mut body = RequestBody::new(body, Arc::clone(&connection));
     let (mut response, body) = match place(&server, target, &head, &mut body, (peer, &id)).await {
         Err(elsewhere) => (elsewhere, Some(body)),
@@ -204,7 +207,7 @@ async fn place<'a>(
         (Some(in_progress), client) => Ok((client.unwrap_or(peer), client.is_some(), Some(in_progress))),
         // A request is passed on once.
         (None, Some(_)) => Err(forward::not_owner()),
-        (None, None) => match forward(app, forwarder, head, body, (peer, id)).await {
+        (None, None) => match forward((app, forwarder), target.name, head, body, (peer, id)).await {
             Ok(ForwardResult::BecameOwner(in_progress)) => Ok((peer, false, Some(in_progress))),
             Ok(ForwardResult::Response(answer, permit)) => {
                 Err(from_owner(answer, permit, server.stop.clone()))
@@ -216,15 +219,15 @@ async fn place<'a>(
 
 /// Passes a request on to the owner of the records.
 async fn forward<'a>(
-    app: &App,
-    forwarder: &'a Forwarder,
+    (app, forwarder): (&App, &'a Forwarder),
+    route: &str,
     head: &Parts,
     body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<ForwardResult<'a>, Problem> {
     let bounds = &app.settings.bounds;
     let read = body.read(bounds.body_bytes, bounds.body_timeout).await?;
-    let result = forwarder.forward(head, &read, peer, id).await;
+    let result = forwarder.forward(route, head, &read, peer, id).await;
     match &result {
         Ok(ForwardResult::Response(..)) => app.metrics.forwarded(ForwardEnd::Answered),
         // This node answers it in the end.

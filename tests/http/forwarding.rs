@@ -154,7 +154,7 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
     let standby = node(Script::panics(), peer(listener.local_addr().expect("an address"))).await;
     let mut client = standby.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
+    client.send(post("/hooks/okta", "{}")).await;
     let (mut connection, _) = listener.accept().await.expect("a connection");
     let mut byte = [0];
     connection.read_exact(&mut byte).await.expect("a byte");
@@ -170,17 +170,19 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() {
+async fn a_send_at_an_owner_that_is_silent_is_asked_again_with_its_key_when_that_is_replaced() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
     let (owner, known) = watch::channel(peer(silent.local_addr().expect("an address")));
     let standby = World::with(with_forwarder(Script::panics(), known)).await;
     let mut client = standby.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
-    let _connection = silent.accept().await.expect("a connection");
-    let next = node(Script::panics(), RequestTarget::Local).await;
+    let (mut connection, _) = silent.accept().await.expect("a connection");
+    let mut head = [0; 4_096];
+    let length = connection.read(&mut head).await.expect("a head");
+    assert!(String::from_utf8_lossy(&head[..length]).contains("idempotency-key: onceward-node-"));
+    let next = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
     owner.send_replace(peer(next.address));
-    let reply = client.reply().await;
-    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_eq!(client.reply().await.status, 500);
 }
 
 #[tokio::test]

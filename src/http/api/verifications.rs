@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use hyper::HeaderMap;
-use hyper::header::HeaderName;
 use tracing::{debug, info};
 
 use super::prelude::*;
 use crate::domain::{Channel, Code, Locale};
 use crate::http::call::Call;
+use crate::http::request::IDEMPOTENCY_KEY;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::template::{AppHash, SendDigits};
 use crate::verification::verify::{
@@ -255,8 +255,6 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
         request_id: Some(request.call.traced_id()),
     })
 }
-
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();

@@ -22,9 +22,12 @@ use crate::shard::{
 
 /// Bytes of an idempotency key.
 pub const LONGEST_KEY: usize = 255;
+/// Begins a key that a node of a cluster made for a request that it passes on.
+pub const NODE_KEY: &str = "onceward-node-";
+
 /// How long an idempotency key is remembered, from the decision that permits the message on.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the answer to a check is remembered.
+/// How long the answer to a check is remembered, and the key of a node.
 const ANSWER_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// A request whose message may have been sent, or whose code was compared.
@@ -99,6 +102,8 @@ impl Record for KeyedRequest {
 pub struct RequestKey {
     id: AttemptLogKey,
     identity: Identity,
+    /// How long a send is remembered.
+    life: Duration,
 }
 
 impl RequestKey {
@@ -113,7 +118,7 @@ impl RequestKey {
 
     /// Remembers that the decision permits a message of this verification.
     pub fn permit(&self, verification: u64, channel: Channel, view: &mut Transaction<'_>) {
-        self.remember((verification, channel), KEPT_FOR, None, view);
+        self.remember((verification, channel), self.life, None, view);
     }
 
     /// Remembers the answer to a check of this verification.
@@ -215,7 +220,8 @@ impl IdempotencyKeys {
         fingerprint: [u8; 32],
     ) -> Result<KeyDecision, Refusal> {
         let (id, tag) = self.0.digester.request(service, number, key);
-        self.begin_request(id, Identity { tag, fingerprint }).await
+        let life = if key.starts_with(NODE_KEY) { ANSWER_KEPT_FOR } else { KEPT_FOR };
+        self.begin_request(RequestKey { id, identity: Identity { tag, fingerprint }, life }).await
     }
 
     /// Begins to carry a code to a number. A repetition finds the message while its code lives.
@@ -226,16 +232,18 @@ impl IdempotencyKeys {
         code: &Code,
     ) -> Result<KeyDecision, Refusal> {
         let (id, tag) = self.0.digester.carried(service, number, code.expose());
-        self.begin_request(id, Identity { tag, fingerprint: [0; 32] }).await
+        let identity = Identity { tag, fingerprint: [0; 32] };
+        self.begin_request(RequestKey { id, identity, life: KEPT_FOR }).await
     }
 
     /// The last message with a carried code to a number, for its outcome.
     pub fn last_carried(&self, service: ServiceId, number: PhoneNumber) -> RequestKey {
         let (id, tag) = self.0.digester.carried(service, number, "");
-        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }
+        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] }, life: KEPT_FOR }
     }
 
-    async fn begin_request(&self, id: AttemptLogKey, identity: Identity) -> Result<KeyDecision, Refusal> {
+    async fn begin_request(&self, request: RequestKey) -> Result<KeyDecision, Refusal> {
+        let RequestKey { id, identity, .. } = request;
         let beside = |other: &Identity| {
             if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
         };
@@ -247,7 +255,6 @@ impl IdempotencyKeys {
             },
             Entry::Vacant(place) => {
                 place.insert((identity, false));
-                let request = RequestKey { id, identity };
                 KeyDecision::First(RunningRequest { keys: self.clone(), request })
             }
         };

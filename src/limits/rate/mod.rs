@@ -16,7 +16,7 @@ mod tests;
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
 pub use keyed::{
-    CheckAnswer, IdempotencyKeys, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, RequestKey,
+    CheckAnswer, IdempotencyKeys, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, NODE_KEY, RequestKey,
     RunningRequest,
 };
 

@@ -1,14 +1,11 @@
 //! Nodes and members of etcd fail under load: no answer is contradicted, and nothing is sent twice.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 
 use super::load::{Expect, Load, Seen, now};
 use super::{Cluster, Node, owner};
-use crate::support::{Client, Etcd, Link, from_environment, until};
+use crate::support::prelude::*;
 
 /// Time between two kills, and until the killed node starts again.
 const KILL_EVERY: Duration = Duration::from_secs(5);
@@ -237,6 +234,30 @@ async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
     a.has_status(200).await;
     load.answers(100).await;
     load.ends_with_short_gaps().await;
+}
+
+#[tokio::test]
+async fn what_hangs_at_an_owner_that_is_replaced_is_answered_by_the_next_one() {
+    let mut cluster = Cluster::new(1).await;
+    for node in 0..2 {
+        cluster.set(node, "wait", "1m");
+    }
+    let [a, b] = cluster.start_all().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    let [silent, hanging] = [(); 2].map(|()| cluster.numbers.next());
+    cluster.twilio.plan(&hanging, [Reply::Hang]);
+    let at_gateway = b.begin_send(&hanging);
+    cluster.twilio.arrived_for(&hanging, 1).await;
+    a.stops().await;
+    let guess = wrong(&code);
+    let (checked, begun) = tokio::join!(b.verify(&number, &guess), b.send(&silent));
+    checked.expects(incorrect(&number, 4));
+    begun.expects(sent(&silent, 5));
+    assert_eq!(at_gateway.await.expect("an answer").status(), 503, "it may have left");
+    a.0.signal(Signal::CONT);
+    a.has_status(200).await;
+    b.verify(&number, &guess).await.expects(incorrect(&number, 3));
+    assert_eq!([&silent, &hanging].map(|number| cluster.twilio.messages_for(number).len()), [1, 1]);
 }
 
 impl Load {

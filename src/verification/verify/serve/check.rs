@@ -92,7 +92,9 @@ impl Verifying {
 }
 
 /// The answer to an earlier request with the same idempotency key.
-fn answered_before(KeyedRequest { known, answer }: &KeyedRequest) -> Result<Reply<CheckOutcome>, Refused> {
+pub(super) fn answered_before(
+    KeyedRequest { known, answer }: &KeyedRequest,
+) -> Result<Reply<CheckOutcome>, Refused> {
     let CheckAnswer { outcome, begun, last_send } = answer.ok_or(Refused::OtherRequest)?;
     let summary = VerificationSummary::remembered(known, begun, last_send, known.at);
     Ok(Reply::new(outcome, known.at, Some(summary)))
