@@ -2,14 +2,15 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
 
+use super::figures::{Figure, SOME, Step, causes, figures, funnel, in_words, refused_by};
 use super::list::List;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::plot::Plot;
+use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
@@ -152,101 +153,6 @@ impl View {
     }
 }
 
-/// A time span up to now.
-#[derive(Debug, PartialEq, Eq)]
-struct Range {
-    /// The value of `range` in the URL.
-    id: &'static str,
-    title: &'static str,
-    resolution: Resolution,
-    /// `None` since midnight.
-    buckets: Option<u32>,
-}
-
-/// The index of the range that is shown unless the address names one.
-const DAY: usize = 2;
-
-static RANGES: [Range; 5] = [
-    Range { id: "hour", title: "Last hour", resolution: Resolution::Minute, buckets: Some(60) },
-    Range { id: "today", title: "Today", resolution: Resolution::Hour, buckets: None },
-    Range { id: "day", title: "24 hours", resolution: Resolution::Hour, buckets: Some(24) },
-    Range { id: "14d", title: "14 days", resolution: Resolution::Day, buckets: Some(14) },
-    Range { id: "30d", title: "30 days", resolution: Resolution::Day, buckets: Some(30) },
-];
-
-impl Range {
-    fn until(&self, now: Timestamp) -> Span {
-        let (last, length) = (self.resolution.bucket(now), self.resolution.length());
-        let from = match self.buckets {
-            Some(buckets) => last.minus(length * buckets.saturating_sub(1)),
-            None => Resolution::Day.bucket(now),
-        };
-        Span::new(Some(self.id), self.resolution, from, last.plus(length))
-    }
-}
-
-/// Buckets of time.
-#[derive(Debug, PartialEq, Eq)]
-struct Span {
-    /// The id of its range; `None` for one that a person chose.
-    range: Option<&'static str>,
-    resolution: Resolution,
-    starts: Vec<Timestamp>,
-    /// The end of the last bucket.
-    to: Timestamp,
-}
-
-impl Span {
-    fn new(range: Option<&'static str>, resolution: Resolution, from: Timestamp, to: Timestamp) -> Self {
-        let starts = std::iter::successors(Some(from), |start| Some(start.plus(resolution.length())));
-        Self { range, resolution, starts: starts.take_while(|start| *start < to).collect(), to }
-    }
-
-    /// By hours while these are kept, else by days; without buckets if nothing of it is kept. `None` if it ends before it
-    /// begins.
-    fn between(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<Self> {
-        let kept = |resolution: Resolution| now.minus(resolution.kept_for());
-        let until = until.map_or(now, |until| until.min(now));
-        let since = since.unwrap_or_default();
-        let from = since.max(kept(Resolution::Day));
-        let resolution = if from > kept(Resolution::Hour) { Resolution::Hour } else { Resolution::Day };
-        let last = resolution.bucket(until.minus(Duration::from_millis(1)));
-        let span = Self::new(None, resolution, resolution.bucket(from), last.plus(resolution.length()));
-        (since < until).then_some(span)
-    }
-
-    fn from(&self) -> Timestamp {
-        self.starts.first().copied().unwrap_or(self.to)
-    }
-
-    /// The time to the period before; `None` if its counts are no longer kept. A day goes before today.
-    fn shift(&self, now: Timestamp) -> Option<Duration> {
-        let length =
-            if self.range == Some("today") { Resolution::Day.length() } else { self.to.since(self.from()) };
-        let oldest = now.minus(self.resolution.kept_for());
-        (self.from().minus(length) >= oldest).then_some(length)
-    }
-
-    /// What one bar is.
-    const fn bucket(&self) -> &'static str {
-        match self.resolution {
-            Resolution::Minute => "minute",
-            Resolution::Hour => "hour",
-            Resolution::Day => "day",
-        }
-    }
-
-    /// The part of a moment that names a bucket.
-    fn label(&self, start: Timestamp) -> String {
-        let part = match self.resolution {
-            Resolution::Day => 5..10,
-            Resolution::Hour if self.starts.len() > 24 => 5..16,
-            _ => 11..16,
-        };
-        moment(start).get(part).unwrap_or_default().to_owned()
-    }
-}
-
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
@@ -291,85 +197,6 @@ struct LockoutLine {
     path: String,
     service: String,
     left: String,
-}
-
-/// A figure of this period, and a note about the one before.
-struct Figure {
-    name: &'static str,
-    value: String,
-    note: String,
-    is_problem: bool,
-}
-
-/// Verifications from which on none that is verified is a problem.
-const SOME: u64 = 5;
-
-/// `failed` names failures.
-fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'static str) -> Vec<Figure> {
-    let figures = |of: &Counts| {
-        [
-            ("Messages sent", grouped(of.accepted)),
-            ("Numbers verified", grouped(of.verified)),
-            ("Conversion", share(of.verified, of.begun)),
-            (failed, grouped(of.failed.total())),
-            ("Refused messages", grouped(of.refused.total())),
-            ("Numbers locked out", grouped(of.lockouts)),
-            ("Estimated cost", format!("{} {currency}", money(of.cost_micros))),
-        ]
-    };
-    let mut earlier = before.map(figures).into_iter().flatten();
-    let figure = |(name, value)| {
-        let known = earlier.next().filter(|(_, value)| value != "–");
-        let note = known.map(|(_, value)| format!("before: {value}"));
-        let is_problem = name == "Conversion" && all.verified == 0 && all.begun >= SOME;
-        let further = match name {
-            _ if is_problem => Some("no code was right".to_owned()),
-            "Refused messages" if all.saved_micros > 0 => {
-                Some(format!("saved {} {currency}", money(all.saved_micros)))
-            }
-            _ => None,
-        };
-        let note = [note, further].into_iter().flatten().collect::<Vec<_>>().join(", ");
-        Figure { name, value, note, is_problem }
-    };
-    figures(all).into_iter().map(figure).collect()
-}
-
-/// A step of the way from a message to a verified number.
-struct Step {
-    name: &'static str,
-    count: u64,
-    /// The share of the step before it; empty of the first.
-    share: String,
-    before: Option<u64>,
-}
-
-fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
-    let steps = |counts: &Counts| {
-        [
-            ("sent", counts.accepted),
-            ("delivered, as reported", counts.delivery.total()),
-            ("tried", counts.tried),
-            ("verified", counts.verified),
-        ]
-    };
-    let has_reports = all.delivery.total() > 0;
-    let (now, before) = (steps(all), before.map(steps));
-    let mut place = 0_usize;
-    now.map(|(name, count)| {
-        // Without reports the messages that a gateway took are the step before a check.
-        let last = place.checked_sub(if place == 2 && !has_reports { 2 } else { 1 });
-        let is_known = has_reports || place != 1;
-        let whole = last.filter(|_| is_known).map(|last| now[last].1);
-        let step = Step {
-            name,
-            count,
-            share: whole.map(|whole| share(count, whole)).unwrap_or_default(),
-            before: before.map(|before| before[place].1),
-        };
-        place += 1;
-        step
-    })
 }
 
 /// The times within which half and 95 % of the messages arrived: `4 s, 16 s`.
@@ -600,36 +427,6 @@ fn plots(span: &Span, rows: &[Row], currency: &str, failed: &'static str) -> Vec
     plots
 }
 
-/// Counts with what they are of, but for those that are none.
-fn in_words<const N: usize>(counts: [(&str, u64); N]) -> String {
-    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
-    counted.map(|(what, count)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
-}
-
-/// What refused messages.
-const fn refused_by(counts: &Counts) -> [(&'static str, u64); 5] {
-    let refused = &counts.refused;
-    [
-        ("by the guard", refused.guard),
-        ("by budgets", refused.budget),
-        ("by rate limits", refused.rate_limit),
-        ("by lockouts", refused.lockout),
-        ("by limits of verifications", refused.verification),
-    ]
-}
-
-/// Why messages failed.
-const fn causes(counts: &Counts) -> [(&'static str, u64); 5] {
-    let failed = &counts.failed;
-    [
-        ("number not reachable", failed.number),
-        ("configuration or account", failed.configuration),
-        ("refused by the provider", failed.refused),
-        ("no gateway available", failed.unavailable),
-        ("outcome unknown", failed.unknown),
-    ]
-}
-
 fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
     let row = |name: &'static str, value: Option<String>| match value {
@@ -710,35 +507,4 @@ impl Breakdown {
 
 pub fn routes() -> ApiRouter {
     ApiRouter::of(GROUP).get("/admin", page, Operation::page())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_ends_with_the_bucket_of_its_end_and_knows_the_one_before() {
-        let at = |text| Timestamp::parse_day_or_moment(text).expect("a moment");
-        let now = at("2027-01-31T12:34:56Z");
-        let between = |since, until| Span::between(Some(at(since)), Some(at(until)), now);
-        let days = between("2027-01-05", "2027-01-08").expect("a span");
-        let hours = between("2027-01-29", "2027-01-31").expect("a span");
-        let since = Span::between(None, Some(at("2027-01-08")), now).expect("a span");
-        for (span, first, last, has_before) in [
-            (RANGES[0].until(now), "11:35", "12:34", true),
-            (RANGES[1].until(now), "00:00", "12:00", true),
-            (RANGES[DAY].until(now), "13:00", "12:00", true),
-            (RANGES[3].until(now), "01-18", "01-31", true),
-            (RANGES[4].until(now), "01-02", "01-31", false),
-            (days, "01-05", "01-07", true),
-            (hours, "01-29 00:00", "01-30 23:00", false),
-            (since, "12-30", "01-07", false),
-        ] {
-            let labels =
-                [span.starts.first(), span.starts.last()].map(|start| span.label(*start.expect("a bucket")));
-            assert_eq!((labels, span.shift(now).is_some()), ([first, last].map(str::to_owned), has_before));
-        }
-        assert_eq!(RANGES[1].until(now).shift(now), Some(Resolution::Day.length()));
-        assert_eq!(between("2027-01-08", "2027-01-05"), None);
-    }
 }

@@ -6,9 +6,11 @@ use axum::response::Response;
 
 use super::page::{AdminRequest, Unavailable};
 use super::session::Notice;
-use crate::domain::{PhoneNumber, Sid, SidKind};
+use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::http::pages::{GROUP, redirect};
 use crate::http::route::{ApiRouter, Operation};
+use crate::limits::guard::RefusedNumber;
+use crate::shard::LogRange;
 use crate::verification::verify::{AttemptQuery, Refused};
 
 const MESSAGES: &str = "/admin/messages";
@@ -53,7 +55,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
     Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
 }
 
-/// Leads to the one number with messages that ends with these digits, or is it without its plus, or else to all messages
+/// Leads to the one number with messages or refusals that ends with these digits, or is it without its plus, or else to all messages
 /// that end with the last of them.
 async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unavailable> {
     let part = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
@@ -65,7 +67,11 @@ async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unav
         let ending = Some(digits.to_owned());
         let query = AttemptQuery { ending, read: Some(READ), ..AttemptQuery::newest(READ) };
         let found = request.admin.verifying.messages(query).await?.records;
-        let numbers: BTreeSet<_> = found.iter().map(|found| found.listed.number).collect();
+        let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
+        let (since, until, skip, limit, read) = (Timestamp::EPOCH, None, 0, READ, READ);
+        let refused = request.guard()?.refused_numbers(LogRange { since, until, fits, skip, limit, read });
+        let refused = refused.await?.records.into_iter().map(|refused| refused.number);
+        let numbers: BTreeSet<_> = found.iter().map(|found| found.listed.number).chain(refused).collect();
         if let [number] = numbers.into_iter().collect::<Vec<_>>()[..] {
             return Ok(redirect(&request.path_of(number)));
         }

@@ -1,0 +1,113 @@
+//! The figures of the overview, in words.
+
+use super::words::{grouped, money, share};
+use crate::node::history::Counts;
+
+/// A figure of this period, and a note about the one before.
+pub struct Figure {
+    pub name: &'static str,
+    pub value: String,
+    pub note: String,
+    pub is_problem: bool,
+}
+
+/// Verifications from which on none that is verified is a problem.
+pub const SOME: u64 = 5;
+
+/// `failed` names failures.
+pub fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'static str) -> Vec<Figure> {
+    let figures = |of: &Counts| {
+        [
+            ("Messages sent", grouped(of.accepted)),
+            ("Numbers verified", grouped(of.verified)),
+            ("Conversion", share(of.verified, of.begun)),
+            (failed, grouped(of.failed.total())),
+            ("Refused messages", grouped(of.refused.total())),
+            ("Numbers locked out", grouped(of.lockouts)),
+            ("Estimated cost", format!("{} {currency}", money(of.cost_micros))),
+        ]
+    };
+    let mut earlier = before.map(figures).into_iter().flatten();
+    let figure = |(name, value)| {
+        let known = earlier.next().filter(|(_, value)| value != "–");
+        let note = known.map(|(_, value)| format!("before: {value}"));
+        let is_problem = name == "Conversion" && all.verified == 0 && all.begun >= SOME;
+        let further = match name {
+            _ if is_problem => Some("no code was right".to_owned()),
+            "Refused messages" if all.saved_micros > 0 => {
+                Some(format!("saved {} {currency}", money(all.saved_micros)))
+            }
+            _ => None,
+        };
+        let note = [note, further].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        Figure { name, value, note, is_problem }
+    };
+    figures(all).into_iter().map(figure).collect()
+}
+
+/// A step of the way from a message to a verified number.
+pub struct Step {
+    pub name: &'static str,
+    pub count: u64,
+    /// The share of the step before it; empty of the first.
+    pub share: String,
+    pub before: Option<u64>,
+}
+
+pub fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
+    let steps = |counts: &Counts| {
+        [
+            ("sent", counts.accepted),
+            ("delivered, as reported", counts.delivery.total()),
+            ("tried", counts.tried),
+            ("verified", counts.verified),
+        ]
+    };
+    let has_reports = all.delivery.total() > 0;
+    let (now, before) = (steps(all), before.map(steps));
+    let mut place = 0_usize;
+    now.map(|(name, count)| {
+        // Without reports the messages that a gateway took are the step before a check.
+        let last = place.checked_sub(if place == 2 && !has_reports { 2 } else { 1 });
+        let is_known = has_reports || place != 1;
+        let whole = last.filter(|_| is_known).map(|last| now[last].1);
+        let step = Step {
+            name,
+            count,
+            share: whole.map(|whole| share(count, whole)).unwrap_or_default(),
+            before: before.map(|before| before[place].1),
+        };
+        place += 1;
+        step
+    })
+}
+
+/// Counts with what they are of, but for those that are none.
+pub fn in_words<const N: usize>(counts: [(&str, u64); N]) -> String {
+    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+    counted.map(|(what, count)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
+}
+
+/// What refused messages.
+pub const fn refused_by(counts: &Counts) -> [(&'static str, u64); 5] {
+    let refused = &counts.refused;
+    [
+        ("by the guard", refused.guard),
+        ("by budgets", refused.budget),
+        ("by rate limits", refused.rate_limit),
+        ("by lockouts", refused.lockout),
+        ("by limits of verifications", refused.verification),
+    ]
+}
+
+/// Why messages failed.
+pub const fn causes(counts: &Counts) -> [(&'static str, u64); 5] {
+    let failed = &counts.failed;
+    [
+        ("number not reachable", failed.number),
+        ("configuration or account", failed.configuration),
+        ("refused by the provider", failed.refused),
+        ("no gateway available", failed.unavailable),
+        ("outcome unknown", failed.unknown),
+    ]
+}
