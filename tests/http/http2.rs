@@ -278,7 +278,7 @@ async fn odd_frames_end_their_connection_or_stream_or_nothing() {
         ("a continuation of nothing", frame(9, 4, 1, b"\x82"), 1),
         ("a frame amid a head", [frame(1, 1, 1, b"\x82"), frame(6, 0, 0, &[0; 8])].concat(), 1),
         ("another stream's continuation", [frame(1, 1, 1, b"\x82"), frame(9, 4, 3, b"")].concat(), 1),
-        ("too long a frame", frame(0, 0, 1, &[0; 16_385]), 6),
+        ("too long a frame", frame(0, 0, 1, &vec![0; 16_385]), 6),
         ("a field that is in no table", headers(b"\xff\xff\x7f"), 1),
         ("a field that is cut off", headers(b"\x82\x00\x7fx"), 1),
         ("more padding than frame", frame(1, 13, 1, b"\x09\x82"), 1),
