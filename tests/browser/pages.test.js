@@ -193,7 +193,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-services");
   await page.$eval("#since", (field) => { field.value = "2020-01-01"; });
   await press("form[action='/admin'] button");
-  await says("by day");
+  assert.match(await text(".times"), /^\d\d-\d\d/, "one bar a day");
   await page.goto(`${server}/admin/refusals?rule=lockout`);
   await says("by the lockout of the number");
   await shown("dashboard-refusals");
