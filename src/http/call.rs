@@ -23,6 +23,7 @@ use tracing::info;
 
 use super::app::App;
 use super::connection::open::Connection;
+use super::forward::Keyed;
 use super::places::LongAnswerPermit;
 use super::request::{self, BodyDigest, IDEMPOTENCY_KEY};
 use super::response::{BadBody, Problem};
@@ -95,10 +96,11 @@ impl Received {
         self.client.unwrap_or(self.peer)
     }
 
-    /// The key that a node of the cluster gave the request.
+    /// The key that a node of the cluster gave the request: this one, before it became the owner, or the one that passed
+    /// it on. A client's key may look like one.
     pub fn node_key(&self) -> Option<String> {
-        self.app.forwarder.as_ref()?;
-        let key = request::only(&self.head.headers, &IDEMPOTENCY_KEY)?;
+        let is_of_node = self.is_passed_on || self.head.extensions.get::<Keyed>().is_some();
+        let key = request::only(&self.head.headers, &IDEMPOTENCY_KEY).filter(|_| is_of_node)?;
         key.starts_with(NODE_KEY).then(|| key.to_owned())
     }
 

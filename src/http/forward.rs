@@ -60,6 +60,7 @@ pub struct Forwarder {
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
     not_reached: OncePerSecond,
+    unanswered: OncePerSecond,
     misdirected: OncePerSecond,
     unproven: OncePerSecond,
 }
@@ -121,6 +122,10 @@ static KEYED: [&str; 6] = [
 /// An answer of the owner, whose body follows.
 pub type Forwarded = hyper::Response<reqwest::Body>;
 
+/// Marks a request whose key this node made.
+#[derive(Clone, Copy)]
+pub struct Keyed;
+
 /// The result of passing a request on.
 pub enum ForwardResult<'a> {
     /// The permit is held until the answer has ended.
@@ -160,6 +165,7 @@ impl Forwarder {
             give_up: CancellationToken::new(),
             local_requests: watch::Sender::default(),
             not_reached: OncePerSecond::default(),
+            unanswered: OncePerSecond::default(),
             misdirected: OncePerSecond::default(),
             unproven: OncePerSecond::default(),
         }
@@ -277,16 +283,19 @@ impl Forwarder {
         let _ = self.local_requests.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
-    /// Gives a send or a check that is to be passed on a key.
-    pub fn add_key(&self, route: &str, head: &mut Parts) {
-        let is_passed_on = head.headers.contains_key(&PROOF) || self.state() == NodeState::Owner;
-        let has_own = route.starts_with("/v2/") && head.headers.contains_key(&IDEMPOTENCY_KEY);
-        if is_passed_on || has_own || head.method != Method::POST || !KEYED.contains(&route) {
-            return;
+    /// Gives a send or a check a key, unless its client gave it one. Returns whether a request can be sent again.
+    fn add_key(&self, route: &str, head: &mut Parts) -> bool {
+        if head.method != Method::POST || !KEYED.contains(&route) {
+            return matches!(head.method, Method::GET | Method::HEAD);
         }
-        if let Ok(key) = HeaderValue::try_from(format!("{NODE_KEY}{}", self.proofs.unique())) {
+        let given = head.headers.get(&IDEMPOTENCY_KEY).filter(|_| route.starts_with("/v2/"));
+        if given.is_none_or(|key| key.as_bytes().starts_with(NODE_KEY.as_bytes()))
+            && let Ok(key) = HeaderValue::try_from(format!("{NODE_KEY}{}", self.proofs.unique()))
+        {
             head.headers.insert(&IDEMPOTENCY_KEY, key);
+            head.extensions.insert(Keyed);
         }
+        true
     }
 
     /// Passes a request on, and returns the owner's answer as soon as it begins.
@@ -296,7 +305,7 @@ impl Forwarder {
     pub async fn forward(
         &self,
         route: &str,
-        head: &Parts,
+        head: &mut Parts,
         body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
@@ -307,7 +316,7 @@ impl Forwarder {
         let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(self.longest_wait));
         let (mut not_reached, mut no_answer) = (None, Problem::NoNode);
-        let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) || KEYED.contains(&route);
+        let is_repeatable = self.add_key(route, head);
         loop {
             let now = request_target.borrow_and_update().clone();
             let mut pause = PAUSE;
@@ -329,7 +338,9 @@ impl Forwarder {
                         Err(NoResponse::NotConnected(reason)) => Some((peer, reason)),
                         Err(failed) => {
                             let reason = failed.into_reason();
-                            warn!(owner = %peer, reason, "forwarded request without an answer");
+                            self.unanswered.note(move |count| {
+                                warn!(owner = %peer, reason, count, "forwarded requests without an answer");
+                            });
                             no_answer = Problem::Refused(Refusal::StoreUnavailable);
                             if !is_repeatable {
                                 return Err(no_answer);

@@ -125,7 +125,7 @@ async fn may_read_metrics(call: &Call) -> Result<(), Problem> {
     let mut question = call.head.clone();
     (question.method, question.uri) = (Method::HEAD, Uri::from_static("/metrics"));
     question.headers.remove(CONTENT_LENGTH);
-    match forwarder.forward("/metrics", &question, &Bytes::new(), call.peer, &call.id).await? {
+    match forwarder.forward("/metrics", &mut question, &Bytes::new(), call.peer, &call.id).await? {
         ForwardResult::Response(answer, _) => match answer.status() {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED => Err(Problem::Unauthenticated),

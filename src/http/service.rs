@@ -79,11 +79,8 @@ async fn answer(request: Request, next: Next) -> Response {
     let server = Arc::clone(&connection.server);
     let (app, version, peer) = (&server.app, head.version, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
-    if let Some(forwarder) = &app.forwarder {
-        forwarder.add_key(target.name, &mut head);
-    }
     let mut body = RequestBody::new(body, Arc::clone(&connection));
-    let (mut response, body) = match place(&server, target, &head, &mut body, (peer, &id)).await {
+    let (mut response, body) = match place(&server, target, &mut head, &mut body, (peer, &id)).await {
         Err(elsewhere) => (elsewhere, Some(body)),
         Ok((peer, is_passed_on, _in_progress)) => {
             let client = request::client_address(&app.settings.proxies, &head.headers, peer);
@@ -182,7 +179,7 @@ async fn answer_here(
 async fn place<'a>(
     server: &'a Server,
     target: &'static Resource,
-    head: &Parts,
+    head: &mut Parts,
     body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<(IpAddr, bool, Option<InProgress<'a>>), Response> {
@@ -221,7 +218,7 @@ async fn place<'a>(
 async fn forward<'a>(
     (app, forwarder): (&App, &'a Forwarder),
     route: &str,
-    head: &Parts,
+    head: &mut Parts,
     body: &mut RequestBody,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<ForwardResult<'a>, Problem> {

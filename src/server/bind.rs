@@ -48,8 +48,9 @@ pub async fn bind(listen: &ListenAddress, example: &'static str) -> Result<TcpLi
 /// began in between wait in it.
 pub fn inherited(listen: &ListenAddress) -> Option<TcpListener> {
     let listener = net::TcpListener::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
-    let port = listener.local_addr().ok()?.port();
-    if listen.port != port || listener.set_nonblocking(true).is_err() {
+    let address = listener.local_addr().ok()?;
+    let is_same = listen.port == address.port() && is_meant_by(&listen.host, &address);
+    if !is_same || listener.set_nonblocking(true).is_err() {
         return None;
     }
     // A stop must close it.

@@ -46,6 +46,10 @@ async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
         if number == 20 {
             let entries = entries().await;
             assert!(entries.len() == 40 && entries.iter().all(|entry| entry.change.resource.is_some()));
+            let names = |entry: &AuditEntry| {
+                entry.change.values.iter().map(|value| value.key.clone()).collect::<Vec<_>>()
+            };
+            assert!(entries.iter().all(|entry| names(entry) == ["enabled", "events", "name", "url"]));
         }
         let made = by.create_webhook(service, webhook(&["*"])).await.expect("created");
         by.delete_webhook(service, made.sid).await.expect("deleted");
