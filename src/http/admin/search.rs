@@ -23,7 +23,9 @@ const READ: usize = 20_000;
 
 /// `POST /admin/search`.
 async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
-    let (words, region) = (request.field("q"), request.call.app.settings.default_region);
+    let region = request.call.app.settings.default_region;
+    // A sentence may go on behind a number.
+    let words = request.field("q").trim_end_matches([',', ';', '.', ':']);
     if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, words)) {
         return of_id(&request, sid).await;
     }
@@ -33,7 +35,7 @@ async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
     if !words.is_empty() && words.chars().all(|c| c.is_ascii_digit() || " +*-()./".contains(c)) {
         return of_digits(&request, words).await;
     }
-    if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !has_number(words) {
         return Ok(redirect(&address(MESSAGES, "message", words)));
     }
     Ok(not_found(&request, "This is no number, no part of one and no id."))
@@ -55,8 +57,14 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
     Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
 }
 
-/// Leads to the one number with messages or refusals that ends with these digits, or is it without its plus, or else to all messages
-/// that end with the last of them.
+/// Whether a word that should be an id may be a number between other signs.
+fn has_number(word: &str) -> bool {
+    let begins = |rest: &str| rest.bytes().take_while(u8::is_ascii_digit).count() > ENDING;
+    !word.bytes().any(|byte| byte.is_ascii_alphabetic()) || word.split('+').skip(1).any(begins)
+}
+
+/// Leads to the one number with messages or refusals that these digits end, or that they are without its plus. Otherwise it
+/// leads to all messages whose numbers have the last of these digits.
 async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unavailable> {
     let part = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
     let digits: String = part.chars().filter(char::is_ascii_digit).collect();

@@ -416,6 +416,8 @@ impl PumpingGuard {
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard().unlock(service, number);
         inner.write(false).await?;
+        // Refusals that are being written would come after the removal.
+        let _writing = inner.writing.lock().await;
         let is_listed = inner.findings().forget(service, number) | inner.waiting().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -489,6 +491,7 @@ impl Inner {
 
     /// Adds refusals to their records. What a shard refuses waits again.
     async fn write_refused(&self, most: usize) {
+        let _writing = self.writing.lock().await;
         let taken = self.waiting().take(most);
         let writes = taken.into_iter().map(|number| {
             let (subject, written) = (self.verified_subject(number.service, number.number), number.clone());
