@@ -271,14 +271,15 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
-        self,
+        mut self,
         _: &'static str,
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         // A variant with a value is an object of one member.
-        if let Value::Object(members) = &self.value {
-            let members = members.clone();
+        if self.value.is_object()
+            && let Value::Object(members) = self.value.take()
+        {
             return visitor.visit_enum(MapAccessDeserializer::new(Parts::members(self, members)));
         }
         let given = self.text(&one_of(names.iter().copied()))?;

@@ -301,7 +301,7 @@ impl PumpingGuard {
         assessment.verdict.map(|()| assessment.ticket)
     }
 
-    /// Counts a refused message, and notes it for who asks why the number got none.
+    /// Counts a refused message, and notes why the number got none.
     pub fn refused(&self, key: NumberKey, channel: Channel, GuardRefusal { rule, until }: GuardRefusal) {
         let NumberKey { service, number, is_test } = key;
         self.inner.metrics.count(&Fact::Refused(key, channel, rule));
