@@ -99,6 +99,11 @@ pub fn read(
             verify_url.is_none(),
             "captcha has no provider: turnstile, hcaptcha or recaptcha",
         ),
+        (
+            "captcha.site-key",
+            keys.site_key.trim().is_empty(),
+            "captcha needs it: the public key of the challenge service",
+        ),
         ("CAPTCHA_SECRET", secret.is_none(), "captcha needs it: the secret key of the challenge service"),
     ] {
         if is_missing {

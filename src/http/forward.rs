@@ -474,8 +474,8 @@ mod tests {
     async fn without_an_owner_a_request_is_refused_after_two_seconds() {
         let (_owner, known) = watch::channel(RequestTarget::Unknown);
         let forwarder = forwarder(known);
-        let (head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
-        let mut answer = std::pin::pin!(forwarder.forward("/api/send-otp", &head, &body, CLIENT, &id));
+        let (mut head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
+        let mut answer = std::pin::pin!(forwarder.forward("/api/send-otp", &mut head, &body, CLIENT, &id));
         let within = |milliseconds| Duration::from_millis(milliseconds);
         assert!(timeout(within(1_900), &mut answer).await.is_err());
         let answer = timeout(within(200), answer).await.expect("a refusal");

@@ -53,10 +53,7 @@ impl Draft<'_, '_> {
 /// The settings of a service, or the fields of the webhook that a draft changes: none before it exists, and after.
 fn members(service: &Service, draft: &Draft<'_, '_>) -> Map<String, Value> {
     let webhook = draft.audited.resource.filter(|sid| sid.kind() == SidKind::Webhook);
-    let webhook = match webhook.map(|sid| service.webhook(&sid)).transpose() {
-        Ok(webhook) => webhook,
-        Err(_) => return Map::new(),
-    };
+    let Ok(webhook) = webhook.map(|sid| service.webhook(&sid)).transpose() else { return Map::new() };
     let value = match webhook {
         Some(Webhook { friendly_name, event_types, url, status, .. }) => {
             let is_enabled = *status == WebhookStatus::Enabled;
