@@ -29,7 +29,7 @@ async fn an_attempt_is_shown_as_twilios_example_is() {
         shown["attempts"][0]["channel_data"],
         json!({
             "verification_sid": ve().to_string(), "to": "+573003003030", "status": "unconfirmed",
-            "message_status": "failed", "error_code": "30008", "country": "CO", "code_length": null,
+            "message_status": "failed", "error_code": "30008", "country": "CO", "parts": 1, "code_length": null,
             "locale": null, "mcc": null, "mnc": null, "carrier": null,
         })
     );

@@ -20,8 +20,9 @@ const WEBHOOK: &str = "sid service_sid account_sid friendly_name event_types sta
     date_created date_updated url";
 const ATTEMPT: &str = "sid account_sid service_sid verification_sid date_created date_updated conversion_status channel \
     price channel_data url";
+/// Twilio's have no `parts`; its libraries take this object as it is.
 const CHANNEL_DATA: &str =
-    "verification_sid to status message_status error_code country code_length locale mcc mnc carrier";
+    "verification_sid to status message_status error_code country code_length locale mcc mnc carrier parts";
 const SUMMARY: &str = "total_attempts total_converted total_unconverted conversion_rate_percentage url";
 const SAFE_NUMBER: &str = "sid phone_number url";
 const META: &str = "page page_size first_page_url previous_page_url url next_page_url key";
