@@ -1,4 +1,4 @@
-//! Lines that a thread prints, so that a reader who stopped holds up nobody else.
+//! Lines that a thread prints, so that a stopped reader holds up no other thread.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -33,7 +33,7 @@ pub fn printed_by_a_thread(mut to: impl Write + Send + 'static) -> (Lines, LastL
     let print = move || {
         for line in waiting {
             match line {
-                // Nobody can be told that standard error is closed.
+                // A closed standard error leaves no place to say so.
                 Line::Text(text) => drop(to.write_all(&text)),
                 Line::Last => break,
             }
@@ -60,7 +60,7 @@ impl Write for Lines {
 impl Drop for LastLines {
     fn drop(&mut self) {
         let lines = self.lines.0.clone();
-        // The queue may be full for as long as nobody reads.
+        // The queue stays full while the reader is stopped.
         let _ = std::thread::Builder::new().spawn(move || lines.send(Line::Last));
         let _ = self.printed.recv_timeout(FLUSH);
     }
