@@ -124,7 +124,8 @@ struct OktaContext {
 impl From<Supabase> for Task {
     fn from(Supabase { user, sms, metadata }: Supabase) -> Self {
         // Without `sms.phone` a change of the number and a sign-in beside one look alike. At the old number the code of a
-        // change would prove a number that no person has shown; at the new one the code of a sign-in is of no use without the old.
+        // change would prove a number that no person has shown. At the new one the code of a sign-in is of no use
+        // without the old.
         let mut numbers = [sms.phone, user.new_phone, user.phone].into_iter().flatten();
         let to = numbers.find(|phone| !phone.is_empty()).unwrap_or_default();
         let address = metadata.and_then(|metadata| metadata.ip_address);
