@@ -54,10 +54,13 @@ impl<O> DeliveryRun<'_, O> {
 
     /// Logs once for each service and language that its text messages cost more than one.
     pub(super) fn log_parts(&self, locale: Option<Locale>) {
-        let (key, parts) = (self.outgoing.key.service, self.parts);
+        let (service, parts) = (self.outgoing.key.service, self.parts);
+        if parts <= 1 {
+            return;
+        }
         let mut logged = self.delivery.long_texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if parts > 1 && logged.insert((key, locale)) {
-            let service = self.delivery.deps.services.as_ref().map(|registry| registry.title_of(key));
+        if logged.insert((service, locale)) {
+            let service = self.delivery.deps.services.as_ref().map(|registry| registry.title_of(service));
             warn!(
                 service,
                 language = locale.map(display),
