@@ -1,6 +1,7 @@
 //! The loop that accepts connections, up to their limit, until the server stops.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -41,6 +42,9 @@ const CLOSING: usize = 64;
 
 /// The connections that one look at all of them finds.
 const IDLEST: usize = 64;
+
+/// All connections are looked at again after so many accepted ones that each of these pays for looking at so many.
+const LOOKS_PER_CONNECTION: usize = 128;
 
 /// While all connections are open, one client address has a quarter of them: more of its connections than that give way
 /// first. A trusted proxy, which has those of many clients, has no share.
@@ -133,6 +137,8 @@ struct Candidate {
     /// Whether its client has no more than its share of all connections.
     is_small: bool,
     how: GivesWay,
+    /// How many its client holds, where that decides: among the new ones of small clients.
+    held: Reverse<usize>,
     since: Instant,
     id: task::Id,
 }
@@ -144,10 +150,10 @@ struct Connections {
     kept: HashMap<task::Id, Arc<Connection>>,
     /// The connections of `kept` that give way first, as all were last looked at, the first one last.
     idlest: Vec<Candidate>,
-    /// The client addresses that then had more than their share.
-    large: HashSet<IpAddr>,
-    /// Until so many connections were accepted, none is looked for that could be closed, because there was none.
-    next_search: u64,
+    /// How many each client address then held.
+    held: HashMap<IpAddr, usize>,
+    /// Until so many connections were accepted, all are not looked at again.
+    next_look: u64,
     refused: JoinSet<()>,
     accepted: u64,
     is_full: bool,
@@ -161,8 +167,8 @@ impl Connections {
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),
-            large: HashSet::new(),
-            next_search: 0,
+            held: HashMap::new(),
+            next_look: 0,
             refused: JoinSet::new(),
             accepted: 0,
             is_full: false,
@@ -173,53 +179,59 @@ impl Connections {
     fn note_end(&mut self, ended: Result<(task::Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         self.kept.remove(&id);
-        self.next_search = 0;
         log_panic(ended);
         self.server.note_open(self.open.len());
     }
 
     /// Closes the connection that gives way first to one from `peer`. Returns `false` if there is none.
     fn close_idlest(&mut self, peer: IpAddr) -> bool {
-        for is_new in [false, true] {
-            if is_new {
-                if self.accepted < self.next_search {
+        self.close_candidate(peer)
+            || self.accepted >= self.next_look && {
+                self.look_at_all();
+                self.close_candidate(peer)
+            }
+    }
+
+    fn close_candidate(&mut self, peer: IpAddr) -> bool {
+        let own = self.held.get(&network_of(peer.to_canonical())).copied().unwrap_or(0);
+        let is_large = own > self.share();
+        while let Some(&Candidate { is_small, since, id, held: Reverse(held), .. }) = self.idlest.last() {
+            let now = self.kept.get(&id).and_then(|open| open.activity.gives_way());
+            if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
+                let is_new = how == GivesWay::New;
+                // A large client takes no place of others, and gains nothing by opening connections fast. A new connection
+                // of a small client gives way only to a client that then still holds fewer.
+                if is_large && (is_small || is_new) || is_small && is_new && held <= own + 1 {
                     return false;
                 }
-                self.look_at_all();
-            }
-            let is_large = self.large.contains(&network_of(peer.to_canonical()));
-            while let Some(&Candidate { is_small, since, id, .. }) = self.idlest.last() {
-                let now = self.kept.get(&id).and_then(|open| open.activity.gives_way());
-                if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
-                    // A large client takes no place of others, and gains nothing by opening connections fast.
-                    if is_large && (is_small || how == GivesWay::New) {
-                        break;
-                    }
-                    self.kept.remove(&id).iter().for_each(|connection| connection.close());
-                    self.idlest.pop();
-                    return true;
-                }
+                self.kept.remove(&id).iter().for_each(|connection| connection.close());
                 self.idlest.pop();
+                return true;
             }
+            self.idlest.pop();
         }
-        self.next_search = self.accepted + IDLEST as u64;
         false
     }
 
+    fn share(&self) -> usize {
+        self.server.app.settings.bounds.connections / SHARES
+    }
+
     /// Finds the connections that give way first: those of clients with more than their share, then those of others that
-    /// are silent or idle.
+    /// are silent or idle, then the new ones of the clients with the most.
     fn look_at_all(&mut self) {
         let settings = &self.server.app.settings;
-        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        self.held.clear();
         for connection in self.kept.values().filter(|open| !settings.proxies.trusts(open.peer)) {
-            *held.entry(network_of(connection.peer)).or_default() += 1;
+            *self.held.entry(network_of(connection.peer)).or_default() += 1;
         }
-        let share = settings.bounds.connections / SHARES;
-        self.large = held.into_iter().filter(|(_, held)| *held > share).map(|(client, _)| client).collect();
+        let share = self.share();
         let candidate = |(id, connection): (&task::Id, &Arc<Connection>)| {
-            let is_small = !self.large.contains(&network_of(connection.peer));
+            let held = self.held.get(&network_of(connection.peer)).copied().unwrap_or(0);
             let (how, since) = connection.activity.gives_way()?;
-            (!is_small || how != GivesWay::New).then_some(Candidate { is_small, how, since, id: *id })
+            let is_small = held <= share;
+            let held = Reverse(if is_small && how == GivesWay::New { held } else { 0 });
+            Some(Candidate { is_small, how, held, since, id: *id })
         };
         let mut idle: Vec<Candidate> = self.kept.iter().filter_map(candidate).collect();
         if idle.len() > IDLEST {
@@ -227,6 +239,9 @@ impl Connections {
             idle.truncate(IDLEST);
         }
         idle.sort_unstable_by(|one, other| other.cmp(one));
+        let paid = self.kept.len() / LOOKS_PER_CONNECTION;
+        // As many new connections may have taken the places of all that were found.
+        self.next_look = self.accepted + if idle.is_empty() { paid } else { paid.min(idle.len()) } as u64;
         self.idlest = idle;
     }
 

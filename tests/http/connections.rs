@@ -196,15 +196,17 @@ async fn a_bare_line_feed_ends_no_line_of_a_head() {
 }
 
 #[tokio::test]
-async fn a_head_with_a_length_and_chunks_is_refused_with_what_follows() {
+async fn a_head_with_a_length_and_chunks_or_two_codings_is_refused_with_what_follows() {
     let world = World::scripted(Script::panics()).await;
     let body = verify_body("123456");
-    let (length, chunk) = (body.len(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
-    let lines = [format!("content-length: {length}\r\n"), "Transfer-Encoding: chunked\r\n".to_owned()];
-    for lines in [lines.concat(), [lines[1].clone(), lines[0].clone()].concat()] {
+    let (length, chunks) = (body.len(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    let (length, chunked) = (format!("content-length: {length}\r\n"), "Transfer-Encoding: chunked\r\n");
+    let (twice, zipped) =
+        (chunked.replace("chunked", "chunked, chunked"), chunked.replace("chunked", "gzip, chunked"));
+    for lines in [[&length, chunked], [chunked, &length], [chunked, chunked], [&twice, ""], [&zipped, ""]] {
         let mut client = world.client().await;
-        let head = format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n");
-        client.send(format!("{head}{chunk}{}", get("/healthz"))).await;
+        let head = format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\n{}\r\n", lines.concat());
+        client.send(format!("{head}{chunks}{}", get("/healthz"))).await;
         client.reply().await.is(400, "");
         client.half_close().await;
         assert_eq!(client.rest().await, "");
@@ -310,20 +312,21 @@ async fn at_a_full_server_silent_connections_and_unfinished_requests_are_closed_
 }
 
 #[tokio::test]
-async fn a_client_that_fills_the_server_again_and_again_keeps_no_other_one_out() {
+async fn clients_that_fill_the_server_again_and_again_keep_no_other_one_out() {
     let body = "POST /api/verify-otp HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{";
-    for beginning in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-a: ", body] {
+    let head = "GET / HTTP/1.1\r\nhost: x\r\nx-a: ";
+    for (beginning, attackers) in [("", 1), (head, 1), (body, 1), (head, 10), (body, 10)] {
         let mut setup = Setup::scripted(Script::panics());
         setup.bounds.connections = 40;
         let world = World::with(setup).await;
         let address = world.address;
         let mut attack = JoinSet::new();
         let (filled, mut connections) = watch::channel(0);
-        for _ in 0..60 {
-            let filled = filled.clone();
+        for connection in 0..60 {
+            let (filled, from) = (filled.clone(), [127, 0, 1, 1 + connection % attackers]);
             attack.spawn(async move {
                 loop {
-                    let mut client = Client::connect(address).await;
+                    let mut client = Client::connect_from(from.into(), address).await;
                     client.try_send(beginning).await;
                     filled.send_modify(|connections| *connections += 1);
                     client.rest().await;
@@ -334,7 +337,11 @@ async fn a_client_that_fills_the_server_again_and_again_keeps_no_other_one_out()
         for request in 0..50 {
             let mut good = Client::connect_from([127, 0, 0, 2].into(), address).await;
             good.send(get("/healthz")).await;
-            assert_eq!(good.reply().await.status, 200, "request {request} among {beginning:?}");
+            assert_eq!(
+                good.reply().await.status,
+                200,
+                "request {request} among {beginning:?} of {attackers}"
+            );
         }
     }
 }

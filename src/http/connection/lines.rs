@@ -100,9 +100,10 @@ impl Lines {
     fn header(&mut self, line: &[u8]) -> Option<State> {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Some(State::Head) };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        // RFC 9112, 6.3: a head with both may be an attempt to smuggle a request.
+        // RFC 9112, 6.1 and 6.3: a head with both, or with another coding, may be an attempt to smuggle a request.
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.has_length {
+            let is_again = self.after_head == Some(State::ChunkSize);
+            if self.has_length || is_again || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
                 return None;
             }
             self.after_head = Some(State::ChunkSize);
