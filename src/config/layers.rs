@@ -90,7 +90,7 @@ pub const ALIASES: [(&str, &str); 6] = [
 
 /// Keys of earlier versions, and what to know about them. Where a value that changed what the server does was given, the start
 /// stops: the last is the one that changed nothing.
-const REMOVED: [(&str, &str, Option<&str>); 6] = [
+pub const REMOVED: [(&str, &str, Option<&str>); 6] = [
     (
         "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address guard.country \
          guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout max-body-bytes \

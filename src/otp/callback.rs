@@ -55,7 +55,7 @@ impl Otp {
     /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names
     /// in any case with their values, such as those of the `http` crate's `HeaderMap`; pass
     /// all of them: `Content-Type` and `X-Twilio-Signature` are Twilio's, and a recipe names the headers of its provider's
-    /// signature. The body may have at most `max-body-bytes`.
+    /// signature. The body may have at most 16 KiB.
     ///
     /// Any client may call this path. The engine ignores a report until its signature was checked.
     ///

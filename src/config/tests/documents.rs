@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::layers::variable;
+use crate::config::layers::{REMOVED, variable};
 use crate::config::load::{aliases, names};
 
 /// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
@@ -37,6 +37,7 @@ const SAMPLE: &str = include_str!("../../../config.json");
 
 const GATEWAYS: &str = include_str!("../../../docs/reference/gateways.md");
 const CUSTOM_GATEWAY: &str = include_str!("../../../docs/guides/custom-gateway.md");
+const ADD_A_RECIPE: &str = include_str!("../../../docs/guides/add-a-recipe.md");
 
 #[test]
 fn the_committed_schema_is_current() {
@@ -87,6 +88,15 @@ fn every_key_has_a_description_and_a_variable_of_its_own() {
     }
 }
 
+#[test]
+fn the_changelog_names_every_key_that_was_removed() {
+    let changelog = include_str!("../../../CHANGELOG.md");
+    let removed = REMOVED.iter().filter(|(_, words, _)| words.starts_with("removed"));
+    for key in removed.flat_map(|(keys, ..)| keys.split(' ')) {
+        assert!(changelog.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
 /// Their number is what an operator has to look through.
 #[test]
 fn the_configuration_stays_small() {
@@ -100,12 +110,13 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
         assert!(blocks_of(guide, "json").next().is_some(), "{:?} has no sample", guide.lines().next());
     }
     let others = GUIDES.into_iter().flat_map(|document| blocks_of(document, "json"));
-    let of_gateways = [GATEWAYS, CUSTOM_GATEWAY].into_iter().flat_map(|document| blocks_of(document, "json"));
+    let of_gateways =
+        [GATEWAYS, CUSTOM_GATEWAY, ADD_A_RECIPE].into_iter().flat_map(|document| blocks_of(document, "json"));
     let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
     let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
     assert!(samples.len() >= 7, "{samples:?}");
     for sample in samples {
-        let mut world = all_gateways();
+        let mut world = all_gateways().variable("ONCEWARD_GATEWAYS_MINE_KEY", TOKEN);
         for setting in ["token", "username", "password"] {
             let is_basic = setting != "token" && sample.contains("{basic}");
             if sample.contains(&format!("{{{setting}}}")) || is_basic {

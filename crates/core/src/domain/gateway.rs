@@ -23,7 +23,7 @@ pub enum GatewayName {
     Sinch,
     /// Mada, a SOAP gateway for text messages.
     Mada,
-    /// The gateway that `http-gateway` describes.
+    /// The gateway `Http`, whose recipe the operator writes.
     Http,
     /// One of `gateways`.
     Named(NamedGateway),

@@ -1,5 +1,5 @@
 //! Placeholders in texts: the only parser for the texts of messages, the templates of services and the requests of
-//! `http-gateway`. Each of them defines its placeholders and the meaning of a brace.
+//! recipes. Each of them defines its placeholders and the meaning of a brace.
 
 /// A stretch of a text. All stretches together are the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
