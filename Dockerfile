@@ -4,9 +4,11 @@ ARG BUILD_IMAGE=rust:1.95-bookworm
 ARG RUN_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
+# --no-profile builds in a third of the time a program that needs a fourth more CPU.
+ARG PACKAGE=
 WORKDIR /build
 COPY . .
-RUN rustup component add llvm-tools && scripts/package --program-only \
+RUN { [ "$PACKAGE" = --no-profile ] || rustup component add llvm-tools; } && scripts/package --program-only $PACKAGE \
   && install -d -m 700 -o 65532 -g 65532 /root-of-image/onceward
 
 FROM ${RUN_IMAGE}
