@@ -4,7 +4,6 @@
 //! `tests/sdk` runs.
 
 use std::env;
-use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,12 +12,16 @@ use crate::support::prelude::*;
 
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
+const HOOKS: &str = include_str!("../../docs/guides/identity-systems.md");
 
 /// Guides whose requests use the variables of the quickstart.
-const GUIDES: [&str; 3] = [
+const GUIDES: [&str; 6] = [
+    include_str!("../../docs/guides/carried-codes.md"),
     include_str!("../../docs/guides/rate-limits.md"),
     include_str!("../../docs/guides/test-numbers.md"),
     include_str!("../../docs/guides/webhooks.md"),
+    include_str!("../../docs/reference/attempts.md"),
+    include_str!("../../docs/reference/cli.md"),
 ];
 
 /// Words of blocks that another test runs, or that need tools which a test lacks.
@@ -31,18 +34,16 @@ async fn the_readme_leads_from_an_empty_directory_to_a_verified_number() {
     let readme: Vec<&str> = runnable(README).collect();
     let &[all, send, check] = &readme[..] else { panic!("{readme:#?}") };
     let code = all.lines().find(|line| line.starts_with("CODE=")).expect("the code");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let blocks = ["trap 'kill $!' EXIT", all, send, code, check, "trap - EXIT", "kill $!", "wait"];
-    let script = blocks.join("\n").replace("3000", &free.port().to_string());
-    let empty = tempfile::tempdir().expect("a directory");
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_onceward"));
-    let path = env::var_os("PATH").unwrap_or_default();
-    let path = program.parent().into_iter().map(Path::to_owned).chain(env::split_paths(&path));
-    let path = env::join_paths(path).expect("a path");
-    let port = free.port().to_string();
-    let variables = [("PATH", path), ("ONCEWARD_TEST_PORT", port.into()), ("HOME", empty.path().into())];
-    if let Some(output) = shell(script, empty.path(), &variables).await {
+    if let Some(output) = in_an_empty_directory(&[all, send, code, check], "3000").await {
         assert_eq!(output.matches(r#""status":"approved","valid":true"#).count(), 2, "{output}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_is_tried_without_a_login_system() {
+    let trial: Vec<&str> = runnable(HOOKS).collect();
+    if let Some(output) = in_an_empty_directory(&trial, "3001").await {
+        assert!(output.contains("\n{}\n") && output.contains(r#""code":"271828""#), "{output}");
     }
 }
 
@@ -69,23 +70,42 @@ async fn the_requests_of_the_guides_are_carried_out() {
     }
 }
 
-/// Runs blocks in one shell beside a server.
-async fn run(blocks: &[&str]) -> Option<String> {
-    let setup = Setup::new().config("webhook-private-addresses", true);
-    let server = setup.start().await;
-    let address = server.client.address().to_string();
-    shell(blocks.join("\n"), setup.home(), &[("ADDRESS", address.into())]).await
+/// Runs blocks that start a server on this port, which is replaced by a free one.
+async fn in_an_empty_directory(blocks: &[&str], port: &str) -> Option<String> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let free = free.port().to_string();
+    let blocks = ["trap 'kill $!' EXIT", &blocks.join("\n"), "trap - EXIT", "kill $!", "wait"];
+    let script = blocks.join("\n").replace(port, &free);
+    let empty = tempfile::tempdir().expect("a directory");
+    let home = empty.path().to_str().expect("a path");
+    let variables = [("ONCEWARD_TEST_PORT", &*free), ("HOME", home), ("TMPDIR", home)];
+    shell(script, empty.path(), &variables).await
 }
 
-/// Runs a script and returns its output. Returns `None` without curl, after printing so.
+/// Runs blocks in one shell beside a server.
+async fn run(blocks: &[&str]) -> Option<String> {
+    let services = json!({ "shop": { "friendly-name": "Acme Shop" } });
+    let setup = Setup::new().config("webhook-private-addresses", true).config("services", services);
+    let server = setup.start().await;
+    let address = server.client.address().to_string();
+    let script = blocks.join("\n").replace("https://codes.example", "$API");
+    let script = script.replace("$KEY:$SECRET", "$AUTH");
+    shell(script, setup.home(), &[("ADDRESS", &address)]).await
+}
+
+/// Runs a script and returns its output. Returns `None` without curl or openssl, after printing so.
 #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
-async fn shell(script: String, directory: &Path, variables: &[(&str, OsString)]) -> Option<String> {
-    if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: the commands of the documents need curl");
+async fn shell(script: String, directory: &Path, variables: &[(&str, &str)]) -> Option<String> {
+    if ["curl", "openssl"].iter().any(|tool| Command::new(tool).arg("--version").output().is_err()) {
+        eprintln!("SKIPPED: the commands of the documents need curl and openssl");
         return None;
     }
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_onceward"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = program.parent().into_iter().map(Path::to_owned).chain(env::split_paths(&path));
     let mut bash = Command::new("bash");
-    bash.args(["-euc", &script]).current_dir(directory).envs(variables.iter().cloned());
+    bash.args(["-euc", &script]).current_dir(directory).envs(variables.iter().copied());
+    bash.env("PATH", env::join_paths(path).expect("a path"));
     // A proxy of this machine has nothing to do with a server on it.
     bash.env("NO_PROXY", "*").env("no_proxy", "*");
     let ended = tokio::task::spawn_blocking(move || bash.output()).await;
