@@ -116,7 +116,7 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
     let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
     assert!(samples.len() >= 7, "{samples:?}");
     for sample in samples {
-        let mut world = all_gateways().variable("ONCEWARD_GATEWAYS_MINE_KEY", TOKEN);
+        let mut world = all_gateways();
         for setting in ["token", "username", "password"] {
             let is_basic = setting != "token" && sample.contains("{basic}");
             if sample.contains(&format!("{{{setting}}}")) || is_basic {
@@ -126,6 +126,9 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
         if sample.contains("\"acme-sms\"") {
             world = world.variable("ONCEWARD_GATEWAYS_ACME_SMS_SECRET", TOKEN);
             world = world.variable("ONCEWARD_GATEWAYS_BACKUP_KEY", TOKEN);
+        }
+        if sample.contains("\"mine\"") {
+            world = world.variable("ONCEWARD_GATEWAYS_MINE_KEY", TOKEN);
         }
         if sample.contains("\"captcha\"") {
             world = world.variable("CAPTCHA_SECRET", TOKEN);
