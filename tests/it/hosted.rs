@@ -73,6 +73,26 @@ async fn the_form_at_the_address_sends_the_first_code() {
 }
 
 #[tokio::test]
+async fn a_message_has_the_language_of_its_page_unless_the_service_has_one() {
+    let site = Site::new().await;
+    let french = site.v2.service(&[("ReturnUrls", RETURN), ("Locale", "fr")]).await;
+    let own = site.service.clone();
+    for (service, locale, number, text) in [
+        (&own, None, "+14155550101", "Ihr Code lautet"),
+        (&own, Some(("Locale", "es")), "+14155550102", "tu código es"),
+        (&french, None, "+14155550103", "votre code est"),
+    ] {
+        let form: Vec<_> = [("ReturnUrl", RETURN)].into_iter().chain(locale).collect();
+        let made = site.v2.post(&format!("{service}/HostedSessions"), &form).await.expects_status(201);
+        let person = Session::of(&made).open(&site).await;
+        let browser = Person { headers: vec![("accept-language", "de-DE,de;q=0.9,en;q=0.8")], ..person };
+        browser.post("send", &[("number", number)]).await.expects_status(303);
+        let message = inbox(&site.client, number).await[0]["text"].clone();
+        assert!(message.as_str().is_some_and(|message| message.contains(text)), "{number}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_message_and_a_call_go_another_way_than_the_first_message() {
     let (doubles, numbers) = (Doubles::start().await, Numbers::default());
     let http = json!({ "recipe": doubles.plain.recipe(), "channels": ["sms", "call"] });
@@ -466,9 +486,7 @@ impl Site {
     }
 
     async fn session_with(&self, form: &[(&str, &str)]) -> Session {
-        let made = self.v2.post(&self.path(), form).await.expects_status(201);
-        let url = made.json()["url"].as_str().expect("a url").to_owned();
-        Session { sid: sid(&made), path: url[url.find("/verify/").expect("the page")..].to_owned() }
+        Session::of(&self.v2.post(&self.path(), form).await.expects_status(201))
     }
 
     async fn redeem(&self, sid: &str, code: &str) -> HttpResponse {
@@ -482,6 +500,11 @@ struct Session {
 }
 
 impl Session {
+    fn of(made: &HttpResponse) -> Self {
+        let url = made.json()["url"].as_str().expect("a url").to_owned();
+        Self { sid: sid(made), path: url[url.find("/verify/").expect("the page")..].to_owned() }
+    }
+
     /// Presses the button at the address.
     async fn open(&self, site: &Site) -> Person {
         let opened = site.client.post(&self.path, "").await;

@@ -221,7 +221,10 @@ impl OpenSession<'_> {
             ..BeginRequest::new(number)
         };
         let verifications = &context.v2.verifications;
-        let mut outcome = verifications.begin(self.service.id, begin(session.request.locale)).await;
+        // The language of the page, unless the service has one.
+        let of_page = || self.service.settings.locale.is_none().then_some(context.texts.locale);
+        let mut outcome =
+            verifications.begin(self.service.id, begin(session.request.locale.or_else(of_page))).await;
         if matches!(outcome, Err(Refused::Text(_))) {
             // The service's texts are not in that language.
             outcome = verifications.begin(self.service.id, begin(None)).await;

@@ -12,7 +12,7 @@ macro_rules! texts {
             pub tag: &'static str,
             /// The country of a person with that language, if nothing else tells it.
             pub region: &'static str,
-            locale: Locale,
+            pub locale: Locale,
             $(pub $name: &'static str,)+
         }
 
