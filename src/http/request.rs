@@ -13,6 +13,7 @@ use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
+use zeroize::Zeroizing;
 
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
@@ -122,6 +123,12 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub fn form_field(form: &[u8], name: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(form);
     pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
+}
+
+/// The same without spaces around it; empty if it is absent or longer than `most`.
+pub fn secret_field(form: &[u8], name: &str, most: usize) -> Zeroizing<String> {
+    let text = form_field(form, name).map(Zeroizing::new).unwrap_or_default();
+    if text.len() > most { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
 }
 
 /// Whether a browser says that the request comes from a page of another site. Clients that are no

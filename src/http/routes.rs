@@ -23,6 +23,7 @@ fn all() -> ApiRouter {
         .merge(compatible::routes())
         .merge(health::routes())
         .merge(routes())
+        .merge(pages::routes())
         .merge(inbox::routes())
         .merge(callbacks::routes())
         .merge(hooks::routes())

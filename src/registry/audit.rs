@@ -13,9 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{
-    Durability, Id, LogPart, LogRange, LogRecord, OlderLayout, Record, RecordLog, Refusal, Transaction,
-};
+use crate::shard::{Durability, Id, LogRecord, OlderLayout, Record, RecordLog, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -373,30 +371,20 @@ impl Actor {
 
 /// The entries that a list is about.
 #[derive(Debug, Clone, Default)]
-pub struct AuditQuery {
+pub struct AuditFilter {
     /// Only those of this service.
     pub service: Option<Sid>,
-    /// Only those at this moment or after it.
-    pub since: Timestamp,
-    /// Only those before this moment.
-    pub until: Option<Timestamp>,
     /// Only those with this action.
     pub action: Option<Action>,
     /// Only those by this kind of actor, or by this id or name.
     pub actor: Option<String>,
     /// Only those by or about what has this id.
     pub of: Option<String>,
-    pub skip: usize,
-    pub limit: usize,
-    /// The most entries that are read; `None` for all.
-    pub read: Option<usize>,
 }
 
-impl AuditQuery {
+impl AuditFilter {
     pub fn fits(&self, entry: &AuditEntry) -> bool {
         self.service.is_none_or(|service| entry.change.service == Some(service))
-            && entry.at >= self.since
-            && self.until.is_none_or(|until| entry.at < until)
             && self.action.is_none_or(|action| entry.change.action == action)
             && self.actor.as_ref().is_none_or(|actor| entry.actor.is(actor))
             && self.of.as_ref().is_none_or(|of| {
@@ -411,17 +399,5 @@ pub type AuditLog = RecordLog<AuditEntry>;
 impl LogRecord for AuditEntry {
     fn at(&self) -> Timestamp {
         self.at
-    }
-}
-
-impl AuditLog {
-    /// The entries that fit, the newest first.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn entries(&self, query: &AuditQuery) -> Result<LogPart<AuditEntry>, Refusal> {
-        let AuditQuery { since, until, skip, limit, read, .. } = *query;
-        let (fits, read) = (|entry: &AuditEntry| query.fits(entry), read.unwrap_or(usize::MAX));
-        self.list(LogRange { since, until, fits, skip, limit, read }).await
     }
 }

@@ -156,12 +156,12 @@ async function walk(width, height, scheme) {
   await says("Unknown SID or wrong secret");
   await signIn(secret);
   await page.goto(`${server}/admin?range=hour`);
-  await page.click("#messages-summary");
+  await page.click("#values-summary");
   const sent = await text("#figures strong");
   await send(number);
   for (let guess = 0; guess < 5; guess += 1) await verify(number, "000000");
   await until((before) => document.querySelector("#figures strong").textContent !== before, sent);
-  assert.ok(await page.$("#messages-table[open]"), "an update closes nothing");
+  assert.ok(await page.$("#values-table[open]"), "an update closes nothing");
   await says(`${number.slice(0, 5)}*****${number.slice(-2)}`);
   await shown("dashboard");
 
@@ -272,7 +272,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-service");
   await page.$eval("#CodeLength", (field) => { field.value = "99"; });
   await press("button[value='update']");
-  await says("code_length must be");
+  await says("Invalid parameter `CodeLength`: it must be");
   await page.$eval("#CodeLength", (field) => { field.value = "8"; });
   await press("button[value='update']");
   await says("The service is changed.");

@@ -71,6 +71,7 @@ async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     page.says(["action=\"/inbox\"", "<label for=\"number\">", "value=\"+14155550123\""]);
     page.says(["Simulator", "viewport", "nothing leaves this machine", "No message yet"]);
+    page.says([format!("SERVICE=http://{}/v2/Services/VA", client.address())]);
 
     let sent = submit(client, &[("number", "+1 415-555-0124")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/inbox"));
@@ -121,7 +122,11 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
         let answer = server.client.post_form("/inbox", &headers, &form).await;
         assert_eq!(answer.status(), status, "{scopes}");
         let page = server.client.get_with("/inbox", &headers).await.text();
-        assert_eq!(page.contains("curl -u KEY:SECRET http"), scopes.contains("admin"), "{page}");
+        assert_eq!(
+            page.contains("/Verifications\" --data-urlencode To=+1"),
+            scopes.contains("admin"),
+            "{page}"
+        );
     }
     let headers = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
     server.client.post_form("/inbox", &headers, &form).await.expects_status(303);

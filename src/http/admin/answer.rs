@@ -5,7 +5,7 @@ use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
-use crate::limits::guard::operator::by;
+use crate::limits::guard::operator::refusals_in_words;
 use crate::limits::guard::{Refusals, Rule};
 use crate::verification::verify::{NumberStatus, Status};
 
@@ -36,7 +36,7 @@ impl Answer {
             (Some(refused), ..) => Self {
                 at: refused.last,
                 class: "problem",
-                what: refused_in_words(refused),
+                what: refusals_in_words(refused),
                 help: after_refusal(refused.rule).to_owned(),
                 was_refused: refused.rule <= Rule::Budget,
             },
@@ -203,12 +203,6 @@ fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str
             "Let the person type the code of the newest message.",
         ),
     }
-}
-
-fn refused_in_words(Refusals { rule, messages, last, until }: Refusals) -> String {
-    let until = until.map(|until| format!(", until {}", moment(until))).unwrap_or_default();
-    let count = if messages > 1 { format!(", one of {messages} on that day") } else { String::new() };
-    format!("The last message was refused at {}{count}, by {}{until}.", moment(last), by(rule))
 }
 
 /// What lets the next message pass.
@@ -400,8 +394,7 @@ mod tests {
         assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
         for status in [None, Some(&known)] {
             let answer = answer(status, refused(90, Rule::Prefix));
-            let what =
-                "The last message was refused at 2027-01-15 12:01:30, by the rule prefix of the guard.";
+            let what = "A message was refused at 2027-01-15 12:01:30 UTC, by the rule prefix of the guard.";
             assert_eq!((answer.what.as_str(), answer.was_refused, answer.at), (what, true, after(90)));
             assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
         }

@@ -8,9 +8,8 @@ use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
 use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
-use crate::registry::audit::{Action, AuditQuery};
+use crate::http::pages::Frame;
+use crate::registry::audit::{Action, AuditEntry, AuditFilter};
 
 const PATH: &str = "/admin/audit";
 
@@ -55,26 +54,15 @@ struct Row {
 }
 
 /// `GET /admin/audit`.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut entries = Vec::new();
     if let Some(Filters { since, until, service, action, actor, of }) = filters {
-        let (until, skip, limit, read) =
-            (Some(list.until(until)), list.skip(), list.limit(), Some(list::READ));
         // A deleted service has entries too.
-        let query = AuditQuery {
-            service,
-            since: since.unwrap_or_default(),
-            until,
-            action,
-            actor,
-            of,
-            skip,
-            limit,
-            read,
-        };
-        entries = list.take(request.v2.registry.audit().entries(&query).await?);
+        let filter = AuditFilter { service, action, actor, of };
+        let range = list.range(since, until, |entry: &AuditEntry| filter.fits(entry));
+        entries = list.take(request.v2.registry.audit().list(range).await?);
     }
     let registry = &request.v2.registry;
     let keys = registry.keys(None);
@@ -106,7 +94,7 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         }
     });
     if list.is_file() {
-        let columns = ["time", "action", "actor", "service", "target", "changes", "request"];
+        let columns = "time,action,actor,service,target,changes,request";
         let rows = entries.map(|Row { at, service, target, values, view, .. }| {
             let (at, who) = (at.rfc3339_millis().to_string(), view.who());
             [at, view.what(), who, service, target, values, view.request_id.unwrap_or_default()]
@@ -115,8 +103,4 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     }
     let entries = entries.collect();
     Ok(request.render_list(PATH, list, |frame, header, list| AuditPage { frame, header, list, entries }))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/audit", page, Operation::page())
 }

@@ -83,31 +83,31 @@ pub fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
 }
 
 /// Counts with what they are of, but for those that are none.
-pub fn in_words<const N: usize>(counts: [(&str, u64); N]) -> String {
+fn in_words(counts: [(&str, u64); 5]) -> String {
     let counted = counts.into_iter().filter(|(_, count)| *count > 0);
     counted.map(|(what, count)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
 }
 
 /// What refused messages.
-pub const fn refused_by(counts: &Counts) -> [(&'static str, u64); 5] {
+pub fn refused_by(counts: &Counts) -> String {
     let refused = &counts.refused;
-    [
+    in_words([
         ("by the guard", refused.guard),
         ("by budgets", refused.budget),
         ("by rate limits", refused.rate_limit),
         ("by lockouts", refused.lockout),
         ("by limits of verifications", refused.verification),
-    ]
+    ])
 }
 
 /// Why messages failed.
-pub const fn causes(counts: &Counts) -> [(&'static str, u64); 5] {
+pub fn causes(counts: &Counts) -> String {
     let failed = &counts.failed;
-    [
+    in_words([
         ("number not reachable", failed.number),
         ("configuration or account", failed.configuration),
         ("refused by the provider", failed.refused),
         ("no gateway available", failed.unavailable),
         ("outcome unknown", failed.unknown),
-    ]
+    ])
 }

@@ -3,14 +3,13 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{AdminRequest, PageHeader, Unavailable, readable};
-use super::session::Notice;
+use super::page::{AdminRequest, PageHeader, Unavailable};
+use super::session::{NO_ACTION, Notice};
 use super::words::grouped;
 use crate::domain::{Region, ServiceId, Sid, SidKind};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, subject,
+    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
@@ -76,7 +75,7 @@ fn hidden(of: &str) -> String {
 }
 
 /// `GET /admin/guard`: after a form, with what it asked for.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (entry, guard) = (EntryForm::of(&request), request.guard()?);
     let service = entry.service.and_then(|sid| request.v2.registry.service(&sid).ok());
     let (mut question, mut explanation) = (None, None);
@@ -96,12 +95,10 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
 
 /// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is
 /// blocked after a second request, with `confirmed`.
-async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let entry = EntryForm::of(&request);
-    let unchanged = |why: &str| {
-        let notice = Notice::failure(format!("Nothing was changed: {why}."));
-        Ok(request.redirect_with_form(PATH, Some(notice), None))
-    };
+    let unchanged =
+        |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
     let read = if request.field("action") == "explain" { subject } else { entry_subject };
     let Some(dimension) = read(&entry.subject, None) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
@@ -111,15 +108,15 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     };
     let is_country = matches!(dimension, Dimension::Country(Some(_)));
     let (action, done) = match request.field("action") {
-        "explain" => return Ok(request.redirect_with_form(PATH, None, None)),
+        "explain" => return Ok(request.redirect_with_form(PATH, None)),
         "block" if is_country && request.field("confirmed").is_empty() => {
-            return Ok(request.redirect_with_form(PATH, None, None));
+            return Ok(request.redirect_with_form(PATH, None));
         }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
         "known-only" => (Some(EntryAction::KnownOnly), "messages go to known numbers only"),
         "remove" => (None, "has no manual entry any more"),
-        _ => return unchanged("the form names no action"),
+        _ => return Ok(request.redirect_with_form(PATH, Some(NO_ACTION.to_owned()))),
     };
     let key = Key::new(service.map(|service| service.id), dimension);
     match request.guard()?.set_entry(key, action, entry.minutes, request.author()).await {
@@ -152,12 +149,4 @@ async fn question(
     let figures =
         format!("In the last 24 hours it had, in {of}: numbers verified {verified}, messages sent {sent}.");
     Ok(Question { country: country.to_string(), figures })
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/guard", page, Operation::page()).post(
-        "/admin/guard",
-        act,
-        Operation::page(),
-    )
 }

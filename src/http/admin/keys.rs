@@ -6,11 +6,10 @@ use tracing::info;
 
 use super::list::List;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use super::session::Notice;
+use super::session::{NO_ACTION, Notice};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::api::params::{IsLive, ServiceSid, parameters};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::registry::{ApiKey, Revocation, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";
@@ -68,7 +67,7 @@ fn scopes_of(key: &ApiKey) -> String {
 
 /// `GET /admin/keys`.
 /// Reads no record: keys are in memory.
-async fn page(request: AdminRequest) -> Response {
+pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let mut rows = Vec::new();
     if let Some(Filters { service, is_live }) = filters
@@ -78,27 +77,19 @@ async fn page(request: AdminRequest) -> Response {
         keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
         rows = list.take_of_all(keys);
     }
-    request.render_list(PATH, list, |frame, header, list| {
-        let frame = if request.made.is_some() { frame.live(false) } else { frame };
-        KeysPage { frame, header, list, rows, request: &request }
-    })
+    let page = |frame, header, list| KeysPage { frame, header, list, rows, request: &request };
+    request.render_list(PATH, list, page)
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The page after the first is the only one with the secret.
-async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     Ok(match request.field("action") {
         "create" => match create(&request).await {
-            Ok(made) => request.redirect_with_form(PATH, None, Some(made)),
-            Err(why) => {
-                let notice = Notice::failure(format!("No key was created: {why}."));
-                request.redirect_with_form(PATH, Some(notice), None)
-            }
+            Ok((sid, secret)) => request.redirect_with_secret(PATH, sid, secret),
+            Err(why) => request.redirect_with_form(PATH, Some(format!("No key was created: {why}."))),
         },
         "revoke" => request.redirect_with_notice(PATH, revoke(&request).await),
-        _ => {
-            let text = "Nothing was changed: the form names no action.";
-            request.redirect_with_notice(PATH, Notice::failure(text.to_owned()))
-        }
+        _ => request.redirect_with_notice(PATH, Notice::failure(NO_ACTION)),
     })
 }
 
@@ -111,15 +102,15 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
     let scopes: Option<Scopes> = given.iter().map(|scope| Scope::parse(scope)).collect();
     let scopes = scopes.filter(|_| !given.is_empty()).ok_or("choose what it may do")?;
     let name = Some(request.field("name").to_owned()).filter(|name| !name.is_empty());
-    let made = request.registry().create_key(service, scopes, name).await;
-    let made = made.map_err(|error| error.to_string())?;
+    let made =
+        request.registry().create_key(service, scopes, name).await.map_err(|error| error.to_string())?;
     info!(key = %made.key.sid, name = made.key.name, scopes = given.join(","), "API key created");
     Ok((made.key.sid, made.secret.expose().to_owned()))
 }
 
 async fn revoke(request: &AdminRequest) -> Notice {
     let Some(sid) = Sid::parse(SidKind::ApiKey, request.field("key")) else {
-        return Notice::failure("Nothing was revoked: there is no such key.".to_owned());
+        return Notice::failure("Nothing was revoked: there is no such key.");
     };
     match request.registry().revoke_key(sid, request.form.has("with-created", "yes")).await {
         Ok(Revocation { key, already_revoked, created }) => {
@@ -136,12 +127,4 @@ async fn revoke(request: &AdminRequest) -> Notice {
         }
         Err(error) => Notice::failure(format!("{sid} may still work: {error}. Revoke it again.")),
     }
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/keys", page, Operation::page()).post(
-        "/admin/keys",
-        act,
-        Operation::page(),
-    )
 }

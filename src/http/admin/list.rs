@@ -15,9 +15,9 @@ use crate::http::api::params::{Fields, PageToken, Param, Parameters, Whole, para
 use crate::http::pages::Frame;
 use crate::http::response;
 use crate::registry::Service;
-use crate::shard::LogPart;
+use crate::shard::{LogPart, LogRange};
 
-/// Rows on a page.
+/// Rows on a page, unless they are long.
 const ROWS: usize = 50;
 
 /// Rows in a CSV file.
@@ -45,6 +45,8 @@ pub struct List {
     pub problem: Option<String>,
     /// Whether it can be had as a file.
     pub has_file: bool,
+    /// Rows on a page.
+    pub rows: usize,
     is_csv: bool,
     fields: Fields,
     names: &'static [&'static str],
@@ -127,6 +129,7 @@ impl List {
             filters: F::describe().iter().map(|param| filter(request, &fields, param)).collect(),
             problem: None,
             has_file: false,
+            rows: ROWS,
             is_csv: fields.first("as") == "csv",
             names: F::NAMES,
             fields,
@@ -167,12 +170,18 @@ impl List {
         asked.map_or(self.began, |asked| asked.min(self.began))
     }
 
+    /// The records of this page, from `since` until `until`.
+    pub fn range<F>(&self, since: Option<Timestamp>, until: Option<Timestamp>, fits: F) -> LogRange<F> {
+        let (since, until) = (since.unwrap_or_default(), Some(self.until(until)));
+        LogRange { since, until, fits, skip: self.skip(), limit: self.limit(), read: READ }
+    }
+
     pub const fn skip(&self) -> usize {
-        if self.is_file() { 0 } else { self.number * ROWS }
+        if self.is_file() { 0 } else { self.number * self.rows }
     }
 
     pub const fn limit(&self) -> usize {
-        if self.is_file() { CSV_ROWS } else { ROWS }
+        if self.is_file() { CSV_ROWS } else { self.rows }
     }
 
     /// The records of this page, which were read from its first one on.
@@ -271,10 +280,10 @@ fn filter(request: &AdminRequest, fields: &Fields, param: &Param) -> Field {
     field
 }
 
-/// A file for spreadsheets. `columns` is its first line.
+/// A file for spreadsheets, with the first line `columns`.
 pub fn csv<const N: usize>(
     disposition: &'static str,
-    columns: [&str; N],
+    columns: &str,
     rows: impl Iterator<Item = [String; N]>,
 ) -> Response {
     let headers = [
@@ -287,14 +296,12 @@ pub fn csv<const N: usize>(
 }
 
 fn written<const N: usize>(
-    columns: [&str; N],
+    columns: &str,
     rows: impl Iterator<Item = [String; N]>,
 ) -> Result<Vec<u8>, csv::Error> {
-    let mut head = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
-    head.write_record(columns)?;
-    let head = head.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    let mut writer =
-        WriterBuilder::new().terminator(Terminator::CRLF).quote_style(QuoteStyle::Always).from_writer(head);
+    let mut writer = WriterBuilder::new();
+    let writer = writer.terminator(Terminator::CRLF).quote_style(QuoteStyle::Always);
+    let mut writer = writer.from_writer(format!("{columns}\r\n").into_bytes());
     for row in rows {
         writer.write_record(row.map(no_formula))?;
     }
@@ -327,7 +334,7 @@ mod tests {
             ("+1+HYPERLINK(\"//e.vi\",\"x\")", "\"'+1+HYPERLINK(\"\"//e.vi\"\",\"\"x\"\")\""),
             ("+1415*****71", "\"+1415*****71\""),
         ] {
-            let file = written(["name"], std::iter::once([cell.to_owned()])).expect("a file");
+            let file = written("name", std::iter::once([cell.to_owned()])).expect("a file");
             assert_eq!(String::from_utf8_lossy(&file), format!("name\r\n{text}\r\n"));
         }
     }

@@ -12,8 +12,7 @@ use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::domain::{Channel, GatewayName, Region};
 use crate::http::api::attempts::message_status;
 use crate::http::api::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
@@ -73,7 +72,7 @@ struct MessagesPage<'a> {
 }
 
 /// What became of the code.
-const fn checked(listed: &ListedAttempt) -> &'static str {
+pub const fn checked(listed: &ListedAttempt) -> &'static str {
     match listed.verify_status {
         VerifyStatus::New => "",
         VerifyStatus::Success => "verified",
@@ -93,14 +92,6 @@ fn class(listed: &ListedAttempt) -> &'static str {
 }
 
 impl AdminRequest {
-    fn address_of(&self, listed: &ListedAttempt) -> String {
-        self.path_of(listed.number)
-    }
-
-    fn service_name(&self, listed: &ListedAttempt) -> String {
-        self.v2.registry.title_of(listed.id.key.service)
-    }
-
     /// The estimated price of a message that was taken, in millionths of the currency.
     fn price(&self, ListedAttempt { number, attempt, parts, .. }: &ListedAttempt) -> Option<u64> {
         let is_paid = attempt.status == SendStatus::Sent && attempt.gateway != GatewayName::Simulator;
@@ -119,7 +110,7 @@ impl AdminRequest {
         [
             attempt.at.rfc3339_millis().to_string(),
             if is_whole { number.e164() } else { number.to_string() },
-            self.service_name(listed),
+            self.v2.registry.title_of(listed.id.key.service),
             number.region().map(|country| country.to_string()).unwrap_or_default(),
             attempt.channel.as_str().to_owned(),
             attempt.gateway.as_str().to_owned(),
@@ -135,24 +126,11 @@ impl AdminRequest {
 }
 
 /// The columns of the file.
-const COLUMNS: [&str; 13] = [
-    "time",
-    "number",
-    "service",
-    "country",
-    "channel",
-    "gateway",
-    "status",
-    "code",
-    "error",
-    "parts",
-    "price",
-    "verification",
-    "message",
-];
+const COLUMNS: &str =
+    "time,number,service,country,channel,gateway,status,code,error,parts,price,verification,message";
 
 /// `GET /admin/messages`.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut rows = Vec::new();
@@ -202,8 +180,4 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let page =
         |frame, header, list| MessagesPage { frame, header, list, rows, request: &request, exports_numbers };
     Ok(request.render_list(PATH, list, page))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/messages", page, Operation::page())
 }

@@ -29,20 +29,36 @@ mod span;
 mod webhooks;
 mod words;
 
-use super::route::ApiRouter;
+use super::pages::GROUP;
+use super::route::{ApiRouter, Operation};
 
 pub use page::{Unavailable, refused};
 
+const PAGE: Operation = Operation::page();
+
 pub fn routes() -> ApiRouter {
-    page::routes()
-        .merge(overview::routes())
-        .merge(number::routes())
-        .merge(guard::routes())
-        .merge(refusals::routes())
-        .merge(search::routes())
-        .merge(audit::routes())
-        .merge(messages::routes())
-        .merge(webhooks::routes())
-        .merge(services::routes())
-        .merge(keys::routes())
+    ApiRouter::of(GROUP)
+        .get(page::SIGN_IN, page::sign_in_page, PAGE)
+        .post(page::SIGN_IN, page::sign_in, PAGE)
+        .post("/admin/sign-out", page::sign_out, PAGE)
+        .get(page::EVENTS, page::events, PAGE)
+        .get("/admin", overview::page, PAGE)
+        .post("/admin/search", search::search, PAGE)
+        .get("/admin/numbers/{Id}", number::page, PAGE)
+        .post("/admin/numbers/{Id}", number::act, PAGE)
+        .get("/admin/messages", messages::page, PAGE)
+        .get("/admin/refusals", refusals::page, PAGE)
+        .get("/admin/webhooks", webhooks::page, PAGE)
+        .post("/admin/webhooks", webhooks::create, PAGE)
+        .get("/admin/webhooks/{Sid}", webhooks::one, PAGE)
+        .post("/admin/webhooks/{Sid}", webhooks::act, PAGE)
+        .get("/admin/services", services::page, PAGE)
+        .post("/admin/services", services::create, PAGE)
+        .get("/admin/services/{Sid}", services::one, PAGE)
+        .post("/admin/services/{Sid}", services::act, PAGE)
+        .get("/admin/keys", keys::page, PAGE)
+        .post("/admin/keys", keys::act, PAGE)
+        .get("/admin/guard", guard::page, PAGE)
+        .post("/admin/guard", guard::act, PAGE)
+        .get("/admin/audit", audit::page, PAGE)
 }

@@ -8,15 +8,16 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
+use super::messages::checked;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use super::session::Notice;
+use super::session::{NO_ACTION, Notice};
+use super::webhooks::state_of;
 use super::words::time_left;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::limits::guard::operator::refusals_in_words;
 use crate::limits::guard::{Refusals, RefusedNumber};
 use crate::registry::Service;
@@ -24,7 +25,7 @@ use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
-use crate::webhook::{Delivery, DeliveryState, EventId};
+use crate::webhook::{Delivery, EventId};
 
 #[derive(Template)]
 #[template(path = "number.html")]
@@ -38,8 +39,8 @@ struct NumberPage {
     /// The answer of each service, that with the last message first. One service alone is not named.
     answers: Vec<(Option<String>, Answer)>,
     states: Vec<State>,
-    /// Since when every refusal is known.
-    refusals_since: Timestamp,
+    /// The time of the oldest refusal that is kept.
+    oldest_refusal: Option<Timestamp>,
 }
 
 /// What is known of the number in one service.
@@ -170,21 +171,13 @@ impl Entry {
         let mut seen = BTreeSet::new();
         let last = messages.iter().rev().filter(move |listed| seen.insert(listed.id.key.verification));
         last.filter_map(|listed| {
-            let (badge, detail) = match listed.verify_status {
-                VerifyStatus::New => return None,
-                VerifyStatus::Success => {
-                    (("good", "approved"), "The code was right, or the application approved.")
-                }
-                VerifyStatus::InvalidCode => {
-                    (("problem", "wrong code"), "Earlier checks of this verification have no time.")
-                }
-                VerifyStatus::Expired => (("problem", "too late"), "The code had expired."),
-                VerifyStatus::GatewayError => {
-                    (("problem", "not compared"), "The gateway that holds the code did not answer.")
-                }
+            let (class, detail) = match listed.verify_status {
+                VerifyStatus::Success => ("good", "The code was right, or the application approved."),
+                VerifyStatus::InvalidCode => ("problem", "Earlier checks of this verification have no time."),
+                _ => ("problem", ""),
             };
-            let (title, detail) = ("check of a code".to_owned(), detail.to_owned());
-            Some(Self { at: listed.checked_at?, title, badge: Some(badge), detail })
+            let (title, badge) = ("check of a code".to_owned(), Some((class, checked(listed))));
+            Some(Self { at: listed.checked_at?, title, badge, detail: detail.to_owned() })
         })
     }
 
@@ -203,13 +196,9 @@ impl Entry {
 
     /// Events, each with the worst state of its deliveries.
     fn of_events(deliveries: &[Delivery]) -> Vec<Self> {
-        let mut events: BTreeMap<EventId, (&Delivery, (&str, &str))> = BTreeMap::new();
+        let mut events: BTreeMap<EventId, (&Delivery, _)> = BTreeMap::new();
         for delivery in deliveries {
-            let badge = match delivery.state {
-                DeliveryState::Failed => ("problem", "webhook failed"),
-                DeliveryState::Pending => ("", "webhook pending"),
-                DeliveryState::Delivered => ("good", "webhook answered"),
-            };
+            let badge = state_of(delivery);
             let known = events.entry(delivery.id).or_insert((delivery, badge));
             if badge.0 == "problem" || known.1.0 == "good" {
                 known.1 = badge;
@@ -217,7 +206,7 @@ impl Entry {
         }
         let entry = |(id, (delivery, badge)): (EventId, (&Delivery, _))| Self {
             at: delivery.event.at,
-            title: format!("event {}", delivery.event.kind.as_str()),
+            title: format!("webhook event {}", delivery.event.kind.as_str()),
             badge: Some(badge),
             detail: id.to_string(),
         };
@@ -226,7 +215,7 @@ impl Entry {
 }
 
 /// `GET /admin/numbers/{Id}`.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
     let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
@@ -258,9 +247,9 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         *service = None;
     }
     let path = request.path_of(number);
-    let (plan, refusals_since) = (plan(number), guard.refusals_known_since());
+    let (plan, oldest_refusal) = (plan(number), guard.oldest_refusal());
     let page =
-        |frame, header| NumberPage { frame, header, path, number, plan, answers, states, refusals_since };
+        |frame, header| NumberPage { frame, header, path, number, plan, answers, states, oldest_refusal };
     Ok(request.render("/admin/numbers", page))
 }
 
@@ -274,7 +263,7 @@ fn plan(number: PhoneNumber) -> String {
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
-async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
@@ -301,10 +290,8 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
                 Err(_) => Notice::failure(format!("{number} has no verification under way in {title}.")),
             }
         }
-        ("unlock" | "cancel", None) => {
-            Notice::failure("Nothing was changed: the service does not exist.".to_owned())
-        }
-        _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
+        ("unlock" | "cancel", None) => Notice::failure("Nothing was changed: the service does not exist."),
+        _ => Notice::failure(NO_ACTION),
     };
     Ok(request.redirect_with_notice(&request.path_of(number), notice))
 }
@@ -337,13 +324,5 @@ fn number(request: &AdminRequest) -> Option<PhoneNumber> {
 
 fn unknown(request: &AdminRequest) -> Response {
     let text = "This link belongs to another session, or the number was erased. Look the number up.";
-    request.redirect_with_notice("/admin", Notice::failure(text.to_owned()))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin/numbers/{Id}", page, Operation::page()).post(
-        "/admin/numbers/{Id}",
-        act,
-        Operation::page(),
-    )
+    request.redirect_with_notice("/admin", Notice::failure(text))
 }

@@ -6,18 +6,17 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::response::Response;
 
-use super::figures::{Figure, SOME, Step, causes, figures, funnel, in_words, refused_by};
+use super::figures::{Figure, SOME, Step, causes, figures, funnel, refused_by};
 use super::list::List;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use super::plot::Plot;
+use super::plot::Plots;
 use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
 use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
 use crate::http::app::GatewayHealth;
-use crate::http::pages::{self, Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::limits::guard::operator::BudgetView;
 use crate::node::Unready;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
@@ -25,10 +24,10 @@ use crate::observe::metrics::GatewayReading;
 use crate::verification::numbers::{LockedNumber, Refusal};
 
 /// Rows of a table, without the one of all others.
-const ROWS: usize = 15;
+const ROWS: usize = 10;
 
 /// Lockouts that are listed, and gateways with a plot of their own.
-const LOCKOUTS: usize = 20;
+const LOCKOUTS: usize = 10;
 const PLOTTED: usize = 4;
 
 parameters! {
@@ -166,10 +165,8 @@ struct OverviewPage {
     view: View,
     /// Where a filter is removed: its value, and the address.
     removals: Vec<(String, String)>,
-    messages: String,
-    /// The address of the numbers that were refused messages, by what, and whether some were just now.
+    /// The address of the numbers that were refused messages, and whether some were just now.
     refusals: String,
-    refused_by: String,
     are_refused: bool,
     /// The lockouts of the period before, if there are many more now.
     fewer_lockouts: Option<u64>,
@@ -179,11 +176,9 @@ struct OverviewPage {
     /// Also of the period before, if its counts are still kept.
     figures: Vec<Figure>,
     funnel: [Step; 4],
-    arrival: String,
     failing_webhooks: usize,
     currency: String,
-    plots: Vec<Plot>,
-    causes: String,
+    plots: Plots,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
     backlog: u64,
@@ -236,18 +231,14 @@ struct GatewayLine {
 }
 
 impl GatewayLine {
-    fn circuit(&self) -> &'static str {
-        self.reading.circuit.iter().find(|(_, is)| *is).map_or("unknown", |(state, _)| state)
-    }
-
     fn is_healthy(&self) -> bool {
         self.state() == "working"
     }
 
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
-        let circuit = self.circuit();
-        match Circuit::ALL.into_iter().find(|known| known.as_str() == circuit) {
+        let circuit = self.reading.circuit.iter().find(|(_, is)| *is);
+        match circuit.and_then(|(name, _)| Circuit::ALL.into_iter().find(|known| known.as_str() == *name)) {
             Some(Circuit::Closed) if self.problem().is_some() => "not working",
             Some(Circuit::Closed) => "working",
             Some(Circuit::Open) => "paused",
@@ -314,7 +305,7 @@ fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Counts {
 }
 
 /// `GET /admin?range=&service=`.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (now, app) = (request.now(), &request.call.app);
     let view = View::of(&request);
     let (rows, before) = counted(&request, &view).await?;
@@ -333,17 +324,14 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let budgets = request.guard()?.budgets(None);
     let currency = request.admin.history.currency();
     let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };
-    let is_part = pages::is_part(&request.call.head);
-    let page = |frame: Frame, header| OverviewPage {
-        frame: frame.live(is_part),
+    let page = |frame, header| OverviewPage {
+        frame,
         header,
         reasons: app.reasons_against(),
         spent_budgets: budgets.iter().filter(|budget| budget.is_spent).map(spent).collect(),
         without_outcomes,
         removals: view.removals(&request),
-        messages: view.list("/admin/messages", Filters::NAMES),
         refusals: view.list("/admin/refusals", &["service", "country"]),
-        refused_by: in_words(refused_by(&all)),
         are_refused,
         fewer_lockouts: before
             .map(|before| before.lockouts)
@@ -353,11 +341,9 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         all,
         figures: figures(&all, before.as_ref(), currency, failed),
         funnel: funnel(&all, before.as_ref()),
-        arrival: delivery_time(all.delivery),
         failing_webhooks: request.v2.outbox.failing(),
         currency: currency.to_owned(),
         plots: plots(&view.span, &rows, currency, failed),
-        causes: in_words(causes(&all)),
         tables: breakdowns(&request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
@@ -380,48 +366,37 @@ fn lockout(request: &AdminRequest, lockout: &LockedNumber, now: Timestamp) -> Lo
 }
 
 /// `failed` names failures.
-fn plots(span: &Span, rows: &[Row], currency: &str, failed: &'static str) -> Vec<Plot> {
-    let by_time = totals(rows, |series| series.start);
-    let times = || span.starts.iter().map(|start| span.label(*start)).collect::<Vec<_>>();
+fn plots(span: &Span, rows: &[Row], currency: &str, failed: &str) -> Plots {
     let of = |totals: &BTreeMap<Timestamp, Counts>, count: fn(&Counts) -> u64| {
         span.starts.iter().map(|start| totals.get(start).map_or(0, count)).collect::<Vec<_>>()
     };
-    let in_all = |series: &[(&str, Vec<u64>)]| {
-        let sums =
-            series.iter().map(|(name, values)| format!("{} {name}", grouped(values.iter().sum::<u64>())));
-        format!("{}, by {}.", sums.collect::<Vec<_>>().join(" and "), span.bucket())
-    };
-    let sent = [
-        ("sent", of(&by_time, |counts| counts.accepted)),
-        ("verified", of(&by_time, |counts| counts.verified)),
-    ];
-    let about = format!("{} The table has the cost.", in_all(&sent));
-    let mut messages = Plot::new("messages", "Messages sent, numbers verified", about, times(), sent);
+    let by_time = totals(rows, |series| series.start);
     let cost = of(&by_time, |counts| counts.cost_micros).into_iter().map(money).collect();
-    messages.column = Some((format!("cost, {currency}"), cost));
-    let single = |id, title, name, count| {
-        let series = [(name, of(&by_time, count))];
-        Plot::new(id, title, in_all(&series), times(), series)
-    };
-    let mut plots = vec![messages, single("failures", failed, "failed", |counts| counts.failed.total())];
-    if by_time.values().any(|counts| counts.refused.total() > 0) {
-        plots.push(single("refusals", "Refused messages", "refused", |counts| counts.refused.total()));
+    let times = span.starts.iter().map(|start| span.label(*start)).collect();
+    let mut plots = Plots::new(times, span.bucket(), (format!("cost, {currency}"), cost));
+    let sent = ("sent", of(&by_time, |counts| counts.accepted));
+    let verified = ("verified", of(&by_time, |counts| counts.verified));
+    plots.add("messages", "Messages sent, numbers verified", "", [sent, verified]);
+    plots.add("failures", failed, "", [("failed", of(&by_time, |counts| counts.failed.total()))]);
+    let refused = of(&by_time, |counts| counts.refused.total());
+    if refused.iter().any(|count| *count > 0) {
+        plots.add("refusals", "Refused messages", "", [("refused", refused)]);
     }
     // What one gateway failed, another one took.
-    let mut gateways: Vec<_> = totals(rows, |series| series.group.gateway).into_iter().collect();
-    gateways.retain(|(name, counts)| name.is_some() && counts.accepted + counts.failed_attempts.total() > 0);
-    gateways.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.accepted + counts.failed_attempts.total()));
+    let attempts = |counts: &Counts| counts.accepted + counts.failed_attempts.total();
+    let gateways = totals(rows, |series| series.group.gateway).into_iter();
+    let mut gateways: Vec<_> =
+        gateways.filter_map(|(name, counts)| Some((attempts(&counts), name?))).collect();
+    gateways.retain(|(attempts, _)| *attempts > 0);
+    gateways.sort_by_key(|(attempts, _)| std::cmp::Reverse(*attempts));
     if gateways.len() > 1 {
-        for (name, _) in gateways.into_iter().take(PLOTTED) {
-            let rows: Vec<_> = rows.iter().filter(|row| row.series.group.gateway == name).copied().collect();
-            let (by_time, name) =
-                (totals(&rows, |series| series.start), name.map_or("", GatewayName::as_str));
-            let series = [
-                ("sent", of(&by_time, |counts| counts.accepted)),
-                ("failed", of(&by_time, |counts| counts.failed_attempts.total())),
-            ];
-            let (id, title) = (format!("of-{name}"), format!("Attempts of {name}"));
-            plots.push(Plot::new(&id, &title, in_all(&series), times(), series));
+        for (_, gateway) in gateways.into_iter().take(PLOTTED) {
+            let is_of = |row: &&Row| row.series.group.gateway == Some(gateway);
+            let rows: Vec<_> = rows.iter().filter(is_of).copied().collect();
+            let (by_time, name) = (totals(&rows, |series| series.start), gateway.as_str());
+            let sent = ("sent", of(&by_time, |counts| counts.accepted));
+            let failed = ("failed", of(&by_time, |counts| counts.failed_attempts.total()));
+            plots.add(&format!("of-{name}"), &format!("Attempts of {name}"), name, [sent, failed]);
         }
     }
     plots
@@ -503,8 +478,4 @@ impl Breakdown {
         }
         Self { id, title, failed, rows }
     }
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get("/admin", page, Operation::page())
 }

@@ -26,12 +26,12 @@ use crate::http::api::params::Fields;
 use crate::http::app::{Admin, V2};
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
-use crate::http::pages::{self, Frame, GROUP, LIVE_HEADERS, redirect};
+use crate::http::pages::{self, Frame, LIVE_HEADERS, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
-use crate::http::route::{ApiRouter, Operation};
 use crate::http::transport::Transport;
 use crate::limits::guard::PumpingGuard;
+use crate::limits::guard::operator::readable;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
@@ -102,6 +102,8 @@ pub struct PageHeader {
     /// Their paths and names.
     pub pages: &'static [(&'static str, &'static str)],
     pub notice: Option<Notice>,
+    /// What was just made, with its secret.
+    pub made: Option<(Sid, Zeroizing<String>)>,
 }
 
 /// A request of a person who is signed in.
@@ -155,8 +157,8 @@ impl AdminRequest {
             || "the account".to_owned(),
             |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
         );
-        let header =
-            PageHeader { name, token: self.id.form_token(), here, pages: &PAGES, notice: self.take_notice() };
+        let (token, notice, made) = (self.id.form_token(), self.take_notice(), self.made.clone());
+        let header = PageHeader { name, token, here, pages: &PAGES, notice, made };
         pages::html(&page(frame(&self.call), header), &LIVE_HEADERS)
     }
 
@@ -175,15 +177,28 @@ impl AdminRequest {
         redirect(path)
     }
 
-    /// Leads to the page at `path`, which shows this once: what was typed, why it was not done, or what was made.
-    pub fn redirect_with_form(
+    /// Leads to the page at `path`, which shows once what was typed, and why it was not done.
+    pub fn redirect_with_form(&self, path: &str, problem: Option<String>) -> Response {
+        self.keep(path, problem.map(Notice::failure), self.form.clone(), None)
+    }
+
+    /// The same, with why the API would refuse the form.
+    pub fn redirect_with_error(&self, path: &str, undone: &str, error: impl Into<Error>) -> Response {
+        self.redirect_with_form(path, Some(format!("{undone} {}", words_of(self, error))))
+    }
+
+    /// Leads to the page at `path`, which shows once what was made.
+    pub fn redirect_with_secret(&self, path: &str, sid: Sid, secret: String) -> Response {
+        self.keep(path, None, Fields::default(), Some((sid, Zeroizing::new(secret))))
+    }
+
+    fn keep(
         &self,
         path: &str,
         notice: Option<Notice>,
-        made: Option<(Sid, String)>,
+        form: Fields,
+        made: Option<(Sid, Zeroizing<String>)>,
     ) -> Response {
-        let form = if made.is_some() { Fields::default() } else { self.form.clone() };
-        let made = made.map(|(sid, secret)| (sid, Zeroizing::new(secret)));
         let kept = Some(Kept { path: path.to_owned(), form, made });
         self.admin.sessions.with(&self.id, |session| (session.notice, session.kept) = (notice, kept));
         redirect(path)
@@ -284,14 +299,14 @@ fn signed_out(call: &Call) -> Response {
 }
 
 /// `POST /admin/sign-out`.
-async fn sign_out(request: AdminRequest) -> Response {
+pub async fn sign_out(request: AdminRequest) -> Response {
     request.admin.sessions.end(&request.id);
     redirect(SIGN_IN).with(SET_COOKIE, set_cookie(Transport::of(&request.call), None))
 }
 
-const EVENTS: &str = "/admin/events";
+pub const EVENTS: &str = "/admin/events";
 
-const SIGN_IN: &str = "/admin/sign-in";
+pub const SIGN_IN: &str = "/admin/sign-in";
 
 /// The address of the sign-in that leads to this page.
 fn sign_in_for(page: &str) -> String {
@@ -324,7 +339,7 @@ const LIMITED: &str =
     "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
 fn frame(call: &Call) -> Frame {
-    Frame::new("/admin", call.app.inbox.is_some())
+    Frame::live("/admin", call.app.inbox.is_some())
 }
 
 fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
@@ -356,13 +371,13 @@ fn counted(response: Response) -> Response {
     response.because(reason)
 }
 
-/// Why the API does not read a form, for a person.
-pub fn words_of(request: &AdminRequest, error: Error) -> String {
-    error.status_and_message(request.now()).1.into_owned()
+/// Why a form was not carried out, in the words of the API.
+pub fn words_of(request: &AdminRequest, error: impl Into<Error>) -> String {
+    error.into().status_and_message(request.now()).1.into_owned()
 }
 
 /// `GET /admin/sign-in`.
-async fn sign_in_page(call: Call) -> Response {
+pub async fn sign_in_page(call: Call) -> Response {
     if let Err(answer) = enter(&call) {
         return answer;
     }
@@ -378,20 +393,13 @@ fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, 
 }
 
 /// `POST /admin/sign-in`.
-async fn sign_in(call: Call) -> Result<Response, Problem> {
+pub async fn sign_in(call: Call) -> Result<Response, Problem> {
     let (v2, admin, transport) = match enter(&call) {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
     let form = Zeroizing::new(call.read_body().await?.to_vec());
-    let field = |name| {
-        let text = Zeroizing::new(request::form_field(&form, name).unwrap_or_default());
-        if text.len() <= MAX_FIELD_BYTES {
-            Zeroizing::new(text.trim().to_owned())
-        } else {
-            Zeroizing::default()
-        }
-    };
+    let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
     let (now, to) = ((v2.now)(), page_behind_sign_in(&to));
     // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
@@ -434,7 +442,7 @@ const EVENTS_EVERY: Duration = Duration::from_secs(2);
 
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
 /// The stream ends with the session.
-async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
     let AdminRequest { call, admin, v2, id, .. } = request;
     let (history, app) = (admin.history.clone(), Arc::clone(&call.app));
     let state = move || {
@@ -467,19 +475,6 @@ async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
 /// A moment, to the second: `2027-01-31 12:00:00`.
 pub fn moment(at: impl Borrow<Timestamp>) -> String {
     readable(&at.borrow().rfc3339_seconds().to_string())
-}
-
-/// A moment in the form of RFC 3339, as the pages show it.
-pub fn readable(moment: &str) -> String {
-    moment.replace('T', " ").trim_end_matches('Z').to_owned()
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/admin/sign-in", sign_in_page, Operation::page())
-        .post("/admin/sign-in", sign_in, Operation::page())
-        .post("/admin/sign-out", sign_out, Operation::page())
-        .get("/admin/events", events, Operation::page())
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
-//! A plot of counts over time: bars in SVG, which the page stretches, and the labels beside them as text of the page.
-
-use std::fmt::Write as _;
+//! Plots of counts over time: bars in SVG, which the page stretches, the labels beside them as text of the page, and a
+//! table with the values of all.
 
 use super::words::grouped;
 
-/// The height of the plot in its own units.
+/// The height of a plot in its own units. A bucket has the width 1.
 const HEIGHT: u64 = 100;
 
-/// The width of a bucket in its own units.
-const STEP: usize = 10;
+/// Plots over the same buckets of time.
+pub struct Plots {
+    pub all: Vec<Plot>,
+    /// The time of each bucket.
+    times: Vec<String>,
+    /// What one bar is.
+    bucket: &'static str,
+    /// A further column of the table: its heading, and a text for each bucket.
+    column: (String, Vec<String>),
+}
 
-/// Counts of every bucket.
 pub struct Plot {
     /// The element's id.
     pub id: String,
@@ -18,10 +24,6 @@ pub struct Plot {
     /// What is shown, in a sentence.
     pub about: String,
     pub series: Vec<Series>,
-    /// A further column of the table: its heading, and a text for each bucket.
-    pub column: Option<(String, Vec<String>)>,
-    /// The time of each bucket.
-    times: Vec<String>,
     /// The value at the top.
     top: u64,
 }
@@ -30,36 +32,35 @@ pub struct Plot {
 pub struct Series {
     /// Also its class in the style sheet.
     pub name: &'static str,
-    /// The bars, as the outline of one path.
-    pub bars: String,
+    /// What it is in the table.
+    heading: String,
     values: Vec<u64>,
 }
 
-impl Plot {
-    pub fn new<const N: usize>(
+impl Plots {
+    pub fn new(times: Vec<String>, bucket: &'static str, column: (String, Vec<String>)) -> Self {
+        Self { all: Vec::new(), times, bucket, column }
+    }
+
+    /// Adds a plot. `of` names in the table what its series are about.
+    pub fn add<const N: usize>(
+        &mut self,
         id: &str,
         title: &str,
-        about: String,
-        times: Vec<String>,
+        of: &str,
         series: [(&'static str, Vec<u64>); N],
-    ) -> Self {
+    ) {
+        let sums =
+            series.iter().map(|(name, values)| format!("{} {name}", grouped(values.iter().sum::<u64>())));
+        let about = format!("{}, by {}.", sums.collect::<Vec<_>>().join(" and "), self.bucket);
         let top = top_of(series.iter().flat_map(|(_, values)| values).max().copied().unwrap_or(0));
-        let margins = (1..).step_by(2);
-        let series = series.into_iter().zip(margins).map(|((name, values), margin)| {
-            let bars = bars(&values, top, margin);
-            Series { name, bars, values }
-        });
-        let (id, title, series) = (id.to_owned(), title.to_owned(), series.collect());
-        Self { id, title, about, series, column: None, times, top }
+        let named = |(name, values)| Series { name, heading: format!("{of} {name}"), values };
+        let (id, title) = (id.to_owned(), title.to_owned());
+        self.all.push(Plot { id, title, about, series: series.into_iter().map(named).collect(), top });
     }
 
     pub fn width(&self) -> usize {
-        self.times.len() * STEP
-    }
-
-    /// The values at the lines, from the top down.
-    pub fn ticks(&self) -> [String; 3] {
-        [self.top, self.top / 2, 0].map(grouped)
+        self.times.len()
     }
 
     /// The times below the first, the middle and the last bar.
@@ -68,42 +69,41 @@ impl Plot {
         [0, last / 2, last].map(|place| self.times.get(place).map_or("", String::as_str))
     }
 
-    /// The place of each bucket from the left, and its time and values in words.
-    pub fn slots(&self) -> impl Iterator<Item = (usize, String)> {
-        self.buckets().map(|(bucket, time, values)| {
-            let words =
-                values.zip(&self.series).map(|(value, series)| format!("{} {}", grouped(value), series.name));
-            (bucket * STEP, format!("{time}: {}", words.collect::<Vec<_>>().join(", ")))
-        })
+    pub fn headings(&self) -> impl Iterator<Item = &str> {
+        self.series().map(|series| series.heading.trim()).chain([self.column.0.as_str()])
     }
 
-    /// The time, the values and the further column of each bucket in which something was counted.
+    /// The time and the values of each bucket in which something was counted.
     pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        self.buckets().filter_map(|(bucket, time, values)| {
+        self.times.iter().zip(&self.column.1).enumerate().filter_map(|(bucket, (time, column))| {
+            let values = self.series().map(|series| series.values.get(bucket).copied().unwrap_or(0));
             let values: Vec<u64> = values.collect();
-            let column = self.column.iter().filter_map(move |(_, texts)| texts.get(bucket).cloned());
             let is_counted = values.iter().any(|value| *value > 0);
-            is_counted.then(|| (time, values.into_iter().map(grouped).chain(column).collect()))
+            let texts = values.into_iter().map(grouped).chain([column.clone()]);
+            is_counted.then(|| (time.as_str(), texts.collect()))
         })
     }
 
-    fn buckets(&self) -> impl Iterator<Item = (usize, &str, impl Iterator<Item = u64>)> {
-        self.times.iter().enumerate().map(|(bucket, time)| {
-            let values =
-                self.series.iter().map(move |series| series.values.get(bucket).copied().unwrap_or(0));
-            (bucket, time.as_str(), values)
-        })
+    fn series(&self) -> impl Iterator<Item = &Series> {
+        self.all.iter().flat_map(|plot| &plot.series)
     }
 }
 
-/// Bars below `top`, with a margin on both sides. A count is never invisible.
-fn bars(values: &[u64], top: u64, margin: usize) -> String {
-    let (width, mut path) = (STEP - 2 * margin, String::new());
-    for (bucket, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-        let height = value.saturating_mul(HEIGHT).div_ceil(top).min(HEIGHT);
-        let _ = write!(path, "M{} {HEIGHT}v-{height}h{width}v{height}z", bucket * STEP + margin);
+impl Plot {
+    /// The values at the lines, from the top down.
+    pub fn ticks(&self) -> [String; 3] {
+        [self.top, self.top / 2, 0].map(grouped)
     }
-    path
+
+    /// The bars of a series, as one path with a line for each. A count is never invisible.
+    pub fn bars(&self, series: &Series) -> String {
+        let bars = series.values.iter().enumerate().filter(|(_, value)| **value > 0);
+        let bar = |(bucket, value): (usize, &u64)| {
+            let height = value.saturating_mul(HEIGHT).div_ceil(self.top).min(HEIGHT);
+            format!("M{bucket}.5 {HEIGHT}V{}", HEIGHT - height)
+        };
+        bars.map(bar).collect()
+    }
 }
 
 /// The smallest of 2, 4, 10, 20, 40, 100 .. that is not below `most`: half of it is a whole number.
@@ -123,10 +123,13 @@ fn top_of(most: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn plot(values: &[u64]) -> Plot {
-        let times = (0..values.len()).map(|hour| format!("{hour:02}:00")).collect();
+    fn plots(values: &[u64]) -> Plots {
+        let times: Vec<_> = (0..values.len()).map(|hour| format!("{hour:02}:00")).collect();
         let half = values.iter().map(|value| value / 2).collect();
-        Plot::new("sends", "Messages", String::new(), times, [("sent", values.to_vec()), ("verified", half)])
+        let mut plots = Plots::new(times.clone(), "hour", ("cost".to_owned(), times));
+        let series = [("sent", values.to_vec()), ("verified", half)];
+        plots.add("sends", "Messages", "Http", series);
+        plots
     }
 
     #[test]
@@ -136,19 +139,25 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_has_the_height_of_its_count_and_later_series_are_narrower() {
-        let bars =
-            |values: &[u64]| plot(values).series.into_iter().map(|series| series.bars).collect::<Vec<_>>();
-        assert_eq!(bars(&[0, 4, 1]), ["M11 100v-100h8v100zM21 100v-25h8v25z", "M13 100v-50h4v50z"]);
-        assert_eq!(bars(&[0, 1_000])[0], "M11 100v-100h8v100z");
+    fn a_bar_has_the_height_of_its_count() {
+        let bars = |values: &[u64]| {
+            let plot = &plots(values).all[0];
+            plot.series.iter().map(|series| plot.bars(series)).collect::<Vec<_>>()
+        };
+        assert_eq!(bars(&[0, 4, 1]), ["M1.5 100V0M2.5 100V75", "M1.5 100V50"]);
+        assert_eq!(bars(&[0, 1_000])[0], "M1.5 100V0");
     }
 
     #[test]
-    fn the_table_has_the_buckets_with_counts_and_every_bucket_has_words() {
-        let plot = plot(&[0, 4, 0]);
-        assert_eq!(plot.rows().collect::<Vec<_>>(), [("01:00", vec!["4".to_owned(), "2".to_owned()])]);
-        assert_eq!(plot.slots().nth(2), Some((20, "02:00: 0 sent, 0 verified".to_owned())));
-        assert_eq!(plot.marks(), ["00:00", "01:00", "02:00"]);
-        assert_eq!(plot.ticks(), ["4", "2", "0"]);
+    fn the_table_has_the_buckets_with_counts() {
+        let plots = plots(&[0, 4, 0]);
+        assert_eq!(plots.headings().collect::<Vec<_>>(), ["Http sent", "Http verified", "cost"]);
+        assert_eq!(
+            plots.rows().collect::<Vec<_>>(),
+            [("01:00", ["4", "2", "01:00"].map(str::to_owned).into())]
+        );
+        assert_eq!(plots.marks(), ["00:00", "01:00", "02:00"]);
+        assert_eq!(plots.all[0].ticks(), ["4", "2", "0"]);
+        assert_eq!(plots.all[0].about, "4 sent and 2 verified, by hour.");
     }
 }

@@ -3,15 +3,13 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::list::{self, List};
+use super::list::List;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use crate::domain::{Region, Timestamp};
 use crate::http::api::params::{ServiceSid, UtcTime, parameters};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::limits::guard::operator::by;
 use crate::limits::guard::{RefusedNumber, Rule};
-use crate::shard::LogRange;
 
 const PATH: &str = "/admin/refusals";
 
@@ -39,11 +37,11 @@ struct RefusalsPage<'a> {
     list: List,
     rows: Vec<RefusedNumber>,
     request: &'a AdminRequest,
-    known_since: Timestamp,
+    oldest: Option<Timestamp>,
 }
 
 /// `GET /admin/refusals`.
-async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let (mut rows, guard) = (Vec::new(), request.guard()?);
     if let Some(Filters { since, until, service, country, rule }) = filters
@@ -54,16 +52,9 @@ async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
                 && (country.is_none() || refused.number.region() == country)
                 && rule.is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule))
         };
-        let (since, until, read) = (since.unwrap_or_default(), Some(list.until(until)), list::READ);
-        let range = LogRange { since, until, fits, skip: list.skip(), limit: list.limit(), read };
-        rows = list.take(guard.refused_numbers(range).await?);
+        rows = list.take(guard.refused_numbers(list.range(since, until, fits)).await?);
     }
-    let known_since = guard.refusals_known_since();
-    let page =
-        |frame, header, list| RefusalsPage { frame, header, list, rows, request: &request, known_since };
+    let oldest = guard.oldest_refusal();
+    let page = |frame, header, list| RefusalsPage { frame, header, list, rows, request: &request, oldest };
     Ok(request.render_list(PATH, list, page))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).get(PATH, page, Operation::page())
 }

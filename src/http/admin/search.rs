@@ -7,8 +7,7 @@ use axum::response::Response;
 use super::page::{AdminRequest, Unavailable};
 use super::session::Notice;
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
-use crate::http::pages::{GROUP, redirect};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::redirect;
 use crate::limits::guard::RefusedNumber;
 use crate::shard::LogRange;
 use crate::verification::verify::{AttemptQuery, Refused};
@@ -22,7 +21,7 @@ const ENDING: usize = 4;
 const READ: usize = 20_000;
 
 /// `POST /admin/search`.
-async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
     let region = request.call.app.settings.default_region;
     // A sentence may go on behind a number.
     let words = request.field("q").trim_end_matches([',', ';', '.', ':']);
@@ -102,9 +101,5 @@ fn address(path: &str, name: &str, value: &str) -> String {
 }
 
 fn not_found(request: &AdminRequest, why: &str) -> Response {
-    request.redirect_with_notice(MESSAGES, Notice::failure(why.to_owned()))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP).post("/admin/search", search, Operation::page())
+    request.redirect_with_notice(MESSAGES, Notice::failure(why))
 }

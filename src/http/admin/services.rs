@@ -7,13 +7,13 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::list::{Field, List, text_of};
-use super::page::{AdminRequest, PageHeader, Unavailable, moment, words_of};
-use super::session::Notice;
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::session::{NO_ACTION, Notice};
 use crate::config::services::{ServiceParameter, service_parameters};
+use crate::http::api::error::Error;
 use crate::http::api::params::{Fields, Parameters as _};
 use crate::http::api::services::{Changed, New};
-use crate::http::pages::{Frame, GROUP, redirect};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::{Frame, redirect};
 use crate::registry::{Origin, Service};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
 
@@ -41,38 +41,15 @@ struct ServicePage {
     keys: usize,
 }
 
-/// Settings by what they are about: the keys, of which the last group has all others.
-const GROUPS: [(&str, &[&str]); 4] = [
+/// Settings by what they are about: their keys, of which the last group has all others.
+const GROUPS: [(&str, &str); 4] = [
     (
         "Codes and checks",
-        &[
-            "friendly-name",
-            "code-length",
-            "code-life",
-            "max-checks",
-            "max-sends",
-            "lockout",
-            "resend",
-            "cooling-down",
-            "custom-code",
-        ],
+        "friendly-name code-length code-life max-checks max-sends lockout resend cooling-down custom-code",
     ),
-    (
-        "Messages",
-        &[
-            "locale",
-            "default-template",
-            "do-not-share-warning",
-            "workflow",
-            "send-budget",
-            "skip-sms-to-landlines",
-        ],
-    ),
-    (
-        "Hosted page",
-        &["return-urls", "embed-origins", "logo-url", "accent-color", "privacy-url", "terms-url"],
-    ),
-    (WITHOUT_EFFECT, &[]),
+    ("Messages", "locale default-template do-not-share-warning workflow send-budget skip-sms-to-landlines"),
+    ("Hosted page", "return-urls embed-origins logo-url accent-color privacy-url terms-url"),
+    (WITHOUT_EFFECT, ""),
 ];
 
 const WITHOUT_EFFECT: &str = "Without effect";
@@ -100,7 +77,7 @@ fn is_changeable(service: &Service) -> bool {
 }
 
 /// `GET /admin/services`.
-async fn page(request: AdminRequest) -> Response {
+pub async fn page(request: AdminRequest) -> Response {
     let (mut list, _) = List::read::<()>(&request, PATH);
     let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
     let titled = |service: Arc<Service>| (Arc::clone(&service), request.v2.registry.title(&service));
@@ -109,22 +86,17 @@ async fn page(request: AdminRequest) -> Response {
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
-async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match New::read(&request.form) {
-        Ok(New(settings)) => {
-            request.registry().create_service(settings).await.map_err(|error| error.to_string())
-        }
-        Err(error) => Err(words_of(&request, error)),
+        Ok(New(settings)) => request.registry().create_service(settings).await.map_err(Error::from),
+        Err(error) => Err(error),
     };
     Ok(match made {
         Ok(service) => {
             let text = format!("The service {} is created.", service.settings.friendly_name);
             request.redirect_with_notice(&format!("{PATH}/{}", service.sid), Notice::success(text))
         }
-        Err(why) => {
-            let notice = Notice::failure(format!("No service was created. {why}"));
-            request.redirect_with_form(PATH, Some(notice), None)
-        }
+        Err(error) => request.redirect_with_error(PATH, "No service was created.", error),
     })
 }
 
@@ -142,7 +114,7 @@ fn settings_of(service: &Service) -> Map<String, Value> {
 }
 
 /// `GET /admin/services/{Sid}`.
-async fn one(request: AdminRequest) -> Response {
+pub async fn one(request: AdminRequest) -> Response {
     named(&request).map_or_else(|| unknown(&request), |service| settings(&request, service))
 }
 
@@ -155,14 +127,14 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
         let about = format!("{} ({name})", description.replace('`', ""));
         Field { about, ..Field::new(name, &label_of(key), schema, value, None) }
     };
-    let is_in = |keys: &[&str], parameter: &&ServiceParameter| keys.contains(&parameter.key.as_str());
+    let place = |keys: &str, of: &ServiceParameter| keys.split(' ').position(|key| key == of.key);
     let groups = GROUPS.map(|(title, keys)| {
-        let all = service_parameters().iter();
-        let mut own: Vec<_> = match keys {
-            [] => all.filter(|of| !GROUPS.iter().any(|(_, keys)| is_in(keys, of))).collect(),
-            keys => all.filter(|of| is_in(keys, of)).collect(),
+        let is_in = |of: &&ServiceParameter| match keys {
+            "" => GROUPS.iter().all(|(_, keys)| place(keys, of).is_none()),
+            keys => place(keys, of).is_some(),
         };
-        own.sort_by_key(|of| keys.iter().position(|key| *key == of.key));
+        let mut own: Vec<_> = service_parameters().iter().filter(is_in).collect();
+        own.sort_by_key(|of| place(keys, of));
         (title, own.into_iter().map(field).collect())
     });
     let groups = groups.into();
@@ -174,11 +146,12 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
-async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(service) = named(&request) else { return Ok(unknown(&request)) };
+    let path = format!("{PATH}/{}", service.sid);
     let notice = match request.field("action") {
         "delete" if request.field("confirmed") != service.settings.friendly_name => {
-            Notice::failure("Nothing was deleted: type the name of the service.".to_owned())
+            Notice::failure("Nothing was deleted: type the name of the service.")
         }
         "delete" => match request.registry().delete_service(service.sid).await {
             Ok(()) => {
@@ -190,15 +163,11 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         "preview" => return preview(&request, &service).await,
         "update" => match update(&request, &service).await {
             Ok(notice) => notice,
-            Err(why) => {
-                let notice = Notice::failure(format!("Nothing was changed. {why}"));
-                let path = format!("{PATH}/{}", service.sid);
-                return Ok(request.redirect_with_form(&path, Some(notice), None));
-            }
+            Err(error) => return Ok(request.redirect_with_error(&path, "Nothing was changed.", error)),
         },
-        _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
+        _ => Notice::failure(NO_ACTION),
     };
-    Ok(request.redirect_with_notice(&format!("{PATH}/{}", service.sid), notice))
+    Ok(request.redirect_with_notice(&path, notice))
 }
 
 /// The address that the hosted page of a service returns to first.
@@ -217,25 +186,17 @@ async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, 
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }
 
-async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, String> {
+async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Error> {
     let current = settings_of(service);
-    let Changed(mut given) = Changed::read(&request.form).map_err(|error| words_of(request, error))?;
+    let Changed(mut given) = Changed::read(&request.form)?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {
-        return Ok(Notice::failure("Nothing was changed: every value is as before.".to_owned()));
+        return Ok(Notice::failure("Nothing was changed: every value is as before."));
     }
-    let changed = request.registry().update_service(service.sid, given).await;
-    changed.map(|_| Notice::success("The service is changed.".to_owned())).map_err(|error| error.to_string())
+    request.registry().update_service(service.sid, given).await?;
+    Ok(Notice::success("The service is changed."))
 }
 
 fn unknown(request: &AdminRequest) -> Response {
-    request.redirect_with_notice(PATH, Notice::failure("There is no such service.".to_owned()))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/admin/services", page, Operation::page())
-        .post("/admin/services", create, Operation::page())
-        .get("/admin/services/{Sid}", one, Operation::page())
-        .post("/admin/services/{Sid}", act, Operation::page())
+    request.redirect_with_notice(PATH, Notice::failure("There is no such service."))
 }

@@ -64,6 +64,9 @@ impl SessionId {
     }
 }
 
+/// The notice of a form without a known action.
+pub const NO_ACTION: &str = "Nothing was changed: the form names no action.";
+
 /// The result of what a person did, for the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -72,12 +75,12 @@ pub struct Notice {
 }
 
 impl Notice {
-    pub const fn success(text: String) -> Self {
-        Self { is_success: true, text }
+    pub fn success(text: impl Into<String>) -> Self {
+        Self { is_success: true, text: text.into() }
     }
 
-    pub const fn failure(text: String) -> Self {
-        Self { is_success: false, text }
+    pub fn failure(text: impl Into<String>) -> Self {
+        Self { is_success: false, text: text.into() }
     }
 }
 

@@ -9,13 +9,13 @@ use axum::response::Response;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageHeader, Unavailable, moment, words_of};
-use super::session::Notice;
+use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
-use crate::http::api::params::{Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::api::error::Error;
+use crate::http::api::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::api::webhooks::{Changed, New};
-use crate::http::pages::{Frame, GROUP};
-use crate::http::route::{ApiRouter, Operation};
+use crate::http::pages::Frame;
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad,
@@ -61,7 +61,7 @@ struct WebhooksPage<'a> {
     list: List,
     rows: Vec<Row>,
     services: Vec<(Sid, String)>,
-    request: &'a AdminRequest,
+    form: &'a Fields,
 }
 
 /// A webhook and how it answers.
@@ -125,7 +125,7 @@ fn body_of(delivery: &Delivery) -> Option<&str> {
 }
 
 /// Its class in the style sheet, and a word.
-const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
+pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
     match delivery.state {
         DeliveryState::Pending => ("", "pending"),
         DeliveryState::Delivered => ("good", "delivered"),
@@ -134,7 +134,7 @@ const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
 }
 
 /// `GET /admin/webhooks`. Those that fail come first. Reads no record: webhooks and their states are in memory.
-async fn page(request: AdminRequest) -> Response {
+pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let outbox = &request.v2.outbox;
     let mut all = Vec::new();
@@ -153,29 +153,28 @@ async fn page(request: AdminRequest) -> Response {
         Some(Row::new(&request, &service, service.webhook(&sid).ok()?, load))
     });
     let (rows, services) = (rows.collect(), request.services());
-    let page = |frame: Frame, header, list| {
-        let frame = if request.made.is_some() { frame.live(false) } else { frame };
-        WebhooksPage { frame, header, list, rows, services, request: &request }
-    };
-    request.render_list(PATH, list, page)
+    request.render_list(PATH, list, |frame, header, list| WebhooksPage {
+        frame,
+        header,
+        list,
+        rows,
+        services,
+        form: &request.form,
+    })
 }
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
-async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
     let made = match (request.service(request.field("service")), New::read(&request.form)) {
-        (None, _) => Err("Choose the service.".to_owned()),
-        (_, Err(error)) => Err(words_of(&request, error)),
+        (None, _) => Err(Error::invalid("Choose the service.")),
+        (_, Err(error)) => Err(error),
         (Some(service), Ok(new)) => {
-            let made = request.registry().create_webhook(service.sid, new.into()).await;
-            made.map_err(|error| error.to_string())
+            request.registry().create_webhook(service.sid, new.into()).await.map_err(Error::from)
         }
     };
     Ok(match made {
-        Ok(webhook) => request.redirect_with_form(PATH, None, Some((webhook.sid, webhook.secret_text()))),
-        Err(why) => {
-            let notice = Notice::failure(format!("No webhook was created. {why}"));
-            request.redirect_with_form(PATH, Some(notice), None)
-        }
+        Ok(webhook) => request.redirect_with_secret(PATH, webhook.sid, webhook.secret_text()),
+        Err(error) => request.redirect_with_error(PATH, "No webhook was created.", error),
     })
 }
 
@@ -190,10 +189,12 @@ fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
 }
 
 /// `GET /admin/webhooks/{Sid}`.
-async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
     let (outbox, mut deliveries) = (&request.v2.outbox, Vec::new());
+    // Each has a payload.
+    list.rows = 15;
     if let Some(DeliveryFilters { since: after, until, state, event: kind }) = filters {
         let (before, read) = (Some(list.until(until)), Some(list::READ));
         let query =
@@ -217,23 +218,15 @@ async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
 }
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
-async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let path = format!("{PATH}/{}", webhook.sid);
     let to = |notice| Ok(request.redirect_with_notice(&path, notice));
     let what = match request.field("action") {
         "update" => {
-            let changed = match Changed::read(&request.form) {
-                Ok(changed) => {
-                    let registry = request.registry();
-                    let changed = registry.update_webhook(service.sid, webhook.sid, changed.into()).await;
-                    changed.map_err(|error| error.to_string())
-                }
-                Err(error) => Err(words_of(&request, error)),
-            };
-            return to(match changed {
-                Ok(_) => Notice::success("The webhook is changed.".to_owned()),
-                Err(why) => Notice::failure(format!("Nothing was changed. {why}")),
+            return to(match update(&request, service.sid, webhook.sid).await {
+                Ok(()) => Notice::success("The webhook is changed."),
+                Err(error) => Notice::failure(format!("Nothing was changed. {}", words_of(&request, error))),
             });
         }
         "delete" => {
@@ -255,13 +248,19 @@ async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         _ => None,
     };
     let Some(what) = what else {
-        return to(Notice::failure("Nothing was done: the form names nothing to do.".to_owned()));
+        return to(Notice::failure(NO_ACTION));
     };
     match request.v2.outbox.replay(service.id, webhook.sid, what).await {
         Ok(count) => to(Notice::success(format!("Events that are delivered again: {count}."))),
         Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => to(Notice::failure(format!("Not delivered again: {error}."))),
     }
+}
+
+async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<(), Error> {
+    let changed = Changed::read(&request.form)?;
+    request.registry().update_webhook(service, webhook, changed.into()).await?;
+    Ok(())
 }
 
 /// How a test was answered.
@@ -276,13 +275,5 @@ fn tested(posted: Posted) -> Notice {
 }
 
 fn unknown(request: &AdminRequest) -> Response {
-    request.redirect_with_notice(PATH, Notice::failure("There is no such webhook.".to_owned()))
-}
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/admin/webhooks", page, Operation::page())
-        .post("/admin/webhooks", create, Operation::page())
-        .get("/admin/webhooks/{Sid}", one, Operation::page())
-        .post("/admin/webhooks/{Sid}", act, Operation::page())
+    request.redirect_with_notice(PATH, Notice::failure("There is no such webhook."))
 }

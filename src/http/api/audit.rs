@@ -2,7 +2,8 @@
 
 use super::paging::Listed;
 use super::prelude::*;
-use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
+use crate::registry::audit::{Actor, AuditEntry};
+use crate::shard::LogRange;
 
 parameters! {
     pub struct Filters {
@@ -83,9 +84,10 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Audi
     let mut found = Vec::new();
     if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
         let (service, since) = (service.or(own), after.unwrap_or_default());
-        let (skip, limit) = (page.skip(), page.limit());
-        let query = AuditQuery { service, since, until, skip, limit, ..AuditQuery::default() };
-        found = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?.records;
+        let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
+        let fits = |entry: &AuditEntry| service.is_none() || entry.change.service == service;
+        let range = LogRange { since, until, fits, skip, limit, read };
+        found = request.v2.registry.audit().list(range).await.map_err(Error::from)?.records;
     }
     Ok(Json(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry))))
 }

@@ -321,8 +321,7 @@ async fn widget() -> Response {
 
 /// A field of a form or a query; empty if it is absent or longer than [`MAX_FIELD_BYTES`].
 fn field(form: &[u8], name: &str) -> Zeroizing<String> {
-    let text = request::form_field(form, name).map(Zeroizing::new).unwrap_or_default();
-    if text.len() > MAX_FIELD_BYTES { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
+    request::secret_field(form, name, MAX_FIELD_BYTES)
 }
 
 /// The tags of `Accept-Language`, in their order: browsers put the preferred one first.

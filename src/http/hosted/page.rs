@@ -4,14 +4,16 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::texts::Texts;
 use crate::config::CaptchaSettings;
 use crate::domain::Region;
-use crate::http::pages::csp_hash;
 use crate::http::response::{self, ResponseExt as _};
 use crate::registry::{Service, ServiceSettings};
 use crate::verification::hosted::{HostedSession, ReturnTarget};
@@ -173,6 +175,11 @@ impl<'a> Page<'a> {
              form-action 'self'{form_action}; base-uri 'none'; frame-ancestors {framed_by}"
         )
     }
+}
+
+/// A source expression for inline content (CSP Level 3, 2.3.1).
+fn csp_hash(content: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content.as_bytes())))
 }
 
 /// Every country with its calling code, by its two letters.

@@ -3,21 +3,23 @@
 
 use askama::Template;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
-use hyper::http::uri::Authority;
+use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, LIVE_HEADERS, html, is_part, redirect, words_for_number};
-use crate::domain::{Code, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
+use super::{Frame, LIVE_HEADERS, html, redirect, words_for_number};
+use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::api::params::{Param, Text};
 use crate::http::call::Call;
 use crate::http::compatible;
 use crate::http::request;
-use crate::http::response::{self, ErrorFormat, Problem};
+use crate::http::response::{self, ErrorFormat, Problem, ResponseExt as _};
 use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
-use crate::registry::{Registry, Scope};
+use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey, Refusal};
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
@@ -26,21 +28,10 @@ pub const SHOWN: usize = 100;
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
 
-/// The simulator's messages, as the pages show them.
-pub struct InboxView<'a> {
-    pub simulator: &'a Simulator,
-    /// The region of numbers without `+`.
-    pub default_region: Option<Region>,
-    /// Whether every message goes to the simulator.
-    pub is_only: bool,
-    /// The name of a service.
-    pub service_name: &'a dyn Fn(ServiceId) -> String,
-    /// Scheme and host of this server, in commands to try.
-    pub origin: &'a str,
-    /// The option of curl for the credentials that `/api` requires.
-    pub credentials: &'static str,
-    /// Whether the script asks for the messages alone.
-    pub is_part: bool,
+/// The simulator's messages for a request that may see them.
+struct InboxView<'a> {
+    call: &'a Call,
+    simulator: &'a Simulator,
 }
 
 #[derive(Template)]
@@ -48,9 +39,11 @@ pub struct InboxView<'a> {
 struct InboxPage<'a> {
     frame: Frame,
     view: &'a InboxView<'a>,
+    /// Whether every message goes to the simulator.
+    is_only: bool,
     /// What the form shows.
     number: String,
-    problem: Option<&'a str>,
+    failed: Option<&'a Failed>,
     /// The query has `verified`: the form has checked a right code.
     is_verified: bool,
     query: &'a str,
@@ -60,12 +53,14 @@ struct InboxPage<'a> {
 
 /// `GET /inbox?q=`.
 async fn page(call: Call) -> Result<Response, Problem> {
-    shown(&call, |view| view.page(call.head.uri.query(), None))
+    let failed = Failed::of(&call);
+    let page = InboxView::of(&call)?.page(call.head.uri.query(), failed.as_ref());
+    Ok(if failed.is_some() { page.with(SET_COOKIE, Failed::REMOVED) } else { page })
 }
 
 /// `GET /inbox/messages?to=`.
 async fn messages(call: Call) -> Result<Response, Problem> {
-    shown(&call, |view| view.json(call.head.uri.query()))
+    Ok(InboxView::of(&call)?.json(call.head.uri.query()))
 }
 
 /// The filter of `/inbox/messages`.
@@ -76,12 +71,12 @@ pub fn describe() -> Vec<Param> {
 /// `GET /inbox/events`.
 async fn events(call: Call) -> Result<Response, Problem> {
     let stop = call.stop();
-    call.app.event_streams.open(simulator(&call)?.changes(), stop)
+    call.app.event_streams.open(InboxView::of(&call)?.simulator.changes(), stop)
 }
 
 /// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
 async fn unknown(call: Call) -> Result<Response, Problem> {
-    simulator(&call)?;
+    InboxView::of(&call)?;
     Err(Problem::NotFound)
 }
 
@@ -94,7 +89,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     if !request::is_own_form(&call.head) {
         return Err(Problem::CrossSite);
     }
-    simulator(&call)?;
+    InboxView::of(&call)?;
     if let Some(v2) = app.v2() {
         v2.admit_compatible(&call)?;
     }
@@ -120,52 +115,42 @@ async fn act(call: Call) -> Result<Response, Problem> {
     if answer.status().is_success() {
         return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
     }
-    let (mut head, body) = answer.into_parts();
-    let body = response::whole(body).unwrap_or_default();
+    let body = response::whole(answer.into_body()).unwrap_or_default();
     let Words { message } = serde_json::from_slice(&body).unwrap_or_default();
-    let page = shown(&call, |view| view.page(None, Some((&text, &message))))?;
-    head.headers.extend(page.headers().clone());
-    Ok(Response::from_parts(head, page.into_body()))
+    let number = text.chars().take(LONGEST_NUMBER).collect();
+    Ok(redirect("/inbox").with(SET_COOKIE, Failed { number, message, is_check }.cookie()))
+}
+
+/// What a form failed with. A cookie carries it to the page, which a reload does not ask for again.
+#[derive(Serialize, Deserialize)]
+struct Failed {
+    number: String,
+    message: String,
+    is_check: bool,
+}
+
+impl Failed {
+    const COOKIE: &str = "onceward-inbox";
+
+    fn of(call: &Call) -> Option<Self> {
+        let text = URL_SAFE_NO_PAD.decode(request::cookie(&call.head.headers, Self::COOKIE)?).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn cookie(&self) -> HeaderValue {
+        let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default());
+        let cookie = format!("{}={text}; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=60", Self::COOKIE);
+        HeaderValue::from_str(&cookie).unwrap_or(Self::REMOVED)
+    }
+
+    const REMOVED: HeaderValue =
+        HeaderValue::from_static("onceward-inbox=; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=0");
 }
 
 /// The answer of the tutorial's routes, which is in words for people.
 #[derive(Deserialize, Default)]
 struct Words {
     message: String,
-}
-
-/// The simulator, for a request that may see codes: no page of another site may.
-fn simulator(call: &Call) -> Result<&Simulator, Problem> {
-    let app = &call.app;
-    let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
-    if app.settings.inbox_needs_credentials {
-        let v2 = app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(&call.head, &[Scope::Admin])?;
-    }
-    let is_ours = request::names_this_server(&call.head, app.settings.host_name.as_deref());
-    if is_ours { Ok(simulator) } else { Err(Problem::ForeignHost) }
-}
-
-fn shown(call: &Call, show: impl FnOnce(&InboxView<'_>) -> Response) -> Result<Response, Problem> {
-    let (app, simulator) = (&call.app, simulator(call)?);
-    let registry = app.v2().map(|v2| &v2.registry);
-    let service_name = |id: ServiceId| {
-        let title = registry.and_then(|registry| Some(registry.title(&*registry.service_by_id(id)?)));
-        title.unwrap_or_else(|| "removed".to_owned())
-    };
-    let needs_key = registry.is_some_and(Registry::compatible_routes_need_key);
-    let host = request::host_of(&call.head);
-    let host = host.as_ref().map_or("localhost:3000", Authority::as_str);
-    let origin = format!("{}://{host}", if app.tls.is_some() { "https" } else { "http" });
-    Ok(show(&InboxView {
-        simulator,
-        default_region: app.settings.default_region,
-        is_only: app.settings.simulates_all,
-        service_name: &service_name,
-        origin: &origin,
-        credentials: if needs_key { "-u KEY:SECRET " } else { "" },
-        is_part: is_part(&call.head),
-    }))
 }
 
 /// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
@@ -175,9 +160,28 @@ fn field(query: Option<&str>, name: &str) -> Option<String> {
     Some(rest.map_or_else(|| text.clone(), |rest| format!("+{rest}")))
 }
 
-impl InboxView<'_> {
-    /// The page with the messages that the query asks for, or with the form of a number that had a problem.
-    pub fn page(&self, query: Option<&str>, failed: Option<(&str, &str)>) -> Response {
+impl<'a> InboxView<'a> {
+    /// For a request that may see codes: no page of another site may.
+    fn of(call: &'a Call) -> Result<Self, Problem> {
+        let app = &call.app;
+        let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
+        if app.settings.inbox_needs_credentials {
+            let v2 = app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
+            v2.admit(&call.head, &[Scope::Admin])?;
+        }
+        let is_ours = request::names_this_server(&call.head, app.settings.host_name.as_deref());
+        if is_ours { Ok(Self { call, simulator }) } else { Err(Problem::ForeignHost) }
+    }
+
+    /// The address of the default service, for commands to try.
+    fn service_url(&self) -> Option<String> {
+        let v2 = self.call.app.v2()?;
+        let sid = v2.registry.service_by_id(ServiceId::DEFAULT)?.sid;
+        Some(format!("{}/Services/{sid}", v2.base.of(&self.call.head)))
+    }
+
+    /// The page with the messages that the query asks for, and with a form that failed.
+    fn page(&self, query: Option<&str>, failed: Option<&Failed>) -> Response {
         let is_verified = field(query, "verified").is_some();
         let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
         let (query, now) = (query.trim(), self.simulator.now());
@@ -188,12 +192,12 @@ impl InboxView<'_> {
         let messages: Vec<_> = shown.filter(|message| search.finds(message)).take(SHOWN).collect();
         let newest =
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
-        let failed_number = failed.map(|(number, _)| number.chars().take(LONGEST_NUMBER).collect());
         let page = InboxPage {
-            frame: Frame::new("/inbox", true).live(self.is_part),
+            frame: Frame::live("/inbox", true),
             view: self,
-            number: failed_number.unwrap_or_else(newest),
-            problem: failed.map(|(_, problem)| problem),
+            is_only: self.call.app.settings.simulates_all,
+            number: failed.map_or_else(newest, |failed| failed.number.clone()),
+            failed,
             is_verified,
             query,
             messages,
@@ -203,8 +207,9 @@ impl InboxView<'_> {
     }
 
     /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the phone.
-    pub fn json(&self, query: Option<&str>) -> Response {
-        let to = field(query, "to").map(|text| PhoneNumber::parse(&text, self.default_region));
+    fn json(&self, query: Option<&str>) -> Response {
+        let to =
+            field(query, "to").map(|text| PhoneNumber::parse(&text, self.call.app.settings.default_region));
         let to = match to.transpose() {
             Ok(to) => to,
             Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
@@ -219,17 +224,8 @@ impl InboxView<'_> {
         response::page("application/json", &JSON_HEADERS, body)
     }
 
-    /// Says whether messages leave this machine.
-    pub const fn notice(&self) -> &'static str {
-        if self.is_only {
-            "nothing leaves this machine."
-        } else {
-            "its messages are shown here; those of other gateways leave this machine."
-        }
-    }
-
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
-        let age = now.since(message.received).as_secs();
+        let (age, v2) = (now.since(message.received).as_secs(), self.call.app.v2());
         let left = seconds_up(message.expires.since(now));
         // Rounded up, as in the script: a code that was sent just now shows its whole life.
         let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
@@ -241,7 +237,7 @@ impl InboxView<'_> {
             code: message.code.expose().to_owned(),
             received_at_ms: message.received.as_millis(),
             expires_at_ms: message.expires.as_millis(),
-            service: (self.service_name)(message.service()),
+            service: v2.map(|v2| v2.registry.title_of(message.service())).unwrap_or_default(),
             status: message.status(now).as_str(),
             age: format!("{} ago", span(age)),
             life: format!("expires in {}", span(left)),

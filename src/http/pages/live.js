@@ -1,6 +1,6 @@
 "use strict";
 
-// Keeps a page current: after each event of `data-events` it loads the page again, without style and script, and takes over
+// Keeps a page current: after each event of `data-events` it loads the page again, and takes over
 // the elements with `data-live`. No text becomes markup here: the server has escaped the page, and its policy runs no other
 // script.
 
@@ -110,7 +110,7 @@ async function refresh() {
   try {
     const response = await fetch(location.href, {
       cache: "no-store",
-      headers: { accept: "text/html", "x-onceward-part": "live" },
+      headers: { accept: "text/html" },
       signal: AbortSignal.timeout(5000),
     });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);

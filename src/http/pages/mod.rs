@@ -8,42 +8,46 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base16ct::lower::encode_string;
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue, LOCATION};
-use hyper::http::request::Parts;
+use hyper::header::{HeaderValue, LOCATION};
 use sha2::{Digest as _, Sha256};
 
 use super::response::{self, ResponseExt as _};
-use super::route::ApiGroup;
+use super::route::{ApiGroup, ApiRouter, Operation};
 use crate::domain::{NumberError, PhoneNumber};
 
-/// The style sheet of every page.
+/// The style sheet of every page, and the script of those that keep themselves current.
 const STYLE: &str = include_str!("page.css");
+const LIVE: &str = include_str!("live.js");
 
-/// The script of every page that keeps itself current.
-pub const LIVE: &str = include_str!("live.js");
-
-/// The headers of pages without a script and forms.
-static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; "));
-
-/// The headers of pages with [`LIVE`] and forms.
-pub static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
-    let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE));
-    html_headers(&sources)
+/// The addresses of both, each with a digest: a browser asks once for what never changes. They are below `/admin`, which
+/// a proxy may serve alone.
+pub static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [("page.css", STYLE), ("live.js", LIVE)].map(|(name, content)| {
+        let digest = encode_string(&Sha256::digest(content));
+        format!("/admin/{name}?{}", &digest[..16])
+    })
 });
 
-/// Asks for a page without style and script.
-static X_ONCEWARD_PART: HeaderName = HeaderName::from_static("x-onceward-part");
+/// The headers of pages without a script and forms.
+const STYLE_ONLY: Headers = headers(
+    "default-src 'none'; style-src 'self'; form-action 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// The headers of pages with the script and forms.
+pub const LIVE_HEADERS: Headers = headers(
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; img-src data:; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
 
 /// The most pages whose memory is shared; there are fewer.
 const MOST_SHARED: usize = 64;
 
 pub type Headers = [(&'static str, &'static str); 4];
 
-/// A page from its template, with the headers that `html_headers` made for it.
+/// A page from its template, with the headers of its kind.
 pub fn html(template: &impl Template, headers: &Headers) -> Response {
     // A template of texts does not fail.
     response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
@@ -82,11 +86,6 @@ struct NotFoundPage {
     frame: Frame,
 }
 
-/// Whether [`LIVE`] asks, which needs neither style nor script.
-pub fn is_part(head: &Parts) -> bool {
-    head.headers.contains_key(&X_ONCEWARD_PART)
-}
-
 /// The answer to a browser at an unknown path.
 pub fn not_found(has_inbox: bool) -> Response {
     let page = html_shared(&NotFoundPage { frame: Frame::new("", has_inbox) }, &STYLE_ONLY);
@@ -115,16 +114,10 @@ pub fn words_for_number(error: NumberError) -> String {
     }
 }
 
-/// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
-/// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
-fn html_headers(sources: &str) -> Headers {
-    let style = csp_hash(STYLE);
-    let policy = format!(
-        "default-src 'none'; style-src {style}; {sources}img-src data:; \
-         base-uri 'none'; frame-ancestors 'none'"
-    );
+/// The policy allows only files of this server: a text could do nothing even if it became markup.
+const fn headers(policy: &'static str) -> Headers {
     [
-        ("content-security-policy", policy.leak()),
+        ("content-security-policy", policy),
         ("x-content-type-options", "nosniff"),
         // With no-referrer browsers would not say which site a form comes from.
         ("referrer-policy", "same-origin"),
@@ -132,16 +125,10 @@ fn html_headers(sources: &str) -> Headers {
     ]
 }
 
-/// A source expression for inline content (CSP Level 3, 2.3.1).
-pub fn csp_hash(content: &str) -> String {
-    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content.as_bytes())))
-}
-
 /// The top of every page.
 pub struct Frame {
-    pub style: &'static str,
-    /// The script of a page that keeps itself current.
-    pub script: &'static str,
+    /// Whether the page has the script.
+    pub is_live: bool,
     pub version: &'static str,
     /// Paths of pages and their names.
     pub links: Vec<(&'static str, &'static str)>,
@@ -150,18 +137,36 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The frame of a page with [`LIVE`]; `is_part` for an answer to that script, which has the style.
-    pub fn live(self, is_part: bool) -> Self {
-        let (style, script) = if is_part { ("", "") } else { (self.style, LIVE) };
-        Self { style, script, ..self }
-    }
-
     pub fn new(here: &'static str, has_inbox: bool) -> Self {
         let inbox = has_inbox.then_some(("/inbox", "Inbox"));
         let others = [("/admin", "Dashboard"), ("/docs", "Docs")];
         let links = [("/", "Start")].into_iter().chain(inbox).chain(others).collect();
-        Self { style: STYLE, script: "", version: env!("CARGO_PKG_VERSION"), links, here }
+        Self { is_live: false, version: env!("CARGO_PKG_VERSION"), links, here }
     }
+
+    /// The frame of a page with [`LIVE_HEADERS`].
+    pub fn live(here: &'static str, has_inbox: bool) -> Self {
+        Self { is_live: true, ..Self::new(here, has_inbox) }
+    }
+}
+
+fn asset(media_type: &'static str, content: &'static str) -> Response {
+    const HEADERS: [(&str, &str); 2] =
+        [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=31536000, immutable")];
+    response::page(media_type, &HEADERS, content)
+}
+
+async fn style() -> Response {
+    asset("text/css; charset=utf-8", STYLE)
+}
+
+async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", LIVE)
+}
+
+pub fn routes() -> ApiRouter {
+    let page = Operation::page;
+    ApiRouter::of(GROUP).get("/admin/page.css", style, page()).get("/admin/live.js", script, page())
 }
 
 /// Pages for people, and what their forms and scripts lead to.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
-    Refusals, RefusedNumber, Rule, effect, refused,
+    Refusals, RefusedNumber, Rule, effect,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::observe::metrics::BudgetView;
@@ -103,6 +103,8 @@ pub struct Item {
     pub messages: Option<u64>,
     /// The messages of a full allowance or of the whole budget. Else null.
     pub most: Option<u64>,
+    /// The currency of a budget of money. Else null.
+    pub currency: Option<String>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
     /// When the next message from a network without verified numbers passes, or when an entry ends; null for now.
@@ -359,12 +361,9 @@ impl PumpingGuard {
         self.inner.refused_before.list(range).await
     }
 
-    /// Since when every refusal is known.
-    pub fn refusals_known_since(&self) -> Timestamp {
-        let (log, waiting) = (&self.inner.refused_before, self.inner.waiting());
-        let oldest = log.oldest().filter(|_| log.count() >= refused::MOST);
-        let kept = self.now().minus(refused::KEPT_FOR);
-        kept.max(oldest.unwrap_or_default()).max(waiting.overflowed.unwrap_or_default())
+    /// The time of the oldest refusal that is kept.
+    pub fn oldest_refusal(&self) -> Option<Timestamp> {
+        self.inner.refused_before.oldest()
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -522,10 +521,11 @@ impl PumpingGuard {
     ) -> Vec<Item> {
         let budgets = self.budgets(service).into_iter().map(|budget| {
             let details = format!("{budget} spent");
-            let BudgetView { service_sid, service, name, spent, limit, .. } = budget;
+            let BudgetView { service_sid, service, name: subject, spent, limit, currency, .. } = budget;
             let (kind, messages, most) =
                 ("budget".to_owned(), Some(limit.saturating_sub(spent)), Some(limit));
-            Item { kind, service_sid, service, subject: name, details, messages, most, ..Item::default() }
+            let of = Item { kind, service_sid, service, subject, details, ..Item::default() };
+            Item { messages, most, currency, ..of }
         });
         let mut items: Vec<_> = budgets.take(limit).collect();
         items.extend(self.low_allowances(service, limit, named));
@@ -541,11 +541,15 @@ impl PumpingGuard {
 
 /// The refusals of a number in a sentence.
 pub fn refusals_in_words(Refusals { rule, messages, last, until }: Refusals) -> String {
-    let last = shown(last);
-    let (day, time) = last.split_once('T').unwrap_or_default();
-    let were = if messages == 1 { "message was" } else { "messages were" };
-    let until = until.map(|until| format!(", until {}", shown(until))).unwrap_or_default();
-    format!("{messages} {were} refused on {day} (UTC), the last one at {time} by {}{until}.", by(rule))
+    let moment = |at: Timestamp| readable(&shown(at));
+    let count = if messages > 1 { format!(", the last of {messages} on that day") } else { String::new() };
+    let until = until.map(|until| format!(", until {}", moment(until))).unwrap_or_default();
+    format!("A message was refused at {} UTC{count}, by {}{until}.", moment(last), by(rule))
+}
+
+/// A moment in the form of RFC 3339, as people read it.
+pub fn readable(moment: &str) -> String {
+    moment.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 /// What refuses a message, for a person.

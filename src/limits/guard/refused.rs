@@ -14,7 +14,7 @@ use crate::shard::{LogRecord, Record};
 pub const MOST: usize = 50_000;
 
 /// How long a number is kept after its last refusal.
-pub const KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Numbers that wait to be written. A flood of requests for further ones costs the disk nothing.
 const MOST_WAITING: usize = 10_000;
@@ -77,8 +77,6 @@ impl LogRecord for RefusedNumber {
 #[derive(Default)]
 pub struct Waiting {
     numbers: HashMap<(ServiceId, PhoneNumber), RefusedNumber>,
-    /// When there was no room for one.
-    pub overflowed: Option<Timestamp>,
 }
 
 impl Waiting {
@@ -87,7 +85,7 @@ impl Waiting {
         match self.numbers.get_mut(&(service, number)) {
             Some(known) => known.add(refusals),
             None if has_room => self.put(RefusedNumber { service, number, by: vec![refusals] }),
-            None => self.overflowed = Some(refusals.last),
+            None => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::{Counts, Delays, Failures, Group, Refusals, Resolution, Series};
+use super::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
 use crate::domain::{Channel, GatewayName, NumberKey};
@@ -130,14 +130,14 @@ fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
     }
 }
 
-fn refusal(rule: Rule) -> Refusals {
-    let none = Refusals::default();
+fn refusal(rule: Rule) -> RefusedBy {
+    let none = RefusedBy::default();
     match rule {
-        Rule::Budget => Refusals { budget: 1, ..none },
-        Rule::RateLimit => Refusals { rate_limit: 1, ..none },
-        Rule::Lockout => Refusals { lockout: 1, ..none },
-        Rule::Verification => Refusals { verification: 1, ..none },
-        _ => Refusals { guard: 1, ..none },
+        Rule::Budget => RefusedBy { budget: 1, ..none },
+        Rule::RateLimit => RefusedBy { rate_limit: 1, ..none },
+        Rule::Lockout => RefusedBy { lockout: 1, ..none },
+        Rule::Verification => RefusedBy { verification: 1, ..none },
+        _ => RefusedBy { guard: 1, ..none },
     }
 }
 

@@ -24,7 +24,7 @@ use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
 use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
 
-pub use self::record::{Counts, Delays, Failures, Group, Refusals, Resolution, Row, Series};
+pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
 /// Interval between additions to the records. A crash loses at most this.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -101,7 +101,7 @@ pub struct Counts {
     /// Estimated price of the accepted messages, in millionths of the currency.
     pub cost_micros: u64,
     /// Messages that were refused, by what refused them; and the estimated price of those that the guard refused.
-    pub refused: Refusals,
+    pub refused: RefusedBy,
     pub saved_micros: u64,
     /// Wrong codes, and the lockouts that began with one.
     pub wrong_codes: u64,
@@ -110,7 +110,7 @@ pub struct Counts {
 
 /// Refused messages, by what refused them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Refusals {
+pub struct RefusedBy {
     /// A rule of the pumping guard.
     pub guard: u64,
     pub budget: u64,
@@ -119,22 +119,6 @@ pub struct Refusals {
     pub lockout: u64,
     /// The messages, the checks or the pauses of the verification.
     pub verification: u64,
-}
-
-impl Refusals {
-    pub const fn total(&self) -> u64 {
-        self.guard + self.budget + self.rate_limit + self.lockout + self.verification
-    }
-}
-
-impl AddAssign for Refusals {
-    fn add_assign(&mut self, other: Self) {
-        self.guard += other.guard;
-        self.budget += other.budget;
-        self.rate_limit += other.rate_limit;
-        self.lockout += other.lockout;
-        self.verification += other.verification;
-    }
 }
 
 /// Bounds of the times that messages took to arrive, in seconds. Longer ones are in a last class.
@@ -192,20 +176,26 @@ pub struct Failures {
     pub unknown: u64,
 }
 
-impl Failures {
-    pub const fn total(&self) -> u64 {
-        self.number + self.configuration + self.refused + self.unavailable + self.unknown
-    }
+/// Sums of counts by kind.
+macro_rules! sums {
+    ($($counts:ident: $($kind:ident)+;)+) => {$(
+        impl $counts {
+            pub const fn total(&self) -> u64 {
+                0 $(+ self.$kind)+
+            }
+        }
+
+        impl AddAssign for $counts {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$kind += other.$kind;)+
+            }
+        }
+    )+};
 }
 
-impl AddAssign for Failures {
-    fn add_assign(&mut self, other: Self) {
-        self.number += other.number;
-        self.configuration += other.configuration;
-        self.refused += other.refused;
-        self.unavailable += other.unavailable;
-        self.unknown += other.unknown;
-    }
+sums! {
+    RefusedBy: guard budget rate_limit lockout verification;
+    Failures: number configuration refused unavailable unknown;
 }
 
 impl AddAssign for Counts {
@@ -260,7 +250,7 @@ impl From<FirstRow> for Row {
     fn from(FirstRow { series, counts }: FirstRow) -> Self {
         let FirstCounts { begun, tried, verified, accepted, delivery, failed, .. } = counts;
         let FirstCounts { failed_attempts, cost_micros, guarded: guard, saved_micros, .. } = counts;
-        let refused = Refusals { guard, ..Refusals::default() };
+        let refused = RefusedBy { guard, ..RefusedBy::default() };
         let counts = Counts {
             begun,
             tried,

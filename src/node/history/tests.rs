@@ -93,7 +93,7 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
     let failed = Failures { number: 1, configuration: 1, refused: 1, unavailable: 2, unknown: 1 };
     assert_eq!(failed.total(), 6);
     let failed_attempts = Failures { configuration: 1, ..Failures::default() };
-    let refused = Refusals { guard: 2, budget: 1, rate_limit: 1, lockout: 1, verification: 1 };
+    let refused = RefusedBy { guard: 2, budget: 1, rate_limit: 1, lockout: 1, verification: 1 };
     assert_eq!(refused.total(), 6);
     let (germany, states) = (Some("DE".to_owned()), Some("US".to_owned()));
     let expected = BTreeMap::from([

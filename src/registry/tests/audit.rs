@@ -6,8 +6,9 @@ use super::belongings::webhook;
 use super::world::{World, named};
 use crate::clock::Clock as _;
 use crate::domain::Timestamp;
-use crate::registry::audit::{Actor, AuditEntry, AuditQuery};
-use crate::shard::LogPart;
+use crate::registry::Registry;
+use crate::registry::audit::{Actor, AuditEntry};
+use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]
 async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
@@ -21,8 +22,7 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
         let by = registry.on_behalf_of(registry.author(actor, Some(&minutes.to_string())));
         by.update_service(service, named(&format!("Shop {minutes}"))).await.expect("changed");
     }
-    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let entries = registry.audit().entries(&all).await.expect("a list").records;
+    let entries = everything(&registry).await.records;
     let of = |entry: &AuditEntry| {
         let minutes = |at: Timestamp| at.since(begin).as_secs() / 60;
         (entry.actor.kind(), entry.times, minutes(entry.first), minutes(entry.at), entry.request_id.clone())
@@ -40,8 +40,7 @@ async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
     let registry = world.open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let by = registry.on_behalf_of(registry.author(Actor::Account, None));
-    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let entries = async || registry.audit().entries(&all).await.expect("a list").records;
+    let entries = async || everything(&registry).await.records;
     for number in 0..500 {
         if number == 20 {
             let entries = entries().await;
@@ -68,7 +67,12 @@ async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     let authored = registry.on_behalf_of(registry.author(Actor::Account, None));
     authored.update_service(service, named("Shop")).await.expect("unchanged");
     authored.delete_webhook(service, service).await.expect_err("no such webhook");
-    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let LogPart { records: entries, has_more, .. } = registry.audit().entries(&all).await.expect("a list");
+    let LogPart { records: entries, has_more, .. } = everything(&registry).await;
     assert_eq!((entries, has_more), (Vec::new(), false));
+}
+
+async fn everything(registry: &Registry) -> LogPart<AuditEntry> {
+    let (since, until, fits, limit) = (Timestamp::EPOCH, None, |_: &AuditEntry| true, usize::MAX);
+    let all = LogRange { since, until, fits, skip: 0, limit, read: usize::MAX };
+    registry.audit().list(all).await.expect("a list")
 }
