@@ -327,6 +327,11 @@ impl ServiceSettings {
         }
     }
 
+    /// The code in a text that a person typed or pasted.
+    pub fn submitted(&self, text: &str) -> Option<Code> {
+        Code::submitted(text, self.code_length, self.custom_code)
+    }
+
     /// Checks the lockout against the shortest codes that the service can have, those of its test numbers included.
     fn check_lockout(&self, test_numbers: &[TestNumber]) -> Result<(), String> {
         let length = if self.custom_code { CodeLength::SHORTEST } else { self.code_length };

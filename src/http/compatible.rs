@@ -21,7 +21,6 @@ use tracing::{debug, info};
 use zeroize::Zeroizing;
 
 use super::api::params::{Param, Parameter, Text};
-use super::app::V2;
 use super::call::{Call, Received};
 use super::response::{self, BadBody, Envelope, ErrorFormat, Message, NotServed, Problem, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation, Success};
@@ -116,8 +115,8 @@ async fn send_otp(call: Call) -> Result<Response, Problem> {
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
 async fn send_code(call: Call) -> Result<Response, Problem> {
-    let (reply, _) = send(&call, Wording::Tutorial, Some(call.app.settings.tutorial_code)).await?;
-    Ok(tutorial_send(&reply))
+    let (reply, number) = send(&call, Wording::Tutorial, Some(call.app.settings.tutorial_code)).await?;
+    Ok(tutorial_send(&reply, number))
 }
 
 /// Sends a code as the body asks for it. Returns the number as it is spelled, too.
@@ -143,8 +142,7 @@ pub fn plain_send(number: PhoneNumber) -> Outgoing {
 async fn verify_otp(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let VerifyOtp { user: JsonObject(user), code } = read(&body)?;
-    let (region, length) = (call.app.settings.default_region, call.code_length());
-    let (request, number) = check_request(&user.phone_number, region, &code, length)?;
+    let (request, number) = check_request(&call, &user.phone_number, &code, None)?;
     let reply = call.check(request).await?;
     Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.lockout))
 }
@@ -160,25 +158,24 @@ async fn verify_code(call: Call) -> Result<Response, Problem> {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
     }
-    let (request, _) = check_request(&phone_number, call.app.settings.default_region, &code, length)?;
+    let (request, _) = check_request(&call, &phone_number, &code, Some(length))?;
     let reply = call.check(request).await?;
     Ok(tutorial_check(&reply))
 }
 
 /// An empty code is a bad body; a text that holds no code is wrong, and does not count.
 fn check_request(
+    call: &Call,
     phone_number: &str,
-    region: Option<Region>,
     code: &str,
-    length: CodeLength,
+    length: Option<CodeLength>,
 ) -> Result<(Check, PhoneNumber), Problem> {
-    let (number, spelled) = number(phone_number, region)?;
+    let (number, spelled) = number(phone_number, call.app.settings.default_region)?;
     if code.is_empty() {
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
-    let code = Code::submitted(code, length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Ok((Check::new(key, code), spelled))
+    Ok((Check::new(key, call.submitted(code, length)), spelled))
 }
 
 impl SendBody<'_> {
@@ -254,10 +251,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Received {
-    /// The length of the codes that the default service makes.
-    pub fn code_length(&self) -> CodeLength {
-        let length = |v2: &std::sync::Arc<V2>| v2.registry.default_service().settings.code_length;
-        self.app.v2().map_or(CodeLength::SIX, length)
+    /// A code of the default service in a text that a person typed or pasted. The tutorial's codes have a length of their
+    /// own.
+    pub fn submitted(&self, text: &str, length: Option<CodeLength>) -> Option<Code> {
+        let default = self.app.v2().map(|v2| v2.registry.default_service());
+        let settings = default.map(|service| (service.settings.code_length, service.settings.custom_code));
+        let (of_service, may_have_letters) = settings.unwrap_or((CodeLength::SIX, false));
+        Code::submitted(text, length.unwrap_or(of_service), may_have_letters)
     }
 
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Problem> {
@@ -350,10 +350,7 @@ fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> 
         SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            let is_landline = matches!(reply.outcome, SendOutcome::GuardRefused(_))
-                || reply.reason == Some(Failure::NotReachable);
-            let why = number.landline_hint().filter(|_| is_landline);
-            let why = why.map_or_else(|| number_refused(reply), str::to_owned);
+            let why = number_refused(reply, number);
             response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
         }
         SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
@@ -475,16 +472,21 @@ const BUDGET_SPENT: &str =
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 
-fn number_refused(reply: &Reply<SendOutcome>) -> String {
-    if matches!(reply.outcome, SendOutcome::GuardRefused(_)) {
-        return "the number is a landline, and landlines get no text messages".to_owned();
+fn number_refused(reply: &Reply<SendOutcome>, number: PhoneNumber) -> String {
+    let is_by_guard = matches!(reply.outcome, SendOutcome::GuardRefused(_));
+    let is_landline = is_by_guard || reply.reason == Some(Failure::NotReachable);
+    match number.landline_hint().filter(|_| is_landline) {
+        Some(hint) => hint.to_owned(),
+        None if is_by_guard => "the number is a landline, and landlines get no text messages".to_owned(),
+        None => {
+            let reason = reply.reason.filter(|reason| reason.is_about_the_number());
+            reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
+        }
     }
-    let reason = reply.reason.filter(|reason| reason.is_about_the_number());
-    reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
 }
 
 /// `/send-code`.
-pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
+pub fn tutorial_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
     match &reply.outcome {
         SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
             response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
@@ -496,7 +498,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
                 StatusCode::BAD_REQUEST,
                 "The phone number does not exist or cannot receive messages.",
             )
-            .explained(&number_refused(reply))
+            .explained(&number_refused(reply, number))
         }
         SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, response::message),
         SendOutcome::GatewayFailed => {

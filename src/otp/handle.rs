@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::{OtpBuilder, OtpError, Sent, Verified};
 use crate::delivery::GatewayState;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
-use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::limits::guard::Rule;
 use crate::node::{ReportReceiver, Running};
@@ -190,10 +190,10 @@ impl Otp {
             Ok(number) => number,
             Err(error) => return Verified::failed(error),
         };
-        let length = self.engine.running.registry.default_service().settings.code_length;
-        let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::submitted(code, length));
-        let check = Check::new(key, code);
-        self.engine.running.verifying.check_for_default_service(check).await.into()
+        let running = &self.engine.running;
+        let code = running.registry.default_service().settings.submitted(code);
+        let check = Check::new(NumberKey::new(ServiceId::DEFAULT, number), code);
+        running.verifying.check_for_default_service(check).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things

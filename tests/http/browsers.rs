@@ -110,7 +110,7 @@ async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
     );
     for (form, words) in [
         (format!("number={number}&code=123456&action=check"), "Try again"),
-        (format!("number={}", "\"".repeat(10_000)), "This is not a phone number"),
+        (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),
     ] {
         // A reload of what it leads to repeats nothing.
         let failed = ask(&mut client, "POST", "/inbox", &form).await;

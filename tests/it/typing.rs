@@ -8,7 +8,7 @@ use crate::support::prelude::*;
 const NUMBER: &str = "+14155550123";
 
 /// Spellings of [`NUMBER`].
-const NUMBERS: [&str; 11] = [
+const NUMBERS: [&str; 13] = [
     "\u{202a}+14155550123\u{202c}",
     "+1\u{a0}415\u{a0}5550123",
     "+1\u{2011}415\u{2011}5550123",
@@ -20,6 +20,8 @@ const NUMBERS: [&str; 11] = [
     " +14155550123",
     "(+1) 415 555 0123",
     " 14155550123",
+    "tel: 14155550123",
+    "\u{202a} 14155550123\u{202c}",
 ];
 
 /// Spellings of a code of six digits.
@@ -42,6 +44,8 @@ fn spellings(code: &str) -> Vec<String> {
         in_script(0xff10),
         format!("Your Acme Shop code is {code}. It ends in 2027."),
         format!("{code} is your code.\n\n@shop.example #{code}"),
+        format!("G-{code}"),
+        format!("Code: {code}"),
     ]
 }
 
@@ -184,6 +188,10 @@ async fn the_old_and_the_new_form_of_a_number_are_one_person() {
         (&["+5215512345678", "+525512345678"], "+525512345678"),
         (&["+22997123456", "+2290197123456"], "+2290197123456"),
         (&["+551198765432", "+55 11 9 9876 5432"], "+5511998765432"),
+        (&["+23777123456", "+237677123456"], "+237677123456"),
+        (&["+841621234567", "+84321234567"], "+84321234567"),
+        (&["+9745512345", "+97455512345"], "+97455512345"),
+        (&["+37744123456", "+38344123456"], "+38344123456"),
     ] {
         let mut sids = Vec::new();
         for form in forms {
@@ -214,6 +222,9 @@ async fn a_landline_and_a_mobile_number_of_argentina_are_two_and_the_refusal_has
     let refused = v2.begins(&service, "+541123456789").await.expects_status(403).json();
     let message = refused["message"].as_str().expect("a text");
     assert!(refused["code"] == 60205 && message.contains("a 9 after 54"), "{message}");
+    let carried = [("To", "+541123456789"), ("Code", "123456")];
+    let refused = v2.post(&format!("{service}/Messages"), &carried).await.expects_status(403).text();
+    assert!(refused.contains("a 9 after 54"), "{refused}");
     v2.begins(&service, "+5491123456789").await.expects_status(201);
     assert_eq!(world.twilio().received().len(), 1);
 }

@@ -205,7 +205,8 @@ impl Error {
                 Self::too_many("The operator's budget of messages for this hour or day is spent")
                     .until(*until, now)
             }
-            Refused::Landline => Self::plain(Cause::Landline),
+            Refused::Landline(None) => Self::plain(Cause::Landline),
+            Refused::Landline(Some(hint)) => Self::caused(Cause::Landline, hint),
             Refused::OptedOut => Self::caused(Cause::OptedOut, "the person has replied STOP to the sender"),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),

@@ -16,8 +16,7 @@ pub(in crate::http) use super::fields::parameters;
 pub use super::fields::{Fields, Param, Parameter, Parameters};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{
-    Channel, Code, CodeLength, DateTime, GatewayName, Locale, NumberError, PhoneNumber, Region, Sid, SidKind,
-    Timestamp,
+    Channel, Code, CodeLength, DateTime, GatewayName, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
 };
 use crate::http::request::read_address;
 use crate::limits::guard::operator;
@@ -166,7 +165,7 @@ new_texts! {
     );
     /// A text that the registry checks: the code of a test number.
     TestCode => String: "digits", |text| Some(text.to_owned()), matching(digits("[0-9]"));
-    /// A submitted code as it was sent: [`Code::submitted`] reads it with the length of the service's codes.
+    /// A submitted code as it was sent: [`Code::submitted`] reads it by the rules of the service.
     SubmittedCode => Zeroizing<String>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
         |text| Some(Zeroizing::new(text.to_owned())), matching(digits("."));
 }
@@ -267,11 +266,7 @@ impl Parameter for PhoneNumber {
 
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
         let Some(text) = fields.text(name)? else { return Ok(None) };
-        Self::parse(text, None).map(Some).map_err(|error| {
-            let why = if error == NumberError::Unreadable { String::new() } else { format!(" ({error})") };
-            let must_be = "it must be a phone number in E.164 form, such as +14155552671";
-            Error::parameter(name, format_args!("{must_be}{why}"))
-        })
+        Self::parse(text, None).map(Some).map_err(|error| Error::parameter(name, error))
     }
 
     fn schema() -> Value {
@@ -419,10 +414,10 @@ impl Parameter for BeginChannel {
 }
 
 impl SubmittedCode {
-    pub fn read(text: &str, length: CodeLength) -> Result<Code, Error> {
+    pub fn unreadable() -> Error {
         let (least, most) = (CodeLength::MIN, CodeLength::MAX);
         let must_be = format_args!("it must be {least} to {most} characters, or a text with one such code");
-        Code::submitted(text, length).ok_or_else(|| Error::parameter("Code", must_be))
+        Error::parameter("Code", must_be)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::http::request::IDEMPOTENCY_KEY;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::template::{AppHash, SendDigits};
 use crate::verification::verify::{
-    self, CheckCode, Ending, Refused, SealedAttempt, Status, Verification, VerificationTarget,
+    self, CheckCode, Ending, SealedAttempt, Status, Verification, VerificationTarget,
 };
 
 parameters! {
@@ -156,9 +156,6 @@ pub async fn create(Given(request, params): Given<Begin>) -> Made<VerificationVi
     if outcome.is_ok() {
         debug!(request_id = request.call.request_id(), %number, outcome = "sent", "code sent");
     }
-    if let (Err(Refused::Landline), Some(hint)) = (&outcome, number.landline_hint()) {
-        return Err(Error::caused(Cause::Landline, hint));
-    }
     created(VerificationView::new(&request.frame(), service.sid, &outcome?))
 }
 
@@ -180,7 +177,7 @@ pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<Verifi
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
 pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Answer<CheckView> {
     let service = request.service()?;
-    let code = Some(SubmittedCode::read(&code, service.settings.code_length)?);
+    let code = Some(service.settings.submitted(&code).ok_or_else(SubmittedCode::unreadable)?);
     let target = match (sid, to) {
         (Some(sid), _) => VerificationTarget::Sid(sid),
         (None, Some(number)) => VerificationTarget::Number(number),

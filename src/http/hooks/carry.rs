@@ -36,23 +36,18 @@ impl Message {
 
 /// Reads a number in E.164 form. Some identity systems leave out the +.
 fn number(text: &str) -> Result<PhoneNumber, Refused> {
-    let number = PhoneNumber::parse(text, None);
-    let number = number.or_else(|error| PhoneNumber::parse(&format!("+{text}"), None).map_err(|_| error));
-    number.map_err(|error| {
-        let message = match error {
-            NumberError::Unreadable | NumberError::Impossible => {
-                "The phone number is not in E.164 form.".into()
-            }
-            other => format!("The phone number cannot be used: {other}."),
-        };
-        Refused::new(StatusCode::BAD_REQUEST, message)
-    })
+    let number = PhoneNumber::parse(text, None).or_else(|error| match error {
+        NumberError::Unreadable => PhoneNumber::parse(&format!("+{text}"), None),
+        error => Err(error),
+    });
+    let refused = |error| format!("The phone number cannot be used: {error}.");
+    number.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, refused(error)))
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.
 pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message, within: Duration) -> Done {
     let to = number(&message.to)?;
-    let code = Code::submitted(&message.code, service.settings.code_length);
+    let code = Code::submitted(&message.code, service.settings.code_length, true);
     let code = code.filter(Code::is_alphanumeric).ok_or_else(|| {
         Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
     })?;

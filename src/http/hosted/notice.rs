@@ -85,6 +85,7 @@ pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String
 /// Reads a number as people type it, also with `00` in place of the `+`.
 pub fn read_number(text: &str, region: Option<Region>) -> Result<PhoneNumber, NumberError> {
     PhoneNumber::parse(text, region).or_else(|error| {
+        let text = text.trim_start_matches(|sign: char| sign != '+' && !sign.is_alphanumeric());
         let international = text.strip_prefix("00").map(|rest| PhoneNumber::parse(&format!("+{rest}"), None));
         international.and_then(Result::ok).ok_or(error)
     })

@@ -11,7 +11,7 @@ use super::captcha::Captcha;
 use super::notice::{Notice, locked, read_number};
 use super::page::{COUNTRIES, Page, View};
 use super::{PageContext, field, return_url};
-use crate::domain::{Channel, Code, PhoneNumber, Region, Sid, Timestamp, seconds_up};
+use crate::domain::{Channel, PhoneNumber, Region, Sid, Timestamp, seconds_up};
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
@@ -291,7 +291,7 @@ impl OpenSession<'_> {
         if self.session.is_approved() {
             return self.approve(None).await;
         }
-        let code = Code::submitted(code, self.service.settings.code_length);
+        let code = self.service.settings.submitted(code);
         if code.is_none() {
             return Err(Notice::Wrong.into());
         }

@@ -10,8 +10,8 @@ use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, LIVE_HEADERS, html, redirect, words_for_number};
-use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
+use super::{Frame, LIVE_HEADERS, html, redirect};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::api::params::{Param, Text};
 use crate::http::call::Call;
@@ -100,16 +100,18 @@ async fn act(call: Call) -> Result<Response, Problem> {
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
     let answer = match PhoneNumber::parse(&text, app.settings.default_region) {
-        Err(error) => response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
+        Err(error) => {
+            let words = format!("The phone number cannot be used: {error}.");
+            response::message(StatusCode::BAD_REQUEST, &words)
+        }
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let code = Code::submitted(&code, call.code_length());
-            let check = Check::new(key, code);
+            let check = Check::new(key, call.submitted(&code, None));
             call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
         }
         Ok(number) => {
             let send = compatible::plain_send(number);
-            call.send(send).await.map_or_else(refused, |reply| compatible::tutorial_send(&reply))
+            call.send(send).await.map_or_else(refused, |reply| compatible::tutorial_send(&reply, number))
         }
     };
     if answer.status().is_success() {

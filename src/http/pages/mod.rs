@@ -16,7 +16,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::response::{self, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
-use crate::domain::{NumberError, PhoneNumber};
 
 /// The style sheet of every page, and the script of those that keep themselves current.
 const STYLE: &str = include_str!("page.css");
@@ -98,20 +97,6 @@ pub fn redirect(address: &str) -> Response {
     let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
     let response = response::page("text/html; charset=utf-8", &[], String::new());
     (StatusCode::SEE_OTHER, response.with(LOCATION, address)).into_response()
-}
-
-pub fn words_for_number(error: NumberError) -> String {
-    match error {
-        NumberError::Unreadable => format!(
-            "This is not a phone number. Begin with + and the country code, such as {}.",
-            PhoneNumber::EXAMPLE
-        ),
-        NumberError::Impossible => "No number of that country has this length.".to_owned(),
-        NumberError::Sign(sign) => {
-            format!("This is not a phone number. It has the sign U+{:04X}.", u32::from(sign))
-        }
-        NumberError::Renumbered(change) => format!("This number is an old one: {change}."),
-    }
 }
 
 /// The policy allows only files of this server: a text could do nothing even if it became markup.

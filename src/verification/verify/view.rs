@@ -155,8 +155,9 @@ pub enum Refused {
         /// The end of its hour or day.
         until: Timestamp,
     },
-    /// The number is a landline, and was to get a text message. 60205.
-    Landline,
+    /// The number is a landline, and was to get a text message; the words say what a mobile number of its country has.
+    /// 60205.
+    Landline(Option<&'static str>),
     /// The owner of the number has asked the provider for no messages. 21610.
     OptedOut,
     /// Too many requests for this number are being answered, or its verification had five messages in its first second. 60212.

@@ -21,7 +21,7 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         (Refused::ChannelOff, 400, 60223, None),
         (Refused::Text(TextError::MissingSubstitution("door".to_owned())), 400, 60224, None),
         (Refused::Text(TextError::TooManyValues), 400, 60200, None),
-        (Refused::Landline, 403, 60205, None),
+        (Refused::Landline(None), 403, 60205, None),
         (Refused::Concurrent, 429, 60212, Some("1")),
         (Refused::Blocked, 403, 60410, None),
         (Refused::Country, 403, 60605, None),

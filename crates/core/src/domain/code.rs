@@ -87,32 +87,42 @@ impl Code {
         Self { characters, len: length.get() }
     }
 
-    /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. A text
-    /// that is longer than a code may be a whole message: its only word of digits of this length, or else of any length
-    /// that codes have, is the code. A letter that no code has stays, for a guess of the wrong shape is still a guess.
+    /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. A letter
+    /// that no code has stays, for a guess of the wrong shape is still a guess.
+    ///
+    /// In a message or behind a label, the only word of digits of this length is the code; in a text that is longer than a
+    /// code, or else of any length. Where codes `may_have_letters`, a shorter text has a label only if it has a colon or a
+    /// letter of another script: `G-123456` may be a code in two groups.
     ///
     /// `None` for a text that holds no code, which is no guess.
-    pub fn submitted(text: &str, length: CodeLength) -> Option<Self> {
+    pub fn submitted(text: &str, length: CodeLength, may_have_letters: bool) -> Option<Self> {
         if let Some(code) = Self::parse_alphanumeric(text) {
             return Some(code);
         }
         let signs: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(typed::meant).collect());
-        let letters = || signs.chars().filter(|sign| sign.is_alphanumeric());
-        let count = letters().take(usize::from(CodeLength::MAX) + 1).count();
-        if let Some(length) = CodeLength::new(u8::try_from(count).ok()?) {
-            let mut characters = [0; CodeLength::MAX as usize];
-            for (place, letter) in characters.iter_mut().zip(letters()) {
-                let known = u8::try_from(letter).ok().filter(u8::is_ascii_alphanumeric);
-                *place = known.unwrap_or(Self::NO_CHARACTER);
-            }
-            return Some(Self { characters, len: length.get() });
-        }
         let words = || signs.split(|sign: char| !sign.is_ascii_alphanumeric()).filter_map(Self::parse);
         let only = |is_meant: &dyn Fn(&Self) -> bool| {
             let first = words().find(is_meant)?;
             words().filter(is_meant).all(|other| other.matches(&first)).then_some(first)
         };
-        only(&|code| code.length() == length).or_else(|| only(&|_| true))
+        let of_length = only(&|code| code.length() == length);
+        let letters = || signs.chars().filter(|sign| sign.is_alphanumeric());
+        let is_label = |letter: char| {
+            letter.is_alphabetic() && (!may_have_letters || !letter.is_ascii() || signs.contains(':'))
+        };
+        let count = letters().take(usize::from(CodeLength::MAX) + 1).count();
+        match CodeLength::new(u8::try_from(count).ok()?) {
+            Some(_) if of_length.is_some() && letters().any(is_label) => of_length,
+            Some(length) => {
+                let mut characters = [0; CodeLength::MAX as usize];
+                for (place, letter) in characters.iter_mut().zip(letters()) {
+                    let known = u8::try_from(letter).ok().filter(u8::is_ascii_alphanumeric);
+                    *place = known.unwrap_or(Self::NO_CHARACTER);
+                }
+                Some(Self { characters, len: length.get() })
+            }
+            None => of_length.or_else(|| only(&|_| true)),
+        }
     }
 
     /// Reads a code of decimal digits. `None` for text that cannot be one.
@@ -200,7 +210,11 @@ mod tests {
     }
 
     fn submitted(text: &str) -> Option<String> {
-        Code::submitted(text, CodeLength::SIX).map(|code| code.expose().to_owned())
+        read(text, true)
+    }
+
+    fn read(text: &str, may_have_letters: bool) -> Option<String> {
+        Code::submitted(text, CodeLength::SIX, may_have_letters).map(|code| code.expose().to_owned())
     }
 
     #[test]
@@ -238,6 +252,27 @@ mod tests {
             ("abcd", "abcd"),
         ] {
             assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_no_part_of_a_code() {
+        for text in ["Code: 123456", "PIN:123456", "code： ١٢٣٤٥٦", "验证码123456", "код 123456"]
+        {
+            assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
+        }
+        for text in ["G-123456", "Code 123456", "123456 ok"] {
+            assert_eq!(read(text, false).as_deref(), Some("123456"), "{text:?}");
+        }
+        // A guess of another shape.
+        for (text, code) in [
+            ("12:34:56", "123456"),
+            ("12 345678", "12345678"),
+            ("12345a", "12345a"),
+            ("a 12345", "a12345"),
+            ("a12 3456", "a123456"),
+        ] {
+            assert_eq!(read(text, false).as_deref(), Some(code), "{text:?}");
         }
     }
 

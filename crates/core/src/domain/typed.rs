@@ -34,7 +34,7 @@ pub(super) fn meant(sign: char) -> Option<char> {
 }
 
 /// A number as the numbering plans read it: ASCII digits and their separators, behind a `+` if there is one. In a form a
-/// `+` means a space: with `is_form`, a space before the first digit is taken for one.
+/// `+` means a space: with `is_form`, a space before the first digit, also one behind `tel:`, is taken for one.
 ///
 /// # Errors
 /// [`NumberError::Sign`] names a sign that no number has.
@@ -42,11 +42,14 @@ pub(super) fn number(text: &str, is_form: bool) -> Result<String, NumberError> {
     let signs: String = text.chars().filter_map(meant).collect();
     let signs = signs.trim();
     let scheme = signs.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+    let signs = signs[scheme.map_or(0, str::len)..].trim_start();
     let mut number = String::with_capacity(signs.len() + 1);
-    if is_form && text.starts_with(' ') && signs.starts_with(|first: char| first.is_ascii_digit()) {
+    let is_digit = |sign: char| meant(sign).is_some_and(|sign| sign.is_ascii_digit());
+    let before = text.split(is_digit).next().and_then(|before| before.rsplit(':').next());
+    if is_form && before.is_some_and(|gap| gap.contains(' ')) && signs.starts_with(is_digit) {
         number.push('+');
     }
-    for sign in signs[scheme.map_or(0, str::len)..].chars() {
+    for sign in signs.chars() {
         match sign {
             '0'..='9' | ' ' | '-' | '(' | ')' | '.' | '/' => number.push(sign),
             '+' if number.chars().all(|before| matches!(before, ' ' | '(')) => "+".clone_into(&mut number),
@@ -98,7 +101,17 @@ mod tests {
         ] {
             assert_eq!(number(text, false).as_deref(), Ok(read), "{text:?}");
         }
-        for (text, read) in [(" 1415", "+1415"), ("  1415", "+1415"), (" +1415", "+1415"), ("1415", "1415")] {
+        for (text, read) in [
+            (" 1415", "+1415"),
+            ("  1415", "+1415"),
+            (" +1415", "+1415"),
+            ("1415", "1415"),
+            ("tel: 1415", "+1415"),
+            (" tel:1415", "1415"),
+            ("\u{202a} 1415\u{202c}", "+1415"),
+            (" \u{202a}\u{661}415", "+1415"),
+            ("\u{a0}1415", "1415"),
+        ] {
             assert_eq!(number(text, true).as_deref(), Ok(read), "{text:?}");
         }
         for text in ["++1415", "+1+415", "1415+", "-+1415"] {

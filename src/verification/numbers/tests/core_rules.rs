@@ -171,7 +171,7 @@ fn what_the_store_refused_has_no_effect() {
     let mut world = World::new();
     let code = world.has_code(number(1));
     for submitted in ["guess", code.expose()] {
-        let answer = world.checks(number(1), Code::submitted(submitted, CodeLength::SIX));
+        let answer = world.checks(number(1), Code::submitted(submitted, CodeLength::SIX, true));
         world.is_refused_a_commit();
         assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     }

@@ -271,7 +271,7 @@ impl World {
     }
 
     pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
-        self.checks(key, Code::submitted("guess", CodeLength::SIX))
+        self.checks(key, Code::submitted("guess", CodeLength::SIX, true))
     }
 
     /// Takes the shard's writes, without an answer of the disk.

@@ -93,7 +93,7 @@ impl Verifying {
         };
         let shown = reply.map_err(Refused::from).and_then(|mut reply| {
             let attempts = reply.attempts.take();
-            let summary = begun(reply, brings_a_code)?;
+            let summary = begun(reply, number, brings_a_code)?;
             Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
         });
         if shown.is_err() && !may_have_been_sent {
@@ -272,7 +272,11 @@ pub(super) fn unknown_number() -> Refused {
 }
 
 /// The verification that began, or the API's refusal.
-pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
+pub(super) fn begun(
+    reply: Reply<SendOutcome>,
+    number: PhoneNumber,
+    brings_a_code: bool,
+) -> Result<VerificationSummary, Refused> {
     let Reply { outcome, verification, reason, .. } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
@@ -287,31 +291,28 @@ pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Ve
         },
         SendOutcome::GuardRefused(refusal) => match refusal.rule {
             Rule::CountryList => Refused::Country,
-            Rule::Landline => Refused::Landline,
+            Rule::Landline => Refused::Landline(number.landline_hint()),
             Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
             _ => Refused::ByGuard { is_for_an_allowance: refusal.is_for_an_allowance() },
         },
-        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => match reason {
+            Some(failure @ Failure::BadNumber) => Refused::Invalid(format!("To: {failure}")),
+            Some(Failure::OptedOut) => Refused::OptedOut,
+            Some(Failure::NotReachable) => Refused::Landline(number.landline_hint()),
+            Some(Failure::Blocked) => Refused::Blocked,
+            Some(Failure::Country) => Refused::Country,
+            Some(Failure::NotServed) if brings_a_code => {
+                Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
+            }
+            Some(Failure::NotServed) => Refused::ChannelOff,
+            Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
+            Some(Failure::RefusedByGuard | Failure::TooDear) => {
+                Refused::ByGuard { is_for_an_allowance: false }
+            }
+            Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
+            _ => Refused::GatewayFailed,
+        },
     })
-}
-
-/// The API's refusal for the reason that a gateway gave.
-fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
-    match reason {
-        Some(failure @ Failure::BadNumber) => Refused::Invalid(format!("To: {failure}")),
-        Some(Failure::OptedOut) => Refused::OptedOut,
-        Some(Failure::NotReachable) => Refused::Landline,
-        Some(Failure::Blocked) => Refused::Blocked,
-        Some(Failure::Country) => Refused::Country,
-        Some(Failure::NotServed) if brings_a_code => {
-            Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
-        }
-        Some(Failure::NotServed) => Refused::ChannelOff,
-        Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
-        Some(Failure::RefusedByGuard | Failure::TooDear) => Refused::ByGuard { is_for_an_allowance: false },
-        Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
-        _ => Refused::GatewayFailed,
-    }
 }
 
 /// The counters of rate limits that the request is charged to.

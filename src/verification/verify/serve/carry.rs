@@ -55,7 +55,7 @@ impl Verifying {
                 Ok(carried(last.map(|id| self.sealer.attempt(&id)), reply.at, false))
             }
             (_, Some(Failure::NoLongerUsable)) => Err(Refused::Replaced),
-            _ => Err(begun(reply, true).err().unwrap_or(Refused::GatewayFailed)),
+            _ => Err(begun(reply, to, true).err().unwrap_or(Refused::GatewayFailed)),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Number {
 
     /// Submits a code, or a guess that no code can be.
     pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
-        let guess = Code::submitted("guess", CodeLength::SIX);
+        let guess = Code::submitted("guess", CodeLength::SIX, true);
         self.submits_text(code.or(guess.as_ref()), named)
     }
 

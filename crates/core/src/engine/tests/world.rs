@@ -217,7 +217,7 @@ impl World {
 
     /// Submits a code, or a guess that no code can be.
     fn submits(&mut self, code: Option<&Code>) -> CheckStep {
-        let guess = Code::submitted("guess", CodeLength::SIX);
+        let guess = Code::submitted("guess", CodeLength::SIX, true);
         self.checks_text(code.or(guess.as_ref()))
     }
 

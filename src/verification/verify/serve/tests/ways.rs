@@ -101,7 +101,7 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     let fields = json!({ "skip-sms-to-landlines": true });
     let world = World::with(fields).await;
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
-    assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline));
+    assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline(None)));
     assert_eq!(world.provider.handed().len(), 0);
     let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
     world.begins(call).await.expect("a call is possible");
