@@ -11,6 +11,7 @@ use super::forms::is_name;
 use super::layers::{Context, removed};
 use super::read::{joined, members, read};
 use super::report::{ConfigErrors, Effective, hint, shown};
+use crate::gateway::Recipe;
 
 impl Context {
     /// Fails if anything is wrong so far.
@@ -137,7 +138,8 @@ impl Context {
 
     fn note_unknown_member(&mut self, path: &str) {
         let name = path.rsplit('.').next().unwrap_or_default();
-        let hint = || hint(name, self.names.members.iter().map(String::as_str));
+        let of_recipes = if path.starts_with("gateways.") { Recipe::members() } else { Vec::new() };
+        let hint = || hint(name, self.names.members.iter().chain(&of_recipes).map(String::as_str));
         let problem =
             removed(path).map_or_else(|| format!("it is unknown{}", hint()), |(words, _)| words.to_owned());
         self.report.ignored(format!("{}: {path:?}", self.origin(path)), problem);

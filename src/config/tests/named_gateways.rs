@@ -118,7 +118,13 @@ fn what_has_no_meaning_gets_a_warning() {
     let settings = json!({"from": {"defualt": ""}});
     let recipe = json!({"url": "https://x.example/{to}/{text}", "succes": {}, "settings": settings});
     let warnings = one(&json!({"recipe": recipe, "from": "1"})).warnings().join("\n");
-    says(&warnings, &["recipe.succes\": it is unknown", "recipe.settings.from.defualt\": it is unknown"]);
+    says(
+        &warnings,
+        &[
+            "recipe.succes\": it is unknown; did you mean \"success\"?",
+            "recipe.settings.from.defualt\": it is unknown",
+        ],
+    );
 }
 
 #[test]
