@@ -53,9 +53,11 @@ async function walk(width, height, scheme) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE.timeout);
+  const devtools = await page.createCDPSession();
   await page.setViewport({ width, height });
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   const problems = [];
+  const cuts = [];
   page.on("console", (message) => {
     // Chromium reports every answer of 400 and above, and the walk asks for some.
     const expected = /status of 40[014]/.test(message.text());
@@ -77,6 +79,24 @@ async function walk(width, height, scheme) {
     const places = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
     assert.deepEqual(places, [], `axe on ${name}`);
     assert.deepEqual(problems, [], name);
+    if (name === "docs") return;
+    // A narrow screen with a text of twice the size: tables stand below each other, but for the values of plots.
+    await page.setViewport({ width: 360, height });
+    await page.evaluate(() => { document.documentElement.style.fontSize = "200%"; });
+    const cut = await page.evaluate(() => [...document.querySelectorAll("main *")].filter((part) => {
+      const isFree = part.closest("pre, .unseen, .stack thead, #values-region");
+      return !isFree && part.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+    }).map((part) => part.outerHTML.slice(0, 200)));
+    if (cut.length > 0) cuts.push(name, cut);
+    await page.evaluate(() => { document.documentElement.style.fontSize = ""; });
+    await page.setViewport({ width, height });
+    if (!EVERYTHING) return;
+    const own = { name: "prefers-color-scheme", value: scheme };
+    const media = (features) => devtools.send("Emulation.setEmulatedMedia", { features });
+    await media([own, { name: "forced-colors", value: "active" }]);
+    const forced = await page.evaluate(judged, true);
+    assert.deepEqual(forced.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [], `${name} with forced colours`);
+    await media([own]);
   };
   const press = (selector) => Promise.all([page.waitForNavigation(PATIENCE), page.click(selector)]);
   const text = (selector) => page.$eval(selector, (element) => element.textContent.trim());
@@ -300,6 +320,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-audit");
   await press("form[action='/admin/sign-out'] button");
   await says("Account SID or key SID");
+  assert.deepEqual(cuts, [], "what a large text cuts");
   await context.close();
 }
 
