@@ -15,11 +15,14 @@ const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
 const HOOKS: &str = include_str!("../../docs/guides/identity-systems.md");
 
 /// Guides whose requests use the variables of the quickstart.
-const GUIDES: [&str; 6] = [
+const GUIDES: [&str; 9] = [
     include_str!("../../docs/guides/carried-codes.md"),
+    include_str!("../../docs/guides/hosted-page.md"),
     include_str!("../../docs/guides/rate-limits.md"),
+    include_str!("../../docs/guides/sign-up-form.md"),
     include_str!("../../docs/guides/test-numbers.md"),
     include_str!("../../docs/guides/webhooks.md"),
+    include_str!("../../docs/operate/keys.md"),
     include_str!("../../docs/reference/attempts.md"),
     include_str!("../../docs/reference/cli.md"),
 ];
@@ -88,8 +91,16 @@ async fn run(blocks: &[&str]) -> Option<String> {
     let setup = Setup::new().config("webhook-private-addresses", true).config("services", services);
     let server = setup.start().await;
     let address = server.client.address().to_string();
-    let script = blocks.join("\n").replace("https://codes.example", "$API");
-    let script = script.replace("$KEY:$SECRET", "$AUTH");
+    let newest_key = "$(onceward keys list --json | grep -o 'SK[0-9a-f]*' | head -n 1)";
+    let script = [
+        ("https://codes.example", "$API"),
+        ("http://localhost:3000", "$API"),
+        ("$KEY:$SECRET", "$AUTH"),
+        ("SK0123456789abcdef0123456789abcdef", newest_key),
+        // `tests/sdk/python/test_examples.py` runs these.
+        ("python3 examples/", "# "),
+    ];
+    let script = script.iter().fold(blocks.join("\n"), |text, (sample, own)| text.replace(sample, own));
     shell(script, setup.home(), &[("ADDRESS", &address)]).await
 }
 

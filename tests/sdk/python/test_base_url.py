@@ -1,20 +1,26 @@
-"""The official package with one line instead of an HTTP client, as the README and the quickstart tell users."""
+"""The official package with one line instead of an HTTP client: docs/guides/twilio-sdks.md and the quickstart."""
 
 import contextlib
 import io
+import os
+import re
 import unittest
 from pathlib import Path
 from unittest.mock import patch
 
 from twilio.rest import Client
 
-from own_server import ACCOUNT_SID, AUTH_TOKEN, URL, client, code_for, number
+from own_server import URL, client, code_for, number
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class BaseUrl(unittest.TestCase):
     def setUp(self):
-        self.client = Client(ACCOUNT_SID, AUTH_TOKEN)
-        self.client.verify.base_url = URL
+        guide = (ROOT / "docs/guides/twilio-sdks.md").read_text(encoding="utf-8")
+        made = {"Client": Client, "os": os}
+        exec(re.search(r"```python\n(.+?)```", guide, re.DOTALL)[1].replace("http://localhost:3000", URL), made)
+        self.client = made["client"]
 
     def service(self, name):
         made = self.client.verify.v2.services.create(friendly_name=name)
@@ -22,7 +28,7 @@ class BaseUrl(unittest.TestCase):
         return made
 
     def test_the_program_of_the_quickstart_verifies_a_number(self):
-        program = Path(__file__).resolve().parents[3] / "examples/quickstart/verify.py"
+        program = ROOT / "examples/quickstart/verify.py"
         to = number()
         text = program.read_text(encoding="utf-8").replace("http://localhost:3000", URL).replace("+14155552672", to)
         with (
@@ -33,7 +39,6 @@ class BaseUrl(unittest.TestCase):
         self.assertEqual(printed.getvalue(), "approved\n")
 
     def test_a_number_is_looked_up(self):
-        self.client.lookups.base_url = URL
         found = self.client.lookups.v2.phone_numbers("+447400123456").fetch(fields="line_type_intelligence")
         self.assertEqual((found.valid, found.country_code, found.line_type_intelligence["type"]), (True, "GB", "mobile"))
         wrong = self.client.lookups.v2.phone_numbers("+11234567890").fetch()
