@@ -413,14 +413,6 @@ impl Parameter for BeginChannel {
     }
 }
 
-impl SubmittedCode {
-    pub fn unreadable() -> Error {
-        let (least, most) = (CodeLength::MIN, CodeLength::MAX);
-        let must_be = format_args!("it must be {least} to {most} characters, or a text with one such code");
-        Error::parameter("Code", must_be)
-    }
-}
-
 /// A whole number from `LEAST` to `MOST`.
 pub struct Whole<const LEAST: u32, const MOST: u32>;
 

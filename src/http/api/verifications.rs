@@ -151,12 +151,9 @@ const fn in_attempts(channel: Channel) -> &'static str {
 pub async fn create(Given(request, params): Given<Begin>) -> Made<VerificationView> {
     let service = request.service()?;
     let begin = read(&request, params)?;
-    let number = begin.to;
-    let outcome = request.v2.verifications.begin(service.id, begin).await;
-    if outcome.is_ok() {
-        debug!(request_id = request.call.request_id(), %number, outcome = "sent", "code sent");
-    }
-    created(VerificationView::new(&request.frame(), service.sid, &outcome?))
+    let verification = request.v2.verifications.begin(service.id, begin).await?;
+    debug!(request_id = request.call.request_id(), number = %verification.to, outcome = "sent", "code sent");
+    created(VerificationView::new(&request.frame(), service.sid, &verification))
 }
 
 pub async fn fetch(request: Request) -> Answer<VerificationView> {
@@ -177,7 +174,9 @@ pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<Verifi
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
 pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Answer<CheckView> {
     let service = request.service()?;
-    let code = Some(service.settings.submitted(&code).ok_or_else(SubmittedCode::unreadable)?);
+    let code = service.settings.submitted(&code);
+    let must_be = "it must be 4 to 10 characters, or a text with one such code";
+    let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
     let target = match (sid, to) {
         (Some(sid), _) => VerificationTarget::Sid(sid),
         (None, Some(number)) => VerificationTarget::Number(number),

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use tracing::{debug, warn};
 
 use super::{Done, Refused, TOLERANCE};
-use crate::domain::{Channel, Code, Locale, NumberError, PhoneNumber};
+use crate::domain::{Channel, Code, Locale, PhoneNumber};
 use crate::http::api::error::Error;
 use crate::http::app::V2;
 use crate::http::call::Call;
@@ -34,14 +34,11 @@ impl Message {
     }
 }
 
-/// Reads a number in E.164 form. Some identity systems leave out the +.
+/// Reads a number. Some identity systems leave out the +, which a space stands for.
 fn number(text: &str) -> Result<PhoneNumber, Refused> {
-    let number = PhoneNumber::parse(text, None).or_else(|error| match error {
-        NumberError::Unreadable => PhoneNumber::parse(&format!("+{text}"), None),
-        error => Err(error),
-    });
     let refused = |error| format!("The phone number cannot be used: {error}.");
-    number.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, refused(error)))
+    PhoneNumber::parse(&format!(" {text}"), None)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, refused(error)))
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.

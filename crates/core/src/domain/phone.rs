@@ -189,8 +189,7 @@ impl PhoneNumber {
         let spelled = Self::from_e164(&e164).ok_or(NumberError::Impossible)?;
         let number = plans::today(spelled)?;
         // A local number, without its area code, cannot be called from elsewhere.
-        let is_possible = if number == spelled { is_possible(&parsed) } else { number.has_possible_length() };
-        if !is_possible {
+        if number == spelled && !is_possible(&parsed) {
             return Err(NumberError::Impossible);
         }
         if number == spelled && text == e164 {
@@ -230,11 +229,6 @@ impl PhoneNumber {
     /// The digits as an integer: no E.164 number begins with a zero; therefore none is lost.
     pub const fn as_u64(self) -> u64 {
         self.0
-    }
-
-    /// Returns `true` if numbers of its country may have this length.
-    pub fn has_possible_length(self) -> bool {
-        self.split_country_code().as_ref().is_some_and(is_possible)
     }
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.

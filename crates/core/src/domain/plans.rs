@@ -178,35 +178,17 @@ mod tests {
     #[test]
     fn what_is_in_use_today_stays() {
         for digits in [
-            "525512345678",
-            "2290197123456",
-            "24166031234",
-            "24177031234",
-            "24111731234",
+            "14155552671 390612345678 525512345678 2290197123456 24166031234 24177031234 24111731234 2250712345678",
             // Mobile numbers with their nine, a landline, radio, and a toll-free number of Brazil.
-            "5511987654321",
-            "5531991234567",
-            "551132165432",
-            "551178123456",
-            "558001234567",
+            "5511987654321 5531991234567 551132165432 551178123456 558001234567",
             // A landline and a mobile number of Argentina.
-            "541123456789",
-            "5491123456789",
-            "390612345678",
-            "2250712345678",
-            "14155552671",
+            "541123456789 5491123456789",
             // Beside the old numbers of their countries.
-            "5746123456",
-            "2304221234",
-            "23788123456",
-            "38643123456",
-            "9742112345",
-            "689441234",
-            "6707012345",
-            "20131234567",
-            "201551234567",
-            "8418001234",
-        ] {
+            "5746123456 2304221234 23788123456 38643123456 9742112345 689441234 6707012345 20131234567 201551234567 8418001234",
+        ]
+        .into_iter()
+        .flat_map(|numbers| numbers.split(' '))
+        {
             assert_eq!(today(number(digits)), Ok(number(digits)), "{digits}");
         }
     }
@@ -239,7 +221,7 @@ mod tests {
                 return Ok(());
             };
             let now = today(before).expect("a number");
-            prop_assert!(now.has_possible_length());
+            prop_assert_eq!(PhoneNumber::parse(&before.e164(), None), Ok(now));
             prop_assert_eq!(today(now), Ok(now));
             prop_assert_eq!(old_forms(now).filter(|old| *old == before).count(), 1);
             // Each number of its form has an old one, which means it.
