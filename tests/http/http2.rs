@@ -9,10 +9,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use onceward::clock::ManualClock;
-use onceward::gateway::Simulator;
+use onceward::gateway::{Gateway as _, Simulator};
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{Gate, Memory, Script, Setup, THEN, send_body, verify_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+use super::inbox::message;
 
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
@@ -170,7 +172,11 @@ async fn a_stop_answers_the_held_request_and_ends_the_connection() {
 #[tokio::test]
 async fn a_client_that_takes_no_answer_holds_no_place_of_others() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
+    let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
+    for number in 0..100 {
+        simulator.send(&message(14_155_552_600 + number, "Code 111111", "111111")).await.expect("accepted");
+    }
+    setup.inbox = Some(Arc::new(simulator));
     setup.host_name = Some("test");
     let server = Memory::with(setup);
     let (near, far) = duplex(64 * 1024);

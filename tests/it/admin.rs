@@ -291,6 +291,7 @@ async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
         let listed = visitor.get(&format!("/admin/refusals?rule={rule}")).await.text();
         assert_eq!((listed.matches("data-name=\"Number\"").count(), listed.contains(&number)), (1, false));
         assert!(listed.contains(&masked(&number)), "{listed}");
+        listed.says(["The oldest refusal that is kept is of 20"]);
     }
 }
 
