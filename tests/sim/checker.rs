@@ -200,7 +200,7 @@ impl NumberModel {
                 let expires = longest.max().unwrap_or(*expires);
                 self.codes.dispatched(*salt, code, expires, fact.at[1])?;
             }
-            What::Reloaded => self.codes.reloaded(),
+            What::Reloaded { .. } => self.codes.reloaded(),
             What::Uncertain(command, stage) => self.in_doubt(*command, stage, fact.at),
             What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
             What::Answered(command, stage, answer) => {

@@ -142,10 +142,11 @@ impl World {
         self.event();
         self.says(&commit.notice.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        // Memory takes the stricter state at this moment if the commit was given up.
+        // If the commit was given up, memory takes the stricter state at this moment, unless the store refused it.
         let is_former = self.is_former(shard);
         for fact in commit.refused.iter().filter(|_| !is_former) {
-            self.facts[*fact].at[1] = self.shards[shard].seen;
+            let fact = &mut self.facts[*fact];
+            (fact.at[1], fact.in_commit) = (self.shards[shard].seen, fact.in_commit && !is_refused);
         }
         self.shards[shard].core.committed(committed, now);
         self.comes_out(shard, Some(&commit.notice).filter(|_| !is_fenced && !is_refused))?;

@@ -63,8 +63,10 @@ pub enum What {
     /// same commit made its code useless, and a gateway is not asked if the commit took too long; the client learns
     /// this after a further decision.
     MayBeDecided(CommandId),
-    /// The shard, or the next owner of the number, has read it from the store.
-    Reloaded,
+    /// The shard, or the next owner of the number, has read it from the store, where an end until `latest` may be written.
+    Reloaded {
+        latest: u64,
+    },
     /// Delivery, or an answered call, asked whether a code is still usable.
     Usable {
         salt: Salted,

@@ -21,7 +21,7 @@ pub enum Doubt {
 impl NumberModel {
     /// Applies these facts to the shard's own memory.
     pub fn lives_on(&mut self, together: &[&Fact]) -> Checked {
-        let starts = together.iter().any(|fact| fact.what == What::Reloaded);
+        let starts = together.iter().any(|fact| matches!(fact.what, What::Reloaded { .. }));
         if starts {
             self.lived = self.memories.clone();
             return Ok(());
@@ -30,7 +30,8 @@ impl NumberModel {
         // right code among the facts resets the count, and so does a send that reached no person if nothing was
         // counted: that is unknown too.
         let anew = together.iter().any(|fact| match &fact.what {
-            What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
+            What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _)
+            | What::Uncertain(_, Stage::Sent { end: End::Nothing, .. }) => true,
             What::Answered(_, Stage::CheckReported { result, .. }, Outcome::Refused(_)) => {
                 *result == CheckResult::Approved
             }
@@ -85,7 +86,8 @@ impl NumberModel {
         };
         let decision = self.decision(&either, fact.at);
         match &fact.what {
-            What::Asked(..) | What::Usable { .. } | What::Reloaded => either,
+            What::Asked(..) | What::Usable { .. } => either,
+            What::Reloaded { latest } => self.decision(from, [*latest; 2]).or_what_it_is_now(),
             What::MayBeDecided(command) => match self.intent(*command) {
                 Intent::Send { life } => decision.may_have_sent(*life),
                 Intent::Check { code: Some(_) } => decision.may_be_counted(),

@@ -155,7 +155,7 @@ impl World {
         self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
         for number in 0..self.setup.numbers.len() {
             if slots.contains(self.slot(number)) {
-                self.notes_now(shard, number, What::Reloaded);
+                self.notes_now(shard, number, What::Reloaded { latest: self.latest.max(self.clock) });
             }
         }
         self.comes_out(shard, None)

@@ -12,13 +12,10 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
             NumberState::Locked { until: a.max(b) }
         }
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
-        // The message with the number's first code was not sent. Its record may be on the disk; this one replaces it.
-        (NumberState::Fresh, NumberState::Open(open)) => {
-            NumberState::Open(OpenNumber { verification: None, ..open })
-        }
         (NumberState::Fresh, NumberState::Fresh) => NumberState::Fresh,
-        // The code may be used up; the count that a success would clear stays.
-        (NumberState::Open(open), NumberState::Fresh) => {
+        // The message with the number's first code was not sent, or the code may be used up. The count that a success would
+        // clear stays, and so does that of a check of a number whose state before has ended meanwhile.
+        (NumberState::Fresh, NumberState::Open(open)) | (NumberState::Open(open), NumberState::Fresh) => {
             let verification = open.verification.and_then(|v| used_up(v, now));
             NumberState::Open(OpenNumber { verification, ..open })
         }
@@ -28,7 +25,12 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
             // A new code whose send was not committed was not sent: the old code stays valid.
             verification: match (old.verification, new.verification) {
                 (Some(old), Some(new)) if old.salt == new.salt => Some(same_code(old, new, now)),
-                (old, Some(_)) => old,
+                // A check of the new one is over and counts, as in `same_code`: it may have been the last.
+                (Some(old), Some(new)) => {
+                    let checking_until = old.checking_until.max(new.checking_until.min(now));
+                    Some(Verification { checking_until, ..old })
+                }
+                (None, Some(new)) => used_up(new, now),
                 (_, None) => None,
             },
         }),
