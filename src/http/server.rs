@@ -43,8 +43,8 @@ const CLOSING: usize = 64;
 /// The connections that one look at all of them finds.
 const IDLEST: usize = 64;
 
-/// All connections are looked at again after so many accepted ones that each of these pays for looking at so many.
-const LOOKS_PER_CONNECTION: usize = 128;
+/// One part in so many of the time may go into looking at all connections.
+const LOOK_SHARE: u32 = 10;
 
 /// While all connections are open, one client address has a quarter of them: more of its connections than that give way
 /// first. A trusted proxy, which has those of many clients, has no share.
@@ -152,8 +152,8 @@ struct Connections {
     idlest: Vec<Candidate>,
     /// How many each client address then held.
     held: HashMap<IpAddr, usize>,
-    /// Until so many connections were accepted, all are not looked at again.
-    next_look: u64,
+    /// When all may be looked at again.
+    next_look: Option<Instant>,
     refused: JoinSet<()>,
     accepted: u64,
     is_full: bool,
@@ -168,7 +168,7 @@ impl Connections {
             kept: HashMap::new(),
             idlest: Vec::new(),
             held: HashMap::new(),
-            next_look: 0,
+            next_look: None,
             refused: JoinSet::new(),
             accepted: 0,
             is_full: false,
@@ -185,11 +185,14 @@ impl Connections {
 
     /// Closes the connection that gives way first to one from `peer`. Returns `false` if there is none.
     fn close_idlest(&mut self, peer: IpAddr) -> bool {
+        if self.close_candidate(peer) {
+            return true;
+        }
+        if self.next_look.is_some_and(|at| at.elapsed().is_zero()) {
+            return false;
+        }
+        self.look_at_all();
         self.close_candidate(peer)
-            || self.accepted >= self.next_look && {
-                self.look_at_all();
-                self.close_candidate(peer)
-            }
     }
 
     fn close_candidate(&mut self, peer: IpAddr) -> bool {
@@ -200,7 +203,7 @@ impl Connections {
             if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
                 let is_new = how == GivesWay::New;
                 // A large client takes no place of others, and gains nothing by opening connections fast. A new connection
-                // of a small client gives way only to a client that then still holds fewer.
+                // of a small client gives way only to a client that then holds no more.
                 if is_large && (is_small || is_new) || is_small && is_new && held <= own + 1 {
                     return false;
                 }
@@ -219,8 +222,9 @@ impl Connections {
 
     /// Finds the connections that give way first: those of clients with more than their share, then those of others that
     /// are silent or idle, then the new ones of the clients with the most.
+    #[expect(clippy::disallowed_methods, reason = "what looking costs is a time of this process")]
     fn look_at_all(&mut self) {
-        let settings = &self.server.app.settings;
+        let (began, settings) = (Instant::now(), &self.server.app.settings);
         self.held.clear();
         for connection in self.kept.values().filter(|open| !settings.proxies.trusts(open.peer)) {
             *self.held.entry(network_of(connection.peer)).or_default() += 1;
@@ -239,9 +243,7 @@ impl Connections {
             idle.truncate(IDLEST);
         }
         idle.sort_unstable_by(|one, other| other.cmp(one));
-        let paid = self.kept.len() / LOOKS_PER_CONNECTION;
-        // As many new connections may have taken the places of all that were found.
-        self.next_look = self.accepted + if idle.is_empty() { paid } else { paid.min(idle.len()) } as u64;
+        self.next_look = Some(began + began.elapsed() * LOOK_SHARE);
         self.idlest = idle;
     }
 

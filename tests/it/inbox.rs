@@ -123,7 +123,7 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
         assert_eq!(answer.status(), status, "{scopes}");
         let page = server.client.get_with("/inbox", &headers).await.text();
         assert_eq!(
-            page.contains("/Verifications\" --data-urlencode To=+1"),
+            page.contains("/Verifications\" --data-urlencode \"To=+1"),
             scopes.contains("admin"),
             "{page}"
         );

@@ -339,7 +339,7 @@ impl World {
                     // Nothing has to be noted for an expired code.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
                     let noted = v.salt.0 != salt.0 || v.held.is_some() == (*end == End::Held) || ended;
-                    noted || self.was_refused_since_it_left(open.number, *salt)
+                    noted || self.may_be_forgotten_since_it_left(open.number, *salt)
                 }
                 _ => true,
             },
@@ -349,12 +349,20 @@ impl World {
     }
 
     /// Whether a command got 503 after the code first left: a lockout may have removed the code in memory only, and
-    /// nothing is noted for a missing code.
-    fn was_refused_since_it_left(&self, number: usize, salt: Salted) -> bool {
+    /// nothing is noted for a missing code. Or whether another code replaced it for a while.
+    fn may_be_forgotten_since_it_left(&self, number: usize, salt: Salted) -> bool {
         let of_number = || self.facts.iter().filter(|fact| fact.number == number);
         let left = |what: &What| matches!(what, What::Dispatched { salt: other, .. } if *other == salt);
-        let refused =
-            |what: &What| matches!(what, What::Answered(_, _, Outcome::Refused(Refusal::StoreUnavailable)));
+        let sends = |command: &CommandId| {
+            let asks =
+                |what: &What| matches!(what, What::Asked(other, Intent::Send { .. }) if other == command);
+            of_number().any(|fact| asks(&fact.what))
+        };
+        let refused = |what: &What| match what {
+            What::Answered(_, _, answer) => *answer == Outcome::Refused(Refusal::StoreUnavailable),
+            What::MayBeDecided(command) => sends(command),
+            _ => false,
+        };
         let first = of_number().find(|fact| left(&fact.what)).map_or(u64::MAX, |fact| fact.call);
         of_number().any(|fact| fact.call > first && refused(&fact.what))
     }

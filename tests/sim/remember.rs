@@ -89,7 +89,8 @@ impl NumberModel {
             What::Asked(..) | What::Usable { .. } => either,
             What::Reloaded { latest } => self.decision(from, [*latest; 2]).or_what_it_is_now(),
             What::MayBeDecided(command) => match self.intent(*command) {
-                Intent::Send { life } => decision.may_have_sent(*life),
+                // A commit that took longer than its code lives ends it, and it is decided again.
+                Intent::Send { life } => count::may_have_ended(&decision.may_have_sent(*life), End::Nothing),
                 Intent::Check { code: Some(_) } => decision.may_be_counted(),
                 Intent::Check { code: None } | Intent::Resume { .. } => either,
             },

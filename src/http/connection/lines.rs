@@ -1,5 +1,6 @@
 //! Finds what hyper takes and a proxy in front may read as another request: bare line feeds in the heads of HTTP/1
-//! requests, which end a line for hyper, and heads with both a length and chunks, of which hyper believes the chunks.
+//! requests, which end a line for hyper, heads with both a length and chunks, of which hyper believes the chunks, and other
+//! codings than one `chunked`.
 //! [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of heads from bodies.
 
 use std::io::BufRead as _;

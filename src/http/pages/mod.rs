@@ -14,6 +14,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use sha2::{Digest as _, Sha256};
 
+use super::call::Call;
 use super::response::{self, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
 
@@ -99,7 +100,7 @@ pub fn redirect(address: &str) -> Response {
     (StatusCode::SEE_OTHER, response.with(LOCATION, address)).into_response()
 }
 
-/// The policy allows only files of this server: a text could do nothing even if it became markup.
+/// The policy allows only files of this server: a text that became markup would run nothing of its own.
 const fn headers(policy: &'static str) -> Headers {
     [
         ("content-security-policy", policy),
@@ -135,18 +136,20 @@ impl Frame {
     }
 }
 
-fn asset(media_type: &'static str, content: &'static str) -> Response {
-    const HEADERS: [(&str, &str); 2] =
-        [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=31536000, immutable")];
-    response::page(media_type, &HEADERS, content)
+/// A browser keeps the file under its own address only: that of another version may be asked for during an upgrade.
+fn asset(call: &Call, address: &str, media_type: &'static str, content: &'static str) -> Response {
+    let is_this = call.head.uri.path_and_query().is_some_and(|asked| asked.as_str() == address);
+    let cache = if is_this { "public, max-age=31536000, immutable" } else { "no-store" };
+    let headers = [("x-content-type-options", "nosniff"), ("cache-control", cache)];
+    response::page(media_type, &headers, content)
 }
 
-async fn style() -> Response {
-    asset("text/css; charset=utf-8", STYLE)
+async fn style(call: Call) -> Response {
+    asset(&call, &ASSETS[0], "text/css; charset=utf-8", STYLE)
 }
 
-async fn script() -> Response {
-    asset("text/javascript; charset=utf-8", LIVE)
+async fn script(call: Call) -> Response {
+    asset(&call, &ASSETS[1], "text/javascript; charset=utf-8", LIVE)
 }
 
 pub fn routes() -> ApiRouter {

@@ -89,6 +89,9 @@ const TABLE: &[(&str, Result<&str, &str>)] = &[
 /// to numbers of different countries".
 const ON_WHATSAPP: [&str; 2] = ["521[23456789]#########", "55[3456789][123456789][689]#######"];
 
+/// Numbers of Sint Maarten and Kosovo under the codes of the Netherlands Antilles, Monaco and Slovenia.
+const UNDER_ANOTHER_CODE: [&str; 4] = ["5995######", "37744######", "37745######", "38649######"];
+
 /// The number of today for one that may be in an old form.
 ///
 /// # Errors
@@ -103,9 +106,10 @@ pub(super) fn today(number: PhoneNumber) -> Result<PhoneNumber, NumberError> {
     changed.unwrap_or(Ok(number))
 }
 
-/// The old forms of a number of today.
+/// The old forms of a number of today, but for those under the code of another country: a prefix of that one does not mean
+/// the number.
 pub(super) fn old_forms(number: PhoneNumber) -> impl Iterator<Item = PhoneNumber> {
-    in_old_forms(number, |_| true)
+    in_old_forms(number, |old| !UNDER_ANOTHER_CODE.contains(&old))
 }
 
 /// The form of a number of today that WhatsApp registers.
@@ -223,7 +227,8 @@ mod tests {
             let now = today(before).expect("a number");
             prop_assert_eq!(PhoneNumber::parse(&before.e164(), None), Ok(now));
             prop_assert_eq!(today(now), Ok(now));
-            prop_assert_eq!(old_forms(now).filter(|old| *old == before).count(), 1);
+            let is_under_own_code = !UNDER_ANOTHER_CODE.contains(&old);
+            prop_assert_eq!(old_forms(now).filter(|old| *old == before).count(), usize::from(is_under_own_code));
             // Each number of its form has an old one, which means it.
             let now = filled(form, digits);
             prop_assert_eq!(today(now), Ok(now));

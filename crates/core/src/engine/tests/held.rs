@@ -205,9 +205,10 @@ fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
     let NumberState::Open(before) = world.state else { panic!("{:?}", world.state) };
     world.asks();
     let (after, until) = (world.state, world.now.plus(mins(30)));
-    // The state before may have had another code, and may have ended meanwhile.
+    // The state before may have had another code or none, and may have ended meanwhile.
     let other = before.verification.map(|v| Verification { salt: Salt([9; 16]), ..v });
-    let before = [before, OpenNumber { verification: other, ..before }].map(NumberState::Open);
+    let codes = [before.verification, other, None];
+    let before = codes.map(|verification| NumberState::Open(OpenNumber { verification, ..before }));
     for before in before.into_iter().chain([NumberState::Fresh]) {
         world.state = merge_pessimistic(before, after, world.now);
         assert_eq!(world.ask(), BeginOutcome::Locked { until }, "{before:?}");
