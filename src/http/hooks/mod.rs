@@ -207,7 +207,9 @@ fn signer(v2: &V2, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
     let at = at.map(|at| Timestamp::from_millis(at.saturating_mul(1_000)));
     let is_fresh = at.is_some_and(|at| now.since(at).max(at.since(now)) <= TOLERANCE);
     let reason = match keys.iter().find(is_right) {
-        None if keys.is_empty() => "no key is configured",
+        None if keys.is_empty() => {
+            "set SUPABASE_HOOK_SECRETS, ZITADEL_HOOK_KEYS or LOGTO_HOOK_KEYS: the hook has no key"
+        }
         None if signatures.is_empty() => "it has no signature that can be read",
         None => "no key has made the signature",
         Some(_) if at.is_none() => "it has no timestamp that can be read",

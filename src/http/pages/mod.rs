@@ -22,14 +22,16 @@ use super::route::{ApiGroup, ApiRouter, Operation};
 const STYLE: &str = include_str!("page.css");
 const LIVE: &str = include_str!("live.js");
 
-/// The addresses of both, each with a digest: a browser asks once for what never changes. They are below `/admin`, which
-/// a proxy may serve alone.
-pub static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    [("page.css", STYLE), ("live.js", LIVE)].map(|(name, content)| {
-        let digest = encode_string(&Sha256::digest(content));
-        format!("/admin/{name}?{}", &digest[..16])
-    })
-});
+/// The addresses of both.
+pub static STYLE_PATH: LazyLock<String> = LazyLock::new(|| path("page.css", STYLE));
+pub static LIVE_PATH: LazyLock<String> = LazyLock::new(|| path("live.js", LIVE));
+
+/// An address with a digest: a browser asks once for what never changes. It is below `/admin`, which a proxy may serve
+/// alone.
+fn path(name: &str, content: &str) -> String {
+    let digest = encode_string(&Sha256::digest(content));
+    format!("/admin/{name}?{}", &digest[..16])
+}
 
 /// The headers of pages without a script and forms.
 const STYLE_ONLY: Headers = headers(
@@ -145,11 +147,11 @@ fn asset(call: &Call, address: &str, media_type: &'static str, content: &'static
 }
 
 async fn style(call: Call) -> Response {
-    asset(&call, &ASSETS[0], "text/css; charset=utf-8", STYLE)
+    asset(&call, &STYLE_PATH, "text/css; charset=utf-8", STYLE)
 }
 
 async fn script(call: Call) -> Response {
-    asset(&call, &ASSETS[1], "text/javascript; charset=utf-8", LIVE)
+    asset(&call, &LIVE_PATH, "text/javascript; charset=utf-8", LIVE)
 }
 
 pub fn routes() -> ApiRouter {

@@ -180,7 +180,7 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
         assert!(body_has(body, "phoneNumber"), "{json}");
     }
     if let (Some(code), Some(submitted)) = (code.and_then(text), submitted) {
-        let read = Code::submitted(code, CodeLength::SIX);
+        let read = Code::submitted(code, CodeLength::SIX, false);
         assert_eq!(read.as_ref().map(Code::expose), Some(submitted.as_str()), "{json}");
     }
     assert_eq!(is_check, code.is_some());

@@ -30,9 +30,9 @@ class BaseUrl(unittest.TestCase):
     def test_the_program_of_the_quickstart_verifies_a_number(self):
         program = ROOT / "examples/quickstart/verify.py"
         to = number()
-        text = program.read_text(encoding="utf-8").replace("http://localhost:3000", URL).replace("+14155552672", to)
+        text = program.read_text(encoding="utf-8").replace("+14155552672", to)
         with (
-            patch.dict("os.environ", SERVICE=self.service("Acme").sid),
+            patch.dict("os.environ", API=URL, SERVICE=self.service("Acme").sid),
             contextlib.redirect_stdout(io.StringIO()) as printed,
         ):
             exec(text, {"input": lambda _: code_for(to)})

@@ -90,9 +90,9 @@ impl Code {
     /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. A letter
     /// that no code has stays, for a guess of the wrong shape is still a guess.
     ///
-    /// In a message or behind a label, the only word of digits of this length is the code; in a text that is longer than a
-    /// code, or else of any length. Where codes `may_have_letters`, a shorter text has a label only if it has a colon or a
-    /// letter of another script: `G-123456` may be a code in two groups.
+    /// A word before a colon is a label. In a message or beside another label, the only word of digits of this length is
+    /// the code; in a text that is longer than a code, or else of any length. Where codes `may_have_letters`, only letters
+    /// of another script are such a label: `G-123456` may be a code in two groups.
     ///
     /// `None` for a text that holds no code, which is no guess.
     pub fn submitted(text: &str, length: CodeLength, may_have_letters: bool) -> Option<Self> {
@@ -100,6 +100,10 @@ impl Code {
             return Some(code);
         }
         let signs: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(typed::meant).collect());
+        let signs = match signs.split_once(':') {
+            Some((label, after)) if is_word(label) => after,
+            _ => signs.as_str(),
+        };
         let words = || signs.split(|sign: char| !sign.is_ascii_alphanumeric()).filter_map(Self::parse);
         let only = |is_meant: &dyn Fn(&Self) -> bool| {
             let first = words().find(is_meant)?;
@@ -107,9 +111,7 @@ impl Code {
         };
         let of_length = only(&|code| code.length() == length);
         let letters = || signs.chars().filter(|sign| sign.is_alphanumeric());
-        let is_label = |letter: char| {
-            letter.is_alphabetic() && (!may_have_letters || !letter.is_ascii() || signs.contains(':'))
-        };
+        let is_label = |letter: char| letter.is_alphabetic() && !(may_have_letters && letter.is_ascii());
         let count = letters().take(usize::from(CodeLength::MAX) + 1).count();
         match CodeLength::new(u8::try_from(count).ok()?) {
             Some(_) if of_length.is_some() && letters().any(is_label) => of_length,
@@ -189,6 +191,12 @@ impl fmt::Debug for Code {
     }
 }
 
+/// Whether what stands before a colon is no part of a code: `Code: 123456`, and not `G:123456` or `12:34:56`.
+fn is_word(text: &str) -> bool {
+    !text.contains(|sign: char| sign.is_ascii_digit())
+        && text.chars().filter(|sign| sign.is_alphabetic()).count() > 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,10 +265,21 @@ mod tests {
 
     #[test]
     fn a_label_is_no_part_of_a_code() {
-        for text in ["Code: 123456", "PIN:123456", "code： ١٢٣٤٥٦", "验证码123456", "код 123456"]
-        {
+        for text in [
+            "Code: 123456",
+            "PIN:123456",
+            "Code: 123-456",
+            "Acme code is: 123 456.",
+            "code： ١٢٣٤٥٦",
+            "验证码123456",
+            "код 123456",
+        ] {
             assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
         }
+        for (text, code) in [("Code: 1234", "1234"), ("Code: AB12CD", "AB12CD"), ("G:123456", "G123456")] {
+            assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
+        }
+        assert!(submitted("Code:").is_none());
         for text in ["G-123456", "Code 123456", "123456 ok"] {
             assert_eq!(read(text, false).as_deref(), Some("123456"), "{text:?}");
         }
