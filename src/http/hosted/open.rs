@@ -200,11 +200,12 @@ impl OpenSession<'_> {
         sessions.begin_send(self.secret, number).await?;
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
-            let Some(response) = Captcha::response(form) else {
-                return self.sent(number, SendEnd::AsksChallenge).await;
-            };
-            if !captcha.passes(&response).await {
-                return self.not_sent(number, Notice::Failed).await;
+            let response = Captcha::response(form);
+            if !captcha.passes(response.as_deref().map_or("", String::as_str)).await {
+                // A form without a response costs no message.
+                let end = if response.is_some() { SendEnd::NotSent } else { SendEnd::AsksChallenge };
+                self.sent(number, end).await?;
+                return Err(Notice::Failed.into());
             }
             client.exemption = Exemption::Allowances;
         }
