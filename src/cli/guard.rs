@@ -8,7 +8,6 @@ use super::answer::{cell, list, one, table};
 use super::args::at_least_one;
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput, Context};
-use crate::domain::ServiceId;
 use crate::limits::guard::EntryAction;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, entry_subject, exact,
@@ -179,20 +178,12 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
     if cx.json {
         return Ok(CommandOutput { err, ..list(&answer.services, true, "", "") });
     }
-    let default = client.service_sid(Some(ServiceId::DEFAULT_NAME))?;
-    let explained = answer.services.iter().map(|service| {
-        // The service that no one created goes by the brand.
-        let name = match &service.service {
-            brand if service.service_sid == default => format!("{} ({brand})", ServiceId::DEFAULT_NAME),
-            name => name.clone(),
-        };
-        explained(&subject, &name, service)
-    });
+    let explained = answer.services.iter().map(|service| explained(&subject, service));
     Ok(CommandOutput { err, ..CommandOutput::of(explained.collect::<Vec<_>>().join("\n")) })
 }
 
-fn explained(subject: &str, name: &str, explanation: &ServiceExplanation) -> String {
-    let ServiceExplanation { refused, client, reasons, allowances, .. } = explanation;
+fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
+    let ServiceExplanation { service: name, refused, client, reasons, allowances, .. } = explanation;
     let does = if *refused { "refused by the guard" } else { "pass the guard" };
     let mut lines = vec![format!("{subject} in the service {name}"), format!("messages: {does}")];
     lines.extend(client.iter().map(|client| format!("client of the last message: {client}")));

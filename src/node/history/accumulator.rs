@@ -81,8 +81,11 @@ impl Accumulator {
             }
             Fact::Check(CheckFacts { recipient, channel, outcome }) => {
                 let (wrong_codes, lockouts) = match outcome {
+                    // Without a lockout of the service, the number waits for the end of its verification.
+                    CheckOutcome::LockedNow { .. } | CheckOutcome::Wrong { attempts_left: 0, live: true } => {
+                        (1, 1)
+                    }
                     CheckOutcome::Wrong { .. } => (1, 0),
-                    CheckOutcome::LockedNow { .. } => (1, 1),
                     _ => return,
                 };
                 let counts = Counts { wrong_codes, lockouts, ..Counts::default() };

@@ -81,6 +81,7 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
     let until = START;
     for outcome in [
         CheckOutcome::Wrong { attempts_left: 1, live: true },
+        CheckOutcome::Wrong { attempts_left: 0, live: true },
         CheckOutcome::LockedNow { until, live: true },
         CheckOutcome::Locked { until },
     ] {
@@ -104,7 +105,7 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
         (
             (Some("FR".to_owned()), None),
-            Counts { refused, saved_micros: 160_000, wrong_codes: 2, lockouts: 1, ..none },
+            Counts { refused, saved_micros: 160_000, wrong_codes: 3, lockouts: 2, ..none },
         ),
     ]);
     assert_eq!(totals(&rows, by), expected);
