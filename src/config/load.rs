@@ -304,7 +304,7 @@ fn registry(
     c: &mut Context,
 ) -> RegistrySettings {
     let templates = templates::check(std::mem::take(&mut inputs.templates), checks, c);
-    let services = services::check(std::mem::take(&mut inputs.services), &templates, c);
+    let services = services::check(std::mem::take(&mut inputs.services), &templates, checks, c);
     RegistrySettings {
         services,
         templates,

@@ -19,13 +19,13 @@ use super::guard::GuardSettings;
 use super::layers::Context;
 use super::read::{Wrong, read};
 use super::report::{ConfigErrors, shown};
-use super::templates::Template;
+use super::templates::{Template, filled, warn_of_parts};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
     Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::template::StandardMessage;
+use crate::template::{StandardMessage, Templates};
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
 /// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
@@ -587,6 +587,7 @@ pub struct ServiceObject {
 pub(super) fn check(
     services: BTreeMap<String, Map<String, Value>>,
     templates: &[Template],
+    checks: &Templates,
     c: &mut Context,
 ) -> Vec<ConfiguredService> {
     let built_in: Vec<Template> = Template::built_in().collect();
@@ -612,6 +613,15 @@ pub(super) fn check(
             let is_name = key == "friendly-name" && !is_named;
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
             c.wrong(&format!("{path}.{key}"), given.get(key).and_then(shown), format!("it {why}{hint}"));
+        }
+        if settings.default_template.is_none() {
+            let standard = checks.unasked(settings.locale).map(|message| {
+                (
+                    message.locale,
+                    filled(&message.text.replace("{brand}", "{friendly_name}"), &settings.friendly_name),
+                )
+            });
+            warn_of_parts(&path, standard, settings.code_length, checks, c);
         }
         let origin = c.origin("services");
         // Two with one name cannot be distinguished in messages, nor on the command line.

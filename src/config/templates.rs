@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::forms::{Text, note, template_sid};
 use super::layers::Context;
 use super::report::quoted;
-use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp};
 use crate::template::Templates;
 use crate::template::placeholder::{PieceKind, pieces};
 
@@ -137,7 +137,7 @@ pub(super) fn check(
             wrong("friendly-name", Some(&template.friendly_name), &format!("it {why}"));
         }
         for Translation { locale, text } in &template.translations {
-            if let Err(why) = checks.check_custom(&shortest(text)) {
+            if let Err(why) = checks.check_custom(&filled(text, "x")) {
                 wrong(&format!("translations.{locale}"), Some(text), &why);
             }
         }
@@ -151,19 +151,40 @@ pub(super) fn check(
             }
             _ => {}
         }
+        if template.channels.contains(&Channel::Sms) {
+            let texts = template.translations.iter().map(|text| (text.locale, filled(&text.text, "x")));
+            warn_of_parts(&format!("templates.{name}"), texts, CodeLength::SIX, checks, c);
+        }
         checked.push(template.named(&name));
     }
     checked
 }
 
-/// The text with the shortest values in its places: for longer ones each request is checked.
-fn shortest(text: &str) -> String {
+/// The text with the shortest values in its own places: for longer ones each request is checked.
+pub(super) fn filled(text: &str, friendly_name: &str) -> String {
     let filled = places(text).into_iter().map(|place| match place {
         Place::Text(text) => text,
         Place::Code => "{code}",
-        Place::FriendlyName | Place::Own(_) => "x",
+        Place::FriendlyName => friendly_name,
+        Place::Own(_) => "x",
     });
     filled.collect()
+}
+
+/// Warns of texts that are paid for as more than one text message. `path` is where they come from.
+pub(super) fn warn_of_parts(
+    path: &str,
+    texts: impl Iterator<Item = (Locale, String)>,
+    length: CodeLength,
+    checks: &Templates,
+    c: &mut Context,
+) {
+    let long = texts.filter(|(_, text)| checks.parts(text, None, length.get().into()) > 1);
+    let long: Vec<_> = long.map(|(locale, _)| locale.to_string()).collect();
+    if !long.is_empty() {
+        let what = "in these languages its text is paid for as more than one text message";
+        c.report.warn(format!("{path}: {what}: {}", long.join(", ")));
+    }
 }
 
 fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
