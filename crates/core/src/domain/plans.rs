@@ -28,8 +28,9 @@ const TABLE: &[(&str, Result<&str, &str>)] = &[
     ("201[069]#######", Ok("2010[069]#######")),
     ("201[14]#######", Ok("2011[14]#######")),
     ("201[278]#######", Ok("2012[278]#######")),
-    // Benin: ARCEP Bénin, ten digits since 2024-11-30: 01 before every number of eight.
-    ("229########", Ok("22901########")),
+    // Benin: ARCEP Bénin, ten digits since 2024-11-30: 01 before the eight of landlines and mobile numbers. 81 and 857 have
+    // eight today.
+    ("229[24569]#######", Ok("22901[24569]#######")),
     // Mauritius: ICTA, decision of 2013-02-11, 2013-09-01: 5 before mobile numbers. 421, 422 and 428 are landlines today.
     ("23025#####", Ok("230525#####")),
     ("23042[39]####", Ok("230542[39]####")),
@@ -182,6 +183,8 @@ mod tests {
     #[test]
     fn what_is_in_use_today_stays() {
         for digits in [
+            // Numbers of Benin that have eight digits today.
+            "22981457655", "22985751234",
             "14155552671 390612345678 525512345678 2290197123456 24166031234 24177031234 24111731234 2250712345678",
             // Mobile numbers with their nine, a landline, radio, and a toll-free number of Brazil.
             "5511987654321 5531991234567 551132165432 551178123456 558001234567",
