@@ -1,6 +1,6 @@
 //! The output of a shard after each call: answers, messages, questions, and the next commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Context, Poll, Waker};
 
 use onceward::delivery::attempts::{AttemptLog, VerifyStatus};
@@ -384,6 +384,18 @@ impl World {
             let again = open.useless_since.map(|_| Stage::Direct);
             let stages = std::iter::once(open.stage.clone()).chain(again);
             stages.map(|stage| What::Uncertain(command, stage)).collect()
+        });
+        // A send that an earlier commit decided, and whose code another command of that commit used, is decided again
+        // after the commands that came meanwhile.
+        let may_be = |fact: &Fact| match fact.what {
+            What::MayBeDecided(command) => Some(command),
+            _ => None,
+        };
+        let decided: BTreeSet<CommandId> = self.facts.iter().filter_map(may_be).collect();
+        self.notes_those_in(shard, notice, |command, open| {
+            let is_send = matches!(open.intent, Intent::Send { .. }) && open.stage == Stage::Direct;
+            let again = is_send && decided.contains(&command);
+            again.then_some(What::Uncertain(command, Stage::Direct)).into_iter().collect()
         });
     }
 
