@@ -19,6 +19,7 @@ pub struct Logs {
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     unread_address: OnceLock<()>,
+    unread_risk_check: OnceLock<()>,
 }
 
 impl Logs {
@@ -29,6 +30,17 @@ impl Logs {
             warn!(
                 header,
                 "client address not read; the clients behind the proxy have no limits of their own"
+            );
+        });
+    }
+
+    /// A proxy vouched for a person in words that are not known.
+    pub fn note_unread_risk_check(&self, proxies: &ProxySettings) {
+        self.unread_risk_check.get_or_init(|| {
+            let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
+            warn!(
+                header,
+                "risk check not read; the guard asks as without it, send one line: disable or enable"
             );
         });
     }

@@ -54,13 +54,26 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
     bare.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
 }
 
+/// A trusted proxy sent the header of the risk check with another value than the two.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnreadRiskCheck;
+
 /// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`. Of several lines, one
 /// may be the client's: none is believed.
-pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
-    let Some(header) = &proxies.risk_check_header else { return false };
-    let mut values = headers.get_all(header).iter();
-    let is_disabled = values.next().is_some_and(|value| value == "disable");
-    is_disabled && values.next().is_none() && proxies.trusts(peer)
+pub fn is_trusted(
+    proxies: &ProxySettings,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Result<bool, UnreadRiskCheck> {
+    let Some(header) = proxies.risk_check_header.as_ref().filter(|_| proxies.trusts(peer)) else {
+        return Ok(false);
+    };
+    match only(headers, header) {
+        Some("disable") => Ok(true),
+        Some("enable") => Ok(false),
+        _ if headers.contains_key(header) => Err(UnreadRiskCheck),
+        _ => Ok(false),
+    }
 }
 
 /// The SHA-256 of a body.
@@ -224,13 +237,16 @@ mod tests {
             trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         };
         for (peer, values, expected) in [
-            ("10.9.9.9", &["disable"][..], true),
-            ("10.9.9.9", &["disable", "enable"], false),
-            ("10.9.9.9", &["enable", "disable"], false),
-            ("10.9.9.9", &["disable", "disable"], false),
-            ("10.9.9.9", &["disable, enable"], false),
-            ("10.9.9.9", &[], false),
-            ("192.0.2.9", &["disable"], false),
+            ("10.9.9.9", &["disable"][..], Ok(true)),
+            ("10.9.9.9", &["enable"], Ok(false)),
+            ("10.9.9.9", &["disable", "enable"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &["enable", "disable"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &["disable", "disable"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &["disable, enable"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &["off"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &[], Ok(false)),
+            ("192.0.2.9", &["disable"], Ok(false)),
+            ("192.0.2.9", &["off"], Ok(false)),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -238,7 +254,7 @@ mod tests {
             }
             let peer = peer.parse().expect("an address");
             assert_eq!(is_trusted(&proxies, &headers, peer), expected, "{peer} {values:?}");
-            assert!(!is_trusted(&ProxySettings::default(), &headers, peer));
+            assert_eq!(is_trusted(&ProxySettings::default(), &headers, peer), Ok(false));
         }
     }
 

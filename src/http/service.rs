@@ -87,9 +87,13 @@ async fn answer(request: Request, next: Next) -> Response {
             if client.is_err() {
                 server.logs.note_unread_address(&app.settings.proxies);
             }
+            let is_trusted = request::is_trusted(&app.settings.proxies, &head.headers, peer);
+            if is_trusted.is_err() {
+                server.logs.note_unread_risk_check(&app.settings.proxies);
+            }
             let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
             let call = Call::new(Received {
-                is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, peer),
+                is_trusted: is_trusted.unwrap_or_default(),
                 client: client.unwrap_or_default(),
                 operation: target.operation(&head.method),
                 span: span.as_ref().map(|span| span.context().clone()),

@@ -35,10 +35,12 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
             world.send(&format!("+99290000010{last}")).await.expects_status(200);
         }
         let body = json!({ "phoneNumber": "+992900000199" }).to_string();
-        for (value, expected) in [("enable", 403), ("disable", status)] {
+        for (value, expected) in [("enable", 403), ("off", 403), ("disabled", 403), ("disable", status)] {
             let answer = world.post_with("/api/send-otp", &[("X-Risk-Check", value)], body.clone()).await;
             assert_eq!(answer.status(), expected, "{proxies} {value}");
         }
+        let warnings = world.server.stop().await.output.matches("risk check not read").count();
+        assert_eq!(warnings, usize::from(proxies == "127.0.0.1"), "a stranger's header is not read");
     }
 }
 
