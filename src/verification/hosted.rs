@@ -27,8 +27,8 @@ use crate::shard::{
 
 /// The life of a session.
 pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
-/// How long the record of a session whose time is over leads the person back.
-const KEPT: Duration = Duration::from_secs(45 * 60);
+/// The life of its record and of its cookie. When the session's time is over, they lead the person back.
+pub const RECORD_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
@@ -80,7 +80,7 @@ impl ReturnTarget {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedSession {
     pub request: SessionRequest,
-    /// [`KEPT`] after its time is over.
+    /// [`RECORD_LIFE`] after it was created.
     expires: Timestamp,
     /// Hash of the secret in the address, then of the cookie.
     secret: Hash,
@@ -150,7 +150,7 @@ impl HostedSession {
         Self {
             number: request.to,
             request,
-            expires: now.plus(SESSION_LIFE).plus(KEPT),
+            expires: now.plus(RECORD_LIFE),
             secret,
             is_open: false,
             awaits_code: false,
@@ -171,7 +171,7 @@ impl HostedSession {
 
     /// Whether its time is over: it only leads back.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.expires.since(now) <= KEPT
+        RECORD_LIFE.saturating_sub(self.expires.since(now)) >= SESSION_LIFE
     }
 
     /// Whether another code may be checked.

@@ -388,7 +388,8 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     assert!(cookie.contains("; HttpOnly; Path=/; Secure; SameSite=None; Partitioned;"), "{cookie}");
     let own = site.session(&[]).await;
     let opened_own = site.client.post_with(&own.path, &tls, "").await;
-    opened_own.header("set-cookie").says(["; Secure; SameSite=Lax;"]);
+    // As long as the record, which leads the person back when the session's time is over.
+    opened_own.header("set-cookie").says(["; Secure; SameSite=Lax; Max-Age=3600"]);
     let person = Person::after(&site.client, &opened, &tls).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
     let done = person.post("check", &[("code", &code_of(&site).await)]).await.expects_status(200);

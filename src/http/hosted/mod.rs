@@ -32,7 +32,7 @@ use super::transport::Transport;
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
 use crate::registry::Service;
 use crate::verification::hosted::{
-    Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionSecret,
+    Denied, HostedSession, HostedSessions, RECORD_LIFE, ReturnTarget, SessionSecret,
 };
 use crate::verification::numbers::Refusal;
 
@@ -211,8 +211,7 @@ impl<'a> PageContext<'a> {
         value: Option<&str>,
         target: &ReturnTarget,
     ) -> Response {
-        let (attributes, life) =
-            (self.cookie_attributes(target), value.map_or(0, |_| SESSION_LIFE.as_secs()));
+        let (attributes, life) = (self.cookie_attributes(target), value.map_or(0, |_| RECORD_LIFE.as_secs()));
         let value = value.unwrap_or_default();
         let header = format!("{name}={value}; HttpOnly; {attributes}; Max-Age={life}");
         // Values are base64url.
