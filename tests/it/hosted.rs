@@ -414,9 +414,9 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
 #[tokio::test]
 async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let site = Site::new().await;
-    site.client.get_with("/", &[("accept", "text/html")]).await.says(["<a href=\"/verify/demo\">"]);
-    assert!(site.client.get("/verify/demo").await.text().contains("action=\"/verify/demo\""));
-    let begun = site.client.post("/verify/demo", "").await.expects_status(303);
+    let start = site.client.get_with("/", &[("accept", "text/html")]).await;
+    start.says(["<a href=\"/verify/demo\">", "action=\"/inbox\"", "value=\"+14155550123\""]);
+    let begun = site.client.get("/verify/demo").await.expects_status(303);
     let form = [("number", NUMBER), ("channel", "auto")];
     let sent = site.client.post_form(begun.header("location"), &[], &form).await;
     let person = Person::after(&site.client, &sent, &[]).await;

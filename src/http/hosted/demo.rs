@@ -1,26 +1,24 @@
-//! The demo: a button, and the page of an application, which redeems the code. Only where every message goes to the
-//! simulator.
+//! The demo: the page of an application, which leads to the hosted page and redeems the code. Only where every message
+//! goes to the simulator.
 
 use axum::response::Response;
 use hyper::StatusCode;
 
-use super::page::{Page, View};
 use super::{PageContext, field};
 use crate::domain::ServiceId;
 use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::pages::redirect;
-use crate::http::request;
 use crate::http::response::Problem;
 use crate::verification::hosted::{ReturnTarget, SessionRequest, SessionSecret};
 
-/// `GET /verify/demo`.
+/// `GET /verify/demo`: makes a session and leads to its page; with the session's result, shows it.
 pub async fn show(call: Call) -> Result<Response, Problem> {
     let context = PageContext::of(&call)?;
     check(&call, context.v2)?;
     let (query, texts) = (call.query().as_bytes(), context.texts);
     if query.is_empty() {
-        return Ok(Page::new(StatusCode::OK, texts, View::Demo).answer());
+        return begin(&context).await;
     }
     let code = field(query, "code");
     let is_verified = match SessionSecret::parse(&code) {
@@ -35,14 +33,8 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     Ok(context.message(status, text))
 }
 
-/// `POST /verify/demo`: makes a session and leads to its page.
-pub async fn begin(call: Call) -> Result<Response, Problem> {
-    let context = PageContext::of(&call)?;
-    check(&call, context.v2)?;
-    if !request::is_own_form(&call.head) {
-        return Err(Problem::CrossSite);
-    }
-    let base = context.v2.base.of(&call.head);
+async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
+    let base = context.v2.base.of(&context.call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
     let returns_to = ReturnTarget::Url { url, state: None };
     let request =

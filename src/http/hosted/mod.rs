@@ -347,5 +347,4 @@ pub fn routes() -> ApiRouter {
         .post("/verify/change", at(HostedStep::Change), page())
         .post("/verify/cancel", at(HostedStep::Cancel), page())
         .get("/verify/demo", demo::show, page())
-        .post("/verify/demo", demo::begin, page())
 }

@@ -25,8 +25,6 @@ const SCRIPT: &str = include_str!("hosted.js");
 const ENDED: &str = "ended";
 
 pub enum View {
-    /// A button that begins the demo.
-    Demo,
     Number {
         /// Where the form goes: before a browser has the session, to its address.
         action: String,
@@ -63,7 +61,7 @@ impl View {
     /// What the step is about, for the title.
     fn step(&self, texts: &Texts) -> Option<&'static str> {
         match self {
-            Self::Demo | Self::Number { .. } => None,
+            Self::Number { .. } => None,
             Self::Code { .. } => Some(texts.code),
             Self::Verified => Some(texts.verified),
             Self::NoneLeft => Some(texts.none_left),

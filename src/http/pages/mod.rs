@@ -79,7 +79,8 @@ struct StartPage {
 
 /// `GET /` for a browser.
 pub fn start(has_inbox: bool, has_demo: bool) -> Response {
-    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, &STYLE_ONLY)
+    let headers = if has_demo { &LIVE_HEADERS } else { &STYLE_ONLY };
+    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
 }
 
 #[derive(Template)]
