@@ -29,6 +29,15 @@ async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
 }
 
 #[tokio::test]
+async fn a_start_with_a_provider_says_why_there_is_no_inbox() {
+    let world = World::new().await;
+    let missing = world.get("/inbox").await;
+    assert_eq!(missing.status(), 404);
+    let log = world.server.stop().await.output;
+    assert!(log.contains("no inbox page") && log.contains("ONCEWARD_OTP_SMS_PROVIDER=Simulator"), "{log}");
+}
+
+#[tokio::test]
 async fn an_event_tells_each_page_that_a_message_has_come() {
     let server = Setup::new().start().await;
     let mut readers = [events(&server.client).await, events(&server.client).await];
