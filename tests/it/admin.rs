@@ -357,7 +357,19 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let explained = visitor.submit("/admin/guard", &of_all).await.text();
     let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
     assert!(explained.contains(&format!("<p>Messages of {title} <span")), "{explained}");
-    visitor.post("/admin/guard", &form("remove")).await;
+    let presses = async |page: &str, action: &str| {
+        let change = between(page, &format!("name=\"change\" value=\"{action} "), "\"");
+        let form = [("change", format!("{action} {change}")), ("minutes", "120".to_owned())];
+        let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+        visitor.post("/admin/guard", &form).await.expects_status(303);
+        visitor.get("/admin/guard").await.text()
+    };
+    let page = presses(&page.text(), "remove").await;
+    assert_eq!(world.send(&number).await.status(), 200);
+    let page = presses(&page, "known-only").await;
+    assert!(page.contains("only numbers that were verified here in the last 30 days"), "{page}");
+    assert_eq!(world.send(&number).await.status(), 403);
+    presses(&page, "remove").await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
     let unchanged = visitor.submit("/admin/guard", &nothing).await;

@@ -16,7 +16,7 @@ use crate::node::history::{Resolution, totals};
 use crate::verification::numbers::Refusal;
 
 /// Items of each type.
-const MOST_ITEMS: usize = 100;
+pub const MOST_ITEMS: usize = 50;
 
 const PATH: &str = "/admin/guard";
 
@@ -38,6 +38,7 @@ struct GuardPage {
 
 /// What a person typed and chose.
 struct EntryForm {
+    action: String,
     subject: String,
     service: Option<Sid>,
     minutes: u32,
@@ -53,8 +54,13 @@ struct Question {
 impl EntryForm {
     fn of(request: &AdminRequest) -> Self {
         let minutes = request.field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
-        let service = Sid::parse(SidKind::Service, request.field("service"));
-        Self { subject: request.field("subject").to_owned(), service, minutes }
+        // The button of a row says all in one value.
+        let of_row: Vec<_> = request.field("change").splitn(3, ' ').collect();
+        let [action, service, subject] = of_row
+            .try_into()
+            .unwrap_or_else(|_| ["action", "service", "subject"].map(|name| request.field(name)));
+        let service = Sid::parse(SidKind::Service, service);
+        Self { action: action.to_owned(), subject: subject.to_owned(), service, minutes }
     }
 
     fn is_of(&self, service: &Sid) -> bool {
@@ -79,7 +85,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (entry, guard) = (EntryForm::of(&request), request.guard()?);
     let service = entry.service.and_then(|sid| request.v2.registry.service(&sid).ok());
     let (mut question, mut explanation) = (None, None);
-    match (request.field("action"), subject(&entry.subject, None)) {
+    match (entry.action.as_str(), subject(&entry.subject, None)) {
         ("explain", Some(dimension)) => {
             explanation = Some(guard.explain(service.as_deref(), dimension).await?);
         }
@@ -99,7 +105,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let entry = EntryForm::of(&request);
     let unchanged =
         |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
-    let read = if request.field("action") == "explain" { subject } else { entry_subject };
+    let read = if entry.action == "explain" { subject } else { entry_subject };
     let Some(dimension) = read(&entry.subject, None) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
@@ -107,7 +113,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         return unchanged("the service does not exist");
     };
     let is_country = matches!(dimension, Dimension::Country(Some(_)));
-    let (action, done) = match request.field("action") {
+    let (action, done) = match entry.action.as_str() {
         "explain" => return Ok(request.redirect_with_form(PATH, None)),
         "block" if is_country && request.field("confirmed").is_empty() => {
             return Ok(request.redirect_with_form(PATH, None));
