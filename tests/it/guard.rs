@@ -95,6 +95,8 @@ async fn the_list_names_services_and_the_currency_of_budgets() {
     let budget = guard(&world, &["list", "--json"]).await.object();
     assert_eq!((text(&budget, "type"), text(&budget, "service")), ("budget", "Acme Shop"), "{budget}");
     assert!(text(&budget, "service_sid").starts_with("VA"), "{budget}");
+    let left = (&budget["money"], &budget["messages"], &budget["currency"]);
+    assert_eq!(left, (&json!(50_000_000), &Value::Null, &json!("EUR")), "{budget}");
 }
 
 #[tokio::test]

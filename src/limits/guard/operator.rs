@@ -98,10 +98,11 @@ pub struct Item {
     pub action: Option<String>,
     /// What it does, in words.
     pub details: String,
-    /// Messages that an allowance or a budget still has, of money millionths of the currency; or that broke the rule. Null
-    /// for entries.
+    /// Messages that an allowance or a budget of messages still has, or that broke the rule. Else null.
     pub messages: Option<u64>,
-    /// The messages of a full allowance or of the whole budget. Else null.
+    /// Millionths of the currency that a budget of money still has. Else null.
+    pub money: Option<u64>,
+    /// The messages of a full allowance, or the whole budget, in messages or in millionths. Else null.
     pub most: Option<u64>,
     /// The currency of a budget of money. Else null.
     pub currency: Option<String>,
@@ -522,10 +523,11 @@ impl PumpingGuard {
         let budgets = self.budgets(service).into_iter().map(|budget| {
             let details = format!("{budget} spent");
             let BudgetView { service_sid, service, name: subject, spent, limit, currency, .. } = budget;
-            let (kind, messages, most) =
-                ("budget".to_owned(), Some(limit.saturating_sub(spent)), Some(limit));
+            let (left, is_money) = (limit.saturating_sub(spent), currency.is_some());
+            let (messages, money) = ((!is_money).then_some(left), is_money.then_some(left));
+            let (kind, most) = ("budget".to_owned(), Some(limit));
             let of = Item { kind, service_sid, service, subject, details, ..Item::default() };
-            Item { messages, most, currency, ..of }
+            Item { messages, money, most, currency, ..of }
         });
         let mut items: Vec<_> = budgets.take(limit).collect();
         items.extend(self.low_allowances(service, limit, named));
