@@ -41,7 +41,7 @@ const REFUSED: usize = 64;
 const CLOSING: usize = 64;
 
 /// The connections that one look at all of them finds.
-const IDLEST: usize = 64;
+const IDLEST: usize = 512;
 
 /// One part in so many of the time may go into looking at all connections.
 const LOOK_SHARE: u32 = 10;
@@ -150,6 +150,8 @@ struct Connections {
     kept: HashMap<task::Id, Arc<Connection>>,
     /// The connections of `kept` that give way first, as all were last looked at, the first one last.
     idlest: Vec<Candidate>,
+    /// How many of them that look found.
+    found: usize,
     /// How many each client address then held.
     held: HashMap<IpAddr, usize>,
     /// When all may be looked at again.
@@ -167,6 +169,7 @@ impl Connections {
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),
+            found: 0,
             held: HashMap::new(),
             next_look: None,
             refused: JoinSet::new(),
@@ -185,20 +188,35 @@ impl Connections {
 
     /// Closes the connection that gives way first to one from `peer`. Returns `false` if there is none.
     fn close_idlest(&mut self, peer: IpAddr) -> bool {
-        if self.close_candidate(peer) {
+        let own = self.held.get(&network_of(peer.to_canonical())).copied().unwrap_or(0);
+        // Connections that are being closed are still open for a moment.
+        let closing = self.open.len() - self.server.app.settings.bounds.connections;
+        if closing + self.left_to_others(CLOSING, own) >= CLOSING {
+            return false;
+        }
+        if self.close_candidate(own) {
             return true;
         }
         if self.next_look.is_some_and(|at| at.elapsed().is_zero()) {
             return false;
         }
         self.look_at_all();
-        self.close_candidate(peer)
+        self.close_candidate(own)
     }
 
-    fn close_candidate(&mut self, peer: IpAddr) -> bool {
-        let own = self.held.get(&network_of(peer.to_canonical())).copied().unwrap_or(0);
-        let is_large = own > self.share();
+    /// The part of these places that a client with so many connections leaves to those with fewer: else one that opens
+    /// connections fast would take them all.
+    fn left_to_others(&self, places: usize, own: usize) -> usize {
+        let share = self.share().max(1);
+        places * own.min(share) / share / 2
+    }
+
+    fn close_candidate(&mut self, own: usize) -> bool {
+        let (left_to_others, is_large) = (self.left_to_others(self.found, own), own > self.share());
         while let Some(&Candidate { is_small, since, id, held: Reverse(held), .. }) = self.idlest.last() {
+            if self.idlest.len() <= left_to_others {
+                return false;
+            }
             let now = self.kept.get(&id).and_then(|open| open.activity.gives_way());
             if let Some((how, _)) = now.filter(|(_, still)| *still == since) {
                 let is_new = how == GivesWay::New;
@@ -244,7 +262,7 @@ impl Connections {
         }
         idle.sort_unstable_by(|one, other| other.cmp(one));
         self.next_look = Some(began + began.elapsed() * LOOK_SHARE);
-        self.idlest = idle;
+        (self.found, self.idlest) = (idle.len(), idle);
     }
 
     /// Serves a connection. Beyond the limit another one gives way; if all are in use, the new one is refused.
@@ -262,8 +280,7 @@ impl Connections {
                 "connection limit reached; silent and idle connections are closed, new ones get 503 if there are none"
             );
         }
-        // Connections that are being closed are still open for a moment.
-        if self.open.len() < limit || self.open.len() < limit + CLOSING && self.close_idlest(peer) {
+        if self.open.len() < limit || self.close_idlest(peer) {
             let app = &self.server.app;
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
