@@ -32,10 +32,10 @@ pub const RECORD_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
-/// The most messages, checks and numbers of one session. A message that failed or was refused counts.
+/// The most messages, checks and numbers of one session. A message that failed counts, and so does a refused number.
 const MOST_SENDS: u8 = 3;
 const MOST_CHECKS: u8 = 5;
-const MOST_NUMBERS: u8 = 2;
+const MOST_NUMBERS: u8 = 3;
 
 /// Seconds after the first and the second message until the next one to the same number.
 const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
@@ -233,8 +233,15 @@ impl HostedSession {
             SendEnd::AsksChallenge => {
                 (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
             }
+            SendEnd::Refused => self.sends = self.sends.saturating_sub(1),
             SendEnd::NotSent => {}
         }
+    }
+
+    /// Whether the code of the last message to the number may still come, and the page does not ask for it.
+    pub fn waits_for(&self, number: PhoneNumber, now: Timestamp) -> bool {
+        let is_last = self.number == Some(number) && self.verification.is_some();
+        is_last && !self.awaits_code && now < self.next_send
     }
 
     /// Counts a check before the code is compared. Returns the verification.
@@ -264,7 +271,9 @@ pub enum SendEnd {
     Sent(Sid, Channel),
     /// It lacked a challenge. It does not count.
     AsksChallenge,
-    /// It was refused or failed. The next one need not wait.
+    /// It was refused before a gateway was asked. It does not count.
+    Refused,
+    /// It failed. The next one need not wait.
     NotSent,
 }
 
@@ -408,6 +417,15 @@ impl HostedSessions {
         })
         .await?;
         Ok(cookie)
+    }
+
+    /// Makes the page ask for the code of the last message again.
+    pub async fn await_code(&self, cookie: &SessionSecret) -> Result<(), Denied> {
+        self.change(cookie, true, |session, _| {
+            session.awaits_code = session.verification.is_some();
+            Ok(())
+        })
+        .await
     }
 
     /// Counts a message before it is sent. [`Self::end_send`] follows.
@@ -601,6 +619,18 @@ mod tests {
     }
 
     #[test]
+    fn who_asked_for_another_number_may_go_back_to_the_code_that_is_on_its_way() {
+        let [one, two] = ["+14155552671", "+14155552672"].map(number);
+        let mut session = session(None, true);
+        session.begin_send(one, NOW).expect("a message");
+        session.end_send(one, sent(), NOW);
+        assert!(!session.waits_for(one, NOW), "the page asks for its code");
+        session.change_number().expect("another number");
+        assert!(session.waits_for(one, NOW) && !session.waits_for(two, NOW));
+        assert!(!session.waits_for(one, after(30)), "another message may go out");
+    }
+
+    #[test]
     fn a_message_that_lacks_a_challenge_does_not_count_until_one_is_sent() {
         let (mut session, one) = (session(None, true), number("+14155552671"));
         for _ in 0..9 {
@@ -617,13 +647,16 @@ mod tests {
     }
 
     #[test]
-    fn a_session_takes_two_numbers_and_a_fixed_one_only_its_own() {
-        let [one, two, three] = ["+14155552671", "+14155552672", "+14155552673"].map(number);
-        let mut free = session(None, false);
-        assert_eq!(
-            [one, two, three].map(|to| free.begin_send(to, NOW)),
-            [Ok(()), Ok(()), Err(Denied::NoneLeft)]
-        );
+    fn a_session_takes_three_numbers_and_a_fixed_one_only_its_own() {
+        let numbers = [1, 2, 3, 4].map(|last| number(&format!("+1415555267{last}")));
+        let ([one, two, ..], mut free) = (numbers, session(None, false));
+        let begun = numbers.map(|to| {
+            let begun = free.begin_send(to, NOW);
+            free.end_send(to, SendEnd::Refused, NOW);
+            begun
+        });
+        assert_eq!(begun, [Ok(()), Ok(()), Ok(()), Err(Denied::NoneLeft)]);
+        assert_eq!(free.sends, 0, "a refused message does not count");
         let mut fixed = session(Some(one), false);
         assert_eq!(fixed.begin_send(two, NOW), Err(Denied::Fixed));
         assert_eq!(fixed.begin_send(one, NOW), Ok(()));

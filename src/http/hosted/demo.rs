@@ -25,12 +25,11 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
         Some(secret) => context.sessions.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
         None => false,
     };
-    let (status, text) = match field(query, "error").as_str() {
-        _ if is_verified => (StatusCode::OK, texts.verified),
-        "canceled" => (StatusCode::OK, texts.cancel),
-        _ => (StatusCode::NOT_FOUND, texts.gone),
-    };
-    Ok(context.message(status, text))
+    Ok(match field(query, "error").as_str() {
+        _ if is_verified => context.message(StatusCode::OK, texts.verified),
+        "" => context.message(StatusCode::NOT_FOUND, texts.gone),
+        _ => redirect("/"),
+    })
 }
 
 async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {

@@ -52,7 +52,7 @@ impl Notice {
         now: Timestamp,
     ) -> Option<String> {
         let text = match self {
-            Self::Number(text) => match read_number(text, region).err()? {
+            Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
                 NumberError::Unreadable | NumberError::Impossible => texts.bad_number,
                 NumberError::Sign(sign) => {
                     return Some(format!("{} (U+{:04X})", texts.bad_number, u32::from(sign)));
@@ -80,13 +80,4 @@ pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String
         Some(left) => texts.try_in.replace("{}", &seconds_up(left).div_ceil(60).to_string()),
         None => texts.none_left.to_owned(),
     }
-}
-
-/// Reads a number as people type it, also with `00` in place of the `+`.
-pub fn read_number(text: &str, region: Option<Region>) -> Result<PhoneNumber, NumberError> {
-    PhoneNumber::parse(text, region).or_else(|error| {
-        let text = text.trim_start_matches(|sign: char| sign != '+' && !sign.is_alphanumeric());
-        let international = text.strip_prefix("00").map(|rest| PhoneNumber::parse(&format!("+{rest}"), None));
-        international.and_then(Result::ok).ok_or(error)
-    })
 }

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::captcha::Captcha;
-use super::notice::{Notice, locked, read_number};
+use super::notice::{Notice, locked};
 use super::page::{COUNTRIES, Page, View};
 use super::{PageContext, field, return_url};
 use crate::domain::{Channel, PhoneNumber, Region, Sid, Timestamp, seconds_up};
@@ -111,8 +111,11 @@ impl OpenSession<'_> {
                 is_demo: self.context.is_demo(self.service),
             },
             number => {
+                // The country beside a refused number is to be corrected, too.
+                let national = || number.and_then(|number| number.national(number.region()?));
                 let typed = match self.notice() {
                     Some(Notice::Number(text)) => Some(text.clone()),
+                    Some(Notice::Refused) => national(),
                     _ => None,
                 };
                 self.number_view(typed.or(number.map(PhoneNumber::e164)).unwrap_or_default())
@@ -194,9 +197,14 @@ impl OpenSession<'_> {
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number = match session.number.filter(|_| text.is_empty()) {
             Some(known) => known,
-            None => read_number(&text, region)
+            None => PhoneNumber::parse_dialled(&text, region)
                 .map_err(|_| Notice::Number(text.chars().take(Notice::LONGEST_NUMBER).collect()))?,
         };
+        if session.waits_for(number, context.now) {
+            // The person went back to the form, and the code may still come.
+            sessions.await_code(self.secret).await?;
+            return Err(Notice::Wait.into());
+        }
         sessions.begin_send(self.secret, number).await?;
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
@@ -263,7 +271,8 @@ impl OpenSession<'_> {
         };
         let (_, reason) = Error::from(refused).status_and_message(context.now);
         info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
-        self.not_sent(number, notice).await
+        self.sent(number, SendEnd::Refused).await?;
+        Err(notice.into())
     }
 
     async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Stopped> {

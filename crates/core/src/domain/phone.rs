@@ -200,6 +200,18 @@ impl PhoneNumber {
         Ok((number, spelled))
     }
 
+    /// The same as [`Self::parse`], also with `00` in place of the `+`, as people dial in many countries.
+    ///
+    /// # Errors
+    /// [`NumberError`] of the text as it stands.
+    pub fn parse_dialled(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
+        Self::parse(text, default_region).or_else(|error| {
+            let typed = typed::number(text, false).unwrap_or_default();
+            let international = typed.trim_start_matches(['(', ' ']).strip_prefix("00");
+            international.and_then(|rest| Self::parse(&format!("+{rest}"), None).ok()).ok_or(error)
+        })
+    }
+
     /// Why a number that is not known as a mobile number may be meant as one.
     pub fn landline_hint(self) -> Option<&'static str> {
         let is_without_nine = self.0 / 10_u64.pow(10) == 54;
@@ -352,6 +364,12 @@ impl PhoneNumber {
         )
     }
 
+    /// The whole number as people write it in this country, `(415) 555-2671`; `None` if it is not read again there.
+    pub fn national(self, region: Region) -> Option<String> {
+        let text = self.split_country_code()?.format_as(PhoneNumberFormat::National).into_owned();
+        (Self::parse(&text, Some(region)) == Ok(self)).then_some(text)
+    }
+
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)
@@ -420,6 +438,21 @@ mod tests {
 
     fn e164(text: &str) -> Option<String> {
         PhoneNumber::parse(text, None).ok().map(PhoneNumber::e164)
+    }
+
+    #[test]
+    fn a_dialled_number_may_begin_with_two_zeros_and_is_written_as_in_its_country() {
+        let [us, egypt, arabia] = ["US", "EG", "SA"].map(Region::parse);
+        for text in ["00201001234572", "(0020) 1001 234572", "٠٠٢٠١٠٠١٢٣٤٥٧٢", "+20 1001234572"]
+        {
+            let number = PhoneNumber::parse_dialled(text, us).map(PhoneNumber::e164);
+            assert_eq!(number.as_deref(), Ok("+201001234572"), "{text}");
+        }
+        assert_eq!(PhoneNumber::parse_dialled("00", us), Err(NumberError::Impossible));
+        let mistaken = PhoneNumber::parse("0501234567", egypt).expect("a number");
+        let typed = mistaken.national(egypt.expect("a region")).expect("a text");
+        assert_eq!(PhoneNumber::parse(&typed, arabia).map(PhoneNumber::e164).as_deref(), Ok("+966501234567"));
+        assert_eq!(mistaken.national(us.expect("a region")), None);
     }
 
     #[test]
