@@ -81,6 +81,29 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 }
 
 #[tokio::test]
+async fn digits_find_numbers_that_were_refused_wherever_the_server_is() {
+    let world = World::of(V2::account(Setup::new().config("default-region", "DE"))).await;
+    let visitor = Visitor::of(&world).await;
+    let find = async |words: &str| {
+        visitor.post("/admin/search", &[("q", words)]).await.header("location").to_owned()
+    };
+    world.setup.command(["guard", "block", "DE"]).await;
+    world.send("+4915223456708").await.expects_status(403);
+    let page = find("+49 1522 3456708").await;
+    for words in ["4915223456708", "015223456708", "0049 1522 3456708", "3456708", "6708", "*****08"] {
+        assert_eq!(find(words).await, page, "{words}");
+    }
+    world.send("+4915229996708").await.expects_status(403);
+    assert_eq!(find("6708").await, "/admin/refusals?ending=6708");
+    assert_eq!(rows(&visitor.get("/admin/refusals?ending=6708").await).len(), 2);
+    assert!(visitor.get("/admin/refusals?ending=7").await.text().contains("No refusal fits."));
+    let overview = || async { visitor.get("/admin").await.text() };
+    assert!(!overview().await.contains("Only numbers that were verified"));
+    world.setup.command(["guard", "known-only", "on"]).await;
+    assert!(overview().await.contains("get messages of all services until"));
+}
+
+#[tokio::test]
 async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     let world = World::of(V2::account(Setup::new())).await;
     let (number, _) = world.number_with_code().await;

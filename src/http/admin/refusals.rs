@@ -6,7 +6,7 @@ use axum::response::Response;
 use super::list::List;
 use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use crate::domain::{Region, Timestamp};
-use crate::http::api::params::{ServiceSid, UtcTime, parameters};
+use crate::http::api::params::{NumberEnding, ServiceSid, UtcTime, parameters};
 use crate::http::pages::Frame;
 use crate::limits::guard::operator::by;
 use crate::limits::guard::{RefusedNumber, Rule};
@@ -26,6 +26,8 @@ parameters! {
         "country" = "DE" => country: Option<Region>,
         /// Rule
         "rule" = "budget" => rule: Option<Rule>,
+        /// Number ends with
+        "ending" = "71" => ending: Option<NumberEnding>,
     }
 }
 
@@ -44,13 +46,14 @@ struct RefusalsPage<'a> {
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let (mut rows, guard) = (Vec::new(), request.guard()?);
-    if let Some(Filters { since, until, service, country, rule }) = filters
+    if let Some(Filters { since, until, service, country, rule, ending }) = filters
         && let Ok(service) = list.service(&request, service)
     {
         let fits = |refused: &RefusedNumber| {
             service.as_ref().is_none_or(|service| refused.service == service.id)
                 && (country.is_none() || refused.number.region() == country)
                 && rule.is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule))
+                && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(ending.as_str()))
         };
         rows = list.take(guard.refused_numbers(list.range(since, until, fits)).await?);
     }

@@ -13,6 +13,7 @@ use crate::shard::LogRange;
 use crate::verification::verify::{AttemptQuery, Refused};
 
 const MESSAGES: &str = "/admin/messages";
+const REFUSALS: &str = "/admin/refusals";
 
 /// Digits of a number that an address may have.
 const ENDING: usize = 4;
@@ -22,13 +23,13 @@ const READ: usize = 20_000;
 
 /// `POST /admin/search`.
 pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
-    let region = request.call.app.settings.default_region;
     // A sentence may go on behind a number.
     let words = request.field("q").trim_end_matches([',', ';', '.', ':']);
     if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, words)) {
         return of_id(&request, sid).await;
     }
-    if let Ok(number) = PhoneNumber::parse(words, region) {
+    // Digits without a plus may be a part of a number.
+    if let Ok(number) = PhoneNumber::parse(words, None) {
         return Ok(redirect(&request.path_of(number)));
     }
     if !words.is_empty() && words.chars().all(|c| c.is_ascii_digit() || " +*-()./".contains(c)) {
@@ -62,37 +63,43 @@ fn has_number(word: &str) -> bool {
     !word.bytes().any(|byte| byte.is_ascii_alphabetic()) || word.split('+').skip(1).any(begins)
 }
 
-/// Leads to the one number with messages or refusals that these digits end, or that they are without its plus. Otherwise it
-/// leads to all messages whose numbers have the last of these digits.
+/// Leads to the one number with messages or refusals that these digits end, or that they are without its plus or in the
+/// server's country. Otherwise it leads to all messages whose numbers have the last of these digits, or to the refusals.
 async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unavailable> {
     let part = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
     let digits: String = part.chars().filter(char::is_ascii_digit).collect();
     // A number that is written as in its own country begins with a zero or two.
     let is_end = words.contains('*') || digits.len() <= ENDING;
     let digits = if is_end { &digits } else { digits.trim_start_matches('0') };
-    if digits.len() > ENDING {
-        let ending = Some(digits.to_owned());
-        let query = AttemptQuery { ending, read: Some(READ), ..AttemptQuery::newest(READ) };
-        let found = request.admin.verifying.messages(query).await?.records;
-        let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
-        let (since, until, skip, limit, read) = (Timestamp::EPOCH, None, 0, READ, READ);
-        let refused = request.guard()?.refused_numbers(LogRange { since, until, fits, skip, limit, read });
-        let refused = refused.await?.records.into_iter().map(|refused| refused.number);
-        let numbers: BTreeSet<_> = found.iter().map(|found| found.listed.number).chain(refused).collect();
-        if let [number] = numbers.into_iter().collect::<Vec<_>>()[..] {
-            return Ok(redirect(&request.path_of(number)));
-        }
-        if let Ok(number) = PhoneNumber::parse(&format!("+{words}"), None) {
+    let ending = &digits[digits.len().saturating_sub(ENDING)..];
+    if ending.is_empty() {
+        return Ok(not_found(request, "This is no number, no part of one and no id."));
+    }
+    let query =
+        AttemptQuery { ending: Some(digits.to_owned()), read: Some(READ), ..AttemptQuery::newest(READ) };
+    let messages = request.admin.verifying.messages(query).await?.records;
+    let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
+    let (since, until, skip, limit, read) = (Timestamp::EPOCH, None, 0, READ, READ);
+    let refused = request.guard()?.refused_numbers(LogRange { since, until, fits, skip, limit, read });
+    let refused: BTreeSet<_> = refused.await?.records.iter().map(|refused| refused.number).collect();
+    let known = messages.iter().map(|message| message.listed.number).chain(refused.iter().copied());
+    let known: BTreeSet<_> = known.collect();
+    if let (Some(number), 1) = (known.first(), known.len())
+        && (!is_end || messages.is_empty())
+    {
+        return Ok(redirect(&request.path_of(*number)));
+    }
+    if !is_end {
+        let region = request.call.app.settings.default_region;
+        let read = PhoneNumber::parse(words, region).ok().filter(|number| number.is_in_a_plan());
+        if let Some(number) = read.or_else(|| PhoneNumber::parse(&format!("+{words}"), None).ok()) {
             return Ok(redirect(&request.path_of(number)));
         }
         let text = format!("The numbers of these messages have the last {ENDING} of these digits.");
         request.notify(Notice::success(text));
     }
-    let ending = &digits[digits.len().saturating_sub(ENDING)..];
-    if ending.is_empty() {
-        return Ok(not_found(request, "This is no number, no part of one and no id."));
-    }
-    Ok(redirect(&address(MESSAGES, "ending", ending)))
+    let list = if messages.is_empty() && !refused.is_empty() { REFUSALS } else { MESSAGES };
+    Ok(redirect(&address(list, "ending", ending)))
 }
 
 fn address(path: &str, name: &str, value: &str) -> String {
