@@ -24,10 +24,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `None` if nothing is known of the number. `described` says what an error code of a gateway means.
+    /// `None` if nothing is known of the number. `is_over`: what refused it messages no longer does. `described` says what
+    /// an error code of a gateway means.
     pub fn of(
         status: Option<&NumberStatus>,
         refusals: Option<Refusals>,
+        is_over: bool,
         described: &Described<'_>,
     ) -> Option<Self> {
         let last = status.and_then(|status| status.messages.last());
@@ -37,7 +39,7 @@ impl Answer {
                 at: refused.last,
                 class: "problem",
                 what: refusals_in_words(refused),
-                help: after_refusal(refused.rule).to_owned(),
+                help: if is_over { OVER } else { after_refusal(refused.rule) }.to_owned(),
                 was_refused: refused.rule <= Rule::Budget,
             },
             (None, Some(last), Some(status)) => Self::of_message(last, status, described),
@@ -138,6 +140,8 @@ impl Answer {
 
 const ASK_AGAIN: &str = "Let the person ask for a new code.";
 
+const OVER: &str = "That is over. Let the person ask for a new code.";
+
 const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
      the person ask again, if possible by another channel.";
 
@@ -231,7 +235,8 @@ const fn after_refusal(rule: Rule) -> &'static str {
         }
         Rule::Lockout => "Too many wrong codes were typed. Let the person wait, or unlock the number below.",
         Rule::Verification => {
-            "The verification has had its messages or checks, or the wait after the last message had not ended."
+            "Let the person type the newest code, or wait a minute and ask again. If the verification has had all its \
+             messages or checks, cancel it below first."
         }
         Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
@@ -287,7 +292,7 @@ mod tests {
 
     #[track_caller]
     fn says(status: &NumberStatus, class: &str, what: &str, help: &str) {
-        let answer = Answer::of(Some(status), None, &described).expect("an answer");
+        let answer = Answer::of(Some(status), None, false, &described).expect("an answer");
         assert_eq!((answer.class, answer.what.as_str()), (class, what));
         assert!(answer.help.contains(help), "{}", answer.help);
     }
@@ -358,8 +363,8 @@ mod tests {
         let message = "after the last message, sms at 2027-01-15 12:01:00";
         let what = format!("A wrong code was checked at 2027-01-15 12:01:30, {message}. {CODE}");
         says(&checked(VerifyStatus::InvalidCode, 90), "", &what, "newest message");
-        let answer =
-            Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None, &described).expect("an answer");
+        let answer = Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None, false, &described)
+            .expect("an answer");
         assert!(answer.what.starts_with("TwilioMessages took the last message"), "{}", answer.what);
         let mut verified = checked(VerifyStatus::Success, 90);
         verified.verification.as_mut().expect("it").status = Status::Approved;
@@ -390,7 +395,7 @@ mod tests {
     fn a_refusal_counts_if_no_message_followed_it() {
         let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule, until: None });
         let known = status(|listed| listed.attempt.at = after(60));
-        let answer = |status, refused| Answer::of(status, refused, &described).expect("an answer");
+        let answer = |status, refused| Answer::of(status, refused, false, &described).expect("an answer");
         assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
         for status in [None, Some(&known)] {
             let answer = answer(status, refused(90, Rule::Prefix));
@@ -399,6 +404,8 @@ mod tests {
             assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
         }
         assert!(answer(None, refused(1, Rule::NumberType)).help.contains("safe list"));
-        assert!(Answer::of(None, None, &described).is_none());
+        let over = Answer::of(None, refused(1, Rule::Lockout), true, &described).expect("an answer");
+        assert_eq!(over.help, OVER);
+        assert!(Answer::of(None, None, false, &described).is_none());
     }
 }

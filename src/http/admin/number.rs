@@ -19,7 +19,7 @@ use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::http::pages::Frame;
 use crate::limits::guard::operator::refusals_in_words;
-use crate::limits::guard::{Refusals, RefusedNumber};
+use crate::limits::guard::{Refusals, RefusedNumber, Rule};
 use crate::registry::Service;
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
@@ -227,6 +227,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         let refused = guard.refusals(service.id, number).await;
         (service, known, refused)
     });
+    let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
     let described = |gateway, code| verifying.delivery().described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
     while let Some((service, known, refused)) = found.next().await {
@@ -238,8 +239,15 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         }
         let title = request.v2.registry.title(&service);
         let last = refused.as_ref().and_then(RefusedNumber::last);
-        answers
-            .extend(Answer::of(known.as_ref(), last, &described).map(|answer| (Some(title.clone()), answer)));
+        let is_over = last.is_some_and(|last| match last.rule {
+            Rule::KnownOnly => {
+                !known_only.iter().any(|of| of.as_ref().is_none_or(|sid| *sid == service.sid.to_string()))
+            }
+            Rule::Lockout => known.as_ref().is_none_or(|known| known.lockout.until.is_none()),
+            _ => last.until.is_some_and(|until| until <= request.now()),
+        });
+        let answer = Answer::of(known.as_ref(), last, is_over, &described);
+        answers.extend(answer.map(|answer| (Some(title.clone()), answer)));
         states.push(State::new(&service, title, known, refused.as_ref(), &events, request.now()));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
