@@ -183,11 +183,15 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
 }
 
 fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
-    let ServiceExplanation { service: name, refused, client, reasons, allowances, .. } = explanation;
-    let does = if *refused { "refused by the guard" } else { "pass the guard" };
+    let ServiceExplanation { service: name, refused, client, reasons, allowances, parts, .. } = explanation;
+    let does = match (refused, parts.is_empty()) {
+        (true, _) => "refused by the guard",
+        (false, true) => "pass the guard",
+        (false, false) => "partly refused by the guard",
+    };
     let mut lines = vec![format!("{subject} in the service {name}"), format!("messages: {does}")];
     lines.extend(client.iter().map(|client| format!("client of the last message: {client}")));
-    lines.extend(reasons.iter().cloned());
+    lines.extend(parts.iter().chain(reasons).cloned());
     let allowances = table(allowances, ALLOWANCES);
     format!(
         "{}\n\n{allowances}The last fifth is for networks with verified numbers; DATE_UNTIL is when others get the next message.\n",

@@ -72,6 +72,7 @@ crate::named! {
         GuardEntryRemoved = "guard.entry_removed",
         /// Of earlier versions.
         GuardExpected = "guard.entry_expected",
+        GuardKnownOnly = "guard.known_only",
     }
 }
 

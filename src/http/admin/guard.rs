@@ -3,10 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{AdminRequest, PageHeader, Unavailable};
+use super::page::{AdminRequest, PageHeader, Unavailable, moment};
 use super::session::{NO_ACTION, Notice};
 use super::words::grouped;
-use crate::domain::{Region, ServiceId, Sid, SidKind};
+use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::pages::Frame;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
@@ -33,6 +33,8 @@ struct GuardPage {
     question: Option<Question>,
     explanation: Option<Explanation>,
     services: Vec<(Sid, String)>,
+    /// Since when refusals are counted, if the server has just started.
+    counted_since: Option<Timestamp>,
     items: Vec<Item>,
 }
 
@@ -85,7 +87,8 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (entry, guard) = (EntryForm::of(&request), request.guard()?);
     let service = entry.service.and_then(|sid| request.v2.registry.service(&sid).ok());
     let (mut question, mut explanation) = (None, None);
-    match (entry.action.as_str(), subject(&entry.subject, None)) {
+    let region = request.call.app.settings.default_region;
+    match (entry.action.as_str(), subject(&entry.subject, region)) {
         ("explain", Some(dimension)) => {
             explanation = Some(guard.explain(service.as_deref(), dimension).await?);
         }
@@ -95,7 +98,17 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         _ => {}
     }
     let (items, services) = (guard.overview(None, MOST_ITEMS, exact), request.services());
-    let page = |frame, header| GuardPage { frame, header, entry, question, explanation, services, items };
+    let counted_since = guard.counted_since();
+    let page = |frame, header| GuardPage {
+        frame,
+        header,
+        entry,
+        question,
+        explanation,
+        services,
+        counted_since,
+        items,
+    };
     Ok(request.render(PATH, page))
 }
 
@@ -106,7 +119,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let unchanged =
         |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
     let read = if entry.action == "explain" { subject } else { entry_subject };
-    let Some(dimension) = read(&entry.subject, None) else {
+    let Some(dimension) = read(&entry.subject, request.call.app.settings.default_region) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
     let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
@@ -127,13 +140,17 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let key = Key::new(service.map(|service| service.id), dimension);
     match request.guard()?.set_entry(key, action, entry.minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
-            let text = format!("{} {done}, in the service {service}.", masked(dimension));
+            let text = format!("{} {done}, in {}.", masked(dimension), of_service(&service));
             Ok(request.redirect_with_notice(PATH, Notice::success(text)))
         }
         Ok(None) => unchanged("there is no such entry"),
         Err(EntryError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => unchanged(&error.to_string()),
     }
+}
+
+fn of_service(service: &str) -> String {
+    if service == "all" { "all services".to_owned() } else { format!("the service {service}") }
 }
 
 /// Says what a country verified in the last day, which a block would end.

@@ -194,6 +194,8 @@ struct Inner {
     slots: SlotHash,
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
+    /// When it began to count findings.
+    began: Timestamp,
     refused: Mutex<Waiting>,
     refused_before: RecordLog<RefusedNumber>,
     on_alert: Option<AlertConsumer>,
@@ -217,6 +219,7 @@ impl PumpingGuard {
         GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<Self, Refusal> {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let began = clock.now();
         let (metrics, slots) = (Arc::clone(shards.metrics()), SlotHash::new(server_key));
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
             let rules = own.rules(base);
@@ -246,6 +249,7 @@ impl PumpingGuard {
             slots,
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
+            began,
             refused: Mutex::default(),
             refused_before: RecordLog::follow(shards, refused::MOST),
             on_alert,

@@ -18,7 +18,7 @@ use super::{
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
-use crate::registry::audit::{Action, Author, Change};
+use crate::registry::audit::{Action, Author, Change, ChangedValue};
 use crate::shard::{Durability, LogPart, LogRange, Record as _, RecordKey, Refusal, Subject};
 
 /// Parts of a country that an explanation names.
@@ -77,6 +77,9 @@ pub fn exact(dimension: Dimension) -> String {
     }
 }
 
+/// Refusals are counted for this hour and the one before.
+const COUNTED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Something that the guard has, or did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardItem")]
@@ -131,8 +134,7 @@ pub struct ServiceExplanation {
     pub reasons: Vec<String>,
     /// The narrowest first.
     pub allowances: Vec<Item>,
-    /// For people: which parts of the subject were refused messages lately.
-    #[serde(skip)]
+    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, each in a sentence.
     pub parts: Vec<String>,
 }
 
@@ -298,8 +300,10 @@ impl PumpingGuard {
         }));
         reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
             let (whose, of, until) = (whose(key.service), exact(key.dimension), shown(until));
+            let of_service = self.named(key.service, "").0.map(|sid| format!(" --service {sid}")).unwrap_or_default();
             format!(
-                "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}' ends it."
+                "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}'{of_service} \
+                 ends it."
             )
         }));
         let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);
@@ -426,7 +430,8 @@ impl PumpingGuard {
         }
         let audited = match action {
             Some(EntryAction::Allow) => Action::GuardAllowed,
-            Some(EntryAction::Block | EntryAction::KnownOnly) => Action::GuardBlocked,
+            Some(EntryAction::Block) => Action::GuardBlocked,
+            Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
             None => Action::GuardEntryRemoved,
         };
         let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
@@ -440,7 +445,10 @@ impl PumpingGuard {
         inner.guard().entries.make_room(&key, now)?;
         let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
         let change = Change::of(audited).in_service(service.map(|service| service.sid));
-        let change = Change { number: Some(masked(key.dimension)), ..change };
+        let [before_until, after_until] =
+            [before, entry].map(|entry| entry.map(|entry| shown(entry.until)).unwrap_or_default());
+        let until = ChangedValue { key: "until".to_owned(), before: before_until, after: after_until };
+        let change = Change { number: Some(masked(key.dimension)), values: vec![until], ..change };
         // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
         let inner = Arc::clone(inner);
         let stored = tokio::spawn(async move {
@@ -471,6 +479,19 @@ impl PumpingGuard {
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
         entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
+    }
+
+    /// The entries that let only known numbers have messages.
+    pub fn known_only(&self) -> Vec<Item> {
+        let mut entries = self.entries(None, exact);
+        entries.retain(|entry| entry.action.as_deref() == Some(EntryAction::KnownOnly.as_str()));
+        entries
+    }
+
+    /// Since when refusals are counted, if the server has started within the hours that are counted.
+    pub fn counted_since(&self) -> Option<Timestamp> {
+        let began = self.inner.began;
+        (self.now().since(began) < COUNTED_FOR).then_some(began)
     }
 
     /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
