@@ -14,8 +14,17 @@ pub struct Figure {
 /// Verifications from which on none that is verified is a problem.
 pub const SOME: u64 = 5;
 
-/// `failed` names failures.
-pub fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'static str) -> Vec<Figure> {
+/// What is counted before a gateway is chosen.
+const OF_NO_GATEWAY: [&str; 3] = ["Conversion", "Refused messages", "Numbers locked out"];
+
+/// `failed` names failures. Of one gateway there are fewer figures.
+pub fn figures(
+    all: &Counts,
+    before: Option<&Counts>,
+    currency: &str,
+    failed: &'static str,
+    is_of_gateway: bool,
+) -> Vec<Figure> {
     let figures = |of: &Counts| {
         [
             ("Messages sent", grouped(of.accepted)),
@@ -42,7 +51,8 @@ pub fn figures(all: &Counts, before: Option<&Counts>, currency: &str, failed: &'
         let note = [note, further].into_iter().flatten().collect::<Vec<_>>().join(", ");
         Figure { name, value, note, is_problem }
     };
-    figures(all).into_iter().map(figure).collect()
+    let all = figures(all).into_iter().map(figure);
+    all.filter(|figure| !is_of_gateway || !OF_NO_GATEWAY.contains(&figure.name)).collect()
 }
 
 /// A step of the way from a message to a verified number.
@@ -64,11 +74,12 @@ pub fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
         ]
     };
     let has_reports = all.delivery.total() > 0;
+    let is_reported = all.tried <= all.delivery.total();
     let (now, before) = (steps(all), before.map(steps));
     let mut place = 0_usize;
     now.map(|(name, count)| {
-        // Without reports the messages that a gateway took are the step before a check.
-        let last = place.checked_sub(if place == 2 && !has_reports { 2 } else { 1 });
+        // Without reports of all the messages that a gateway took are the step before a check.
+        let last = place.checked_sub(if place == 2 && !is_reported { 2 } else { 1 });
         let is_known = has_reports || place != 1;
         let whole = last.filter(|_| is_known).map(|last| now[last].1);
         let step = Step {

@@ -17,7 +17,7 @@ use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
 use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
 use crate::http::app::GatewayHealth;
 use crate::http::pages::Frame;
-use crate::limits::guard::operator::BudgetView;
+use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::Unready;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
@@ -160,6 +160,7 @@ struct OverviewPage {
     /// Why the server is not ready.
     reasons: Vec<Unready>,
     spent_budgets: Vec<String>,
+    known_only: Vec<Item>,
     /// Services that carry codes and learn of no outcome.
     without_outcomes: Vec<String>,
     view: View,
@@ -321,7 +322,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let reading = app.reading().unwrap_or_default();
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
-    let budgets = request.guard()?.budgets(None);
+    let (budgets, known_only) = (request.guard()?.budgets(None), request.guard()?.known_only());
     let currency = request.admin.history.currency();
     let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };
     let page = |frame, header| OverviewPage {
@@ -329,6 +330,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         header,
         reasons: app.reasons_against(),
         spent_budgets: budgets.iter().filter(|budget| budget.is_spent).map(spent).collect(),
+        known_only,
         without_outcomes,
         removals: view.removals(&request),
         refusals: view.list("/admin/refusals", &["service", "country"]),
@@ -339,7 +341,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         now,
         services: request.services(),
         all,
-        figures: figures(&all, before.as_ref(), currency, failed),
+        figures: figures(&all, before.as_ref(), currency, failed, view.filters.gateway.is_some()),
         funnel: funnel(&all, before.as_ref()),
         failing_webhooks: request.v2.outbox.failing(),
         currency: currency.to_owned(),
