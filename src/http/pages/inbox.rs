@@ -99,7 +99,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     let (text, code, action) = (field("number"), field("code"), field("action"));
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
-    let answer = match PhoneNumber::parse(&text, app.settings.default_region) {
+    let answer = match PhoneNumber::parse_dialled(&text, app.settings.default_region) {
         Err(error) => {
             let words = format!("The phone number cannot be used: {error}.");
             response::message(StatusCode::BAD_REQUEST, &words)
