@@ -278,7 +278,9 @@ mod tests {
     fn the_limit_is_exact_under_parallel_reservations() {
         let capacity = capacity_of(1_000);
         let reserved: Vec<Reservation> = std::thread::scope(|scope| {
-            let reserve = || std::iter::from_fn(|| capacity.reserve(ONE).ok()).collect::<Vec<_>>();
+            // One more than fits, so that a limit that is missed ends the test.
+            let reserve =
+                || std::iter::from_fn(|| capacity.reserve(ONE).ok()).take(1_001).collect::<Vec<_>>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(reserve)).collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
         });
