@@ -188,20 +188,24 @@ impl Connections {
 
     /// Closes the connection that gives way first to one from `peer`. Returns `false` if there is none.
     fn close_idlest(&mut self, peer: IpAddr) -> bool {
-        let own = self.held.get(&network_of(peer.to_canonical())).copied().unwrap_or(0);
         // Connections that are being closed are still open for a moment.
         let closing = self.open.len() - self.server.app.settings.bounds.connections;
-        if closing + self.left_to_others(CLOSING, own) >= CLOSING {
+        if closing + self.left_to_others(CLOSING, self.held_by(peer)) >= CLOSING {
             return false;
         }
-        if self.close_candidate(own) {
+        if self.close_candidate(peer) {
             return true;
         }
         if self.next_look.is_some_and(|at| at.elapsed().is_zero()) {
             return false;
         }
         self.look_at_all();
-        self.close_candidate(own)
+        self.close_candidate(peer)
+    }
+
+    /// How many the client held when all were last looked at.
+    fn held_by(&self, peer: IpAddr) -> usize {
+        self.held.get(&network_of(peer.to_canonical())).copied().unwrap_or(0)
     }
 
     /// The part of these places that a client with so many connections leaves to those with fewer: else one that opens
@@ -211,7 +215,8 @@ impl Connections {
         places * own.min(share) / share / 2
     }
 
-    fn close_candidate(&mut self, own: usize) -> bool {
+    fn close_candidate(&mut self, peer: IpAddr) -> bool {
+        let own = self.held_by(peer);
         let (left_to_others, is_large) = (self.left_to_others(self.found, own), own > self.share());
         while let Some(&Candidate { is_small, since, id, held: Reverse(held), .. }) = self.idlest.last() {
             if self.idlest.len() <= left_to_others {
