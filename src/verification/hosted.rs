@@ -322,6 +322,12 @@ impl SessionSecret {
         )
     }
 
+    /// The idempotency key of a check of this text: whoever repeats it gets the same answer.
+    pub fn check_key(&self, code: &str) -> String {
+        let of_session = Sha256::new().chain_update("check ").chain_update(&*self.text);
+        base16ct::lower::encode_string(&of_session.chain_update(code).finalize())
+    }
+
     pub fn has_form_token(&self, token: &str) -> bool {
         self.form_token().as_bytes().ct_eq(token.as_bytes()).into()
     }

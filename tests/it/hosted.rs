@@ -235,6 +235,22 @@ async fn a_wrong_country_is_corrected_and_a_code_on_its_way_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_form_with_the_right_code_that_is_sent_twice_is_never_called_wrong() {
+    let site = Site::new().await;
+    for round in 0..10 {
+        let person = site.session(&[]).await.open(&site).await;
+        person.post("send", &[("number", NUMBER)]).await.expects_status(303);
+        let code = code_of(&site).await;
+        let form = [("code", code.as_str())];
+        let (one, two) = tokio::join!(person.post("check", &form), person.post("check", &form));
+        let is_told = |done: &HttpResponse| done.header("set-cookie").contains("notice");
+        assert!(!is_told(&one) && !is_told(&two), "round {round}: {one:?} {two:?}");
+        let repeated = person.post("check", &form).await.expects_status(303);
+        assert!(repeated.header("location").starts_with(RETURN), "round {round}: {repeated:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_over_leads_back_with_an_error() {
     let (time, setup) = Shifted::over(Setup::new());
     let site = Site::with(setup).await;

@@ -269,9 +269,20 @@ impl OpenSession<'_> {
             | Refused::Concurrent => Notice::Later,
             _ => Notice::Refused,
         };
+        // Of the others, a gateway may have taken a message before the last one refused it.
+        let end = match refused {
+            Refused::ByGuard { .. }
+            | Refused::Country
+            | Refused::NoChecksLeft { .. }
+            | Refused::NoSendsLeft { .. }
+            | Refused::TooMany { .. }
+            | Refused::TooSoon { .. }
+            | Refused::Concurrent => SendEnd::Refused,
+            _ => SendEnd::NotSent,
+        };
         let (_, reason) = Error::from(refused).status_and_message(context.now);
         info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
-        self.sent(number, SendEnd::Refused).await?;
+        self.sent(number, end).await?;
         Err(notice.into())
     }
 
@@ -301,13 +312,15 @@ impl OpenSession<'_> {
         if self.session.is_approved() {
             return self.approve(None).await;
         }
+        // The answer to a form that a crash cut off, or that was sent twice, is not lost.
+        let idempotency_key = Some(self.secret.check_key(code));
         let code = self.service.settings.submitted(code);
         if code.is_none() {
             return Err(Notice::Wrong.into());
         }
         let sid = sessions.begin_check(self.secret).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
-        let check = CheckCode { request_id, ..CheckCode::new(target, code) };
+        let check = CheckCode { idempotency_key, request_id, ..CheckCode::new(target, code) };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);
@@ -317,6 +330,8 @@ impl OpenSession<'_> {
             Ok(Status::MaxAttemptsReached) => {
                 Notice::Locked(self.locked_until().await.map_err(Denied::Refused)?)
             }
+            // The same form is being answered: the page shows what became of it.
+            Err(Refused::StillAnswering) => return Ok(redirect("/verify")),
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
             Err(Refused::Unavailable(refusal)) => return Err(Denied::Refused(refusal).into()),
