@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::domain::ServiceId;
 
@@ -20,7 +22,12 @@ struct Limits {
     others: Arc<Semaphore>,
     /// One for each reader with an answer.
     each: Mutex<HashMap<Reader, Arc<Semaphore>>>,
+    /// The places that are taken, and since when.
+    taken: Mutex<Vec<(Instant, Weak<Place>)>>,
 }
+
+/// A place among those of all, until it is dropped or given to another answer.
+type Place = Mutex<Option<OwnedSemaphorePermit>>;
 
 #[derive(PartialEq, Eq, Hash)]
 enum Reader {
@@ -31,10 +38,14 @@ enum Reader {
 /// The long answers of one reader, and of all callers of `/v2` without a service.
 const SHARE: usize = 8;
 
+/// An answer that is not read to its end after this time gives its place among all to another one. It still counts for
+/// its reader.
+const UNREAD: Duration = Duration::from_secs(10);
+
 /// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers
 /// that clients do not read would fill the memory.
 pub struct LongAnswerPermit {
-    _all: OwnedSemaphorePermit,
+    _all: Arc<Place>,
     _own: Option<OwnedSemaphorePermit>,
 }
 
@@ -42,7 +53,8 @@ impl Default for LongAnswers {
     fn default() -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         let (of_services, pages, others) = (semaphore(7 * SHARE), semaphore(64 * SHARE), semaphore(SHARE));
-        Self(Arc::new(Limits { of_services, pages, others, each: Mutex::default() }))
+        let (each, taken) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Limits { of_services, pages, others, each, taken }))
     }
 }
 
@@ -51,7 +63,7 @@ impl LongAnswers {
     pub fn acquire(&self, caller: Option<ServiceId>) -> Option<LongAnswerPermit> {
         match caller {
             Some(service) => self.share(&self.0.of_services, Reader::Service(service)),
-            None => Some(LongAnswerPermit { _all: take(&self.0.others)?, _own: None }),
+            None => Some(LongAnswerPermit { _all: self.0.place(&self.0.others)?, _own: None }),
         }
     }
 
@@ -64,7 +76,7 @@ impl LongAnswers {
         let mut each = self.0.each();
         each.retain(|_, answers| answers.available_permits() < SHARE);
         let own = take(each.entry(reader).or_insert_with(|| Arc::new(Semaphore::new(SHARE))))?;
-        Some(LongAnswerPermit { _all: take(all)?, _own: Some(own) })
+        Some(LongAnswerPermit { _all: self.0.place(all)?, _own: Some(own) })
     }
 }
 
@@ -73,6 +85,22 @@ fn take(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 impl Limits {
+    #[expect(clippy::disallowed_methods, reason = "time limits are those of the runtime's timers")]
+    fn place(&self, all: &Arc<Semaphore>) -> Option<Arc<Place>> {
+        let (now, mut taken) = (Instant::now(), self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        let free = take(all).or_else(|| {
+            for place in taken.extract_if(.., |(since, _)| *since + UNREAD <= now) {
+                let place = place.1.upgrade();
+                drop(place.and_then(|place| place.lock().unwrap_or_else(PoisonError::into_inner).take()));
+            }
+            take(all)
+        });
+        let place = Arc::new(Mutex::new(Some(free?)));
+        taken.retain(|(_, place)| place.strong_count() > 0);
+        taken.push((now, Arc::downgrade(&place)));
+        Some(place)
+    }
+
     fn each(&self) -> MutexGuard<'_, HashMap<Reader, Arc<Semaphore>>> {
         self.each.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +117,19 @@ pub fn network_of(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_are_not_read_give_their_places_to_others() {
+        let all = LongAnswers::default();
+        let page = |client: u8| all.acquire_page([192, 0, 2, client].into());
+        let stalled: Vec<_> = (0..64).flat_map(|client| [client; SHARE]).map(page).collect();
+        assert!(stalled.iter().all(Option::is_some) && page(99).is_none());
+        tokio::time::advance(UNREAD).await;
+        let read: Vec<_> = (0..SHARE).map(|_| page(99).expect("a place")).collect();
+        assert!(page(99).is_none() && page(0).is_none(), "each has its share");
+        drop((read, stalled));
+        assert!(page(0).is_some() && all.0.pages.available_permits() == 64 * SHARE);
+    }
 
     #[test]
     fn long_answers_are_limited_for_each_caller_and_for_all() {
