@@ -322,9 +322,10 @@ impl SessionSecret {
         )
     }
 
-    /// The idempotency key of a check of this text: whoever repeats it gets the same answer.
-    pub fn check_key(&self, code: &str) -> String {
+    /// The idempotency key of a check: a form that is sent again with the same text gets the same answer.
+    pub fn check_key(&self, verification: &Sid, code: &str) -> String {
         let of_session = Sha256::new().chain_update("check ").chain_update(&*self.text);
+        let of_session = of_session.chain_update(verification.bytes());
         base16ct::lower::encode_string(&of_session.chain_update(code).finalize())
     }
 

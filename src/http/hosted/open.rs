@@ -307,19 +307,19 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    pub async fn check(&self, code: &str) -> Result<Response, Stopped> {
+    pub async fn check(&self, text: &str) -> Result<Response, Stopped> {
         let (sessions, call) = (self.context.sessions, self.context.call);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
-        // The answer to a form that a crash cut off, or that was sent twice, is not lost.
-        let idempotency_key = Some(self.secret.check_key(code));
-        let code = self.service.settings.submitted(code);
+        let code = self.service.settings.submitted(text);
         if code.is_none() {
             return Err(Notice::Wrong.into());
         }
         let sid = sessions.begin_check(self.secret).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
+        // The answer to a form that a crash cut off, or that was sent twice, is not lost.
+        let idempotency_key = Some(self.secret.check_key(&sid, text));
         let check = CheckCode { idempotency_key, request_id, ..CheckCode::new(target, code) };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
