@@ -23,27 +23,22 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// A proxy named no address that can be read. It writes all of its headers in one way: the first one is logged.
+    /// A proxy named no address that can be read.
     pub fn note_unread_address(&self, proxies: &ProxySettings) {
-        self.unread_address.get_or_init(|| {
-            let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
-            warn!(
-                header,
-                "client address not read; the clients behind the proxy have no limits of their own"
-            );
-        });
+        let words = "client address not read; the clients behind the proxy have no limits of their own";
+        warn_once(&self.unread_address, proxies.client_address_header.as_ref(), words);
     }
 
     /// A proxy vouched for a person in words that are not known.
     pub fn note_unread_risk_check(&self, proxies: &ProxySettings) {
-        self.unread_risk_check.get_or_init(|| {
-            let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
-            warn!(
-                header,
-                "risk check not read; the guard asks as without it, send one line: disable or enable"
-            );
-        });
+        let words = "risk check not read; the guard asks as without it, send one line: disable or enable";
+        warn_once(&self.unread_risk_check, proxies.risk_check_header.as_ref(), words);
     }
+}
+
+/// A proxy writes all of its headers in one way: the first one is logged.
+fn warn_once(warned: &OnceLock<()>, header: Option<&HeaderName>, words: &str) {
+    warned.get_or_init(|| warn!(header = header.map(HeaderName::as_str), "{words}"));
 }
 
 /// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.
