@@ -149,7 +149,7 @@ impl Node for Running {
     }
 
     fn numbers(&self) -> Option<Usage> {
-        Some(self.verifier.capacity().usage())
+        Some(self.verifier.capacities()[0].usage())
     }
 
     fn reading(&self) -> Option<Reading> {

@@ -208,7 +208,7 @@ impl Running {
             .map(|capacity| reading(capacity.table().as_str(), capacity.usage()))
             .to_vec();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
-        tables.push(reading("attempts", self.verifier.attempts().usage()));
+        tables.push(reading("attempts", self.verifier.attempts.usage()));
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);
         Reading {

@@ -229,7 +229,7 @@ impl Otp {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        Ok(self.engine.running.verifier.attempts().list(query).await?.records)
+        Ok(self.engine.running.verifier.attempts.list(query).await?.records)
     }
 
     /// The health of every gateway and its circuit breaker.

@@ -190,8 +190,9 @@ impl HostedSession {
         is_free && self.has_sends() && self.numbers < MOST_NUMBERS
     }
 
-    /// Counts a message before it is sent. Until its outcome is known no other one goes to the number.
-    fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
+    /// Counts a message before it is sent. Until its outcome is known no other one goes to the number:
+    /// [`Self::end_send`] follows.
+    pub fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
         let is_first = self.verification.is_none() && self.numbers == 0;
         let is_other = is_first || self.number != Some(number);
         if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
@@ -218,7 +219,7 @@ impl HostedSession {
     }
 
     /// Notes how a message ended. After one that was sent the next one waits from now on.
-    fn end_send(&mut self, number: PhoneNumber, end: SendEnd, now: Timestamp) {
+    pub fn end_send(&mut self, number: PhoneNumber, end: SendEnd, now: Timestamp) {
         if self.number != Some(number) {
             return;
         }
@@ -245,8 +246,8 @@ impl HostedSession {
     }
 
     /// Counts a check before the code is compared. Returns the verification.
-    fn begin_check(&mut self) -> Result<Sid, Denied> {
-        let verification = self.verification.ok_or(Denied::NotSent)?;
+    pub const fn begin_check(&mut self) -> Result<Sid, Denied> {
+        let Some(verification) = self.verification else { return Err(Denied::NotSent) };
         if !self.has_checks() {
             return Err(Denied::NoneLeft);
         }
@@ -254,8 +255,13 @@ impl HostedSession {
         Ok(verification)
     }
 
+    /// Makes the page ask for the code of the last message again.
+    pub const fn await_code(&mut self) {
+        self.awaits_code = self.verification.is_some();
+    }
+
     /// Makes the page ask for another number.
-    fn change_number(&mut self) -> Result<(), Denied> {
+    pub fn change_number(&mut self) -> Result<(), Denied> {
         if !self.may_change() || self.is_approved() {
             return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
         }
@@ -418,50 +424,12 @@ impl HostedSessions {
     pub async fn begin(&self, address: &SessionSecret) -> Result<SessionSecret, Denied> {
         let cookie = self.secret(address.sid);
         let hash = cookie.hash();
-        self.change(address, false, move |session, _| {
+        let open = move |session: &mut HostedSession, _| {
             (session.secret, session.is_open) = (hash, true);
             Ok(())
-        })
-        .await?;
+        };
+        self.change_where(address, false, open).await?;
         Ok(cookie)
-    }
-
-    /// Makes the page ask for the code of the last message again.
-    pub async fn await_code(&self, cookie: &SessionSecret) -> Result<(), Denied> {
-        self.change(cookie, true, |session, _| {
-            session.awaits_code = session.verification.is_some();
-            Ok(())
-        })
-        .await
-    }
-
-    /// Counts a message before it is sent. [`Self::end_send`] follows.
-    pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
-        self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
-    }
-
-    /// Notes how a message ended.
-    pub async fn end_send(
-        &self,
-        cookie: &SessionSecret,
-        number: PhoneNumber,
-        end: SendEnd,
-    ) -> Result<(), Denied> {
-        self.change(cookie, true, move |session, now| {
-            session.end_send(number, end, now);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Counts a check before the code is compared. Returns the verification.
-    pub async fn begin_check(&self, cookie: &SessionSecret) -> Result<Sid, Denied> {
-        self.change(cookie, true, |session, _| session.begin_check()).await
-    }
-
-    /// Makes the page ask for another number.
-    pub async fn change_number(&self, cookie: &SessionSecret) -> Result<(), Denied> {
-        self.change(cookie, true, |session, _| session.change_number()).await
     }
 
     /// Notes that the person entered the right code of this verification. Returns the code for the application. After that,
@@ -473,7 +441,7 @@ impl HostedSessions {
     ) -> Result<SessionSecret, Denied> {
         let code = self.secret(cookie.sid);
         let hash = code.hash();
-        self.change(cookie, true, move |session, now| {
+        self.change(cookie, move |session, now| {
             let before = session.approved.as_ref().map(|approval| approval.at);
             let is_now = verification.is_some() && session.verification == verification;
             let at = before.or(is_now.then_some(now)).ok_or(Denied::NotSent)?;
@@ -518,8 +486,19 @@ impl HostedSessions {
         .await
     }
 
-    /// Changes the session of an address, or of a cookie if `is_open`.
-    async fn change<T: Send + 'static>(
+    /// Changes the session of a cookie, unless its time is over.
+    ///
+    /// # Errors
+    /// Those of the change, and [`Denied::NoSession`].
+    pub async fn change<T: Send + 'static>(
+        &self,
+        cookie: &SessionSecret,
+        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        self.change_where(cookie, true, change).await
+    }
+
+    async fn change_where<T: Send + 'static>(
         &self,
         secret: &SessionSecret,
         is_open: bool,
@@ -712,15 +691,27 @@ mod tests {
         HostedSessions::new(&shards, &ServerKey::from_bytes([7; 32]), 1_000, StdRng::seed_from_u64(seed))
     }
 
-    /// The session of a number that is verified, and the code of its application.
-    async fn verified(sessions: &HostedSessions) -> (SessionSecret, SessionSecret) {
+    /// A session that a browser has opened.
+    async fn opened(sessions: &HostedSessions) -> SessionSecret {
         let request = session(None, true).request;
         let (address, _) = sessions.create(SERVICE, request).await.expect("a session");
-        let cookie = sessions.begin(&address).await.expect("a cookie");
-        let (to, sid) = (number("+14155552671"), Sid::new(SidKind::Verification, [1; 16]));
-        sessions.begin_send(&cookie, to).await.expect("a message");
-        sessions.end_send(&cookie, to, SendEnd::Sent(sid, Channel::Sms)).await.expect("sent");
-        let sid = sessions.begin_check(&cookie).await.expect("a check");
+        sessions.begin(&address).await.expect("a cookie")
+    }
+
+    async fn sends(sessions: &HostedSessions, cookie: &SessionSecret, to: PhoneNumber, verification: Sid) {
+        let send = move |session: &mut HostedSession, now| {
+            session.begin_send(to, now)?;
+            session.end_send(to, SendEnd::Sent(verification, Channel::Sms), now);
+            Ok(())
+        };
+        sessions.change(cookie, send).await.expect("sent");
+    }
+
+    /// The session of a number that is verified, and the code of its application.
+    async fn verified(sessions: &HostedSessions) -> (SessionSecret, SessionSecret) {
+        let cookie = opened(sessions).await;
+        let sid = Sid::new(SidKind::Verification, [1; 16]);
+        sends(sessions, &cookie, number("+14155552671"), sid).await;
         let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
         (cookie, code)
     }
@@ -746,21 +737,20 @@ mod tests {
             clock.advance(Duration::from_secs(seconds));
             assert_eq!(is_over().await, expected);
         }
-        assert!(matches!(sessions.begin_check(&cookie).await, Err(Denied::NoSession)));
+        assert!(matches!(
+            sessions.change(&cookie, |session, _| session.begin_check()).await,
+            Err(Denied::NoSession)
+        ));
     }
 
     #[tokio::test]
     async fn a_code_of_another_verification_approves_nothing() {
         let clock = Arc::new(ManualClock::starting_at(NOW));
         let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let (address, _) = sessions.create(SERVICE, session(None, true).request).await.expect("a session");
-        let cookie = sessions.begin(&address).await.expect("a cookie");
-        let (one, two) = (number("+14155552671"), number("+14155552672"));
+        let cookie = opened(&sessions).await;
         let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
-        for (to, sid) in [(one, first), (two, second)] {
-            sessions.begin_send(&cookie, to).await.expect("a message");
-            sessions.end_send(&cookie, to, SendEnd::Sent(sid, Channel::Sms)).await.expect("sent");
-        }
+        sends(&sessions, &cookie, number("+14155552671"), first).await;
+        sends(&sessions, &cookie, number("+14155552672"), second).await;
         for sid in [Some(first), None] {
             assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
         }

@@ -12,7 +12,7 @@ use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
-use onceward::verification::numbers::command::{NumberCommand, Request, Responder};
+use onceward::verification::numbers::command::{Caller, NumberCommand, Request, Responder};
 use onceward::verification::numbers::in_flight::CommandPermit;
 use rand::RngExt;
 
@@ -59,7 +59,8 @@ impl World {
         let outgoing = Outgoing { options, channel, style, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
-        self.submits(number, intent, AnswerEnd::Send(answer), Request::Send(Box::new(outgoing), responder))
+        let request = Request::Send(Box::new(outgoing), Caller::Send(responder));
+        self.submits(number, intent, AnswerEnd::Send(answer), request)
     }
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
@@ -67,12 +68,8 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
-        self.submits(
-            number,
-            Intent::Check { code },
-            AnswerEnd::Check(answer),
-            Request::Check(check, responder),
-        )
+        let request = Request::Check(check, Caller::Check(responder));
+        self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), request)
     }
 
     /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
@@ -92,7 +89,8 @@ impl World {
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
-        self.submits(number, intent, AnswerEnd::Resume(answer), Request::Resume(log, responder))?;
+        let request = Request::Resume(log, Caller::FollowUp(responder));
+        self.submits(number, intent, AnswerEnd::Resume(answer), request)?;
         // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);

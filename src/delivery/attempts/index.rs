@@ -11,10 +11,10 @@ use crate::shard::RecordKey;
 
 /// The planned sends of all shards. One that is not planned any more may be left: its shard then finds nothing due.
 #[derive(Default)]
-pub(super) struct Plans {
+pub struct Plans {
     by_due: Mutex<BTreeSet<(Timestamp, Due)>>,
     /// A follow-up is planned.
-    pub(super) planned: Notify,
+    pub planned: Notify,
 }
 
 /// A follow-up that is due.
@@ -28,7 +28,7 @@ pub struct Due {
 
 impl Plans {
     /// Follows the records of a shard that now passes them all.
-    pub(super) fn follow(
+    pub fn follow(
         self: &Arc<Self>,
     ) -> impl FnMut(&RecordKey, Option<&AttemptLog>, Option<&AttemptLog>) + use<> {
         let plans = Arc::clone(self);
@@ -52,12 +52,12 @@ impl Plans {
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.by_due().is_empty()
     }
 
     /// Takes at most `most` follow-ups that are due. Each is handed out once, unless its record changes.
-    pub(super) fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
+    pub fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
         let mut by_due = self.by_due();
         let taken: Vec<_> = by_due.iter().take(most).take_while(|(due, _)| *due <= now).copied().collect();
         for due in &taken {
@@ -67,7 +67,7 @@ impl Plans {
     }
 
     /// A follow-up is due then, or due again.
-    pub(super) fn put_back(&self, due: Due, until: Timestamp) {
+    pub fn put_back(&self, due: Due, until: Timestamp) {
         self.by_due().insert((until, due));
         self.planned.notify_one();
     }

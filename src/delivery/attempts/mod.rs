@@ -17,7 +17,6 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::index::Plans;
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{Sealer, VerificationAddress};
@@ -27,7 +26,7 @@ use crate::shard::{
 };
 
 pub use self::decide::Checked;
-pub use self::index::Due;
+pub use self::index::{Due, Plans};
 pub use self::list::{AttemptQuery, ListedAttempt, Totals, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
@@ -37,8 +36,10 @@ pub use self::status::StatusFilter;
 pub struct Attempts {
     router: Arc<Router>,
     log: RecordLog<AttemptLog>,
-    plans: Arc<Plans>,
-    settings: AttemptLogSettings,
+    /// What is planned.
+    pub plans: Arc<Plans>,
+    /// The limits on attempt logs.
+    pub settings: AttemptLogSettings,
     /// Opens the ids of verifications.
     sealer: Sealer,
 }
@@ -60,11 +61,6 @@ impl Attempts {
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
         let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |_| followed.follow());
         Self { router, log, plans, settings, sealer: Sealer::new(key) }
-    }
-
-    /// The limits on attempt logs.
-    pub const fn settings(&self) -> AttemptLogSettings {
-        self.settings
     }
 
     /// The verifications whose attempts are remembered, and the number from which on the oldest are forgotten.
@@ -222,25 +218,5 @@ impl Attempts {
             if latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.log.for_each_page(None, None, page).await
-    }
-
-    /// Takes at most `most` follow-ups that are due.
-    pub fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
-        self.plans.take_due(now, most)
-    }
-
-    /// A follow-up that was taken could not be made, and is due again at `until`.
-    pub fn put_back(&self, due: Due, until: Timestamp) {
-        self.plans.put_back(due, until);
-    }
-
-    /// Whether nothing is planned.
-    pub fn has_no_plans(&self) -> bool {
-        self.plans.is_empty()
-    }
-
-    /// Returns when something was planned since the last call.
-    pub async fn planned(&self) {
-        self.plans.planned.notified().await;
     }
 }

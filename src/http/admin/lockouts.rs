@@ -32,8 +32,8 @@ impl LockoutScan {
             return Ok(Arc::clone(&scanned.lockouts));
         }
         let stopwatch = Stopwatch::start();
-        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS).await?);
-        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
+        let lockouts = Arc::new(verifying.verifier.lockouts(LOCKOUTS).await?);
+        let good_until = verifying.verifier.now().plus(stopwatch.elapsed() * 20);
         *last = Some(Scanned { good_until, lockouts: Arc::clone(&lockouts) });
         Ok(lockouts)
     }

@@ -228,7 +228,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         (service, known, refused)
     });
     let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
-    let described = |gateway, code| verifying.delivery().described(gateway, code);
+    let described = |gateway, code| verifying.verifier.delivery.described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
     while let Some((service, known, refused)) = found.next().await {
         let (known, refused) = (known?, refused?);

@@ -138,7 +138,7 @@ impl AdminRequest {
     }
 
     pub fn guard(&self) -> Result<&PumpingGuard, Refusal> {
-        self.admin.verifying.guard().ok_or(Refusal::Starting)
+        self.admin.verifying.verifier.guard().ok_or(Refusal::Starting)
     }
 
     /// Services to choose from, the newest.

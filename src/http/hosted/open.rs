@@ -202,10 +202,14 @@ impl OpenSession<'_> {
         };
         if session.waits_for(number, context.now) {
             // The person went back to the form, and the code may still come.
-            sessions.await_code(self.secret).await?;
+            let await_code = |session: &mut HostedSession, _| {
+                session.await_code();
+                Ok(())
+            };
+            sessions.change(self.secret, await_code).await?;
             return Err(Notice::Wait.into());
         }
-        sessions.begin_send(self.secret, number).await?;
+        sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await?;
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
             let response = Captcha::response(form);
@@ -287,7 +291,11 @@ impl OpenSession<'_> {
     }
 
     async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Stopped> {
-        self.context.sessions.end_send(self.secret, number, end).await?;
+        let end_send = move |session: &mut HostedSession, now| {
+            session.end_send(number, end, now);
+            Ok(())
+        };
+        self.context.sessions.change(self.secret, end_send).await?;
         Ok(redirect("/verify"))
     }
 
@@ -316,7 +324,7 @@ impl OpenSession<'_> {
         if code.is_none() {
             return Err(Notice::Wrong.into());
         }
-        let sid = sessions.begin_check(self.secret).await?;
+        let sid = sessions.change(self.secret, |session, _| session.begin_check()).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
         let idempotency_key = Some(self.secret.check_key(&sid, text));
@@ -346,7 +354,7 @@ impl OpenSession<'_> {
     }
 
     pub async fn change_number(&self) -> Result<Response, Stopped> {
-        self.context.sessions.change_number(self.secret).await?;
+        self.context.sessions.change(self.secret, |session, _| session.change_number()).await?;
         Ok(redirect("/verify"))
     }
 

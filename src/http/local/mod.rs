@@ -49,14 +49,13 @@ async fn server(call: Call) -> Json<ServerAnswer> {
 
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
-    let found = running(&request)?.verifier.attempts().list(&query(&request)?).await.map_err(Error::from)?;
+    let found = running(&request)?.verifier.attempts.list(&query(&request)?).await.map_err(Error::from)?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
 pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
-    let totals =
-        running(&request)?.verifier.attempts().totals(&query(&request)?).await.map_err(Error::from)?;
+    let totals = running(&request)?.verifier.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
     let total = |(by, value, messages): (&str, &str, _)| Total {
         by: by.to_owned(),
         value: value.to_owned(),
@@ -113,7 +112,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
 pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let verifying = &running(&request)?.verifying;
-    let refused = match verifying.guard() {
+    let refused = match verifying.verifier.guard() {
         Some(guard) => guard.refusals(service, number).await.map_err(Error::from)?,
         None => None,
     };
@@ -146,7 +145,7 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
 /// The names of the services with the latest messages to a number.
 async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
-    let found = running(request)?.verifier.attempts().list(&query).await.map_err(Error::from)?;
+    let found = running(request)?.verifier.attempts.list(&query).await.map_err(Error::from)?;
     Ok(found.records.iter().map(|listed| request.v2.registry.title_of(listed.id.key.service)).collect())
 }
 
@@ -191,7 +190,7 @@ pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
-    let guard = running(&request)?.verifying.guard().ok_or(Error::NotFound)?;
+    let guard = running(&request)?.verifying.verifier.guard().ok_or(Error::NotFound)?;
     let service = service(&request)?.map(|service| service.id);
     Ok(Json(guard.overview(service, limit(&request)?, masked)))
 }

@@ -125,7 +125,7 @@ pub struct Sending {
 pub struct Asking {
     pub check: Check,
     pub permit: CheckPermit,
-    pub responder: Responder<Reply<CheckOutcome>>,
+    pub caller: Caller,
 }
 
 /// How the code of a gateway's message ended.
@@ -162,21 +162,25 @@ impl<T> Responder<T> {
     }
 }
 
-/// Waits for the end of a send.
+/// Waits for the end of a command.
 #[derive(Debug)]
 pub enum Caller {
-    /// A client.
-    Client(Responder<Reply<SendOutcome>>),
+    Send(Responder<Reply<SendOutcome>>),
+    Check(Responder<Reply<CheckOutcome>>),
+    End(Responder<Reply<bool>>),
     /// The scheduler of planned sends.
     FollowUp(Responder<()>),
 }
 
 impl Caller {
-    fn reply(self, reply: Result<Reply<SendOutcome>, Refusal>) {
-        match self {
-            Self::Client(responder) => responder.send(reply),
-            // It always learns that the send ended. Otherwise it would repeat the send after a store failure.
-            Self::FollowUp(responder) => responder.send(Ok(())),
+    fn answer(self, next: Next) {
+        match (self, next) {
+            (Self::Send(responder), Next::Sent(reply)) => responder.send(reply),
+            (Self::FollowUp(responder), Next::Sent(_) | Next::NothingDue) => responder.send(Ok(())),
+            (Self::Check(responder), Next::Checked(reply)) => responder.send(reply),
+            (Self::End(responder), Next::Ended(reply)) => responder.send(Ok(reply)),
+            // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
+            (caller, next) => tracing::error!(?caller, ?next, "decision not performed"),
         }
     }
 }
@@ -198,18 +202,32 @@ pub struct NumberCommand {
 #[derive(Debug)]
 pub enum Request {
     /// Send a code.
-    Send(Box<Outgoing>, Responder<Reply<SendOutcome>>),
+    Send(Box<Outgoing>, Caller),
     /// Make the planned send of the live code that this record has.
-    Resume(AttemptLogKey, Responder<()>),
+    Resume(AttemptLogKey, Caller),
     /// Check a code.
-    Check(Check, Responder<Reply<CheckOutcome>>),
+    Check(Check, Caller),
     /// End a verification, or clear the counts of a number.
-    End(End, Responder<Reply<bool>>),
+    End(End, Caller),
     /// Settle a send with its result.
     Settle(Sending, Delivered),
     /// Settle a check with the answer of the gateway that holds the code. An error answers the client; the gateway was not
     /// asked.
     SettleCheck(Asking, Result<CheckResult, Refusal>),
+}
+
+impl Request {
+    /// Drops everything else: a caller may repeat the request with its key as soon as it has an answer.
+    fn into_caller(self) -> Caller {
+        match self {
+            Self::Send(_, caller)
+            | Self::Resume(_, caller)
+            | Self::Check(_, caller)
+            | Self::End(_, caller)
+            | Self::Settle(Sending { caller, .. }, _)
+            | Self::SettleCheck(Asking { caller, .. }, _) => caller,
+        }
+    }
 }
 
 /// A gateway is being asked about a code of the number: the command waits.
@@ -347,51 +365,18 @@ impl Command for NumberCommand {
         effects.facts.iter().for_each(|fact| deps.metrics.count(fact));
         effects.told.into_iter().for_each(|task| (deps.outside)(&deps, task));
         let further = match (request, *effects.next) {
-            (Request::Send(outgoing, responder), Next::Deliver(permitted)) => {
-                let caller = Caller::Client(responder);
+            (Request::Send(outgoing, caller), Next::Deliver(permitted))
+            | (Request::Resume(_, caller), Next::DeliverPlanned(outgoing, permitted)) => {
                 deliver(Sending { outgoing, permitted, caller }, subject, &deps, after)
             }
-            (Request::Resume(_, responder), Next::DeliverPlanned(outgoing, permitted)) => {
-                let caller = Caller::FollowUp(responder);
-                deliver(Sending { outgoing, permitted, caller }, subject, &deps, after)
+            (Request::Check(check, caller), Next::AskGateway(permit)) => {
+                ask(Asking { check, permit, caller }, subject, &deps, after)
             }
-            (Request::Check(check, responder), Next::AskGateway(permit)) => {
-                ask(Asking { check, permit, responder }, subject, &deps, after)
+            (Request::Settle(Sending { outgoing, caller, .. }, _), Next::SendAgain) => {
+                Some(Request::Send(outgoing, caller))
             }
-            (
-                Request::Settle(Sending { outgoing, caller: Caller::Client(responder), .. }, _),
-                Next::SendAgain,
-            ) => Some(Request::Send(outgoing, responder)),
-            // The caller may repeat the request with its key at once.
-            (Request::Send(outgoing, responder), Next::Sent(reply)) => {
-                drop(outgoing);
-                responder.send(reply);
-                None
-            }
-            (Request::Settle(Sending { outgoing, caller, .. }, _), Next::Sent(reply)) => {
-                drop(outgoing);
-                caller.reply(reply);
-                None
-            }
-            (
-                Request::Check(check, responder) | Request::SettleCheck(Asking { check, responder, .. }, _),
-                Next::Checked(reply),
-            ) => {
-                drop(check);
-                responder.send(reply);
-                None
-            }
-            (Request::End(_, responder), Next::Ended(reply)) => {
-                responder.send(Ok(reply));
-                None
-            }
-            (Request::Resume(_, responder), Next::NothingDue) => {
-                responder.send(Ok(()));
-                None
-            }
-            // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
             (request, next) => {
-                tracing::error!(?request, ?next, "decision not performed");
+                request.into_caller().answer(next);
                 None
             }
         };
@@ -406,28 +391,26 @@ impl Command for NumberCommand {
             span.fail();
         }
         let Self { key, request, deps, .. } = self;
-        let not_sent = |ticket| (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
-        match request {
-            Request::Send(outgoing, responder) => {
-                outgoing.allowance.refundable().into_iter().for_each(not_sent);
-                // The caller may repeat the request with its key at once.
-                drop(outgoing);
-                responder.send(Err(refusal));
-            }
-            Request::Resume(_, responder) => responder.send(Err(refusal)),
-            Request::Check(check, responder) | Request::SettleCheck(Asking { check, responder, .. }, _) => {
-                drop(check);
-                responder.send(Err(refusal));
-            }
-            Request::End(_, responder) => responder.send(Err(refusal)),
-            Request::Settle(Sending { outgoing, permitted, caller }, delivered) => {
+        let (unused, is_settled) = match &request {
+            Request::Send(outgoing, _) => (outgoing.allowance.refundable(), false),
+            Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
                 // The send has ended, also if its result cannot be made durable.
-                send::facts(&outgoing, permitted.begins, &delivered)
-                    .for_each(|fact| deps.metrics.count(&fact));
-                delivered.certainly_not_sent().into_iter().for_each(not_sent);
-                drop(outgoing);
-                caller.reply(Err(refusal));
+                send::facts(outgoing, permitted.begins, delivered).for_each(|fact| deps.metrics.count(&fact));
+                (delivered.certainly_not_sent(), true)
             }
+            Request::Resume(..) | Request::Check(..) | Request::End(..) | Request::SettleCheck(..) => {
+                (None, false)
+            }
+        };
+        if let Some(ticket) = unused {
+            (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
+        }
+        match request.into_caller() {
+            Caller::Send(responder) => responder.send(Err(refusal)),
+            Caller::Check(responder) => responder.send(Err(refusal)),
+            Caller::End(responder) => responder.send(Err(refusal)),
+            // It would repeat a send that has ended.
+            Caller::FollowUp(responder) => responder.send(if is_settled { Ok(()) } else { Err(refusal) }),
         }
     }
 }

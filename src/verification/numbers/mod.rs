@@ -8,7 +8,6 @@ mod carry;
 pub mod check;
 pub mod command;
 mod deliver;
-mod follow_up;
 pub mod in_flight;
 mod record;
 mod reply;

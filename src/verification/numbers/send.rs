@@ -290,37 +290,32 @@ pub(super) fn facts<'a>(
 }
 
 pub(super) fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
-    let Delivered { result, reason, .. } = delivered;
-    let postponed = matches!(result, SendResult::Postponed { .. });
-    match (result, outcome) {
+    match (&delivered.result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
         (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
         (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
         (
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
             SettleOutcome::Open { attempts_left },
-        ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
-        (SendResult::Failed { .. }, SettleOutcome::Open { .. }) if *reason == Some(Failure::StateUnknown) => {
-            Err(Refusal::StoreUnavailable)
+        ) => {
+            let postponed = matches!(delivered.result, SendResult::Postponed { .. });
+            Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed })
         }
+        (SendResult::NoLongerUsable, _) => Ok(SendOutcome::GatewayFailed),
+        (SendResult::Failed { may_have_been_sent }, _) => {
+            failed(delivered.reason, may_have_been_sent.is_some())
+        }
+    }
+}
+
+fn failed(reason: Option<Failure>, may_have_been_sent: bool) -> Result<SendOutcome, Refusal> {
+    let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
+    match reason {
+        Some(Failure::StateUnknown) => Err(Refusal::StoreUnavailable),
         // Another gateway may have sent the message before; its code stays good.
-        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
-            if let Some(Failure::BudgetSpent { until }) = reason =>
-        {
-            Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Budget, until: Some(*until) }))
-        }
-        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
-            if *reason == Some(Failure::TooDear) =>
-        {
-            Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Price, until: None }))
-        }
-        (SendResult::Failed { .. }, SettleOutcome::Open { .. })
-            if reason.is_some_and(Failure::is_about_the_number) =>
-        {
-            Ok(SendOutcome::NumberRefused)
-        }
-        (SendResult::Failed { .. } | SendResult::NoLongerUsable, SettleOutcome::Open { .. }) => {
-            Ok(SendOutcome::GatewayFailed)
-        }
+        Some(Failure::BudgetSpent { until }) if !may_have_been_sent => by_guard(Rule::Budget, Some(until)),
+        Some(Failure::TooDear) if !may_have_been_sent => by_guard(Rule::Price, None),
+        Some(reason) if reason.is_about_the_number() => Ok(SendOutcome::NumberRefused),
+        _ => Ok(SendOutcome::GatewayFailed),
     }
 }

@@ -1,6 +1,6 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ use tokio::sync::watch;
 
 use super::carry::InProgress;
 use super::check::End;
-use super::command::{NumberCommand, NumberDeps, Request, Responder};
-use super::deliver::with_gateways;
-use super::follow_up::{self, FollowUps};
+use super::command::{Caller, NumberCommand, NumberDeps, Request, Responder};
+use super::deliver::{FollowUps, follow_up, with_gateways};
 use super::in_flight::{CommandLimit, CommandPermit};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::table::NumberCapacity;
@@ -31,34 +30,16 @@ use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subjec
 use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
 
 /// A number that is locked out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockedNumber {
+    /// Until when.
+    pub until: Timestamp,
     /// Where it is locked out.
     pub service: ServiceId,
     /// The number.
     pub number: PhoneNumber,
-    /// Until when.
-    pub until: Timestamp,
     /// Consecutive wrong codes.
     pub wrong_codes: u8,
-}
-
-/// Numbers that are locked out: of more than `most`, those whose lockouts end last.
-#[derive(Default)]
-struct Lockouts {
-    most: usize,
-    found: BTreeMap<(Timestamp, ServiceId, PhoneNumber), LockedNumber>,
-    count: usize,
-}
-
-impl Lockouts {
-    fn add(&mut self, locked: LockedNumber) {
-        self.count += 1;
-        self.found.insert((locked.until, locked.service, locked.number), locked);
-        if self.found.len() > self.most {
-            self.found.pop_first();
-        }
-    }
 }
 
 /// Numbers that are read at once.
@@ -91,8 +72,10 @@ pub struct VerifierDeps {
 pub struct Verifier {
     pub(super) shards: Shards,
     pub(super) deps: Arc<NumberDeps>,
-    attempts: Attempts,
-    pub(super) delivery: Arc<Delivery>,
+    /// The delivery attempts.
+    pub attempts: Attempts,
+    /// Sends the messages.
+    pub delivery: Arc<Delivery>,
     pub(super) limit: Arc<CommandLimit>,
     /// The codes that are being carried.
     pub(super) carried: InProgress,
@@ -116,7 +99,7 @@ impl Verifier {
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
-            attempt_log: attempts.settings(),
+            attempt_log: attempts.settings,
             told_ends: CodeEnd::ALL.into_iter().filter(|end| delivery.wants_code_end(*end)).collect(),
             events,
             metrics: Arc::clone(shards.metrics()),
@@ -132,18 +115,8 @@ impl Verifier {
             limit: Arc::clone(&verifier.limit),
             at_once: bounds.sends,
         };
-        tokio::spawn(follow_up::run(follow_ups, verifier.stop.subscribe()));
+        tokio::spawn(follow_up(follow_ups, verifier.stop.subscribe()));
         verifier
-    }
-
-    /// The delivery attempts.
-    pub const fn attempts(&self) -> &Attempts {
-        &self.attempts
-    }
-
-    /// Sends the messages.
-    pub fn delivery(&self) -> &Delivery {
-        &self.delivery
     }
 
     /// Refuses messages that would be wasted; `None` if all are sent.
@@ -175,7 +148,7 @@ impl Verifier {
         if let Err(refusal) = self.assess(&mut outgoing) {
             return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None));
         }
-        self.decide(key, permit, |responder| Request::Send(outgoing, responder)).await
+        self.decide(key, permit, |responder| Request::Send(outgoing, Caller::Send(responder))).await
     }
 
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
@@ -225,7 +198,7 @@ impl Verifier {
     pub async fn check(&self, check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         let key = check.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, |responder| Request::Check(check, responder)).await
+        self.decide(key, permit, |responder| Request::Check(check, Caller::Check(responder))).await
     }
 
     /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
@@ -236,7 +209,7 @@ impl Verifier {
     pub async fn end(&self, end: End) -> Result<Reply<bool>, Refusal> {
         let key = end.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, |responder| Request::End(end, responder)).await
+        self.decide(key, permit, |responder| Request::End(end, Caller::End(responder))).await
     }
 
     /// Records a provider's report about a message. A repeated report changes nothing.
@@ -325,20 +298,23 @@ impl Verifier {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
-        let (now, mut lockouts) = (self.now(), Lockouts { most, ..Lockouts::default() });
+        let (now, mut count, mut last) = (self.now(), 0, BTreeSet::new());
         let note = |key: RecordKey, state: NumberState| {
             let Some(NumberKey { service, number, .. }) = NumberKey::from_id(&key.id) else { return };
             let LockoutState { until, wrong_codes, .. } = state.lockout(&self.deps.policies.of(service), now);
             if let Some(until) = until {
-                lockouts.add(LockedNumber { service, number, until, wrong_codes });
+                count += 1;
+                last.insert(LockedNumber { until, service, number, wrong_codes });
+                if last.len() > most {
+                    last.pop_first();
+                }
             }
         };
         self.shards.router().for_each(PAGE, note).await?;
-        Ok((lockouts.found.into_values().rev().collect(), lockouts.count))
+        Ok((last.into_iter().rev().collect(), count))
     }
 
-    /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
-    /// answered.
+    /// The live code of a verification and the rest of its life, for a voice call that reads it when a key is pressed.
     /// `log` is the record of the verification's attempts.
     pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
         let service = log.service;
@@ -356,11 +332,6 @@ impl Verifier {
     /// The limits on stored numbers and on test numbers.
     pub fn capacities(&self) -> [&Capacity; 2] {
         [self.deps.capacity.of(false), self.deps.capacity.of(true)]
-    }
-
-    /// The limit on stored numbers, without test numbers.
-    pub fn capacity(&self) -> &Capacity {
-        self.deps.capacity.of(false)
     }
 
     /// Commands that have no reply yet.
@@ -390,31 +361,5 @@ impl Verifier {
         let (responder, pending) = Responder::new(permit);
         self.shards.submit(NumberCommand::new(key, request(responder), Arc::clone(&self.deps)));
         pending.await.unwrap_or(Err(Refusal::Stopping))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_lockouts_the_last_to_end_are_kept_and_all_counted() {
-        let mut lockouts = Lockouts { most: 3, ..Lockouts::default() };
-        let locked = |n: u64| LockedNumber {
-            service: ServiceId::DEFAULT,
-            number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
-            until: Timestamp::from_millis(n * 7 % 101),
-            wrong_codes: 5,
-        };
-        for n in 0..100 {
-            lockouts.add(locked(n));
-            assert!(lockouts.found.len() <= 3);
-        }
-        // A removal has moved it to a page that is read later.
-        lockouts.add(locked(43));
-        let ends =
-            |found: BTreeMap<_, LockedNumber>| found.into_values().map(|l| l.until.as_millis()).collect();
-        let ends: Vec<u64> = ends(lockouts.found);
-        assert_eq!((ends, lockouts.count), (vec![98, 99, 100], 101));
     }
 }

@@ -230,8 +230,13 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
         world.keeps(key(id), planned(id, after(seconds))).await;
     }
     let due = |seconds| -> Vec<u64> {
-        let mut due: Vec<_> =
-            world.attempts.take_due(after(seconds), 10).iter().map(|due| due.key.verification).collect();
+        let mut due: Vec<_> = world
+            .attempts
+            .plans
+            .take_due(after(seconds), 10)
+            .iter()
+            .map(|due| due.key.verification)
+            .collect();
         due.sort_unstable();
         due
     };
@@ -239,9 +244,9 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
     assert_eq!(due(3), [1, 2]);
     assert_eq!(due(3), [0; 0]);
     let tried = Due { key: key(1), number: planned(1, START).number };
-    world.attempts.put_back(tried, after(4));
+    world.attempts.plans.put_back(tried, after(4));
     assert_eq!(due(4), [1]);
-    assert!(!world.attempts.has_no_plans());
+    assert!(!world.attempts.plans.is_empty());
 }
 
 #[tokio::test]
@@ -254,7 +259,7 @@ async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     let mut listed = again.listed(10).await;
     listed.sort_unstable();
     assert_eq!(listed, [1, 2]);
-    let due = again.attempts.take_due(START.plus(Duration::from_secs(1)), 10);
+    let due = again.attempts.plans.take_due(START.plus(Duration::from_secs(1)), 10);
     assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
     let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
     assert_eq!(log, planned(1, START.plus(Duration::from_secs(1))));

@@ -36,7 +36,7 @@ use crate::store::StoreError;
 use crate::template::MessageStyle;
 use crate::verification::numbers::check::End;
 use crate::verification::numbers::command::{
-    Asking, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task,
+    Asking, Caller, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task,
 };
 use crate::verification::numbers::in_flight::CommandLimit;
 use crate::verification::numbers::table::NumberTable;
@@ -245,21 +245,21 @@ impl World {
         let (responder, awaited) = self.responder();
         let allowance = TakenAllowance::Refundable(Ticket::default());
         let outgoing = Box::new(Outgoing { allowance, ..outgoing });
-        self.submit(outgoing.key, Request::Send(outgoing, responder));
+        self.submit(outgoing.key, Request::Send(outgoing, Caller::Send(responder)));
         awaited
     }
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
         let check = Check::new(key, code);
-        self.submit(key, Request::Check(check, responder));
+        self.submit(key, Request::Check(check, Caller::Check(responder)));
         awaited
     }
 
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
         let end = End { key, ending, named: None, audited: None, was_erased: false };
-        self.submit(key, Request::End(end, responder));
+        self.submit(key, Request::End(end, Caller::End(responder)));
         awaited
     }
 
@@ -409,7 +409,7 @@ impl World {
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let log = self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Resume(log, responder));
+        self.submit(key, Request::Resume(log, Caller::FollowUp(responder)));
         awaited
     }
 

@@ -143,7 +143,7 @@ impl Verifying {
 
     /// The channel that a request asks for, or that its service begins with.
     pub(super) fn channel(&self, service: &Service, begin: &BeginRequest) -> Channel {
-        begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id))
+        begin.channel.unwrap_or_else(|| self.verifier.delivery.first_channel_of(service.id))
     }
 
     /// The message of a request, with the text for its code.

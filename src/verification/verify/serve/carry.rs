@@ -22,7 +22,7 @@ impl Verifying {
         let channel = self.channel(&service, &message);
         let carried = |sid, at, is_repeated| CarriedMessage { sid, to, channel, at, is_repeated };
         if self.test(&service, to).is_some() {
-            return Ok(carried(None, self.now(), false));
+            return Ok(carried(None, self.verifier.now(), false));
         }
         if !self.registry.accepts(to) {
             return Err(unknown_number());

@@ -18,7 +18,6 @@ use super::{
     Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
-use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName};
@@ -36,7 +35,8 @@ pub use operator::Cleared;
 #[derive(Clone)]
 pub struct Verifying {
     registry: Registry,
-    verifier: Verifier,
+    /// Commands about numbers.
+    pub verifier: Verifier,
     limits: Limits,
     keys: IdempotencyKeys,
     sealer: Arc<Sealer>,
@@ -67,26 +67,12 @@ impl Verifying {
         [self.limits.capacity(), self.keys.capacity()]
     }
 
-    pub fn guard(&self) -> Option<&PumpingGuard> {
-        self.verifier.guard()
-    }
-
-    /// Sends the messages.
-    pub fn delivery(&self) -> &Delivery {
-        self.verifier.delivery()
-    }
-
-    /// The time of decisions.
-    pub fn now(&self) -> Timestamp {
-        self.verifier.now()
-    }
-
     /// Attempts to deliver messages, the newest first.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
-        let found = self.verifier.attempts().list(&query).await?;
+        let found = self.verifier.attempts.list(&query).await?;
         Ok(found.filter_map(|listed| Some(self.sealed(listed))))
     }
 
@@ -163,14 +149,14 @@ impl Verifying {
     }
 
     fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
-        let now = self.now();
+        let now = self.verifier.now();
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
     /// Options of the code of a test number. The code expires with the test number at the latest.
     fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let SendOptions { life, length } = service.settings.policy().code;
-        SendOptions { life: life.min(test.expires.since(self.now())), length }
+        SendOptions { life: life.min(test.expires.since(self.verifier.now())), length }
     }
 
     fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
@@ -183,7 +169,7 @@ impl Verifying {
         number: PhoneNumber,
         verification: u64,
     ) -> Result<Option<AttemptLog>, Refusal> {
-        self.verifier.attempts().log(self.log_key(service, number, verification)).await
+        self.verifier.attempts.log(self.log_key(service, number, verification)).await
     }
 
     fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
@@ -279,8 +265,8 @@ impl Verifications for Verifying {
         self.carried_out(move |this| async move {
             match this.lockout_of(service, number).await {
                 // The guard may refuse its messages all the same.
-                Err(Refused::NotFound) if this.guard().is_some_and(|guard| guard.counts(service, number)) => {
-                }
+                Err(Refused::NotFound)
+                    if this.verifier.guard().is_some_and(|guard| guard.counts(service, number)) => {}
                 found => {
                     found?;
                 }
@@ -301,7 +287,7 @@ impl Verifications for Verifying {
     fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
         Box::pin(async move {
             let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-            let log = self.verifier.attempts().log(id.key).await?;
+            let log = self.verifier.attempts.log(id.key).await?;
             let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
             found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
         })
@@ -314,7 +300,7 @@ impl Verifications for Verifying {
                 summary.total += 1;
                 summary.converted += u64::from(listed.converted);
             };
-            self.verifier.attempts().each(&query, count).await?;
+            self.verifier.attempts.each(&query, count).await?;
             Ok(summary)
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::{PhoneNumber, ServiceId};
 use crate::engine::{self, LockoutState};
 use crate::registry::audit::{Action, Author};
 use crate::registry::{RegistryError, Service};
-use crate::verification::numbers::{End, LockedNumber, NumberKey, Refusal};
+use crate::verification::numbers::{End, NumberKey, Refusal};
 use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
 
 /// Messages that are shown. A number has seldom more.
@@ -73,7 +73,7 @@ impl Verifying {
     ) -> Result<Erasure, Refusal> {
         let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
         let mut locked_until = None;
-        let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
+        let mut has_erased = self.verifier.attempts.erase(service.id, number).await?;
         if let Some(guard) = self.verifier.guard() {
             has_erased |= guard.erase(Some(service.id), number).await?;
         }
@@ -127,14 +127,9 @@ impl Verifying {
         Ok((services, all))
     }
 
-    /// The numbers that are locked out: [`Verifier::lockouts`].
-    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
-        self.verifier.lockouts(most).await
-    }
-
     /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
     pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
-        let now = self.now();
+        let now = self.verifier.now();
         let mut uses = self.verifier.carry_uses().await?;
         uses.retain(|of| !of.has_outcomes(now));
         let services = uses.iter().filter_map(|of| self.registry.service_by_id(of.service));
@@ -156,7 +151,7 @@ impl Verifying {
             to: Some(number),
             ..AttemptQuery::newest(MESSAGES)
         };
-        let mut messages = self.verifier.attempts().list(&query).await?.records;
+        let mut messages = self.verifier.attempts.list(&query).await?.records;
         messages.reverse();
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);
@@ -206,7 +201,7 @@ impl Verifying {
         let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
         let is_retried = |row: &Attempt| row.retries > 0 || row.status == SendStatus::New;
         let has_begun = was_sent || of_it().any(|listed| is_retried(&listed.attempt));
-        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
+        let could_live = self.verifier.now() < last.attempt.at.plus(service.settings.code_life);
         VerificationStatus {
             sid: self.sid_of(service.id, number, id),
             status: match approved {

@@ -36,7 +36,7 @@ fn phone(digits: u64) -> PhoneNumber {
 }
 
 fn guard(world: &World) -> &PumpingGuard {
-    world.verifying.guard().expect("a guard")
+    world.verifying.verifier.guard().expect("a guard")
 }
 
 async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
