@@ -19,17 +19,17 @@ use crate::verification::verify::{self, BeginRequest, CarryCode};
 const REPLAYABLE: Duration = TOLERANCE.saturating_mul(2);
 
 /// A code to carry, as a hook's payload describes it.
-pub struct Message {
+pub struct Message<'a> {
     /// The number; some systems leave out the +.
-    pub to: String,
-    pub code: String,
+    pub to: &'a str,
+    pub code: &'a str,
     pub channel: Option<Channel>,
-    pub locale: Option<String>,
-    pub address: Option<String>,
+    pub locale: Option<&'a str>,
+    pub address: Option<&'a str>,
 }
 
-impl Message {
-    pub fn new(to: String, code: String) -> Self {
+impl<'a> Message<'a> {
+    pub const fn new(to: &'a str, code: &'a str) -> Self {
         Self { to, code, channel: None, locale: None, address: None }
     }
 }
@@ -42,9 +42,9 @@ fn number(text: &str) -> Result<PhoneNumber, Refused> {
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.
-pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message, within: Duration) -> Done {
-    let to = number(&message.to)?;
-    let code = Code::submitted(&message.code, service.settings.code_length, true);
+pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_>, within: Duration) -> Done {
+    let to = number(message.to)?;
+    let code = Code::submitted(message.code, service.settings.code_length, true);
     let code = code.filter(Code::is_alphanumeric).ok_or_else(|| {
         Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
     })?;
@@ -52,7 +52,7 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message, w
         let message = format!("No gateway serves the channel {}.", channel.as_str());
         return Err(Refused::new(StatusCode::BAD_REQUEST, message));
     }
-    let address = message.address.as_deref().and_then(|text| {
+    let address = message.address.and_then(|text| {
         let address = request::read_address(text);
         if address.is_none() {
             let service = service.name();
@@ -78,7 +78,7 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message, w
             ..CarryCode::new(code.clone(), message)
         }
     };
-    let locale = message.locale.as_deref().and_then(Locale::parse);
+    let locale = message.locale.and_then(Locale::parse);
     let mut carried = v2.verifications.carry(service.id, in_language(locale)).await;
     if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
         carried = v2.verifications.carry(service.id, in_language(None)).await;

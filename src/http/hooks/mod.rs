@@ -17,7 +17,6 @@ use sha2::Sha256;
 use tracing::{info, warn};
 
 use self::carry::{Message, carry, outcome};
-use self::systems::{Logto, LogtoEvent, Okta, Supabase, Zitadel};
 use super::app::V2;
 use super::call::Call;
 use super::response::{self, NotServed, Problem, ResponseExt as _};
@@ -33,7 +32,7 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 struct Hook {
     path: &'static str,
     proof: Proof,
-    read: fn(&[u8]) -> Result<Task, Refused>,
+    read: fn(&Value) -> Result<Task<'_>, Refused>,
     answer: fn(&Done) -> (StatusCode, Value),
     /// How long the system waits, less the time on the network.
     within: Duration,
@@ -43,7 +42,7 @@ static HOOKS: [Hook; 5] = [
     Hook {
         path: "/hooks/supabase",
         proof: Proof::Signature(systems::supabase_signed),
-        read: systems::read::<Supabase>,
+        read: systems::supabase,
         answer: systems::supabase_answer,
         // Supabase waits 5 s.
         within: Duration::from_secs(4),
@@ -51,7 +50,7 @@ static HOOKS: [Hook; 5] = [
     Hook {
         path: "/hooks/logto",
         proof: Proof::Key,
-        read: systems::read::<Logto>,
+        read: systems::logto,
         answer: systems::answer,
         // The connector has no time limit of its own. This is about as long as a person waits.
         within: Duration::from_secs(10),
@@ -59,14 +58,14 @@ static HOOKS: [Hook; 5] = [
     Hook {
         path: "/hooks/logto/events",
         proof: Proof::Signature(systems::logto_signed),
-        read: systems::read::<LogtoEvent>,
+        read: systems::logto_event,
         answer: systems::answer,
         within: Duration::ZERO,
     },
     Hook {
         path: "/hooks/zitadel",
         proof: Proof::Signature(systems::zitadel_signed),
-        read: systems::read::<Zitadel>,
+        read: systems::zitadel,
         answer: systems::answer,
         // Zitadel waits 5 s.
         within: Duration::from_secs(4),
@@ -74,7 +73,7 @@ static HOOKS: [Hook; 5] = [
     Hook {
         path: "/hooks/okta",
         proof: Proof::Key,
-        read: systems::read::<Okta>,
+        read: systems::okta,
         answer: systems::okta_answer,
         // Okta waits 3 s, and tries its own provider after an error.
         within: Duration::from_millis(2_500),
@@ -100,10 +99,10 @@ struct Signed<'a> {
 }
 
 /// What a payload asks for.
-enum Task {
-    Carry(Message),
+enum Task<'a> {
+    Carry(Message<'a>),
     /// The system has verified this number.
-    Verified(String),
+    Verified(&'a str),
     Nothing,
 }
 
@@ -172,9 +171,10 @@ async fn carry_out(call: &Call, hook: &Hook) -> Done {
             (signer(v2, &signed(&call.head.headers, &body, &v2.hooks))?, body)
         }
     };
-    match (hook.read)(&body)? {
+    let payload = systems::payload(&body)?;
+    match (hook.read)(&payload)? {
         Task::Carry(message) => carry(call, v2, &service, &message, hook.within).await,
-        Task::Verified(number) => outcome(v2, &service, &number).await.map(|()| None),
+        Task::Verified(number) => outcome(v2, &service, number).await.map(|()| None),
         Task::Nothing => Ok(None),
     }
 }
