@@ -124,7 +124,7 @@ async fn answer(request: Request, next: Next) -> Response {
         is_left_over = body.is_left_over();
     }
     if is_left_over {
-        connection.activity.note_unread_body();
+        connection.activity.unread_body.store(true, Ordering::Relaxed);
     }
     // HTTP/2 has no such header; there only the stream ends.
     if version <= Version::HTTP_11 && (is_left_over || server.is_leaving.load(Ordering::Relaxed)) {
@@ -359,7 +359,7 @@ fn in_pieces(call: &Call, target: &Resource, response: Response) -> Result<Respo
 /// A body that is handed over in pieces, as the client takes them, and holds the permit until the last one.
 fn piecewise(mut rest: Bytes, permit: Option<LongAnswerPermit>) -> Body {
     Body::from_stream(stream::iter(std::iter::from_fn(move || {
-        let _held = &permit;
+        let _ = &permit;
         let piece = rest.split_to(rest.len().min(PIECE));
         (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
     })))

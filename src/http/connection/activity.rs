@@ -17,7 +17,8 @@ pub struct Activity {
     /// Microseconds from the start to the first byte of the head that is due, or to the end of the last request.
     since: AtomicU64,
     has_new_bytes: AtomicBool,
-    unread_body: AtomicBool,
+    /// Whether a request's body was not read to its end.
+    pub unread_body: AtomicBool,
     /// Requests whose bodies are due.
     bodies_due: AtomicU64,
 }
@@ -103,15 +104,6 @@ impl Activity {
         self.note_time();
         self.bodies_due.fetch_add(1, Ordering::Relaxed);
         BodyDue(self)
-    }
-
-    /// Notes that a request's body was not read to its end.
-    pub fn note_unread_body(&self) {
-        self.unread_body.store(true, Ordering::Relaxed);
-    }
-
-    pub fn has_unread_body(&self) -> bool {
-        self.unread_body.load(Ordering::Relaxed)
     }
 
     /// How soon a connection gives way to a new one, and since when; `None` while it answers a request.

@@ -7,7 +7,6 @@
 mod activity;
 mod lines;
 pub mod open;
-mod respond;
 mod serve;
 mod tls;
 

@@ -1,26 +1,34 @@
 //! Serves one connection with hyper, within its time limits.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
 use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::http::uri::PathAndQuery;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
+use tower_service::Service as _;
 use tracing::debug;
 
 use super::lines::Lines;
 use super::open::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
-use super::respond::respond;
 use crate::http::app::App;
 use crate::http::response::{PIECE, Problem};
-use crate::http::service;
+use crate::http::service::{self, Arrived};
 
 /// Most bytes of an HTTP/2 request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -81,7 +89,7 @@ pub async fn serve_http1<I: Stream>(stream: I, connection: Arc<Connection>) {
         End::HeadTooSlow | End::GaveWay => close_without_waiting(&mut stream),
         End::Abandoned => {}
         End::Over(Ok(())) => {
-            if connection.activity.has_unread_body() {
+            if connection.activity.unread_body.load(Ordering::Relaxed) {
                 linger(&mut stream).await;
             }
         }
@@ -127,6 +135,36 @@ pub async fn serve_http2<I: Stream>(stream: I, connection: Arc<Connection>) {
     if let End::Over(Err(error)) = run(&mut http, &connection).await {
         debug!(%error, "connection failed");
     }
+}
+
+/// Answers one request. Every failure becomes an answer.
+async fn respond(active: ActiveRequest, request: Request<Incoming>) -> Result<Response, Infallible> {
+    let connection = Arc::clone(&active.connection);
+    let server = &connection.server;
+    let mut request = request.map(Body::new);
+    let prefix = server.app.callbacks.as_deref().map_or("", |callbacks| callbacks.path_prefix());
+    let sent_uri =
+        routed_uri(request.uri(), prefix).map(|routed| std::mem::replace(request.uri_mut(), routed));
+    let arrived = Arrived { connection: Arc::clone(&connection), number: active.number, sent_uri };
+    request.extensions_mut().insert(arrived);
+    let Ok(mut response) = server.router.clone().call(request).await;
+    let (status, headers) = (response.status(), response.headers_mut());
+    if status != StatusCode::METHOD_NOT_ALLOWED {
+        // The router adds it to every answer to such a method.
+        headers.remove(ALLOW);
+    }
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_TYPE);
+        headers.remove(CONTENT_LENGTH);
+    }
+    Ok(response)
+}
+
+/// The address as the router has it, if it was sent as another one. Reports may come with the path of the public address
+/// in front of ours; nothing else does.
+fn routed_uri(uri: &Uri, prefix: &str) -> Option<Uri> {
+    let ours = uri.path_and_query()?.as_str().strip_prefix(prefix).filter(|_| !prefix.is_empty())?;
+    ours.starts_with("/callbacks/").then(|| PathAndQuery::try_from(ours).ok().map(Uri::from)).flatten()
 }
 
 /// Why a connection ended.
