@@ -1,11 +1,10 @@
 //! Permits for long answers, and the network that counts as one client.
 
-use std::collections::HashMap;
+use std::mem::discriminant;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::domain::ServiceId;
@@ -13,29 +12,25 @@ use crate::domain::ServiceId;
 /// Limits the long answers that are made or being read at the same time: lists, summaries, pages, metrics. The keys of
 /// services share 56, and the pages of all clients 512, of which one service or client address has 8; the account and the
 /// keys of all services have 8.
-#[derive(Clone)]
-pub struct LongAnswers(Arc<Limits>);
+#[derive(Clone, Default)]
+pub struct LongAnswers(Arc<Mutex<Vec<Answer>>>);
 
-struct Limits {
-    of_services: Arc<Semaphore>,
-    pages: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-    /// One for each reader with an answer.
-    each: Mutex<HashMap<Reader, Arc<Semaphore>>>,
-    /// The places that are taken, and since when.
-    taken: Mutex<Vec<(Instant, Weak<Place>)>>,
+/// An answer that is made or being read.
+struct Answer {
+    reader: Reader,
+    since: Instant,
+    permit: Weak<()>,
 }
 
-/// A place among those of all, until it is dropped or given to another answer.
-type Place = Mutex<Option<OwnedSemaphorePermit>>;
-
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
+    /// The account, and the keys of all services. It has no share of its own.
+    Account,
     Service(ServiceId),
     Client(IpAddr),
 }
 
-/// The long answers of one reader, and of all callers of `/v2` without a service.
+/// The long answers of one reader.
 const SHARE: usize = 8;
 
 /// An answer that is not read to its end after this time gives its place among all to another one. It still counts for
@@ -44,65 +39,44 @@ const UNREAD: Duration = Duration::from_secs(10);
 
 /// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers
 /// that clients do not read would fill the memory.
-pub struct LongAnswerPermit {
-    _all: Arc<Place>,
-    _own: Option<OwnedSemaphorePermit>,
-}
-
-impl Default for LongAnswers {
-    fn default() -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let (of_services, pages, others) = (semaphore(7 * SHARE), semaphore(64 * SHARE), semaphore(SHARE));
-        let (each, taken) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Limits { of_services, pages, others, each, taken }))
-    }
-}
+pub struct LongAnswerPermit(#[expect(dead_code, reason = "held")] Arc<()>);
 
 impl LongAnswers {
     /// Allows one long answer; `None` if the caller or all callers have too many.
     pub fn acquire(&self, caller: Option<ServiceId>) -> Option<LongAnswerPermit> {
-        match caller {
-            Some(service) => self.share(&self.0.of_services, Reader::Service(service)),
-            None => Some(LongAnswerPermit { _all: self.0.place(&self.0.others)?, _own: None }),
-        }
+        self.permit(caller.map_or(Reader::Account, Reader::Service))
     }
 
     /// Allows the client at this address a long page. One that takes no answer has no places of others.
     pub fn acquire_page(&self, client: IpAddr) -> Option<LongAnswerPermit> {
-        self.share(&self.0.pages, Reader::Client(network_of(client)))
+        self.permit(Reader::Client(network_of(client)))
     }
 
-    fn share(&self, all: &Arc<Semaphore>, reader: Reader) -> Option<LongAnswerPermit> {
-        let mut each = self.0.each();
-        each.retain(|_, answers| answers.available_permits() < SHARE);
-        let own = take(each.entry(reader).or_insert_with(|| Arc::new(Semaphore::new(SHARE))))?;
-        Some(LongAnswerPermit { _all: self.0.place(all)?, _own: Some(own) })
-    }
-}
-
-fn take(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(semaphore).try_acquire_owned().ok()
-}
-
-impl Limits {
     #[expect(clippy::disallowed_methods, reason = "time limits are those of the runtime's timers")]
-    fn place(&self, all: &Arc<Semaphore>) -> Option<Arc<Place>> {
-        let (now, mut taken) = (Instant::now(), self.taken.lock().unwrap_or_else(PoisonError::into_inner));
-        let free = take(all).or_else(|| {
-            for place in taken.extract_if(.., |(since, _)| *since + UNREAD <= now) {
-                let place = place.1.upgrade();
-                drop(place.and_then(|place| place.lock().unwrap_or_else(PoisonError::into_inner).take()));
-            }
-            take(all)
+    fn permit(&self, reader: Reader) -> Option<LongAnswerPermit> {
+        let (since, permit) = (Instant::now(), Arc::default());
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|answer| answer.permit.strong_count() > 0);
+        let own = answers.iter().filter(|answer| answer.reader == reader && reader != Reader::Account);
+        let shared = answers.iter().filter(|answer| {
+            discriminant(&answer.reader) == discriminant(&reader) && since < answer.since + UNREAD
         });
-        let place = Arc::new(Mutex::new(Some(free?)));
-        taken.retain(|(_, place)| place.strong_count() > 0);
-        taken.push((now, Arc::downgrade(&place)));
-        Some(place)
+        if own.count() >= SHARE || shared.count() >= reader.places() {
+            return None;
+        }
+        answers.push(Answer { reader, since, permit: Arc::downgrade(&permit) });
+        Some(LongAnswerPermit(permit))
     }
+}
 
-    fn each(&self) -> MutexGuard<'_, HashMap<Reader, Arc<Semaphore>>> {
-        self.each.lock().unwrap_or_else(PoisonError::into_inner)
+impl Reader {
+    /// The places that it shares with all of its kind.
+    const fn places(self) -> usize {
+        match self {
+            Self::Account => SHARE,
+            Self::Service(_) => 7 * SHARE,
+            Self::Client(_) => 64 * SHARE,
+        }
     }
 }
 
@@ -128,7 +102,7 @@ mod tests {
         let read: Vec<_> = (0..SHARE).map(|_| page(99).expect("a place")).collect();
         assert!(page(99).is_none() && page(0).is_none(), "each has its share");
         drop((read, stalled));
-        assert!(page(0).is_some() && all.0.pages.available_permits() == 64 * SHARE);
+        assert!(page(0).is_some());
     }
 
     #[test]
@@ -151,6 +125,6 @@ mod tests {
         drop(of_the_account);
         drop(taken);
         assert!(is_allowed(0) && is_allowed(1));
-        assert_eq!(all.0.each().len(), 1, "services without an answer are forgotten");
+        assert_eq!(all.0.lock().expect("not poisoned").len(), 1, "answers that have ended are forgotten");
     }
 }
