@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::http::request::Parts as Head;
 use rand::rngs::StdRng;
+use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::admin::lockouts::LockoutScan;
@@ -16,7 +17,6 @@ use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::hooks::log::RefusalLog as HookLog;
 use super::hosted::captcha::Captcha;
-use super::local::state::Local;
 use super::places::LongAnswers;
 use super::request::LocalUser;
 use super::response::Problem;
@@ -260,7 +260,9 @@ pub struct V2 {
     /// The time of the shards.
     pub now: Now,
     /// What the routes of the control socket need beside.
-    pub local: Option<Local>,
+    pub running: Option<Arc<Running>>,
+    /// One copy of all records at a time: each takes disk space until its client has read it.
+    pub copies: Arc<Semaphore>,
     pub hosted: Option<HostedSessions>,
     /// The challenge service of the hosted page.
     pub captcha: Option<Captcha>,
@@ -286,7 +288,8 @@ impl V2 {
             outbox,
             base,
             now,
-            local: None,
+            running: None,
+            copies: Arc::new(Semaphore::new(1)),
             hosted: None,
             captcha: None,
             hooks: HookSettings::default(),

@@ -63,7 +63,6 @@ pub use base::Base;
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
 pub use hosted::captcha::Captcha;
-pub use local::state::Local;
 pub use local::{Keys, answers};
 pub use places::LongAnswers;
 pub use proof::Proofs;

@@ -12,8 +12,8 @@ use crate::config::{Bounds, Settings};
 use crate::domain::Channel;
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Captcha, EventStreams, FrontEnd, FrontEndSettings, Local, LongAnswers,
-    ServedRoutes, Serving, V2,
+    Admin, Base, Callbacks, Captcha, EventStreams, FrontEnd, FrontEndSettings, LongAnswers, ServedRoutes,
+    Serving, V2,
 };
 use crate::node::{
     CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, Unready, process, seeded_rng,
@@ -92,7 +92,7 @@ pub fn serving(
     let (registry, outbox) = (running.registry.clone(), running.outbox.clone());
     let mut v2 = V2::new(verifications, registry, outbox, base, Arc::new(move || clock.now()));
     v2.hooks = settings.hooks.clone();
-    v2.local = Some(Local::of(running));
+    v2.running = Some(Arc::clone(running));
     v2.hosted = Some(running.hosted.clone());
     v2.captcha = settings.captcha.clone().map(Captcha::new).transpose()?;
     let admin = Admin::new(running.history.clone(), running.verifying.clone(), seeded_rng()?);

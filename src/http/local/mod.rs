@@ -3,7 +3,6 @@
 
 pub mod answers;
 mod keys;
-pub mod state;
 
 use super::api::context::Request;
 use super::route::{Access, ApiGroup, ApiRouter, Operation};
@@ -235,9 +234,9 @@ pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error>
 /// `GET /local/Copy`: a copy of every record. The store makes it in a file first; from then on nothing waits for the client
 /// but its connection.
 pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
-    let local = request.v2.local.as_ref().ok_or(Error::NotFound)?;
-    let (store, directory) = (&local.running.store, local.running.account.data_dir());
-    let permit = Arc::clone(&local.copies)
+    let running = running(&request)?;
+    let (store, directory) = (&running.store, running.account.data_dir());
+    let permit = Arc::clone(&request.v2.copies)
         .try_acquire_owned()
         .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
     if store.sizes().is_none() {
@@ -268,7 +267,7 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
 const CHUNK: usize = 256 * 1024;
 
 fn running(request: &Request) -> Result<&Running, Error> {
-    request.v2.local.as_ref().map(|local| &*local.running).ok_or(Error::NotFound)
+    request.v2.running.as_deref().ok_or(Error::NotFound)
 }
 
 fn keys(request: &Request) -> Result<Keys<'_>, Error> {
