@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +23,7 @@ pub use opentelemetry::trace::SpanKind;
 pub const MAX_CAUSES: usize = 10_000;
 
 /// Makes spans.
+#[derive(Debug)]
 pub struct Tracer {
     spans: BoxedTracer,
     propagator: Box<dyn TextMapPropagator + Send + Sync>,
@@ -31,7 +31,7 @@ pub struct Tracer {
 }
 
 /// The spans of the requests that caused webhook events, by the ids of the events.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct EventCauses {
     spans: HashMap<[u8; 16], SpanIds>,
     order: VecDeque<[u8; 16]>,
@@ -91,12 +91,6 @@ impl Tracer {
 
     fn causes(&self) -> std::sync::MutexGuard<'_, EventCauses> {
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Tracer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tracer")
     }
 }
 
