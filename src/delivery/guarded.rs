@@ -15,7 +15,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::BreakerSettings;
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
-use crate::observe::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
+use crate::observe::metrics::{GatewayEnd, GatewayOperation, Metrics};
 use crate::observe::trace::{SpanContext, SpanKind};
 
 /// One gateway.
@@ -89,7 +89,7 @@ impl GuardedGateway {
             }
         }
         let took = stopwatch.elapsed();
-        self.metrics.gateway(&GatewayFacts { gateway, operation, outcome, took });
+        self.metrics.gateway(gateway, operation, outcome, took);
         let mut recent = self.recent_requests();
         if outcome != GatewayEnd::Answered {
             let cause = match &answer {

@@ -15,7 +15,6 @@ use super::restore::restore;
 use super::table::Tables;
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
-use crate::observe::metrics::CommitFacts;
 use crate::store::{RecordStream, SLICE_RECORDS, Slots, StoreError, StreamTurn};
 
 /// Wait before a shard that cannot be restored is tried again.
@@ -254,9 +253,9 @@ impl Shard {
         if let Some(writes) = self.core.take_commit() {
             let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.metrics));
             let (records, stopwatch) = (writes.len(), Stopwatch::start());
-            let done = move |result| {
+            let done = move |result: Result<(), StoreError>| {
                 let took = stopwatch.elapsed();
-                metrics.commit(&CommitFacts { records, result: &result, took });
+                metrics.commit(records, result.is_ok(), took);
                 // A shard that has failed meanwhile is restored from the store, which this batch has reached.
                 let _ = shard.cast(ShardMessage::Committed(result, took));
             };

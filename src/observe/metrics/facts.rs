@@ -7,7 +7,6 @@ use onceward_core::guard::Rule;
 use crate::domain::{Channel, GatewayName, NumberKey};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
-use crate::store::StoreError;
 
 /// What happened to a verification or a message. Its number is counted by country and is not kept.
 #[derive(Debug, Clone, Copy)]
@@ -109,15 +108,6 @@ pub struct CheckFacts {
     pub outcome: CheckOutcome,
 }
 
-/// One request to a gateway and its answer.
-#[derive(Debug, Clone, Copy)]
-pub struct GatewayFacts {
-    pub gateway: GatewayName,
-    pub operation: GatewayOperation,
-    pub outcome: GatewayEnd,
-    pub took: Duration,
-}
-
 crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum GatewayOperation {
@@ -135,14 +125,6 @@ pub enum GatewayEnd {
     Refused(ErrorClass),
     /// No answer in time.
     Silent,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct CommitFacts<'a> {
-    pub records: usize,
-    pub result: &'a Result<(), StoreError>,
-    /// The time from the hand-over to the store until its answer.
-    pub took: Duration,
 }
 
 crate::named! {

@@ -16,6 +16,7 @@ mod text;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,8 +35,8 @@ pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, DeliveredFacts, Fact, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayFacts,
-    GatewayOperation, NodeState, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
+    CheckFacts, DeliveredFacts, Fact, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayOperation,
+    NodeState, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -219,19 +220,26 @@ impl Metrics {
         self.families.checks.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
 
-    pub fn gateway(&self, facts: &GatewayFacts) {
-        let (gateway, operation) = (facts.gateway.as_str(), facts.operation.as_str());
-        let outcome = facts.outcome.as_str();
+    /// Counts a request to a gateway and its answer.
+    pub fn gateway(
+        &self,
+        gateway: GatewayName,
+        operation: GatewayOperation,
+        outcome: GatewayEnd,
+        took: Duration,
+    ) {
+        let (gateway, operation, outcome) = (gateway.as_str(), operation.as_str(), outcome.as_str());
         self.families.gateway_requests.get_or_create(&OutcomeOfGateway { gateway, operation, outcome }).inc();
         let duration = self.families.gateway_duration.get_or_create(&OfGateway { gateway, operation });
-        duration.observe(facts.took.as_secs_f64());
+        duration.observe(took.as_secs_f64());
     }
 
-    pub fn commit(&self, facts: &CommitFacts<'_>) {
-        let outcome = if facts.result.is_ok() { "durable" } else { "failed" };
+    /// Counts a commit, which took so long from the hand-over to the store until its answer.
+    pub fn commit(&self, records: usize, is_durable: bool, took: Duration) {
+        let outcome = if is_durable { "durable" } else { "failed" };
         self.families.commits.get_or_create(&[("outcome", outcome)]).inc();
-        self.families.commit_duration.observe(facts.took.as_secs_f64());
-        self.families.commit_records.observe(u32::try_from(facts.records).unwrap_or(u32::MAX).into());
+        self.families.commit_duration.observe(took.as_secs_f64());
+        self.families.commit_records.observe(u32::try_from(records).unwrap_or(u32::MAX).into());
     }
 
     /// Creates the outcomes of each gateway at zero, and those of sends and checks in the default service.

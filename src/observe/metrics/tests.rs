@@ -5,7 +5,6 @@ use super::*;
 use crate::domain::{GatewayName, NumberKey, PhoneNumber};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
-use crate::store::StoreError;
 
 fn recipient(service: u32) -> NumberKey {
     let number = PhoneNumber::parse("+14155552671", None).expect("a number");
@@ -51,14 +50,9 @@ fn every_fact_is_counted_under_its_labels() {
         channel: None,
         outcome: CheckOutcome::NotFound,
     }));
-    metrics.gateway(&GatewayFacts {
-        gateway: GatewayName::Sinch,
-        operation: GatewayOperation::Check,
-        outcome: GatewayEnd::Refused(ErrorClass::Ambiguous),
-        took: Duration::from_millis(30),
-    });
-    let result = Err(StoreError::Unavailable("full".to_owned()));
-    metrics.commit(&CommitFacts { records: 3, result: &result, took: Duration::from_millis(2) });
+    let refused = GatewayEnd::Refused(ErrorClass::Ambiguous);
+    metrics.gateway(GatewayName::Sinch, GatewayOperation::Check, refused, Duration::from_millis(30));
+    metrics.commit(3, false, Duration::from_millis(2));
     metrics.refused("overloaded");
     metrics.webhook(WebhookEnd::Dropped);
     let counts = |line: &str| assert!(samples(&metrics, line).contains(&format!("{line} 1")), "{line}");
