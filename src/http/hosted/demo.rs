@@ -6,7 +6,6 @@ use hyper::StatusCode;
 
 use super::{PageContext, field};
 use crate::domain::ServiceId;
-use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::pages::redirect;
 use crate::http::response::Problem;
@@ -15,7 +14,11 @@ use crate::verification::hosted::{ReturnTarget, SessionRequest, SessionSecret};
 /// `GET /verify/demo`: makes a session and leads to its page; with the session's result, shows it.
 pub async fn show(call: Call) -> Result<Response, Problem> {
     let context = PageContext::of(&call)?;
-    check(&call, context.v2)?;
+    // The demo exists under the conditions of the inbox's form.
+    if !call.app.settings.simulates_all {
+        return Err(Problem::NotFound);
+    }
+    context.v2.admit_compatible(&call)?;
     let (query, texts) = (call.query().as_bytes(), context.texts);
     if query.is_empty() {
         return begin(&context).await;
@@ -41,12 +44,4 @@ async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
     let made = context.sessions.create(ServiceId::DEFAULT, request).await;
     let (secret, _) = made.map_err(Problem::Refused)?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
-}
-
-/// The demo exists under the conditions of the inbox's form.
-fn check(call: &Call, v2: &V2) -> Result<(), Problem> {
-    if !call.app.settings.simulates_all {
-        return Err(Problem::NotFound);
-    }
-    v2.admit_compatible(call)
 }

@@ -37,24 +37,6 @@ pub struct OpenSession<'a> {
     pub session: &'a HostedSession,
 }
 
-/// Why a form did not lead on.
-pub enum Stopped {
-    Denied(Denied),
-    Told(Notice),
-}
-
-impl From<Denied> for Stopped {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
-    }
-}
-
-impl From<Notice> for Stopped {
-    fn from(notice: Notice) -> Self {
-        Self::Told(notice)
-    }
-}
-
 impl OpenSession<'_> {
     /// The page of the session, with what the last form led to.
     pub async fn page(&self) -> Result<Response, Problem> {
@@ -162,20 +144,18 @@ impl OpenSession<'_> {
     }
 
     /// The answer to a form.
-    pub fn answer(&self, done: Result<Response, Stopped>) -> Result<Response, Problem> {
-        let notice = match done {
-            Ok(response) => return Ok(response),
-            Err(Stopped::Told(notice)) => notice,
-            Err(Stopped::Denied(Denied::NoneLeft)) => Notice::Locked(None),
-            Err(Stopped::Denied(Denied::Wait { .. })) => Notice::Wait,
-            Err(Stopped::Denied(Denied::Fixed | Denied::NotSent)) => Notice::Failed,
-            Err(Stopped::Denied(denied)) => return self.context.denied(denied),
-        };
-        Ok(self.told(&notice))
+    pub fn answer(&self, done: Result<Response, Denied>) -> Result<Response, Problem> {
+        match done {
+            Ok(response) => Ok(response),
+            Err(Denied::NoneLeft) => Ok(self.told(&Notice::Locked(None))),
+            Err(Denied::Wait { .. }) => Ok(self.told(&Notice::Wait)),
+            Err(Denied::Fixed | Denied::NotSent) => Ok(self.told(&Notice::Failed)),
+            Err(denied) => self.context.denied(denied),
+        }
     }
 
     /// The form at the address of a session: exchanges the address for a cookie, and may ask for the first message.
-    pub async fn begin(&self, form: &[u8]) -> Result<Response, Stopped> {
+    pub async fn begin(&self, form: &[u8]) -> Result<Response, Denied> {
         let context = self.context;
         let cookie = context.sessions.begin(self.secret).await?;
         let open = OpenSession { secret: &cookie, is_begun: true, ..*self };
@@ -190,15 +170,18 @@ impl OpenSession<'_> {
     }
 
     /// Sends a code to the number of the form, or to that of the session.
-    pub async fn send(&self, form: &[u8]) -> Result<Response, Stopped> {
+    pub async fn send(&self, form: &[u8]) -> Result<Response, Denied> {
         let Self { context, session, .. } = *self;
         let (sessions, call) = (context.sessions, context.call);
         let (text, region) =
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number = match session.number.filter(|_| text.is_empty()) {
-            Some(known) => known,
-            None => PhoneNumber::parse_dialled(&text, region)
-                .map_err(|_| Notice::Number(text.chars().take(Notice::LONGEST_NUMBER).collect()))?,
+            Some(known) => Ok(known),
+            None => PhoneNumber::parse_dialled(&text, region),
+        };
+        let Ok(number) = number else {
+            let shown = text.chars().take(Notice::LONGEST_NUMBER).collect();
+            return Ok(self.told(&Notice::Number(shown)));
         };
         if session.waits_for(number, context.now) {
             // The person went back to the form, and the code may still come.
@@ -207,7 +190,7 @@ impl OpenSession<'_> {
                 Ok(())
             };
             sessions.change(self.secret, await_code).await?;
-            return Err(Notice::Wait.into());
+            return Ok(self.told(&Notice::Wait));
         }
         sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await?;
         let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
@@ -217,7 +200,7 @@ impl OpenSession<'_> {
                 // A form without a response costs no message.
                 let end = if response.is_some() { SendEnd::NotSent } else { SendEnd::AsksChallenge };
                 self.sent(number, end).await?;
-                return Err(Notice::Failed.into());
+                return Ok(self.told(&Notice::Failed));
             }
             client.exemption = Exemption::Allowances;
         }
@@ -252,18 +235,15 @@ impl OpenSession<'_> {
     }
 
     /// The message to the number was refused or failed.
-    async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Stopped> {
+    async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
         let context = self.context;
         let notice = match refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.v2.captcha.is_some() => {
                 return self.sent(number, SendEnd::AsksChallenge).await;
             }
-            Refused::Unavailable(refusal) => return self.not_sent(number, Denied::Refused(refusal)).await,
-            Refused::OutOfService { .. } => {
-                context.call.log_out_of_service();
-                return self.not_sent(number, Notice::Failed).await;
+            Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => {
+                return self.failed(number, refused).await;
             }
-            Refused::GatewayFailed => return self.not_sent(number, Notice::Failed).await,
             Refused::NoChecksLeft { until } => Notice::Locked(Some(until)),
             Refused::ByGuard { is_for_an_allowance: true }
             | Refused::BudgetSpent { .. }
@@ -287,10 +267,10 @@ impl OpenSession<'_> {
         let (_, reason) = Error::from(refused).status_and_message(context.now);
         info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
         self.sent(number, end).await?;
-        Err(notice.into())
+        Ok(self.told(&notice))
     }
 
-    async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Stopped> {
+    async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Denied> {
         let end_send = move |session: &mut HostedSession, now| {
             session.end_send(number, end, now);
             Ok(())
@@ -299,9 +279,15 @@ impl OpenSession<'_> {
         Ok(redirect("/verify"))
     }
 
-    async fn not_sent(&self, number: PhoneNumber, why: impl Into<Stopped>) -> Result<Response, Stopped> {
+    /// No message was sent, and the reason is not the number's.
+    async fn failed(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
         self.sent(number, SendEnd::NotSent).await?;
-        Err(why.into())
+        match refused {
+            Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
+            Refused::OutOfService { .. } => self.context.call.log_out_of_service(),
+            _ => {}
+        }
+        Ok(self.told(&Notice::Failed))
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
@@ -315,14 +301,14 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    pub async fn check(&self, text: &str) -> Result<Response, Stopped> {
+    pub async fn check(&self, text: &str) -> Result<Response, Denied> {
         let (sessions, call) = (self.context.sessions, self.context.call);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
         let code = self.service.settings.submitted(text);
         if code.is_none() {
-            return Err(Notice::Wrong.into());
+            return Ok(self.told(&Notice::Wrong));
         }
         let sid = sessions.change(self.secret, |session, _| session.begin_check()).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
@@ -335,30 +321,28 @@ impl OpenSession<'_> {
         }
         let notice = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
-            Ok(Status::MaxAttemptsReached) => {
-                Notice::Locked(self.locked_until().await.map_err(Denied::Refused)?)
-            }
+            Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
             // The same form is being answered: the page shows what became of it.
             Err(Refused::StillAnswering) => return Ok(redirect("/verify")),
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
-            Err(Refused::Unavailable(refusal)) => return Err(Denied::Refused(refusal).into()),
+            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
             Err(_) => Notice::Failed,
         };
-        Err(notice.into())
+        Ok(self.told(&notice))
     }
 
-    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Stopped> {
+    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Denied> {
         let code = self.context.sessions.approve(self.secret, verification).await?;
         Ok(self.leave(("code", code.expose())))
     }
 
-    pub async fn change_number(&self) -> Result<Response, Stopped> {
+    pub async fn change_number(&self) -> Result<Response, Denied> {
         self.context.sessions.change(self.secret, |session, _| session.change_number()).await?;
         Ok(redirect("/verify"))
     }
 
-    pub async fn cancel(&self) -> Result<Response, Stopped> {
+    pub async fn cancel(&self) -> Result<Response, Denied> {
         let Self { context, session, .. } = *self;
         let reason = if session.has_checks() { "canceled" } else { "too_many_attempts" };
         context.sessions.end(self.secret).await?;
