@@ -10,6 +10,7 @@ use super::{CommandError, CommandOutput, Context, EXIT_FAILED, has_live_key, mis
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Settings};
 use crate::http::answers::ServerAnswer;
+use crate::http::tls;
 use crate::server;
 
 pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
@@ -72,7 +73,7 @@ fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mu
         };
         findings.add("access", found);
     }
-    match server::check_certificate(&loaded.settings, clock) {
+    match loaded.settings.tls.as_ref().map(|files| tls::check(files, clock.wall())) {
         None => {
             let detail = "none is configured: the server speaks cleartext, for loopback or a proxy";
             findings.add("certificate", ok(detail));

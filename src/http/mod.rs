@@ -43,7 +43,7 @@ mod route;
 mod routes;
 mod server;
 mod service;
-mod tls;
+pub mod tls;
 mod transport;
 
 /// Connections over any stream, for tests in memory.
@@ -69,4 +69,4 @@ pub use proof::Proofs;
 pub use response::{ALIVE, NOT_FOUND};
 pub use routes::openapi_json;
 pub use server::{serve, serve_local};
-pub use tls::{CertificateHealth, Identity, Tls};
+pub use tls::Tls;

@@ -20,8 +20,8 @@ impl App {
             shards = settings.shards,
             "listening"
         );
-        if let Some(certificates) = self.certificates() {
-            certificates.announce("certificate in use; the port speaks TLS only");
+        if let Some(tls) = &self.front_end.tls {
+            tls.announce("certificate in use; the port speaks TLS only");
         }
         self.announce_open_routes(settings);
         if settings.gateways.has_simulator() {
@@ -55,7 +55,7 @@ const READS: &str = "every client that reaches the address can read the simulato
 impl App {
     /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
     fn announce_open_routes(&self, settings: &Settings) {
-        let front_end = self.front_end();
+        let front_end = &self.front_end;
         let compatible = !self.needs_key();
         let inbox = front_end.inbox.is_some() && !front_end.settings.inbox_needs_credentials;
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];

@@ -15,12 +15,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use url::Url;
 
-use super::tls::{self, TlsError};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
 use crate::gateway::{HttpClient, PeerAuthorities};
+use crate::http::tls::{self, TlsError};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
 use crate::store::create_durably;

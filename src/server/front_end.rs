@@ -1,6 +1,5 @@
 //! The state of the HTTP layer: the services once the store is loaded, readiness, and pages.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use onceward_cluster::Owner;
@@ -102,7 +101,6 @@ pub fn serving(
 pub fn front_end(
     settings: &Settings,
     start: &Arc<Start>,
-    is_stopping: &Arc<AtomicBool>,
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
 ) -> FrontEnd {
@@ -125,7 +123,7 @@ pub fn front_end(
         },
         serving: Arc::default(),
         starting: Arc::new(move || start.reasons()),
-        is_stopping: Arc::clone(is_stopping),
+        is_stopping: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         inbox: simulator,
         event_streams: EventStreams::default(),

@@ -9,11 +9,10 @@ pub mod control;
 mod front_end;
 mod serve;
 mod service_manager;
-mod tls;
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +26,8 @@ use crate::config::{ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
-use crate::http::{self, FrontEnd, ServedRoutes};
+use crate::http::tls::{self, TlsError};
+use crate::http::{self, FrontEnd, Tls};
 use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
 use crate::observe::telemetry::{Exporter, ExporterError};
 use crate::registry::check_test_numbers;
@@ -41,7 +41,6 @@ pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use front_end::Start;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
-pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +79,8 @@ impl AppStartError {
 pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
-    certificates: Option<Certificates>,
     late: Arc<Start>,
     control: Mutex<Option<Control>>,
-    stopping: Arc<AtomicBool>,
     front_end: Arc<FrontEnd>,
     exporter: Mutex<Option<Exporter>>,
     /// Whether this node answers requests itself while it owns the records.
@@ -106,11 +103,11 @@ impl App {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
-        let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
-        let (late, stopping) = (Arc::<Start>::default(), Arc::<AtomicBool>::default());
+        let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
+        let late = Arc::<Start>::default();
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
-        let mut front_end = front_end::front_end(settings, &late, &stopping, simulator, prefix);
-        front_end.tls = certificates.as_ref().map(Certificates::tls);
+        let mut front_end = front_end::front_end(settings, &late, simulator, prefix);
+        front_end.tls = tls.map(Arc::new);
         let begun = settings
             .traces
             .as_ref()
@@ -127,10 +124,8 @@ impl App {
         Ok(Self {
             clock,
             gateways: routed,
-            certificates,
             late,
             control: Mutex::default(),
-            stopping,
             front_end: Arc::new(front_end),
             exporter: Mutex::new(exporter),
             is_serving: watch::Sender::default(),
@@ -204,20 +199,6 @@ impl App {
         Ok(())
     }
 
-    pub fn front_end(&self) -> Arc<FrontEnd> {
-        Arc::clone(&self.front_end)
-    }
-
-    /// The front end of the listener that serves only `/metrics`.
-    pub fn metrics_front_end(&self) -> Arc<FrontEnd> {
-        Arc::new(FrontEnd { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.front_end).clone() })
-    }
-
-    /// The certificate that is served; `None` for cleartext.
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_ref()
-    }
-
     /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
     /// A node that stands by is alive.
     pub async fn is_alive(&self) -> bool {
@@ -236,12 +217,12 @@ impl App {
 
     /// Returns `true` between the end of the start and the beginning of the stop.
     fn is_running(&self) -> bool {
-        self.late.running().is_some() && !self.stopping.load(Ordering::Relaxed)
+        self.late.running().is_some() && !self.front_end.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.front_end.is_stopping.store(true, Ordering::Relaxed);
         self.is_serving.send_replace(false);
     }
 
@@ -257,13 +238,6 @@ impl App {
     pub async fn finish_requests(&self) {
         if let Some(forwarder) = &self.front_end.forwarder {
             forwarder.idle().await;
-        }
-    }
-
-    /// Answers the requests in progress with 503.
-    pub fn give_up_requests(&self) {
-        if let Some(forwarder) = &self.front_end.forwarder {
-            forwarder.give_up.cancel();
         }
     }
 
@@ -318,14 +292,6 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
-    let certificate = check_certificate(settings, &*clock).transpose()?;
-    Ok(certificate.map(|(_, warnings)| warnings).unwrap_or_default())
-}
-
-/// When the certificate expires, and what an operator should know of it; `None` for cleartext.
-pub fn check_certificate(
-    settings: &Settings,
-    clock: &dyn Clock,
-) -> Option<Result<(String, Vec<String>), TlsError>> {
-    settings.tls.as_ref().map(|files| tls::check(files, clock))
+    let Some(files) = &settings.tls else { return Ok(Vec::new()) };
+    Ok(tls::check(files, clock.wall())?.1)
 }

@@ -24,7 +24,7 @@ use super::bind::inherited;
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings};
-use crate::http;
+use crate::http::{self, FrontEnd, ServedRoutes};
 use crate::node::process;
 use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
@@ -132,8 +132,8 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
                 let app = Arc::clone(&app);
                 let read = tokio::task::spawn_blocking(move || {
                     let reload = || {
-                        if let Some(certificates) = app.certificates() {
-                            certificates.reload();
+                        if let Some(tls) = &app.front_end.tls {
+                            tls.reload();
                         } else {
                             tracing::info!("SIGHUP ignored, no tls-cert is configured");
                         }
@@ -145,8 +145,8 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
                 }
             }
             _ = days.tick() => {
-                if let Some(certificates) = app.certificates() {
-                    certificates.warn_if_it_ends();
+                if let Some(tls) = &app.front_end.tls {
+                    tls.warn_if_it_ends();
                 }
             }
         }
@@ -195,7 +195,7 @@ async fn serve_until_end(
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
-    let mut serving = tokio::spawn(http::serve(listener, stopped.map(drop), app.front_end()));
+    let mut serving = tokio::spawn(http::serve(listener, stopped.map(drop), Arc::clone(&app.front_end)));
     let _metrics = match &settings.metrics_listen {
         Some(address) => Some(serve_metrics(app, address).await?),
         None => None,
@@ -333,7 +333,9 @@ async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, mut serving: Jo
     app.begin_stop();
     let _ = stop_serving.send(());
     if tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err() {
-        app.give_up_requests();
+        if let Some(forwarder) = &app.front_end.forwarder {
+            forwarder.give_up.cancel();
+        }
         let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     }
 }
@@ -365,6 +367,8 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(http::serve(listener, stopped.map(drop), app.metrics_front_end()));
+    let routes = ServedRoutes::MetricsOnly;
+    let front_end = FrontEnd { routes, tls: None, ..(*app.front_end).clone() };
+    tokio::spawn(http::serve(listener, stopped.map(drop), Arc::new(front_end)));
     Ok(stop)
 }

@@ -56,7 +56,7 @@ pub(super) async fn report_status(app: Arc<App>) {
     loop {
         looks.tick().await;
         let reasons: Vec<String> =
-            app.front_end().reasons_against().into_iter().map(|reason| reason.why).collect();
+            app.front_end.reasons_against().into_iter().map(|reason| reason.why).collect();
         let status = match &reasons[..] {
             [] => match app.late.owner() {
                 Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),

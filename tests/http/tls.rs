@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::http::{CertificateHealth, Identity, Tls};
+use onceward::clock::SystemClock;
+use onceward::config::TlsFiles;
+use onceward::http::Tls;
 use onceward_testkit::{Client, Memory, Script, get, post};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -151,13 +154,12 @@ impl Encrypted {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let certificate = cert.der().clone();
-        let identity = Identity::new(
-            vec![certificate.clone()],
-            &PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()),
-        )
-        .expect("an identity");
-        let health = || CertificateHealth { expires: String::new(), problem: None };
-        Self { front_end: Memory::scripted(Script::panics()), tls: Tls::new(identity, health), certificate }
+        let home = TempDir::new().expect("a directory");
+        let files = TlsFiles { certificate: home.path().join("chain.pem"), key: home.path().join("key.pem") };
+        std::fs::write(&files.certificate, cert.pem()).expect("a file");
+        std::fs::write(&files.key, signing_key.serialize_pem()).expect("a file");
+        let tls = Tls::open(&files, Arc::new(SystemClock::start())).expect("an identity");
+        Self { front_end: Memory::scripted(Script::panics()), tls, certificate }
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {

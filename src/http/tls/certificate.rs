@@ -1,6 +1,5 @@
 //! Reads PEM files (RFC 7468), and a certificate's names and dates.
 
-use std::fmt::Display;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -15,6 +14,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 use zeroize::Zeroizing;
 
+use super::CertificateHealth;
 use crate::domain::Timestamp;
 
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
@@ -85,15 +85,11 @@ impl About {
         self.names.join(", ")
     }
 
-    pub fn expires(&self) -> impl Display + use<> {
-        self.ends.rfc3339_seconds()
-    }
-
-    /// What the operator must do: the certificate has expired, will soon, or is not valid yet.
-    pub fn problem(&self, now: Timestamp) -> Option<String> {
+    /// When it expires, and what the operator must do: it has expired, will soon, or is not valid yet.
+    pub fn health(&self, now: Timestamp) -> CertificateHealth {
         let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
         let left = self.ends.since(now);
-        if now > self.ends {
+        let problem = if now > self.ends {
             Some(format!("certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"))
         } else if now < self.begins {
             Some(format!(
@@ -104,7 +100,8 @@ impl About {
             Some(format!("certificate expires soon, at {ends}, in {days} days; renew it and send SIGHUP"))
         } else {
             None
-        }
+        };
+        CertificateHealth { expires: ends.to_string(), problem }
     }
 
     /// A property that clients may refuse, whatever the date.

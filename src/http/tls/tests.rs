@@ -9,7 +9,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -102,8 +101,8 @@ fn a_certificate_is_a_problem_before_it_begins_and_near_or_after_its_end() {
         (end.plus(Duration::from_secs(1)), Some("expired at 2027-01-01T00:00:00Z")),
     ] {
         let clock = Arc::new(ManualClock::starting_at(now));
-        let served = Certificates::open(&files.at(), clock).expect("a certificate");
-        let CertificateHealth { expires, problem } = served.tls().certificate();
+        let served = Tls::open(&files.at(), clock).expect("a certificate");
+        let CertificateHealth { expires, problem } = served.certificate();
         assert_eq!(expires, "2027-01-01T00:00:00Z");
         assert_eq!(problem.is_some(), word.is_some(), "{problem:?}");
         assert!(problem.zip(word).is_none_or(|(problem, word)| problem.contains(word)), "{word:?}");
@@ -125,9 +124,8 @@ fn a_certificate_without_names_is_a_warning() {
 fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
     let key = KeyPair::generate().expect("a key");
     let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
-    let served =
-        Certificates::open(&files.at(), Arc::new(ManualClock::starting_at(year(2026)))).expect("read");
-    let expires = || served.tls().certificate().expires;
+    let served = Tls::open(&files.at(), Arc::new(ManualClock::starting_at(year(2026)))).expect("read");
+    let expires = || served.certificate().expires;
     std::fs::write(files.at().certificate, "gone").expect("a file");
     served.reload();
     assert_eq!(expires(), "2090-01-01T00:00:00Z");
@@ -162,12 +160,12 @@ impl Files {
 
     #[track_caller]
     fn warnings_at(&self, now: Timestamp) -> Vec<String> {
-        check(&self.at(), &ManualClock::starting_at(now)).expect("files that can be used").1
+        check(&self.at(), now).expect("files that can be used").1
     }
 
     #[track_caller]
     fn error(&self) -> String {
-        check(&self.at(), &ManualClock::starting_at(year(2026))).expect_err("useless files").to_string()
+        check(&self.at(), year(2026)).expect_err("useless files").to_string()
     }
 }
 

@@ -9,13 +9,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+use serde::Serialize;
+use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{TlsFiles, is_readable_by_others};
-use crate::http::{CertificateHealth, Identity, Tls};
+use crate::domain::Timestamp;
 use certificate::About;
+
+/// The names of the protocols in ALPN (RFC 7301), the preferred one first.
+pub const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Why the server cannot use the configured certificate or key: the setting, the file, the fault with its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -26,52 +35,46 @@ pub struct TlsError {
     fault: String,
 }
 
-/// The certificate that is served, and where it came from.
-pub struct Certificates {
-    files: TlsFiles,
-    clock: Arc<dyn Clock>,
-    about: Arc<ArcSwap<About>>,
-    tls: Arc<Tls>,
+/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
+    pub expires: String,
+    /// Faults that an operator must repair. The server stays ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
-/// The content of the two files.
-struct Read {
-    identity: Identity,
+/// The certificate that is served. New handshakes use the present identity; connections that are open keep theirs.
+pub struct Tls {
+    files: TlsFiles,
+    clock: Arc<dyn Clock>,
+    present: ArcSwap<Identity>,
+}
+
+/// The content of the two files, with the TLS settings around them.
+struct Identity {
+    config: Arc<ServerConfig>,
     about: About,
     /// Warnings apart from those about dates, one sentence each.
     warnings: Vec<String>,
 }
 
-impl Certificates {
+impl Tls {
     /// Reads both files, and logs warnings.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let Read { identity, about, warnings } = read(files)?;
-        log_warnings(&warnings);
-        let about = Arc::new(ArcSwap::from_pointee(about));
-        let (shown, its_clock) = (Arc::clone(&about), Arc::clone(&clock));
-        let tls = Arc::new(Tls::new(identity, move || {
-            let about = shown.load();
-            CertificateHealth {
-                expires: about.expires().to_string(),
-                problem: about.problem(its_clock.wall()),
-            }
-        }));
-        Ok(Self { files: files.clone(), clock, about, tls })
-    }
-
-    /// The TLS configuration of connections.
-    pub fn tls(&self) -> Arc<Tls> {
-        Arc::clone(&self.tls)
+        let identity = read(files)?;
+        log_warnings(&identity.warnings);
+        Ok(Self { files: files.clone(), clock, present: ArcSwap::from_pointee(identity) })
     }
 
     /// Reads both files again and logs the result. New handshakes then use them; if the server cannot use them,
     /// everything stays unchanged. Waits for the disk.
     pub fn reload(&self) {
         match read(&self.files) {
-            Ok(Read { identity, about, warnings }) => {
-                log_warnings(&warnings);
-                self.tls.change(identity);
-                self.about.store(Arc::new(about));
+            Ok(identity) => {
+                log_warnings(&identity.warnings);
+                self.present.store(Arc::new(identity));
                 self.announce("certificate reloaded; new connections use it");
                 self.warn_if_it_ends();
             }
@@ -79,18 +82,55 @@ impl Certificates {
         }
     }
 
+    pub fn certificate(&self) -> CertificateHealth {
+        self.present.load().about.health(self.clock.wall())
+    }
+
     /// Says which certificate is served.
     pub fn announce(&self, message: &str) {
-        let about = self.about.load();
-        info!(names = about.names(), expires = %about.expires(), "{message}");
+        let (names, expires) = (self.present.load().about.names(), self.certificate().expires);
+        info!(names, expires, "{message}");
     }
 
     /// Warns of a certificate that expires soon or has expired.
     pub fn warn_if_it_ends(&self) {
-        if let Some(problem) = self.about.load().problem(self.clock.wall()) {
+        if let Some(problem) = self.certificate().problem {
             warn!(file = %self.files.certificate.display(), "{problem}");
         }
     }
+
+    /// Takes the next connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        Arc::clone(&self.present.load().config).into()
+    }
+
+    /// Takes a connection beyond the limit, for its refusal. Offers HTTP/1.1 only, in which a response may come before
+    /// any request.
+    pub fn acceptor_of_refused(&self) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.present.load().config);
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        Arc::new(config).into()
+    }
+}
+
+/// Serves with this chain, the server's own certificate first, and its private key: TLS 1.2 and 1.3, without
+/// client certificates and without early data, which could be repeated by others.
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'_>,
+) -> Result<ServerConfig, rustls::Error> {
+    let key = ring::sign::any_supported_type(key)?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match()?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    // Tickets carry what a session needs, so that resuming takes no memory here. Their keys are new for
+    // each identity: after a change of the certificate no client resumes a session of the old one.
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(config)
 }
 
 fn log_warnings(warnings: &[String]) {
@@ -101,11 +141,11 @@ fn log_warnings(warnings: &[String]) {
 
 /// Whether a server can show itself with these files: when the certificate expires, and what an operator should know
 /// of them.
-pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<(String, Vec<String>), TlsError> {
-    let Read { about, mut warnings, .. } = read(files)?;
-    warnings
-        .extend(about.problem(clock.wall()).map(|problem| in_file("tls-cert", &files.certificate, problem)));
-    Ok((about.expires().to_string(), warnings))
+pub fn check(files: &TlsFiles, now: Timestamp) -> Result<(String, Vec<String>), TlsError> {
+    let Identity { about, mut warnings, .. } = read(files)?;
+    let CertificateHealth { expires, problem } = about.health(now);
+    warnings.extend(problem.map(|problem| in_file("tls-cert", &files.certificate, problem)));
+    Ok((expires, warnings))
 }
 
 fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {
@@ -138,7 +178,7 @@ pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsEr
     Ok(())
 }
 
-fn read(files: &TlsFiles) -> Result<Read, TlsError> {
+fn read(files: &TlsFiles) -> Result<Identity, TlsError> {
     read_named(files, "tls-cert", "tls-key")
 }
 
@@ -146,14 +186,14 @@ fn read_named(
     files: &TlsFiles,
     certificate_setting: &'static str,
     key_setting: &'static str,
-) -> Result<Read, TlsError> {
+) -> Result<Identity, TlsError> {
     let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
     let of_chain = |fault| TlsError { setting: certificate_setting, file: files.certificate.clone(), fault };
     let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
     let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
     let key = certificate::key(&files.key).map_err(of_key)?;
     let about = certificate::about(&certificate::parse(&chain).map_err(of_chain)?);
-    let identity = Identity::new(chain, &key).map_err(|error| match error {
+    let config = server_config(chain, &key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => of_key(format!(
             "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
              and put the server's own certificate first, then the one that signed it, and so on",
@@ -175,5 +215,5 @@ fn read_named(
             format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
         warnings.push(in_file(key_setting, &files.key, problem));
     }
-    Ok(Read { identity, about, warnings })
+    Ok(Identity { config: Arc::new(config), about, warnings })
 }
