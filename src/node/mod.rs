@@ -4,12 +4,11 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod account;
-mod gateways;
+mod configured;
 pub mod history;
 pub mod kinds;
 mod offline;
 pub mod process;
-mod registry;
 mod reports;
 mod running;
 pub mod server_key;
@@ -21,7 +20,7 @@ use crate::gateway::GatewaySettingsError;
 use crate::store::StoreError;
 
 pub use account::{AccountError, AccountFile};
-pub use gateways::{Gateways, build as build_gateways};
+pub use configured::{Gateways, build_gateways};
 pub use offline::Offline;
 pub use reports::{CallbackAnswer, CallbackRequest, ReportReceiver};
 pub use running::{Running, StartOptions, Unready, seeded_rng};

@@ -9,9 +9,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
-use super::kinds;
-use super::registry;
-use super::{AccountFile, StartError, load_or_create, server_key};
+use super::{AccountFile, StartError, configured, kinds, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
@@ -95,7 +93,7 @@ impl Running {
             opened
         } else {
             if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
-                registry::check_first_start(&services, account)?;
+                configured::check_first_start(&services, account)?;
             }
             open_store(storage, Arc::clone(&clock), loading).await?
         };
@@ -115,16 +113,16 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let guards = registry::guards(&services);
+        let guards = configured::guards(&services);
         let deps = RegistryDeps {
             shards: shards.clone(),
             settings: services,
             default: ServiceSettings::of_policy(settings.brand, &policy),
             templates: templates.clone(),
-            gateways: registry::names(&gateways),
-            twilio_messaging_service: registry::messaging_service(&settings.gateways),
+            gateways: configured::names_of(&gateways),
+            twilio_messaging_service: configured::messaging_service(&settings.gateways),
         };
-        let opened = registry::open(deps, account_file).await;
+        let opened = configured::open_registry(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
         let transport = Poster::new(settings.private_webhooks, ATTEMPT_TIME).transport();

@@ -8,7 +8,6 @@ mod decide;
 mod index;
 mod list;
 mod log;
-mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -27,9 +26,8 @@ use crate::shard::{
 
 pub use self::decide::Checked;
 pub use self::index::{Due, Plans};
-pub use self::list::{AttemptQuery, ListedAttempt, Totals, attempts_of};
+pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, Totals, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
-pub use self::status::StatusFilter;
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]

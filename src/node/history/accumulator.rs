@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
-use crate::domain::{Channel, GatewayName, NumberKey};
+use crate::domain::{Channel, GatewayName};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::{CheckFacts, Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 
 /// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
@@ -39,10 +39,29 @@ impl Accumulator {
         }
     }
 
-    fn add(&self, recipient: NumberKey, channel: Channel, gateway: Option<GatewayName>, counts: Counts) {
-        if recipient.is_test {
-            return;
-        }
+    /// Counts a fact in its series of this minute. Facts about test numbers do not count.
+    pub(super) fn count(&self, fact: &Fact) {
+        let none = Counts::default();
+        let (recipient, channel, gateway, counts) = match fact {
+            Fact::Verification(of) => (of.recipient, of.channel, of.gateway, counts_of_step(of.step)),
+            Fact::Send(of) => (of.recipient, of.channel, of.gateway, counts_of_send(of)),
+            Fact::Check(of) => {
+                let channel = of.channel.unwrap_or(Channel::Sms);
+                (of.recipient, channel, None, counts_of_check(of.outcome))
+            }
+            Fact::Refused(recipient, channel, rule) => {
+                (*recipient, *channel, None, Some(Counts { refused: refusal(*rule), ..none }))
+            }
+            Fact::Delivered(of) => {
+                let counts = Counts { delivery: Delays::of(of.took), ..none };
+                (of.recipient, of.channel, Some(of.gateway), Some(counts))
+            }
+            Fact::FailedAttempt(of) => {
+                let counts = Counts { failed_attempts: failure(Some(of.error)), ..none };
+                (of.recipient, of.channel, Some(of.gateway), Some(counts))
+            }
+        };
+        let Some(counts) = counts.filter(|_| !recipient.is_test) else { return };
         self.facts.fetch_add(1, Ordering::Relaxed);
         let group = Group { country: recipient.number.region(), channel, gateway };
         let (resolution, service) = (Resolution::Minute, recipient.service);
@@ -52,45 +71,6 @@ impl Accumulator {
             *minutes.entry(series).or_default() += counts;
         } else {
             self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
-        }
-    }
-
-    pub(super) fn count(&self, fact: &Fact) {
-        match fact {
-            Fact::Verification(VerificationFacts { recipient, channel, gateway, step }) => {
-                if let Some(counts) = counts_of_step(*step) {
-                    self.add(*recipient, *channel, *gateway, counts);
-                }
-            }
-            Fact::Send(facts) => {
-                if let Some(counts) = counts_of_send(facts) {
-                    self.add(facts.recipient, facts.channel, facts.gateway, counts);
-                }
-            }
-            Fact::Refused(recipient, channel, rule) => {
-                let counts = Counts { refused: refusal(*rule), ..Counts::default() };
-                self.add(*recipient, *channel, None, counts);
-            }
-            Fact::Delivered(facts) => {
-                let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
-                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
-            }
-            Fact::FailedAttempt(facts) => {
-                let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
-                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
-            }
-            Fact::Check(CheckFacts { recipient, channel, outcome }) => {
-                let (wrong_codes, lockouts) = match outcome {
-                    // Without a lockout of the service, the number waits for the end of its verification.
-                    CheckOutcome::LockedNow { .. } | CheckOutcome::Wrong { attempts_left: 0, live: true } => {
-                        (1, 1)
-                    }
-                    CheckOutcome::Wrong { .. } => (1, 0),
-                    _ => return,
-                };
-                let counts = Counts { wrong_codes, lockouts, ..Counts::default() };
-                self.add(*recipient, channel.unwrap_or(Channel::Sms), None, counts);
-            }
         }
     }
 
@@ -115,6 +95,16 @@ fn counts_of_step(step: VerificationStep) -> Option<Counts> {
         VerificationStep::Approved => Some(Counts { verified: 1, ..Counts::default() }),
         VerificationStep::Canceled => None,
     }
+}
+
+fn counts_of_check(outcome: CheckOutcome) -> Option<Counts> {
+    let lockouts = match outcome {
+        // Without a lockout of the service, the number waits for the end of its verification.
+        CheckOutcome::LockedNow { .. } | CheckOutcome::Wrong { attempts_left: 0, live: true } => 1,
+        CheckOutcome::Wrong { .. } => 0,
+        _ => return None,
+    };
+    Some(Counts { wrong_codes: 1, lockouts, ..Counts::default() })
 }
 
 fn counts_of_send(facts: &SendFacts) -> Option<Counts> {

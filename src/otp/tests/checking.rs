@@ -1,7 +1,10 @@
-//! The results of a send and of a check.
+//! The results of a send and of a check, and texts of the caller's own.
 
-use super::world::{ANNA, World, code, secs, wrong};
-use crate::otp::{NumberError, Otp, OtpError, Verified};
+use std::sync::Arc;
+
+use super::world::{ANNA, Own, World, code, secs, wrong};
+use crate::otp::{Channel, GatewayName, NumberError, Otp, OtpBuilder, OtpError, Verified};
+use crate::registry::TestNumber;
 
 /// `request_valid`, `code_valid`, `attempts_left`, `error`.
 type Row = (bool, bool, Option<u8>, Option<OtpError>);
@@ -58,25 +61,6 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn a_code_and_a_lockout_end_when_their_time_is_over() {
-    let world = World::new();
-    let builder = world.builder().set("otp-length", 4).set("otp-timeout", "60s");
-    let builder = builder.set("otp-max-attempts", 1).set("otp-lock-timeout", "90s");
-    let otp = builder.start().await.expect("an engine");
-    otp.send_sms(ANNA).await.expect("sent");
-    let first = code(&otp);
-    assert_eq!(first.len(), 4);
-    world.clock.advance(secs(60));
-    let late = otp.verify(ANNA, &first).await;
-    assert_eq!(row(&late), (false, false, None, Some(OtpError::Locked { remaining: secs(90) })));
-    world.clock.advance(secs(89));
-    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(1) }));
-    world.clock.advance(secs(1));
-    otp.send_sms(ANNA).await.expect("sent");
-    assert_eq!(row(&otp.verify(ANNA, &code(&otp)).await), RIGHT);
-}
-
-#[tokio::test]
 async fn a_lockout_is_told_in_whole_seconds_and_never_as_none() {
     for (millis, told) in [(1, "1 s"), (1_000, "1 s"), (1_001, "2 s")] {
         let error = OtpError::Locked { remaining: std::time::Duration::from_millis(millis) };
@@ -97,4 +81,56 @@ fn a_handle_and_what_it_does_can_move_between_threads() {
     };
     is_sent(&World::new().builder().start());
     let _ = check;
+}
+
+#[tokio::test]
+async fn a_test_number_of_the_default_service_is_sent_nothing_and_has_its_code() {
+    let world = World::new();
+    let own = Arc::new(Own::new(GatewayName::Http));
+    let otp = world.builder().gateway(own.clone()).start().await.expect("an engine");
+    let registry = &otp.engine.running.registry;
+    let expires = otp.engine.running.shards.clock().now().plus(secs(3_600));
+    let (pattern, code) = (ANNA.to_owned(), "471100".to_owned());
+    let number = TestNumber { pattern, code, expires, force: true };
+    registry.put_test_number(registry.default_service().sid, number).await.expect("a test number");
+    for _ in 0..4 {
+        otp.send_sms(ANNA).await.expect("sent");
+        assert!(!otp.verify(ANNA, "000000").await.code_valid());
+    }
+    assert!(otp.verify(ANNA, "471100").await.code_valid());
+    assert!(own.sent().is_empty(), "a message was sent");
+    // After its end it is an ordinary number.
+    world.clock.advance(secs(3_601));
+    otp.send_sms(ANNA).await.expect("sent");
+    assert_eq!(own.sent().len(), 1);
+}
+
+async fn with(builder: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>, World) {
+    let world = World::new();
+    let own = Arc::new(Own::new(GatewayName::Http).serving(&Channel::ALL));
+    let otp = builder(world.builder().gateway(own.clone())).start().await.expect("an engine");
+    (otp, own, world)
+}
+
+#[tokio::test]
+async fn a_text_of_the_callers_own_has_the_code_in_it() {
+    let (otp, own, _world) = with(|builder| builder.set("brand", "Acme")).await;
+    otp.send_sms_with(ANNA, "{brand}: _CODE_").await.expect("sent");
+    let sent = own.sent();
+    assert_eq!(sent[0].text, format!("Acme: {}", sent[0].code));
+}
+
+#[tokio::test]
+async fn a_text_without_a_place_for_the_code_is_an_error_and_nothing_is_sent() {
+    let (otp, own, _world) = with(|builder| builder).await;
+    for (text, words) in [
+        ("Hello", "must contain {code}"),
+        ("", "must contain {code}"),
+        ("{code} {name}", "{name}"),
+        (&format!("{{code}}{}", "x".repeat(1_600)), "at most 1600"),
+    ] {
+        let refused = otp.send_sms_with(ANNA, text).await;
+        assert!(matches!(&refused, Err(OtpError::Text(why)) if why.contains(words)), "{text:?}: {refused:?}");
+    }
+    assert!(own.sent().is_empty());
 }

@@ -1,11 +1,13 @@
-//! The server's configuration works in the library.
+//! The server's configuration works in the library, and unusable settings are named.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::world::{ANNA, Own, World, code};
+use serde_json::{Value, json};
+
+use super::world::{ANNA, Own, World};
 use crate::config::{Overrides, Sources};
-use crate::otp::{AttemptQuery, GatewayName, Otp, OtpBuilder, StartError, VerifyStatus};
+use crate::otp::{GatewayName, Otp, OtpBuilder, StartError};
 
 /// The settings of the Go framework's component, for gateways that these tests do not call.
 const GO_FRAMEWORK: &str = r#"{
@@ -48,17 +50,6 @@ async fn the_go_frameworks_settings_start_an_engine_with_their_gateways() {
 }
 
 #[tokio::test]
-async fn the_environment_goes_before_the_file_and_decides_what_codes_are_like() {
-    let world = World::new();
-    let mut sources =
-        world.sources(r#"{ "otp-length": 8, "otp-message": "Acme {code}", "otp-max-attempts": 2 }"#);
-    sources.environment.insert("ONCEWARD_OTP_MAX_ATTEMPTS".to_owned(), "3".to_owned());
-    let otp = OtpBuilder::from_sources(sources).start().await.expect("an engine");
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").attempts_left(), 3);
-    assert_eq!(code(&otp).len(), 8);
-}
-
-#[tokio::test]
 async fn a_configuration_file_that_is_not_there_is_an_error_that_names_it() {
     let world = World::new();
     let missing = world.directory.path().join("none.json");
@@ -90,18 +81,38 @@ async fn a_gateway_of_ones_own_joins_those_of_the_settings() {
 }
 
 #[tokio::test]
-async fn the_attempts_are_listed_with_what_became_of_them() {
+async fn settings_that_cannot_be_used_are_all_named_and_nothing_is_opened() {
     let world = World::new();
-    let otp = world.start().await;
-    let all = AttemptQuery::newest(10);
-    assert_eq!(otp.attempts(&all).await.expect("a list"), []);
-    let id = otp.send_sms(ANNA).await.expect("sent").message_id().to_owned();
-    assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
-    let rows = otp.attempts(&all).await.expect("a list");
-    assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].number.e164(), rows[0].attempt.gateway), (ANNA.to_owned(), GatewayName::Simulator));
-    assert_eq!(
-        (rows[0].attempt.message_id.as_ref(), rows[0].verify_status),
-        (Some(&id), VerifyStatus::Success)
-    );
+    let cases: [(&str, Value, &str); 6] = [
+        ("otp-timeout", json!(0), "otp-timeout = 0: it must be a time from 1s to 1day"),
+        ("otp-max-attempts", json!(101), "otp-max-attempts = 101: it must be a whole number from 1 to 100"),
+        ("otp-lock-timeout", json!("31days"), "otp-lock-timeout = \"31days\""),
+        ("otp-length", json!(3), "otp-length = 3"),
+        ("workflow", json!(["fax"]), "workflow"),
+        ("public-url", json!("https://me:s3cr3t@example.com"), "public-url"),
+    ];
+    let all = cases.iter().fold(world.builder(), |builder, (key, value, _)| builder.set(*key, value.clone()));
+    let Err(StartError::Config(errors)) = all.start().await else { panic!("it was taken") };
+    let told = errors.to_string();
+    for (key, _, words) in &cases {
+        assert!(told.contains(words), "{words} is not in {told}");
+        assert!(told.contains(&format!("given by the program, key {key:?}")), "{key}: {told}");
+    }
+    assert!(!told.contains("s3cr3t"), "{told}");
+    let left = std::fs::read_dir(world.directory.path()).expect("the directory").count();
+    assert_eq!(left, 0, "nothing was opened");
+}
+
+#[tokio::test]
+async fn an_empty_path_is_no_data_directory() {
+    let refused = Otp::builder("").start().await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("data-dir"), "{refused}");
+}
+
+#[test]
+fn outside_of_a_runtime_it_is_an_error_and_no_panic() {
+    let mut start = std::pin::pin!(World::new().builder().start());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let polled = start.as_mut().poll(&mut context);
+    assert!(matches!(polled, std::task::Poll::Ready(Err(StartError::NoRuntime))));
 }

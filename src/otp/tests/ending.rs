@@ -104,10 +104,6 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
     }
 }
 
-fn path(path: &std::path::Path) -> String {
-    path.to_str().expect("a path").to_owned()
-}
-
 /// Writes a record that no version has written.
 async fn write_nonsense(world: &World) {
     let directory = world.directory.path();
@@ -120,17 +116,6 @@ async fn write_nonsense(world: &World) {
     store.commit(vec![write], Box::new(|result| drop(done.send(result))));
     written.await.expect("an answer").expect("written");
     store.close().await.expect("closed");
-}
-
-#[tokio::test]
-async fn a_named_key_file_is_used() {
-    let world = World::new();
-    let key = world.directory.path().join("mine.key");
-    let data = world.directory.path().join("data");
-    std::fs::write(&key, "ab".repeat(32)).expect("a file");
-    let otp = Otp::builder(&data).set("key-file", path(&key)).start().await.expect("an engine");
-    assert!(!data.join("server.key").exists());
-    otp.stop().await.expect("stopped");
 }
 
 #[tokio::test]

@@ -45,24 +45,6 @@ async fn several_are_tried_in_the_order_in_which_they_were_added() {
 }
 
 #[tokio::test]
-async fn a_second_message_or_a_call_goes_another_way_than_the_first_message() {
-    const BEN: &str = "+14155550124";
-    let world = World::new();
-    let [first, second] = [GatewayName::Mada, GatewayName::Http]
-        .map(|name| Arc::new(Own::new(name).serving(&[Channel::Sms, Channel::Call])));
-    let otp = world.builder().gateway(first.clone()).gateway(second.clone()).set("voice", true);
-    let otp = otp.start().await.expect("an engine");
-    for (sends, id) in ["Mada-1", "Http-1", "Mada-2"].into_iter().enumerate() {
-        assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), id, "after {sends}");
-    }
-    otp.send_sms(BEN).await.expect("sent");
-    otp.call(BEN).await.expect("called");
-    let last = |gateway: &Own| gateway.sent().pop().map(|sent| (sent.to, sent.channel));
-    assert_eq!(last(&first), Some((BEN.to_owned(), Channel::Sms)));
-    assert_eq!(last(&second), Some((BEN.to_owned(), Channel::Call)));
-}
-
-#[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let builder = World::new().builder().gateway(own(GatewayName::Mada));
     let with_settings = with_mada(builder.clone(), "http://127.0.0.1:9/soap");
@@ -134,18 +116,4 @@ async fn a_gateway_that_holds_the_code_checks_it() {
     let again = otp.verify(ANNA, "333333").await;
     assert_eq!((again.request_valid(), again.code_valid()), (false, false));
     assert_eq!(holder.checked(), ["111111", "222222", "333333"], "never asked about a used code");
-}
-
-#[tokio::test]
-async fn a_code_that_a_gateway_holds_is_checked_by_it_after_a_restart() {
-    let world = World::new();
-    let start = |holder: &Arc<Own>| world.builder().gateway(holder.clone()).start();
-    let sender = Arc::new(Own::new(GatewayName::Http).with_verdicts([]));
-    let otp = start(&sender).await.expect("an engine");
-    otp.send_sms(ANNA).await.expect("sent");
-    otp.stop().await.expect("stopped");
-    let checker = Arc::new(Own::new(GatewayName::Http).with_verdicts([Ok(Verdict::Approved)]));
-    let otp = start(&checker).await.expect("an engine");
-    assert!(otp.verify(ANNA, "424242").await.code_valid());
-    assert_eq!(checker.checked(), ["424242"]);
 }

@@ -107,29 +107,19 @@ fn decided(
         | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    let recorded = looked_at
-        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
+    let (log, checked) = recorded(decision, looked_at, about);
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
         decision.emit(&NumberEvent::Checked { verification, outcome, is_spent });
     }
     decision.emit_lockout(next);
-    let (log, checked) = match recorded {
-        Some((log, checked)) => (Some(log), checked),
-        None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
-    };
     let policy = decision.rules.policy;
     let summary = about.map(|v| VerificationSummary::of(&v, &policy));
     let channel = summary.as_ref().map(|summary| summary.details.channel);
     decision.count(Fact::Check(CheckFacts { recipient: decision.key, channel, outcome }));
     if let Some(channel) = channel {
-        if checked.is_first {
-            step(decision, VerificationStep::Tried, channel, checked);
-        }
-        if outcome == CheckOutcome::Approved {
-            step(decision, VerificationStep::Approved, channel, checked);
-        }
+        steps(decision, channel, checked, outcome == CheckOutcome::Approved);
     }
     let end = match (outcome, &summary) {
         (CheckOutcome::Approved, Some(_)) => Some(CodeEnd::Used),
@@ -145,6 +135,20 @@ fn decided(
         remember(decision, check, &reply);
     }
     Next::Checked(may_reply.map(|()| reply))
+}
+
+/// Records a check in the log of its verification. Returns that log, or the one of the verification that the reply is about.
+fn recorded(
+    decision: &mut Decision<'_, '_>,
+    looked_at: Option<(Salt, VerifyStatus)>,
+    about: Option<Verification>,
+) -> (Option<AttemptLog>, Checked) {
+    let recorded = looked_at
+        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
+    match recorded {
+        Some((log, checked)) => (Some(log), checked),
+        None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
+    }
 }
 
 /// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
@@ -165,13 +169,20 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.key().answered((id, channel), answer, decision.view);
 }
 
-/// Counts a step of a verification. The guard learns of verified numbers.
+/// Counts the steps of a check, or of an approval without one. The guard learns of verified numbers.
+fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is_approved: bool) {
+    if checked.is_first {
+        step(decision, VerificationStep::Tried, channel, checked);
+    }
+    if is_approved {
+        step(decision, VerificationStep::Approved, channel, checked);
+        decision.tell_guard(GuardNews::Verified);
+    }
+}
+
 fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: Checked) {
     let (recipient, gateway) = (decision.key, checked.accepted_by);
     decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
-    if step == VerificationStep::Approved {
-        decision.tell_guard(GuardNews::Verified);
-    }
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
@@ -184,14 +195,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Bu
         EndOutcome::NotFound => None,
     };
     decision.put(next, Durability::Durable);
-    let mut log = None;
-    let mut checked = Checked::default();
-    if let (Ending::Approved, Some(verification)) = (ending, &ended) {
-        let key = decision.log_key(&verification.salt);
-        let recorded = AttemptLog::checked(key, VerifyStatus::Success, decision.view);
-        (log, checked) = recorded.map_or((None, checked), |(log, checked)| (Some(log), checked));
-    }
-    let log: Option<AttemptLog> = log.or_else(|| ended.as_ref().and_then(|v| decision.attempts_of(v)));
+    let approved = ended.filter(|_| *ending == Ending::Approved);
+    let (log, checked) = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
     // An event would name the erased number again.
     if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
         decision.emit(&NumberEvent::Ended { verification, ending: *ending });
@@ -221,10 +226,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Bu
     if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
         match ending {
             Ending::Approved => {
-                if checked.is_first {
-                    step(decision, VerificationStep::Tried, channel, checked);
-                }
-                step(decision, VerificationStep::Approved, channel, checked);
+                steps(decision, channel, checked, true);
                 decision.tell(CodeEnd::Used, log.as_ref());
             }
             Ending::Canceled => {

@@ -10,7 +10,8 @@ mod serve;
 mod view;
 
 pub use crate::delivery::attempts::AttemptQuery;
-pub use request::{BeginRequest, CarryCode, CheckCode, Ending, VerificationTarget};
+pub use crate::engine::Ending;
+pub use request::{BeginRequest, CarryCode, CheckCode, VerificationTarget};
 pub use serve::{Cleared, Verifying};
 pub use view::{
     CarriedMessage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
@@ -44,7 +45,7 @@ pub trait Verifications: Send + Sync + 'static {
     /// The verification that is under way: pending, or with no attempts left.
     fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification>;
 
-    /// Ends a verification by decision of the caller. The audit log has an entry if it has an author.
+    /// Ends a verification by decision of the caller: it is approved in another way, or canceled. The audit log has an entry if it has an author.
     fn end(
         &self,
         service: ServiceId,

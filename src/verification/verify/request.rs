@@ -112,11 +112,3 @@ pub enum VerificationTarget {
     /// This one (`VE`).
     Sid(Sid),
 }
-
-/// A caller's way to end a verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Canceled,
-    /// The caller has checked the code, or the person, in another way.
-    Approved,
-}

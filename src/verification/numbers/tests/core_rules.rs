@@ -48,18 +48,6 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
 }
 
 #[test]
-fn of_many_right_codes_at_once_one_is_approved() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    let mut answers = vec![world.checks(number(1), Some(code.clone()))];
-    let writes = world.takes_commit();
-    answers.extend((1..COMMANDS_PER_NUMBER).map(|_| world.checks(number(1), Some(code.clone()))));
-    world.applied(&writes);
-    let approved = answers.into_iter().map(super::world::Awaited::answer);
-    assert_eq!(approved.filter(|a| *a == Ok(CheckOutcome::Approved)).count(), 1);
-}
-
-#[test]
 fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
     let mut world = World::with_locked(number(1));
     let mut other = world.sends(number(2));
@@ -327,25 +315,6 @@ fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
     world.commits_if_any();
     assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
     assert_eq!(world.not_sent(), 0, "the guard has taken one allowance for one message");
-}
-
-#[test]
-fn a_message_whose_verification_ended_on_its_way_begins_another_one() {
-    let mut world = World::new();
-    let sent = world.sends(number(1));
-    world.commits();
-    let sending = world.dispatched();
-    let first = sending.permitted.permit.verification.salt;
-    let _ended = world.ends(number(1), Ending::Canceled);
-    world.commits_if_any();
-    world.settles(sending, SendResult::NoLongerUsable);
-    world.commits_if_any();
-    world.commits_if_any();
-    let sending = world.dispatched();
-    assert_ne!(sending.permitted.permit.verification.salt, first);
-    world.settles(sending, accepted());
-    world.commits_if_any();
-    assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
 }
 
 #[test]

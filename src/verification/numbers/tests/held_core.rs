@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, World, accepted, held, number, wrong};
+use super::world::{Awaited, CHECK_BUDGET, World, held, number, wrong};
 use crate::delivery::attempts::VerifyStatus;
 use crate::engine::CheckResult;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
@@ -104,29 +104,6 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
 }
 
 #[test]
-fn checks_that_waited_are_asked_about_one_after_the_other() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let mut answers: Vec<Awaited<Reply<CheckOutcome>>> =
-        (0..5).map(|_| world.checks_held(number(1))).collect();
-    let after = world.checks_held(number(1));
-    world.commits();
-    for left in [4, 3, 2, 1] {
-        let ask = world.asked();
-        world.check_reported(ask, CheckResult::Wrong);
-        // The next attempt's count is written together with this one's result.
-        world.commits();
-        assert_eq!(answers.remove(0).answer(), Ok(wrong(left)));
-    }
-    let ask = world.asked();
-    world.check_reported(ask, CheckResult::Wrong);
-    world.commits();
-    assert!(matches!(answers.remove(0).answer(), Ok(CheckOutcome::LockedNow { .. })));
-    assert!(matches!(after.answer(), Ok(CheckOutcome::Locked { .. })));
-    assert!(world.asks_no_gateway());
-}
-
-#[test]
 fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     let mut world = World::new();
     world.has_held_code(number(1));
@@ -143,24 +120,6 @@ fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     world.commits();
     assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
     world.check_reported(lost, CheckResult::Approved);
-}
-
-#[test]
-fn after_a_crash_while_asking_the_last_time_the_number_is_locked() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    for _ in 0..4 {
-        world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
-    }
-    let _asking = world.checks_held(number(1));
-    world.commits();
-    world.crashes();
-    world.now = world.now.plus(CHECK_BUDGET);
-    let mut refused = world.sends(number(1));
-    let writes = world.takes_commit();
-    assert!(refused.is_unanswered(), "the lockout is made durable first");
-    world.applied(&writes);
-    assert!(matches!(refused.answer(), Ok(SendOutcome::Locked { .. })));
 }
 
 #[test]
@@ -224,29 +183,6 @@ fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
         world.applied(&writes);
     }
     assert_eq!(answer.answer(), Ok(CheckOutcome::GatewayFailed));
-}
-
-#[test]
-fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
-    let mut world = World::new();
-    let first = world.sends(number(1));
-    world.commits();
-    let (one, mut second) = (world.dispatched(), world.sends(number(1)));
-    world.commits();
-    let two = world.dispatched();
-    world.settles(one, held());
-    world.commits();
-    assert!(first.answer().is_ok());
-    let check = world.checks_held(number(1));
-    world.commits();
-    let ask = world.asked();
-    world.settles(two, accepted());
-    assert!(second.is_unanswered(), "a crash must not bring the held code back");
-    world.commits();
-    assert!(matches!(second.answer(), Ok(SendOutcome::Sent { attempts_left: 4, .. })));
-    world.check_reported(ask, CheckResult::Approved);
-    world.commits();
-    assert_eq!(check.answer(), Ok(CheckOutcome::Approved));
 }
 
 #[test]

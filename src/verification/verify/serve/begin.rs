@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Verifying;
-use super::check::answered_before;
+use super::{Verifying, answered_before};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, fingerprint_with_code};
@@ -18,7 +17,9 @@ use crate::verification::numbers::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome,
     VerificationSummary,
 };
-use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
+use crate::verification::verify::{
+    BeginRequest, Refused, Status, Verification, VerificationTarget, Verifications as _,
+};
 
 impl Verifying {
     pub(super) async fn begin_verification(
@@ -114,7 +115,7 @@ impl Verifying {
     ) -> Result<Verification, Refused> {
         let KnownRequest { verification, at, .. } = *request;
         let sid = self.sid_of(service.id, to, verification);
-        match self.fetch_verification(service.id, VerificationTarget::Sid(sid)).await {
+        match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,
         }

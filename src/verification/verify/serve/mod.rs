@@ -2,7 +2,6 @@
 
 mod begin;
 mod carry;
-mod check;
 mod operator;
 #[cfg(test)]
 mod tests;
@@ -15,19 +14,23 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
+    Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::{LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName};
+use crate::engine::{
+    Ending, LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName,
+};
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
-use crate::limits::rate::{IdempotencyKeys, Limits};
-use crate::registry::audit::Author;
+use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest, Limits};
+use crate::registry::audit::{Action, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
-use crate::verification::numbers::{NumberKey, Refusal, VerificationSummary, Verifier};
+use crate::verification::numbers::{
+    Check, CheckOutcome, End, NumberKey, Refusal, Reply, VerificationSummary, Verifier,
+};
 
 pub use operator::Cleared;
 
@@ -186,6 +189,19 @@ impl Verifying {
         }
     }
 
+    /// The verification that a reply is about, after a request that may have ended it.
+    fn shown_after<O>(
+        &self,
+        service: ServiceId,
+        to: PhoneNumber,
+        Reply { verification, attempts, .. }: Reply<O>,
+        status: Status,
+        ended: Option<Timestamp>,
+    ) -> Result<Verification, Refused> {
+        let summary = verification.ok_or(Refused::NotFound)?;
+        Ok(self.shown(service, to, &summary, attempts, status, ended))
+    }
+
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
     fn shown(
         &self,
@@ -236,11 +252,46 @@ impl Verifications for Verifying {
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
-        Box::pin(self.check_code(service, check))
+        Box::pin(async move {
+            let service = self.service(service)?;
+            let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
+            let (number, named) = self.resolve(&service, target)?;
+            if given.is_some_and(|given| given != number) {
+                return Err(Refused::NotFound);
+            }
+            let fingerprint = self.fingerprint(fingerprint, code.as_ref());
+            let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
+            let mut known = None;
+            if let Some(key) = idempotency_key {
+                match self.keyed(service.id, number, &key, fingerprint).await? {
+                    Ok(running) => check.keyed = Some(running),
+                    Err(request) => known = Some(answered_before(&request)?),
+                }
+            }
+            let reply = match known {
+                Some(reply) => reply,
+                None => self.verifier.check(check).await?,
+            };
+            let status = status_after(reply.outcome)?;
+            let ended = (status != Status::Pending).then_some(reply.at);
+            self.shown_after(service.id, number, reply, status, ended)
+        })
     }
 
+    /// A canceled verification is shown to those who name it.
     fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
-        Box::pin(self.fetch_verification(service, target))
+        Box::pin(async move {
+            let service = self.service(service)?;
+            let (number, named) = self.resolve(&service, target)?;
+            let summary = self.verifier.verification(self.key(&service, number)).await?;
+            let is_meant = |summary: &VerificationSummary| match named {
+                None => !summary.details.canceled,
+                Some(name) => name == VerificationName::of(summary.id),
+            };
+            let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+            let attempts = self.log_of(service.id, number, summary.id).await?;
+            Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
+        })
     }
 
     fn end(
@@ -250,7 +301,21 @@ impl Verifications for Verifying {
         ending: Ending,
         by: Option<Author>,
     ) -> Answer<'_, Verification> {
-        Box::pin(self.end_verification(service, target, ending, by))
+        Box::pin(async move {
+            let service = self.service(service)?;
+            let (number, named) = self.resolve(&service, target)?;
+            let (status, action) = match ending {
+                Ending::Approved => (Status::Approved, Action::VerificationApproved),
+                Ending::Canceled | Ending::Cleared | Ending::Erased => {
+                    (Status::Canceled, Action::VerificationCanceled)
+                }
+            };
+            let audited = by.map(|author| author.audited(action, service.sid, number));
+            let key = self.key(&service, number);
+            let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
+            let at = reply.at;
+            self.shown_after(service.id, number, reply, status, Some(at))
+        })
     }
 
     fn guard(&self) -> Option<PumpingGuard> {
@@ -258,12 +323,16 @@ impl Verifications for Verifying {
     }
 
     fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState> {
-        Box::pin(self.lockout_of(service, number))
+        Box::pin(async move {
+            let service = self.service(service)?;
+            let lockout = self.verifier.lockout(self.key(&service, number)).await?;
+            lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
+        })
     }
 
     fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()> {
         self.carried_out(move |this| async move {
-            match this.lockout_of(service, number).await {
+            match this.lockout(service, number).await {
                 // The guard may refuse its messages all the same.
                 Err(Refused::NotFound)
                     if this.verifier.guard().is_some_and(|guard| guard.counts(service, number)) => {}
@@ -303,5 +372,32 @@ impl Verifications for Verifying {
             self.verifier.attempts.each(&query, count).await?;
             Ok(summary)
         })
+    }
+}
+
+/// The answer to an earlier request with the same idempotency key.
+pub(super) fn answered_before(
+    KeyedRequest { known, answer }: &KeyedRequest,
+) -> Result<Reply<CheckOutcome>, Refused> {
+    let CheckAnswer { outcome, begun, last_send } = answer.ok_or(Refused::OtherRequest)?;
+    let summary = VerificationSummary::remembered(known, begun, last_send, known.at);
+    Ok(Reply::new(outcome, known.at, Some(summary)))
+}
+
+/// The verification's status after a check, or the API's refusal.
+fn status_after(outcome: CheckOutcome) -> Result<Status, Refused> {
+    match outcome {
+        CheckOutcome::Approved => Ok(Status::Approved),
+        CheckOutcome::Wrong { live: false, .. }
+        | CheckOutcome::LockedNow { live: false, .. }
+        | CheckOutcome::NotFound => Err(Refused::NotFound),
+        CheckOutcome::LockedNow { live: true, .. } | CheckOutcome::Wrong { live: true, attempts_left: 0 } => {
+            Ok(Status::MaxAttemptsReached)
+        }
+        CheckOutcome::Wrong { live: true, .. } => Ok(Status::Pending),
+        CheckOutcome::Locked { until } | CheckOutcome::NoChecksLeft { until } => {
+            Err(Refused::NoChecksLeft { until })
+        }
+        CheckOutcome::GatewayFailed => Err(Refused::GatewayFailed),
     }
 }

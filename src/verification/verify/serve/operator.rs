@@ -8,7 +8,7 @@ use super::Verifying;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{PhoneNumber, ServiceId};
-use crate::engine::{self, LockoutState};
+use crate::engine::{Ending, LockoutState};
 use crate::registry::audit::{Action, Author};
 use crate::registry::{RegistryError, Service};
 use crate::verification::numbers::{End, NumberKey, Refusal};
@@ -46,7 +46,7 @@ impl Verifying {
         let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
         let before = self.verifier.lockout(key).await?;
         let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
-        let end = End { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
+        let end = End { key, ending: Ending::Cleared, named: None, audited, was_erased: false };
         self.verifier.end(end).await?;
         let was_counted = self.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
         let cleared = match before {
@@ -81,7 +81,7 @@ impl Verifying {
         for is_test in [true, false] {
             let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
             let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
-            let ending = engine::Ending::Erased;
+            let ending = Ending::Erased;
             let end = End { key, ending, named: None, audited, was_erased: has_erased };
             has_erased |= self.verifier.end(end).await?.outcome;
             let lockout = self.verifier.lockout(key).await?;

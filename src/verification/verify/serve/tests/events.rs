@@ -113,19 +113,6 @@ fn delivered(attempt: AttemptId) -> Receipt {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_equal_reports_at_once_are_told_once() {
-    let world = World::new().await;
-    world.has_webhook().await;
-    let begun = world.begun(number(1)).await;
-    let attempt = world.attempt_of(begun.attempts[0].sid);
-    let receipt = delivered(attempt);
-    let both =
-        tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
-    assert_eq!(both, (Ok(()), Ok(())));
-    assert_eq!(world.posted(4).await[2..], ["message.delivered"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     let world = World::new().await;
     world.has_webhook().await;

@@ -1,9 +1,7 @@
 //! The pumping guard as verifications meet it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::json;
 
 use super::world::{START, World, asking, number};
@@ -107,22 +105,6 @@ async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
 }
 
 #[tokio::test]
-async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
-    let world = paid(GuardSettings::default()).await;
-    passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await;
-    let prefix = Dimension::prefix_of(phone(TJ));
-    let lacking = explained(&world, prefix).await;
-    let lacks = |reason: &String| reason.starts_with("The allowance of +99290000**** is used up");
-    assert!(lacking.refused && lacking.reasons.iter().any(lacks), "{lacking:?}");
-
-    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
-    let by = world.registry.author(Actor::Account, None);
-    let entry = guard(&world).set_entry(country, Some(EntryAction::Allow), 60, by).await;
-    assert_eq!(entry.expect("room").and_then(|entry| entry.action).as_deref(), Some("allow"));
-    sends(&world, TJ + 50).await.expect("sent");
-}
-
-#[tokio::test]
 async fn with_every_rule_off_manual_entries_and_budgets_hold() {
     let off = Some(Mode::Off);
     let budget = Some(35);
@@ -141,24 +123,6 @@ async fn with_every_rule_off_manual_entries_and_budgets_hold() {
 }
 
 #[tokio::test]
-async fn messages_without_an_address_need_no_allowance_of_a_network() {
-    let world = paid(GuardSettings::default()).await;
-    let from = |address: Option<&str>, to: u64| BeginRequest {
-        client: ClientSignals {
-            address: address.map(|address| address.parse::<IpAddr>().expect("an address")),
-            ..ClientSignals::default()
-        },
-        ..asking(phone(to))
-    };
-    let (germany, america) = (|n: u64| DE + 50_000_000 + 10_000 * n, |n: u64| US + 10_000 * n);
-    let one_network = (0..30).map(|n| from(Some("192.0.2.7"), germany(n)));
-    assert_eq!(passed(&world, one_network).await, 20);
-    assert_eq!(passed(&world, (0..5).map(|n| from(Some("192.0.2.8"), america(n)))).await, 0);
-    assert_eq!(passed(&world, (40..45).map(|n| from(None, america(n)))).await, 5);
-    assert_eq!(passed(&world, (60..65).map(|n| from(Some("192.0.3.8"), america(n)))).await, 5);
-}
-
-#[tokio::test]
 async fn what_the_store_refuses_takes_no_allowance() {
     let world = paid(GuardSettings::default()).await;
     sends(&world, DE).await.expect("sent");
@@ -169,22 +133,6 @@ async fn what_the_store_refuses_takes_no_allowance() {
     }
     while sends(&world, US).await.is_err() {}
     assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
-}
-
-#[tokio::test]
-async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
-    let world = paid(GuardSettings::default()).await;
-    for round in 0..4 {
-        (0..7).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
-        let answers = join_all((0..7).map(|n| {
-            let address = Some(IpAddr::from([0x2001, 0xdb8, round, n, 0, 0, 0, 1]));
-            let client = ClientSignals { address, ..ClientSignals::default() };
-            world.begins(BeginRequest { client, ..asking(phone(TJ)) })
-        }));
-        assert!(answers.await.into_iter().all(|answer| answer.is_err()));
-        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
-        assert_eq!(prefix.allowances[0].messages, Some(10), "round {round}");
-    }
 }
 
 #[tokio::test]
@@ -326,15 +274,6 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
     assert!(germany.reasons[0].contains(": 0.0090 of 0.04 USD spent."), "{germany:?}");
     assert!(!explain(US).await.refused, "0.03 dollars are enough");
-}
-
-#[tokio::test]
-async fn countries_outside_the_list_get_no_message() {
-    let countries = ["DE"].into_iter().filter_map(Region::parse).collect();
-    let settings = GuardSettings { allowed_countries: Some(countries), ..GuardSettings::default() };
-    let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, US).await, Err(Refused::Country));
-    sends(&world, DE).await.expect("sent");
 }
 
 #[tokio::test]

@@ -31,17 +31,6 @@ async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification()
 }
 
 #[tokio::test]
-async fn a_key_is_good_for_one_request_of_one_number() {
-    let world = World::new().await;
-    world.begins(asking_once(number(1), "a")).await.expect("begun");
-    let other = |to| BeginRequest { fingerprint: [9; 32], ..asking_once(to, "a") };
-    assert_eq!(world.begins(other(number(1))).await, Err(Refused::OtherRequest));
-    assert_eq!(world.provider.handed().len(), 1);
-    world.begins(other(number(2))).await.expect("another number");
-    assert_eq!(world.provider.handed().len(), 2);
-}
-
-#[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     let world = World::with_room_for_keys(1).await;
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
@@ -56,20 +45,6 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first));
     world.begins(asking(number(2))).await.expect("begun without a key");
     assert_eq!(world.provider.handed().len(), 2);
-}
-
-#[tokio::test]
-async fn two_at_the_same_time_are_one_message() {
-    let world = World::new().await;
-    let (one, two) =
-        tokio::join!(world.begins(asking_once(number(1), "a")), world.begins(asking_once(number(1), "a")));
-    let answers = [one, two];
-    assert!(answers.iter().any(Result::is_ok));
-    for answer in &answers {
-        let is_waiting = matches!(answer, Err(Refused::StillAnswering));
-        assert!(is_waiting || *answer == answers[usize::from(answers[0].is_err())], "{answer:?}");
-    }
-    assert_eq!(world.provider.handed().len(), 1);
 }
 
 /// Begins with the key `a`, in a task.

@@ -1,6 +1,5 @@
 //! Promises about verifications beyond the engine's decisions: gateways, counters, idempotency keys, events.
 
-mod carried;
 mod events;
 mod guard;
 mod idempotency;

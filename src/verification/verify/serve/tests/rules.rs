@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use super::world::{START, World, asking, number};
-use crate::gateway::ErrorClass;
 use crate::registry::tests::world::given;
 use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
+    CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
 };
 
 async fn change(world: &World, members: Value) {
@@ -42,23 +41,6 @@ async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() 
 }
 
 #[tokio::test]
-async fn a_new_length_or_life_holds_for_the_next_code_and_not_the_current_one() {
-    let world = World::new().await;
-    let begun = world.begun(number(1)).await;
-    change(&world, json!({ "code-length": 8 })).await;
-    world.begun(number(1)).await;
-    let code = world.provider.code_for(number(1));
-    assert_eq!(code.expose().len(), 6, "the same code again");
-    let new = json!({ "resend": "new" });
-    change(&world, new).await;
-    let again = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
-    assert_eq!((again.sid, again.created), (begun.sid, begun.created));
-    assert_eq!(world.provider.code_for(number(1)).expose().len(), 8);
-    let old = world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.expect("checked");
-    assert_eq!(old.status, Status::Pending);
-}
-
-#[tokio::test]
 async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
     let world = World::with(json!({ "max-checks": 1 })).await;
     let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
@@ -68,17 +50,6 @@ async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
     assert_eq!(other, Err(Refused::NotFound));
     let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
     assert_eq!(right.status, Status::Approved);
-}
-
-#[tokio::test]
-async fn a_refused_resend_starts_no_wait() {
-    let world = World::with(json!({ "cooling-down": true })).await;
-    let begun = world.begun(number(1)).await;
-    world.advance(std::time::Duration::from_secs(31));
-    world.provider.fails_with(ErrorClass::Refused);
-    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::GatewayFailed));
-    assert_eq!(world.begun(number(1)).await.sid, begun.sid);
-    assert!(matches!(world.begins(asking(number(1))).await, Err(Refused::TooSoon { .. })));
 }
 
 #[tokio::test]

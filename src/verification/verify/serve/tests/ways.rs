@@ -1,4 +1,4 @@
-//! The choice of the gateway, and numbers that get no message.
+//! The choice of the gateway, numbers that get no message, and codes of other systems.
 
 use std::time::Duration;
 
@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 
 use super::world::{START, World, asking, number};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
+use crate::gateway::ErrorClass;
 use crate::registry::{TestNumber, gateway_sid};
-use crate::verification::verify::{BeginRequest, Refused, Status, VerificationTarget};
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{
+    AttemptQuery, BeginRequest, CarryCode, Refused, Status, VerificationTarget, Verifications as _,
+};
 
 fn brings_codes() -> Value {
     json!({ "custom-code": true })
@@ -69,13 +73,6 @@ async fn where_only_such_a_gateway_is_there_a_code_of_the_caller_is_refused() {
 }
 
 #[tokio::test]
-async fn a_service_that_takes_no_codes_sends_none() {
-    let world = World::new().await;
-    assert!(matches!(world.begins(bringing(number(1), "707070")).await, Err(Refused::FeatureOff(_))));
-    assert_eq!(world.provider.handed().len(), 0);
-}
-
-#[tokio::test]
 async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
     let world = World::routing("Simulator;Mada", json!({})).await;
     let mada = gateway_sid(GatewayName::Mada);
@@ -105,4 +102,27 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     assert_eq!(world.provider.handed().len(), 0);
     let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
     world.begins(call).await.expect("a call is possible");
+}
+
+fn carry(to: PhoneNumber) -> CarryCode {
+    CarryCode::new(Code::parse("271828").expect("a code"), BeginRequest::new(to))
+}
+
+#[tokio::test]
+async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
+    let world = World::routing("Mada;Sinch", json!({})).await.with_room_for_sends(1).await;
+    world.provider.hangs_at(|name| name == GatewayName::Sinch);
+    for _ in 0..2 {
+        world.provider.fails_with(ErrorClass::Refused);
+    }
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    let first = tokio::spawn(async move { verifying.carry(service, carry(number(1))).await });
+    // Refused by the one, and waiting for the other.
+    world.provider.arrived(2).await;
+    let second = world.verifying.carry(world.service.id, carry(number(2))).await;
+    assert_eq!(second, Err(Refused::Unavailable(Refusal::SendsOverloaded)));
+    let query = AttemptQuery { to: Some(number(2)), limit: 10, ..AttemptQuery::default() };
+    let listed = world.verifying.messages(query).await.expect("a list").records;
+    assert_eq!(listed.iter().map(|row| row.listed.attempt.gateway).collect::<Vec<_>>(), [GatewayName::Mada]);
+    first.abort();
 }

@@ -1,20 +1,48 @@
-//! Services and credentials: opened before anything is decided.
+//! What the settings ask for: gateways, services and credentials.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{AccountFile, StartError};
+use crate::clock::Clock;
 use crate::config::{GatewaySettings, GuardSettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
-use crate::gateway::TwilioSender;
+use crate::gateway::{Gateway, Simulator, TwilioSender};
 use crate::registry::{Registry, RegistryDeps};
+
+/// Every gateway, and the simulator once more for its inbox page.
+pub struct Gateways {
+    /// The gateways with their names in the routing.
+    pub routed: Vec<Routed>,
+    /// The simulator, if it is configured.
+    pub simulator: Option<Arc<Simulator>>,
+}
+
+/// Builds every gateway that is configured. Sends nothing.
+pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Result<Gateways, StartError> {
+    let mut routed = Vec::new();
+    for provider in &settings.providers {
+        let name = provider.name();
+        // Numbers that are routed to Twilio for texts are called by Twilio too.
+        let is_meant = name == GatewayName::TwilioVoice && !settings.routing.names(name);
+        let routed_as = if is_meant { GatewayName::TwilioMessages } else { name };
+        routed.push(Routed { routed_as, gateway: provider.build(Arc::clone(clock))? });
+    }
+    let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::clone(clock))));
+    if let Some(simulator) = &simulator {
+        let gateway = Arc::clone(simulator) as Arc<dyn Gateway>;
+        routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
+    }
+    Ok(Gateways { routed, simulator })
+}
 
 /// The rules of the pumping guard of the services in config.json, by their names there.
 pub(super) fn guards(settings: &RegistrySettings) -> HashMap<String, GuardSettings> {
     settings.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect()
 }
 
-/// Refuses the first start of a server that [`open`] would refuse after files were made.
+/// Refuses the first start of a server that [`open_registry`] would refuse after files were made.
 pub(super) fn check_first_start(
     settings: &RegistrySettings,
     account: &AccountFile,
@@ -35,7 +63,10 @@ pub(super) fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
 
 /// Opens the registry. With the file of its account it is a server's, which gets an account at its first start, and
 /// does not start on an address that other machines reach without a key.
-pub(super) async fn open(deps: RegistryDeps, account: Option<&AccountFile>) -> Result<Registry, StartError> {
+pub(super) async fn open_registry(
+    deps: RegistryDeps,
+    account: Option<&AccountFile>,
+) -> Result<Registry, StartError> {
     let unless_keys = deps.settings.unless_keys.clone();
     let registry = Registry::open(deps).await?;
     let Some(account) = account else { return Ok(registry) };
@@ -47,7 +78,7 @@ pub(super) async fn open(deps: RegistryDeps, account: Option<&AccountFile>) -> R
 }
 
 /// Gateways that a messaging configuration can name: each once, and those that send texts.
-pub(super) fn names(gateways: &[Routed]) -> Vec<GatewayName> {
+pub(super) fn names_of(gateways: &[Routed]) -> Vec<GatewayName> {
     let mut names: Vec<GatewayName> = gateways.iter().map(|routed| routed.routed_as).collect();
     names.sort_unstable();
     names.dedup();
