@@ -616,10 +616,8 @@ pub(super) fn check(
         }
         if settings.default_template.is_none() {
             let standard = checks.unasked(settings.locale).map(|message| {
-                (
-                    message.locale,
-                    filled(&message.text.replace("{brand}", "{friendly_name}"), &settings.friendly_name),
-                )
+                let text = message.text.replace("{brand}", "{friendly_name}");
+                (message.locale, filled(&text, &settings.friendly_name, |_| "x"))
             });
             warn_of_parts(&path, standard, settings.code_length, checks, c);
         }

@@ -137,7 +137,7 @@ pub(super) fn check(
             wrong("friendly-name", Some(&template.friendly_name), &format!("it {why}"));
         }
         for Translation { locale, text } in &template.translations {
-            if let Err(why) = checks.check_custom(&filled(text, "x")) {
+            if let Err(why) = checks.check_custom(&filled(text, "x", |_| "x")) {
                 wrong(&format!("translations.{locale}"), Some(text), &why);
             }
         }
@@ -152,7 +152,8 @@ pub(super) fn check(
             _ => {}
         }
         if template.channels.contains(&Channel::Sms) {
-            let texts = template.translations.iter().map(|text| (text.locale, filled(&text.text, "x")));
+            let texts =
+                template.translations.iter().map(|text| (text.locale, filled(&text.text, "x", |_| "x")));
             warn_of_parts(&format!("templates.{name}"), texts, CodeLength::SIX, checks, c);
         }
         checked.push(template.named(&name));
@@ -160,13 +161,14 @@ pub(super) fn check(
     checked
 }
 
-/// The text with the shortest values in its own places: for longer ones each request is checked.
-pub(super) fn filled(text: &str, friendly_name: &str) -> String {
+/// The text with everything in its places but the code. The configuration is checked with short values; for longer ones
+/// each request is.
+pub fn filled<'v>(text: &'v str, friendly_name: &'v str, value: impl Fn(&str) -> &'v str) -> String {
     let filled = places(text).into_iter().map(|place| match place {
         Place::Text(text) => text,
         Place::Code => "{code}",
         Place::FriendlyName => friendly_name,
-        Place::Own(_) => "x",
+        Place::Own(own) => value(own),
     });
     filled.collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
-use crate::config::templates::{Place, places};
+use crate::config::templates::{Place, filled, places};
 use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
 use crate::template::{AppHash, CODE_PLACES, StandardMessage, Wording, of_country};
@@ -121,10 +121,15 @@ impl Registry {
             (Cow::Owned(message.text.replace("{brand}", "{friendly_name}")), message.locale)
         };
         let written = &*written;
-        let value = |own: &str| options.substitutions.get(own).map(String::as_str);
-        let mut text = filled(written, name, value)?;
+        let is_missing =
+            |place: &Place<'_>| matches!(place, Place::Own(own) if !options.substitutions.contains_key(*own));
+        if let Some(Place::Own(own)) = places(written).into_iter().find(is_missing) {
+            return Err(TextError::MissingSubstitution(own.to_owned()));
+        }
+        let value = |own: &str| options.substitutions.get(own).map_or("", String::as_str);
+        let mut text = filled(written, name, value);
         // Values that are harmless by themselves must not be a place of the code together, or a line for browsers.
-        if forms(&text) != forms(&filled(written, "x", |_| Some("x"))?) {
+        if forms(&text) != forms(&filled(written, "x", |_| "x")) {
             let why = "must not make a code or a line for browsers together with others".to_owned();
             return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }
@@ -142,27 +147,6 @@ impl Registry {
         checks.check_custom(&text).map_err(TextError::Text)?;
         Ok((Wording::Custom(Box::from(text)), Some(locale)))
     }
-}
-
-/// The text with everything in its places but the code.
-fn filled<'v>(
-    written: &str,
-    name: &str,
-    value: impl Fn(&str) -> Option<&'v str>,
-) -> Result<String, TextError> {
-    let mut text = String::with_capacity(written.len() + 64);
-    for place in places(written) {
-        match place {
-            Place::Text(literal) => text.push_str(literal),
-            Place::Code => text.push_str("{code}"),
-            Place::FriendlyName => text.push_str(name),
-            Place::Own(own) => match value(own) {
-                Some(value) => text.push_str(value),
-                None => return Err(TextError::MissingSubstitution(own.to_owned())),
-            },
-        }
-    }
-    Ok(text)
 }
 
 /// Counts the places of the code in a text, and the lines that browsers would read.
