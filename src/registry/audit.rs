@@ -172,7 +172,7 @@ pub struct Audited {
 /// One entry of the log. Equal changes by one author within an hour are one entry, so that a program that repeats a change
 /// does not push out what others did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditEntry {
+pub struct AuditEntry<C = Change> {
     /// The last time.
     pub at: Timestamp,
     pub first: Timestamp,
@@ -181,7 +181,7 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// The request of the last time.
     pub request_id: Option<String>,
-    pub change: Change,
+    pub change: C,
 }
 
 /// As earlier versions wrote it: one entry for each time.
@@ -195,17 +195,6 @@ struct FirstAuditEntry {
 }
 
 /// Without the values that were changed.
-#[derive(Deserialize)]
-struct SecondAuditEntry {
-    at: Timestamp,
-    first: Timestamp,
-    times: u32,
-    keep_until: Timestamp,
-    actor: Actor,
-    request_id: Option<String>,
-    change: FirstChange,
-}
-
 #[derive(Deserialize)]
 struct FirstChange {
     action: Action,
@@ -226,9 +215,9 @@ impl From<FirstAuditEntry> for AuditEntry {
     }
 }
 
-impl From<SecondAuditEntry> for AuditEntry {
-    fn from(earlier: SecondAuditEntry) -> Self {
-        let SecondAuditEntry { at, first, times, keep_until, actor, request_id, change } = earlier;
+impl From<AuditEntry<FirstChange>> for AuditEntry {
+    fn from(earlier: AuditEntry<FirstChange>) -> Self {
+        let AuditEntry { at, first, times, keep_until, actor, request_id, change } = earlier;
         Self { at, first, times, keep_until, actor, request_id, change: change.into() }
     }
 }
@@ -238,7 +227,7 @@ impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
     const OLDER: &'static [OlderLayout<Self>] =
-        &[OlderLayout::of::<FirstAuditEntry>(), OlderLayout::of::<SecondAuditEntry>()];
+        &[OlderLayout::of::<FirstAuditEntry>(), OlderLayout::of::<AuditEntry<FirstChange>>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         let [.., slot] = *id;

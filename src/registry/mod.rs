@@ -11,8 +11,6 @@ mod command;
 mod credential;
 mod error;
 mod keys;
-mod policies;
-mod safe_list;
 mod service;
 mod services;
 mod snapshot;
@@ -42,20 +40,19 @@ use crate::template::Templates;
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
 pub use crate::config::template_sid;
 pub use crate::config::templates::{Template, Translation};
-pub use belongings::gateway_sid;
+pub use belongings::{SafeNumber, gateway_sid};
 pub use credential::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Scope, Scopes,
     Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
 pub use keys::{KEYS_PER_SERVICE, Revocation};
-pub use policies::Policies;
-pub use safe_list::SafeNumber;
 pub use service::{
     Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook,
     WebhookStatus,
 };
 pub use services::check_test_numbers;
+pub use snapshot::Policies;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
 
@@ -239,7 +236,7 @@ impl Registry {
 
     /// The rules of every service, those of the default one as given.
     pub fn policies(&self, default: Policy) -> Policies {
-        Policies::shared(default, Arc::clone(&self.inner.published.policies))
+        Policies { default, others: Arc::clone(&self.inner.published.policies) }
     }
 
     /// A counter of changes to services. Data derived from services is out of date when it grows.

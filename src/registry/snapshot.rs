@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
+use crate::engine::Policy;
 use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
@@ -199,5 +199,40 @@ impl Snapshot {
     /// Returns `true` if the key is neither revoked nor for a removed service.
     fn accepts(&self, key: &ApiKey) -> bool {
         key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
+    }
+}
+
+/// A cheap handle on the rules of every service. Each decision looks its rules up once.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    pub(super) default: Policy,
+    pub(super) others: OwnPolicies,
+}
+
+/// The rules of the services that have their own. The registry replaces them together with its services.
+type OwnPolicies = Arc<ArcSwap<HashMap<ServiceId, Policy>>>;
+
+impl Policies {
+    /// The rules of the default service, which also hold for services that have none of their own.
+    pub fn new(default: Policy) -> Self {
+        Self { default, others: Arc::default() }
+    }
+
+    /// Replaces the rules of all services but the default one.
+    pub fn set(&self, others: HashMap<ServiceId, Policy>) {
+        self.others.store(Arc::new(others));
+    }
+
+    /// Returns `true` if the service exists. The server sends no messages for a removed service.
+    pub fn serves(&self, service: ServiceId) -> bool {
+        service == ServiceId::DEFAULT || self.others.load().contains_key(&service)
+    }
+
+    /// The rules of a service.
+    pub fn of(&self, service: ServiceId) -> Policy {
+        if service == ServiceId::DEFAULT {
+            return self.default;
+        }
+        self.others.load().get(&service).copied().unwrap_or(self.default)
     }
 }

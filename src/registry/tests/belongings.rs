@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::world::{START, TWILIOS, World, number, refused_field};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 use crate::registry::{
-    EventType, Item, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid, template_sid,
+    EventType, Item, Registry, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
+    template_sid,
 };
 use crate::shard::tests::StoreFault;
 
@@ -33,8 +34,7 @@ async fn a_limit_has_a_name_of_its_own_in_its_service() {
 
 #[tokio::test]
 async fn a_service_has_so_many_limits_and_a_limit_so_many_buckets() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     for n in 0..25 {
         registry.create_rate_limit(shop, n.to_string(), None).await.expect("a limit");
     }
@@ -50,8 +50,7 @@ async fn a_service_has_so_many_limits_and_a_limit_so_many_buckets() {
 
 #[tokio::test]
 async fn a_bucket_is_made_changed_and_deleted() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let limit = registry.create_rate_limit(shop, "ip".to_owned(), None).await.expect("a limit").sid;
     let made = registry.create_bucket(shop, limit, 1_000_000, 604_800).await.expect("a bucket");
     let changed = registry.update_bucket(shop, limit, made.sid, Some(2), None).await.expect("changed");
@@ -65,8 +64,7 @@ async fn a_bucket_is_made_changed_and_deleted() {
 
 #[tokio::test]
 async fn a_country_has_one_gateway_that_is_configured() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let by_mada = gateway_sid(GatewayName::Mada);
     let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     let made = registry.create_messaging(shop, "bg".to_owned(), by_mada).await.expect("made");
@@ -107,8 +105,7 @@ async fn without_its_configured_gateway_the_servers_routing_decides() {
 
 #[tokio::test]
 async fn a_webhook_is_told_what_it_asked_for() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let made = registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("made");
     assert!(made.subscribes_to(EventType::Approved) && !made.subscribes_to(EventType::MessageDelivered));
     assert_eq!((made.secret.len(), made.status), (32, WebhookStatus::Enabled));
@@ -126,8 +123,7 @@ async fn a_webhook_is_told_what_it_asked_for() {
 
 #[tokio::test]
 async fn what_a_webhook_may_not_be_is_refused_by_name() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let at = |url: &str| WebhookFields { url: Some(url.to_owned()), ..webhook(&["*"]) };
     for url in [
         "",
@@ -158,6 +154,13 @@ async fn what_a_webhook_may_not_be_is_refused_by_name() {
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
 }
 
+/// A registry with one service.
+async fn shop() -> (Registry, Sid) {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    (registry, shop)
+}
+
 pub(super) fn webhook(events: &[&str]) -> WebhookFields {
     WebhookFields {
         friendly_name: Some("ours".to_owned()),
@@ -174,8 +177,7 @@ fn test_number(pattern: &str) -> TestNumber {
 
 #[tokio::test]
 async fn a_test_number_is_one_until_its_time_is_over() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let made = registry.put_test_number(shop, test_number("+1415555012X")).await.expect("made");
     assert!(made.is(number("+14155550123"), START) && !made.is(number("+14155550133"), START));
     assert!(!made.is(number("+14155550123"), START.plus(Duration::from_secs(3_600))));
@@ -190,8 +192,7 @@ async fn a_test_number_is_one_until_its_time_is_over() {
 
 #[tokio::test]
 async fn a_test_number_that_a_person_could_own_has_to_be_forced() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     for pattern in ["+14155552671", "+4915112345678", "+49151xxxxxxxx"] {
         let refused = registry.put_test_number(shop, test_number(pattern)).await;
         assert_eq!(refused.map(|_| ()).map_err(|error| error.to_string().contains("force")), Err(true));
@@ -202,8 +203,7 @@ async fn a_test_number_that_a_person_could_own_has_to_be_forced() {
 
 #[tokio::test]
 async fn what_a_test_number_may_not_be_is_refused_by_name() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await.sid;
+    let (registry, shop) = shop().await;
     let year = Duration::from_secs(367 * 24 * 3_600);
     for (field, number) in [
         ("pattern", test_number("4155550123")),

@@ -9,7 +9,6 @@ use crate::registry::{
     AccountCredentials, ApiKey, Caller, Item, KEYS_PER_SERVICE, NewApiKey, Registry, RegistryError,
     Revocation, Scope, Scopes, Unauthenticated,
 };
-use crate::shard::tests::StoreFault;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "a token of twenty.."; // as long as one must be
@@ -276,18 +275,6 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     assert!(needs(&world).await, "where unauthenticated clients can connect");
     world.settings.allows_unauthenticated = true;
     assert!(!needs(&world).await, "and may");
-}
-
-#[tokio::test]
-async fn a_revocation_that_may_be_stored_keeps_the_compatible_routes_closed() {
-    for fault in [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
-        let world = World::new();
-        let registry = world.open().await;
-        let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
-        world.store.fail_next([fault]);
-        assert!(registry.revoke_key(made.key.sid, false).await.is_err());
-        assert!(registry.compatible_routes_need_key(), "{fault:?}");
-    }
 }
 
 fn verify() -> Scopes {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::world::{START, TWILIOS, World, configured, given, named, number};
-use crate::domain::{Sid, SidKind, Timestamp};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
-use crate::registry::{EventType, RegistryError, Scope, TestNumber, WebhookFields};
+use crate::registry::{EventType, Registry, RegistryError, Scope, TestNumber, WebhookFields};
 use crate::shard::Refusal;
 use crate::shard::tests::StoreFault;
 use crate::store::{Key, Store as _, Write};
@@ -51,7 +51,7 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
 #[tokio::test]
 async fn a_second_start_writes_nothing() {
     let world = World::new().with_service(configured("shop"));
-    let sids = |registry: &crate::registry::Registry| -> Vec<Sid> {
+    let sids = |registry: &Registry| -> Vec<Sid> {
         registry.services(0, 10).iter().map(|service| service.sid).collect()
     };
     let first = sids(&world.open().await);
@@ -88,17 +88,22 @@ async fn after_a_failed_commit_nothing_has_changed() {
 
 #[tokio::test]
 async fn a_revocation_that_may_be_on_the_disk_holds() {
-    let world = World::new();
-    let registry = world.open().await;
-    let scopes = [Scope::Verify].into_iter().collect();
-    let made = registry.create_key(None, scopes, None).await.expect("a key");
-    world.store.fail_next([StoreFault::UnknownNotApplied]);
-    assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
-    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
-    world.clock.advance(Duration::from_secs(2));
-    registry.inner.shards.flush().await;
-    let registry = world.restarted().open().await;
-    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
+    for fault in [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
+        let world = World::new();
+        let registry = world.open().await;
+        let scopes = [Scope::Verify].into_iter().collect();
+        let made = registry.create_key(Some(ServiceId::DEFAULT), scopes, None).await.expect("a key");
+        world.store.fail_next([fault]);
+        assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
+        let holds = |registry: &Registry| {
+            assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
+            assert!(registry.compatible_routes_need_key(), "{fault:?}");
+        };
+        holds(&registry);
+        world.clock.advance(Duration::from_secs(2));
+        registry.inner.shards.flush().await;
+        holds(&world.restarted().open().await);
+    }
 }
 
 #[tokio::test]

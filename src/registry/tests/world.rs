@@ -127,6 +127,15 @@ pub(crate) async fn start(
     clock: &Arc<dyn Clock>,
     seed: u64,
 ) -> Result<Shards, ShardStartError> {
+    start_shards(1, store, clock, seed).await
+}
+
+pub(crate) async fn start_shards(
+    shards: usize,
+    store: &FaultyStore,
+    clock: &Arc<dyn Clock>,
+    seed: u64,
+) -> Result<Shards, ShardStartError> {
     let bounds = Bounds::default();
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
@@ -135,7 +144,7 @@ pub(crate) async fn start(
             &NumberCapacity::new(bounds.numbers),
             &crate::limits::guard::VerifiedNumbers::new(1_000),
         ),
-        shards: 1,
+        shards,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),
         metrics: Arc::default(),

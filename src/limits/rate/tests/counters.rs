@@ -1,7 +1,8 @@
 //! Counters through their handle.
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
-use crate::limits::rate::{Charge, Charged, Counter, LimitRefusal};
+use crate::domain::{ServerKey, ServiceId};
+use crate::limits::rate::{Charge, Charged, Counter, Digester, LimitRefusal};
 use crate::shard::{LimitedTable, Record as _, Refusal};
 
 #[tokio::test]
@@ -173,4 +174,22 @@ async fn neither_a_record_nor_what_is_printed_shows_a_value() {
     let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
     assert!(!String::from_utf8_lossy(&kept.record).contains(address));
     assert_eq!((key.kind, kept.expires), (Counter::KIND, START.plus(secs(60))));
+}
+
+#[test]
+fn a_digest_depends_on_server_key_service_limit_and_value_only() {
+    let digester_of = |byte| Digester::new(&ServerKey::from_bytes([byte; 32]));
+    let (one, two) = (ServiceId::new(1), ServiceId::new(2));
+    let digester = digester_of(1);
+    let (subject, tag) = digester.counter(one, &limit(1), "a");
+    assert!((subject, tag) == digester_of(1).counter(one, &limit(1), "a"), "after a restart too");
+    for (other, other_tag) in [
+        digester_of(2).counter(one, &limit(1), "a"),
+        digester.counter(two, &limit(1), "a"),
+        digester.counter(one, &limit(2), "a"),
+        digester.counter(one, &limit(1), "A"),
+    ] {
+        assert!(other.id[4..] != subject.id[4..] && other_tag != tag);
+    }
+    assert_ne!(subject.id[4..], tag.to_be_bytes());
 }

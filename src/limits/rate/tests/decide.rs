@@ -43,28 +43,6 @@ impl Value {
 }
 
 #[test]
-fn a_full_bucket_refuses_until_its_window_ends() {
-    let rule = [bucket(1, 3, 60)];
-    let mut value = Value::fresh();
-    value.passes(&rule, 1).advance(secs(10)).passes(&rule, 2).advance(secs(49));
-    assert_eq!(value.take(&rule), Err(START.plus(secs(60))));
-    value.advance(secs(1)).passes(&rule, 3);
-    assert_eq!(value.take(&rule), Err(START.plus(secs(120))), "the next window began with its first request");
-}
-
-#[test]
-fn a_refused_request_is_not_counted_and_prolongs_nothing() {
-    let rules = [bucket(1, 1, 60), bucket(2, 10, 3600)];
-    let mut value = Value::fresh();
-    value.passes(&rules, 1);
-    let before = value.counts.clone();
-    for _ in 0..50 {
-        assert_eq!(value.take(&rules), Err(START.plus(secs(60))));
-    }
-    assert_eq!(value.counts, before);
-}
-
-#[test]
 fn each_bucket_counts_on_its_own_and_the_longest_wait_is_told() {
     let rules = [bucket(1, 2, 10), bucket(2, 4, 3600)];
     let mut value = Value::fresh();
@@ -93,15 +71,6 @@ fn what_is_given_back_makes_room_once_and_only_while_it_counts() {
     let first = late.take(&rule).expect("room");
     late.advance(secs(60)).passes(&rule, 2).give_back(&first);
     assert!(late.take(&rule).is_err(), "it had ended, and no other permit was given away");
-}
-
-#[test]
-fn when_all_is_given_back_nothing_is_remembered() {
-    let rules = [bucket(1, 2, 60), bucket(2, 100, 3600)];
-    let mut value = Value::fresh();
-    let places = value.take(&rules).expect("room");
-    value.give_back(&places);
-    assert_eq!(value.counts, ValueCounts::default());
 }
 
 #[test]

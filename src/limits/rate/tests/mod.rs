@@ -8,17 +8,12 @@ mod model;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
 use super::{Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
-use crate::clock::ManualClock;
-use crate::config;
+use crate::clock::{Clock, ManualClock};
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use crate::node::kinds;
+use crate::registry::tests::world::start_shards;
+use crate::shard::Shards;
 use crate::shard::tests::{FaultyStore, StoreFault};
-use crate::shard::{ShardDeps, ShardStartError, Shards};
-use crate::verification::numbers::NumberCapacity;
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -65,22 +60,13 @@ impl World {
     }
 
     /// Starts two shards on the durable records: the counters of a request then have several owners.
-    pub async fn start(&self) -> Result<Shards, ShardStartError> {
-        Shards::start(ShardDeps {
-            store: Arc::new(self.store.clone()),
-            clock: Arc::clone(&self.clock) as _,
-            kinds: kinds::all(&NumberCapacity::new(10), &crate::limits::guard::VerifiedNumbers::new(1_000)),
-            shards: 2,
-            settings: kinds::shard_settings(&config::Bounds::default()),
-            rng: StdRng::seed_from_u64(1),
-            metrics: Arc::default(),
-        })
-        .await
+    pub async fn start(&self) -> Shards {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        start_shards(2, &self.store, &clock, 1).await.expect("shards")
     }
 
     pub async fn limits(&self) -> Limits {
-        let shards = self.start().await.expect("shards");
-        Limits::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
+        Limits::new(&self.start().await, &ServerKey::from_bytes([7; 32]), self.bounds)
     }
 
     /// The program dies: writes that are not yet applied are lost.
