@@ -6,10 +6,12 @@ use std::time::Duration;
 use rand::Rng as _;
 
 use super::queues::{Attempt, Endpoint, Queues};
-use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
+use super::record::{
+    Delivery, DeliveryState, EventRecord, WebhookAttempt, WebhookHealth, is_too_old, slot_of,
+};
 use super::recorder::EventRecorder;
 use super::request::{self, AttemptError, Post, Posted};
-use super::{Event, EventId, EventType, Inner};
+use super::{Event, EventType, Inner};
 use crate::domain::{Sid, Timestamp};
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::Span;
@@ -85,7 +87,7 @@ impl Inner {
         if webhook.status != WebhookStatus::Enabled {
             return Err((AttemptError::Disabled, "the webhook is disabled"));
         }
-        if super::backoff::is_too_old(now, delivery.since) {
+        if is_too_old(now, delivery.since) {
             return Err((AttemptError::TooOld, "its turn did not come in time"));
         }
         let body = request::body(self.registry.account_sid(), service.sid, &delivery.event);
@@ -126,11 +128,13 @@ impl Inner {
                 }
             }
         };
-        let (now, said) = (inner.clock().now(), said(&posted));
-        let Some((event, state, health)) = outcome else {
+        let now = inner.clock().now();
+        let Some((delivery, health)) = outcome else {
             inner.queues.finish(attempt, WebhookHealth::NotAsked, "", now);
             return;
         };
+        let (event, state) = (delivery.id, delivery.state);
+        let said = delivery.attempts.last().map(WebhookAttempt::said).unwrap_or_default();
         let Endpoint { service, webhook } = attempt.endpoint;
         let service = inner.registry.service_by_id(service);
         if health == WebhookHealth::Gone {
@@ -209,17 +213,17 @@ pub(super) fn conclude(
     at: Timestamp,
     posted: Posted,
     view: &mut Transaction<'_>,
-) -> Option<(EventId, DeliveryState, WebhookHealth)> {
+) -> Option<(Box<Delivery>, WebhookHealth)> {
     let delivery = view.get::<EventRecord>(id).and_then(EventRecord::into_delivery);
     let mut delivery = delivery.filter(|delivery| delivery.state == DeliveryState::Pending)?;
     let random = view.rng().next_u32();
     let health = delivery.conclude(at, view.now(), posted, random);
-    let (event, state) = (delivery.id, delivery.state);
     // After a crash that loses this change, the retry is made earlier.
-    let is_over = state != DeliveryState::Pending;
+    let is_over = delivery.state != DeliveryState::Pending;
     let durability = if is_over { Durability::Durable } else { Durability::Lazy };
-    view.put(id, Some(&EventRecord::Delivery(delivery)), durability);
-    Some((event, state, health))
+    let record = EventRecord::Delivery(delivery);
+    view.put(id, Some(&record), durability);
+    Some((record.into_delivery()?, health))
 }
 
 /// Makes a delivery due again. `false` without it.
@@ -242,13 +246,5 @@ fn end_span(span: Option<Span>, delivery: &Delivery, posted: &Posted) {
             }
         }
         Posted::NotAnswered(..) => span.fail(),
-    }
-}
-
-/// The outcome for the log, without addresses and response bodies.
-fn said(posted: &Posted) -> String {
-    match posted {
-        Posted::Answered { status, .. } => format!("status {status}"),
-        Posted::NotAnswered(_, words) => words.clone(),
     }
 }

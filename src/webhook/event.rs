@@ -38,14 +38,7 @@ pub struct About {
 impl fmt::Debug for About {
     /// Without the tags: they can be anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to, channel, status, detail, locked_until, tags: _ } = self;
-        f.debug_struct("About")
-            .field("to", to)
-            .field("channel", channel)
-            .field("status", status)
-            .field("detail", detail)
-            .field("locked_until", locked_until)
-            .finish_non_exhaustive()
+        write!(f, "About({}, {}, {})", self.to, self.channel.as_str(), self.status)
     }
 }
 

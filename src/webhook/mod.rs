@@ -4,7 +4,6 @@
 //! `Queues`, derived from these records, begins the attempts: up to eight at once for each webhook, one for each
 //! verification. An event is delivered at least once, and those of a verification in order.
 
-mod backoff;
 mod dispatch;
 mod event;
 mod list;

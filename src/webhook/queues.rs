@@ -11,8 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::OutboxBounds;
-use super::backoff::pause;
-use super::record::{DeliveryState, EventRecord, Seq, WebhookAttempt, WebhookHealth};
+use super::record::{DeliveryState, EventRecord, Seq, WebhookAttempt, WebhookHealth, pause};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
 use crate::shard::{Id, RecordKey, Shares, service_of};

@@ -172,16 +172,13 @@ impl Poster {
         let poster = Arc::new(self);
         Arc::new(move |post| {
             let poster = Arc::clone(&poster);
-            Box::pin(async move { poster.post(post).await })
+            Box::pin(async move {
+                poster.post(post).await.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
+            })
         })
     }
 
-    async fn post(&self, post: Post) -> Posted {
-        let answered = self.answer(post).await;
-        answered.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
-    }
-
-    async fn answer(&self, post: Post) -> Result<Posted, (AttemptError, String)> {
+    async fn post(&self, post: Post) -> Result<Posted, (AttemptError, String)> {
         let request = request_of(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
         let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
         let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;

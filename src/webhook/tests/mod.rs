@@ -174,7 +174,7 @@ struct ReceivedPost {
     id: String,
     verification: String,
     kind: String,
-    headers: Vec<(&'static str, String)>,
+    headers: [(&'static str, String); 3],
     body: serde_json::Value,
     bytes: bytes::Bytes,
 }
@@ -238,7 +238,7 @@ impl Receivers {
             id: header("webhook-id").expect("an id"),
             verification: text(&body["data"]["verification_sid"]),
             kind: text(&body["type"]),
-            headers: post.headers.to_vec(),
+            headers: post.headers.clone(),
             body,
             bytes: post.body,
         });
