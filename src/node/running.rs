@@ -135,8 +135,7 @@ impl Running {
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
             on_alert: Some(outbox.guard_alerts(&server_key)),
         };
-        let names = Some(registry.clone());
-        let guard = PumpingGuard::start(&shards, &server_key, known_numbers, names, guard).await?;
+        let guard = PumpingGuard::start(&shards, &server_key, known_numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
         let taken = |service, number, ticket| guard.take_again(service, number, &ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;

@@ -7,7 +7,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod findings;
 pub mod operator;
 mod refused;
 mod verified;
@@ -33,8 +32,7 @@ use crate::registry::Registry;
 use crate::registry::audit::{Author, Change};
 use crate::shard::{Durability, OlderLayout, Record, RecordLog, Refusal, Router, Shards, Subject};
 
-use self::findings::Findings;
-use self::refused::Waiting;
+use self::refused::{Findings, Waiting};
 pub use self::refused::{Refusals, RefusedNumber};
 pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
@@ -187,8 +185,8 @@ struct Inner {
     /// Rules of services with their own.
     rules: HashMap<ServiceId, GuardRules>,
     budgets: Budgets,
-    /// Names the services in lists; `None` for no names.
-    registry: Option<Registry>,
+    /// Names the services in lists.
+    registry: Registry,
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
@@ -215,7 +213,7 @@ impl PumpingGuard {
         shards: &Shards,
         server_key: &ServerKey,
         verified: VerifiedNumbers,
-        registry: Option<Registry>,
+        registry: Registry,
         GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<Self, Refusal> {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));

@@ -287,7 +287,7 @@ impl PumpingGuard {
     ) -> ServiceExplanation {
         let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
         let in_no_plan = matches!(dimension, Dimension::Number(number)
-            if inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number)));
+            if !inner.registry.accepts(number));
         let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
         let mut reasons = Vec::new();
         if in_no_plan {
@@ -373,12 +373,9 @@ impl PumpingGuard {
 
     /// The sid and the name of a service; `none` for no service.
     fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
-        match service.zip(self.inner.registry.as_ref()) {
-            None => (None, none.to_owned()),
-            Some((id, registry)) => {
-                (registry.service_by_id(id).map(|service| service.sid.to_string()), registry.title_of(id))
-            }
-        }
+        let Some(id) = service else { return (None, none.to_owned()) };
+        let registry = &self.inner.registry;
+        (registry.service_by_id(id).map(|service| service.sid.to_string()), registry.title_of(id))
     }
 
     fn item(&self, kind: &str, service: Option<ServiceId>, subject: String, details: String) -> Item {
@@ -419,7 +416,7 @@ impl PumpingGuard {
     ) -> Result<Option<Item>, EntryError> {
         let (inner, now) = (&self.inner, self.now());
         if let (Some(_), Dimension::Number(number)) = (action, key.dimension)
-            && inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number))
+            && !inner.registry.accepts(number)
         {
             return Err(EntryError::InNoPlan(number));
         }
@@ -443,7 +440,7 @@ impl PumpingGuard {
             return Ok(None);
         };
         inner.guard().entries.make_room(&key, now)?;
-        let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
+        let service = key.service.and_then(|service| inner.registry.service_by_id(service));
         let change = Change::of(audited).in_service(service.map(|service| service.sid));
         let [before_until, after_until] =
             [before, entry].map(|entry| entry.map(|entry| shown(entry.until)).unwrap_or_default());

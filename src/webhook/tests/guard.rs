@@ -13,7 +13,8 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let key = ServerKey::from_bytes([7; 32]);
     let on_alert = Some(world.outbox.guard_alerts(&key));
     let config = GuardConfig { settings, on_alert, ..GuardConfig::default() };
-    let guard = PumpingGuard::start(&world.shards, &key, VerifiedNumbers::new(10), None, config);
+    let guard =
+        PumpingGuard::start(&world.shards, &key, VerifiedNumbers::new(10), world.registry.clone(), config);
     let guard = guard.await.expect("a guard");
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {

@@ -75,7 +75,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let server_key = key();
     let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
     let config = GuardConfig { settings, ..GuardConfig::default() };
-    let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), None, config);
+    let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), registry, config);
     let guard = guard.await.expect("a guard");
     for to in ["+14155552671", "+19002341234"] {
         let signals = ClientSignals::default().about(shop.id, number(to), Channel::Sms);
