@@ -5,11 +5,10 @@ use tracing::{debug, error, warn};
 
 use super::Delivery;
 use super::breaker::Circuit;
-use super::budget::Budget;
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
-use super::run::half_until;
+use super::plan::{Budget, half_until};
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
@@ -53,8 +52,8 @@ impl Delivery {
         let request_id = request_id.as_deref();
         let budget = Budget::starting_now(self.deps.bounds.send_budget);
         let gateway = held.by.as_str();
-        let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
-        let Some((holder, checker)) = holder.and_then(|h| h.gateway.checker().map(|c| (h, c))) else {
+        let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
+        let Some(holder) = holders.find(|gateway| gateway.name == held.by) else {
             self.log_unknown_holder(held.by);
             return CheckResult::NotAsked;
         };
@@ -64,7 +63,7 @@ impl Delivery {
         else {
             return CheckResult::NotAsked;
         };
-        let request = checker.check(*number, held.channel, code);
+        let request = holder.gateway.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
         let error = match holder.circuit.answered(answer, self.now()) {
             Some(Ok(Verdict::Approved)) => return CheckResult::Approved,
@@ -119,7 +118,7 @@ impl Delivery {
         message_id: &str,
         end: CodeEnd,
     ) {
-        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_end(end));
+        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_ends());
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.shown(self.now()).0 == Circuit::Closed;
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };

@@ -127,11 +127,11 @@ impl GuardedGateway {
 
     /// Whether it carries our code. The others make codes of their own.
     pub fn carries_our_code(&self) -> bool {
-        self.gateway.checker().is_none()
+        !self.gateway.holds_codes()
     }
 
     /// The holder of the code of a message that this gateway accepted; `None` if the code is ours.
     pub fn holding(&self, channel: Channel) -> Option<Held> {
-        self.gateway.checker().map(|_| Held { by: self.name, channel })
+        self.gateway.holds_codes().then_some(Held { by: self.name, channel })
     }
 }

@@ -7,21 +7,19 @@
 //! own: before and after one of them a new code begins.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `retry`, `workflow`,
+//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `plan` and
 //! `breaker`.
 
 pub mod attempts;
 mod breaker;
-mod budget;
 mod checks;
 mod error;
 mod guarded;
 mod job;
 mod limiter;
 mod log;
-mod retry;
+mod plan;
 mod run;
-mod workflow;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -33,7 +31,7 @@ use rand::rngs::StdRng;
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
-use crate::gateway::{CodeEnd, ErrorClass, Gateway};
+use crate::gateway::{ErrorClass, Gateway};
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{GatewayReading, Metrics};
@@ -50,7 +48,7 @@ pub use job::{
 };
 
 use guarded::GuardedGateway;
-use workflow::Workflow;
+use plan::Workflow;
 
 /// A gateway under the name that the routing knows it by.
 #[derive(Clone)]
@@ -145,13 +143,7 @@ impl Delivery {
         self.deps.clock.now()
     }
 
-    /// The channel of a verification of the default service that names none: the workflow's first, else text
-    /// messages.
-    pub fn first_channel(&self) -> Channel {
-        self.workflow.first_channel()
-    }
-
-    /// The same for any service.
+    /// The channel of a verification that names none: the workflow's first, else text messages.
     pub fn first_channel_of(&self, service: ServiceId) -> Channel {
         self.workflow_of(service).first_channel()
     }
@@ -166,9 +158,9 @@ impl Delivery {
         self.deps.guard.as_ref()
     }
 
-    /// Whether a gateway wants to know of this end of a code.
-    pub fn wants_code_end(&self, end: CodeEnd) -> bool {
-        self.gateways.iter().any(|guarded| guarded.gateway.wants_code_end(end))
+    /// Whether a gateway wants to know how codes end.
+    pub fn wants_code_ends(&self) -> bool {
+        self.gateways.iter().any(|guarded| guarded.gateway.wants_code_ends())
     }
 
     /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
@@ -241,7 +233,7 @@ impl Delivery {
         let takes_any = |gateway: &&GuardedGateway| {
             let entries = self.deps.routing.entries().iter();
             let mut own = entries.filter(|entry| entry.gateway == gateway.routed_as);
-            own.any(|entry| entry.prefixes.is_empty()) && gateway.serves(self.first_channel())
+            own.any(|entry| entry.prefixes.is_empty()) && gateway.serves(self.workflow.first_channel())
         };
         let gateways = self.gateways.iter();
         let mut reasons: Vec<_> = gateways.filter(takes_any).map(|gateway| self.unready(gateway)).collect();

@@ -15,7 +15,6 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::GuardedGateway;
 use super::job::{
@@ -23,8 +22,7 @@ use super::job::{
     SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::retry::{AfterError, RetryInputs, after_error, retry, stand_in};
-use super::workflow::Workflow;
+use super::plan::{AfterError, Budget, RetryInputs, Workflow, after_error, half_until, retry, stand_in};
 use super::{Candidate, Delivery};
 use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
@@ -139,11 +137,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
-
-/// The middle of the time until `end`.
-pub(super) fn half_until(end: Instant) -> Instant {
-    end - end.saturating_duration_since(now()) / 2
-}
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn new(
@@ -388,7 +381,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         outgoing: &OutgoingMessage,
     ) -> Result<Charge, Failure> {
         // Of a gateway that makes its own text, the parts are not known.
-        let is_our_text = outgoing.channel == Channel::Sms && gateway.gateway.checker().is_none();
+        let is_our_text = outgoing.channel == Channel::Sms && gateway.carries_our_code();
         self.parts = if is_our_text { parts_of(&outgoing.text) } else { 1 };
         self.log_parts(outgoing.locale);
         let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };

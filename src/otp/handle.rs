@@ -152,7 +152,7 @@ impl Otp {
         style: MessageStyle,
     ) -> Result<Sent, OtpError> {
         let Running { verifying, delivery, .. } = &*self.engine.running;
-        let wanted = channel.unwrap_or_else(|| delivery.first_channel());
+        let wanted = channel.unwrap_or_else(|| delivery.first_channel_of(ServiceId::DEFAULT));
         if !self.engine.channels.contains(&wanted) {
             let off = wanted == Channel::Call;
             return Err(if off { OtpError::NoCalls } else { OtpError::NoGateway(wanted) });

@@ -117,8 +117,8 @@ pub use crate::domain::{
     ServiceId, Timestamp,
 };
 pub use crate::gateway::{
-    Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError,
-    OutgoingMessage, Receipt, ReceiptStatus, Verdict,
+    Accepted, BoxFuture, Callback, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
+    Receipt, ReceiptStatus, Verdict,
 };
 pub use crate::node::StartError as EngineError;
 pub use crate::store::StoreError;

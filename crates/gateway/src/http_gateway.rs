@@ -18,10 +18,10 @@ pub use self::receipts::{HttpReceipts, RecipeCallbacks};
 use self::request::Filling;
 pub use self::signing::Signing;
 use super::client::GatewayResponse;
-use super::given::{Pointer, Texts};
 use super::provider::{
     AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, not_tried, usable_id,
 };
+use super::settings::{Pointer, Texts};
 use super::{
     Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict,
 };

@@ -18,7 +18,6 @@ mod client;
 #[path = "tests/double.rs"]
 pub mod double;
 mod egress;
-mod given;
 mod http_gateway;
 pub mod net;
 pub mod older;
@@ -46,7 +45,7 @@ pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
 pub use provider::{CodeClass, retry_after};
-use provider::{HttpProvider, Provider};
+use provider::{HttpProvider, Provider, not_tried};
 pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
@@ -170,10 +169,6 @@ pub enum CodeEnd {
     LockedOut,
 }
 
-impl CodeEnd {
-    pub const ALL: [Self; 3] = [Self::Used, Self::Canceled, Self::LockedOut];
-}
-
 /// The public address of this server, and the attempt that a provider's report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
@@ -185,7 +180,7 @@ pub struct Callback {
 /// A provider.
 ///
 /// There are two sorts. Most deliver a text that carries our code, and know nothing of checks. Some
-/// ([`Gateway::checker`]) make and hold a code themselves: they ignore `text` and `code` of a message, and only they
+/// ([`Gateway::holds_codes`]) make and hold a code themselves: they ignore `text` and `code` of a message, and only they
 /// can say whether a submitted code is right.
 pub trait Gateway: Send + Sync + 'static {
     fn name(&self) -> GatewayName;
@@ -196,9 +191,23 @@ pub trait Gateway: Send + Sync + 'static {
     /// drop the future.
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>>;
 
-    /// The checker of codes: `Some` for a gateway that holds the code itself.
-    fn checker(&self) -> Option<&dyn Checker> {
-        None
+    /// Whether it makes and holds the codes itself.
+    fn holds_codes(&self) -> bool {
+        false
+    }
+
+    /// Asks a gateway that holds codes whether one is right. The caller has counted the attempt, bounds the time, and never
+    /// asks twice at once about one number.
+    ///
+    /// An error of the class [`ErrorClass::Ambiguous`] leaves open whether the provider looked at the code; every
+    /// other class promises that it did not.
+    fn check<'a>(
+        &'a self,
+        _to: PhoneNumber,
+        _channel: Channel,
+        _code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async { Err(not_tried(self.name(), "holds no codes")) })
     }
 
     /// The class of the provider's error code, and what it says.
@@ -206,8 +215,8 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// Whether [`Gateway::report_code_end`] tells the provider anything about this end of a code.
-    fn wants_code_end(&self, _end: CodeEnd) -> bool {
+    /// Whether [`Gateway::report_code_end`] tells the provider anything.
+    fn wants_code_ends(&self) -> bool {
         false
     }
 
@@ -228,19 +237,4 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.
     fn readiness(&self) -> Result<(), String>;
-}
-
-/// The other half of a gateway that holds the code itself.
-pub trait Checker: Send + Sync {
-    /// Asks whether a code is right. The caller has counted the attempt, bounds the time, and never asks twice at
-    /// once about one number.
-    ///
-    /// An error of the class [`ErrorClass::Ambiguous`] leaves open whether the provider looked at the code; every
-    /// other class promises that it did not.
-    fn check<'a>(
-        &'a self,
-        to: PhoneNumber,
-        channel: Channel,
-        code: &'a Code,
-    ) -> BoxFuture<'a, Result<Verdict, GatewayError>>;
 }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{
-    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, ErrorClass, Gateway, GatewayError,
-    OutgoingMessage, Verdict,
+    Accepted, AccountFinding, AccountPart, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage,
+    Verdict,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
@@ -136,8 +136,23 @@ impl Gateway for HttpProvider {
         self.provider.described(code)
     }
 
-    fn checker(&self) -> Option<&dyn Checker> {
-        self.holds_codes.then_some(self as &dyn Checker)
+    fn holds_codes(&self) -> bool {
+        self.holds_codes
+    }
+
+    fn check<'a>(
+        &'a self,
+        to: PhoneNumber,
+        channel: Channel,
+        code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async move {
+            self.require_channel(channel)?;
+            let question = self.provider.check(to, channel, code);
+            let Question { request, read } =
+                question.ok_or_else(|| not_tried(self.name, "cannot be asked about this code"))?;
+            self.exchange(request, read).await
+        })
     }
 
     fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
@@ -162,23 +177,6 @@ impl Gateway for HttpProvider {
             Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
             _ => Ok(()),
         }
-    }
-}
-
-impl Checker for HttpProvider {
-    fn check<'a>(
-        &'a self,
-        to: PhoneNumber,
-        channel: Channel,
-        code: &'a Code,
-    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
-        Box::pin(async move {
-            self.require_channel(channel)?;
-            let question = self.provider.check(to, channel, code);
-            let Question { request, read } =
-                question.ok_or_else(|| not_tried(self.name, "cannot be asked about this code"))?;
-            self.exchange(request, read).await
-        })
     }
 }
 

@@ -278,7 +278,7 @@ impl Gateway for Simulator {
         })
     }
 
-    fn wants_code_end(&self, _end: CodeEnd) -> bool {
+    fn wants_code_ends(&self) -> bool {
         true
     }
 

@@ -41,7 +41,7 @@ async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
 async fn an_error_that_every_gateway_would_share_ends_it() {
     for class in [ErrorClass::BadNumber, ErrorClass::Fraud] {
         let world = Setup::routing("Twilio;Http").with_voice().build().and(TwilioMessages, [error(class)]);
-        assert_eq!(failure(world.requests().await).class(), Some(class));
+        assert_eq!(failure(world.requests().await).class, Some(class));
         assert_eq!(world.asked().len(), 1, "{class:?}");
     }
 }
@@ -182,10 +182,7 @@ async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
     let world = Setup::routing("Mada:+49").build();
     let error = failure(world.requests().await);
     assert_eq!(error, failed(Failure::NotServed));
-    assert_eq!(
-        (error.class(), error.may_have_been_sent(), error.is_about_the_number()),
-        (None, false, false)
-    );
+    assert_eq!((error.class, error.may_have_been_sent(), error.is_about_the_number()), (None, false, false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,15 +10,14 @@ use tokio::time::{Instant, sleep};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 use crate::gateway::{
-    Accepted, BoxFuture, Callback, Checker, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage,
-    Verdict,
+    Accepted, BoxFuture, Callback, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
 };
 
-/// One answer.
+/// One answer, and when. An error has its class, and whether every message would meet it.
 #[derive(Debug, Clone)]
-pub struct Scripted {
+pub struct Scripted<T = String> {
     delay: Duration,
-    result: Result<String, (ErrorClass, bool)>,
+    result: Result<T, (ErrorClass, bool)>,
 }
 
 /// Accepts the message.
@@ -41,14 +40,15 @@ pub fn hanging() -> Scripted {
     accepted("too late").after_ms(3_600_000)
 }
 
-impl Scripted {
+impl<T> Scripted<T> {
     pub fn after_ms(self, delay: u64) -> Self {
         Self { delay: Duration::from_millis(delay), ..self }
     }
 
-    fn result(self, gateway: GatewayName) -> Result<Accepted, GatewayError> {
+    async fn play(self, gateway: GatewayName) -> Result<T, GatewayError> {
+        sleep(self.delay).await;
         let detail = "was told to fail".to_owned();
-        self.result.map(|message_id| Accepted { message_id }).map_err(|(class, whole_gateway)| GatewayError {
+        self.result.map_err(|(class, whole_gateway)| GatewayError {
             gateway,
             class,
             code: Some(7),
@@ -56,12 +56,6 @@ impl Scripted {
             whole_gateway,
         })
     }
-}
-
-/// One answer to a check, and when.
-struct ScriptedCheck {
-    after_ms: u64,
-    result: Result<Verdict, (ErrorClass, bool)>,
 }
 
 /// A message that a gateway received, and the time.
@@ -88,11 +82,12 @@ pub struct ScriptedGateway {
     clock: Arc<TokioClock>,
     record: Record,
     sends: Mutex<VecDeque<Scripted>>,
-    checks: Mutex<VecDeque<ScriptedCheck>>,
+    checks: Mutex<VecDeque<Scripted<Verdict>>>,
     pub checked: AtomicUsize,
     pub reported: Mutex<Vec<String>>,
     pub unready: Mutex<Option<String>>,
-    present: AtomicUsize,
+    /// A clone for each message until its answer, or until delivery gives it up.
+    present: Arc<()>,
     pub most_present: AtomicUsize,
 }
 
@@ -117,7 +112,7 @@ impl ScriptedGateway {
             checked: AtomicUsize::new(0),
             reported: Mutex::default(),
             unready: Mutex::default(),
-            present: AtomicUsize::new(0),
+            present: Arc::default(),
             most_present: AtomicUsize::new(0),
         })
     }
@@ -127,20 +122,12 @@ impl ScriptedGateway {
     }
 
     pub fn checks(&self, after_ms: u64, result: Result<Verdict, (ErrorClass, bool)>) {
-        self.checks.lock().expect("the script").push_back(ScriptedCheck { after_ms, result });
+        let answer = Scripted { delay: Duration::ZERO, result }.after_ms(after_ms);
+        self.checks.lock().expect("the script").push_back(answer);
     }
 
     pub fn has_said_everything(&self) -> bool {
         self.sends.lock().expect("the script").is_empty()
-    }
-}
-
-/// Counts a message until its answer, or until delivery gives it up.
-struct Presence<'a>(&'a AtomicUsize);
-
-impl Drop for Presence<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -155,9 +142,8 @@ impl Gateway for ScriptedGateway {
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
         Box::pin(async move {
-            let present = self.present.fetch_add(1, Ordering::SeqCst) + 1;
-            let _presence = Presence(&self.present);
-            self.most_present.fetch_max(present, Ordering::SeqCst);
+            let _present = Arc::clone(&self.present);
+            self.most_present.fetch_max(Arc::strong_count(&self.present) - 1, Ordering::SeqCst);
             self.record.lock().expect("the record").push(Sent {
                 at_ms: self.clock.elapsed().as_millis(),
                 by: self.name,
@@ -171,16 +157,15 @@ impl Gateway for ScriptedGateway {
             let next = self.sends.lock().expect("the script").pop_front();
             let answer =
                 next.unwrap_or_else(|| panic!("{} was asked more often than its script says", self.name));
-            sleep(answer.delay).await;
-            answer.result(self.name)
+            answer.play(self.name).await.map(|message_id| Accepted { message_id })
         })
     }
 
-    fn checker(&self) -> Option<&dyn Checker> {
-        if self.holds { Some(self) } else { None }
+    fn holds_codes(&self) -> bool {
+        self.holds
     }
 
-    fn wants_code_end(&self, _end: CodeEnd) -> bool {
+    fn wants_code_ends(&self) -> bool {
         true
     }
 
@@ -191,18 +176,11 @@ impl Gateway for ScriptedGateway {
     ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
             self.reported.lock().expect("the record").push(message_id.to_owned());
-            let Some(answer) = self.sends.lock().expect("the script").pop_front() else { return Ok(()) };
-            sleep(answer.delay).await;
-            answer.result(self.name).map(drop)
+            let next = self.sends.lock().expect("the script").pop_front();
+            if let Some(answer) = next { answer.play(self.name).await.map(drop) } else { Ok(()) }
         })
     }
 
-    fn readiness(&self) -> Result<(), String> {
-        self.unready.lock().expect("the reason").clone().map_or(Ok(()), Err)
-    }
-}
-
-impl Checker for ScriptedGateway {
     fn check<'a>(
         &'a self,
         to: PhoneNumber,
@@ -213,16 +191,12 @@ impl Checker for ScriptedGateway {
             assert_eq!((to, channel, code.expose()), (super::world::number(), Channel::Sms, "012345"));
             self.checked.fetch_add(1, Ordering::SeqCst);
             let next = self.checks.lock().expect("the script").pop_front();
-            let ScriptedCheck { after_ms, result } = next.expect("a script for this check");
-            sleep(Duration::from_millis(after_ms)).await;
-            result.map_err(|(class, whole_gateway)| GatewayError {
-                gateway: self.name,
-                class,
-                code: Some(7),
-                detail: "was told to fail".to_owned(),
-                whole_gateway,
-            })
+            next.expect("a script for this check").play(self.name).await
         })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.unready.lock().expect("the reason").clone().map_or(Ok(()), Err)
     }
 }
 

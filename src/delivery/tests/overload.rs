@@ -13,7 +13,7 @@ async fn a_message_waits_for_a_permit_for_half_of_its_time() {
     let slow = || accepted("SM").after_ms(3_000);
     let world = World::with_places(1, 100).and_answers(std::iter::repeat_with(slow).take(10));
     let results = join_all((0..6).map(|_| async {
-        let result = world.delivers("{code}").await;
+        let result = world.delivers().await;
         (result.err(), world.elapsed_ms())
     }))
     .await;
@@ -26,7 +26,7 @@ async fn a_message_waits_for_a_permit_for_half_of_its_time() {
 async fn beyond_the_places_messages_are_refused_at_once() {
     let world = World::with_places(1, 2).and_answers((0..3).map(|_| accepted("SM").after_ms(1_000)));
     let results = join_all((0..5).map(|_| async {
-        let result = world.delivers("{code}").await;
+        let result = world.delivers().await;
         (result.err(), world.elapsed_ms())
     }))
     .await;
@@ -38,7 +38,7 @@ async fn beyond_the_places_messages_are_refused_at_once() {
 async fn an_overload_can_be_seen_before_anything_is_decided() {
     let world = World::with_places(1, 0).and_answers([accepted("SM").after_ms(100)]);
     assert!(!overloaded(&world));
-    let (sent, seen) = tokio::join!(world.delivers("{code}"), async { overloaded(&world) });
+    let (sent, seen) = tokio::join!(world.delivers(), async { overloaded(&world) });
     assert!(sent.is_ok() && seen);
     assert!(!overloaded(&world));
 }

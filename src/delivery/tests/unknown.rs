@@ -2,7 +2,7 @@
 
 use super::DOUBT;
 use super::gateways::{accepted, down, error, hanging};
-use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
+use super::world::{Ended, Setup, World, failed, failure, secs, taken};
 use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
 use crate::domain::Channel::Sms;
@@ -115,7 +115,8 @@ async fn the_holder_of_a_code_is_asked_first_and_others_begin_a_new_one() {
 async fn with_retries_it_is_repeated_in_the_background() {
     let world = Setup::routing(BOTH).with_retry().build();
     let world = world.and(Mada, [hanging(), error(DOUBT)]).and(Http, [error(DOUBT), accepted("H2")]);
-    assert_eq!(world.requests().await, postponed_and_possibly_sent(0));
+    let first = world.requests().await;
+    assert!(matches!(first.result, SendResult::Postponed { may_have_been_sent: Some(_), .. }), "{first:?}");
     assert_eq!(world.follows_up().await, taken("H2"));
     let sent = world.sent();
     assert!(sent.len() == 4 && sent.iter().all(|message| message.code == sent[0].code));

@@ -6,7 +6,7 @@ use super::{DOUBT, RETRY};
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
-use crate::domain::Held;
+use crate::domain::{Held, ServiceId};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 
@@ -52,13 +52,13 @@ async fn an_error_about_the_person_ends_the_workflow() {
         let mut setup = setup();
         setup.settings.voice_fallback = false;
         let world = setup.build().and(TwilioMessages, [error(class)]);
-        assert_eq!(failure(world.requests().await).class(), Some(class));
+        assert_eq!(failure(world.requests().await).class, Some(class));
         assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
     }
     let world = setup().build().and(TwilioMessages, [accepted("SM1")]);
     let world = world.and(TwilioVoice, [error(ErrorClass::Fraud)]);
     world.requests().await;
-    assert_eq!(failure(world.follows_up().await).class(), Some(ErrorClass::Fraud));
+    assert_eq!(failure(world.follows_up().await).class, Some(ErrorClass::Fraud));
     assert_eq!(world.takes_plan(), None);
     let rows: Vec<_> = world.rows().into_iter().map(|row| row.status).collect();
     assert_eq!(rows, [SendStatus::Sent, SendStatus::Unsendable]);
@@ -74,7 +74,11 @@ async fn a_verification_that_names_a_channel_begins_at_its_step() {
     assert_eq!(world.requests_by(Call).await, taken("CA1"));
     assert_eq!(world.takes_plan(), None, "a channel that is no step is followed by none");
     assert_eq!(
-        Setup::routing("Twilio").with_workflow(&[WhatsApp, Sms]).build().delivery.first_channel(),
+        Setup::routing("Twilio")
+            .with_workflow(&[WhatsApp, Sms])
+            .build()
+            .delivery
+            .first_channel_of(ServiceId::DEFAULT),
         WhatsApp
     );
 }

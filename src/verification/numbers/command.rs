@@ -50,8 +50,8 @@ pub struct NumberDeps {
     pub check_budget: Duration,
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
-    /// The ends of codes that a gateway wants to know.
-    pub told_ends: Vec<CodeEnd>,
+    /// Whether a gateway wants to know how codes end.
+    pub tells_ends: bool,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<EventRecorder>>,
     /// Counts decisions.
@@ -509,7 +509,7 @@ impl<'a, 'b> Decision<'a, 'b> {
 
     /// Tells the gateway of the last message how the code ended, if one wants to know.
     pub(super) fn tell(&mut self, end: CodeEnd, log: Option<&AttemptLog>) {
-        if self.deps.told_ends.contains(&end)
+        if self.deps.tells_ends
             && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
         {
             self.told.push(Task::TellGateway(self.key, ToldEnd { gateway, message_id, end }));

@@ -20,7 +20,7 @@ use crate::domain::{
     AttemptLogKey, Channel, Code, NumberKey, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
-use crate::gateway::{CodeEnd, Receipt};
+use crate::gateway::Receipt;
 use crate::limits::guard::{
     ClientSignals, Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket,
 };
@@ -100,7 +100,7 @@ impl Verifier {
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
             attempt_log: attempts.settings,
-            told_ends: CodeEnd::ALL.into_iter().filter(|end| delivery.wants_code_end(*end)).collect(),
+            tells_ends: delivery.wants_code_ends(),
             events,
             metrics: Arc::clone(shards.metrics()),
             outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),

@@ -18,9 +18,9 @@ use super::HttpGatewaySettings;
 use super::request::Read;
 use super::signing::{HmacOf, mac};
 use crate::domain::AttemptId;
-use crate::given::{Pointer, Texts};
 use crate::net::in_query;
 use crate::provider::{CodeClass, code_in, usable_id};
+use crate::settings::{Pointer, Texts};
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
 /// The path of reports, without the name of the gateway.

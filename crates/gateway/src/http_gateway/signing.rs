@@ -207,35 +207,22 @@ mod tests {
 
     /// Of the public Signature Version 4 test suite of AWS, some without a query: the request's method, path, headers and
     /// body, and the signature.
-    const SUITE: [(&str, &str, &str, Headers, &str, &str); 4] = [
+    const SUITE: [(&str, Headers, &str, &str); 4] = [
+        ("GET", &[], "", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
         (
-            "get-vanilla",
             "GET",
-            "/",
-            &[],
-            "",
-            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
-        ),
-        (
-            "get-header-value-trim",
-            "GET",
-            "/",
             &[("My-Header1", " value1"), ("My-Header2", " \"a   b   c\"")],
             "",
             "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
         ),
         (
-            "post-header-key-sort",
             "POST",
-            "/",
             &[("My-Header1", "value1")],
             "",
             "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c",
         ),
         (
-            "post-x-www-form-urlencoded",
             "POST",
-            "/",
             &[("Content-Type", "application/x-www-form-urlencoded")],
             "Param1=value1",
             "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
@@ -251,8 +238,8 @@ mod tests {
             secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
         };
         let now = Timestamp::from_millis(1_440_938_160_000);
-        for (name, method, path, given, body, signature) in SUITE {
-            let url = format!("https://example.amazonaws.com{path}").parse().expect("a URL");
+        for (method, given, body, signature) in SUITE {
+            let url = "https://example.amazonaws.com/".parse().expect("a URL");
             let mut request = Request::new(method.parse().expect("a method"), url);
             for (name, value) in given {
                 let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
@@ -260,7 +247,7 @@ mod tests {
             }
             let authorization = key.authorization(&mut request, body, now);
             assert_eq!(request.headers()["x-amz-date"], "20150830T123600Z");
-            assert_eq!(authorization.split("Signature=").nth(1), Some(signature), "{name}: {authorization}");
+            assert_eq!(authorization.split("Signature=").nth(1), Some(signature), "{authorization}");
         }
     }
 }

@@ -150,7 +150,6 @@ async fn every_other_answer_has_its_class() {
     const SOON: ErrorClass = Retry { after: None };
     let (text, created) = (json!({"contains": "\"ok\""}), json!({"statuses": [201, 404]}));
     let cut = answer(200, &[], &saying("0"));
-    let huge = format!("{}{}", " ".repeat(70_000), saying("0"));
     let told = |status, value| Reply::json(status, &saying(value));
     for (success, reply, expected) in [
         (telling(), told(200, "3"), (BadNumber, false)),
@@ -172,18 +171,14 @@ async fn every_other_answer_has_its_class() {
         (telling(), Reply::json(200, "OK"), (Ambiguous, false)),
         (telling(), Reply::json(200, r#"{"messages":[]}"#), (Ambiguous, false)),
         (telling(), Reply::json(200, &"[".repeat(10_000)), (Ambiguous, false)),
-        (telling(), Reply::json(200, &huge), (Ambiguous, true)),
         (telling(), Reply::BytesThenClose(cut[..cut.len() - 1].to_owned()), (Ambiguous, true)),
-        (telling(), Reply::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned()), (Ambiguous, true)),
         (telling(), Reply::Reset, (Ambiguous, true)),
         (created.clone(), Reply::json(200, ""), (Ambiguous, false)),
         (created, Reply::json(400, ""), (Refused, false)),
         (text.clone(), Reply::json(200, "ok"), (Ambiguous, false)),
         (text, Reply::BytesThenClose(cut[..cut.len() - 1].to_owned()), (Ambiguous, true)),
-        (json!({}), Reply::json(403, "no"), (Configuration, false)),
         // It may be the limit of one number. An unauthenticated client must not open the circuit for all clients.
         (json!({}), Reply::json(429, "no"), (SOON, false)),
-        (json!({}), Reply::json(308, "no"), (Configuration, true)),
     ] {
         let error = after(&success, reply.clone()).await.expect_err("not accepted");
         assert_eq!((error.class, error.whole_gateway), expected, "{reply:?}");
@@ -259,6 +254,7 @@ fn a_description_that_cannot_work_is_refused_with_the_place_of_the_mistake() {
         (url("https://user:{password}@sms.example.com/"), "url", written_out),
         (url("sms.example.com/{to}"), "url", "must be a URL"),
         (url("ftp://sms.example.com/{to}"), "url", "must begin with https:// or http://"),
+        (url("http://"), "url", "must be a URL"),
         (url("https://user:hunter2@sms.example.com/{to}"), "url", "must not contain a user name or password"),
         (url("https://sms.example.com/#{to}"), "url", "must not contain a # part"),
         (url(""), "url", "is missing"),

@@ -372,7 +372,7 @@ impl Case {
 
     async fn check(&self, double: &Double, channel: Channel) -> Result<crate::Verdict, GatewayError> {
         let (gateway, message) = (self.gateway(double), self.message());
-        gateway.checker().expect("it holds codes").check(message.to, channel, &message.code).await
+        gateway.check(message.to, channel, &message.code).await
     }
 
     fn is_refusal(&self, answer: &Answer, error: &GatewayError) {

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::{Account, BASE_URL};
 use crate::client::GatewayResponse;
 use crate::domain::GatewayName;
-use crate::given::as_text;
 use crate::provider::{CodeClass, classify_status, code_in};
+use crate::settings::as_text;
 use crate::{Accepted, ErrorClass, GatewayError};
 
 const CREDENTIALS: u32 = 20_003;

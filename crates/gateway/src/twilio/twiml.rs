@@ -6,6 +6,8 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml>.
 
+use std::sync::LazyLock;
+
 use quick_xml::escape::escape;
 
 use crate::domain::Locale;
@@ -53,38 +55,12 @@ fn speakable(text: &str) -> String {
     text.replace(|c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'), " ")
 }
 
-/// Languages of `<Say>`, with the question of the gate in each. The first entry of a language also serves its unlisted
+/// Languages of `<Say>` in `spoken.txt`, with the question of the gate in each. The first entry of a language also serves its unlisted
 /// regions.
 ///
 /// Source: <https://www.twilio.com/docs/voice/twiml/say>, the languages that every account has.
-const SPOKEN: &[(&str, &str)] = &[
-    ("en-US", ENGLISH),
-    ("en-GB", ENGLISH),
-    ("en-AU", ENGLISH),
-    ("en-CA", ENGLISH),
-    ("en-IN", ENGLISH),
-    ("ca-ES", "Premeu qualsevol tecla per escoltar el vostre codi."),
-    ("da-DK", "Tryk på en vilkårlig tast for at høre din kode."),
-    ("de-DE", "Drücken Sie eine beliebige Taste, um Ihren Code zu hören."),
-    ("es-ES", "Pulse cualquier tecla para escuchar su código."),
-    ("es-MX", "Presione cualquier tecla para escuchar su código."),
-    ("fi-FI", "Paina mitä tahansa näppäintä kuullaksesi koodisi."),
-    ("fr-FR", "Appuyez sur une touche pour entendre votre code."),
-    ("fr-CA", "Appuyez sur une touche pour entendre votre code."),
-    ("it-IT", "Prema un tasto qualsiasi per ascoltare il codice."),
-    ("ja-JP", "コードを聞くには、いずれかのキーを押してください。"),
-    ("ko-KR", "코드를 들으려면 아무 키나 누르세요."),
-    ("nb-NO", "Trykk på en hvilken som helst tast for å høre koden din."),
-    ("nl-NL", "Druk op een willekeurige toets om uw code te horen."),
-    ("pl-PL", "Naciśnij dowolny klawisz, aby usłyszeć kod."),
-    ("pt-PT", "Prima qualquer tecla para ouvir o seu código."),
-    ("pt-BR", "Pressione qualquer tecla para ouvir o seu código."),
-    ("ru-RU", "Нажмите любую клавишу, чтобы услышать код."),
-    ("sv-SE", "Tryck på valfri knapp för att höra din kod."),
-    ("zh-CN", "请按任意键收听验证码。"),
-    ("zh-TW", "請按任意鍵收聽驗證碼。"),
-    ("zh-HK", "請按任意鍵收聽驗證碼。"),
-];
+static SPOKEN: LazyLock<Vec<(&str, &str)>> =
+    LazyLock::new(|| include_str!("spoken.txt").lines().filter_map(|line| line.split_once(' ')).collect());
 
 const ENGLISH: &str = "Press any key to hear your code.";
 

@@ -170,7 +170,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
         attempt_log: KEEPS_NO_ATTEMPTS,
-        told_ends: Vec::new(),
+        tells_ends: false,
         events: None,
         metrics: Arc::default(),
         outside: Box::new(move |_, task| captured.take(task)),

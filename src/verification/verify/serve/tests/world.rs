@@ -19,7 +19,7 @@ use crate::domain::{
     SidKind, Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
+use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limits::rate::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
@@ -140,16 +140,10 @@ impl Gateway for FakeGateway {
         })
     }
 
-    fn checker(&self) -> Option<&dyn Checker> {
-        (self.name == GatewayName::TwilioVerify).then_some(self)
+    fn holds_codes(&self) -> bool {
+        self.name == GatewayName::TwilioVerify
     }
 
-    fn readiness(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-impl Checker for FakeGateway {
     fn check<'a>(
         &'a self,
         _to: PhoneNumber,
@@ -157,6 +151,10 @@ impl Checker for FakeGateway {
         _code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async { Ok(Verdict::Wrong) })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -403,8 +401,8 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
     let guard = GuardConfig { settings: guard, is_free: !is_paid, ..GuardConfig::default() };
-    let of_registry = Some(registry.clone());
-    let guard = PumpingGuard::start(&shards, &key, known_numbers, of_registry, guard).await.expect("a guard");
+    let guard = PumpingGuard::start(&shards, &key, known_numbers, registry.clone(), guard);
+    let guard = guard.await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,

@@ -1,11 +1,52 @@
-//! The step after a gateway's error, and when a message that no gateway took is tried again.
+//! What comes next, and when: the time that one send may take, the step after a gateway's error, when a message that no
+//! gateway took is tried again, and the workflow, by which one channel follows another. Without I/O.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Failure;
-use crate::config::RetrySettings;
+use crate::config::{DeliverySettings, RetrySettings, WorkflowStep};
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
+
+/// The time from the start of a delivery to its end, waiting included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// When it is used up.
+    pub end: Instant,
+    /// An attempt with less time than this would more likely end in doubt than in a message: a
+    /// tenth of the budget, so 1 s of the default 10 s.
+    pub least: Duration,
+}
+
+/// No request waits longer; also keeps the end within what an [`Instant`] can say.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+impl Budget {
+    pub fn starting_now(total: Duration) -> Self {
+        let total = total.min(LONGEST);
+        Self { end: now() + total, least: total / 10 }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.end.saturating_duration_since(now())
+    }
+}
+
+/// The middle of the time until `end`.
+pub(super) fn half_until(end: Instant) -> Instant {
+    end - end.saturating_duration_since(now()) / 2
+}
+
+/// The present moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokio's own time, which a test can stop; it measures a wait and dates nothing"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
 
 /// What follows an error of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +139,90 @@ fn spent(settings: &RetrySettings, retries: u32) -> Duration {
     (0..retries.min(64)).fold(Duration::ZERO, |sum, n| sum.saturating_add(nominal(settings, n)))
 }
 
+/// The channels of a verification in their order. Empty when there is no workflow.
+#[derive(Debug, Clone)]
+pub(super) struct Workflow {
+    steps: Vec<WorkflowStep>,
+    sends: u8,
+}
+
+impl Workflow {
+    /// These steps, with at most `sends` messages in all.
+    pub const fn of(steps: Vec<WorkflowStep>, sends: u8) -> Self {
+        Self { steps, sends }
+    }
+
+    pub fn new(settings: &DeliverySettings) -> Self {
+        Self { steps: settings.workflow.clone(), sends: settings.workflow_sends }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The channel of a verification that names none.
+    pub fn first_channel(&self) -> Channel {
+        self.steps.first().map_or(Channel::Sms, |step| step.channel)
+    }
+
+    /// Where a verification begins that asks for a channel. One that asks for a channel which is no
+    /// step stands behind the last: nothing follows it.
+    pub fn step_of(&self, channel: Channel) -> u8 {
+        let place = self.steps.iter().position(|step| step.channel == channel);
+        u8::try_from(place.unwrap_or(self.steps.len())).unwrap_or(u8::MAX)
+    }
+
+    /// The step after `step`, if there is one.
+    pub fn after(&self, step: u8) -> Option<(u8, Channel)> {
+        let next = step.checked_add(1)?;
+        self.steps.get(usize::from(next)).map(|found| (next, found.channel))
+    }
+
+    /// The step that a fallback channel is taken in: when the next step is that channel anyway, it
+    /// begins now, and is not made a second time.
+    pub fn step_on(&self, step: u8, fallback: Channel) -> u8 {
+        match self.after(step) {
+            Some((next, channel)) if channel == fallback => next,
+            _ => step,
+        }
+    }
+
+    /// Whether a channel was the business of an earlier step.
+    pub fn came_before(&self, step: u8, channel: Channel) -> bool {
+        self.steps.iter().take(usize::from(step)).any(|earlier| earlier.channel == channel)
+    }
+
+    /// The time from a step to the next one; `None` for the last step.
+    pub fn step_timeout(&self, step: u8) -> Option<Duration> {
+        self.after(step)?;
+        self.steps.get(usize::from(step)).map(|step| step.timeout)
+    }
+
+    /// Whether a verification may send another message after `sent`.
+    pub const fn allows_after(&self, sent: u8) -> bool {
+        self.steps.is_empty() || sent < self.sends
+    }
+
+    /// The step after one whose message a gateway has taken: when, and how. `sent` counts that message
+    /// too. Where the code ends before the step's time, only a report that the message did not arrive
+    /// brings the next one: it is due when the code ends, and nothing is sent then.
+    pub fn plan(
+        &self,
+        step: u8,
+        sent: u8,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Option<(Timestamp, u8, Channel)> {
+        let (next, channel) = self.after(step)?;
+        let due = now.plus(self.step_timeout(step)?).min(expires);
+        (now < expires && self.allows_after(sent)).then_some((due, next, channel))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Channel::{Call, Sms, WhatsApp};
 
     const SETTINGS: RetrySettings = RetrySettings {
         max_retries: 20,
@@ -121,39 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn the_class_says_what_comes_next() {
-        for (class, next) in [
-            (ErrorClass::Ambiguous, AfterError::NextGateway),
-            (ErrorClass::Retry { after: None }, AfterError::NextGateway),
-            (ErrorClass::Retry { after: Some(Duration::MAX) }, AfterError::NextGateway),
-            (ErrorClass::Configuration, AfterError::NextGateway),
-            (ErrorClass::Refused, AfterError::NextGateway),
-            (ErrorClass::NotReachableHere, AfterError::OtherChannel),
-            (ErrorClass::BadNumber, AfterError::Stop),
-            (ErrorClass::Fraud, AfterError::Stop),
-        ] {
-            for channel in Channel::ALL {
-                assert_eq!(after_error(class, channel), next, "{class:?} {channel:?}");
-            }
-        }
-        assert_eq!(after_error(ErrorClass::OptedOut, Channel::Sms), AfterError::OtherChannel);
-        assert_eq!(after_error(ErrorClass::OptedOut, Channel::WhatsApp), AfterError::Stop);
-        assert_eq!(after_error(ErrorClass::OptedOut, Channel::Call), AfterError::Stop);
-    }
-
-    #[test]
-    fn a_text_stands_in_for_whatsapp_and_telegram_and_a_call_for_a_text() {
-        for (channel, voice, expected) in [
-            (Channel::WhatsApp, false, Some(Channel::Sms)),
-            (Channel::WhatsApp, true, Some(Channel::Sms)),
-            (Channel::Telegram, false, Some(Channel::Sms)),
-            (Channel::Sms, true, Some(Channel::Call)),
-            (Channel::Sms, false, None),
-            (Channel::Call, true, None),
-            (Channel::Call, false, None),
-        ] {
-            assert_eq!(stand_in(channel, voice), expected, "{channel:?} {voice}");
-        }
+    fn an_opt_out_leads_from_text_messages_only_to_a_call() {
+        let steps = [Sms, WhatsApp, Call].map(|channel| after_error(ErrorClass::OptedOut, channel));
+        assert_eq!(steps, [AfterError::OtherChannel, AfterError::Stop, AfterError::Stop]);
+        assert_eq!([Channel::Telegram, WhatsApp].map(|of| stand_in(of, false)), [Some(Sms); 2]);
     }
 
     #[test]
@@ -207,5 +300,45 @@ mod tests {
         let boundless = RetrySettings { max_retries: u32::MAX, ..SETTINGS };
         let late = retry(&boundless, patient(u32::MAX - 1, 1_800), 0);
         assert_eq!(late, TOO_LATE);
+    }
+
+    fn after_secs(secs: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(secs))
+    }
+
+    fn workflow(channels: &[Channel], sends: u8) -> Workflow {
+        // Time-outs of 10 s, 20 s, ...
+        let step = |(n, channel): (u64, &Channel)| WorkflowStep {
+            channel: *channel,
+            timeout: Duration::from_secs(10 * n),
+        };
+        let steps = (1..).zip(channels).map(step).collect();
+        Workflow::new(&DeliverySettings {
+            workflow: steps,
+            workflow_sends: sends,
+            ..DeliverySettings::default()
+        })
+    }
+
+    #[test]
+    fn a_step_is_followed_by_the_next_one_after_its_own_time() {
+        let steps = workflow(&[Sms, Call, WhatsApp], 3);
+        for (step, sent, expires, planned) in [
+            (0, 1, 600, Some((after_secs(10), 1, Call))),
+            (1, 2, 600, Some((after_secs(20), 2, WhatsApp))),
+            (2, 2, 600, None),
+            (3, 1, 600, None),
+            (0, 2, 600, Some((after_secs(10), 1, Call))),
+            (0, 3, 600, None),
+            (0, 255, 600, None),
+            (0, 1, 11, Some((after_secs(10), 1, Call))),
+            (0, 1, 9, Some((after_secs(9), 1, Call))),
+            (0, 1, 0, None),
+        ] {
+            assert_eq!(steps.plan(step, sent, NOW, after_secs(expires)), planned, "{step} {sent} {expires}");
+        }
+        assert_eq!(steps.step_timeout(0), Some(Duration::from_secs(10)));
+        assert_eq!(steps.step_timeout(2), None);
+        assert!(steps.allows_after(2) && !steps.allows_after(3));
     }
 }
