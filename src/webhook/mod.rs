@@ -39,7 +39,7 @@ pub use self::record::EventRecord;
 pub(crate) use self::record::WebhookAttempt;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
-pub use self::recorder::{EventRecorder, NumberEvent};
+pub use self::recorder::{EventRecorder, NumberEvents};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::request::AttemptError;
 pub use self::request::{Post, Posted, Poster, Transport};

@@ -11,8 +11,8 @@ use rand::RngExt as _;
 use super::queues::Queues;
 use super::record::{Delivery, EventRecord, ExpectedEnd, expected_id};
 use super::{Detail, Event, EventId, EventType, MessageAbout};
+use crate::delivery::Attempt;
 use crate::delivery::attempts::VerifyStatus;
-use crate::delivery::{Attempt, Delivered};
 use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
@@ -23,57 +23,6 @@ use crate::observe::trace::SpanContext;
 use crate::registry::{Registry, Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
 
-/// A decision about a number.
-pub enum NumberEvent<'a> {
-    /// A message is permitted.
-    Permitted {
-        /// The verification as it is now.
-        verification: &'a Verification,
-        /// The channel of the message.
-        channel: Channel,
-        /// The tags that the caller attached to the verification.
-        tags: Option<&'a BTreeMap<String, String>>,
-    },
-    /// A send ended.
-    Settled {
-        permit: &'a SendPermit,
-        /// The number's verification as it is now, if it is still the one of the permit.
-        verification: Option<&'a Verification>,
-        delivered: &'a Delivered,
-        /// Whether it was planned, not requested by a client.
-        is_follow_up: bool,
-    },
-    /// A code was checked.
-    Checked {
-        /// The verification before the check.
-        verification: &'a Verification,
-        outcome: CheckOutcome,
-        /// Whether callers who name the verification have no attempt left after it.
-        is_spent: bool,
-    },
-    /// A fixed lockout or a hard stop of the number begins.
-    Locked {
-        /// The verification whose check led to it, if the number has one.
-        verification: Option<&'a Verification>,
-        until: Timestamp,
-    },
-    /// A verification ended by request.
-    Ended {
-        /// The verification, as it was before.
-        verification: &'a Verification,
-        ending: Ending,
-    },
-    /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
-    Receipt {
-        /// The record of the verification's attempts; [`AttemptLog`](crate::delivery::attempts::AttemptLog) has it as it is now.
-        log: AttemptLogKey,
-        /// The attempt as it is now.
-        row: &'a Attempt,
-        status: VerifyStatus,
-        receipt: &'a Receipt,
-    },
-}
-
 /// Writes event records within decisions about numbers.
 pub struct EventRecorder {
     pub(super) registry: Registry,
@@ -82,13 +31,14 @@ pub struct EventRecorder {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// One decision about one verification of a service with webhooks.
-struct EventContext<'a, 'b> {
+/// Writes the events of one decision about one verification of a service with webhooks.
+pub struct NumberEvents<'a, 'b> {
     recorder: &'a EventRecorder,
-    service: &'a Service,
+    service: Arc<Service>,
     key: NumberKey,
     id: Id,
     name: VerificationName,
+    now: Timestamp,
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
 }
@@ -152,124 +102,123 @@ impl EventRecorder {
         self.subscribed(key.service).is_some()
     }
 
-    /// Records one decision about `key`, made at `now`. `cause` is the client's request, if it is traced. If the commit
-    /// fails, a drawn sequence number stays used.
-    pub fn record(
-        &self,
+    /// For the events of a decision about `key`, made at `now`, and a verification of this id; `None` without an enabled
+    /// webhook. `cause` is the client's request, if it is traced. If the commit fails, a drawn sequence number stays used.
+    pub fn of<'a, 'b>(
+        &'a self,
         key: NumberKey,
-        event: &NumberEvent<'_>,
+        verification: u64,
         now: Timestamp,
-        cause: Option<&SpanContext>,
-        view: &mut Transaction<'_>,
-    ) {
-        let Some(service) = self.subscribed(key.service) else { return };
-        let id = match event {
-            NumberEvent::Settled { permit, .. } => permit.verification.salt.id(),
-            NumberEvent::Permitted { verification, .. }
-            | NumberEvent::Checked { verification, .. }
-            | NumberEvent::Ended { verification, .. } => verification.salt.id(),
-            NumberEvent::Locked { verification, .. } => verification.map_or(0, |v| v.salt.id()),
-            NumberEvent::Receipt { log, .. } => log.verification,
-        };
-        let name = VerificationName::of(id);
+        cause: Option<&'a SpanContext>,
+        view: &'a mut Transaction<'b>,
+    ) -> Option<NumberEvents<'a, 'b>> {
+        let (service, name) = (self.subscribed(key.service)?, VerificationName::of(verification));
         let id = expected_id(key.service, name, view.slot());
-        let mut context = EventContext { recorder: self, service: &service, key, id, name, cause, view };
-        match event {
-            NumberEvent::Permitted { verification, channel, tags } => {
-                let mut end = context.expected().unwrap_or_else(|| context.end(*channel));
-                (end.channel, end.expires) = (*channel, verification.expires);
-                if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
-                    end.tags.clone_from(tags);
-                }
-                // A test number is sent no message.
-                if key.is_test {
-                    context.sent(end, now);
-                } else {
-                    context.expect(Some(end));
-                }
-            }
-            NumberEvent::Settled { is_follow_up: true, .. } => {}
-            NumberEvent::Settled { permit, verification, delivered, .. } => {
-                let result = &delivered.result;
-                // A verification that has ended already has its final event.
-                let Some(end) = context.expected() else { return };
-                let is_sending = verification.is_some_and(|v| v.sending > 0);
-                match result {
-                    SendResult::Accepted { .. } | SendResult::Postponed { .. } => context.sent(end, now),
-                    SendResult::NumberRefused
-                    | SendResult::Failed { .. }
-                    | SendResult::NoLongerUsable
-                    | SendResult::Overloaded => {
-                        // Another message with the same code may begin it yet.
-                        if !is_sending {
-                            context.not_sent(end, permit, *result == SendResult::Overloaded, now);
-                        }
-                    }
-                }
-            }
-            NumberEvent::Checked { verification, outcome, is_spent, .. } => {
-                let kind = match outcome {
-                    CheckOutcome::Approved => EventType::Approved,
-                    CheckOutcome::LockedNow { .. } if now < verification.expires => {
-                        EventType::MaxAttemptsReached
-                    }
-                    // The event is emitted once. Later wrong codes emit nothing.
-                    CheckOutcome::Wrong { live: true, .. }
-                        if *is_spent && (!verification.is_spent() || context.expected().is_some()) =>
-                    {
-                        EventType::MaxAttemptsReached
-                    }
-                    CheckOutcome::Wrong { .. }
-                    | CheckOutcome::LockedNow { .. }
-                    | CheckOutcome::Locked { .. }
-                    | CheckOutcome::NoChecksLeft { .. }
-                    | CheckOutcome::NotFound
-                    | CheckOutcome::GatewayFailed => return,
-                };
-                context.ended(kind, verification.counted.map(|counted| counted.channel), now);
-            }
-            NumberEvent::Locked { verification, until } => {
-                let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
-                let end = context.expected().unwrap_or_else(|| context.end(channel));
-                let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", now);
-                event.about.locked_until = Some(*until);
-                context.emit(&event);
-            }
-            NumberEvent::Ended { verification, ending } => {
-                let kind = match ending {
-                    Ending::Approved => EventType::Approved,
-                    Ending::Canceled => EventType::Canceled,
-                    // An operator cleared the number. The verification emits its expiry event at its normal expiry.
-                    Ending::Cleared | Ending::Erased => return,
-                };
-                context.ended(kind, verification.counted.map(|counted| counted.channel), now);
-            }
-            NumberEvent::Receipt { log, row, status, receipt } => {
-                let kind = match receipt.status {
-                    ReceiptStatus::Delivered => EventType::MessageDelivered,
-                    ReceiptStatus::Failed => EventType::MessageFailed,
-                    ReceiptStatus::Queued
-                    | ReceiptStatus::Sending
-                    | ReceiptStatus::Sent
-                    | ReceiptStatus::Answered
-                    | ReceiptStatus::Read => return,
-                };
-                let is_verified = *status == VerifyStatus::Success;
-                let end = context.expected().unwrap_or_else(|| context.end(row.channel));
-                let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
-                report.about.channel = row.channel;
-                report.about.detail = Detail::Message(MessageAbout {
-                    attempt: self.sealer.attempt(&AttemptId { key: *log, ..receipt.attempt }),
-                    status: receipt.status.as_str().to_owned(),
-                    error_code: receipt.code,
-                });
-                context.emit(&report);
-            }
-        }
+        Some(NumberEvents { recorder: self, service, key, id, name, now, cause, view })
     }
 }
 
-impl EventContext<'_, '_> {
+impl NumberEvents<'_, '_> {
+    /// A message of the verification, which is as it is now, is permitted. The caller attached the tags to it.
+    pub fn permitted(
+        &mut self,
+        verification: &Verification,
+        channel: Channel,
+        tags: Option<&BTreeMap<String, String>>,
+    ) {
+        let mut end = self.expected().unwrap_or_else(|| self.end(channel));
+        (end.channel, end.expires) = (channel, verification.expires);
+        if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
+            end.tags.clone_from(tags);
+        }
+        // A test number is sent no message.
+        if self.key.is_test { self.sent(end) } else { self.expect(Some(end)) }
+    }
+
+    /// A send that a client requested has ended. `is_sending` says whether another message with the same code, which may
+    /// begin the verification yet, is on its way.
+    pub fn settled(&mut self, permit: &SendPermit, result: &SendResult, is_sending: bool) {
+        // A verification that has ended already has its final event.
+        let Some(end) = self.expected() else { return };
+        match result {
+            SendResult::Accepted { .. } | SendResult::Postponed { .. } => self.sent(end),
+            SendResult::NumberRefused
+            | SendResult::Failed { .. }
+            | SendResult::NoLongerUsable
+            | SendResult::Overloaded => {
+                if !is_sending {
+                    self.not_sent(end, permit, *result == SendResult::Overloaded);
+                }
+            }
+        }
+    }
+
+    /// A code was checked. The verification is as before; `is_spent` says whether callers who name it have no attempt left
+    /// after it.
+    pub fn checked(&mut self, verification: &Verification, outcome: CheckOutcome, is_spent: bool) {
+        let kind = match outcome {
+            CheckOutcome::Approved => EventType::Approved,
+            CheckOutcome::LockedNow { .. } if self.now < verification.expires => {
+                EventType::MaxAttemptsReached
+            }
+            // The event is emitted once. Later wrong codes emit nothing.
+            CheckOutcome::Wrong { live: true, .. }
+                if is_spent && (!verification.is_spent() || self.expected().is_some()) =>
+            {
+                EventType::MaxAttemptsReached
+            }
+            CheckOutcome::Wrong { .. }
+            | CheckOutcome::LockedNow { .. }
+            | CheckOutcome::Locked { .. }
+            | CheckOutcome::NoChecksLeft { .. }
+            | CheckOutcome::NotFound
+            | CheckOutcome::GatewayFailed => return,
+        };
+        self.ended(kind, verification);
+    }
+
+    /// A fixed lockout or a hard stop of the number begins, by a check of this verification if the number has one.
+    pub fn locked(&mut self, verification: Option<&Verification>, until: Timestamp) {
+        let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
+        let end = self.expected().unwrap_or_else(|| self.end(channel));
+        let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", self.now);
+        event.about.locked_until = Some(until);
+        self.emit(&event);
+    }
+
+    /// The verification, which is as before, has ended by request.
+    pub fn ended_by_request(&mut self, verification: &Verification, ending: Ending) {
+        match ending {
+            Ending::Approved => self.ended(EventType::Approved, verification),
+            Ending::Canceled => self.ended(EventType::Canceled, verification),
+            // An operator cleared the number. The verification emits its expiry event at its normal expiry.
+            Ending::Cleared | Ending::Erased => {}
+        }
+    }
+
+    /// A provider reported progress of an attempt, which is as it is now. A receipt that changes nothing is not recorded.
+    pub fn reported(&mut self, log: AttemptLogKey, row: &Attempt, status: VerifyStatus, receipt: &Receipt) {
+        let kind = match receipt.status {
+            ReceiptStatus::Delivered => EventType::MessageDelivered,
+            ReceiptStatus::Failed => EventType::MessageFailed,
+            ReceiptStatus::Queued
+            | ReceiptStatus::Sending
+            | ReceiptStatus::Sent
+            | ReceiptStatus::Answered
+            | ReceiptStatus::Read => return,
+        };
+        let is_verified = status == VerifyStatus::Success;
+        let end = self.expected().unwrap_or_else(|| self.end(row.channel));
+        let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, self.now);
+        report.about.channel = row.channel;
+        report.about.detail = Detail::Message(MessageAbout {
+            attempt: self.recorder.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
+            status: receipt.status.as_str().to_owned(),
+            error_code: receipt.code,
+        });
+        self.emit(&report);
+    }
+
     fn expected(&mut self) -> Option<ExpectedEnd> {
         self.view.get::<EventRecord>(self.id)?.expected().cloned()
     }
@@ -296,7 +245,7 @@ impl EventContext<'_, '_> {
             // None of the verification's events is sent.
             let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
             for webhook in enabled {
-                self.recorder.drop_one(self.service, webhook.sid, self.view.now());
+                self.recorder.drop_one(&self.service, webhook.sid, self.view.now());
             }
             return;
         }
@@ -305,10 +254,11 @@ impl EventContext<'_, '_> {
     }
 
     fn emit(&mut self, event: &Event) {
-        self.recorder.emit(self.service, event, self.cause, self.view);
+        self.recorder.emit(&self.service, event, self.cause, self.view);
     }
 
-    fn sent(&mut self, mut end: ExpectedEnd, now: Timestamp) {
+    fn sent(&mut self, mut end: ExpectedEnd) {
+        let now = self.now;
         if !end.is_announced {
             self.emit(&end.event(EventType::Created, PENDING, now));
         }
@@ -318,10 +268,10 @@ impl EventContext<'_, '_> {
     }
 
     /// No gateway took the message. The first one that fails ends its verification.
-    fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool, now: Timestamp) {
+    fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool) {
         if !end.is_announced {
             if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
-                self.emit(&end.event(EventType::Failed, "failed", now));
+                self.emit(&end.event(EventType::Failed, "failed", self.now));
             }
             return self.expect(None);
         }
@@ -334,8 +284,8 @@ impl EventContext<'_, '_> {
 
     /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the start
     /// come first.
-    fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
-        let expected = self.expected();
+    fn ended(&mut self, kind: EventType, verification: &Verification) {
+        let (expected, now) = (self.expected(), self.now);
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
             self.emit(&end.event(EventType::Created, PENDING, now));
             if kind == EventType::Approved {
@@ -348,7 +298,9 @@ impl EventContext<'_, '_> {
             _ => "max_attempts_reached",
         };
         let is_expected = expected.is_some();
-        let end = expected.unwrap_or_else(|| self.end(channel.unwrap_or(Channel::Sms)));
+        let end = expected.unwrap_or_else(|| {
+            self.end(verification.counted.map_or(Channel::Sms, |counted| counted.channel))
+        });
         self.emit(&end.event(kind, status, now));
         if is_expected {
             self.expect(None);

@@ -15,7 +15,6 @@ use crate::limits::rate::CheckAnswer;
 use crate::observe::metrics::{CheckFacts, Fact, VerificationFacts, VerificationStep};
 use crate::registry::audit::Audited;
 use crate::shard::{Durability, Refusal};
-use crate::webhook::NumberEvent;
 
 /// A request to end a verification, or to clear the counts of a number.
 #[derive(Debug, Clone)]
@@ -111,7 +110,8 @@ fn decided(
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
-        decision.emit(&NumberEvent::Checked { verification, outcome, is_spent });
+        let id = verification.salt.id();
+        decision.emit(id, |events| events.checked(verification, outcome, is_spent));
     }
     decision.emit_lockout(next);
     let policy = decision.rules.policy;
@@ -199,7 +199,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Bu
     let (log, checked) = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
     // An event would name the erased number again.
     if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
-        decision.emit(&NumberEvent::Ended { verification, ending: *ending });
+        let id = verification.salt.id();
+        decision.emit(id, |events| events.ended_by_request(verification, *ending));
     }
     decision.emit_lockout(&next);
     let has_changed = next != decision.state;

@@ -29,7 +29,7 @@ use crate::shard::{
     After, Capacity, Command, Decided, Durability, Load, Record, RecordKey, Refusal, Reservation, Shards,
     Subject, Tables, Transaction,
 };
-use crate::webhook::{EventRecorder, NumberEvent};
+use crate::webhook::{EventRecorder, NumberEvents};
 
 /// What decisions about numbers need.
 pub struct NumberDeps {
@@ -491,9 +491,12 @@ impl<'a, 'b> Decision<'a, 'b> {
         self.view.get(self.log_key(&verification.salt).id())
     }
 
-    pub(super) fn emit(&mut self, event: &NumberEvent<'_>) {
-        if let Some(events) = &self.deps.events {
-            events.record(self.key, event, self.now, self.cause, self.view);
+    /// Emits events of the verification with this id.
+    pub(super) fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
+        if let Some(events) = &self.deps.events
+            && let Some(mut events) = events.of(self.key, verification, self.now, self.cause, self.view)
+        {
+            emit(&mut events);
         }
     }
 
@@ -504,7 +507,8 @@ impl<'a, 'b> Decision<'a, 'b> {
             return;
         };
         let verification = self.state.verification();
-        self.emit(&NumberEvent::Locked { verification: verification.as_ref(), until });
+        let id = verification.map_or(0, |v| v.salt.id());
+        self.emit(id, |events| events.locked(verification.as_ref(), until));
     }
 
     /// Tells the gateway of the last message how the code ended, if one wants to know.

@@ -16,7 +16,6 @@ use crate::observe::metrics::{
     Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 use crate::shard::{Durability, Refusal};
-use crate::webhook::NumberEvent;
 
 /// Decides a message that a client asks for.
 pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<Next, Busy> {
@@ -85,7 +84,8 @@ fn permitted(
     }
     if let Some(verification) = next.verification() {
         let tags = outgoing.has_limits.then_some(&outgoing.tags);
-        decision.emit(&NumberEvent::Permitted { verification: &verification, channel, tags });
+        let id = verification.salt.id();
+        decision.emit(id, |events| events.permitted(&verification, channel, tags));
     }
     decision.emit_lockout(&next);
     if is_test {
@@ -168,12 +168,11 @@ pub(super) fn settle(
     let (log, replaced_plan) =
         AttemptLog::record(number, settings, &outgoing.style, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
-    decision.emit(&NumberEvent::Settled {
-        permit,
-        verification: verification.as_ref(),
-        delivered,
-        is_follow_up: permitted.follow_up.is_some(),
-    });
+    if permitted.follow_up.is_none() {
+        let is_sending = verification.is_some_and(|v| v.sending > 0);
+        let id = permit.verification.salt.id();
+        decision.emit(id, |events| events.settled(permit, result, is_sending));
+    }
     decision.emit_lockout(&next);
     // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
     // what the guard has taken.

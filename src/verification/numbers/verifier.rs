@@ -27,7 +27,7 @@ use crate::limits::guard::{
 use crate::observe::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
-use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
+use crate::webhook::{EventRecord, EventRecorder};
 
 /// A number that is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,10 +221,11 @@ impl Verifier {
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
             if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
-                let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
                 let (number, now) = (NumberKey::new(key.service, log.number), view.now());
-                if let Some(events) = &deps.events {
-                    events.record(number, &event, now, None, view);
+                if let Some(events) = &deps.events
+                    && let Some(mut events) = events.of(number, key.verification, now, None, view)
+                {
+                    events.reported(key, row, log.verify, &receipt);
                 }
             }
             Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
