@@ -170,7 +170,7 @@ pub(super) fn webhook(events: &[&str]) -> WebhookFields {
     }
 }
 
-fn test_number(pattern: &str) -> TestNumber {
+pub(super) fn test_number(pattern: &str) -> TestNumber {
     let expires = START.plus(Duration::from_secs(3_600));
     TestNumber { pattern: pattern.to_owned(), code: "123456".to_owned(), expires, force: false }
 }

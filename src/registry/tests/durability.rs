@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{START, TWILIOS, World, configured, given, named, number};
+use super::belongings::{test_number, webhook};
+use super::world::{TWILIOS, World, configured, given, named, number};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
-use crate::registry::{EventType, Registry, RegistryError, Scope, TestNumber, WebhookFields};
+use crate::registry::{Registry, RegistryError, Scope};
 use crate::shard::Refusal;
 use crate::shard::tests::StoreFault;
 use crate::store::{Key, Store as _, Write};
@@ -25,20 +26,8 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     registry.create_bucket(shop, limit, 3, 60).await.expect("a bucket");
     let twilio = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     registry.create_messaging(shop, "de".to_owned(), twilio).await.expect("a gateway");
-    let webhook = WebhookFields {
-        friendly_name: Some("ours".to_owned()),
-        event_types: Some(vec![EventType::Approved.as_str().to_owned()]),
-        url: Some("https://hooks.example/in?a=1".to_owned()),
-        status: None,
-    };
-    registry.create_webhook(shop, webhook).await.expect("a webhook");
-    let test = TestNumber {
-        pattern: "+1415555012x".to_owned(),
-        code: "123456".to_owned(),
-        expires: START.plus(Duration::from_secs(3_600)),
-        force: false,
-    };
-    registry.put_test_number(shop, test).await.expect("a test number");
+    registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("a webhook");
+    registry.put_test_number(shop, test_number("+1415555012x")).await.expect("a test number");
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
     let (before, safe) = (registry.service(&shop).expect("it"), registry.safe_number(number("+14155552671")));
 

@@ -94,7 +94,7 @@ async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     world.crash().await;
     world.pass(MINUTE).await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4]);
-    let (pending, asked) = (world.outbox.counts().pending, world.asked());
+    let (pending, asked) = (world.outbox.backlog(), world.asked());
     assert_eq!((pending, asked.len()), (0, 3));
 }
 

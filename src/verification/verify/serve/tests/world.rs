@@ -295,7 +295,7 @@ impl World {
 
     /// The number of verifications whose end the webhook will receive.
     pub fn expected_ends(&self) -> usize {
-        self.outbox.counts().expected
+        self.outbox.expected()
     }
 
     /// The tags `order` of the events that the webhook received.
