@@ -1,8 +1,6 @@
 //! Writes events for decisions about numbers. It runs within the decision: the event and the decision become durable
 //! together. The events of a number have the order of its decisions.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

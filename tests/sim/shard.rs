@@ -170,7 +170,7 @@ pub fn deps(
         send_budget,
         check_budget,
         attempt_log,
-        told_ends: Vec::new(),
+        tells_ends: false,
         events: None,
         metrics: Arc::default(),
         outside: Box::new(move |_, task| captured.leaves(task)),

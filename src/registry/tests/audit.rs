@@ -12,8 +12,7 @@ use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]
 async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let begin = world.clock.now();
     for (minutes, name) in [(0, None), (1, None), (2, Some("anna")), (3, None), (70, None)] {
@@ -36,8 +35,7 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
 
 #[tokio::test]
 async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
-    let world = World::new();
-    let registry = world.open().await;
+    let registry = World::new().open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let by = registry.on_behalf_of(registry.author(Actor::Account, None));
     let entries = async || everything(&registry).await.records;
@@ -61,8 +59,7 @@ async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
 
 #[tokio::test]
 async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
-    let world = World::new();
-    let registry = world.open().await;
+    let registry = World::new().open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let authored = registry.on_behalf_of(registry.author(Actor::Account, None));
     authored.update_service(service, named("Shop")).await.expect("unchanged");

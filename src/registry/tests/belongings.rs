@@ -89,8 +89,7 @@ async fn a_country_has_one_gateway_that_is_configured() {
 
 #[tokio::test]
 async fn without_its_configured_gateway_the_servers_routing_decides() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let shop = registry.made("Shop").await.sid;
     let mada = gateway_sid(GatewayName::Mada);
     registry.create_messaging(shop, "DE".to_owned(), mada).await.expect("made");
@@ -224,8 +223,7 @@ async fn what_a_test_number_may_not_be_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let (mine, other) = (number("+14155552671"), number("+14155552672"));
     let made = registry.add_safe_number(mine).await.expect("added");
     assert_eq!(registry.safe_number(mine), Ok(made));

@@ -16,8 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn the_account_is_opened_by_the_token_that_is_kept() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let drawn = registry.draw_account().await.expect("drawn");
     let (sid, token) = (drawn.sid.to_string(), drawn.token.expose().to_owned());
     assert!(sid.starts_with("AC") && token.len() == 32, "as long as Twilio's");
@@ -33,8 +32,7 @@ async fn the_account_is_opened_by_the_token_that_is_kept() {
 
 #[tokio::test]
 async fn no_secret_is_kept() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let root = new_root(&registry).await;
     let key = key_for(&registry, None).await;
     for kept in world.store.snapshot().values() {
@@ -146,8 +144,7 @@ async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
 
 #[tokio::test]
 async fn a_revoked_key_is_forgotten_after_thirty_days() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let sid = key_for(&registry, None).await.key.sid;
     registry.revoke_key(sid, false).await.expect("revoked");
     world.clock.advance(Duration::from_secs(29 * 24 * 3_600));
@@ -208,8 +205,7 @@ async fn a_key_grants_what_it_has_and_where_it_has_it() {
 
 #[tokio::test]
 async fn a_key_is_revoked_with_those_that_were_created_with_it() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let by =
         |sid| registry.on_behalf_of(registry.author(Actor::Session { key: Some(sid), name: None }, None));
     let first = key_for(&registry, None).await.key.sid;
@@ -231,8 +227,7 @@ async fn a_key_is_revoked_with_those_that_were_created_with_it() {
 
 #[tokio::test]
 async fn the_last_use_is_written_later_and_to_the_minute() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let made = key_for(&registry, None).await;
     assert_eq!(registry.keys(None)[0].last_used, None);
     let commits = world.store.commits();

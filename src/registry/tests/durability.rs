@@ -15,8 +15,7 @@ use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let fields = given(
         json!({ "friendly-name": "Shop", "code-life": "90s", "workflow": "sms:20s,call", "locale": "pt-BR" }),
     );
@@ -51,8 +50,7 @@ async fn a_second_start_writes_nothing() {
 
 #[tokio::test]
 async fn after_a_failed_commit_nothing_has_changed() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let shop = registry.made("Shop").await;
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
     for fault in [StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied] {
@@ -97,8 +95,7 @@ async fn a_revocation_that_may_be_on_the_disk_holds() {
 
 #[tokio::test]
 async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     world.store.hold();
     {
         let asked = registry.create_service(named("Shop"));
@@ -117,8 +114,7 @@ async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
 
 #[tokio::test]
 async fn the_snapshot_is_whole_after_a_shard_restarts() {
-    let world = World::new();
-    let registry = world.open().await;
+    let registry = World::new().open().await;
     let shop = registry.made("Shop").await;
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
     let generation = *registry.changes().borrow();

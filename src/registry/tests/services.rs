@@ -13,8 +13,7 @@ use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
 async fn what_is_changed_is_seen_and_the_rest_stays() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let service = registry.made("Shop").await;
     world.clock.advance(Duration::from_secs(9));
     let fields = given(json!({ "code-length": 8, "tts-name": "Anna", "lockout": "60s" }));
@@ -29,8 +28,7 @@ async fn what_is_changed_is_seen_and_the_rest_stays() {
 
 #[tokio::test]
 async fn a_change_that_changes_nothing_writes_nothing() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let service = registry.made("Shop").await;
     let (commits, generation) = (world.store.commits(), *registry.changes().borrow());
     world.clock.advance(Duration::from_secs(9));
@@ -80,8 +78,7 @@ async fn services_are_listed_from_the_newest() {
 
 #[tokio::test]
 async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
-    let world = World::new();
-    let registry = world.open().await;
+    let (world, registry) = World::opened().await;
     let service = registry.made("Shop").await;
     registry.delete_service(service.sid).await.expect("removed");
     assert!(registry.service_by_id(service.id).is_none());

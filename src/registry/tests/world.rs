@@ -45,6 +45,13 @@ impl World {
         Self::over(&FaultyStore::new())
     }
 
+    /// A world, and its registry.
+    pub(crate) async fn opened() -> (Self, Registry) {
+        let world = Self::new();
+        let registry = world.open().await;
+        (world, registry)
+    }
+
     pub(crate) fn over(store: &FaultyStore) -> Self {
         Self {
             store: store.clone(),

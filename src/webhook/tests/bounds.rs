@@ -10,8 +10,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
         world.receivers.play(webhook, [Behaviour::Refuse]);
     }
     for verification in 1..=4 {
-        world.emit(verification, EventType::Created);
-        world.settle().await;
+        world.emits(verification, EventType::Created).await;
     }
     let kept = |listed: Vec<Delivery>| listed.iter().rev().map(|d| d.event.verification).collect::<Vec<_>>();
     assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3)], "no more for one webhook");
@@ -25,8 +24,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
         world.receivers.play(webhook, [Behaviour::Answer(200)]);
     }
     world.pass(3 * MINUTE).await;
-    world.emit(5, EventType::Created);
-    world.settle().await;
+    world.emits(5, EventType::Created).await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
 }
 
@@ -36,15 +34,13 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     let world = World::with(bounds, &[hook(1), hook(2)]).await;
     world.receivers.play(2, [Behaviour::Refuse]);
     for verification in 0..10 {
-        world.emit(verification, EventType::Created);
-        world.settle().await;
+        world.emits(verification, EventType::Created).await;
     }
     assert_eq!(world.listed(1).await.len(), 4);
     assert_eq!(world.listed(2).await.len(), 10);
     assert_eq!(world.store.snapshot().len(), 14, "it is gone from the disk too");
     world.pass(7 * 24 * HOUR).await;
-    world.emit(11, EventType::Created);
-    world.settle().await;
+    world.emits(11, EventType::Created).await;
     assert_eq!((world.listed(1).await.len(), world.listed(2).await.len()), (1, 1));
 }
 
@@ -52,8 +48,7 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
 async fn a_flood_of_ended_deliveries_drops_none_of_another_service() {
     let bounds = OutboxBounds { kept: 4, ..OutboxBounds::default() };
     let world = World::with(bounds, &[hook(1)]).await;
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     for verification in 2..12 {
         world.emit_in(OTHER, verification, EventType::Created);
         world.settle().await;

@@ -58,8 +58,7 @@ async fn only_enabled_subscribed_webhooks_receive_events() {
     let approvals = hook_for(2, &["verification.approved", "message.failed"]);
     let world = World::with(OutboxBounds::default(), &[hook(1), approvals, disabled]).await;
     for kind in EventType::ALL {
-        world.emit(1, kind);
-        world.settle().await;
+        world.emits(1, kind).await;
     }
     let asked = world.asked();
     let types_at = |webhook| {
@@ -108,7 +107,6 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let shards = shards(&FaultyStore::new(), &(decisions as Arc<dyn Clock>)).await;
     world.outbox = open(&shards, &world.registry, &world.receivers, &world.bounds);
     world.shards = shards;
-    world.emit(1, EventType::Approved);
-    world.settle().await;
+    world.emits(1, EventType::Approved).await;
     assert!(world.asked()[0].at.since(START) < MINUTE);
 }

@@ -6,13 +6,11 @@ use crate::shard::tests::StoreFault;
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
     let mut world = World::new().await;
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     let delivered = world.asked().remove(0).id;
     world.receivers.play(1, [Behaviour::Refuse]);
     world.emit(1, EventType::Sent);
-    world.emit(1, EventType::Approved);
-    world.settle().await;
+    world.emits(1, EventType::Approved).await;
     let refused = world.asked().remove(0).id;
     world.crash().await;
     world.pass(MINUTE).await;
@@ -26,11 +24,9 @@ async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_under_way_at_a_crash_is_repeated_and_nothing_before_it() {
     let mut world = World::new().await;
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     world.receivers.play(1, [Behaviour::Hang(15)]);
-    world.emit(1, EventType::Sent);
-    world.settle().await;
+    world.emits(1, EventType::Sent).await;
     let before = world.asked();
     world.crash().await;
     world.settle().await;
@@ -127,12 +123,10 @@ async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
     for (secs, repeated) in [(2, 0), (14, 1)] {
         let mut world = World::new().await;
         world.receivers.play(1, [Behaviour::Hang(secs)]);
-        world.emit(1, EventType::Created);
-        world.settle().await;
+        world.emits(1, EventType::Created).await;
         world.outbox.close().await;
         world.asked();
-        world.emit(2, EventType::Created);
-        world.settle().await;
+        world.emits(2, EventType::Created).await;
         assert_eq!(world.asked(), [], "nothing begins any more");
         world.crash().await;
         world.settle().await;

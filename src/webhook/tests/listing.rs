@@ -8,11 +8,9 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     let world = World::new().await;
     world.receivers.play(1, [Behaviour::Answer(200), Behaviour::Answer(200), Behaviour::Refuse]);
     for verification in 1..=3 {
-        world.emit(verification, EventType::Created);
-        world.settle().await;
+        world.emits(verification, EventType::Created).await;
     }
-    world.emit(3, EventType::Approved);
-    world.settle().await;
+    world.emits(3, EventType::Approved).await;
     let list = async |query: DeliveryQuery| {
         let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
         page.iter().map(|d| (d.event.verification, d.event.kind)).collect::<Vec<_>>()
@@ -54,8 +52,7 @@ async fn a_delivery_has_its_attempts() {
 #[tokio::test(start_paused = true)]
 async fn an_event_is_delivered_once_more_with_the_same_id() {
     let world = World::new().await;
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     let first = world.asked().remove(0);
     let id = EventId::parse(&first.id).expect("an id");
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
@@ -71,18 +68,15 @@ async fn an_event_is_delivered_once_more_with_the_same_id() {
 #[tokio::test(start_paused = true)]
 async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     let mut world = World::new().await;
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     let since = world.clock.now();
     world.receivers.play(1, [Behaviour::Answer(410)]);
     world.services.fail_next([StoreFault::Unavailable; 50]);
     for kind in [EventType::Sent, EventType::Approved] {
-        world.emit(1, kind);
-        world.settle().await;
+        world.emits(1, kind).await;
     }
     world.receivers.play(1, [Behaviour::Answer(200)]);
-    world.emit(2, EventType::Created);
-    world.settle().await;
+    world.emits(2, EventType::Created).await;
     world.asked();
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::FailedSince(since)).await, Ok(2));
     world.settle().await;
@@ -118,8 +112,7 @@ async fn a_pending_event_that_is_asked_for_is_tried_now() {
 async fn more_than_there_is_room_for_is_not_delivered_again() {
     let world = World::with(OutboxBounds { pending: 3, ..OutboxBounds::default() }, &[hook(1)]).await;
     for verification in 1..=5 {
-        world.emit(verification, EventType::Created);
-        world.settle().await;
+        world.emits(verification, EventType::Created).await;
     }
     world.receivers.play(1, [Behaviour::Refuse]);
     let replayed = world.outbox.replay(SERVICE, yw(1), Replay::AllSince(START)).await;

@@ -79,6 +79,12 @@ impl World {
         self.emit_in(SERVICE, verification, kind);
     }
 
+    /// Emits an event, and lets happen what is due.
+    async fn emits(&self, verification: u8, kind: EventType) {
+        self.emit(verification, kind);
+        self.settle().await;
+    }
+
     fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
         let (at, outbox) = (self.clock.now(), self.outbox.clone());
         let event = Event { kind, service, verification: ve(verification), at, about: about() };

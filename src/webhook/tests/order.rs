@@ -24,8 +24,7 @@ async fn the_next_event_waits_until_the_previous_result_is_durable() {
     let world = World::new().await;
     world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
     world.emit(1, EventType::Created);
-    world.emit(1, EventType::Sent);
-    world.settle().await;
+    world.emits(1, EventType::Sent).await;
     world.store.hold();
     world.pass(3 * SECOND).await;
     assert_eq!(kinds(&world.asked()), ["verification.created"]);
@@ -40,8 +39,7 @@ async fn other_verifications_and_other_webhooks_do_not_wait() {
     world.receivers.play(1, [Behaviour::Hang(15)]);
     world.emit(1, EventType::Created);
     world.emit(2, EventType::Created);
-    world.emit(1, EventType::Sent);
-    world.settle().await;
+    world.emits(1, EventType::Sent).await;
     let asked = world.asked();
     let posts = |webhook: u8, verification: u8| {
         let is =
@@ -79,8 +77,7 @@ async fn a_webhook_has_eight_requests_in_flight_and_all_have_a_limit() {
 async fn a_failing_event_delays_no_other_verification() {
     let world = World::new().await;
     world.receivers.play(1, [Behaviour::Answer(500), Behaviour::Answer(200)]);
-    world.emit(1, EventType::Created);
-    world.settle().await;
+    world.emits(1, EventType::Created).await;
     world.emit(9, EventType::Created);
     world.emit(1, EventType::Sent);
     world.pass(2 * SECOND).await;
@@ -122,8 +119,7 @@ async fn dead_webhooks_do_not_slow_others_down() {
     world.pass(10 * MINUTE).await;
     for verification in 5..35 {
         world.asked();
-        world.emit(verification, EventType::Created);
-        world.settle().await;
+        world.emits(verification, EventType::Created).await;
         let is_it = |asked: &ReceivedPost| {
             asked.url == hook(1).url && asked.verification == ve(verification).to_string()
         };

@@ -31,8 +31,7 @@ async fn every_status_but_2xx_is_a_failure_redirects_included() {
     ] {
         let world = World::new().await;
         world.receivers.play(1, [Behaviour::Answer(status)]);
-        world.emit(1, EventType::Created);
-        world.settle().await;
+        world.emits(1, EventType::Created).await;
         assert_eq!(world.states(1).await, [state], "{status}");
     }
 }
@@ -57,10 +56,8 @@ async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
         }
         world.receivers.play(1, [Behaviour::Answer(410)]);
         world.emit(1, EventType::Created);
-        world.emit(1, EventType::Sent);
-        world.settle().await;
-        world.emit(1, EventType::Approved);
-        world.settle().await;
+        world.emits(1, EventType::Sent).await;
+        world.emits(1, EventType::Approved).await;
         let (asked, states) = (world.asked().len(), world.states(1).await);
         if keeps {
             assert_eq!((asked, states), (3, vec![DeliveryState::Failed; 3]), "each fails by itself");
@@ -76,8 +73,7 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
     for (hooks, error) in [(vec![disabled], AttemptError::Disabled), (Vec::new(), AttemptError::Removed)] {
         let world = World::new().await;
         world.receivers.play(1, [Behaviour::Refuse]);
-        world.emit(1, EventType::Created);
-        world.settle().await;
+        world.emits(1, EventType::Created).await;
         world.set_hooks(&hooks).await;
         world.pass(2 * MINUTE).await;
         let listed = world.listed(1).await;

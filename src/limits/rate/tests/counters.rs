@@ -2,13 +2,12 @@
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
 use crate::domain::{ServerKey, ServiceId};
-use crate::limits::rate::{Charge, Charged, Counter, Digester, LimitRefusal};
+use crate::limits::rate::{Charge, Charged, Counter, Digester, LimitRefusal, Limits};
 use crate::shard::{LimitedTable, Record as _, Refusal};
 
 #[tokio::test]
 async fn a_request_is_counted_under_every_charge_or_under_none() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (_world, limits) = fresh().await;
     let (narrow, wide) = ([bucket(1, 1, 60)], [bucket(2, 2, 3600)]);
     let both = || vec![charge_of(2, "b", &wide), charge("a", &narrow)];
     limits.take(both()).await.expect("room");
@@ -26,8 +25,7 @@ async fn a_request_is_counted_under_every_charge_or_under_none() {
 
 #[tokio::test]
 async fn the_same_limit_and_value_twice_in_one_request_counts_once() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (_world, limits) = fresh().await;
     let rule = [bucket(1, 2, 60)];
     for _ in 0..2 {
         limits.take(vec![charge("a", &rule), charge("a", &rule)]).await.expect("room");
@@ -37,8 +35,7 @@ async fn the_same_limit_and_value_twice_in_one_request_counts_once() {
 
 #[tokio::test]
 async fn a_refusal_costs_no_commit() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (world, limits) = fresh().await;
     let rule = [bucket(1, 1, 60)];
     limits.take(vec![charge("a", &rule)]).await.expect("room");
     for _ in 0..100 {
@@ -64,8 +61,7 @@ async fn what_was_given_back_is_free_again_also_after_a_restart() {
 
 #[tokio::test]
 async fn when_all_of_a_value_was_given_back_its_record_goes() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (world, limits) = fresh().await;
     let taken = limits.take(vec![charge("a", &[bucket(1, 2, 60)])]).await.expect("room");
     limits.give_back(taken);
     limits.shards.flush().await;
@@ -74,8 +70,7 @@ async fn when_all_of_a_value_was_given_back_its_record_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_many_come_at_once_exactly_as_many_pass_as_may() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (world, limits) = fresh().await;
     let rule = [bucket(1, 37, 60)];
     let tasks = (0..200).map(|number| {
         let limits = limits.clone();
@@ -93,10 +88,13 @@ async fn when_many_come_at_once_exactly_as_many_pass_as_may() {
     assert_eq!(world.store.snapshot().len(), 38, "the refused ones left nothing");
 }
 
-fn spawn(
-    limits: &crate::limits::rate::Limits,
-    charge: Charge,
-) -> tokio::task::JoinHandle<Result<Charged, LimitRefusal>> {
+async fn fresh() -> (World, Limits) {
+    let world = World::new();
+    let limits = world.limits().await;
+    (world, limits)
+}
+
+fn spawn(limits: &Limits, charge: Charge) -> tokio::task::JoinHandle<Result<Charged, LimitRefusal>> {
     let limits = limits.clone();
     tokio::spawn(async move { limits.take(vec![charge]).await })
 }
@@ -137,8 +135,7 @@ async fn a_value_takes_as_many_bytes_as_the_documents_say() {
 
 #[tokio::test]
 async fn what_is_too_long_or_too_much_is_refused_by_name_and_not_counted() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (_world, limits) = fresh().await;
     let rule = [bucket(1, 5, 60)];
     limits.take(vec![charge(&"ä".repeat(255), &rule)]).await.expect("the longest value");
     let long = vec![charge(&"x".repeat(256), &rule)];
@@ -165,8 +162,7 @@ async fn when_the_queue_is_full_the_next_request_is_refused_by_name() {
 
 #[tokio::test]
 async fn neither_a_record_nor_what_is_printed_shows_a_value() {
-    let world = World::new();
-    let limits = world.limits().await;
+    let (world, limits) = fresh().await;
     let address = "203.0.113.77";
     let shown = charge(address, &[bucket(1, 5, 60)]);
     assert!(!format!("{shown:?}").contains(address));
