@@ -86,6 +86,20 @@ impl NotServed {
             Self::Invalid => "invalid",
         }
     }
+
+    /// Why an error with this status and this number of Twilio's is one. `None` for errors about a verification, which its
+    /// outcome counts, and about what does not exist.
+    pub fn of(status: StatusCode, code: u32) -> Option<Self> {
+        match (status, code) {
+            (StatusCode::UNAUTHORIZED, _) => Some(Self::Unauthenticated),
+            (StatusCode::FORBIDDEN, 20003 | 20403) => Some(Self::Forbidden),
+            (StatusCode::FORBIDDEN, 60410) => Some(Self::Blocked),
+            (StatusCode::FORBIDDEN, 60605) => Some(Self::Country),
+            (StatusCode::TOO_MANY_REQUESTS, 20429) => Some(Self::RateLimited),
+            (StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS, _) => None,
+            _ => status.is_client_error().then_some(Self::Invalid),
+        }
+    }
 }
 
 /// The envelope without `data`, status and code being the same.
@@ -210,176 +224,148 @@ pub struct TwilioError<'a> {
     status: u16,
 }
 
-/// A request that got no decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A request that got no decision. Its words are the message of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Not what the endpoint reads. The reason is for the log.
+    #[error("Invalid request body")]
     BadBody(BadBody),
+    #[error("{}", NOT_FOUND)]
     NotFound,
+    #[error("Method not allowed. Allowed here: {0}.")]
     MethodNotAllowed(&'static str),
+    #[error("Authenticate with the account's sid and auth token, or with an API key's sid and secret.")]
     Unauthenticated,
+    #[error("This API key may not do that.")]
     Forbidden,
     /// A browser's request that a page of another site made.
+    #[error("Web pages of other sites may not call this.")]
     CrossSite,
+    #[error("The signature or the key does not match. Is public-url what the provider was told?")]
     BadSignature,
+    #[error("The report could not be taken. Try again shortly.")]
     CallbackUnavailable,
     /// No node of the cluster began the request.
+    #[error("No node of the cluster answers. Try again shortly.")]
     NoNode,
     /// A request for the inbox under a host name that an attacker may have registered.
+    #[error("The inbox can be opened only by an IP address, localhost, or the configured host name.")]
     ForeignHost,
     /// The same for a compatible route that needs no key.
+    #[error(
+        "Without a key only requests for the address that the server listens on are served, such as \
+         localhost:3000, from no proxy. Make a key, or set allow-unauthenticated."
+    )]
     ForeignHostWithoutKey,
+    #[error("Request body too large. At most {0} bytes are read.")]
     BodyTooLarge(usize),
+    #[error("The request body did not arrive in time.")]
     BodyTooSlow,
+    #[error("{}", refused(*.0))]
     Refused(Refusal),
     /// Our own mistake.
+    #[error("Internal server error occurred.")]
     Panicked,
     /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
+    #[error("The request is not valid HTTP.")]
     BadHead,
     /// No `Host` where HTTP requires it, more than one, or a malformed one.
+    #[error("The request must have one Host header, with a host and perhaps a port.")]
     BadHost,
     /// A variable segment of the path has a slash, or is a dot segment.
+    #[error("A part of the path has a slash, or is a dot segment.")]
     BadPath,
     /// HTTP without TLS, where TLS is spoken.
+    #[error("This port speaks HTTPS only. Begin the address with https://.")]
     PlainHttp,
+    #[error("The request did not arrive in time.")]
     HeadTooSlow,
+    #[error("Too many connections are open. Try again shortly.")]
     TooManyConnections,
 }
 
+/// Why the server cannot serve a request now, in words for its client.
+fn refused(refusal: Refusal) -> Cow<'static, str> {
+    Cow::Borrowed(match refusal {
+        Refusal::NumberBusy => "Too many requests for this number are in progress. Try again shortly.",
+        Refusal::Overloaded => "Too many requests are in progress. Try again shortly.",
+        Refusal::SendsOverloaded => "Too many messages are waiting to be sent. Try again shortly.",
+        Refusal::TableFull { table: LimitedTable::Numbers | LimitedTable::TestNumbers } => {
+            "Too many numbers are being verified. Try again shortly."
+        }
+        Refusal::TableFull { table } => {
+            return format!("The server has too many {table}. Try again later.").into();
+        }
+        Refusal::StoreUnavailable => "The request could not be stored safely. Try again shortly.",
+        Refusal::Starting => "The server is starting. Try again shortly.",
+        Refusal::Stopping => "The server is stopping or restarting. Try again shortly.",
+    })
+}
+
 impl Problem {
-    /// The status, which is also the envelope's code, and the message.
-    pub fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
-        const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-        let (status, message) = match self {
-            Self::BadBody(_) => (StatusCode::BAD_REQUEST, "Invalid request body"),
-            Self::NotFound => (StatusCode::NOT_FOUND, NOT_FOUND),
-            Self::Unauthenticated => (
-                StatusCode::UNAUTHORIZED,
-                "Authenticate with the account's sid and auth token, or with an API key's sid and secret.",
-            ),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "This API key may not do that."),
-            Self::CrossSite => (StatusCode::FORBIDDEN, "Web pages of other sites may not call this."),
-            Self::BadSignature => (
-                StatusCode::FORBIDDEN,
-                "The signature or the key does not match. Is public-url what the provider was told?",
-            ),
-            Self::CallbackUnavailable => (REFUSED, "The report could not be taken. Try again shortly."),
-            Self::NoNode => (REFUSED, "No node of the cluster answers. Try again shortly."),
-            Self::ForeignHost => (
-                StatusCode::FORBIDDEN,
-                "The inbox can be opened only by an IP address, localhost, or the configured host name.",
-            ),
-            Self::ForeignHostWithoutKey => (
-                StatusCode::FORBIDDEN,
-                "Without a key only requests for the address that the server listens on are served, such as \
-                 localhost:3000, from no proxy. Make a key, or set allow-unauthenticated.",
-            ),
-            Self::MethodNotAllowed(allow) => {
-                let message = format!("Method not allowed. Allowed here: {allow}.");
-                return (StatusCode::METHOD_NOT_ALLOWED, message.into());
-            }
-            Self::BodyTooLarge(limit) => {
-                let message = format!("Request body too large. At most {limit} bytes are read.");
-                return (StatusCode::PAYLOAD_TOO_LARGE, message.into());
-            }
-            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
-            Self::Refused(Refusal::NumberBusy) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many requests for this number are in progress. Try again shortly.",
-            ),
-            Self::Refused(Refusal::Overloaded) => {
-                (REFUSED, "Too many requests are in progress. Try again shortly.")
-            }
-            Self::Refused(Refusal::SendsOverloaded) => {
-                (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
-            }
-            Self::Refused(Refusal::TableFull {
-                table: LimitedTable::Numbers | LimitedTable::TestNumbers,
-                ..
-            }) => (REFUSED, "Too many numbers are being verified. Try again shortly."),
-            Self::Refused(Refusal::TableFull { table, .. }) => {
-                return (REFUSED, format!("The server has too many {table}. Try again later.").into());
-            }
-            Self::Refused(Refusal::StoreUnavailable) => {
-                (REFUSED, "The request could not be stored safely. Try again shortly.")
-            }
-            Self::Refused(Refusal::Starting) => (REFUSED, "The server is starting. Try again shortly."),
-            Self::Refused(Refusal::Stopping) => {
-                (REFUSED, "The server is stopping or restarting. Try again shortly.")
-            }
-            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred."),
-            Self::BadHead => (StatusCode::BAD_REQUEST, "The request is not valid HTTP."),
-            Self::BadHost => (
-                StatusCode::BAD_REQUEST,
-                "The request must have one Host header, with a host and perhaps a port.",
-            ),
-            Self::BadPath => {
-                (StatusCode::BAD_REQUEST, "A part of the path has a slash, or is a dot segment.")
-            }
-            Self::PlainHttp => {
-                (StatusCode::BAD_REQUEST, "This port speaks HTTPS only. Begin the address with https://.")
-            }
-            Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time."),
-            Self::TooManyConnections => (REFUSED, "Too many connections are open. Try again shortly."),
-        };
-        (status, message.into())
-    }
-
-    /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
-    /// the status.
-    pub fn twilio_code(self) -> u32 {
+    /// The status, which is also the envelope's code.
+    pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadBody(_) | Self::BadPath => 60200,
-            Self::Unauthenticated | Self::Forbidden => 20003,
-            Self::MethodNotAllowed(_) => 20004,
-            _ => 20_000 + u32::from(self.status_and_message().0.as_u16()),
-        }
-    }
-
-    /// Seconds after which the client may try again.
-    fn retry_after(self) -> Option<u64> {
-        match self {
-            Self::Refused(Refusal::TableFull { .. }) => Some(TABLE_FULL_SECONDS),
-            Self::Refused(_) | Self::TooManyConnections | Self::CallbackUnavailable | Self::NoNode => {
-                Some(REFUSED_SECONDS)
+            Self::BadBody(_) | Self::BadHead | Self::BadHost | Self::BadPath | Self::PlainHttp => {
+                StatusCode::BAD_REQUEST
             }
-            _ => None,
-        }
-    }
-
-    pub fn answer(self, shape: ErrorFormat) -> Response {
-        let (status, message) = self.status_and_message();
-        let answer = match shape {
-            ErrorFormat::Envelope => plain(status, &message),
-            ErrorFormat::Message => self::message(status, &message),
-            ErrorFormat::Twilio => twilio_error(status, self.twilio_code(), &message),
-        };
-        let answer = match (self.retry_after(), shape) {
-            (None, _) => answer,
-            (Some(seconds), ErrorFormat::Twilio) => answer.twilio_retry_after(seconds),
-            // Nothing of the request was read: it may be for `/v2`.
-            (Some(seconds), _) if self == Self::TooManyConnections => answer.twilio_retry_after(seconds),
-            (Some(seconds), _) => answer.retry_after(seconds),
-        };
-        match self {
-            Self::MethodNotAllowed(allow) => {
-                answer.with(ALLOW, HeaderValue::from_static(allow)).because(NotServed::Invalid)
-            }
-            Self::BadBody(_) | Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BadHost | Self::BadPath => {
-                answer.because(NotServed::Invalid)
-            }
-            Self::Unauthenticated => {
-                let challenge = HeaderValue::from_static("Basic realm=\"onceward\"");
-                answer.with(WWW_AUTHENTICATE, challenge).because(NotServed::Unauthenticated)
-            }
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden
             | Self::CrossSite
             | Self::BadSignature
             | Self::ForeignHost
-            | Self::ForeignHostWithoutKey => answer.because(NotServed::Forbidden),
-            Self::Refused(refusal) => answer.because(NotServed::Refused(refusal)),
-            _ => answer,
+            | Self::ForeignHostWithoutKey => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(_) | Self::CallbackUnavailable | Self::NoNode | Self::TooManyConnections => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
+    }
+
+    /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
+    /// the status.
+    fn twilio_code(self) -> u32 {
+        match self {
+            Self::BadBody(_) | Self::BadPath => 60200,
+            Self::Unauthenticated | Self::Forbidden => 20003,
+            Self::MethodNotAllowed(_) => 20004,
+            _ => 20_000 + u32::from(self.status().as_u16()),
+        }
+    }
+
+    pub fn answer(self, shape: ErrorFormat) -> Response {
+        let (status, code, message) = (self.status(), self.twilio_code(), self.to_string());
+        let mut answer = match shape {
+            ErrorFormat::Envelope => plain(status, &message),
+            ErrorFormat::Message => self::message(status, &message),
+            ErrorFormat::Twilio => twilio_error(status, code, &message),
+        };
+        let (reason, retry_after) = match self {
+            Self::Refused(refusal @ Refusal::TableFull { .. }) => {
+                (Some(NotServed::Refused(refusal)), Some(TABLE_FULL_SECONDS))
+            }
+            Self::Refused(refusal) => (Some(NotServed::Refused(refusal)), Some(REFUSED_SECONDS)),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => (None, Some(REFUSED_SECONDS)),
+            _ => (NotServed::of(status, code), None),
+        };
+        if let Some(seconds) = retry_after {
+            // Of one connection too many nothing was read: its request may be for `/v2`.
+            let is_twilio = shape == ErrorFormat::Twilio || self == Self::TooManyConnections;
+            answer = if is_twilio { answer.twilio_retry_after(seconds) } else { answer.retry_after(seconds) };
+        }
+        match self {
+            Self::MethodNotAllowed(allow) => answer = answer.with(ALLOW, HeaderValue::from_static(allow)),
+            Self::Unauthenticated => {
+                answer = answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""));
+            }
+            _ => {}
+        }
+        reason.into_iter().fold(answer, ResponseExt::because)
     }
 }
 
@@ -472,9 +458,8 @@ mod tests {
         ];
         assert_eq!(lines.len(), problems.len());
         for (problem, line) in problems.into_iter().zip(lines) {
-            let (status, message) = problem.status_and_message();
-            assert!(line.starts_with(&format!("* {}", status.as_u16())), "{line}");
-            assert!(line.contains(&format!("`{message}`")), "{line}");
+            assert!(line.starts_with(&format!("* {}", problem.status().as_u16())), "{line}");
+            assert!(line.contains(&format!("`{problem}`")), "{line}");
         }
     }
 

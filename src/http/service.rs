@@ -396,7 +396,7 @@ fn refusal(problem: &Problem, call: &Call, target: &Resource, logs: &Logs) -> Re
                 .note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
             answer.explained(&reason.to_string())
         }
-        Problem::BadHost if target.is_compatible() => answer.explained(&problem.status_and_message().1),
+        Problem::BadHost if target.is_compatible() => answer.explained(&problem.to_string()),
         _ => answer,
     }
 }

@@ -349,8 +349,8 @@ fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response 
 
 /// The page that says that something is not available now.
 pub fn refused(call: &Call, refusal: Refusal) -> Response {
-    let (status, text) = Problem::Refused(refusal).status_and_message();
-    notice(call, status, "Temporarily unavailable", &text)
+    let problem = Problem::Refused(refusal);
+    notice(call, problem.status(), "Temporarily unavailable", &problem.to_string())
         .retry_after(REFUSED_SECONDS)
         .because(NotServed::Refused(refusal))
 }

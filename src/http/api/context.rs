@@ -164,20 +164,19 @@ fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
         Some(own) => caller.may(scope, own),
         None => caller.may_everywhere(scope),
     };
-    match access {
-        Access::Scope(scope) if !may(scope) => {
-            Err(Error::forbidden(format!("the key lacks the scope {}", scope.as_str())))
-        }
+    let lacks = match access {
+        Access::Scope(scope) if !may(scope) => format!("the key lacks the scope {}", scope.as_str()),
         Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
-            Err(Error::forbidden("the key has neither the scope admin nor verify"))
+            "the key has neither the scope admin nor verify".to_owned()
         }
-        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => Err(Error::forbidden(format!(
-            "{what} needs the account's credentials, or a key for all services with the scope admin"
-        ))),
+        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => {
+            format!("{what} needs the account's credentials, or a key for all services with the scope admin")
+        }
         Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
-            Ok(())
+            return Ok(());
         }
-    }
+    };
+    Err(Error::forbidden(lacks))
 }
 
 impl Request {
@@ -217,7 +216,7 @@ impl Request {
         let served = &self.call.app.settings.channels;
         channels.iter().find(|channel| !served.contains(channel)).map_or(Ok(()), |off| {
             let detail = format_args!("`{name}`: {} is not served here", off.as_str());
-            Err(Error::caused(Cause::ChannelOff, detail))
+            Err(Error::caused(Cause::CHANNEL_OFF, detail))
         })
     }
 

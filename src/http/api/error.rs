@@ -25,44 +25,35 @@ const NOT_SERVED: &str =
 /// Longest part of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
 
-/// Declares the causes that have an error code of their own at Twilio: code, HTTP status and message.
-macro_rules! causes {
-    ($($cause:ident: $code:literal, $status:ident, $message:literal;)+) => {
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Cause { $($cause,)+ }
+/// A cause that has an error code of its own at Twilio: the code, the HTTP status and the message.
+#[derive(Clone, Copy)]
+pub struct Cause(u32, StatusCode, &'static str);
 
-        impl Cause {
-            pub const fn row(self) -> (u32, StatusCode, &'static str) {
-                match self { $(Self::$cause => ($code, StatusCode::$status, $message),)+ }
-            }
-        }
-    };
-}
-
-causes! {
-    OptedOut: 21610, FORBIDDEN, "Attempt to send to unsubscribed recipient";
-    NoChecksLeft: 60202, TOO_MANY_REQUESTS, "Max check attempts reached";
-    NoSendsLeft: 60203, TOO_MANY_REQUESTS, "Max send attempts reached";
-    FeatureOff: 60204, FORBIDDEN, "Service does not support this feature";
-    Landline: 60205, FORBIDDEN, "SMS is not supported by landline phone number";
-    TooManyRateLimits: 60207, BAD_REQUEST, "Max rate limits per service reached";
-    RateLimitExists: 60208, BAD_REQUEST, "Rate limit with that UniqueName already exists";
-    UniqueName: 60209, BAD_REQUEST, "UniqueName format is invalid";
-    TooManyBuckets: 60210, BAD_REQUEST, "Max Buckets per Rate limit reached";
-    BucketExists: 60211, BAD_REQUEST, "Bucket with the given Interval already exists";
-    Concurrent: 60212, TOO_MANY_REQUESTS, "Too many concurrent requests for phone number";
-    CountryConfigured: 60213, BAD_REQUEST, "A Messaging Configuration already exists for the given country";
-    NoEmail: 60217, BAD_REQUEST, "Invalid Service configuration";
-    NoTarget: 60221, BAD_REQUEST, "No target verification specified";
-    ChannelOff: 60223, BAD_REQUEST, "Delivery channel disabled";
-    MissingSubstitution: 60224, BAD_REQUEST, "Missing substitutions for selected template";
-    TemplateChannel: 60227, BAD_REQUEST, "The selected channel for template is not supported";
-    TemplateNotFound: 60228, BAD_REQUEST, "Template was not found";
-    CustomMessage: 60243, BAD_REQUEST, "Custom messages are not supported";
-    Fraud: 60410, FORBIDDEN, "Verification delivery attempt blocked";
-    SafeNumberExists: 60411, BAD_REQUEST, "Phone Number already exists in Safelist";
-    AppHash: 60602, BAD_REQUEST, "App hash can only be used with SMS channel";
-    Country: 60605, FORBIDDEN, "Verification delivery attempt blocked";
+#[rustfmt::skip] // A table.
+impl Cause {
+    pub const OPTED_OUT: Self = Self(21610, StatusCode::FORBIDDEN, "Attempt to send to unsubscribed recipient");
+    pub const NO_CHECKS_LEFT: Self = Self(60202, StatusCode::TOO_MANY_REQUESTS, "Max check attempts reached");
+    pub const NO_SENDS_LEFT: Self = Self(60203, StatusCode::TOO_MANY_REQUESTS, "Max send attempts reached");
+    pub const FEATURE_OFF: Self = Self(60204, StatusCode::FORBIDDEN, "Service does not support this feature");
+    pub const LANDLINE: Self = Self(60205, StatusCode::FORBIDDEN, "SMS is not supported by landline phone number");
+    pub const TOO_MANY_RATE_LIMITS: Self = Self(60207, StatusCode::BAD_REQUEST, "Max rate limits per service reached");
+    pub const RATE_LIMIT_EXISTS: Self = Self(60208, StatusCode::BAD_REQUEST, "Rate limit with that UniqueName already exists");
+    pub const UNIQUE_NAME: Self = Self(60209, StatusCode::BAD_REQUEST, "UniqueName format is invalid");
+    pub const TOO_MANY_BUCKETS: Self = Self(60210, StatusCode::BAD_REQUEST, "Max Buckets per Rate limit reached");
+    pub const BUCKET_EXISTS: Self = Self(60211, StatusCode::BAD_REQUEST, "Bucket with the given Interval already exists");
+    pub const CONCURRENT: Self = Self(60212, StatusCode::TOO_MANY_REQUESTS, "Too many concurrent requests for phone number");
+    pub const COUNTRY_CONFIGURED: Self = Self(60213, StatusCode::BAD_REQUEST, "A Messaging Configuration already exists for the given country");
+    pub const NO_EMAIL: Self = Self(60217, StatusCode::BAD_REQUEST, "Invalid Service configuration");
+    pub const NO_TARGET: Self = Self(60221, StatusCode::BAD_REQUEST, "No target verification specified");
+    pub const CHANNEL_OFF: Self = Self(60223, StatusCode::BAD_REQUEST, "Delivery channel disabled");
+    pub const MISSING_SUBSTITUTION: Self = Self(60224, StatusCode::BAD_REQUEST, "Missing substitutions for selected template");
+    pub const TEMPLATE_CHANNEL: Self = Self(60227, StatusCode::BAD_REQUEST, "The selected channel for template is not supported");
+    pub const TEMPLATE_NOT_FOUND: Self = Self(60228, StatusCode::BAD_REQUEST, "Template was not found");
+    pub const CUSTOM_MESSAGE: Self = Self(60243, StatusCode::BAD_REQUEST, "Custom messages are not supported");
+    pub const FRAUD: Self = Self(60410, StatusCode::FORBIDDEN, "Verification delivery attempt blocked");
+    pub const SAFE_NUMBER_EXISTS: Self = Self(60411, StatusCode::BAD_REQUEST, "Phone Number already exists in Safelist");
+    pub const APP_HASH: Self = Self(60602, StatusCode::BAD_REQUEST, "App hash can only be used with SMS channel");
+    pub const COUNTRY: Self = Self(60605, StatusCode::FORBIDDEN, "Verification delivery attempt blocked");
 }
 
 /// Why a request was not served.
@@ -109,12 +100,12 @@ impl Error {
 
     /// A cause with a code of its own. `detail` names the parameter or the remedy.
     pub fn caused(cause: Cause, detail: impl Display) -> Self {
-        let (code, status, message) = cause.row();
+        let Cause(code, status, message) = cause;
         Self::new(status, code, format!("{message}: {detail}"))
     }
 
     fn plain(cause: Cause) -> Self {
-        let (code, status, message) = cause.row();
+        let Cause(code, status, message) = cause;
         Self::new(status, code, message)
     }
 
@@ -122,7 +113,7 @@ impl Error {
     pub fn not_served_parameter(name: &str) -> Option<Self> {
         let is_not_served = NOT_SERVED.split(' ').any(|beginning| name.starts_with(beginning));
         is_not_served.then(|| match name {
-            "CustomMessage" => Self::caused(Cause::CustomMessage, "use `TemplateSid` and `CustomCode`"),
+            "CustomMessage" => Self::caused(Cause::CUSTOM_MESSAGE, "use `TemplateSid` and `CustomCode`"),
             name => Self::parameter(name, "it is not served here"),
         })
     }
@@ -190,13 +181,13 @@ impl Error {
                 Self::invalid(format!("Invalid parameter{colon} {words}"))
             }
             Refused::Text(error) => Self::text(error),
-            Refused::FeatureOff(words) => Self::caused(Cause::FeatureOff, words),
+            Refused::FeatureOff(words) => Self::caused(Cause::FEATURE_OFF, words),
             Refused::ChannelOff => {
-                Self::caused(Cause::ChannelOff, "no gateway of this server sends to this number in this way")
+                Self::caused(Cause::CHANNEL_OFF, "no gateway of this server sends to this number in this way")
             }
             Refused::Unavailable(refusal) => (*refusal).into(),
-            Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
-            Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
+            Refused::NoChecksLeft { until } => Self::plain(Cause::NO_CHECKS_LEFT).until(*until, now),
+            Refused::NoSendsLeft { until } => Self::plain(Cause::NO_SENDS_LEFT).until(*until, now),
             Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
             Refused::TooSoon { until } => {
                 Self::too_many("The next message to this number must wait").until(*until, now)
@@ -205,13 +196,13 @@ impl Error {
                 Self::too_many("The operator's budget of messages for this hour or day is spent")
                     .until(*until, now)
             }
-            Refused::Landline(None) => Self::plain(Cause::Landline),
-            Refused::Landline(Some(hint)) => Self::caused(Cause::Landline, hint),
-            Refused::OptedOut => Self::caused(Cause::OptedOut, "the person has replied STOP to the sender"),
-            Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
-            Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
-            Refused::ByGuard { .. } => Self::plain(Cause::Fraud),
-            Refused::Country => Self::caused(Cause::Country, "this country is not allowed"),
+            Refused::Landline(None) => Self::plain(Cause::LANDLINE),
+            Refused::Landline(Some(hint)) => Self::caused(Cause::LANDLINE, hint),
+            Refused::OptedOut => Self::caused(Cause::OPTED_OUT, "the person has replied STOP to the sender"),
+            Refused::Concurrent => Self::plain(Cause::CONCURRENT).retry_after(1),
+            Refused::Blocked => Self::caused(Cause::FRAUD, "the provider blocks this range of numbers"),
+            Refused::ByGuard { .. } => Self::plain(Cause::FRAUD),
+            Refused::Country => Self::caused(Cause::COUNTRY, "this country is not allowed"),
             Refused::OtherRequest => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 20422,
@@ -241,9 +232,9 @@ impl Error {
     /// A message that cannot have the text that the request asks for.
     fn text(error: &TextError) -> Self {
         let cause = match error {
-            TextError::UnknownTemplate(_) => Cause::TemplateNotFound,
-            TextError::OtherChannel { .. } => Cause::TemplateChannel,
-            TextError::MissingSubstitution(_) => Cause::MissingSubstitution,
+            TextError::UnknownTemplate(_) => Cause::TEMPLATE_NOT_FOUND,
+            TextError::OtherChannel { .. } => Cause::TEMPLATE_CHANNEL,
+            TextError::MissingSubstitution(_) => Cause::MISSING_SUBSTITUTION,
             TextError::OtherLanguage(_) => return Self::parameter("Locale", error),
             TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_) => {
                 return Self::invalid(format!("Invalid parameter: {error}"));
@@ -258,7 +249,7 @@ impl Error {
             RegistryError::NotFound(_) => Self::not_found(path),
             RegistryError::Store(_) => Refusal::StoreUnavailable.into(),
             RegistryError::Invalid { field: "unique_name", why } => {
-                Self::caused(Cause::UniqueName, format_args!("it {why}"))
+                Self::caused(Cause::UNIQUE_NAME, format_args!("it {why}"))
             }
             // The parameter has Twilio's name.
             RegistryError::Invalid { field: "expires", why } => {
@@ -268,16 +259,16 @@ impl Error {
                 Self::parameter(&parameter_name(field), format_args!("it {why}"))
             }
             RegistryError::Exists(item) => match item {
-                Item::RateLimit => Self::plain(Cause::RateLimitExists),
-                Item::Bucket => Self::plain(Cause::BucketExists),
-                Item::MessagingConfiguration => Self::plain(Cause::CountryConfigured),
-                Item::SafeNumber => Self::plain(Cause::SafeNumberExists),
+                Item::RateLimit => Self::plain(Cause::RATE_LIMIT_EXISTS),
+                Item::Bucket => Self::plain(Cause::BUCKET_EXISTS),
+                Item::MessagingConfiguration => Self::plain(Cause::COUNTRY_CONFIGURED),
+                Item::SafeNumber => Self::plain(Cause::SAFE_NUMBER_EXISTS),
                 _ => Self::conflict(error.to_string()),
             },
             RegistryError::ReadOnly(_) => Self::conflict(error.to_string()),
             RegistryError::TooMany { item, limit } => match item {
-                Item::RateLimit => Self::caused(Cause::TooManyRateLimits, format_args!("at most {limit}")),
-                Item::Bucket => Self::caused(Cause::TooManyBuckets, format_args!("at most {limit}")),
+                Item::RateLimit => Self::caused(Cause::TOO_MANY_RATE_LIMITS, format_args!("at most {limit}")),
+                Item::Bucket => Self::caused(Cause::TOO_MANY_BUCKETS, format_args!("at most {limit}")),
                 _ => Self::invalid(error.to_string()),
             },
         }
@@ -301,7 +292,7 @@ impl Error {
     pub fn status_and_message(self, now: Timestamp) -> (StatusCode, Cow<'static, str>) {
         match self {
             Self::Specific { status, message, .. } => (status, message),
-            Self::Problem(problem) => problem.status_and_message(),
+            Self::Problem(problem) => (problem.status(), problem.to_string().into()),
             Self::NotFound => Self::not_found("").status_and_message(now),
             Self::Registry(error) => Self::registry(&error, "").status_and_message(now),
             Self::Refused(refused) => Self::refused(&refused, "", now).status_and_message(now),
@@ -340,7 +331,7 @@ impl Error {
                 let answer = response::twilio_error(*status, *code, &message);
                 let answer =
                     retry_after.iter().fold(answer, |answer, seconds| answer.twilio_retry_after(*seconds));
-                not_served(*status, *code).into_iter().fold(answer, ResponseExt::because)
+                NotServed::of(*status, *code).into_iter().fold(answer, ResponseExt::because)
             }
         }
     }
@@ -358,25 +349,6 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         (Extension(Arc::new(self)), Body::empty()).into_response()
     }
-}
-
-/// The reason for metrics. `None` for errors about a verification, which its outcome counts, and about a resource that
-/// does not exist.
-fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
-    Some(match (status, code) {
-        (StatusCode::FORBIDDEN, 20003) => NotServed::Forbidden,
-        (StatusCode::FORBIDDEN, 60410) => NotServed::Blocked,
-        (StatusCode::FORBIDDEN, 60605) => NotServed::Country,
-        (StatusCode::TOO_MANY_REQUESTS, 20429) => NotServed::RateLimited,
-        (
-            StatusCode::BAD_REQUEST
-            | StatusCode::CONFLICT
-            | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY,
-            _,
-        ) => NotServed::Invalid,
-        _ => return None,
-    })
 }
 
 /// A segment of a path, without a phone number.

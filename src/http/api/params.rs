@@ -393,19 +393,14 @@ impl Parameter for BeginChannel {
     type Value = Option<Channel>;
 
     fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
-        let Some(text) = fields.text(name)? else { return Ok(None) };
-        let channel = Channel::parse(text);
-        if channel.is_some() || text == Self::AUTO {
-            return Ok(Some(channel));
-        }
         // Twilio's answer to a service without an email integration, as each service here is.
-        if text == "email" {
-            return Err(Error::caused(Cause::NoEmail, format_args!("`{name}`: email is not served here")));
+        if fields.text(name)? == Some("email") {
+            return Err(Error::caused(Cause::NO_EMAIL, format_args!("`{name}`: email is not served here")));
         }
-        Err(Error::parameter(
-            name,
-            format_args!("it must be one of {}, {}", Channel::names(", "), Self::AUTO),
-        ))
+        let must_be = format_args!("one of {}, {}", Channel::names(", "), Self::AUTO);
+        fields.parsed(name, must_be, |text| {
+            if text == Self::AUTO { Some(None) } else { Channel::parse(text).map(Some) }
+        })
     }
 
     fn schema() -> Value {

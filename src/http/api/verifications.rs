@@ -180,7 +180,7 @@ pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Ans
     let target = match (sid, to) {
         (Some(sid), _) => VerificationTarget::Sid(sid),
         (None, Some(number)) => VerificationTarget::Number(number),
-        (None, None) => return Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`")),
+        (None, None) => return Err(Error::caused(Cause::NO_TARGET, "give `To` or `VerificationSid`")),
     };
     let check = CheckCode {
         number: to,
@@ -214,21 +214,18 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
     let channel = begin.channel;
     request.check_served("Channel", channel.as_slice())?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
-        return Err(Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"));
+        return Err(Error::caused(Cause::APP_HASH, "leave out `AppHash`, or use `Channel=sms`"));
     }
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
         return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
     let key = idempotency_key(&request.call.head.headers)?;
     Ok(verify::BeginRequest {
-        life: None,
-        to: begin.to,
         channel,
         locale: begin.locale,
         friendly_name: begin.friendly_name,
         code: begin.code,
         app_hash: begin.app_hash,
-        web_host: None,
         template: begin.template,
         substitutions: begin.substitutions.unwrap_or_default(),
         rate_limits: begin.rate_limits.unwrap_or_default(),
@@ -249,6 +246,7 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
         },
         idempotency_key: key,
         request_id: Some(request.call.traced_id()),
+        ..verify::BeginRequest::new(begin.to)
     })
 }
 

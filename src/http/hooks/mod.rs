@@ -133,7 +133,7 @@ impl From<(StatusCode, Cow<'static, str>)> for Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        problem.status_and_message().into()
+        (problem.status(), problem.to_string().into()).into()
     }
 }
 
