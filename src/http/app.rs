@@ -268,36 +268,18 @@ pub struct V2 {
     pub captcha: Option<Captcha>,
     /// The keys by which identity systems sign hooks.
     pub hooks: HookSettings,
-    /// The limits on log lines about refused hooks.
-    pub refused_hooks: HookLog,
+    pub logs: V2Logs,
+}
+
+/// The limits on log lines about requests that are refused.
+#[derive(Default)]
+pub struct V2Logs {
+    pub(super) hooks: HookLog,
+    /// Requests with a wrong credential.
     unauthenticated: OncePerSecond,
 }
 
 impl V2 {
-    /// Serves with these parts.
-    pub fn new(
-        verifications: Arc<dyn Verifications>,
-        registry: Registry,
-        outbox: Outbox,
-        base: Base,
-        now: Now,
-    ) -> Self {
-        Self {
-            verifications,
-            registry,
-            outbox,
-            base,
-            now,
-            running: None,
-            copies: Arc::new(Semaphore::new(1)),
-            hosted: None,
-            captcha: None,
-            hooks: HookSettings::default(),
-            refused_hooks: HookLog::default(),
-            unauthenticated: OncePerSecond::default(),
-        }
-    }
-
     /// The sender of a request. An administrator of this machine needs no credential.
     ///
     /// # Errors
@@ -309,7 +291,7 @@ impl V2 {
         let credential = Credential::of(&head.headers).ok_or(Problem::Unauthenticated)?;
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = credential::masked_user(credential.user());
-            self.unauthenticated.note(move |count| {
+            self.logs.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
             Problem::Unauthenticated

@@ -58,6 +58,7 @@ pub use crate::gateway::CallbackKind;
 pub use crate::node::{CallbackAnswer, CallbackRequest};
 pub use app::{
     Admin, App, Callbacks, FrontEnd, FrontEndSettings, GatewayHealth, Node, Now, ServedRoutes, Serving, V2,
+    V2Logs,
 };
 pub use base::Base;
 pub use events::EventStreams;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use onceward_cluster::Owner;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::cluster::reason_to_stand_by;
 use crate::clock::{Clock, EngineClock};
@@ -12,7 +12,7 @@ use crate::domain::Channel;
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
     Admin, Base, Callbacks, Captcha, EventStreams, FrontEnd, FrontEndSettings, LongAnswers, ServedRoutes,
-    Serving, V2,
+    Serving, V2, V2Logs,
 };
 use crate::node::{
     CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, Unready, process, seeded_rng,
@@ -87,13 +87,19 @@ pub fn serving(
         tls: settings.tls.is_some(),
         listens_on: settings.listen.to_string().into(),
     };
-    let verifications = Arc::new(running.verifying.clone());
-    let (registry, outbox) = (running.registry.clone(), running.outbox.clone());
-    let mut v2 = V2::new(verifications, registry, outbox, base, Arc::new(move || clock.now()));
-    v2.hooks = settings.hooks.clone();
-    v2.running = Some(Arc::clone(running));
-    v2.hosted = Some(running.hosted.clone());
-    v2.captcha = settings.captcha.clone().map(Captcha::new).transpose()?;
+    let v2 = V2 {
+        verifications: Arc::new(running.verifying.clone()),
+        registry: running.registry.clone(),
+        outbox: running.outbox.clone(),
+        base,
+        now: Arc::new(move || clock.now()),
+        running: Some(Arc::clone(running)),
+        copies: Arc::new(Semaphore::new(1)),
+        hosted: Some(running.hosted.clone()),
+        captcha: settings.captcha.clone().map(Captcha::new).transpose()?,
+        hooks: settings.hooks.clone(),
+        logs: V2Logs::default(),
+    };
     let admin = Admin::new(running.history.clone(), running.verifying.clone(), seeded_rng()?);
     Ok(Serving { node: Arc::clone(running) as _, v2: Some(Arc::new(v2)), admin: Some(Arc::new(admin)) })
 }

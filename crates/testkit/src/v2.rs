@@ -6,11 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use onceward::clock::ManualClock;
-use onceward::config::Bounds;
 use onceward::config::services::AccountSettings;
+use onceward::config::{Bounds, HookSettings};
 use onceward::domain::{ApiSecret, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules, SlotHash};
-use onceward::http::{Base, V2};
+use onceward::http::{Base, V2, V2Logs};
 use onceward::limits::guard::VerifiedNumbers;
 use onceward::node::kinds;
 use onceward::registry::{
@@ -24,6 +24,7 @@ use onceward::webhook::{Event, Outbox, OutboxBounds};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::client::Reply;
 use crate::fake::{Fake, THEN};
@@ -77,7 +78,19 @@ impl V2World {
         let public_url = setup.public_url.take().map(Into::into);
         let base = Base { public_url, tls: false, listens_on: "127.0.0.1:3000".into() };
         let fake = Fake::default();
-        let v2 = V2::new(Arc::new(fake.clone()), registry.clone(), outbox.clone(), base, Arc::new(|| THEN));
+        let v2 = V2 {
+            verifications: Arc::new(fake.clone()),
+            registry: registry.clone(),
+            outbox: outbox.clone(),
+            base,
+            now: Arc::new(|| THEN),
+            running: None,
+            copies: Arc::new(Semaphore::new(1)),
+            hosted: None,
+            captcha: None,
+            hooks: HookSettings::default(),
+            logs: V2Logs::default(),
+        };
         let world = World::over(setup.into_front_end(Some(v2))).await;
         Self { world, fake, registry, outbox, service }
     }

@@ -56,7 +56,7 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_
         let address = request::read_address(text);
         if address.is_none() {
             let service = service.name();
-            v2.refused_hooks.note("", "address", move |_, is_first| {
+            v2.logs.hooks.note("", "address", move |_, is_first| {
                 if is_first {
                     warn!(service, "address of a hook's payload not read; it has no limit of its own");
                 }

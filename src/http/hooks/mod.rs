@@ -147,7 +147,7 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
         let (hook, request_id) = (hook.path.trim_start_matches("/hooks/"), call.request_id().to_owned());
         // A reason that is made for one payload counts with all of its kind.
         let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-        v2.refused_hooks.note(hook, kind, move |count, is_first| {
+        v2.logs.hooks.note(hook, kind, move |count, is_first| {
             if is_first {
                 return warn!(request_id, hook, %reason, count, "hook refused");
             }
