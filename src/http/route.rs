@@ -203,38 +203,22 @@ impl ApiRouter {
         Self { router: Router::new(), groups: vec![(group, Vec::new())] }
     }
 
-    pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, App>, what: Operation) -> Self {
-        self.route("GET", path, get(handler), what)
+    pub fn get<T: 'static, H: Handler<T, App>>(self, path: &'static str, to: H, what: Operation) -> Self {
+        self.route(get(to), Operation { verb: "GET", path, ..what })
     }
 
-    pub fn post<T: 'static>(
-        self,
-        path: &'static str,
-        handler: impl Handler<T, App>,
-        what: Operation,
-    ) -> Self {
-        self.route("POST", path, post(handler), what)
+    pub fn post<T: 'static, H: Handler<T, App>>(self, path: &'static str, to: H, what: Operation) -> Self {
+        self.route(post(to), Operation { verb: "POST", path, ..what })
     }
 
-    pub fn delete<T: 'static>(
-        self,
-        path: &'static str,
-        handler: impl Handler<T, App>,
-        what: Operation,
-    ) -> Self {
-        self.route("DELETE", path, delete(handler), what)
+    pub fn delete<T: 'static, H: Handler<T, App>>(self, path: &'static str, to: H, what: Operation) -> Self {
+        self.route(delete(to), Operation { verb: "DELETE", path, ..what })
     }
 
-    fn route(
-        mut self,
-        verb: &'static str,
-        path: &'static str,
-        to: MethodRouter<App>,
-        what: Operation,
-    ) -> Self {
-        self.router = self.router.route(path, to);
+    fn route(mut self, to: MethodRouter<App>, operation: Operation) -> Self {
+        self.router = self.router.route(operation.path, to);
         if let Some((_, operations)) = self.groups.last_mut() {
-            operations.push(Operation { verb, path, ..what });
+            operations.push(operation);
         }
         self
     }
