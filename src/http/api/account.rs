@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::paging::Listed;
 use super::prelude::*;
-use crate::domain::Channel;
 use crate::registry::{self, Template, Translation};
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
@@ -124,16 +122,16 @@ pub async fn delete_safe_number(request: Request) -> Gone {
     if was_on_it { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NotFound) }
 }
 
-pub async fn list_test_numbers(request: Request) -> Answer<Listed<TestNumberView>> {
-    let service = request.service()?;
+pub async fn list_test_numbers(InService(request, service, ()): InService) -> Answer<Listed<TestNumberView>> {
     request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
         TestNumberView::new(frame, service.sid, number)
     })
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(Given(request, new): Given<TestNumber>) -> Made<TestNumberView> {
-    let service = request.service()?.sid;
+pub async fn create_test_number(
+    InService(request, service, new): InService<TestNumber>,
+) -> Made<TestNumberView> {
     let TestNumber { pattern, code, expires, force } = new;
     let force = force.unwrap_or(false);
     if force && !request.is_for_all_services() {
@@ -141,15 +139,14 @@ pub async fn create_test_number(Given(request, new): Given<TestNumber>) -> Made<
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
-    let number = request.registry().put_test_number(service, number).await?;
-    created(TestNumberView::new(&request.frame(), service, &number))
+    let number = request.registry().put_test_number(service.sid, number).await?;
+    created(TestNumberView::new(&request.frame(), service.sid, &number))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: Request) -> Gone {
-    let service = request.service()?.sid;
+pub async fn delete_test_number(InService(request, service, ()): InService) -> Gone {
     let pattern = request.param("Pattern")?.to_owned();
-    request.registry().delete_test_number(service, pattern).await?;
+    request.registry().delete_test_number(service.sid, pattern).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

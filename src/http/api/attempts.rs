@@ -1,10 +1,8 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::paging::Listed;
 use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
-use crate::domain::{Channel, Region, ServiceId};
 use crate::gateway::ReceiptStatus;
 use crate::verification::verify::{AttemptQuery, SealedAttempt, Summary};
 

@@ -1,6 +1,5 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
-use super::paging::Listed;
 use super::prelude::*;
 use crate::registry::audit::{Actor, AuditEntry};
 use crate::shard::LogRange;

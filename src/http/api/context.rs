@@ -30,11 +30,13 @@ pub struct Request {
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
     caller: Caller,
-    service: Option<Arc<Service>>,
 }
 
 /// A request, and its parameters.
 pub struct Given<P>(pub Request, pub P);
+
+/// A request below a service, which its caller may know, and its parameters.
+pub struct InService<P = ()>(pub Request, pub Arc<Service>, pub P);
 
 /// The answer with a resource.
 pub type Answer<T> = Result<Json<T>, Error>;
@@ -65,8 +67,7 @@ pub fn v2_of(call: &Call) -> Result<Arc<V2>, Error> {
 impl<S: Sync> FromRequestParts<S> for Request {
     type Rejection = Error;
 
-    /// The body is not read before the caller is known and allowed. If the path begins with a service, the caller may know
-    /// that service.
+    /// The body is not read before the caller is known and allowed.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let call = Call::from_request_parts(parts, state).await?;
         let v2 = v2_of(&call)?;
@@ -84,11 +85,7 @@ impl<S: Sync> FromRequestParts<S> for Request {
         } else {
             Fields::of_form(call.query().as_bytes())
         };
-        let mut request = Self { call, v2, fields, caller, service: None };
-        if request.call.param("ServiceSid").is_some() {
-            request.service = Some(request.service_at("ServiceSid")?);
-        }
-        Ok(request)
+        Ok(Self { call, v2, fields, caller })
     }
 }
 
@@ -97,11 +94,19 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for Given<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let request = Request::from_request_parts(parts, state).await?;
-        if request.call.head.method == Method::POST {
-            request.fields.refuse_not_served()?;
-        }
-        let params = P::read(&request.fields)?;
+        let params = request.params()?;
         Ok(Self(request, params))
+    }
+}
+
+impl<S: Sync, P: Parameters> FromRequestParts<S> for InService<P> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let request = Request::from_request_parts(parts, state).await?;
+        let service = request.service("ServiceSid")?;
+        let params = request.params()?;
+        Ok(Self(request, service, params))
     }
 }
 
@@ -117,6 +122,12 @@ impl Reads for Request {
 }
 
 impl<P: Parameters> Reads for Given<P> {
+    fn describe() -> Vec<Param> {
+        P::describe()
+    }
+}
+
+impl<P: Parameters> Reads for InService<P> {
     fn describe() -> Vec<Param> {
         P::describe()
     }
@@ -180,6 +191,13 @@ fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
 }
 
 impl Request {
+    fn params<P: Parameters>(&self) -> Result<P, Error> {
+        if self.call.head.method == Method::POST {
+            self.fields.refuse_not_served()?;
+        }
+        P::read(&self.fields)
+    }
+
     pub fn path(&self) -> &str {
         self.call.head.uri.path()
     }
@@ -234,13 +252,8 @@ impl Request {
         PhoneNumber::parse(self.param(name)?, None).map_err(|_| Error::NotFound)
     }
 
-    /// The service that the path begins with.
-    pub fn service(&self) -> Result<&Service, Error> {
-        self.service.as_deref().ok_or(Error::NotFound)
-    }
-
     /// The service in a segment of the path, if the caller may know it.
-    pub fn service_at(&self, name: &str) -> Result<Arc<Service>, Error> {
+    pub fn service(&self, name: &str) -> Result<Arc<Service>, Error> {
         let service = self.v2.registry.service(&self.sid(name, SidKind::Service)?)?;
         if self.own_service().is_some_and(|own| own != service.id) {
             return Err(Error::NotFound);

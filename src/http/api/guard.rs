@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::paging::Listed;
 use super::prelude::*;
-use crate::domain::ServiceId;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, USUAL_MINUTES, entry_subject, masked, subject,
 };

@@ -1,7 +1,6 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
 use super::prelude::*;
-use crate::domain::{Channel, Locale};
 use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
 use crate::verification::numbers::Refusal;
 
@@ -60,8 +59,7 @@ view! {
     }
 }
 
-pub async fn create(Given(request, params): Given<NewSession>) -> Made<HostedSessionView> {
-    let service = request.service()?;
+pub async fn create(InService(request, service, params): InService<NewSession>) -> Made<HostedSessionView> {
     let channels = params.channels.unwrap_or_default();
     request.check_served("Channels", &channels)?;
     if params.to.is_some() && params.hint.is_some() {
@@ -91,8 +89,10 @@ pub async fn create(Given(request, params): Given<NewSession>) -> Made<HostedSes
 }
 
 /// `POST` of `Result`: exchanges the code for the result.
-pub async fn result(Given(request, Redeemed { code }): Given<Redeemed>) -> Answer<SessionResultView> {
-    let (service, sid) = (request.service()?, request.sid("Sid", SidKind::HostedSession)?);
+pub async fn result(
+    InService(request, service, Redeemed { code }): InService<Redeemed>,
+) -> Answer<SessionResultView> {
+    let sid = request.sid("Sid", SidKind::HostedSession)?;
     let result = hosted(&request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
         Denied::Refused(refusal) => refusal.into(),
         _ => Error::NotFound,

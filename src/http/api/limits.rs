@@ -1,6 +1,5 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
-use super::paging::Listed;
 use super::prelude::*;
 use crate::registry::{Bucket, RateLimit};
 
@@ -78,79 +77,78 @@ view! {
     }
 }
 
-pub async fn list(request: Request) -> Answer<Listed<RateLimitView>> {
-    let service = request.service()?;
+pub async fn list(InService(request, service, ()): InService) -> Answer<Listed<RateLimitView>> {
     request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
         RateLimitView::new(frame, service.sid, limit)
     })
 }
 
-pub async fn create(Given(request, new): Given<NewRateLimit>) -> Made<RateLimitView> {
-    let service = request.service()?.sid;
-    let limit = request.registry().create_rate_limit(service, new.name, new.description).await?;
-    created(RateLimitView::new(&request.frame(), service, &limit))
+pub async fn create(InService(request, service, new): InService<NewRateLimit>) -> Made<RateLimitView> {
+    let limit = request.registry().create_rate_limit(service.sid, new.name, new.description).await?;
+    created(RateLimitView::new(&request.frame(), service.sid, &limit))
 }
 
-pub async fn fetch(request: Request) -> Answer<RateLimitView> {
-    let (service, limit) = limit(&request, "Sid")?;
-    Ok(Json(RateLimitView::new(&request.frame(), service, limit)))
+pub async fn fetch(InService(request, service, ()): InService) -> Answer<RateLimitView> {
+    Ok(Json(RateLimitView::new(&request.frame(), service.sid, limit(&request, &service, "Sid")?)))
 }
 
-pub async fn update(Given(request, params): Given<ChangedRateLimit>) -> Answer<RateLimitView> {
-    let (service, limit) = limit(&request, "Sid")?;
+pub async fn update(
+    InService(request, service, params): InService<ChangedRateLimit>,
+) -> Answer<RateLimitView> {
+    let limit = limit(&request, &service, "Sid")?;
     let is_removed = request.fields.has("Description", "");
     let description = params.description.or_else(|| limit.description.clone()).filter(|_| !is_removed);
-    let changed = request.registry().update_rate_limit(service, limit.sid, description).await?;
-    Ok(Json(RateLimitView::new(&request.frame(), service, &changed)))
+    let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
+    Ok(Json(RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
 
-pub async fn delete(request: Request) -> Gone {
-    let (service, limit) = limit(&request, "Sid")?;
-    request.registry().delete_rate_limit(service, limit.sid).await?;
+pub async fn delete(InService(request, service, ()): InService) -> Gone {
+    let limit = limit(&request, &service, "Sid")?;
+    request.registry().delete_rate_limit(service.sid, limit.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn list_buckets(request: Request) -> Answer<Listed<BucketView>> {
-    let (service, limit) = limit(&request, "RateLimitSid")?;
-    let view = |frame: &Frame<'_>, bucket| BucketView::new(frame, service, limit.sid, bucket);
+pub async fn list_buckets(InService(request, service, ()): InService) -> Answer<Listed<BucketView>> {
+    let limit = limit(&request, &service, "RateLimitSid")?;
+    let view = |frame: &Frame<'_>, bucket| BucketView::new(frame, service.sid, limit.sid, bucket);
     request.list("buckets", limit.buckets.iter(), view)
 }
 
-pub async fn create_bucket(Given(request, new): Given<NewBucket>) -> Made<BucketView> {
-    let (service, limit) = limit(&request, "RateLimitSid")?;
-    let bucket = request.registry().create_bucket(service, limit.sid, new.max, new.interval).await?;
-    created(BucketView::new(&request.frame(), service, limit.sid, &bucket))
+pub async fn create_bucket(InService(request, service, new): InService<NewBucket>) -> Made<BucketView> {
+    let limit = limit(&request, &service, "RateLimitSid")?.sid;
+    let bucket = request.registry().create_bucket(service.sid, limit, new.max, new.interval).await?;
+    created(BucketView::new(&request.frame(), service.sid, limit, &bucket))
 }
 
-pub async fn fetch_bucket(request: Request) -> Answer<BucketView> {
-    let (service, limit) = limit(&request, "RateLimitSid")?;
+pub async fn fetch_bucket(InService(request, service, ()): InService) -> Answer<BucketView> {
+    let limit = limit(&request, &service, "RateLimitSid")?;
     let bucket = limit.bucket(&bucket(&request)?)?;
-    Ok(Json(BucketView::new(&request.frame(), service, limit.sid, bucket)))
+    Ok(Json(BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
 }
 
-pub async fn update_bucket(Given(request, params): Given<ChangedBucket>) -> Answer<BucketView> {
-    let ((service, limit), bucket) = (limit(&request, "RateLimitSid")?, bucket(&request)?);
+pub async fn update_bucket(
+    InService(request, service, params): InService<ChangedBucket>,
+) -> Answer<BucketView> {
+    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
     let ChangedBucket { max, interval } = params;
-    let changed = request.registry().update_bucket(service, limit.sid, bucket, max, interval).await?;
-    Ok(Json(BucketView::new(&request.frame(), service, limit.sid, &changed)))
+    let changed = request.registry().update_bucket(service.sid, limit, bucket, max, interval).await?;
+    Ok(Json(BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }
 
-pub async fn delete_bucket(request: Request) -> Gone {
-    let ((service, limit), bucket) = (limit(&request, "RateLimitSid")?, bucket(&request)?);
-    request.registry().delete_bucket(service, limit.sid, bucket).await?;
+pub async fn delete_bucket(InService(request, service, ()): InService) -> Gone {
+    let limit = limit(&request, &service, "RateLimitSid")?;
+    request.registry().delete_bucket(service.sid, limit.sid, bucket(&request)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The service, and the limit in this segment of the path, by its id or its unique name.
-fn limit<'a>(request: &'a Request, name: &str) -> Result<(Sid, &'a RateLimit), Error> {
-    let (service, segment) = (request.service()?, request.param(name)?);
-    let found = if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
-        service.rate_limit(&sid)?
-    } else {
-        let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-        named.ok_or(Error::NotFound)?
-    };
-    Ok((service.sid, found))
+/// The limit in this segment of the path, by its id or its unique name.
+fn limit<'a>(request: &Request, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
+    let segment = request.param(name)?;
+    if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
+        return Ok(service.rate_limit(&sid)?);
+    }
+    let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
+    named.ok_or(Error::NotFound)
 }
 
 fn bucket(request: &Request) -> Result<Sid, Error> {

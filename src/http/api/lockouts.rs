@@ -34,23 +34,23 @@ view! {
     }
 }
 
-pub async fn fetch(request: Request) -> Answer<LockoutView> {
-    let (service, number) = (request.service()?, request.number("To")?);
+pub async fn fetch(InService(request, service, ()): InService) -> Answer<LockoutView> {
+    let number = request.number("To")?;
     let state = request.v2.verifications.lockout(service.id, number).await?;
     Ok(Json(LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
-pub async fn delete(request: Request) -> Gone {
-    let (service, number) = (request.service()?, request.number("To")?);
+pub async fn delete(InService(request, service, ()): InService) -> Gone {
+    let number = request.number("To")?;
     request.v2.verifications.unlock(service.id, number, request.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-pub async fn erase(request: Request) -> Answer<ErasureView> {
-    let (service, number) = (request.service()?, request.number("To")?);
+pub async fn erase(InService(request, service, ()): InService) -> Answer<ErasureView> {
+    let number = request.number("To")?;
     let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
         erasure.has_erased |= request.registry().remove_safe_number(number).await?;

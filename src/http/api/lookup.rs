@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::prelude::*;
-use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
+use crate::domain::{LineType, NumberLookup, NumberProblem};
 
 /// The values of `Fields` that Twilio has.
 const PACKAGES: [&str; 11] = [

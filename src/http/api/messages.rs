@@ -6,7 +6,6 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::prelude::*;
-use crate::domain::{Channel, Code, CodeLength, Locale};
 use crate::limits::guard::ClientSignals;
 use crate::verification::verify::{BeginRequest, CarriedMessage, CarryCode};
 
@@ -78,8 +77,7 @@ view! {
 }
 
 /// `POST` of `Messages`.
-pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
-    let service = request.service()?;
+pub async fn create(InService(request, service, new): InService<New>) -> Made<MessageView> {
     let channel = new.channel.flatten();
     request.check_served("Channel", channel.as_slice())?;
     let code = match (new.code, new.text) {
@@ -109,8 +107,7 @@ pub async fn create(Given(request, new): Given<New>) -> Made<MessageView> {
 }
 
 /// `POST` of `Outcomes`.
-pub async fn outcome(Given(request, Outcome { to }): Given<Outcome>) -> Answer<OutcomeView> {
-    let service = request.service()?;
+pub async fn outcome(InService(request, service, Outcome { to }): InService<Outcome>) -> Answer<OutcomeView> {
     let is_counted = request.v2.verifications.outcome(service.id, to).await?;
     Ok(Json(OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
 }

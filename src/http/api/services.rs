@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::paging::Listed;
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::registry::MessagingConfiguration;
@@ -154,17 +153,17 @@ pub async fn create(Given(request, New(settings)): Given<New>) -> Made<ServiceVi
 }
 
 pub async fn fetch(request: Request) -> Answer<ServiceView> {
-    Ok(Json(ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
+    Ok(Json(ServiceView::new(&request.frame(), &*request.service("Sid")?)))
 }
 
 pub async fn update(Given(request, Changed(settings)): Given<Changed>) -> Answer<ServiceView> {
-    let service = request.service_at("Sid")?;
+    let service = request.service("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Json(ServiceView::new(&request.frame(), &changed)))
 }
 
 pub async fn delete(request: Request) -> Gone {
-    let service = request.service_at("Sid")?;
+    let service = request.service("Sid")?;
     request.registry().delete_service(service.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -228,36 +227,38 @@ view! {
     }
 }
 
-pub async fn list_messaging(request: Request) -> Answer<Listed<MessagingConfigurationView>> {
-    let service = request.service()?;
+pub async fn list_messaging(
+    InService(request, service, ()): InService,
+) -> Answer<Listed<MessagingConfigurationView>> {
     request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
         MessagingConfigurationView::new(frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(Given(request, new): Given<NewMessaging>) -> Made<MessagingConfigurationView> {
-    let service = request.service()?.sid;
-    let configuration = request.registry().create_messaging(service, new.country, new.gateway).await?;
-    created(MessagingConfigurationView::new(&request.frame(), service, &configuration))
+pub async fn create_messaging(
+    InService(request, service, new): InService<NewMessaging>,
+) -> Made<MessagingConfigurationView> {
+    let configuration = request.registry().create_messaging(service.sid, new.country, new.gateway).await?;
+    created(MessagingConfigurationView::new(&request.frame(), service.sid, &configuration))
 }
 
-pub async fn fetch_messaging(request: Request) -> Answer<MessagingConfigurationView> {
-    let service = request.service()?;
+pub async fn fetch_messaging(
+    InService(request, service, ()): InService,
+) -> Answer<MessagingConfigurationView> {
     let found = service.messaging(&country(&request)?)?;
     Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
 pub async fn update_messaging(
-    Given(request, params): Given<ChangedMessaging>,
+    InService(request, service, params): InService<ChangedMessaging>,
 ) -> Answer<MessagingConfigurationView> {
-    let (service, country) = (request.service()?.sid, country(&request)?);
-    let changed = request.registry().update_messaging(service, country, params.gateway).await?;
-    Ok(Json(MessagingConfigurationView::new(&request.frame(), service, &changed)))
+    let changed =
+        request.registry().update_messaging(service.sid, country(&request)?, params.gateway).await?;
+    Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, &changed)))
 }
 
-pub async fn delete_messaging(request: Request) -> Gone {
-    let (service, country) = (request.service()?.sid, country(&request)?);
-    request.registry().delete_messaging(service, country).await?;
+pub async fn delete_messaging(InService(request, service, ()): InService) -> Gone {
+    request.registry().delete_messaging(service.sid, country(&request)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

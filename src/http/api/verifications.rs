@@ -7,7 +7,6 @@ use hyper::HeaderMap;
 use tracing::{debug, info};
 
 use super::prelude::*;
-use crate::domain::{Channel, Code, Locale};
 use crate::http::call::Call;
 use crate::http::request::IDEMPOTENCY_KEY;
 use crate::limits::guard::{ClientSignals, Exemption};
@@ -148,23 +147,20 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(Given(request, params): Given<Begin>) -> Made<VerificationView> {
-    let service = request.service()?;
+pub async fn create(InService(request, service, params): InService<Begin>) -> Made<VerificationView> {
     let begin = read(&request, params)?;
     let verification = request.v2.verifications.begin(service.id, begin).await?;
     debug!(request_id = request.call.request_id(), number = %verification.to, outcome = "sent", "code sent");
     created(VerificationView::new(&request.frame(), service.sid, &verification))
 }
 
-pub async fn fetch(request: Request) -> Answer<VerificationView> {
-    let service = request.service()?;
+pub async fn fetch(InService(request, service, ()): InService) -> Answer<VerificationView> {
     let found = request.v2.verifications.fetch(service.id, target(&request)?).await?;
     Ok(Json(VerificationView::new(&request.frame(), service.sid, &found)))
 }
 
 /// `POST` of one: ends it.
-pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<VerificationView> {
-    let service = request.service()?;
+pub async fn update(InService(request, service, End { ending }): InService<End>) -> Answer<VerificationView> {
     let target = target(&request)?;
     let author = request.author_of_change_in(service.id);
     let ended = request.v2.verifications.end(service.id, target, ending, author).await?;
@@ -172,8 +168,8 @@ pub async fn update(Given(request, End { ending }): Given<End>) -> Answer<Verifi
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(Given(request, Check { code, to, sid }): Given<Check>) -> Answer<CheckView> {
-    let service = request.service()?;
+pub async fn check(InService(request, service, params): InService<Check>) -> Answer<CheckView> {
+    let Check { code, to, sid } = params;
     let code = service.settings.submitted(&code);
     let must_be = "it must be 4 to 10 characters, or a text with one such code";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);

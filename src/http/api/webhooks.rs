@@ -5,7 +5,6 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tracing::error;
 
-use super::paging::Listed;
 use super::prelude::*;
 use crate::http::route::{Content, Operation, Success, schema};
 use crate::registry::{Webhook, WebhookFields, WebhookStatus};
@@ -199,49 +198,44 @@ struct Deliveries {
     dropped_events: DroppedView,
 }
 
-pub async fn list(request: Request) -> Answer<Listed<WebhookView>> {
-    let service = request.service()?;
+pub async fn list(InService(request, service, ()): InService) -> Answer<Listed<WebhookView>> {
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
         WebhookView::new(frame, service.sid, webhook)
     })
 }
 
 /// `POST`: the response has the secret.
-pub async fn create(Given(request, new): Given<New>) -> Made<WebhookView> {
-    let service = request.service()?.sid;
-    let webhook = request.registry().create_webhook(service, new.into()).await?;
+pub async fn create(InService(request, service, new): InService<New>) -> Made<WebhookView> {
+    let webhook = request.registry().create_webhook(service.sid, new.into()).await?;
     let secret = Some(webhook.secret_text());
-    created(WebhookView { secret, ..WebhookView::new(&request.frame(), service, &webhook) })
+    created(WebhookView { secret, ..WebhookView::new(&request.frame(), service.sid, &webhook) })
 }
 
-pub async fn fetch(request: Request) -> Answer<WebhookView> {
-    let (service, webhook) = webhook(&request)?;
-    Ok(Json(WebhookView::new(&request.frame(), service.sid, webhook)))
+pub async fn fetch(InService(request, service, ()): InService) -> Answer<WebhookView> {
+    Ok(Json(WebhookView::new(&request.frame(), service.sid, webhook(&request, &service)?)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-pub async fn secret(request: Request) -> Answer<WebhookSecretView> {
-    let (service, webhook) = webhook(&request)?;
-    Ok(Json(WebhookSecretView::new(&request.frame(), service.sid, webhook)))
+pub async fn secret(InService(request, service, ()): InService) -> Answer<WebhookSecretView> {
+    Ok(Json(WebhookSecretView::new(&request.frame(), service.sid, webhook(&request, &service)?)))
 }
 
-pub async fn update(Given(request, changed): Given<Changed>) -> Answer<WebhookView> {
-    let service = request.service()?.sid;
+pub async fn update(InService(request, service, changed): InService<Changed>) -> Answer<WebhookView> {
     let webhook = request.sid("Sid", SidKind::Webhook)?;
-    let changed = request.registry().update_webhook(service, webhook, changed.into()).await?;
-    Ok(Json(WebhookView::new(&request.frame(), service, &changed)))
+    let changed = request.registry().update_webhook(service.sid, webhook, changed.into()).await?;
+    Ok(Json(WebhookView::new(&request.frame(), service.sid, &changed)))
 }
 
-pub async fn delete(request: Request) -> Gone {
-    let service = request.service()?.sid;
-    let webhook = request.sid("Sid", SidKind::Webhook)?;
-    request.registry().delete_webhook(service, webhook).await?;
+pub async fn delete(InService(request, service, ()): InService) -> Gone {
+    request.registry().delete_webhook(service.sid, request.sid("Sid", SidKind::Webhook)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(Given(request, filters): Given<DeliveryFilters>) -> Result<Response, Error> {
-    let (service, webhook) = webhook(&request)?;
+pub async fn deliveries(
+    InService(request, service, filters): InService<DeliveryFilters>,
+) -> Result<Response, Error> {
+    let webhook = webhook(&request, &service)?;
     let mut page = request.page(DeliveryFilters::NAMES)?;
     let DeliveryFilters { state, kind, after, before } = filters;
     let (before, skip, limit) = (Some(page.until(before)), page.skip(), page.limit());
@@ -258,9 +252,9 @@ pub async fn deliveries(Given(request, filters): Given<DeliveryFilters>) -> Resu
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(Given(request, params): Given<Replayed>) -> Answer<ReplayView> {
+pub async fn replay(InService(request, service, params): InService<Replayed>) -> Answer<ReplayView> {
     let Replayed { since, event, failed_only } = params;
-    let (service, webhook) = webhook(&request)?;
+    let webhook = webhook(&request, &service)?;
     let what = match (event, since) {
         (Some(event), None) => Replay::Event(event),
         (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
@@ -281,9 +275,8 @@ const DELIVERIES: Success = Success::ok(
 );
 
 /// The webhook in the path.
-fn webhook(request: &Request) -> Result<(&Service, &Webhook), Error> {
-    let service = request.service()?;
-    Ok((service, service.webhook(&request.sid("Sid", SidKind::Webhook)?)?))
+fn webhook<'a>(request: &Request, service: &'a Service) -> Result<&'a Webhook, Error> {
+    Ok(service.webhook(&request.sid("Sid", SidKind::Webhook)?)?)
 }
 
 fn unavailable(request: &Request, refusal: Refusal) -> Error {
