@@ -12,7 +12,7 @@ use super::session::{NO_ACTION, Notice};
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::error::Error;
 use crate::http::api::params::{Fields, Parameters as _};
-use crate::http::api::services::{Changed, New};
+use crate::http::api::services::Settings;
 use crate::http::pages::{Frame, redirect};
 use crate::registry::{Origin, Service};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
@@ -87,8 +87,8 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/services`: makes a service, and leads to its page.
 pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
-    let made = match New::read(&request.form) {
-        Ok(New(settings)) => request.registry().create_service(settings).await.map_err(Error::from),
+    let made = match Settings::<true>::read(&request.form) {
+        Ok(Settings(settings)) => request.registry().create_service(settings).await.map_err(Error::from),
         Err(error) => Err(error),
     };
     Ok(match made {
@@ -188,7 +188,7 @@ async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, 
 
 async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Error> {
     let current = settings_of(service);
-    let Changed(mut given) = Changed::read(&request.form)?;
+    let Settings::<false>(mut given) = Settings::read(&request.form)?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {
         return Ok(Notice::failure("Nothing was changed: every value is as before."));

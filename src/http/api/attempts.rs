@@ -183,8 +183,8 @@ pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<S
 fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
     let Some(sid) = asked else { return own.map(|own| vec![own]) };
-    let asked = request.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
-    Some(asked.into_iter().collect())
+    let asked = request.v2.registry.service(&sid).ok().map(|service| service.id);
+    Some(asked.into_iter().filter(|asked| own.is_none_or(|own| own == *asked)).collect())
 }
 
 #[rustfmt::skip] // A table.

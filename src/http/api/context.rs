@@ -29,7 +29,7 @@ pub struct Request {
     pub v2: Arc<V2>,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
-    caller: Caller,
+    pub caller: Caller,
 }
 
 /// A request, and its parameters.
@@ -279,15 +279,6 @@ impl Request {
     /// The caller in the audit log.
     pub fn author(&self) -> Author {
         self.v2.registry.author(self.caller.actor(), Some(self.call.request_id()))
-    }
-
-    /// The same if the caller may change this service. What others do there is ordinary traffic.
-    pub fn author_of_change_in(&self, service: ServiceId) -> Option<Author> {
-        self.caller.may(Scope::Admin, service).then(|| self.author())
-    }
-
-    pub fn service_id(&self, sid: &Sid) -> Option<ServiceId> {
-        self.v2.registry.service(sid).ok().map(|service| service.id)
     }
 
     /// The id of the service with this number, unless it is gone.

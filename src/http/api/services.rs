@@ -9,54 +9,41 @@ use crate::registry::MessagingConfiguration;
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
-/// The settings of a new service, by their keys. They have its name.
-pub struct New(pub Map<String, Value>);
+/// The settings that a request gives, by their keys. Those of a new service have its name.
+pub struct Settings<const IS_NEW: bool>(pub Map<String, Value>);
 
-/// The same for a change.
-pub struct Changed(pub Map<String, Value>);
-
-impl Parameters for New {
+impl<const IS_NEW: bool> Parameters for Settings<IS_NEW> {
     const NAMES: &'static [&'static str] = &[];
 
     fn read(fields: &Fields) -> Result<Self, Error> {
         let given = given(fields)?;
-        if given.contains_key(NAME) { Ok(Self(given)) } else { Err(Error::missing("FriendlyName")) }
+        if IS_NEW && !given.contains_key(NAME) {
+            Err(Error::missing("FriendlyName"))
+        } else {
+            Ok(Self(given))
+        }
     }
 
     fn describe() -> Vec<Param> {
-        describe(true)
-    }
-}
-
-impl Parameters for Changed {
-    const NAMES: &'static [&'static str] = &[];
-
-    fn read(fields: &Fields) -> Result<Self, Error> {
-        given(fields).map(Self)
-    }
-
-    fn describe() -> Vec<Param> {
-        describe(false)
+        let parameters = service_parameters().iter().filter_map(|parameter| describe(parameter, IS_NEW));
+        let (name, others): (Vec<_>, Vec<_>) =
+            parameters.partition(|parameter| parameter.name == "FriendlyName");
+        [name, others].into_iter().flatten().collect()
     }
 }
 
 /// Of a new service its name is required.
-fn describe(is_new: bool) -> Vec<Param> {
-    let parameter = |parameter: &ServiceParameter| {
-        let mut schema = parameter.schema.clone();
-        let example = schema.as_object_mut()?.remove("example").unwrap_or_default();
-        let mut in_json = schema.clone();
-        if parameter.is_time {
-            in_json["type"] = json!(["string", "integer"]);
-            in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
-            in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
-        }
-        let required = is_new && parameter.key == NAME;
-        Some(Param::new(&parameter.name, &parameter.description, example, required, schema, in_json))
-    };
-    let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
-    parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
-    parameters
+fn describe(parameter: &ServiceParameter, is_new: bool) -> Option<Param> {
+    let mut schema = parameter.schema.clone();
+    let example = schema.as_object_mut()?.remove("example").unwrap_or_default();
+    let mut in_json = schema.clone();
+    if parameter.is_time {
+        in_json["type"] = json!(["string", "integer"]);
+        in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
+        in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
+    }
+    let required = is_new && parameter.key == NAME;
+    Some(Param::new(&parameter.name, &parameter.description, example, required, schema, in_json))
 }
 
 view! {
@@ -147,7 +134,7 @@ pub async fn list(request: Request) -> Answer<Listed<ServiceView>> {
     Ok(Json(page.of("services", &services, |service| ServiceView::new(&frame, service))))
 }
 
-pub async fn create(Given(request, New(settings)): Given<New>) -> Made<ServiceView> {
+pub async fn create(Given(request, Settings(settings)): Given<Settings<true>>) -> Made<ServiceView> {
     let service = request.registry().create_service(settings).await?;
     created(ServiceView::new(&request.frame(), &service))
 }
@@ -156,7 +143,7 @@ pub async fn fetch(request: Request) -> Answer<ServiceView> {
     Ok(Json(ServiceView::new(&request.frame(), &*request.service("Sid")?)))
 }
 
-pub async fn update(Given(request, Changed(settings)): Given<Changed>) -> Answer<ServiceView> {
+pub async fn update(Given(request, Settings(settings)): Given<Settings<false>>) -> Answer<ServiceView> {
     let service = request.service("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Json(ServiceView::new(&request.frame(), &changed)))
