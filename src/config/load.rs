@@ -27,7 +27,6 @@ use super::templates::Template;
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
-use crate::engine::SendOptions;
 use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
 
@@ -246,7 +245,6 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         production,
         log: keys.log,
         policy,
-        tutorial_code: SendOptions::DEFAULT,
         answers: inputs.answers,
         templates,
         brand,

@@ -47,8 +47,6 @@ pub struct Settings {
     pub log: LogSettings,
     /// Rules of the default service (`/api/*`).
     pub policy: Policy,
-    /// The rules of a code sent through the tutorial's `/send-code`: 600 s, 6 digits.
-    pub tutorial_code: SendOptions,
     pub answers: AnswerSet,
     pub templates: Templates,
     /// The value of `{brand}`.

@@ -32,9 +32,7 @@ use crate::observe::metrics::{Metrics, Reading};
 use crate::observe::trace::Tracer;
 use crate::registry::{Caller, Registry, Scope};
 use crate::verification::hosted::HostedSessions;
-use crate::verification::numbers::{
-    Check, CheckOutcome, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Usage,
-};
+use crate::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome, Usage};
 use crate::verification::verify::{Verifications, Verifying};
 use crate::webhook::Outbox;
 
@@ -82,8 +80,6 @@ pub struct FrontEndSettings {
     pub lockout: Duration,
     /// Where the addresses of clients of the compatible routes come from.
     pub proxies: ProxySettings,
-    /// Life and length of the codes of `/send-code`.
-    pub tutorial_code: SendOptions,
     /// The channels that a send may ask for.
     pub channels: Vec<Channel>,
     /// Whether every message goes to the simulator. The inbox then has a form to try it.

@@ -113,9 +113,12 @@ async fn send_otp(call: Call) -> Result<Response, Problem> {
     Ok(api_send(call.app.settings.answers, &reply, number))
 }
 
+/// Life and length of the tutorial's codes: 600 s, six digits.
+const TUTORIAL_CODE: SendOptions = SendOptions::DEFAULT;
+
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
 async fn send_code(call: Call) -> Result<Response, Problem> {
-    let (reply, number) = send(&call, Wording::Tutorial, Some(call.app.settings.tutorial_code)).await?;
+    let (reply, number) = send(&call, Wording::Tutorial, Some(TUTORIAL_CODE)).await?;
     Ok(tutorial_send(&reply, number))
 }
 
@@ -153,12 +156,11 @@ const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a numb
 async fn verify_code(call: Call) -> Result<Response, Problem> {
     let body = call.read_body().await?;
     let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&body)?;
-    let length = call.app.settings.tutorial_code.length;
-    if is_number && code.len() < usize::from(length.get()) {
+    if is_number && code.len() < usize::from(TUTORIAL_CODE.length.get()) {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
     }
-    let (request, _) = check_request(&call, &phone_number, &code, Some(length))?;
+    let (request, _) = check_request(&call, &phone_number, &code, Some(TUTORIAL_CODE.length))?;
     let reply = call.check(request).await?;
     Ok(tutorial_check(&reply))
 }

@@ -120,7 +120,6 @@ pub fn front_end(
             default_region: settings.storage.default_region,
             lockout: settings.policy.lockout_time(),
             proxies: settings.proxies.clone(),
-            tutorial_code: settings.tutorial_code,
             channels: channels(settings),
             simulates_all: settings.gateways.only_simulator(),
             inbox_needs_credentials: !settings.registry.local_only,

@@ -2,8 +2,8 @@
 
 use onceward::domain::{Channel, Locale};
 use onceward::template::{AppHash, MessageStyle, Wording};
-use onceward::verification::numbers::SendOutcome;
-use onceward_testkit::{Call, NUMBER, Script, World, tutorial_code};
+use onceward::verification::numbers::{SendOptions, SendOutcome};
+use onceward_testkit::{Call, NUMBER, Script, World};
 
 const BAD_BODY: &str = r#""message":"Invalid request body"}"#;
 
@@ -26,7 +26,7 @@ async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
     assert_eq!(asked("/api/send-otp", fields).await, [expected]);
     let expected = Call::Send {
         number: NUMBER.to_owned(),
-        options: Some(tutorial_code()),
+        options: Some(SendOptions::DEFAULT),
         channel: Some(Channel::WhatsApp),
         style: MessageStyle { wording: Wording::Tutorial, ..style },
     };

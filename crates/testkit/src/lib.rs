@@ -36,6 +36,6 @@ pub use client::{Client, Reply, get, is_error, json, post};
 pub use fake::{Begun, Call as V2Call, Fake, THEN, attempt, number, ve, vl};
 pub use memory::Memory;
 pub use script::{Call, Gate, Script, sent, until};
-pub use setup::{Setup, tutorial_code};
+pub use setup::Setup;
 pub use v2::{V2World, account, basic, gateway, given, named, root};
 pub use world::{NUMBER, World, send_body, sms_code_body, verify_body};

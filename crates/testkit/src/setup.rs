@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::config::{AnswerSet, Bounds, ProxySettings};
-use onceward::domain::{Channel, CodeLength, Region};
-use onceward::engine::SendOptions;
+use onceward::domain::{Channel, Region};
 use onceward::gateway::Simulator;
 use onceward::http::{
     Callbacks, EventStreams, Forwarder, FrontEnd, FrontEndSettings, GatewayHealth, LongAnswers, ServedRoutes,
@@ -79,7 +78,6 @@ impl Setup {
                 default_region: self.default_region,
                 lockout: self.lockout,
                 proxies: ProxySettings::default(),
-                tutorial_code: tutorial_code(),
                 channels,
                 simulates_all: self.simulates_all,
                 inbox_needs_credentials: false,
@@ -101,8 +99,4 @@ impl Setup {
             forwarder: self.forwarder,
         })
     }
-}
-
-pub fn tutorial_code() -> SendOptions {
-    SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX }
 }

@@ -19,8 +19,6 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
     assert_eq!(settings.policy.code.length.get(), 6);
     assert_eq!(settings.policy.max_attempts, 5);
     assert_eq!(settings.policy.lockout_time(), Duration::from_secs(30 * 60));
-    assert_eq!(settings.tutorial_code.life, Duration::from_secs(600));
-    assert_eq!(settings.tutorial_code.length.get(), 6);
     assert_eq!(settings.answers, AnswerSet::Documented);
     assert_eq!(settings.templates.text(&Wording::Api), "onceward: your code is {code}.");
     assert_eq!(
