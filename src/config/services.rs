@@ -19,7 +19,7 @@ use super::guard::GuardSettings;
 use super::layers::Context;
 use super::read::{Wrong, read};
 use super::report::{ConfigErrors, shown};
-use super::templates::{Template, filled, warn_of_parts};
+use super::templates::{Template, shortest, warn_of_parts};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
     Timestamp,
@@ -617,7 +617,7 @@ pub(super) fn check(
         if settings.default_template.is_none() {
             let standard = checks.unasked(settings.locale).map(|message| {
                 let text = message.text.replace("{brand}", "{friendly_name}");
-                (message.locale, filled(&text, &settings.friendly_name, |_| "x"))
+                (message.locale, shortest(&text, &settings.friendly_name))
             });
             warn_of_parts(&path, standard, settings.code_length, checks, c);
         }

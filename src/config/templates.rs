@@ -137,7 +137,7 @@ pub(super) fn check(
             wrong("friendly-name", Some(&template.friendly_name), &format!("it {why}"));
         }
         for Translation { locale, text } in &template.translations {
-            if let Err(why) = checks.check_custom(&filled(text, "x", |_| "x")) {
+            if let Err(why) = checks.check_custom(&shortest(text, "x")) {
                 wrong(&format!("translations.{locale}"), Some(text), &why);
             }
         }
@@ -152,8 +152,7 @@ pub(super) fn check(
             _ => {}
         }
         if template.channels.contains(&Channel::Sms) {
-            let texts =
-                template.translations.iter().map(|text| (text.locale, filled(&text.text, "x", |_| "x")));
+            let texts = template.translations.iter().map(|text| (text.locale, shortest(&text.text, "x")));
             warn_of_parts(&format!("templates.{name}"), texts, CodeLength::SIX, checks, c);
         }
         checked.push(template.named(&name));
@@ -161,16 +160,9 @@ pub(super) fn check(
     checked
 }
 
-/// The text with everything in its places but the code. The configuration is checked with short values; for longer ones
-/// each request is.
-pub fn filled<'v>(text: &'v str, friendly_name: &'v str, value: impl Fn(&str) -> &'v str) -> String {
-    let filled = places(text).into_iter().map(|place| match place {
-        Place::Text(text) => text,
-        Place::Code => "{code}",
-        Place::FriendlyName => friendly_name,
-        Place::Own(own) => value(own),
-    });
-    filled.collect()
+/// The text with the shortest values in its own places: for longer ones each request is checked.
+pub fn shortest(text: &str, friendly_name: &str) -> String {
+    filled(text, friendly_name, |_| Some("x")).unwrap_or_default()
 }
 
 /// Warns of texts that are paid for as more than one text message. `path` is where they come from.
@@ -202,40 +194,24 @@ fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, 
     Ok(translations)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
-    /// As it is written. May have the places of every text, such as `{minutes}`.
-    Text(&'a str),
-    /// `{code}` or `{{code}}`.
-    Code,
-    /// `{friendly_name}` or `{{friendly_name}}`.
-    FriendlyName,
-    /// `{{name}}`: filled in by the request.
-    Own(&'a str),
-}
-
-const CODE: &str = "code";
-const FRIENDLY_NAME: &str = "friendly_name";
-
-/// Splits a text. Anything that is not a placeholder stays part of the text around it.
-pub fn places(text: &str) -> Vec<Place<'_>> {
-    let mut places = Vec::new();
-    let (mut from, mut at) = (0, 0);
+/// The text with everything in its places but the code and those of every text, such as `{minutes}`: in `{friendly_name}`
+/// the name, in `{{name}}` what `value` has for it. Both have one or two braces.
+///
+/// # Errors
+/// The first place without a value.
+pub fn filled<'t>(
+    text: &'t str,
+    friendly_name: &str,
+    value: impl Fn(&str) -> Option<&'t str>,
+) -> Result<String, &'t str> {
+    let mut filled = String::with_capacity(text.len() + 64);
     for piece in pieces(text) {
-        let end = at + piece.raw.len();
-        let place = match piece.kind {
-            PieceKind::Single(CODE) | PieceKind::Double(CODE) => Some(Place::Code),
-            PieceKind::Single(FRIENDLY_NAME) | PieceKind::Double(FRIENDLY_NAME) => Some(Place::FriendlyName),
-            PieceKind::Double(own) => Some(Place::Own(own)),
-            _ => None,
-        };
-        if let Some(place) = place {
-            places.extend((from < at).then(|| Place::Text(&text[from..at])));
-            places.push(place);
-            from = end;
-        }
-        at = end;
+        filled.push_str(match piece.kind {
+            PieceKind::Single("code") | PieceKind::Double("code") => "{code}",
+            PieceKind::Single("friendly_name") | PieceKind::Double("friendly_name") => friendly_name,
+            PieceKind::Double(own) => value(own).ok_or(own)?,
+            _ => piece.raw,
+        });
     }
-    places.extend((from < at).then(|| Place::Text(&text[from..at])));
-    places
+    Ok(filled)
 }

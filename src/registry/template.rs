@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
-use crate::config::templates::{Place, filled, places};
+use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
 use crate::template::{AppHash, CODE_PLACES, StandardMessage, Wording, of_country};
@@ -121,15 +121,11 @@ impl Registry {
             (Cow::Owned(message.text.replace("{brand}", "{friendly_name}")), message.locale)
         };
         let written = &*written;
-        let is_missing =
-            |place: &Place<'_>| matches!(place, Place::Own(own) if !options.substitutions.contains_key(*own));
-        if let Some(Place::Own(own)) = places(written).into_iter().find(is_missing) {
-            return Err(TextError::MissingSubstitution(own.to_owned()));
-        }
-        let value = |own: &str| options.substitutions.get(own).map_or("", String::as_str);
-        let mut text = filled(written, name, value);
+        let value = |own: &str| options.substitutions.get(own).map(String::as_str);
+        let missing = |own: &str| TextError::MissingSubstitution(own.to_owned());
+        let mut text = filled(written, name, value).map_err(missing)?;
         // Values that are harmless by themselves must not be a place of the code together, or a line for browsers.
-        if forms(&text) != forms(&filled(written, "x", |_| "x")) {
+        if forms(&text) != forms(&shortest(written, "x")) {
             let why = "must not make a code or a line for browsers together with others".to_owned();
             return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::services::{ConfiguredService, Resend, ServiceSettings};
 use crate::config::template_sid;
-use crate::config::templates::{Place, Template, places};
+use crate::config::templates::{Template, filled};
 use crate::domain::{Channel, Locale, Timestamp};
 use crate::engine::LockoutRule;
 
@@ -113,24 +113,14 @@ fn a_template_has_texts_by_language() {
 }
 
 #[test]
-fn both_spellings_of_a_place_are_found_and_others_stay_in_the_text() {
-    assert_eq!(
-        places("{{friendly_name}}: {code}, {{code}} {{who}} {minutes}"),
-        [
-            Place::FriendlyName,
-            Place::Text(": "),
-            Place::Code,
-            Place::Text(", "),
-            Place::Code,
-            Place::Text(" "),
-            Place::Own("who"),
-            Place::Text(" {minutes}"),
-        ]
-    );
+fn both_spellings_of_a_place_are_filled_in_and_the_rest_stays() {
+    let filled = |text| filled(text, "Acme", |name| (name == "who").then_some("me"));
+    let places = "{{friendly_name}}: {code}, {{code}} {{who}} {minutes}";
+    assert_eq!(filled(places).as_deref(), Ok("Acme: {code}, {code} me {minutes}"));
     for text in ["", "plain", "{", "{{", "{{a b}}", "{minutes}", "{{}}", "}}{"] {
-        let whole = (!text.is_empty()).then_some(Place::Text(text));
-        assert_eq!(places(text), whole.into_iter().collect::<Vec<_>>(), "{text}");
+        assert_eq!(filled(text).as_deref(), Ok(text));
     }
+    assert_eq!(filled("{{other}} {{third}}"), Err("other"));
 }
 
 #[test]
