@@ -11,7 +11,6 @@ use super::forms::is_name;
 use super::layers::{Context, removed};
 use super::read::{joined, members, read};
 use super::report::{ConfigErrors, Effective, hint, shown};
-use crate::gateway::Recipe;
 
 impl Context {
     /// Fails if anything is wrong so far.
@@ -130,19 +129,20 @@ impl Context {
             self.wrong(&path, given, format!("it {}", wrong.problem));
             path
         })?;
-        for below in unknown {
-            self.note_unknown_member(&joined(path, &below));
+        for (below, known) in unknown {
+            let path = joined(path, &below);
+            let words = removed(&path).map_or_else(
+                || {
+                    format!(
+                        "it is unknown{}",
+                        hint(below.rsplit('.').next().unwrap_or_default(), known.iter().copied())
+                    )
+                },
+                |(words, _)| words.to_owned(),
+            );
+            self.report.ignored(format!("{}: {path:?}", self.origin(&path)), words);
         }
         Ok(read)
-    }
-
-    fn note_unknown_member(&mut self, path: &str) {
-        let name = path.rsplit('.').next().unwrap_or_default();
-        let of_recipes = if path.starts_with("gateways.") { Recipe::members() } else { Vec::new() };
-        let hint = || hint(name, self.names.members.iter().chain(&of_recipes).map(String::as_str));
-        let problem =
-            removed(path).map_or_else(|| format!("it is unknown{}", hint()), |(words, _)| words.to_owned());
-        self.report.ignored(format!("{}: {path:?}", self.origin(path)), problem);
     }
 
     /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number, or a text

@@ -309,13 +309,13 @@ forms! {
         |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Self::from));
     ListenAddress, "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \"[::1]:3000\" or \
                     \":3000\", without a scheme", Self::parse;
-    Level, one_of(["error", "warn", "info", "debug", "trace"].into_iter()),
+    Level, one_of(&["error", "warn", "info", "debug", "trace"]),
         |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_alphabetic())),
         |level: &Self| level.to_string().to_ascii_lowercase();
-    Mode, one_of(Self::ALL.iter().map(|mode| mode.as_str())),
+    Mode, one_of(&Self::ALL.map(Self::as_str)),
         |text: &str| Self::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
     Region, "a country with two letters of ISO 3166-1, such as \"DE\" or \"GB\" (not UK)", Self::parse;
-    Channel, one_of(Self::ALL.iter().map(|channel| channel.as_str())), Self::parse, |channel: &Self| channel.as_str();
+    Channel, one_of(&Self::ALL.map(Self::as_str)), Self::parse, |channel: &Self| channel.as_str();
     PhoneNumber, "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix", own_number;
     // The beginning of a day, or a moment.
     Timestamp, "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",

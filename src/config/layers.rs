@@ -149,8 +149,6 @@ pub struct Names {
     pub meanings: BTreeMap<String, String>,
     /// Variables of gateways, of the account and about traces, which are no keys.
     pub credentials: BTreeSet<String>,
-    /// Members of objects, for hints.
-    pub members: Vec<String>,
 }
 
 impl Names {

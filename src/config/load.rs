@@ -17,13 +17,12 @@ use super::hooks::HookSettings;
 use super::layers::{ALIASES, Context, Names, Sources};
 use super::read::members;
 use super::report::{ConfigErrors, Effective, quoted};
-use super::services::{self, AccountSettings, RegistrySettings, ServiceSettings, TestNumber};
+use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenAddress,
     ListenKeys, LogSettings, NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings,
     StorageSettings, TlsFiles,
 };
-use super::templates::Template;
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
@@ -96,12 +95,18 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 /// The names that all sections have.
 pub fn names() -> Names {
     let mut names = Names::default();
-    let (guard, cluster, captcha) =
-        (members::<GuardSettings>(), members::<ClusterSettings>(), members::<CaptchaKeys>());
-    let below = |object, members: &[String]| members.iter().map(|name| format!("{object}.{name}")).collect();
-    let keys =
-        [members::<Keys>(), below("guard", &guard), below("cluster", &cluster), below("captcha", &captcha)];
-    keys.concat().iter().for_each(|key| names.add(key, key));
+    for key in members::<Keys>() {
+        names.add(&key, &key);
+    }
+    for (object, members) in [
+        ("guard", members::<GuardSettings>()),
+        ("cluster", members::<ClusterSettings>()),
+        ("captcha", members::<CaptchaKeys>()),
+    ] {
+        for member in members.iter().map(|name| format!("{object}.{name}")) {
+            names.add(&member, &member);
+        }
+    }
     let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()].concat();
     let older = OLDER.iter().flat_map(|(_, variables)| *variables).map(|(name, _)| *name);
     variables.iter().map(String::as_str).chain(older).for_each(|name| names.add_credential(name));
@@ -110,9 +115,6 @@ pub fn names() -> Names {
     for (variable, name) in [("PORT", "test-port"), ("REDIS_URL", "REDIS_URL")] {
         names.meanings.insert(variable.to_owned(), name.to_owned());
     }
-    let (service, number, template) =
-        (members::<ServiceSettings>(), members::<TestNumber>(), members::<Template>());
-    names.members = [guard, cluster, captcha, service, number, template].concat();
     names
 }
 

@@ -1,17 +1,19 @@
 //! From JSON values to types. Every scalar, list and object may also be a text: variables have no other values.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use schemars::{JsonSchema, schema_for};
-use serde::de::value::{Error, MapAccessDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value, map};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer};
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
+use serde_json::{Value, map};
 
 use super::report::{shown, text_of};
 
 /// What is wrong with a value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
 pub struct Wrong {
     /// `services.shop.code-life`; empty for the value as a whole.
     pub path: String,
@@ -21,27 +23,59 @@ pub struct Wrong {
     pub problem: String,
 }
 
-/// Reads a value, with the paths of members that no type has.
-pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<String>), Wrong> {
-    let notes = RefCell::default();
-    let read = T::deserialize(Lenient { value: value.clone(), notes: &notes });
-    let Notes { unknown, failed, .. } = notes.into_inner();
-    let error = match read {
-        Ok(read) => return Ok((read, unknown)),
-        Err(error) => error.to_string(),
-    };
-    let failed = failed.unwrap_or_default();
-    // A text in the place of an object may be a secret.
-    let given = shown(at(value, &failed)).filter(|_| error != NO_OBJECT);
-    let path = written(&failed);
-    Err(match error.strip_prefix("missing field `") {
-        Some(missing) => Wrong {
-            path: joined(&path, missing.trim_end_matches('`')),
-            given: None,
-            problem: "is missing".to_owned(),
-        },
-        None => Wrong { path, given, problem: in_our_words(&error) },
-    })
+impl Wrong {
+    /// The same about a value that is at `step` of another.
+    fn at(self, step: &str, given: Option<String>) -> Self {
+        // A text in the place of an object may be a secret.
+        let is_shown = self.path.is_empty() && self.problem != NO_OBJECT;
+        Self { path: joined(step, &self.path), given: if is_shown { given } else { self.given }, ..self }
+    }
+}
+
+/// serde's own words would repeat the value, which may be a secret.
+impl Error for Wrong {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self { path: String::new(), given: None, problem: problem.to_string() }
+    }
+
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match expected.to_string().as_str() {
+            "a string" => Self::custom("must be a text"),
+            "a sequence" => Self::custom("must be a list"),
+            other => Self::custom(format_args!("must be {other}")),
+        }
+    }
+
+    fn invalid_value(given: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(given, expected)
+    }
+
+    fn unknown_variant(_: &str, expected: Names) -> Self {
+        Self::custom(format_args!("must be {}", one_of(expected)))
+    }
+
+    fn unknown_field(_: &str, expected: Names) -> Self {
+        Self::custom(format_args!("is unknown, expected {}", one_of(expected)))
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self { path: name.to_owned(), ..Self::custom("is missing") }
+    }
+}
+
+/// A member that its type does not have: its path, and those that the type has.
+pub type Unknown = (String, Names);
+
+type Names = &'static [&'static str];
+
+/// Reads a value, with the members that no type has.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<Unknown>), Wrong> {
+    let unknown = RefCell::default();
+    let value = value.clone();
+    let given = shown(&value);
+    let read = T::deserialize(Lenient { value, path: String::new(), beside: &[], unknown: &unknown });
+    let read = read.map_err(|wrong| wrong.at("", given))?;
+    Ok((read, unknown.into_inner()))
 }
 
 const NO_OBJECT: &str = "must be an object";
@@ -50,52 +84,6 @@ const NO_OBJECT: &str = "must be an object";
 pub fn joined(path: &str, below: &str) -> String {
     let between = if path.is_empty() || below.is_empty() || below.starts_with('[') { "" } else { "." };
     format!("{path}{between}{below}")
-}
-
-#[derive(Clone)]
-enum Step {
-    Member(String),
-    Item(usize),
-}
-
-/// What is noted while a value is read.
-#[derive(Default)]
-struct Notes {
-    /// Where the reader is.
-    place: Vec<Step>,
-    /// Where it failed first. `None` is the value as a whole.
-    failed: Option<Vec<Step>>,
-    unknown: Vec<String>,
-}
-
-fn written(place: &[Step]) -> String {
-    place.iter().fold(String::new(), |path, step| match step {
-        Step::Member(name) => joined(&path, name),
-        Step::Item(index) => joined(&path, &format!("[{index}]")),
-    })
-}
-
-fn at<'a>(value: &'a Value, place: &[Step]) -> &'a Value {
-    let below = |value: &'a Value, step: &Step| match step {
-        Step::Member(name) => value.get(name),
-        Step::Item(index) => value.get(index),
-    };
-    place.iter().try_fold(value, below).unwrap_or(&Value::Null)
-}
-
-/// serde repeats the value, which may be a secret: `invalid type: string "hunter2", expected a sequence`.
-fn in_our_words(error: &str) -> String {
-    let (front, expected) = error.rsplit_once(", expected ").unwrap_or((error, ""));
-    match (front.split(' ').next(), expected) {
-        (_, "") => error.to_owned(),
-        (Some("invalid"), "a string") => "must be a text".to_owned(),
-        (Some("invalid"), "a sequence") => "must be a list".to_owned(),
-        (Some("unknown"), known) if front.starts_with("unknown field") => {
-            format!("is unknown, expected {}", known.replace('`', "\""))
-        }
-        (Some("invalid" | "unknown"), expected) => format!("must be {}", expected.replace('`', "\"")),
-        _ => error.to_owned(),
-    }
 }
 
 /// The names of a struct's members.
@@ -109,12 +97,15 @@ pub fn members<T: JsonSchema>() -> Vec<String> {
 // eighth of the program's code.
 struct Lenient<'a> {
     value: Value,
-    notes: &'a RefCell<Notes>,
+    path: String,
+    /// The members of the type that it is in, if it is a member.
+    beside: Names,
+    unknown: &'a RefCell<Vec<Unknown>>,
 }
 
-impl Lenient<'_> {
-    fn with(&self, value: Value) -> Self {
-        Self { value, notes: self.notes }
+impl<'a> Lenient<'a> {
+    fn with(self, value: Value) -> Self {
+        Self { value, ..self }
     }
 
     /// The value that a text spells, if it should be a list or an object.
@@ -129,73 +120,75 @@ impl Lenient<'_> {
         }
     }
 
-    fn text(&self, accepted: &str) -> Result<String, Error> {
+    fn text(&self, accepted: &str) -> Result<String, Wrong> {
         let text = text_of(&self.value).map(|text| text.trim().to_owned());
-        text.ok_or_else(|| Error::custom(format_args!("must be {accepted}")))
+        text.ok_or_else(|| Wrong::custom(format_args!("must be {accepted}")))
     }
 
-    fn within<T>(&self, step: Step, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        self.notes.borrow_mut().place.push(step);
-        let read = read();
-        let mut notes = self.notes.borrow_mut();
-        if read.is_err() && notes.failed.is_none() {
-            notes.failed = Some(notes.place.clone());
-        }
-        notes.place.pop();
-        read
+    fn parts<I>(self, known: Names, rest: I) -> Parts<'a, I> {
+        Parts { of: self, known, rest, value: None }
     }
 }
 
 /// The members of an object, or the items of a list.
 struct Parts<'a, I> {
     of: Lenient<'a>,
+    /// The members of the object's type.
+    known: Names,
     rest: I,
     value: Option<(String, Value)>,
 }
 
-impl<'a> Parts<'a, map::IntoIter> {
-    fn members(of: Lenient<'a>, members: Map<String, Value>) -> Self {
-        Self { of, rest: members.into_iter(), value: None }
+impl<I> Parts<'_, I> {
+    /// Reads the part at `step`.
+    fn read<'de, S: DeserializeSeed<'de>>(
+        &self,
+        step: &str,
+        value: Value,
+        seed: S,
+    ) -> Result<S::Value, Wrong> {
+        let (path, given) = (joined(&self.of.path, step), shown(&value));
+        let part = Lenient { value, path, beside: self.known, unknown: self.of.unknown };
+        seed.deserialize(part).map_err(|wrong| wrong.at(step, given))
     }
 }
 
 impl<'de> MapAccess<'de> for Parts<'_, map::IntoIter> {
-    type Error = Error;
+    type Error = Wrong;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
         self.value = self.rest.next();
-        let Some((name, _)) = &self.value else { return Ok(None) };
-        let read = || seed.deserialize(name.as_str().into_deserializer());
-        self.of.within(Step::Member(name.clone()), read).map(Some)
+        let Some((name, value)) = &self.value else { return Ok(None) };
+        let key: StrDeserializer<'_, Wrong> = name.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|wrong| wrong.at(name, shown(value)))
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
         let (name, value) = self.value.take().unwrap_or_default();
-        self.of.within(Step::Member(name), || seed.deserialize(self.of.with(value)))
+        self.read(&name, value, seed)
     }
 }
 
 impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, I> {
-    type Error = Error;
+    type Error = Wrong;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
         let next = self.rest.next();
-        let read = |value| seed.deserialize(self.of.with(value));
-        next.map(|(index, value)| self.of.within(Step::Item(index), || read(value))).transpose()
+        next.map(|(index, value)| self.read(&format!("[{index}]"), value, seed)).transpose()
     }
 }
 
 macro_rules! scalars {
     ($($name:ident $visit:ident $type:ty, $accepted:literal;)*) => {$(
-        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
             let read = self.text($accepted)?.to_ascii_lowercase().parse::<$type>();
-            visitor.$visit(read.map_err(|_| Error::custom(concat!("must be ", $accepted)))?)
+            visitor.$visit(read.map_err(|_| Wrong::custom(concat!("must be ", $accepted)))?)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for Lenient<'_> {
-    type Error = Error;
+    type Error = Wrong;
 
     scalars! {
         deserialize_bool visit_bool bool, "true or false";
@@ -206,33 +199,36 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         deserialize_f64 visit_f64 f64, "a number";
     }
 
-    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Wrong> {
         match self.value.take() {
-            Value::Array(items) => {
-                visitor.visit_seq(Parts { of: self, rest: items.into_iter().enumerate(), value: None })
-            }
-            Value::Object(members) => visitor.visit_map(Parts::members(self, members)),
-            scalar => scalar.deserialize_any(visitor).map_err(Error::custom),
+            Value::Array(items) => visitor.visit_seq(self.parts(&[], items.into_iter().enumerate())),
+            Value::Object(members) => visitor.visit_map(self.parts(&[], members.into_iter())),
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(flag) => visitor.visit_bool(flag),
+            Value::String(text) => visitor.visit_string(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => visitor.visit_u64(number),
+                (None, Some(number)) => visitor.visit_i64(number),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
         }
     }
 
     /// A member that no type has.
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let mut notes = self.notes.borrow_mut();
-        let path = written(&notes.place);
-        notes.unknown.push(path);
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.unknown.borrow_mut().push((self.path, self.beside));
         visitor.visit_unit()
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_string(text_of(&self.value).ok_or_else(|| Error::custom("must be a text"))?)
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_string(text_of(&self.value).ok_or_else(|| Wrong::custom("must be a text"))?)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         self.deserialize_string(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match &self.value {
             Value::Null => visitor.visit_none(),
             Value::String(text) if text.trim().is_empty() => visitor.visit_none(),
@@ -240,7 +236,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let list = self.parsed('[');
         let list = match &list.value {
             Value::String(text) => {
@@ -253,45 +249,44 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         list.deserialize_any(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let object = self.parsed('{');
-        match object.value {
-            Value::Object(_) => object.deserialize_any(visitor),
-            _ => Err(Error::custom(NO_OBJECT)),
-        }
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_struct("", &[], visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        known: Names,
         visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+    ) -> Result<V::Value, Wrong> {
+        let mut object = self.parsed('{');
+        match object.value.take() {
+            Value::Object(members) => visitor.visit_map(object.parts(known, members.into_iter())),
+            _ => Err(Wrong::custom(NO_OBJECT)),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         mut self,
         _: &'static str,
-        names: &'static [&'static str],
+        names: Names,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, Wrong> {
         // A variant with a value is an object of one member.
-        if self.value.is_object()
-            && let Value::Object(members) = self.value.take()
-        {
-            return visitor.visit_enum(MapAccessDeserializer::new(Parts::members(self, members)));
+        if let Value::Object(members) = &mut self.value {
+            let members = std::mem::take(members).into_iter();
+            return visitor.visit_enum(MapAccessDeserializer::new(self.parts(&[], members)));
         }
-        let given = self.text(&one_of(names.iter().copied()))?;
+        let given = self.text(&one_of(names))?;
         let name = names.iter().copied().find(|name| name.eq_ignore_ascii_case(&given)).unwrap_or(&given);
-        visitor.visit_enum::<serde::de::value::StrDeserializer<'_, Error>>(name.into_deserializer())
+        visitor.visit_enum::<StrDeserializer<'_, Wrong>>(name.into_deserializer())
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, Wrong> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -300,7 +295,12 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     }
 }
 
-/// `one of "text", "json"`.
-pub fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    format!("one of {}", names.map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
+/// `one of "sms", "call", "whatsapp"`, or `"text" or "json"`.
+pub fn one_of(names: &[&str]) -> String {
+    match names {
+        [one, other] => format!("{one:?} or {other:?}"),
+        names => {
+            format!("one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
+        }
+    }
 }

@@ -247,7 +247,7 @@ impl ServiceSettings {
             SettingError { key: known.map_or("", |parameter| &parameter.key), why }
         })?;
         match unknown.first() {
-            Some(path) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
+            Some((path, _)) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
             None => Ok(read),
         }
     }

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::HttpGatewaySettings;
 use super::http_gateway::Owner;
@@ -51,22 +50,6 @@ static RECIPES: LazyLock<BTreeMap<&'static str, Recipe>> = LazyLock::new(|| {
 });
 
 impl Recipe {
-    /// The names of the members that the program's own recipes have, for hints.
-    pub fn members() -> Vec<String> {
-        fn note(names: &mut Vec<String>, value: &Value) {
-            for (name, value) in value.as_object().into_iter().flatten() {
-                names.push(name.clone());
-                if !["headers", "json", "form", "query"].contains(&name.as_str()) {
-                    note(names, value);
-                }
-            }
-        }
-        let mut names = Vec::new();
-        let recipes = FILES.iter().filter_map(|(_, text)| serde_json::from_str(text).ok());
-        recipes.for_each(|recipe| note(&mut names, &recipe));
-        names
-    }
-
     /// The recipe of this name that comes with the program.
     pub fn named(name: &str) -> Option<&'static Self> {
         RECIPES.get(name)
