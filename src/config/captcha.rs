@@ -92,19 +92,14 @@ pub fn read(
     let facts = keys.provider.map(CaptchaProvider::facts);
     let known = |index: usize| facts.and_then(|facts| Url::parse(facts[index]).ok());
     let (script, verify_url) = (keys.script.or_else(|| known(0)), keys.verify_url.or_else(|| known(1)));
+    let no_provider = "captcha has no provider: turnstile, hcaptcha or recaptcha";
+    let no_site_key = "captcha needs it: the public key of the challenge service";
+    let no_secret = "captcha needs it: the secret key of the challenge service";
     for (name, is_missing, why) in [
-        ("captcha.script", script.is_none(), "captcha has no provider: turnstile, hcaptcha or recaptcha"),
-        (
-            "captcha.verify-url",
-            verify_url.is_none(),
-            "captcha has no provider: turnstile, hcaptcha or recaptcha",
-        ),
-        (
-            "captcha.site-key",
-            keys.site_key.trim().is_empty(),
-            "captcha needs it: the public key of the challenge service",
-        ),
-        ("CAPTCHA_SECRET", secret.is_none(), "captcha needs it: the secret key of the challenge service"),
+        ("captcha.script", script.is_none(), no_provider),
+        ("captcha.verify-url", verify_url.is_none(), no_provider),
+        ("captcha.site-key", keys.site_key.trim().is_empty(), no_site_key),
+        ("CAPTCHA_SECRET", secret.is_none(), no_secret),
     ] {
         if is_missing {
             c.wrong(name, None, format!("it is missing, and {why}"));

@@ -90,28 +90,20 @@ pub fn built_in_prices<'a>(
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
     /// A longer lockout is probably one that was meant in seconds.
     const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
-    for (is_weak, words) in [
-        (
-            policy.code.length < CodeLength::SIX,
-            "otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for",
-        ),
-        (
-            policy.code.life > SendOptions::DEFAULT.life,
-            "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows",
-        ),
-        (
-            policy.lockout_time() > LONG_LOCKOUT,
-            "otp-lock-timeout locks a number for more than a day; a bare number is minutes",
-        ),
-        (
-            bounds.graceful_stop < bounds.send_budget,
-            "graceful-stop is shorter than send-budget: a stop can cut off a send that is under way",
-        ),
-    ] {
+    let mut warn_if = |is_weak: bool, words: &str| {
         if is_weak {
             c.report.warn(words);
         }
-    }
+    };
+    let SendOptions { length, life } = policy.code;
+    let few_digits = "otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for";
+    warn_if(length < CodeLength::SIX, few_digits);
+    let long_life = "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows";
+    warn_if(life > SendOptions::DEFAULT.life, long_life);
+    let long_lockout = "otp-lock-timeout locks a number for more than a day; a bare number is minutes";
+    warn_if(policy.lockout_time() > LONG_LOCKOUT, long_lockout);
+    let short_stop = "graceful-stop is shorter than send-budget: a stop can cut off a send that is under way";
+    warn_if(bounds.graceful_stop < bounds.send_budget, short_stop);
 }
 
 /// Checks what does not depend on the gateways.

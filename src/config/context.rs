@@ -51,11 +51,13 @@ impl Context {
         self.report.wrong(path, given, problem, origin);
     }
 
-    /// Notes that a key or variable is missing beside one that is given.
-    pub fn needs(&mut self, given: &str, missing: &str, problem: &str) {
-        if let Some(origin) = self.given_by(given).filter(|_| !self.is_given(missing)) {
-            let origin = format!("{given}: {origin}");
-            self.report.wrong(missing, None, problem, origin);
+    /// Notes that one of two keys or variables is missing beside the other.
+    pub fn both(&mut self, [one, other]: [&str; 2], problem: &str) {
+        for (given, missing) in [(one, other), (other, one)] {
+            if let Some(origin) = self.given_by(given).filter(|_| !self.is_given(missing)) {
+                let origin = format!("{given}: {origin}");
+                self.report.wrong(missing, None, problem, origin);
+            }
         }
     }
 

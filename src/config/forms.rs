@@ -267,6 +267,15 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
     pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { to.serialize_str(&time_text(*span)) } else { span.serialize(to) }
     }
+
+    /// A time that may be missing.
+    pub fn option<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        text_or_raw(from, &Self::accepted(), Self::read)
+    }
+
+    pub fn serialize_option<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { span.map(time_text).serialize(to) } else { span.serialize(to) }
+    }
 }
 
 /// A time with its units; whole days as days, because months and years have no fixed length.

@@ -173,10 +173,10 @@ impl Names {
         self.meanings.get(spelling).is_some_and(|name| name == spelling || variable(name) == spelling)
     }
 
-    /// The variable that another one with `_FILE` at its end names the file of.
-    fn in_file<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let plain = name.strip_suffix(FILE_SUFFIX)?;
-        (plain.starts_with(GATEWAYS_PREFIX) || self.meanings.contains_key(plain)).then_some(plain)
+    /// What a variable gives a value to.
+    fn given_by(&self, variable: &str) -> Option<String> {
+        let of_gateway = || variable.starts_with(GATEWAYS_PREFIX).then(|| variable.to_owned());
+        self.meanings.get(variable).cloned().or_else(of_gateway)
     }
 }
 
@@ -349,16 +349,15 @@ impl Context {
             let origin = format!("{source}, {name}");
             if name == "HOST" {
                 self.add_host(&text, source == PROCESS, origin);
-            } else if let Some(path) = self.names.meanings.get(&name).cloned() {
-                self.put(&path, text.into(), origin);
-            } else if let Some(plain) = self.names.in_file(&name) {
-                let path = self.names.meanings.get(plain).map_or(plain, String::as_str).to_owned();
+            } else if let Some(path) =
+                name.strip_suffix(FILE_SUFFIX).and_then(|plain| self.names.given_by(plain))
+            {
                 match self.read_value(&directory.join(text), &origin) {
                     Ok((text, origin)) => self.put(&path, text.into(), origin),
                     Err(problem) => self.report.wrong(name, None, problem, origin),
                 }
-            } else if name.starts_with(GATEWAYS_PREFIX) {
-                self.put(&name, text.into(), origin);
+            } else if let Some(path) = self.names.given_by(&name) {
+                self.put(&path, text.into(), origin);
             } else {
                 self.note_unknown_variable(&name, text, origin);
             }

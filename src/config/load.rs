@@ -38,9 +38,6 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
 }
 
-const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
-const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
-
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then
 /// config.json, then the defaults. Fails with everything that cannot be read at once, else with everything that does not
 /// fit together.
@@ -220,7 +217,6 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
     hooks.validate(&registry.services, c);
     let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::built_in_prices(guards, &pricing, c);
-    registry.allows_unauthenticated = inputs.allow_unauthenticated;
     if gateways.only_simulator() {
         registry.numbers = NumberRule::Possible;
     }
@@ -270,13 +266,8 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
 
 /// Where the server's certificate and its key are. One alone is an error.
 fn tls(at: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
-    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
-        c.needs(
-            given,
-            missing,
-            "it is missing, and TLS needs both files. Take the other one out to serve cleartext",
-        );
-    }
+    let problem = "it is missing, and TLS needs both files. Take the other one out to serve cleartext";
+    c.both(["tls-cert", "tls-key"], problem);
     let (certificate, key) = (at.tls_cert.as_ref()?, at.tls_key.as_ref()?);
     Some(TlsFiles { certificate: directory.join(certificate), key: directory.join(key) })
 }
@@ -309,19 +300,17 @@ fn registry(
         services,
         templates,
         account: account_of(variables, c),
-        unless_keys: None,
-        local_only: false,
-        allows_unauthenticated: false,
+        allows_unauthenticated: inputs.allow_unauthenticated,
         numbers: inputs.numbers,
         audit_retention: inputs.audit_retention,
+        ..RegistrySettings::default()
     }
 }
 
 /// The account's credentials: both, or neither.
 fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
-    for (given, missing) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
-        c.needs(given, missing, "it is missing beside the other part of the account. Set both, or neither");
-    }
+    let problem = "it is missing beside the other part of the account. Set both, or neither";
+    c.both(["ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN"], problem);
     let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());
     Some(AccountSettings { sid: variables.onceward_account_sid?, token })
 }

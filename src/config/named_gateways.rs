@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::forms::is_exposed;
 use super::layers::{Context, GATEWAYS_PREFIX as PREFIX};
 use super::report::{NOT_SHOWN, hint, text_of};
-use crate::domain::{Channel, GatewayName, ProviderName};
+use crate::domain::{Channel, GatewayName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
 
 const KEY: &str = "gateways";
@@ -16,11 +16,9 @@ const KEY: &str = "gateways";
 /// The gateways that can be used; what is wrong with others is reported.
 pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewaySettings> {
     let is_taken = |name: &str| {
+        let mut built_in = GatewayName::ALL.map(GatewayName::as_str).into_iter().chain(["Twilio"]);
         // A gateway of its own may have the name of the custom gateway of earlier versions.
-        let built_in =
-            GatewayName::ALL.into_iter().filter(|known| *known != GatewayName::Http || name != "Http");
-        let built_in = built_in.map(ProviderName::Gateway).chain([ProviderName::Twilio]);
-        built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
+        name != "Http" && built_in.any(|known| known.eq_ignore_ascii_case(name))
     };
     let objects = c.named(KEY, objects, "a built-in gateway has this name", is_taken);
     let mut variables = BTreeSet::new();
@@ -85,8 +83,7 @@ fn read_gateway(
     if values.get("url").is_some_and(|url| is_exposed(url)) {
         c.report.warn(format!("{path}.url begins with http: credentials and codes travel unencrypted"));
     }
-    let gateway = if name == "Http" { GatewayName::Http } else { GatewayName::of(name)? };
-    let mut settings = recipe.filled_in(gateway, &prefix, values);
+    let mut settings = recipe.filled_in(GatewayName::of(name)?, &prefix, values);
     match channels {
         Some(Ok(channels)) => {
             // A number that this gateway does not reach may be reached by the next one of the channel that it stands in for.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -76,7 +76,7 @@ pub struct ServiceSettings {
     #[schemars(with = "String", extend("pattern" = workflow_pattern(), "example" = "sms"))]
     pub workflow: Option<String>,
     /// The time for one send, where it is shorter than the key send-budget: less than the application waits.
-    #[serde(with = "budget")]
+    #[serde(deserialize_with = "SendTime::option", serialize_with = "SendTime::serialize_option")]
     #[schemars(with = "u32", range(min = 1, max = 60))]
     pub send_budget: Option<Duration>,
     /// Whether a request may bring its own code.
@@ -168,19 +168,6 @@ fn workflow_pattern() -> String {
     format!("^({step}(,{step}){{0,9}})?$")
 }
 
-mod budget {
-    use super::{Deserializer, Duration, SendTime, Serialize, Serializer, text_or_raw};
-    use crate::config::forms::time_text;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        text_or_raw(from, &SendTime::accepted(), SendTime::read)
-    }
-
-    pub fn serialize<S: Serializer>(budget: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { budget.map(time_text).serialize(to) } else { budget.serialize(to) }
-    }
-}
-
 /// Channels one after another, as the setting `workflow` spells them, kept as one text.
 fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     if !from.is_human_readable() {
@@ -201,7 +188,7 @@ fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error>
 const LONGEST_URLS: usize = 2_048;
 
 /// Whether a text is addresses of pages between white space.
-fn are_urls(text: &str, most: usize, fits: fn(&str) -> bool) -> bool {
+fn are_urls(text: &str, most: usize, fits: impl Fn(&str) -> bool) -> bool {
     let urls: Vec<&str> = text.split_ascii_whitespace().collect();
     let is_page = |url: &&str| Url::parse(url).is_ok_and(|parsed| is_page_url(&parsed)) && fits(url);
     (1..=most).contains(&urls.len()) && text.len() <= LONGEST_URLS && urls.iter().all(is_page)
@@ -273,26 +260,20 @@ impl ServiceSettings {
         check("lockout", self.check_lockout(test_numbers).err());
         let spoken = self.tts_name.as_deref().map(|name| short_name(name, TTS_NAME_LONGEST));
         check("tts-name", spoken.and_then(Result::err));
-        let color = self.accent_color.as_deref();
-        check(
-            "accent-color",
-            color.filter(|text| !is_color(text)).map(|_| "must be a color such as #1d5688".to_owned()),
-        );
-        let any: fn(&str) -> bool = |_| true;
-        for (key, urls, most, fits, what) in [
-            ("return-urls", &self.return_urls, 10, any, "at most 10 URLs without a user name or a fragment"),
-            (
-                "embed-origins",
-                &self.embed_origins,
-                10,
-                is_origin,
-                "at most 10 origins: a scheme, a host and perhaps a port",
-            ),
-            ("logo-url", &self.logo_url, 1, any, "a URL without a user name or a fragment"),
-            ("privacy-url", &self.privacy_url, 1, any, "a URL without a user name or a fragment"),
-            ("terms-url", &self.terms_url, 1, any, "a URL without a user name or a fragment"),
+        let is_color = self.accent_color.as_deref().is_none_or(is_color);
+        check("accent-color", (!is_color).then(|| "must be a color such as #1d5688".to_owned()));
+        let url = "a URL without a user name or a fragment";
+        let urls = "at most 10 URLs without a user name or a fragment";
+        let origins = "at most 10 origins: a scheme, a host and perhaps a port";
+        for (key, given, most, what) in [
+            ("return-urls", &self.return_urls, 10, urls),
+            ("embed-origins", &self.embed_origins, 10, origins),
+            ("logo-url", &self.logo_url, 1, url),
+            ("privacy-url", &self.privacy_url, 1, url),
+            ("terms-url", &self.terms_url, 1, url),
         ] {
-            let is_wrong = urls.as_deref().is_some_and(|urls| !are_urls(urls, most, fits));
+            let fits = |url: &str| key != "embed-origins" || is_origin(url);
+            let is_wrong = given.as_deref().is_some_and(|given| !are_urls(given, most, fits));
             let why = "with https:// or, on this machine, http://, at most 2048 characters in all";
             check(key, is_wrong.then(|| format!("must be {what}, {why}")));
         }
