@@ -44,6 +44,9 @@ fn said_about(folder: &Path) -> String {
     let mut text = String::new();
     let warnings = match load(&sources) {
         Ok(loaded) => {
+            if let Some(error) = loaded.settings.registry.unless_keys {
+                let _ = writeln!(text, "unless there is a key: {error}");
+            }
             let rows = loaded.effective.iter().filter(|row| !row.origin.starts_with("the default"));
             for row in rows {
                 let _ = writeln!(text, "{} = {}  # {}", row.key, row.shown(), row.origin);

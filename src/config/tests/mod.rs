@@ -5,7 +5,6 @@ mod documents;
 mod exposure;
 mod gateways;
 mod layering;
-mod named_gateways;
 mod secrets;
 mod services;
 
@@ -17,7 +16,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
-use crate::gateway::{HttpGatewaySettings, ProviderSettings, TwilioSettings, TwilioVerifySettings};
+use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVerifySettings};
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -125,24 +124,11 @@ impl World {
         self.loads().warnings
     }
 
-    /// The printed errors.
-    fn errors(&self) -> Vec<String> {
-        match self.load() {
-            Ok(loaded) => panic!("loaded {loaded:?}"),
-            Err(errors) => errors.iter().map(ToString::to_string).collect(),
-        }
-    }
-
     /// The only error.
     fn error(&self) -> String {
-        let mut errors = self.errors();
-        assert_eq!(errors.len(), 1, "{errors:#?}");
-        errors.remove(0)
-    }
-
-    /// The error that stops a start unless the data directory has a key.
-    fn unless_keys(&self) -> String {
-        self.settings().registry.unless_keys.expect("it is said").to_string()
+        let errors = self.load().expect_err("an error");
+        assert_eq!(errors.iter().count(), 1, "{errors}");
+        errors.one_line()
     }
 
     fn twilio(&self) -> TwilioSettings {
@@ -161,14 +147,6 @@ impl GatewaySettings {
     fn twilio_verify(&self) -> Option<&TwilioVerifySettings> {
         self.providers.iter().find_map(|provider| match provider {
             ProviderSettings::TwilioVerify(settings) => Some(settings),
-            _ => None,
-        })
-    }
-
-    /// The first gateway with a recipe.
-    fn http(&self) -> Option<&HttpGatewaySettings> {
-        self.providers.iter().find_map(|provider| match provider {
-            ProviderSettings::Http(settings) => Some(settings),
             _ => None,
         })
     }
