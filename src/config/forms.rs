@@ -508,9 +508,12 @@ pub fn shortened_id<S: Serializer>(id: &Option<String>, to: S) -> Result<S::Ok, 
     id.as_ref().map(shown).serialize(to)
 }
 
-/// A value that is set, and not shown.
-pub fn hidden<T, S: Serializer>(secret: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(|_| NOT_SHOWN).serialize(to)
+/// Secrets that are not shown; nothing where there is none.
+pub fn hidden<T, S: Serializer>(secrets: &T, to: S) -> Result<S::Ok, S::Error>
+where
+    for<'s> &'s T: IntoIterator,
+{
+    secrets.into_iter().next().map(|_| NOT_SHOWN).serialize(to)
 }
 
 pub fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {

@@ -5,12 +5,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
-use super::forms::checked;
+use super::forms::{checked, hidden};
 use super::layers::Context;
-use super::report::{NOT_SHOWN, hint};
+use super::report::hint;
 use super::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind};
 
@@ -50,10 +50,6 @@ impl fmt::Debug for HookKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HookKey(***)")
     }
-}
-
-fn hidden<S: Serializer>(keys: &[HookKey], to: S) -> Result<S::Ok, S::Error> {
-    (!keys.is_empty()).then_some(NOT_SHOWN).serialize(to)
 }
 
 fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HookKey>, D::Error> {
