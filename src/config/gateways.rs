@@ -136,17 +136,17 @@ impl Variables {
     fn twilio(&self, inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
         let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
         let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
+        let (sid, token) = (&self.twilio_account_sid, &self.twilio_auth_token);
         let needed = [
-            (self.twilio_account_sid.is_some(), "TWILIO_ACCOUNT_SID"),
-            (self.twilio_auth_token.is_some(), "TWILIO_AUTH_TOKEN"),
+            (sid.is_some(), "TWILIO_ACCOUNT_SID"),
+            (token.is_some(), "TWILIO_AUTH_TOKEN"),
             (has_sender, SENDER),
         ];
         let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
-        if !is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c) {
-            return Vec::new();
-        }
+        let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
+        let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
         if self.is_twilio() {
-            check_sid("AC", "TWILIO_ACCOUNT_SID", self.twilio_account_sid.as_deref(), c);
+            check_sid("AC", "TWILIO_ACCOUNT_SID", Some(sid), c);
             check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
             check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
         }
@@ -163,9 +163,6 @@ impl Variables {
         }
         let whatsapp =
             self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
-        let (Some(sid), Some(token)) = (&self.twilio_account_sid, &self.twilio_auth_token) else {
-            return Vec::new();
-        };
         let account =
             |base_url| TwilioAccount { account_sid: sid.clone(), auth_token: token.clone(), base_url };
         let mut providers = Vec::new();

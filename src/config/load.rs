@@ -43,7 +43,7 @@ pub struct Loaded {
 /// fit together.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let (mut c, keys) = read(sources, true)?;
-    let settings = resolve(keys, &sources.working_dir, sources.parallelism, &mut c);
+    let settings = resolve(keys, sources, &mut c);
     #[cfg(debug_assertions)]
     let settings = settings.with_bounds_of_test(sources);
     let warnings = c.report.finish()?;
@@ -155,14 +155,8 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 /// with gateways is not its matter.
 pub fn load_beside(sources: &Sources) -> Result<Settings, ConfigErrors> {
     let (mut c, keys) = read(sources, false)?;
-    let settings = resolve(keys, &sources.working_dir, sources.parallelism, &mut c);
+    let settings = resolve(keys, sources, &mut c);
     c.report.finish().map(|_| settings)
-}
-
-/// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,
-/// the more of them one message and one commit carry (`docs/internals/performance.md`).
-pub const fn default_shards(parallelism: usize) -> usize {
-    parallelism.div_ceil(2)
 }
 
 /// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
@@ -175,7 +169,8 @@ fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, Strin
 }
 
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) -> Settings {
+fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
+    let directory = sources.working_dir.as_path();
     let Keys {
         listen: at, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, ..
     } = keys;
@@ -260,7 +255,9 @@ fn resolve(keys: Keys, directory: &Path, parallelism: usize, c: &mut Context) ->
         private_webhooks: inputs.private_webhooks,
         cors_origins: inputs.cors_origins,
         bounds,
-        shards: default_shards(parallelism).max(1),
+        // One for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
+        // more of them one message and one commit carry (`docs/internals/performance.md`).
+        shards: sources.parallelism.div_ceil(2).max(1),
     }
 }
 

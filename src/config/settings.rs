@@ -658,18 +658,15 @@ impl Settings {
         for (name, number) in given {
             let (time, count) =
                 (Duration::from_millis(number.into()), usize::try_from(number).unwrap_or(usize::MAX));
-            let Self { bounds, delivery, attempt_log, guard, .. } = &mut self;
+            let Self { bounds, delivery, guard, .. } = &mut self;
             match name.as_str() {
                 "header-timeout" => bounds.header_timeout = time,
                 "body-timeout" => bounds.body_timeout = time,
                 "idle-timeout" => bounds.idle_timeout = time,
                 "commit-timeout" => bounds.commit_timeout = time,
-                "commands" => bounds.commands = count,
                 "commands-per-number" => bounds.commands_per_number = count,
-                "hosted-sessions" => bounds.hosted_sessions = count,
                 "sends" => bounds.sends = count,
                 "sends-waiting" => bounds.sends_waiting = count,
-                "attempts" => attempt_log.keep_at_most = count,
                 "breaker-failures" => delivery.breaker.failures = number,
                 "breaker-open-for" => delivery.breaker.open_for = time,
                 "guard-sends-per-number" => guard.sends_per_number = Some(number),
