@@ -2,18 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{Gateway as _, Simulator};
 use onceward::verification::numbers::CheckOutcome;
-use onceward_testkit::{Memory, NUMBER, Script, Setup, World, send_body, sent, sms_code_body, verify_body};
-use tokio::io::duplex;
+use onceward_testkit::{NUMBER, Script, Setup, World, send_body, sent, sms_code_body, verify_body};
 
 use super::inbox::message;
 
@@ -73,80 +66,37 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 }
 
 #[tokio::test]
-async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
-    let mut setup = inbox_setup(None).await;
-    setup.simulates_all = true;
-    let long = message(14_155_552_671, &"x".repeat(20_000), "012345");
-    setup.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
-    let mut client = with_small_windows(&Memory::with(setup)).await;
-    let mut unread = Vec::new();
-    let paths = ["/inbox", "/inbox/messages"];
-    for path in paths.into_iter().cycle().take(8) {
-        let response = ask(&mut client, "GET", path, "").await;
-        assert_eq!(response.status(), 200, "{path}");
-        unread.push(response);
-    }
-    for path in paths {
-        assert_refused(ask(&mut client, "GET", path, "").await).await;
-    }
-    let short = ask(&mut client, "GET", "/inbox/messages?to=%2B14155552672", "").await;
-    assert_eq!(short.status(), 200, "a short answer needs no permit");
-    unread.pop().expect("a response").into_body().collect().await.expect("a body");
-    assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
-}
-
-#[tokio::test]
 async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
     let script = Script::sends(sent()).or_checks(CheckOutcome::NotFound);
     let mut setup = inbox_setup(None).await;
     setup.simulates_all = true;
     setup.script = script.clone();
-    let mut client = with_small_windows(&Memory::with(setup)).await;
+    let world = World::with(setup).await;
+    let ask = async |method: &str, cookie: &str, form: &str| {
+        let head =
+            format!("{method} /inbox HTTP/1.1\r\nhost: localhost:3000\r\norigin: http://localhost:3000\r\n");
+        let length = form.len();
+        let rest = format!("accept: text/html\r\ncookie: {cookie}\r\ncontent-length: {length}\r\n\r\n{form}");
+        world.ask(head + &rest).await
+    };
     let number = NUMBER.replace('+', "%2B");
-    let response = ask(&mut client, "POST", "/inbox", &format!("number={number}&action=send")).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["location"]),
-        (303, &"/inbox".parse().expect("a value"))
-    );
+    let reply = ask("POST", "a=b", &format!("number={number}&action=send")).await;
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox")));
     for (form, words) in [
         (format!("number={number}&code=123456&action=check"), "Try again"),
         (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),
     ] {
         // A reload of what it leads to repeats nothing.
-        let failed = ask(&mut client, "POST", "/inbox", &form).await;
-        assert_eq!(
-            (failed.status().as_u16(), failed.headers()["location"].as_bytes()),
-            (303, &b"/inbox"[..])
-        );
-        let cookie = failed.headers()["set-cookie"].to_str().expect("text");
-        let cookie = cookie.split(';').next().expect("a cookie").to_owned();
-        let page = ask_with(&mut client, "GET", "/inbox", "", &cookie).await;
-        assert!(page.headers()["set-cookie"].to_str().expect("text").contains("Max-Age=0"));
-        let page = page.into_body().collect().await.expect("a body").to_bytes();
-        let page = String::from_utf8_lossy(&page);
-        let repeated = page.matches("&#34;").count();
-        assert!(page.contains(words) && repeated <= 200, "{repeated} {page}");
+        let failed = ask("POST", "a=b", &form).await;
+        assert_eq!((failed.status, failed.header("location")), (303, Some("/inbox")));
+        let cookie =
+            failed.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+        let page = ask("GET", cookie, "").await;
+        assert!(page.header("set-cookie").expect("a cookie").contains("Max-Age=0"));
+        let repeated = page.body.matches("&#34;").count();
+        assert!(page.body.contains(words) && repeated <= 200, "{repeated} {}", page.body);
     }
     assert_eq!(script.asked().len(), 2);
-}
-
-#[tokio::test]
-async fn a_page_that_is_the_same_for_every_client_needs_no_permit() {
-    let mut client = with_small_windows(&Memory::scripted(Script::panics())).await;
-    let mut unread = Vec::new();
-    for path in ["/", "/docs", "/openapi.json"].into_iter().cycle().take(30) {
-        let response = ask(&mut client, "GET", path, "").await;
-        assert_eq!(response.status(), 200, "{path}");
-        unread.push(response);
-    }
-}
-
-async fn assert_refused(response: Response<Incoming>) {
-    assert_eq!(response.status(), 503);
-    assert!(response.headers().contains_key("retry-after"));
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
-    let message = "Too many requests are in progress. Try again shortly.";
-    assert_eq!(body, format!(r#"{{"code":503,"message":"{message}"}}"#));
 }
 
 /// A front end with one message in its inbox.
@@ -162,40 +112,6 @@ async fn inbox_setup(host_name: Option<&'static str>) -> Setup {
     setup.inbox = Some(Arc::new(simulator));
     setup.host_name = host_name;
     setup
-}
-
-/// A client whose streams take a thousand bytes before they are read.
-async fn with_small_windows(server: &Memory) -> SendRequest<Full<Bytes>> {
-    let (near, far) = duplex(64 * 1024);
-    server.serve_http2(far);
-    let mut client = http2::Builder::new(TokioExecutor::new());
-    let shaken = client.initial_stream_window_size(1_000).handshake(TokioIo::new(near)).await;
-    let (client, connection) = shaken.expect("a handshake");
-    tokio::spawn(connection);
-    client
-}
-
-async fn ask(
-    client: &mut SendRequest<Full<Bytes>>,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> Response<Incoming> {
-    ask_with(client, method, path, body, "a=b").await
-}
-
-async fn ask_with(
-    client: &mut SendRequest<Full<Bytes>>,
-    method: &str,
-    path: &str,
-    body: &str,
-    cookie: &str,
-) -> Response<Incoming> {
-    let request = Request::builder().method(method).uri(format!("http://localhost:3000{path}"));
-    let body = if method == "POST" { body.to_owned() } else { String::new() };
-    let request = request.header("origin", "http://localhost:3000").header("accept", "text/html");
-    let request = request.header("cookie", cookie).body(Full::from(body));
-    client.send_request(request.expect("a request")).await.expect("a response")
 }
 
 fn posts() -> [(&'static str, String); 4] {

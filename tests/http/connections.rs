@@ -153,6 +153,26 @@ async fn http2_with_prior_knowledge_is_refused_in_the_envelope() {
 }
 
 #[tokio::test]
+async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
+    let world = World::scripted(Script::panics()).await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host:\r\n", 200),
+        ("1.1", "Host: codes.example:8080\r\n", 200),
+        ("1.1", "Host: <script>\r\n", 400),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
+        ("1.0", "Host: a b\r\n", 400),
+    ] {
+        let reply = world.ask(format!("GET /hello-world HTTP/{version}\r\n{hosts}\r\n")).await;
+        assert_eq!(reply.status, status, "{version} {hosts}");
+    }
+    let reply = world.ask(post("/api/send-otp", &send_body()).replace("host: localhost\r\n", "")).await;
+    assert_eq!((reply.status, reply.header("x-onceward-reason").is_some()), (400, true));
+}
+
+#[tokio::test]
 async fn garbage_after_a_good_request_ends_the_connection_after_its_answer() {
     let world = World::scripted(Script::panics()).await;
     let mut client = world.client().await;

@@ -1,5 +1,4 @@
-//! The rows of the contract's tables as bytes on the wire, but for those that `tests/it` compares byte by byte; health and
-//! the index.
+//! The rows of the contract's tables as bytes on the wire; health and the index.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,25 +79,33 @@ async fn as_built_the_minutes_of_a_lockout_are_redis_minutes_on_either_route() {
 }
 
 #[tokio::test]
-async fn as_built_a_wrong_code_and_a_late_last_one_are_500_around_the_code() {
-    let wrong =
-        format!(r#"{{"code":401,"message":"Incorrect OTP, Try Again","data":{{{USER},"trials":4}}}}"#);
+async fn as_built_a_check_is_answered_as_documented() {
+    let verified = format!(r#"{{"code":200,"message":"Successfully verified user","data":"{NUMBER}"}}"#);
+    let wrong = |message: &str| {
+        format!(r#"{{"code":401,"message":"{message}, Try Again","data":{{{USER},"trials":4}}}}"#)
+    };
     let last = "OTP Expired and Max Limit Reached, Try after 30 min";
     let last = format!(r#"{{"code":403,"message":"{last}","data":{{{USER},"ttl":30}}}}"#);
-    for (outcome, body) in [
-        (CheckOutcome::Wrong { attempts_left: 4, live: true }, wrong),
-        (CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }, last),
+    for (outcome, status, body) in [
+        (CheckOutcome::Approved, 200, verified),
+        (CheckOutcome::Wrong { attempts_left: 4, live: true }, 500, wrong("Incorrect OTP")),
+        (CheckOutcome::Wrong { attempts_left: 4, live: false }, 500, wrong("OTP Expired")),
+        (CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }, 500, last),
     ] {
         let world = as_built(Script::checks(outcome)).await;
-        world.post("/api/verify-otp", &verify_body("123456")).await.is(500, &body);
+        world.post("/api/verify-otp", &verify_body("123456")).await.is(status, &body);
     }
 }
 
 #[tokio::test]
-async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
-    for (outcome, status, body) in
-        [(SendOutcome::GatewayFailed, 500, FAILED), (SendOutcome::NumberRefused, 400, BAD_BODY)]
-    {
+async fn as_built_a_send_and_bad_bodies_are_answered_as_documented() {
+    let message = "Successfully send OTP message";
+    let sent_body = format!(r#"{{"code":200,"message":"{message}","data":{{{USER},"trials":5}}}}"#);
+    for (outcome, status, body) in [
+        (sent(), 200, sent_body.as_str()),
+        (SendOutcome::GatewayFailed, 500, FAILED),
+        (SendOutcome::NumberRefused, 400, BAD_BODY),
+    ] {
         let world = as_built(Script::sends(outcome)).await;
         world.post("/api/send-otp", &send_body()).await.is(status, body);
         world.post("/api/verify-otp", "{}").await.is(400, BAD_BODY);
@@ -153,8 +160,10 @@ async fn the_tutorial_answers_gateway_errors_with_502_and_bad_numbers_with_400()
 }
 
 #[tokio::test]
-async fn healthz_and_readyz_answer_when_all_is_well() {
+async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
     let world = World::scripted(Script::panics()).await;
+    let hello = r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#;
+    world.get("/hello-world").await.is(200, hello);
     world.get("/healthz").await.is(200, r#"{"code":200,"message":"alive"}"#);
     world.get("/readyz").await.is(200, r#"{"code":200,"message":"ready"}"#);
 }

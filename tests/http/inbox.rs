@@ -6,8 +6,9 @@ use std::time::Duration;
 use onceward::clock::ManualClock;
 use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
 use onceward::gateway::{Gateway as _, OutgoingMessage, Simulator};
+use onceward::registry::Scope;
 use onceward::template::Wording;
-use onceward_testkit::{Reply, Script, Setup, V2World, json};
+use onceward_testkit::{Reply, Script, Setup, THEN, V2World, get, json, root, sent};
 use serde_json::Value;
 
 #[tokio::test]
@@ -158,6 +159,44 @@ async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
     assert!(page.contains("action=\"/inbox\"") && page.contains("value=\"+14155550123\""));
     let page = Inbox::with(false).await.page("").await.body;
     assert!(!page.contains("method=\"post\""));
+}
+
+#[tokio::test]
+async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
+    let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
+    simulator.send(&message(14_155_552_671, "Code 111111", "111111")).await.expect("accepted");
+    let mut setup = Setup::scripted(Script::sends(sent()));
+    setup.inbox = Some(Arc::new(simulator));
+    (setup.simulates_all, setup.inbox_needs_credentials) = (true, true);
+    setup.host_name = Some("codes.example");
+    let world = V2World::with(setup).await;
+    let of_one = world.key(Some(world.service.id), &[Scope::Admin]).await;
+    let [verify, admin, both] = [&[Scope::Verify][..], &[Scope::Admin], &[Scope::Admin, Scope::Verify]];
+    let [verify, admin, both] =
+        [world.key(None, verify).await, world.key(None, admin).await, world.key(None, both).await];
+    for (caller, page, form) in [
+        ("AC:wrong", 401, 401),
+        (&verify, 403, 403),
+        (&of_one, 403, 403),
+        (&admin, 200, 403),
+        (&both, 200, 303),
+        (&root(), 200, 303),
+    ] {
+        for path in ["/inbox", "/inbox/", "/inbox/messages", "/inbox/messages?to=%2B14155552671"] {
+            let reply = world.ask("GET", path, caller, &[], "").await;
+            assert_eq!((reply.status, reply.body.contains("14155552671")), (page, page == 200), "{path}");
+            let asks_the_user = reply.header("www-authenticate").is_some_and(|how| how.starts_with("Basic"));
+            assert_eq!(asks_the_user, page == 401, "{path}");
+        }
+        let unknown = world.ask("GET", "/inbox/unknown", caller, &[], "").await;
+        assert_eq!(unknown.status, if page == 200 { 404 } else { page });
+        if page != 200 {
+            assert_eq!(world.ask("GET", "/inbox/events", caller, &[], "").await.status, page);
+        }
+        let sent = world.ask("POST", "/inbox", caller, &["accept: text/html"], "number=%2B14155552671").await;
+        assert_eq!(sent.status, form, "{caller}");
+    }
+    assert_eq!(world.world.ask(get("/inbox").replace("localhost", "codes.example")).await.status, 401);
 }
 
 async fn html() -> String {

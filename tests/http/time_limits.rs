@@ -11,6 +11,8 @@ use onceward_testkit::{Client, Gate, Memory, Script, get, post, send_body};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::time::Instant;
 
+use super::http2::{BEGINNING, frame};
+
 pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
 
 #[tokio::test(start_paused = true)]
@@ -157,10 +159,10 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
-    near.write_all(HTTP2_BEGINNING).await.expect("room");
+    near.write_all(BEGINNING).await.expect("room");
     let head = b"\x83\x86\x01\x04test\x04\x0d/api/send-otp";
-    near.write_all(&frame(1, 1, 0x4, head)).await.expect("room");
-    near.write_all(&frame(1, 0, 0x1, send_body().as_bytes())).await.expect("room");
+    near.write_all(&frame(1, 4, 1, head)).await.expect("room");
+    near.write_all(&frame(0, 1, 1, send_body().as_bytes())).await.expect("room");
     gate.arrival().await;
     let start = now();
     connection.await.expect("no panic");
@@ -173,7 +175,7 @@ async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
-    near.write_all(HTTP2_BEGINNING).await.expect("room");
+    near.write_all(BEGINNING).await.expect("room");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = now();
     server.stop();
@@ -187,7 +189,7 @@ async fn over_http2_a_client_that_takes_no_bytes_is_let_go_after_30_s() {
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
     let start = now();
-    near.write_all(&requests_with_open_windows("/openapi.json", 1)).await.expect("room");
+    near.write_all(&request_with_open_windows()).await.expect("room");
     connection.await.expect("no panic");
     assert_eq!(since(start), 30);
 }
@@ -200,23 +202,12 @@ async fn healthz(client: &mut SendRequest<Full<Bytes>>) -> StatusCode {
     status
 }
 
-/// The preface and empty settings.
-const HTTP2_BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// Requests for a page. The client's windows take all of the answers, and its stream does not.
-pub fn requests_with_open_windows(path: &str, requests: u8) -> Vec<u8> {
+/// A request for a long page. The client's windows take all of the answer, and its stream does not.
+pub fn request_with_open_windows() -> Vec<u8> {
     let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
     let window = b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
-    let length = [u8::try_from(path.len()).expect("short")];
-    let head = [&b"\x82\x86\x01\x09localhost\x04"[..], &length, path.as_bytes()].concat();
-    let requests = (0..requests).map(|request| frame(2 * request + 1, 1, 0x5, &head));
-    [HTTP2_BEGINNING, settings, window, &requests.collect::<Vec<_>>().concat()].concat()
-}
-
-/// A frame of a stream: RFC 9113, section 4.1.
-fn frame(stream: u8, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("short");
-    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    let head = frame(1, 5, 1, b"\x82\x86\x01\x09localhost\x04\x0d/openapi.json");
+    [BEGINNING, settings, window, &head].concat()
 }
 
 async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {

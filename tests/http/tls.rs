@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::time_limits::{LATE_HEAD, now, requests_with_open_windows, since};
+use super::time_limits::{LATE_HEAD, now, request_with_open_windows, since};
 
 /// A handshake record, of which one byte has arrived: RFC 8446, section 5.1.
 const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
@@ -82,10 +82,7 @@ async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_reads_is_closed_after_30_s() {
     let server = Encrypted::new();
-    let requests = [
-        ("http/1.1", get("/openapi.json").into_bytes()),
-        ("h2", requests_with_open_windows("/openapi.json", 1)),
-    ];
+    let requests = [("http/1.1", get("/openapi.json").into_bytes()), ("h2", request_with_open_windows())];
     for (protocol, request) in requests {
         let (mut stream, connection) = server.client(&[protocol]).await;
         stream.write_all(&request).await.expect("room");

@@ -16,42 +16,6 @@ async fn one_message_from_the_configured_sender_has_a_code_that_verifies_once() 
     world.verify(&number, &code).await.expects(incorrect(&number, 5));
 }
 
-#[tokio::test]
-async fn as_built_a_code_is_sent_and_verifies_once() {
-    let world = World::with([("redis-version-answers", json!("as-built"))]).await;
-    let number = world.number();
-    let user = format!(r#""user":{{"phoneNumber":"{number}"}},"trials":5"#);
-    let sent = format!(r#"{{"code":200,"message":"Successfully send OTP message","data":{{{user}}}}}"#);
-    world.send(&number).await.expects_exactly(200, &sent);
-
-    let code = world.twilio().code_for(&number);
-    let verified = format!(r#"{{"code":200,"message":"Successfully verified user","data":"{number}"}}"#);
-    world.verify(&number, &code).await.expects_exactly(200, &verified);
-
-    let expired = format!(r#"{{"code":401,"message":"OTP Expired, Try Again","data":{{{user}}}}}"#);
-    world.verify(&number, &code).await.expects_exactly(500, &expired);
-}
-
-#[tokio::test]
-async fn hello_world_answers_as_it_always_did() {
-    let world = World::new().await;
-    let hello = Expectation::with_data(200, "Successful Response", json!("Hello world"));
-    world.get("/hello-world").await.expects(hello);
-}
-
-#[tokio::test]
-async fn every_spelling_of_a_number_shares_its_code_and_its_count() {
-    let world = World::with([("default-region", json!("DE"))]).await;
-    let number = "+491711234567";
-    world.send("0171 1234567").await.expects(sent(number, 5));
-    let code = world.twilio().code_for(number);
-    world.verify("+49 (171) 123-4567", &wrong(&code)).await.expects(incorrect(number, 4));
-    world.verify("+49-171-1234567", &wrong(&code)).await.expects(incorrect(number, 3));
-    world.send(" +491711234567 ").await.expects(sent(number, 3));
-    world.verify("+49.171.1234567", &world.twilio().code_for(number)).await.expects(verified(number));
-    world.send("+14155552671").await.expects(sent("+14155552671", 5));
-}
-
 const NO_MATCH: &str = "The phone number and the SMS code doesn't match.";
 const MATCH: &str = "This is a valid match!";
 

@@ -94,37 +94,9 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     let server = setup.start().await;
     assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
-    let admin = setup.new_key(&["--scope", "admin"]).await;
-    let verify = setup.new_key(&["--scope", "verify"]).await;
-    let of_one = setup.new_key(&["--scope", "admin", "--service", "default"]).await;
-    for (caller, page, unknown) in [
-        (None, 401, 401),
-        (Some(basic(OWN_ACCOUNT, "wrong")), 401, 401),
-        (Some(authorization(&verify)), 403, 403),
-        (Some(authorization(&of_one)), 403, 403),
-        (Some(authorization(&admin)), 200, 404),
-        (Some(basic(OWN_ACCOUNT, OWN_TOKEN)), 200, 404),
-    ] {
-        let headers: Vec<_> = caller.iter().map(|caller| ("authorization", caller.as_str())).collect();
-        for (path, status) in [
-            ("/inbox", page),
-            ("/inbox/", page),
-            ("/inbox/messages", page),
-            ("/inbox/messages?to=%2B14155550123", page),
-            ("/inbox/unknown", unknown),
-        ] {
-            let answer = server.client.get_with(path, &headers).await;
-            assert_eq!(answer.status(), status, "{path}: {}", answer.text());
-            assert_eq!(answer.text().contains("14155550123"), status == 200);
-            if status == 401 {
-                assert!(answer.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
-            }
-        }
-        if page != 200 {
-            let events = server.client.get_with("/inbox/events", &headers).await;
-            assert_eq!(events.status(), page);
-        }
-    }
+    assert_eq!(server.client.get("/inbox").await.status(), 401);
+    let owner = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
+    server.client.get_with("/inbox", &owner).await.expects_status(200).says(["+14155550123"]);
 }
 
 #[tokio::test]
@@ -236,16 +208,16 @@ fn each(path: &Path, visit: &mut dyn FnMut(&Path)) {
 #[tokio::test]
 async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
     let (world, _, _) = World::with_service(Setup::new()).await;
-    let ask = |request: &str| world.setup.ask_control_socket(request);
-    let (status, services) = ask("GET /v2/Services");
-    assert_eq!((status, &services["services"][0]["friendly_name"]), (200, &json!("Owl Bank")), "{services}");
-    assert_eq!(ask("GET /readyz").0, 200);
-    let (_, server) = ask("GET /local/Server");
-    assert_eq!(server["version"], env!("CARGO_PKG_VERSION"), "{server}");
-    let (status, webhooks) = ask("GET /local/Webhooks");
-    assert_eq!((status, webhooks), (200, json!([])));
-    let (status, unknown) = ask("GET /local/Services/unknown");
-    assert!(status == 400 && text(&unknown, "message").contains("no service"), "{unknown}");
+    for (path, status, part) in [
+        ("/v2/Services", 200, "Owl Bank"),
+        ("/readyz", 200, "ready"),
+        ("/local/Server", 200, concat!("\"version\":\"", env!("CARGO_PKG_VERSION"), "\"")),
+        ("/local/Webhooks", 200, "[]"),
+        ("/local/Services/unknown", 400, "no service"),
+    ] {
+        let answer = world.server.ask_control_socket(path).await.expect("an answer");
+        answer.expects_status(status).says([part]);
+    }
 
     for path in ["/local/Server", "/local/Keys", "/local/Messages", "/local/Copy"] {
         assert_eq!(world.get(path).await.status(), 404, "{path}");

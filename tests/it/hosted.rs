@@ -93,25 +93,6 @@ async fn a_message_has_the_language_of_its_page_unless_the_service_has_one() {
 }
 
 #[tokio::test]
-async fn a_second_message_and_a_call_go_another_way_than_the_first_message() {
-    let (doubles, numbers) = (Doubles::start().await, Numbers::default());
-    let http = json!({ "recipe": doubles.plain.recipe(), "channels": ["sms", "call"] });
-    let setup = all_configured(&doubles, Setup::new()).configs([
-        ("otp-sms-provider", json!("Twilio;Http")),
-        ("voice", json!(true)),
-        ("gateways", json!({ "Http": http })),
-    ]);
-    let site = Site::with(setup).await;
-    for channel in ["auto", "call"] {
-        let number = numbers.next();
-        site.v2.begins(&site.service, &number).await.expects_status(201);
-        let person = site.person().await;
-        person.post("send", &[("number", &number), ("channel", channel)]).await.expects_status(303);
-        assert_eq!(doubles.sends_to(&number), [1, 1], "{channel}");
-    }
-}
-
-#[tokio::test]
 async fn an_address_works_in_one_browser_only() {
     let site = Site::new().await;
     let session = site.session(&[]).await;

@@ -8,27 +8,6 @@ use tokio::net::TcpStream;
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
-    let server = Setup::new().start().await;
-    let client = &server.client;
-    let number = Numbers::default().next();
-    client.send(&number).await.expects(sent(&number, 5));
-
-    let messages = inbox(client, &number).await;
-    assert_eq!(messages.len(), 1);
-    assert_eq!(messages[0]["to"], number.as_str());
-    let code = code_in(&messages[0]);
-    assert_eq!(messages[0]["text"], format!("onceward: your code is {code}. It is valid for 10 min."));
-
-    client.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
-    client.verify(&number, &code).await.expects(verified(&number));
-
-    let answer = client.send_code(&number).await;
-    let id = inbox(client, &number).await[0]["id"].as_str().expect("an id").to_owned();
-    answer.expects_message(200, &format!("Message sent with id: {id}"));
-}
-
-#[tokio::test]
 async fn a_start_with_a_provider_says_why_there_is_no_inbox() {
     let world = World::new().await;
     let missing = world.get("/inbox").await;
@@ -68,8 +47,6 @@ async fn events(client: &Client) -> TcpStream {
     stream
 }
 
-const NUMBER: &str = "+14155550123";
-
 #[tokio::test]
 async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
     let server = Setup::new().start().await;
@@ -95,50 +72,6 @@ async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
     let shown = || async { open(client, checked.header("location")).await.text() };
     let page = until("verified", shown, |page| page.contains("badge end\">used<")).await;
     page.says(["the number is verified"]);
-}
-
-#[tokio::test]
-async fn with_a_real_gateway_no_page_has_a_form_and_nothing_is_sent() {
-    let world = World::new().await;
-    let page = open(&world, "/").await;
-    assert!(!page.text().contains("<form") && page.text().contains("href=\"/docs\""), "{}", page.text());
-    assert!(page.header("content-security-policy").contains("form-action 'none'"));
-    assert_eq!(submit(&world, &[("number", NUMBER)]).await.status(), 404);
-    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155550123"] {
-        assert_eq!(world.get(path).await.status(), 404, "{path}");
-    }
-    assert!(world.twilio().received().is_empty());
-
-    let mada = json!({"username": "u", "password": "p", "url": "127.0.0.1:9", "source_name": "s"});
-    let mixed = Setup::new().config("otp-sms-provider", "Mada:+49;Simulator");
-    let server = mixed.config("sms", json!({ "mada": mada })).start().await;
-    let page = open(&server.client, "/inbox").await.text();
-    assert!(!page.contains("method=\"post\"") && page.contains("those of other gateways leave"), "{page}");
-    assert_eq!(submit(&server.client, &[("number", NUMBER)]).await.status(), 404);
-}
-
-#[tokio::test]
-async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
-    let server = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
-    let setup = V2::account(server);
-    let server = setup.clone().start().await;
-    let form = [("number", NUMBER)];
-    let refused = submit(&server.client, &form).await.expects_status(401);
-    assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
-    for (scopes, status) in [("admin", 403), ("verify", 403), ("admin,verify", 303)] {
-        let authorization = authorization(&setup.new_key(&["--scope", scopes]).await);
-        let headers = [("authorization", authorization.as_str())];
-        let answer = server.client.post_form("/inbox", &headers, &form).await;
-        assert_eq!(answer.status(), status, "{scopes}");
-        let page = server.client.get_with("/inbox", &headers).await.text();
-        assert_eq!(
-            page.contains("/Verifications\" --data-urlencode \"To=+1"),
-            scopes.contains("admin"),
-            "{page}"
-        );
-    }
-    let headers = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    server.client.post_form("/inbox", &headers, &form).await.expects_status(303);
 }
 
 async fn open(client: &Client, path: &str) -> HttpResponse {

@@ -7,21 +7,6 @@ use crate::belief::{Facts, ObservedReply, Request, Subject};
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
-    let world = World::new().await;
-    let number = world.number();
-    let hanging = world.hang_at_the_gateway(&number).await;
-
-    world.server.signal(Signal::TERM);
-    refuses_connections(&world).await;
-    assert!(!hanging.is_finished(), "the send waits for the gateway");
-
-    world.twilio().release();
-    hanging.await.expect("an answer").expects(sent(&number, 5));
-    world.server.ended().await.exits(0);
-}
-
-#[tokio::test]
 async fn idle_connections_do_not_hold_up_a_stop() {
     let world = World::with([("graceful-stop", "10m".into())]).await;
     world.connect_to_have(20).await;

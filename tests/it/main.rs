@@ -8,7 +8,6 @@ mod admin;
 mod api_docs;
 mod audit;
 mod backup;
-mod bad_requests;
 mod belief;
 mod browser;
 mod carry;

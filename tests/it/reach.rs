@@ -37,68 +37,6 @@ async fn a_resend_goes_another_way_at_every_door() {
 }
 
 #[tokio::test]
-async fn a_call_instead_goes_another_way_than_the_message() {
-    let world = Several::of(BOTH, |doubles, setup| {
-        let http = json!({ "recipe": doubles.plain.recipe(), "channels": ["sms", "call"] });
-        V2::account(setup).configs([("voice", json!(true)), ("gateways", json!({ "Http": http }))])
-    })
-    .await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
-    for door in ["/v2", "/api"] {
-        let number = world.number();
-        for (channel, sends) in [("sms", [1, 0]), ("call", [1, 1]), ("call", [2, 1])] {
-            let form = [("To", number.as_str()), ("Channel", channel)];
-            let answer = match door {
-                "/v2" => v2.post(&format!("{service}/Verifications"), &form).await,
-                _ => world.send_by(&number, channel).await,
-            };
-            assert!(answer.status() < 300, "{door}: {}", answer.text());
-            assert_eq!(world.doubles.sends_to(&number), sends, "{door} {channel}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_resend_stays_with_a_gateway_that_has_delivered_and_with_the_only_one() {
-    let world = reachable(BOTH).await;
-    let number = world.number_with_message().await;
-    assert_eq!(world.twilio().report(&number, "delivered").send(&world).await.status(), 204);
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.doubles.sends_to(&number), [2, 0]);
-    assert_eq!(world.twilio().report(&number, "failed").send(&world).await.status(), 204);
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.doubles.sends_to(&number), [2, 1]);
-
-    // The other one fails: the person gets the message all the same.
-    let refusing = world.number_with_message().await;
-    world.plain().plan(&refusing, [Reply::Refuse { status: 400, code: 7 }]);
-    world.send(&refusing).await.expects(sent(&refusing, 5));
-    assert_eq!(world.doubles.sends_to(&refusing), [2, 1]);
-
-    let alone = reachable("Twilio").await;
-    let number = alone.number_with_message().await;
-    alone.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(alone.doubles.sends_to(&number), [2, 0]);
-}
-
-#[tokio::test]
-async fn a_resend_changes_to_a_gateway_with_codes_of_its_own_only_at_last() {
-    let world = reachable("Http;TwilioVerify").await;
-    let number = world.number();
-    for sends in 1..4 {
-        world.send(&number).await.expects(sent(&number, 5));
-        assert_eq!(world.doubles.sends_to(&number), [0, sends]);
-    }
-    let world = reachable("TwilioVerify;Http").await;
-    let number = world.number();
-    for sends in 1..4 {
-        world.send(&number).await.expects(sent(&number, 5));
-        assert_eq!(world.doubles.sends_to(&number), [sends, 0]);
-    }
-}
-
-#[tokio::test]
 async fn a_resend_beside_the_end_of_its_verification_is_never_a_fault() {
     let server = V2::account(Setup::new()).start().await;
     let (client, v2, numbers) = (&server.client, V2::of(&server.client), Numbers::default());
@@ -153,20 +91,6 @@ async fn a_check_repeated_with_its_idempotency_key_is_answered_alike_after_a_cra
 }
 
 #[tokio::test]
-async fn a_repeated_wrong_code_with_its_idempotency_key_uses_one_check() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let begun = sid(&v2.begins(&service, &number).await);
-    let code = world.twilio().code_for(&number);
-    let form = [("VerificationSid", begun.as_str()), ("Code", &wrong(&code))];
-    for _ in 0..8 {
-        let path = format!("{service}/VerificationCheck");
-        v2.post_with(&path, ("idempotency-key", "k"), &form).await.tells(200, "pending");
-    }
-    v2.checks(&service, &begun, &code).await.tells(200, "approved");
-}
-
-#[tokio::test]
 async fn a_person_who_replied_stop_is_told_so_or_called() {
     let stopped = "+15005550004";
     let server = V2::account(Setup::new().config("voice", true)).start().await;
@@ -209,22 +133,6 @@ async fn an_address_that_cannot_be_read_is_logged_once_and_one_in_brackets_is_re
         }
         let output = server.stop().await.output;
         assert_eq!(output.matches("client address not read").count(), lines, "{address}");
-    }
-}
-
-#[tokio::test]
-async fn a_plus_beside_a_space_is_one_plus_in_forms_and_paths() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let spaced = format!(" {number}");
-    let begun = sid(&v2.begins(&service, &spaced).await.expects_status(201));
-    assert_eq!(sid(&v2.begins(&service, &number).await), begun);
-    let found = v2.get(&format!("{service}/Verifications/%20%2B{}", &number[1..])).await;
-    assert_eq!(sid(&found.expects_status(200)), begun);
-    v2.checks_number(&service, &spaced, &world.twilio().code_for(&number)).await.tells(200, "approved");
-    for subject in [number.clone(), spaced, format!(" {}", &number[1..])] {
-        let entry = v2.post("/Guard/Entries", &[("Subject", &subject), ("Action", "block")]).await;
-        assert!(entry.status() < 300, "{subject:?}: {}", entry.text());
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Setup {
     pub inbox: Option<Arc<Simulator>>,
     /// Whether the inbox has its form.
     pub simulates_all: bool,
+    pub inbox_needs_credentials: bool,
     pub long_answers: LongAnswers,
     /// The configured host name.
     pub host_name: Option<&'static str>,
@@ -53,6 +54,7 @@ impl Setup {
             callbacks: None,
             inbox: None,
             simulates_all: false,
+            inbox_needs_credentials: false,
             long_answers: LongAnswers::default(),
             host_name: None,
             routes: ServedRoutes::All,
@@ -80,7 +82,7 @@ impl Setup {
                 proxies: ProxySettings::default(),
                 channels,
                 simulates_all: self.simulates_all,
-                inbox_needs_credentials: false,
+                inbox_needs_credentials: self.inbox_needs_credentials,
                 host_name: self.host_name.map(Into::into),
                 cors_origins: Vec::new(),
             },

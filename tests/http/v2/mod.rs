@@ -5,7 +5,6 @@ mod authentication;
 mod bodies;
 mod checks;
 mod deliveries;
-mod field_lists;
 mod long_answers;
 mod other_routes;
 mod paging;

@@ -186,6 +186,21 @@ async fn a_number_is_put_on_the_safe_list_and_taken_off() {
 }
 
 #[tokio::test]
+async fn templates_are_listed_in_each_language_and_found_by_name() {
+    let world = V2World::new().await;
+    let template = json(&world.get("/v2/Templates").await)["templates"][0].clone();
+    for (locale, translation) in template["translations"].as_object().expect("translations") {
+        assert_eq!(translation["locale"], locale.as_str());
+    }
+    for (name, found) in [(template["friendly_name"].as_str().expect("a name"), 1), ("unknown", 0)] {
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("FriendlyName", name).finish();
+        let list = json(&world.get(&format!("/v2/Templates?{query}")).await);
+        assert_eq!(list["templates"].as_array().map(Vec::len), Some(found), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_is_none_is_20404() {
     let world = V2World::new().await;
     for path in ["/RateLimits/RK1", "/RateLimits/RK1/Buckets", "/Webhooks/YW1", "/MessagingConfigurations/XX"]

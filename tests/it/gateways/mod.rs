@@ -1,7 +1,6 @@
 //! Several gateways, each a double on loopback. `delivery::tests` has the rules; here they meet the real program, its
 //! log, its tracker and `kill -9`.
 
-mod held;
 mod privacy;
 mod recipes;
 
@@ -41,14 +40,6 @@ impl Several {
     /// Asserts that the last code that Twilio was given for this number is right.
     async fn verifies_by_twilio(&self, number: &str) {
         self.verify(number, &self.twilio().code_for(number)).await.expects(verified(number));
-    }
-
-    /// Locks a number out: all its five checks of this code are wrong.
-    async fn locks_out(&self, number: &str, wrong: &str) {
-        for trials in [4, 3, 2, 1] {
-            self.verify(number, wrong).await.expects(incorrect(number, trials));
-        }
-        self.verify(number, wrong).await.expects(locked(number, 30));
     }
 
     /// Asserts that the last code that the plain gateway was given for this number is right.

@@ -1,11 +1,11 @@
-//! Thousands of idle and slow connections.
+//! Thousands of idle and slow connections, and clients that take no answers.
 
 use std::net::SocketAddr;
 
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
@@ -75,38 +75,30 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     drop(slow);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_connections_that_are_opened_again_and_again_keep_no_other_client_out() {
-    let limit = as_many_as_files_allow();
-    let world = World::with([("max-connections", json!(limit)), ("log-level", json!("info"))]).await;
-    let mut attack = JoinSet::new();
-    for _ in 0..limit + GOOD {
-        attack.spawn(open_again_and_again(world.address()));
+#[tokio::test]
+async fn long_answers_that_nobody_takes_hold_little_memory() {
+    let (world, authority) = over_tls(Setup::new()).await;
+    world.get("/openapi.json").await;
+    let before = world.server.resident_mib();
+    // RFC 9113, frame by frame: the largest windows for answers, and the requests.
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frames.extend(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0");
+    for stream in (1..200_u8).step_by(2) {
+        frames.extend([0, 0, 20, 1, 5, 0, 0, 0, stream]);
+        frames.extend(b"\x82\x86\x04\x0d/openapi.json\x01\x01t");
     }
-    until("a full server", async || world.server.output().text(), |log| log.contains("limit reached")).await;
-    for request in 0..200 {
-        let answer = answer_from([127, 0, 0, 2], world.address()).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "request {request}: {answer}");
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = encrypted(&world.server, authority.client(&["h2"])).await;
+        client.write_all(&frames).await.expect("written");
+        // Until its first bytes arrive; the client reads no more.
+        client.read_u8().await.expect("an answer");
+        clients.push(client);
     }
-}
-
-/// Opens a connection, begins a head, and does so again when the server has closed it.
-async fn open_again_and_again(address: SocketAddr) {
-    loop {
-        if let Some(stream) = open_slow_one(address, 2).await {
-            ended(stream).await;
-        }
-    }
-}
-
-/// The answer to a request on a new connection from this address.
-async fn answer_from(client: [u8; 4], address: SocketAddr) -> String {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind((client, 0).into()).expect("an address");
-    let mut stream = soon("a connection", socket.connect(address)).await.expect("a connection");
-    let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await;
-    asked.expect("written");
-    soon("an answer", ended(stream)).await
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &code).await.expects(verified(&number));
+    let after = world.server.resident_mib();
+    assert!(after < before + 20, "{before} MiB became {after} MiB");
 }
 
 /// Opens slow connections of every kind in turn. The server closes some before they are ready.

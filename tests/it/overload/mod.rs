@@ -1,23 +1,13 @@
-//! More load than the machine or its limits can take: the server refuses it by name and soon, and keeps what it
-//! accepted. `docs/operate/sizing.md` says what it refuses when.
+//! More load than the machine or its limits can take (`docs/reference/configuration.md`): the server refuses it by name
+//! and soon, serves others, and keeps what it accepted. `docs/operate/sizing.md` says what it refuses when.
 
 mod connections;
-mod limits;
-mod streams;
-mod tenants;
 
+use futures_util::{StreamExt as _, stream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 use crate::support::prelude::*;
-
-fn send_to_many(world: &World, numbers: usize) -> JoinSet<HttpResponse> {
-    let mut sends = JoinSet::new();
-    for _ in 0..numbers {
-        let (client, number) = (world.server.client.clone(), world.number());
-        sends.spawn(async move { client.send(&number).await });
-    }
-    sends
-}
 
 async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, String)> {
     let mut known = Vec::new();
@@ -30,4 +20,105 @@ async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, Strin
 #[track_caller]
 fn is_unavailable(answer: &HttpResponse, message: &str) {
     assert_eq!(answer.expects_refusal(503).json()["message"], message);
+}
+
+const FULL: &str = "Too many numbers are being verified. Try again shortly.";
+
+#[tokio::test]
+async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
+    let world = World::with([("max-numbers", json!(20))]).await;
+    let known = numbers_with_codes(&world, 20).await;
+    for _ in 0..50 {
+        is_unavailable(&world.send(&world.number()).await, FULL);
+    }
+    // The server answers a check of an unknown number without using room.
+    assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
+    let (first, _) = &known[0];
+    world.send(first).await.expects(sent(first, 5));
+    assert_eq!(numbers(&world).await, json!({"held": 20, "limit": 20}));
+    assert_eq!(world.twilio().received().len(), 21, "nothing was sent to those who were refused");
+
+    let (number, code) = &known[1];
+    world.verify(number, code).await.expects(verified(number));
+    let new = world.number();
+    world.send(&new).await.expects(sent(&new, 5));
+    is_unavailable(&world.send(number).await, FULL);
+
+    assert_eq!(world.server.lines("number capacity low").len(), 1);
+    assert_eq!(world.server.lines("number capacity used up").len(), 1);
+    assert!(world.server.lines("requests refused")[0]["count"].as_u64() >= Some(1));
+}
+
+/// The numbers in `/readyz`; the server is always ready.
+async fn numbers(world: &World) -> Value {
+    let answer = world.server.readiness().await.expects_status(200);
+    answer.json()["data"]["numbers"].clone()
+}
+
+#[tokio::test]
+async fn a_flood_at_a_silent_gateway_is_refused_by_name_and_holds_up_its_own_service_only() {
+    // A hanging request lasts until it is released, also on a slow machine.
+    let setup = Setup::new().config("bounds.sends", 4).config("bounds.sends-waiting", 8);
+    let (world, v2, other) = World::with_service(setup.config("send-budget", "60s")).await;
+    let known = numbers_with_codes(&world, 5).await;
+    let mut flood = JoinSet::new();
+    for _ in 0..100 {
+        let (client, number) = (world.server.client.clone(), world.number_with([Reply::Hang]));
+        flood.spawn(async move { client.send(&number).await });
+    }
+    // 12 are at the gateway or wait; the server refuses all others at once.
+    for _ in 0..88 {
+        let answer = flood.join_next().await.expect("more answers").expect("an answer");
+        is_unavailable(&answer, "Too many messages are waiting to be sent. Try again shortly.");
+    }
+    world.twilio().arrived(5 + 4).await;
+    for (number, code) in &known {
+        world.verify(number, code).await.expects(verified(number));
+    }
+    assert_eq!(world.twilio().received().len(), 9, "no more are at the gateway than there are places");
+    for _ in 0..10 {
+        v2.begins(&other, &world.number()).await.expects_status(201);
+    }
+    assert_eq!(world.send(&world.number()).await.status(), 503);
+    assert_eq!(world.get("/readyz").await.status(), 200);
+    let lines = world.server.lines("gateway overloaded");
+    assert_eq!(lines.len(), 1, "once, not for each message");
+    assert_eq!(text(&lines[0], "service"), default_service(&world).await);
+
+    world.twilio().release();
+    let served = flood.join_all().await.iter().filter(|answer| answer.status() == 200).count();
+    assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
+    world.number_with_message().await;
+}
+
+/// Verifications whose attempts a summary reads.
+const READ: usize = 1_500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn summaries_that_their_clients_abandon_end_and_sends_go_on() {
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let key = world.setup.new_key(&["--service", "Owl Bank", "--scope", "verify"]).await;
+    let begin = || async { v2.begins(&service, &world.number()).await.expects_status(201) };
+    let actions = stream::iter(std::iter::repeat_with(begin).take(READ));
+    actions.buffer_unordered(16).collect::<Vec<_>>().await;
+    let request = format!(
+        "GET /v2/Attempts/Summary HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\n\r\n",
+        authorization(&key)
+    );
+    for round in 0..300 {
+        let mut connection = world.connection().await;
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        drop(connection);
+        if round % 10 == 0 {
+            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+        }
+    }
+    let (_, finished) = world.restart().await;
+    let is_answered = |event: &Value| {
+        event["message"] == "request answered"
+            && event["route"] == "/v2/Attempts/Summary"
+            && event["status"] == 200
+    };
+    let answered = finished.json().iter().filter(|event| is_answered(event)).count();
+    assert!(answered < 100, "{answered} of 300 abandoned summaries were read to their end");
 }
