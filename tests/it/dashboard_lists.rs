@@ -172,14 +172,15 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
         visitor.get(&format!("{path}?{query}")).await.expects_status(400);
     }
 
-    let receiver = Receiver::start();
-    let change = [("action", "update"), ("WebhookUrl", receiver.url.as_str()), ("FriendlyName", "other")];
+    let receiver = Receiver::start().await;
+    let change = [("action", "update"), ("WebhookUrl", &receiver.url()), ("FriendlyName", "other")];
     assert_eq!(visitor.post(&path, &change).await.header("location"), path);
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
     let page = visitor.get(&path).await.text();
     assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");
-    let mut kinds = [receiver.next(&secret), receiver.next(&secret)].map(|event| event["type"].clone());
+    let mut kinds =
+        [receiver.next(&secret).await, receiver.next(&secret).await].map(|event| event["type"].clone());
     kinds.sort_by_key(ToString::to_string);
     assert_eq!(kinds, ["verification.created", "verification.sent"]);
     let answered = async || visitor.get(&path).await.text();

@@ -65,12 +65,12 @@ async fn quiet_days_do_not_clear_the_count_and_a_stop_goes_on_at_fifty() {
     stopped_for_days(&v2, &service, &number, 29..=30).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     let (world, v2) = World::with_account(Setup::new().config("webhook-private-addresses", true)).await;
     let service = v2.service(&[("MaxChecks", "100")]).await;
-    let receiver = Receiver::start();
-    let hook = v2.webhook(&service, "number.locked", &receiver.url).await;
+    let receiver = Receiver::start().await;
+    let hook = v2.webhook(&service, "number.locked", &receiver.url()).await;
     let number = world.number();
     let path = format!("{service}/Lockouts/{number}");
     assert_eq!(v2.get(&path).await.status(), 404, "a number without a wrong code");
@@ -81,7 +81,7 @@ async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     v2.checks_number(&service, &number, NO_CODE).await;
     stopped_for_days(&v2, &service, &number, 29..=30).await;
 
-    let event = receiver.next(text(&hook, "secret"));
+    let event = receiver.next(text(&hook, "secret")).await;
     assert_eq!((&event["type"], &event["data"]["to"]), (&json!("number.locked"), &json!(number)));
     let shown = v2.get(&path).await.json();
     assert_eq!(shown["wrong_codes"], json!(100));

@@ -1,7 +1,6 @@
 //! A gateway that refuses, hangs, resets or answers nonsense.
 
 mod answers;
-mod held_checks;
 mod out_of_reach;
 mod tls;
 
@@ -59,7 +58,6 @@ async fn logs_reason(server: &Server, why: &str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GatewayKind {
     TwilioMessages,
-    TwilioVerify,
     Http,
 }
 
@@ -68,9 +66,6 @@ impl GatewayKind {
     fn at(self, base: &str, setup: Setup) -> Setup {
         match self {
             Self::TwilioMessages => through(base, setup),
-            Self::TwilioVerify => through(base, setup)
-                .env("TWILIO_SERVICES_ID", VERIFY_SID)
-                .config("otp-sms-provider", "TwilioVerify"),
             Self::Http => setup
                 .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
                 .config(
@@ -95,7 +90,7 @@ impl GatewayKind {
                 "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 62\r\n\r\n\
                  {\"sid\":\"SM00000000000000000000000000000001\",\"status\":\"queued\"}"
             }
-            _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+            Self::Http => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
         }
     }
 }

@@ -10,7 +10,6 @@ async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
     let mut output = String::new();
     for gateways in ["Twilio;Http", "TwilioVerify;Http", "Http;Twilio"] {
         let mut world = Several::of(gateways, |_, setup| at_trace_level(setup)).await;
-        world.twilio().verify().make_codes_of(10);
         everything_works(&world, &mut private).await;
         everything_fails(&world, &mut private).await;
         output += &world.server.output().text();

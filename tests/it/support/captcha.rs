@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::received::{About, Received, RequestPurpose};
+use super::received::Received;
 use super::reply::Said;
 use super::server::Setup;
 
@@ -37,10 +37,6 @@ impl Captcha {
 }
 
 impl Provider for SiteVerify {
-    fn read(&self, _: &Received) -> Result<About, Said> {
-        Ok(About { number: String::new(), purpose: RequestPurpose::Other })
-    }
-
     fn accept(&self, received: &Received) -> Said {
         if received.target.starts_with("GET /api.js") {
             return Said::text(200, SCRIPT);
@@ -51,13 +47,5 @@ impl Provider for SiteVerify {
             _ => "invalid-input-secret",
         };
         Said::json(200, &json!({ "success": false, "error-codes": [error] }))
-    }
-
-    fn refuse(&self, status: u16, _: u32, _: &Received) -> Said {
-        Said::text(status, "no answer")
-    }
-
-    fn code_in(&self, _: &Received) -> Option<String> {
-        None
     }
 }

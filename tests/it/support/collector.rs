@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
 use super::double::{Double, Provider};
-use super::received::{About, Received, RequestPurpose};
+use super::received::Received;
 use super::reply::Said;
 
 pub type Collector = Double<CollectorApi>;
@@ -85,19 +85,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Provider for CollectorApi {
-    fn read(&self, _: &Received) -> Result<About, Said> {
-        Ok(About { number: String::new(), purpose: RequestPurpose::Other })
-    }
-
     fn accept(&self, _: &Received) -> Said {
         Said::text(200, "")
-    }
-
-    fn refuse(&self, status: u16, _: u32, _: &Received) -> Said {
-        Said::text(status, "")
-    }
-
-    fn code_in(&self, _: &Received) -> Option<String> {
-        None
     }
 }

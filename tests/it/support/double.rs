@@ -16,18 +16,20 @@ use super::received::{About, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
-/// How a provider handles requests without a plan.
+/// How a provider handles requests without a plan. By default they are about no number.
 pub trait Provider: Default + Send + Sync + 'static {
     /// The subject of a request, or the answer that says what is wrong with it.
-    fn read(&self, received: &Received) -> Result<About, Said>;
+    fn read(&self, _: &Received) -> Result<About, Said> {
+        Ok(About { number: String::new(), purpose: RequestPurpose::Other })
+    }
     fn accept(&self, received: &Received) -> Said;
     /// The provider's wording of an error about the request's number.
-    fn refuse(&self, status: u16, code: u32, received: &Received) -> Said;
+    fn refuse(&self, status: u16, _code: u32, _: &Received) -> Said {
+        Said::text(status, "")
+    }
     /// The code in a message, or the provider's code for it.
-    fn code_in(&self, received: &Received) -> Option<String>;
-    /// The provider's body for this status after an internal failure.
-    fn server_error(&self, status: u16) -> Said {
-        Said::html(status)
+    fn code_in(&self, _: &Received) -> Option<String> {
+        None
     }
 }
 
@@ -42,7 +44,6 @@ struct DoubleState<P> {
     provider: P,
     received: Mutex<Vec<Received>>,
     plans: Mutex<Plans>,
-    checking: Mutex<HashMap<String, AtOnce>>,
     complaints: Mutex<Vec<String>>,
     arrivals: watch::Sender<usize>,
     released: watch::Sender<bool>,
@@ -55,13 +56,6 @@ struct Plans {
     otherwise: Option<Reply>,
 }
 
-/// Concurrent checks of one number.
-#[derive(Default, Clone, Copy)]
-struct AtOnce {
-    now: isize,
-    most: isize,
-}
-
 impl<P: Provider> Double<P> {
     /// Starts a double that accepts every request.
     pub async fn start() -> Self {
@@ -71,7 +65,6 @@ impl<P: Provider> Double<P> {
             provider: P::default(),
             received: Mutex::default(),
             plans: Mutex::default(),
-            checking: Mutex::default(),
             complaints: Mutex::default(),
             arrivals: watch::Sender::new(0),
             released: watch::Sender::new(false),
@@ -120,15 +113,8 @@ impl<P: Provider> Double<P> {
     }
 
     pub fn received_for(&self, number: &str) -> Vec<Received> {
-        self.received_about(number, RequestPurpose::Send)
-    }
-
-    pub fn checks_for(&self, number: &str) -> Vec<Received> {
-        self.received_about(number, RequestPurpose::Check)
-    }
-
-    pub fn most_checks_at_once(&self, number: &str) -> isize {
-        self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
+        let is_wanted = |received: &Received| received.is_about(number, RequestPurpose::Send);
+        self.received().into_iter().filter(is_wanted).collect()
     }
 
     /// Every code in a message, whatever happened to the message.
@@ -152,28 +138,15 @@ impl<P: Provider> Double<P> {
     }
 
     pub async fn arrived_for(&self, number: &str, sends: usize) {
-        self.arrived_about(number, RequestPurpose::Send, sends).await;
-    }
-
-    pub async fn asked_about(&self, number: &str, checks: usize) {
-        self.arrived_about(number, RequestPurpose::Check, checks).await;
-    }
-
-    async fn arrived_about(&self, number: &str, purpose: RequestPurpose, requests: usize) {
-        let what = format!("{requests} of {purpose:?} for {number}");
-        let is_wanted = |received: &&Received| received.is_about(number, purpose);
-        self.wait_until(&what, |received| received.iter().filter(is_wanted).count() >= requests).await;
+        let what = format!("{sends} sends to {number}");
+        let is_wanted = |received: &&Received| received.is_about(number, RequestPurpose::Send);
+        self.wait_until(&what, |received| received.iter().filter(is_wanted).count() >= sends).await;
     }
 
     async fn wait_until(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
         let mut arrivals = self.state.arrivals.subscribe();
         let done = arrivals.wait_for(|_| enough(&self.state.received.lock().unwrap()));
         soon(what, done).await.expect("the double lives");
-    }
-
-    fn received_about(&self, number: &str, purpose: RequestPurpose) -> Vec<Received> {
-        let received = self.state.received.lock().unwrap();
-        received.iter().filter(|received| received.is_about(number, purpose)).cloned().collect()
     }
 
     fn plans(&self, change: impl FnOnce(&mut Plans)) {
@@ -229,20 +202,7 @@ impl<P: Provider> DoubleState<P> {
                 return Ok(complaint.into());
             }
         };
-        self.count(&received.about, 1);
-        let answer = self.answer(&received).await;
-        self.count(&received.about, -1);
-        answer
-    }
-
-    /// Counts a check that begins or ends.
-    fn count(&self, about: &About, change: isize) {
-        if about.purpose == RequestPurpose::Check {
-            let mut checking = self.checking.lock().unwrap();
-            let at_once = checking.entry(about.number.clone()).or_default();
-            at_once.now += change;
-            at_once.most = at_once.most.max(at_once.now);
-        }
+        self.answer(&received).await
     }
 
     async fn answer(&self, received: &Received) -> Result<Reaction, io::Error> {
@@ -267,7 +227,7 @@ impl<P: Provider> DoubleState<P> {
             Reply::BusyFor(seconds) => {
                 self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received).and_retry_after(seconds)
             }
-            Reply::ServerError(status) => self.provider.server_error(status),
+            Reply::ServerError(status) => Said::html(status),
             Reply::Accept | Reply::Hang => self.provider.accept(received),
             Reply::NotJson => self.provider.accept(received).garbled(),
             Reply::CutShort => return Ok(self.provider.accept(received).cut_short()),

@@ -7,7 +7,6 @@ mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
 mod export;
-mod held_codes;
 mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 #[expect(dead_code, reason = "the tests of the store of a cluster use the rest")]
@@ -31,34 +30,31 @@ mod twilio;
 mod v2;
 mod world;
 
-pub use captcha::{Captcha, PERSON};
+pub use captcha::*;
 pub use client::Client;
-pub use collector::{Collector, RecordedSpan};
+pub use collector::*;
 pub use etcd_process::{Etcd, loopback};
-pub use export::{export, import, lines_of, parsed, records, replace_data};
-pub use held_records::{HeldRecords, commit, key_of, subject_of};
+pub use export::*;
+pub use held_records::*;
 pub use link::Link;
 pub use load::Load;
 pub use manager::Manager;
-pub use numbers::{Numbers, masked, wrong};
+pub use numbers::*;
 pub use output::Output;
-pub use pages::{OWNER, Visitor, between, code_in, default_service, inbox, sign_in, signed_in, until_text};
+pub use pages::*;
 pub use private::Private;
 pub use raw::{Act, Raw};
 pub use received::{basic, longest_digits};
 pub use receiver::Receiver;
 pub use reply::Reply;
-pub use response::{Expectation, HttpResponse, Scrape, documented, scraped};
-pub use server::{Finished, Server, Setup, Shifted, free_address};
-pub use shim::{Call, Shim, Trouble, compiled};
-pub use sms_gateway::{HTTP_TOKEN, RecipeDouble, SmsGateway, callback_in};
-pub use tls::{Authority, encrypted, over_tls};
-pub use twilio::{
-    ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
-    one_by_one,
-};
-pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, status_and_code, text};
-pub use world::{Doubles, Running, Several, World, all_configured, through};
+pub use response::*;
+pub use server::*;
+pub use shim::*;
+pub use sms_gateway::*;
+pub use tls::*;
+pub use twilio::*;
+pub use v2::*;
+pub use world::*;
 
 /// What nearly every test needs: this vocabulary, and JSON.
 pub mod prelude {

@@ -6,7 +6,7 @@ use std::io;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::{Request, header};
+use hyper::{HeaderMap, Request};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
@@ -30,8 +30,7 @@ pub struct Received {
     pub id: usize,
     pub target: String,
     pub query: String,
-    pub authorization: String,
-    pub content_type: String,
+    pub headers: HeaderMap,
     pub body: Bytes,
     pub form: BTreeMap<String, String>,
     pub about: About,
@@ -41,6 +40,11 @@ impl Received {
     /// A field of the form; empty if it is missing.
     pub fn field(&self, name: &str) -> &str {
         self.form.get(name).map_or("", String::as_str)
+    }
+
+    /// A header; empty if it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     pub fn is_about(&self, number: &str, purpose: RequestPurpose) -> bool {
@@ -54,23 +58,20 @@ impl Received {
 
 pub async fn take_in(request: Request<Incoming>) -> Result<Received, io::Error> {
     let (head, body) = request.into_parts();
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let is_form = text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded");
-    Ok(Received {
+    let mut received = Received {
         id: 0,
         target: format!("{} {}", head.method, head.uri.path()),
         query: head.uri.query().unwrap_or_default().to_owned(),
-        authorization: text(header::AUTHORIZATION).to_owned(),
-        content_type: text(header::CONTENT_TYPE).to_owned(),
-        form: if is_form {
-            url::form_urlencoded::parse(&body).into_owned().collect()
-        } else {
-            BTreeMap::new()
-        },
+        headers: head.headers,
+        form: BTreeMap::new(),
         body,
         about: About::default(),
-    })
+    };
+    if received.header("content-type").starts_with("application/x-www-form-urlencoded") {
+        received.form = url::form_urlencoded::parse(&received.body).into_owned().collect();
+    }
+    Ok(received)
 }
 
 /// The `Authorization` header for these credentials.

@@ -102,14 +102,6 @@ impl HttpResponse {
         wanted.is_met_by(self)
     }
 
-    /// Fails the test unless status and body are exactly these.
-    #[track_caller]
-    pub fn expects_exactly(&self, status: u16, body: &str) -> &Self {
-        assert_eq!((self.status, self.text().as_str()), (status, body));
-        assert_eq!(self.header("content-type"), "application/json");
-        self
-    }
-
     /// Fails the test unless the answer is `{"message": ...}` and nothing else.
     #[track_caller]
     pub fn expects_message(&self, status: u16, message: &str) -> &Self {

@@ -1,9 +1,8 @@
 //! The program as a child process.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -164,23 +163,6 @@ impl Setup {
         lines
     }
 
-    /// The status and the answer to a request on the control socket, such as `GET /readyz`.
-    pub fn ask_control_socket(&self, request: &str) -> (u16, Value) {
-        let mut stream = UnixStream::connect(self.data_dir().join("control.sock")).expect("a connection");
-        let head = format!(
-            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (
-            status.expect("a status"),
-            serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")),
-        )
-    }
-
     /// The account that the first start created: its sid and auth token, as a shell reads them.
     pub fn created_account(&self) -> (String, String) {
         let text = std::fs::read_to_string(self.data_dir().join("account.env")).expect("the file");
@@ -271,18 +253,22 @@ impl Server {
 
     /// The same; returns an error if no answer comes.
     pub async fn try_readiness(&self) -> io::Result<HttpResponse> {
+        self.ask_control_socket("/readyz").await
+    }
+
+    pub async fn ask_control_socket(&self, path: &str) -> io::Result<HttpResponse> {
         let socket = self.home.path().join("data/control.sock");
         let ask = async {
             let stream = tokio::net::UnixStream::connect(socket).await?;
             let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             tokio::spawn(connection);
-            let request = Request::get("/readyz").header("host", "localhost").body(Empty::<Bytes>::new());
+            let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new());
             let answer = sender.send_request(request.expect("a request")).await.map_err(io::Error::other)?;
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             Ok(HttpResponse::new(head.status, head.headers, body))
         };
-        soon("readiness", ask).await
+        soon("an answer on the control socket", ask).await
     }
 
     pub fn output(&self) -> &Output {

@@ -36,7 +36,7 @@ impl SmsGateway {
 
 impl Provider for SmsGatewayApi {
     fn read(&self, received: &Received) -> Result<About, Said> {
-        if received.authorization != format!("Bearer {HTTP_TOKEN}") {
+        if received.header("authorization") != format!("Bearer {HTTP_TOKEN}") {
             return Err(Said::text(401, "the token is wrong"));
         }
         let (number, _) =
@@ -60,7 +60,7 @@ impl Provider for SmsGatewayApi {
 
 /// A message's recipient and text.
 fn message_in(received: &Received) -> Option<(String, String)> {
-    if received.target != "POST /json" || !received.content_type.starts_with("application/json") {
+    if received.target != "POST /json" || !received.header("content-type").starts_with("application/json") {
         return None;
     }
     let body: Value = serde_json::from_slice(&received.body).ok()?;
@@ -83,7 +83,7 @@ pub fn callback_in(received: &Received) -> String {
 
 impl Provider for RecipeApi {
     fn read(&self, received: &Received) -> Result<About, Said> {
-        let message = recipe_message_in(received).filter(|_| !received.authorization.is_empty());
+        let message = recipe_message_in(received).filter(|_| !received.header("authorization").is_empty());
         let (number, _) = message.ok_or_else(|| Said::text(401, "no recipe of the tests sends this"))?;
         Ok(About { number, purpose: RequestPurpose::Send })
     }
@@ -100,10 +100,6 @@ impl Provider for RecipeApi {
             _ => (201, json!({"id": id})),
         };
         Said::json(status, &body)
-    }
-
-    fn refuse(&self, status: u16, _: u32, _: &Received) -> Said {
-        Said::text(status, "")
     }
 
     fn code_in(&self, received: &Received) -> Option<String> {

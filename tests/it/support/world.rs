@@ -134,11 +134,6 @@ pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
 }
 
 impl Several {
-    /// The default settings with these gateways (`otp-sms-provider`).
-    pub async fn routed(gateways: &str) -> Self {
-        Self::with(gateways, []).await
-    }
-
     /// The same with more settings.
     pub async fn with<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
         Self::of(gateways, |_, setup| setup.configs(settings)).await
