@@ -172,8 +172,11 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     let world = V2World::with(setup).await;
     let of_one = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let [verify, admin, both] = [&[Scope::Verify][..], &[Scope::Admin], &[Scope::Admin, Scope::Verify]];
-    let [verify, admin, both] =
-        [world.key(None, verify).await, world.key(None, admin).await, world.key(None, both).await];
+    let [verify, admin, both] = [
+        world.key(Some(ServiceId::DEFAULT), verify).await,
+        world.key(None, admin).await,
+        world.key(None, both).await,
+    ];
     for (caller, page, form) in [
         ("AC:wrong", 401, 401),
         (&verify, 403, 403),
