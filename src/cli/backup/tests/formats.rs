@@ -1,7 +1,7 @@
 //! A data directory and an export with every kind of record are opened, checked, exported and imported.
 //! `tests/it/backup/frozen.rs` reads those of older formats.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::sync::oneshot;
 
 use super::super::*;
 use super::states::of_every_kind;
-use super::{AT, fill, key};
+use super::{AT, fill, key, read, write, written};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
-use crate::engine::{SlotHash, key_fingerprint};
+use crate::engine::key_fingerprint;
 use crate::node::kinds::{for_tools, shard_settings};
 use crate::observe::metrics::Metrics;
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store, StoreError, Write};
+use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store, StoreError};
 
 #[test]
 fn the_format_counts_the_changes_of_every_kind() {
@@ -38,15 +38,15 @@ async fn a_record_of_every_kind_is_opened_checked_exported_and_imported() {
     let home = tempfile::tempdir().expect("a directory");
     make(home.path()).await;
     let data = home.path().join("data");
-    let kinds: Vec<u8> = for_tools().iter().map(|kind| kind.kind).collect();
-    assert_eq!(checked(&data).keys().copied().collect::<Vec<_>>(), kinds_of(&kinds));
+    let kinds: BTreeSet<u8> = for_tools().iter().map(|kind| kind.kind).collect();
+    assert_eq!(checked(&data).into_keys().collect::<BTreeSet<_>>(), kinds);
     let (shards, store) = start(&data).await;
     let in_shards = records_of(&shards).await;
     stop(shards, store).await;
 
     // The export has the same records, and so has what is made of it.
-    let imported = imported(&fs::read(home.path().join("export.jsonl")).expect("an export"));
-    assert_eq!(by_key(imported.clone()), by_key(in_shards));
+    let imported = read(&fs::read(home.path().join("export.jsonl")).expect("an export")).expect("whole");
+    assert_eq!(imported, in_shards);
     let second = home.path().join("second");
     fill(&second, &imported);
     assert_eq!(checked(&second), checked(&data));
@@ -59,7 +59,7 @@ async fn a_data_directory_and_an_export_with_every_kind_of_record_are_made() {
     let named = std::env::var_os("ONCEWARD_FORMATS_INTO").map(PathBuf::from);
     let into = named.unwrap_or_else(|| scratch.path().to_owned()).join("records");
     make(&into).await;
-    imported(&fs::read(into.join("export.jsonl")).expect("an export"));
+    read(&fs::read(into.join("export.jsonl")).expect("an export")).expect("whole");
 }
 
 /// Makes `data`, whose records are partly in the snapshot and partly in the journal, and `export.jsonl`.
@@ -72,23 +72,14 @@ async fn make(into: &Path) {
     stop(shards, store).await;
     let options = OpenOptions::new(&data, key_fingerprint(&key()), clock());
     let store = EmbeddedStore::open(&options).expect("a store");
-    let write = |entry: &CopiedRecord| Write {
-        key: entry.key,
-        put: Some(entry.record.clone()),
-        expires: entry.expires,
-    };
-    commit(&store, journal.iter().map(write).collect()).await;
+    let (to, answer) = oneshot::channel();
+    store.commit(journal.iter().map(write).collect(), Box::new(|result| drop(to.send(result))));
+    answer.await.expect("an answer").expect("written");
     drop(store);
     // The threads of the store hold the lock until they end.
     fs::File::open(data.join("lock")).expect("a lock").lock().expect("free");
     fs::write(data.join("server.key"), "07".repeat(32)).expect("a key");
-    fs::write(into.join("export.jsonl"), exported(&all)).expect("an export");
-}
-
-async fn commit(store: &dyn Store, writes: Vec<Write>) {
-    let (to, answer) = oneshot::channel();
-    store.commit(writes, Box::new(|result| drop(to.send(result))));
-    answer.await.expect("an answer").expect("written");
+    fs::write(into.join("export.jsonl"), written(&all)).expect("an export");
 }
 
 async fn start(data: &Path) -> (Shards, Arc<dyn Store>) {
@@ -143,34 +134,6 @@ fn checked(data: &Path) -> BTreeMap<u8, u64> {
     });
     read.expect("every record");
     alive
-}
-
-fn exported(entries: &[CopiedRecord]) -> Vec<u8> {
-    let header = Header::new(AT, base16ct::lower::encode_string(&key_fingerprint(&key())));
-    let mut writer = Writer::begin(Vec::new(), &header).expect("written");
-    for entry in entries {
-        writer.write(entry, &for_tools()).expect("written");
-    }
-    writer.finish().expect("written").0
-}
-
-fn imported(export: &[u8]) -> Vec<CopiedRecord> {
-    let (_, mut reader) = Reader::begin(export).expect("an export");
-    let (mut entries, slots) = (Vec::new(), SlotHash::new(&key()));
-    while let Some(entry) = reader.next_entry(&for_tools(), &slots).expect("a record") {
-        entries.push(entry);
-    }
-    entries
-}
-
-fn by_key(entries: Vec<CopiedRecord>) -> BTreeMap<Key, CopiedRecord> {
-    entries.into_iter().map(|entry| (entry.key, entry)).collect()
-}
-
-fn kinds_of(kinds: &[u8]) -> Vec<u8> {
-    let mut kinds = kinds.to_vec();
-    kinds.sort_unstable();
-    kinds
 }
 
 fn clock() -> Arc<dyn Clock> {
