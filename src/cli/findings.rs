@@ -19,16 +19,11 @@ pub enum Verdict {
     Fail,
 }
 
-#[derive(Debug, Serialize)]
-struct Outcome {
-    check: String,
-    #[serde(flatten)]
-    found: Found,
-}
-
 /// What a check found, and what to do about it.
 #[derive(Debug, Default, Serialize)]
 pub struct Found {
+    /// What was checked; [`Findings::add`] sets it.
+    check: String,
     verdict: Verdict,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +51,7 @@ pub fn fail(detail: impl Into<String>, remedy: impl Into<String>) -> Found {
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
     verdict: Verdict,
-    checks: Vec<Outcome>,
+    checks: Vec<Found>,
     #[serde(flatten)]
     figures: Map<String, Value>,
 }
@@ -64,7 +59,7 @@ pub struct Findings {
 impl Findings {
     pub fn add(&mut self, check: impl Into<String>, found: Found) {
         self.verdict = self.verdict.max(found.verdict);
-        self.checks.push(Outcome { check: check.into(), found });
+        self.checks.push(Found { check: check.into(), ..found });
     }
 
     /// Adds damage of a data directory.
@@ -100,7 +95,7 @@ impl Findings {
     // Writing to a text cannot fail.
     fn text(&self) -> String {
         let mut text = String::new();
-        for Outcome { check, found: Found { verdict, detail, remedy, file, at } } in &self.checks {
+        for Found { check, verdict, detail, remedy, file, at } in &self.checks {
             let word = match verdict {
                 Verdict::Ok => "ok  ",
                 Verdict::Warn => "warn",

@@ -21,7 +21,6 @@ mod source;
 mod tracker;
 mod webhooks;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
@@ -63,12 +62,14 @@ pub fn command() -> clap::Command {
 
 /// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
-    let process = Process {
+    let sources = Sources {
+        config_file: None,
         working_dir: PathBuf::new(),
         environment: process::environment(),
+        overrides: Overrides::default(),
         parallelism: process::parallelism(),
     };
-    match run(std::env::args_os(), process) {
+    match run(std::env::args_os(), sources) {
         CommandOutcome::Serve(loaded) => server::run(*loaded),
         CommandOutcome::Output(CommandOutput { code, out, err, if_lost }) => {
             let _ = io::stderr().write_all(err.as_bytes());
@@ -84,12 +85,6 @@ pub fn main() -> ExitCode {
             }
         }
     }
-}
-
-struct Process {
-    working_dir: PathBuf,
-    environment: BTreeMap<String, String>,
-    parallelism: usize,
 }
 
 enum CommandOutcome {
@@ -185,7 +180,8 @@ impl CommandError {
     }
 }
 
-fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOutcome {
+/// Adds what the arguments say to the other sources of the configuration.
+fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> CommandOutcome {
     let Args { config, data_dir, json, serve, command } = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         // Help and the version, too.
@@ -204,7 +200,8 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         return CommandOutcome::Output(CommandError::Usage(why.to_owned()).answer());
     }
     let command = command.unwrap_or(Command::Serve(serve));
-    let mut overrides = Overrides { data_dir, ..Overrides::default() };
+    (sources.config_file, sources.overrides.data_dir) = (config, data_dir);
+    let overrides = &mut sources.overrides;
     match &command {
         Command::Serve(args) => {
             overrides.listen.clone_from(&args.listen);
@@ -215,8 +212,6 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         Command::Health { listen } => overrides.listen.clone_from(listen),
         _ => {}
     }
-    let Process { working_dir, environment, parallelism } = process;
-    let sources = Sources { overrides, config_file: config, working_dir, environment, parallelism };
     let cx = Context { sources, json };
     run_command(command, &cx).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }

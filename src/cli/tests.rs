@@ -1,5 +1,7 @@
 //! Calls of the program: arguments in, text and an exit code out.
 
+use std::collections::BTreeMap;
+
 use tempfile::TempDir;
 
 use super::*;
@@ -333,12 +335,14 @@ impl World {
     fn runs(&self, arguments: &[impl AsRef<str>]) -> Ran {
         let arguments = arguments.iter().map(|argument| OsString::from(argument.as_ref()));
         let arguments = std::iter::once(OsString::from("onceward")).chain(arguments);
-        let process = Process {
+        let sources = Sources {
+            config_file: None,
             working_dir: self.directory.path().to_owned(),
             environment: self.environment.clone(),
+            overrides: Overrides::default(),
             parallelism: 2,
         };
-        match run(arguments, process) {
+        match run(arguments, sources) {
             CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {
                 Ran { exit: Some(code), served: None, out, err }
             }
