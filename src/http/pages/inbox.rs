@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Frame, LIVE_HEADERS, html, redirect};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
@@ -118,7 +119,9 @@ async fn act(call: Call) -> Result<Response, Problem> {
         return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
     }
     let body = response::whole(answer.into_body()).unwrap_or_default();
-    let Words { message } = serde_json::from_slice(&body).unwrap_or_default();
+    // The answers of the tutorial's routes are in words for people.
+    let words: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = words["message"].as_str().unwrap_or_default().to_owned();
     let number = text.chars().take(LONGEST_NUMBER).collect();
     Ok(redirect("/inbox").with(SET_COOKIE, Failed { number, message, is_check }.cookie()))
 }
@@ -147,12 +150,6 @@ impl Failed {
 
     const REMOVED: HeaderValue =
         HeaderValue::from_static("onceward-inbox=; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=0");
-}
-
-/// The answer of the tutorial's routes, which is in words for people.
-#[derive(Deserialize, Default)]
-struct Words {
-    message: String,
 }
 
 /// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
@@ -187,15 +184,14 @@ impl<'a> InboxView<'a> {
         let is_verified = field(query, "verified").is_some();
         let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
         let (query, now) = (query.trim(), self.simulator.now());
-        let search = Search::of(query);
         let messages =
             self.simulator.messages(None, if query.is_empty() { SHOWN } else { Simulator::CAPACITY });
         let shown = messages.iter().map(|message| self.view(message, now));
-        let messages: Vec<_> = shown.filter(|message| search.finds(message)).take(SHOWN).collect();
+        let messages: Vec<_> = shown.filter(|message| finds(query, message)).take(SHOWN).collect();
         let newest =
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
         let page = InboxPage {
-            frame: Frame::live("/inbox", true),
+            frame: Frame::new("/inbox", true),
             view: self,
             is_only: self.call.app.settings.simulates_all,
             number: failed.map_or_else(newest, |failed| failed.number.clone()),
@@ -304,26 +300,14 @@ fn span(seconds: u64) -> String {
 /// The most characters of a number that are repeated.
 const LONGEST_NUMBER: usize = 40;
 
-/// The condition of a search.
-struct Search {
-    text: String,
-    /// For a text that looks like a part of a number or of a code.
-    digits: Option<String>,
-}
-
-impl Search {
-    fn of(query: &str) -> Self {
-        let digits: String = query.chars().filter(char::is_ascii_digit).collect();
-        let is_number = query.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
-        Self { text: query.to_lowercase(), digits: Some(digits).filter(|d| is_number && !d.is_empty()) }
-    }
-
-    fn finds(&self, message: &MessageJson) -> bool {
-        let MessageJson { to, channel, text, code, service, status, .. } = message;
-        let by_digits = self.digits.as_ref().is_some_and(|digits| to.contains(digits) || code == digits);
-        let texts = [text.as_str(), service, channel, status];
-        by_digits || texts.iter().any(|text| text.to_lowercase().contains(&self.text))
-    }
+/// Whether a search finds a message: by a part of its number, by its code, or by a text.
+fn finds(query: &str, message: &MessageJson) -> bool {
+    let MessageJson { to, channel, text, code, service, status, .. } = message;
+    let digits: String = query.chars().filter(char::is_ascii_digit).collect();
+    let is_number = query.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c)) && !digits.is_empty();
+    let (query, texts) = (query.to_lowercase(), [text.as_str(), service, channel, status]);
+    is_number && (to.contains(&digits) || *code == digits)
+        || texts.iter().any(|text| text.to_lowercase().contains(&query))
 }
 
 const GROUP: ApiGroup = ApiGroup {
