@@ -4,11 +4,10 @@ use askama::Template;
 use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::page::{AdminRequest, Unavailable, moment};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
 use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
-use crate::http::pages::Frame;
 use crate::registry::audit::{Action, AuditEntry, AuditFilter};
 
 const PATH: &str = "/admin/audit";
@@ -33,10 +32,9 @@ parameters! {
 
 #[derive(Template)]
 #[template(path = "audit.html")]
-struct AuditPage {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
+struct AuditPage<'a> {
+    request: &'a AdminRequest,
+    list: &'a List,
     entries: Vec<Row>,
 }
 
@@ -102,5 +100,5 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         return Ok(list::csv("attachment; filename=\"audit.csv\"", columns, rows));
     }
     let entries = entries.collect();
-    Ok(request.render_list(PATH, list, |frame, header, list| AuditPage { frame, header, list, entries }))
+    Ok(list::html(&list, &AuditPage { request: &request, list: &list, entries }))
 }

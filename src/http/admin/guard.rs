@@ -3,11 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::page::{AdminRequest, Unavailable, html, moment};
 use super::session::{NO_ACTION, Notice};
 use super::words::grouped;
 use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp};
-use crate::http::pages::Frame;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
 };
@@ -26,13 +25,11 @@ const LENGTHS: [(u32, &str); 5] =
 
 #[derive(Template)]
 #[template(path = "guard.html")]
-struct GuardPage {
-    frame: Frame,
-    header: PageHeader,
+struct GuardPage<'a> {
+    request: &'a AdminRequest,
     entry: EntryForm,
     question: Option<Question>,
     explanation: Option<Explanation>,
-    services: Vec<(Sid, String)>,
     /// Since when refusals are counted, if the server has just started.
     counted_since: Option<Timestamp>,
     items: Vec<Item>,
@@ -97,19 +94,8 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         }
         _ => {}
     }
-    let (items, services) = (guard.overview(None, MOST_ITEMS, exact), request.services());
-    let counted_since = guard.counted_since();
-    let page = |frame, header| GuardPage {
-        frame,
-        header,
-        entry,
-        question,
-        explanation,
-        services,
-        counted_since,
-        items,
-    };
-    Ok(request.render(PATH, page))
+    let (items, counted_since) = (guard.overview(None, MOST_ITEMS, exact), guard.counted_since());
+    Ok(html(&GuardPage { request: &request, entry, question, explanation, counted_since, items }))
 }
 
 /// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is

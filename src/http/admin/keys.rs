@@ -4,12 +4,11 @@ use askama::Template;
 use axum::response::Response;
 use tracing::info;
 
-use super::list::List;
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::list::{self, List};
+use super::page::{AdminRequest, Unavailable, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::api::params::{IsLive, ServiceSid, parameters};
-use crate::http::pages::Frame;
 use crate::registry::{ApiKey, Revocation, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";
@@ -35,11 +34,9 @@ parameters! {
 #[derive(Template)]
 #[template(path = "keys.html")]
 struct KeysPage<'a> {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
-    rows: Vec<ApiKey>,
     request: &'a AdminRequest,
+    list: &'a List,
+    rows: Vec<ApiKey>,
 }
 
 impl KeysPage<'_> {
@@ -77,8 +74,7 @@ pub async fn page(request: AdminRequest) -> Response {
         keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
         rows = list.take_of_all(keys);
     }
-    let page = |frame, header, list| KeysPage { frame, header, list, rows, request: &request };
-    request.render_list(PATH, list, page)
+    list::html(&list, &KeysPage { request: &request, list: &list, rows })
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The page after the first is the only one with the secret.

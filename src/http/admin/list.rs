@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use csv::{QuoteStyle, Terminator, WriterBuilder};
+use hyper::StatusCode;
 use serde_json::Value;
 
-use super::page::{AdminRequest, PageHeader, bad_request, moment, words_of};
+use super::page::{self, AdminRequest, moment, words_of};
 use crate::domain::{Sid, Timestamp};
 use crate::http::api::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
-use crate::http::pages::Frame;
 use crate::http::response;
 use crate::registry::Service;
 use crate::shard::{LogPart, LogRange};
@@ -246,18 +246,10 @@ impl List {
     }
 }
 
-impl AdminRequest {
-    /// Renders a page with a list, whose address may be wrong.
-    pub fn render_list<T: Template>(
-        &self,
-        here: &'static str,
-        list: List,
-        page: impl FnOnce(Frame, PageHeader, List) -> T,
-    ) -> Response {
-        let is_wrong = list.problem.is_some();
-        let page = self.render(here, |frame, header| page(frame, header, list));
-        if is_wrong { bad_request(page) } else { page }
-    }
+/// The page of a list, whose address may be wrong.
+pub fn html(list: &List, page: &impl Template) -> Response {
+    let status = if list.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    (status, page::html(page)).into_response()
 }
 
 /// The field of a filter. It shows a time in one form.

@@ -5,14 +5,13 @@ use axum::response::Response;
 use tracing::info;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::page::{AdminRequest, Unavailable, moment};
 use super::words::money;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::domain::{Channel, GatewayName, Region};
 use crate::http::api::attempts::message_status;
 use crate::http::api::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
-use crate::http::pages::Frame;
 use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
@@ -62,11 +61,9 @@ const STATUSES: [(&str, &str); 10] = [
 #[derive(Template)]
 #[template(path = "messages.html")]
 struct MessagesPage<'a> {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
-    rows: Vec<SealedAttempt>,
     request: &'a AdminRequest,
+    list: &'a List,
+    rows: Vec<SealedAttempt>,
     /// Whether the session may export whole numbers.
     exports_numbers: bool,
 }
@@ -177,7 +174,5 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     // The search leads to these two.
     list.filters
         .retain(|field| !["verification", "message"].contains(&&*field.name) || !field.value.is_empty());
-    let page =
-        |frame, header, list| MessagesPage { frame, header, list, rows, request: &request, exports_numbers };
-    Ok(request.render_list(PATH, list, page))
+    Ok(list::html(&list, &MessagesPage { request: &request, list: &list, rows, exports_numbers }))
 }

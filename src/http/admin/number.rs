@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
 use super::messages::checked;
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::page::{AdminRequest, Unavailable, html, moment};
 use super::session::{NO_ACTION, Notice};
 use super::webhooks::state_of;
 use super::words::time_left;
@@ -17,7 +17,6 @@ use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::Frame;
 use crate::limits::guard::operator::refusals_in_words;
 use crate::limits::guard::{Refusals, RefusedNumber, Rule};
 use crate::registry::Service;
@@ -29,9 +28,8 @@ use crate::webhook::{Delivery, EventId};
 
 #[derive(Template)]
 #[template(path = "number.html")]
-struct NumberPage {
-    frame: Frame,
-    header: PageHeader,
+struct NumberPage<'a> {
+    request: &'a AdminRequest,
     path: String,
     number: PhoneNumber,
     /// What the numbering plans tell, as a sentence.
@@ -254,11 +252,8 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     if let [(service, _)] = &mut answers[..] {
         *service = None;
     }
-    let path = request.path_of(number);
-    let (plan, oldest_refusal) = (plan(number), guard.oldest_refusal());
-    let page =
-        |frame, header| NumberPage { frame, header, path, number, plan, answers, states, oldest_refusal };
-    Ok(request.render("/admin/numbers", page))
+    let (path, plan, oldest_refusal) = (request.path_of(number), plan(number), guard.oldest_refusal());
+    Ok(html(&NumberPage { request: &request, path, number, plan, answers, states, oldest_refusal }))
 }
 
 /// The country, the national format and the type of line, or why the number is not valid.

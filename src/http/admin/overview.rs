@@ -8,17 +8,15 @@ use axum::response::Response;
 
 use super::figures::{Figure, SOME, Step, causes, figures, funnel, refused_by};
 use super::list::List;
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
-use super::plot::Plots;
+use super::page::{AdminRequest, Unavailable, html, moment};
+use super::plot::{Plot, Plots};
 use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
 use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
 use crate::http::app::GatewayHealth;
-use crate::http::pages::Frame;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
-use crate::node::Unready;
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
 use crate::verification::numbers::{LockedNumber, Refusal};
@@ -116,6 +114,14 @@ impl View {
         }
     }
 
+    /// A value in a table, and the address of what it alone counts.
+    fn row(&self, name: &str, value: Option<impl ToString>) -> (String, Option<String>) {
+        let Some(value) = value else { return ("unknown".to_owned(), None) };
+        let value = value.to_string();
+        let address = self.with(name, &value);
+        (value, Some(address))
+    }
+
     /// The value of each filter, and the address without it.
     fn removals(&self, request: &AdminRequest) -> Vec<(String, String)> {
         let removal = |(name, value): (&str, &str)| {
@@ -154,45 +160,30 @@ impl View {
 
 #[derive(Template)]
 #[template(path = "overview.html")]
-struct OverviewPage {
-    frame: Frame,
-    header: PageHeader,
-    /// Why the server is not ready.
-    reasons: Vec<Unready>,
-    spent_budgets: Vec<String>,
+struct OverviewPage<'a> {
+    request: &'a AdminRequest,
+    /// Budgets that are spent.
+    spent: Vec<BudgetView>,
     known_only: Vec<Item>,
     /// Services that carry codes and learn of no outcome.
     without_outcomes: Vec<String>,
     view: View,
-    /// Where a filter is removed: its value, and the address.
-    removals: Vec<(String, String)>,
-    /// The address of the numbers that were refused messages, and whether some were just now.
-    refusals: String,
+    /// Whether messages were refused just now.
     are_refused: bool,
     /// The lockouts of the period before, if there are many more now.
     fewer_lockouts: Option<u64>,
     now: Timestamp,
-    services: Vec<(Sid, String)>,
     all: Counts,
     /// Also of the period before, if its counts are still kept.
     figures: Vec<Figure>,
     funnel: [Step; 4],
-    failing_webhooks: usize,
-    currency: String,
+    currency: &'a str,
     plots: Plots,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
     backlog: u64,
-    lockouts: Vec<LockoutLine>,
-    locked: usize,
-}
-
-struct LockoutLine {
-    lockout: LockedNumber,
-    /// The path of the number's page.
-    path: String,
-    service: String,
-    left: String,
+    /// Those that end last come first.
+    locked: Vec<LockedNumber>,
 }
 
 /// The times within which half and 95 % of the messages arrived: `4 s, 16 s`.
@@ -262,20 +253,6 @@ impl GatewayLine {
     fn next_try(&self) -> Option<u64> {
         self.health.as_ref()?.next_try_in_seconds
     }
-
-    /// The class and the cause of the last error, and when it was.
-    fn last_error(&self) -> Option<(&str, u64, String)> {
-        self.reading.last_error.as_ref().map(|(at, cause)| (cause.as_str(), at.as_millis(), moment(*at)))
-    }
-
-    fn latency(&self) -> String {
-        let Some(latency) = self.reading.latency else { return "–".to_owned() };
-        let [median, most] = latency.map(|time| match time.as_millis() {
-            0 => "1 ms".to_owned(),
-            millis => format!("{millis} ms"),
-        });
-        format!("{median}, 95 % within {most}")
-    }
 }
 
 /// The counts that a view is about, and those of the period before, if they are still kept.
@@ -316,73 +293,58 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let locked = scan.0.iter().filter(|of| view.is_about(of.service, || of.number.region()));
-    let locked: Vec<_> = locked.collect();
+    let locked = locked.copied().collect();
     let mut health: BTreeMap<&str, GatewayHealth> =
         app.gateways().into_iter().map(|health| (health.name, health)).collect();
     let reading = app.reading().unwrap_or_default();
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
-    let (budgets, known_only) = (request.guard()?.budgets(None), request.guard()?.known_only());
+    let (mut spent, known_only) = (request.guard()?.budgets(None), request.guard()?.known_only());
+    spent.retain(|budget| budget.is_spent);
     let currency = request.admin.history.currency();
     let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };
-    let page = |frame, header| OverviewPage {
-        frame,
-        header,
-        reasons: app.reasons_against(),
-        spent_budgets: budgets.iter().filter(|budget| budget.is_spent).map(spent).collect(),
+    let page = OverviewPage {
+        request: &request,
+        spent,
         known_only,
         without_outcomes,
-        removals: view.removals(&request),
-        refusals: view.list("/admin/refusals", &["service", "country"]),
         are_refused,
         fewer_lockouts: before
             .map(|before| before.lockouts)
             .filter(|usual| all.lockouts >= SOME && all.lockouts >= usual.saturating_mul(3)),
         now,
-        services: request.services(),
         all,
         figures: figures(&all, before.as_ref(), currency, failed, view.filters.gateway.is_some()),
         funnel: funnel(&all, before.as_ref()),
-        failing_webhooks: request.v2.outbox.failing(),
-        currency: currency.to_owned(),
-        plots: plots(&view.span, &rows, currency, failed),
+        currency,
+        plots: plots(&view.span, &rows, failed),
         tables: breakdowns(&request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
-        locked: locked.len(),
-        lockouts: locked.into_iter().take(LOCKOUTS).map(|locked| lockout(&request, locked, now)).collect(),
+        locked,
         view,
     };
-    Ok(request.render("/admin", page))
-}
-
-fn spent(budget: &BudgetView) -> String {
-    let whose = budget.service_sid.as_ref().map_or("all services", |_| &budget.service);
-    format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
-}
-
-fn lockout(request: &AdminRequest, lockout: &LockedNumber, now: Timestamp) -> LockoutLine {
-    let (path, left) = (request.path_of(lockout.number), time_left(lockout.until.since(now)));
-    let service = request.v2.registry.title_of(lockout.service);
-    LockoutLine { lockout: *lockout, path, service, left }
+    Ok(html(&page))
 }
 
 /// `failed` names failures.
-fn plots(span: &Span, rows: &[Row], currency: &str, failed: &str) -> Plots {
+fn plots(span: &Span, rows: &[Row], failed: &str) -> Plots {
     let of = |totals: &BTreeMap<Timestamp, Counts>, count: fn(&Counts) -> u64| {
         span.starts.iter().map(|start| totals.get(start).map_or(0, count)).collect::<Vec<_>>()
     };
     let by_time = totals(rows, |series| series.start);
-    let cost = of(&by_time, |counts| counts.cost_micros).into_iter().map(money).collect();
+    let costs = of(&by_time, |counts| counts.cost_micros).into_iter().map(money).collect();
     let times = span.starts.iter().map(|start| span.label(*start)).collect();
-    let mut plots = Plots::new(times, span.bucket(), (format!("cost, {currency}"), cost));
     let sent = ("sent", of(&by_time, |counts| counts.accepted));
     let verified = ("verified", of(&by_time, |counts| counts.verified));
-    plots.add("messages", "Messages sent, numbers verified", "", [sent, verified]);
-    plots.add("failures", failed, "", [("failed", of(&by_time, |counts| counts.failed.total()))]);
+    let failures = ("failed", of(&by_time, |counts| counts.failed.total()));
+    let mut all = vec![
+        Plot::new(("messages", "Messages sent, numbers verified", ""), [sent, verified]),
+        Plot::new(("failures", failed, ""), [failures]),
+    ];
     let refused = of(&by_time, |counts| counts.refused.total());
     if refused.iter().any(|count| *count > 0) {
-        plots.add("refusals", "Refused messages", "", [("refused", refused)]);
+        all.push(Plot::new(("refusals", "Refused messages", ""), [("refused", refused)]));
     }
     // What one gateway failed, another one took.
     let attempts = |counts: &Counts| counts.accepted + counts.failed_attempts.total();
@@ -398,28 +360,20 @@ fn plots(span: &Span, rows: &[Row], currency: &str, failed: &str) -> Plots {
             let (by_time, name) = (totals(&rows, |series| series.start), gateway.as_str());
             let sent = ("sent", of(&by_time, |counts| counts.accepted));
             let failed = ("failed", of(&by_time, |counts| counts.failed_attempts.total()));
-            plots.add(&format!("of-{name}"), &format!("Attempts of {name}"), name, [sent, failed]);
+            let (id, title) = (format!("of-{name}"), format!("Attempts of {name}"));
+            all.push(Plot::new((&id, &title, name), [sent, failed]));
         }
     }
-    plots
+    Plots { all, times, costs, bucket: span.bucket() }
 }
 
 fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
-    let row = |name: &'static str, value: Option<String>| match value {
-        Some(value) => (value.clone(), Some(view.with(name, &value))),
-        None => ("unknown".to_owned(), None),
-    };
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
         let name = id.map_or_else(String::new, |id| registry.title_of(id));
         (name, service.map(|service| view.with("service", &service.sid.to_string())))
     };
-    let country = |country: Option<Region>| row("country", country.map(|country| country.to_string()));
-    let channel =
-        |channel: Option<Channel>| row("channel", channel.map(|channel| channel.as_str().to_owned()));
-    let gateway =
-        |gateway: Option<GatewayName>| row("gateway", gateway.map(|gateway| gateway.as_str().to_owned()));
     // What begins has no gateway yet.
     let has_gateway = view.filters.gateway.is_some();
     let begun = if has_gateway { |counts: &Counts| counts.accepted } else { |counts: &Counts| counts.begun };
@@ -440,18 +394,21 @@ fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdow
         Breakdown::new(
             ("countries", "By country", failed),
             totals(rows, |series| series.group.country),
-            country,
+            |country| view.row("country", country),
             begun,
         ),
         Breakdown::new(
             ("channels", "By channel", failed),
             totals(rows, |series| Some(series.group.channel)),
-            channel,
+            |channel| view.row("channel", channel),
             begun,
         ),
-        Breakdown::new(("by-gateway", "By gateway", "Failed attempts"), by_gateway, gateway, |counts| {
-            counts.accepted
-        }),
+        Breakdown::new(
+            ("by-gateway", "By gateway", "Failed attempts"),
+            by_gateway,
+            |gateway| view.row("gateway", gateway),
+            |counts| counts.accepted,
+        ),
     ]
 }
 

@@ -37,7 +37,7 @@ use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
 
 /// The pages that each page leads to, and their names.
-const PAGES: [(&str, &str); 8] = [
+pub const PAGES: [(&str, &str); 8] = [
     ("/admin", "Overview"),
     ("/admin/messages", "Messages"),
     ("/admin/refusals", "Refusals"),
@@ -93,20 +93,7 @@ struct SignInPage<'a> {
     problem: Option<&'a str>,
 }
 
-/// The top of the pages behind the sign-in, and the result of what the person did before. Only
-/// [`AdminRequest::render`] makes one.
-pub struct PageHeader {
-    pub name: String,
-    pub token: String,
-    pub here: &'static str,
-    /// Their paths and names.
-    pub pages: &'static [(&'static str, &'static str)],
-    pub notice: Option<Notice>,
-    /// What was just made, with its secret.
-    pub made: Option<(Sid, Zeroizing<String>)>,
-}
-
-/// A request of a person who is signed in.
+/// A request of a person who is signed in. The templates of pages take the top of the page from it.
 pub struct AdminRequest {
     pub call: Call,
     pub admin: Arc<Admin>,
@@ -116,6 +103,9 @@ pub struct AdminRequest {
     /// What that form made, with its secret.
     pub made: Option<(Sid, Zeroizing<String>)>,
     pub id: SessionId,
+    /// For the forms of the session.
+    pub token: String,
+    pub frame: Frame,
     pub caller: Caller,
     /// Whether a person asks, and not the script.
     pub is_use: bool,
@@ -147,19 +137,16 @@ impl AdminRequest {
         services.iter().map(|service| (service.sid, self.v2.registry.title(service))).collect()
     }
 
-    /// Renders a page. Takes the notice: a page that failed before leaves it to the next one.
-    pub fn render<T: Template>(
-        &self,
-        here: &'static str,
-        page: impl FnOnce(Frame, PageHeader) -> T,
-    ) -> Response {
-        let name = self.caller.key().map_or_else(
-            || "the account".to_owned(),
-            |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
-        );
-        let (token, notice, made) = (self.id.form_token(), self.take_notice(), self.made.clone());
-        let header = PageHeader { name, token, here, pages: &PAGES, notice, made };
-        pages::html(&page(frame(&self.call), header), &LIVE_HEADERS)
+    /// Whether the request is for this page, or for one below it.
+    pub fn is_below(&self, page: &str) -> bool {
+        let part = |path: &str| path.split('/').nth(2).map(str::to_owned);
+        part(self.call.head.uri.path()) == part(page)
+    }
+
+    /// Who is signed in.
+    pub fn name(&self) -> String {
+        let Some(key) = self.caller.key() else { return "the account".to_owned() };
+        self.caller.session().name().map_or_else(|| key.to_string(), str::to_owned)
     }
 
     /// The registry, for changes on behalf of the person.
@@ -209,7 +196,8 @@ impl AdminRequest {
         self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
     }
 
-    fn take_notice(&self) -> Option<Notice> {
+    /// The notice, once: a page that failed before leaves it to the next one.
+    pub fn take_notice(&self) -> Option<Notice> {
         if !self.is_use {
             return None;
         }
@@ -265,7 +253,8 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
                 (form, made) = (kept.form, kept.made);
             }
         }
-        Ok(Self { call, admin, v2, form, made, id, caller, is_use })
+        let (token, frame) = (id.form_token(), frame(&call));
+        Ok(Self { call, admin, v2, form, made, id, token, frame, caller, is_use })
     }
 }
 
@@ -339,7 +328,7 @@ const LIMITED: &str =
     "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
 fn frame(call: &Call) -> Frame {
-    Frame::live("/admin", call.app.inbox.is_some())
+    Frame::new("/admin", call.app.inbox.is_some())
 }
 
 fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
@@ -355,9 +344,9 @@ pub fn refused(call: &Call, refusal: Refusal) -> Response {
         .because(NotServed::Refused(refusal))
 }
 
-/// The page after a form or an address that cannot be used.
-pub fn bad_request(page: Response) -> Response {
-    (StatusCode::BAD_REQUEST, page).into_response()
+/// A page behind the sign-in.
+pub fn html(page: &impl Template) -> Response {
+    pages::html(page, &LIVE_HEADERS)
 }
 
 /// The response, with the reason for metrics that follows from its status.

@@ -3,11 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::list::List;
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::list::{self, List};
+use super::page::{AdminRequest, Unavailable, moment};
 use crate::domain::{Region, Timestamp};
 use crate::http::api::params::{NumberEnding, ServiceSid, UtcTime, parameters};
-use crate::http::pages::Frame;
 use crate::limits::guard::operator::by;
 use crate::limits::guard::{RefusedNumber, Rule};
 
@@ -34,11 +33,9 @@ parameters! {
 #[derive(Template)]
 #[template(path = "refusals.html")]
 struct RefusalsPage<'a> {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
-    rows: Vec<RefusedNumber>,
     request: &'a AdminRequest,
+    list: &'a List,
+    rows: Vec<RefusedNumber>,
     oldest: Option<Timestamp>,
 }
 
@@ -58,6 +55,5 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         rows = list.take(guard.refused_numbers(list.range(since, until, fits)).await?);
     }
     let oldest = guard.oldest_refusal();
-    let page = |frame, header, list| RefusalsPage { frame, header, list, rows, request: &request, oldest };
-    Ok(request.render_list(PATH, list, page))
+    Ok(list::html(&list, &RefusalsPage { request: &request, list: &list, rows, oldest }))
 }

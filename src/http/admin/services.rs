@@ -6,14 +6,14 @@ use askama::Template;
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::list::{Field, List, text_of};
-use super::page::{AdminRequest, PageHeader, Unavailable, moment};
+use super::list::{self, Field, List, text_of};
+use super::page::{AdminRequest, Unavailable, html, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::error::Error;
-use crate::http::api::params::{Fields, Parameters as _};
+use crate::http::api::params::Parameters as _;
 use crate::http::api::services::Settings;
-use crate::http::pages::{Frame, redirect};
+use crate::http::pages::redirect;
 use crate::registry::{Origin, Service};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
 
@@ -22,18 +22,15 @@ const PATH: &str = "/admin/services";
 #[derive(Template)]
 #[template(path = "services.html")]
 struct ServicesPage<'a> {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
-    rows: Vec<(Arc<Service>, String)>,
-    form: &'a Fields,
+    request: &'a AdminRequest,
+    list: &'a List,
+    rows: Vec<Arc<Service>>,
 }
 
 #[derive(Template)]
 #[template(path = "service.html")]
-struct ServicePage {
-    frame: Frame,
-    header: PageHeader,
+struct ServicePage<'a> {
+    request: &'a AdminRequest,
     service: Arc<Service>,
     title: String,
     groups: Vec<(&'static str, Vec<Field>)>,
@@ -79,10 +76,8 @@ fn is_changeable(service: &Service) -> bool {
 /// `GET /admin/services`.
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, _) = List::read::<()>(&request, PATH);
-    let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
-    let titled = |service: Arc<Service>| (Arc::clone(&service), request.v2.registry.title(&service));
-    let (rows, form) = (services.into_iter().map(titled).collect(), &request.form);
-    request.render_list(PATH, list, |frame, header, list| ServicesPage { frame, header, list, rows, form })
+    let rows = list.take_of_all(request.v2.registry.services(0, usize::MAX));
+    list::html(&list, &ServicesPage { request: &request, list: &list, rows })
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
@@ -141,8 +136,7 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
     let keys = request.v2.registry.keys(Some(service.id));
     let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
     let title = request.v2.registry.title(&service);
-    let page = |frame, header| ServicePage { frame, header, service, title, groups, keys };
-    request.render(PATH, page)
+    html(&ServicePage { request, service, title, groups, keys })
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.

@@ -8,14 +8,13 @@ use askama::Template;
 use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, PageHeader, Unavailable, moment, words_of};
+use super::page::{AdminRequest, Unavailable, moment, words_of};
 use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
 use crate::http::api::error::Error;
-use crate::http::api::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::api::params::{Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::api::webhooks::{Changed, New};
-use crate::http::pages::Frame;
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad,
@@ -56,12 +55,9 @@ const REPLAYS: [(u64, &str); 4] = [(1, "1 hour"), (24, "1 day"), (72, "3 days"),
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct WebhooksPage<'a> {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
+    request: &'a AdminRequest,
+    list: &'a List,
     rows: Vec<Row>,
-    services: Vec<(Sid, String)>,
-    form: &'a Fields,
 }
 
 /// A webhook and how it answers.
@@ -103,10 +99,9 @@ impl Row {
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
-struct WebhookPage {
-    frame: Frame,
-    header: PageHeader,
-    list: List,
+struct WebhookPage<'a> {
+    request: &'a AdminRequest,
+    list: &'a List,
     row: Row,
     /// With what is posted. A number is masked.
     deliveries: Vec<(Delivery, String)>,
@@ -152,15 +147,8 @@ pub async fn page(request: AdminRequest) -> Response {
     let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
         Some(Row::new(&request, &service, service.webhook(&sid).ok()?, load))
     });
-    let (rows, services) = (rows.collect(), request.services());
-    request.render_list(PATH, list, |frame, header, list| WebhooksPage {
-        frame,
-        header,
-        list,
-        rows,
-        services,
-        form: &request.form,
-    })
+    let rows = rows.collect();
+    list::html(&list, &WebhooksPage { request: &request, list: &list, rows })
 }
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
@@ -208,13 +196,7 @@ pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
     };
     let deliveries = deliveries.into_iter().map(shown).collect();
     let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));
-    Ok(request.render_list(PATH, list, |frame, header, list| WebhookPage {
-        frame,
-        header,
-        list,
-        row,
-        deliveries,
-    }))
+    Ok(list::html(&list, &WebhookPage { request: &request, list: &list, row, deliveries }))
 }
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.

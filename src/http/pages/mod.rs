@@ -116,9 +116,6 @@ const fn headers(policy: &'static str) -> Headers {
 
 /// The top of every page.
 pub struct Frame {
-    /// Whether the page has the script.
-    pub is_live: bool,
-    pub version: &'static str,
     /// Paths of pages and their names.
     pub links: Vec<(&'static str, &'static str)>,
     /// The path of this page.
@@ -130,12 +127,7 @@ impl Frame {
         let inbox = has_inbox.then_some(("/inbox", "Inbox"));
         let others = [("/admin", "Dashboard"), ("/docs", "Docs")];
         let links = [("/", "Start")].into_iter().chain(inbox).chain(others).collect();
-        Self { is_live: false, version: env!("CARGO_PKG_VERSION"), links, here }
-    }
-
-    /// The frame of a page with [`LIVE_HEADERS`].
-    pub fn live(here: &'static str, has_inbox: bool) -> Self {
-        Self { is_live: true, ..Self::new(here, has_inbox) }
+        Self { links, here }
     }
 }
 
