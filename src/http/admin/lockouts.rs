@@ -17,24 +17,24 @@ const LOCKOUTS: usize = 10_000;
 #[derive(Default)]
 pub struct LockoutScan(Mutex<Option<Scanned>>);
 
-/// The lockouts that end last, and the number of all.
-type Lockouts = Arc<(Vec<LockedNumber>, usize)>;
-
-struct Scanned {
-    good_until: Timestamp,
-    lockouts: Lockouts,
-}
+/// Until when a scan is good, and its lockouts.
+type Scanned = (Timestamp, Arc<Vec<LockedNumber>>);
 
 impl LockoutScan {
-    pub async fn read(&self, verifying: &Verifying, now: Timestamp) -> Result<Lockouts, Refusal> {
+    /// Those that end last come first.
+    pub async fn read(
+        &self,
+        verifying: &Verifying,
+        now: Timestamp,
+    ) -> Result<Arc<Vec<LockedNumber>>, Refusal> {
         let mut last = self.0.lock().await;
-        if let Some(scanned) = last.as_ref().filter(|scanned| now < scanned.good_until) {
-            return Ok(Arc::clone(&scanned.lockouts));
+        if let Some((_, lockouts)) = last.as_ref().filter(|(good_until, _)| now < *good_until) {
+            return Ok(Arc::clone(lockouts));
         }
         let stopwatch = Stopwatch::start();
         let lockouts = Arc::new(verifying.verifier.lockouts(LOCKOUTS).await?);
         let good_until = verifying.verifier.now().plus(stopwatch.elapsed() * 20);
-        *last = Some(Scanned { good_until, lockouts: Arc::clone(&lockouts) });
+        *last = Some((good_until, Arc::clone(&lockouts)));
         Ok(lockouts)
     }
 

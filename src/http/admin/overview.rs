@@ -292,7 +292,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
     let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
-    let locked = scan.0.iter().filter(|of| view.is_about(of.service, || of.number.region()));
+    let locked = scan.iter().filter(|of| view.is_about(of.service, || of.number.region()));
     let locked = locked.copied().collect();
     let mut health: BTreeMap<&str, GatewayHealth> =
         app.gateways().into_iter().map(|health| (health.name, health)).collect();

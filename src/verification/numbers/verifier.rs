@@ -293,18 +293,16 @@ impl Verifier {
         Ok(found)
     }
 
-    /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads
-    /// every number, page by page; the count may have a number twice that another one's removal has moved meanwhile.
+    /// The numbers that are locked out, of more than `most` those whose lockouts end last. Reads every number, page by page.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
-        let (now, mut count, mut last) = (self.now(), 0, BTreeSet::new());
+    pub async fn lockouts(&self, most: usize) -> Result<Vec<LockedNumber>, Refusal> {
+        let (now, mut last) = (self.now(), BTreeSet::new());
         let note = |key: RecordKey, state: NumberState| {
             let Some(NumberKey { service, number, .. }) = NumberKey::from_id(&key.id) else { return };
             let LockoutState { until, wrong_codes, .. } = state.lockout(&self.deps.policies.of(service), now);
             if let Some(until) = until {
-                count += 1;
                 last.insert(LockedNumber { until, service, number, wrong_codes });
                 if last.len() > most {
                     last.pop_first();
@@ -312,7 +310,7 @@ impl Verifier {
             }
         };
         self.shards.router().for_each(PAGE, note).await?;
-        Ok((last.into_iter().rev().collect(), count))
+        Ok(last.into_iter().rev().collect())
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it when a key is pressed.
