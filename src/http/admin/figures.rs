@@ -65,32 +65,21 @@ pub struct Step {
 }
 
 pub fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
-    let steps = |counts: &Counts| {
-        [
-            ("sent", counts.accepted),
-            ("delivered, as reported", counts.delivery.total()),
-            ("tried", counts.tried),
-            ("verified", counts.verified),
-        ]
+    let step = |name, count: fn(&Counts) -> u64, whole: Option<u64>| Step {
+        name,
+        count: count(all),
+        share: whole.map(|whole| share(count(all), whole)).unwrap_or_default(),
+        before: before.map(count),
     };
-    let has_reports = all.delivery.total() > 0;
-    let is_reported = all.tried <= all.delivery.total();
-    let (now, before) = (steps(all), before.map(steps));
-    let mut place = 0_usize;
-    now.map(|(name, count)| {
-        // Without reports of all the messages that a gateway took are the step before a check.
-        let last = place.checked_sub(if place == 2 && !is_reported { 2 } else { 1 });
-        let is_known = has_reports || place != 1;
-        let whole = last.filter(|_| is_known).map(|last| now[last].1);
-        let step = Step {
-            name,
-            count,
-            share: whole.map(|whole| share(count, whole)).unwrap_or_default(),
-            before: before.map(|before| before[place].1),
-        };
-        place += 1;
-        step
-    })
+    let (sent, delivered) = (all.accepted, all.delivery.total());
+    // Without reports of all the messages that a gateway took are the step before a check.
+    let before_check = if all.tried <= delivered { delivered } else { sent };
+    [
+        step("sent", |counts| counts.accepted, None),
+        step("delivered, as reported", |counts| counts.delivery.total(), (delivered > 0).then_some(sent)),
+        step("tried", |counts| counts.tried, Some(before_check)),
+        step("verified", |counts| counts.verified, Some(all.tried)),
+    ]
 }
 
 /// Counts with what they are of, but for those that are none.

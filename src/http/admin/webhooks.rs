@@ -107,18 +107,6 @@ struct WebhookPage<'a> {
     deliveries: Vec<(Delivery, String)>,
 }
 
-/// The answer to the last attempt, in words.
-fn answer_of(delivery: &Delivery) -> String {
-    let Some(last) = delivery.attempts.last() else { return String::new() };
-    format!("{}, {} ms, {}", last.said(), last.took.as_millis(), moment(last.at))
-}
-
-/// The beginning of the body of the answer to the last attempt.
-fn body_of(delivery: &Delivery) -> Option<&str> {
-    let last = delivery.attempts.last().filter(|last| last.status.is_some())?;
-    last.detail.as_deref()
-}
-
 /// Its class in the style sheet, and a word.
 pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
     match delivery.state {
