@@ -138,28 +138,29 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Reports an error that keeps records from being read.
+    fn unread(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.is_whole = false;
+        report(error, &mut self.findings)
+    }
+
     /// Reports each defect of the files. Returns what a start would read.
     fn files(
         &mut self,
         directory: &DataDirectory,
         journal: &Path,
     ) -> Result<Option<LiveRecords>, StoreError> {
-        let found = directory.find(&mut |error| {
-            self.is_whole = false;
-            match error {
-                StoreError::Io { path, reason, .. } if path.starts_with(journal) => {
-                    self.findings.damaged(&path, None, format!("it cannot be read: {reason}"), RESTORE);
-                    Ok(())
-                }
-                error => report(error, &mut self.findings),
+        let found = directory.find(&mut |error| match error {
+            StoreError::Io { path, reason, .. } if path.starts_with(journal) => {
+                self.is_whole = false;
+                self.findings.damaged(&path, None, format!("it cannot be read: {reason}"), RESTORE);
+                Ok(())
             }
+            error => self.unread(error),
         });
         let found = match found {
             Ok(found) => found,
-            Err(error) => {
-                self.is_whole = false;
-                return report(error, &mut self.findings).map(|()| None);
-            }
+            Err(error) => return self.unread(error).map(|()| None),
         };
         if let Some((path, at, bytes)) = &found.journal().torn {
             let file = path.display();
@@ -184,10 +185,7 @@ impl Check<'_> {
             }
             Ok(())
         });
-        read.or_else(|error| {
-            self.is_whole = false;
-            report(error, &mut self.findings)
-        })
+        read.or_else(|error| self.unread(error))
     }
 
     /// Shows the numbers, unless some records could not be read.

@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, Subcommand};
 
 use super::answer::{cell, list, one};
 use super::client::{Client, ClientError, runtime, segment};
-use super::source::each_record;
+use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, Context, absolute, refuse_root};
 use crate::config::Settings;
 use crate::http::Keys;
@@ -177,9 +177,13 @@ fn answer<T>(
 
 /// The records of the registry in a directory that no server uses.
 async fn read_registry(settings: Settings) -> Result<Offline, CommandError> {
-    let mut records = Vec::new();
-    let at = each_record(&settings.storage, &registry::KINDS, |CopiedRecord { key, expires, record }| {
-        records.push(Write { key, expires, put: Some(record) });
+    let (source, mut records) = (Source::of_directory(&settings.storage)?, Vec::new());
+    let at = source.at;
+    source.each(&mut Progress::of("reading", true), &mut |CopiedRecord { key, expires, record }| {
+        if registry::KINDS.contains(&key.kind) {
+            records.push(Write { key, expires, put: Some(record) });
+        }
+        Ok(())
     })?;
     Ok(Offline::of_copy(records, at, settings).await?)
 }

@@ -45,7 +45,7 @@ impl Source {
     }
 
     /// Of a directory that no server uses. Nothing in it changes.
-    fn of_directory(settings: &StorageSettings) -> Result<Self, CommandError> {
+    pub fn of_directory(settings: &StorageSettings) -> Result<Self, CommandError> {
         let directory = open(settings)?;
         let Some((key, _)) = directory.key_and_format()? else {
             return Err(CommandError::NoData(settings.data_dir.display().to_string()));
@@ -84,23 +84,6 @@ impl Source {
         }
         Ok(counts)
     }
-}
-
-/// Passes every record of some kinds to `visit`, of a directory that no server uses. Returns the time of its last write.
-pub fn each_record(
-    settings: &StorageSettings,
-    kinds: &[u8],
-    mut visit: impl FnMut(CopiedRecord),
-) -> Result<Timestamp, CommandError> {
-    let source = Source::of_directory(settings)?;
-    let at = source.at;
-    source.each(&mut Progress::of("reading", true), &mut |entry| {
-        if kinds.contains(&entry.key.kind) {
-            visit(entry);
-        }
-        Ok(())
-    })?;
-    Ok(at)
 }
 
 /// Whether this is the key with a fingerprint in hexadecimal digits.
