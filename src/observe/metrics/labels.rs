@@ -24,24 +24,8 @@ pub(super) struct OutcomeOfService {
     pub outcome: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct OfGateway {
-    pub gateway: &'static str,
-    pub operation: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct OutcomeOfGateway {
-    pub gateway: &'static str,
-    pub operation: &'static str,
-    pub outcome: &'static str,
-}
-
-/// The rule and the effect of a finding of the pumping guard.
-pub(super) type Finding = [(&'static str, &'static str); 2];
-
-/// A single label with its value.
-pub(super) type One = [(&'static str, &'static str); 1];
+/// Labels whose values are the server's own words.
+pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 pub(super) const CHECK_OUTCOMES: [&str; 8] =
     ["approved", "wrong", "expired", "locked_now", "locked", "no_checks_left", "not_found", "gateway_failed"];

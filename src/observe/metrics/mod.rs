@@ -25,10 +25,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use self::labels::{
-    CHECK_OUTCOMES, Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService,
-    check_outcome,
-};
+use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
 use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
@@ -93,27 +90,27 @@ families! {
         "onceward_sends": "Requested messages and background retries, by outcome";
     checks: Counters<OutcomeOfService> = Family::default(),
         "onceward_checks": "Checks of codes, by outcome";
-    guard_findings: Counters<Finding> = Family::default(),
+    guard_findings: Counters<Labels<2>> = Family::default(),
         "onceward_guard_findings": "Rules of the pumping guard that a send broke, by rule and effect";
-    gateway_requests: Counters<OutcomeOfGateway> = Family::default(),
+    gateway_requests: Counters<Labels<3>> = Family::default(),
         "onceward_gateway_requests": "Requests to gateways, by outcome: ok, or the class of the error";
-    gateway_duration: Family<OfGateway, Histogram> = Family::new_with_constructor(gateway_histogram),
+    gateway_duration: Family<Labels<2>, Histogram> = Family::new_with_constructor(gateway_histogram),
         "onceward_gateway_request_duration_seconds": "Time until a gateway answered or was given up";
-    commits: Counters<One> = Family::default(),
+    commits: Counters<Labels<1>> = Family::default(),
         "onceward_commits": "Commits of the shards to the journal, by outcome";
     commit_duration: Histogram = Histogram::new(COMMIT_SECONDS),
         "onceward_commit_duration_seconds": "Time until a commit was durable or had failed";
     commit_records: Histogram = Histogram::new((0..=10).map(|power| f64::from(1 << power))),
         "onceward_commit_records": "Records in a commit";
-    refused: Counters<One> = Family::default(),
+    refused: Counters<Labels<1>> = Family::default(),
         "onceward_requests_refused": "Requests that were not served, by reason: the server could not, or the request was not permitted or not valid";
-    webhook_deliveries: Counters<One> = Family::default(),
+    webhook_deliveries: Counters<Labels<1>> = Family::default(),
         "onceward_webhook_deliveries": "Attempts to deliver events to webhooks, and events that were dropped";
     connections: Gauge = Gauge::default(),
         "onceward_connections": "Open connections of clients";
-    node_state: Family<One, Gauge> = Family::default(),
+    node_state: Family<Labels<1>, Gauge> = Family::default(),
         "onceward_cluster_node": "1 for the state of this node of a cluster, else 0";
-    forwarded: Counters<One> = Family::default(),
+    forwarded: Counters<Labels<1>> = Family::default(),
         "onceward_requests_forwarded": "Requests for the owner of the records that reached this node of a cluster, by outcome";
 }
 
@@ -228,10 +225,10 @@ impl Metrics {
         outcome: GatewayEnd,
         took: Duration,
     ) {
-        let (gateway, operation, outcome) = (gateway.as_str(), operation.as_str(), outcome.as_str());
-        self.families.gateway_requests.get_or_create(&OutcomeOfGateway { gateway, operation, outcome }).inc();
-        let duration = self.families.gateway_duration.get_or_create(&OfGateway { gateway, operation });
-        duration.observe(took.as_secs_f64());
+        let [gateway, operation] = [("gateway", gateway.as_str()), ("operation", operation.as_str())];
+        let outcome = ("outcome", outcome.as_str());
+        self.families.gateway_requests.get_or_create(&[gateway, operation, outcome]).inc();
+        self.families.gateway_duration.get_or_create(&[gateway, operation]).observe(took.as_secs_f64());
     }
 
     /// Counts a commit, which took so long from the hand-over to the store until its answer.
@@ -246,12 +243,9 @@ impl Metrics {
     pub fn create_outcomes_at_zero(&self, gateways: impl Iterator<Item = GatewayName>) {
         let Families { gateway_requests, sends, checks, .. } = &self.families;
         for (gateway, outcome) in gateways.flat_map(|gateway| GatewayEnd::ALL.map(|end| (gateway, end))) {
-            let (gateway, operation) = (gateway.as_str(), GatewayOperation::Send.as_str());
-            drop(gateway_requests.get_or_create(&OutcomeOfGateway {
-                gateway,
-                operation,
-                outcome: outcome.as_str(),
-            }));
+            let operation = ("operation", GatewayOperation::Send.as_str());
+            let (gateway, outcome) = (("gateway", gateway.as_str()), ("outcome", outcome.as_str()));
+            drop(gateway_requests.get_or_create(&[gateway, operation, outcome]));
         }
         let (service, channel): (Arc<str>, _) = (ServiceId::DEFAULT_NAME.into(), Channel::Sms.as_str());
         let zero = |counters: &Counters<OutcomeOfService>, outcome| {
@@ -340,7 +334,11 @@ impl Metrics {
 }
 
 /// `rate()` misses the first increment of a new series.
-fn zeros(counters: &Counters<One>, label: &'static str, values: impl IntoIterator<Item = &'static str>) {
+fn zeros(
+    counters: &Counters<Labels<1>>,
+    label: &'static str,
+    values: impl IntoIterator<Item = &'static str>,
+) {
     for value in values {
         drop(counters.get_or_create(&[(label, value)]));
     }
