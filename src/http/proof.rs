@@ -64,8 +64,8 @@ pub struct Proofs {
 struct UsedProofs {
     last: Timestamp,
     newest: u64,
-    /// One bit for each of the last [`WINDOW`] numbers.
-    bits: Box<[u64]>,
+    /// Whether each of the last [`WINDOW`] numbers was taken.
+    taken: Box<[bool]>,
 }
 
 impl Proofs {
@@ -170,7 +170,7 @@ impl Proofs {
         let sender = taken.entry(start).or_insert_with(|| UsedProofs {
             last: now,
             newest: 0,
-            bits: vec![0; WINDOW / 64].into_boxed_slice(),
+            taken: vec![false; WINDOW].into_boxed_slice(),
         });
         sender.last = sender.last.max(now);
         sender.take(number)
@@ -184,22 +184,17 @@ impl UsedProofs {
         }
         let skipped = self.newest.saturating_add(1)..=number;
         for skipped in skipped.rev().take(WINDOW).filter(|skipped| *skipped > self.newest) {
-            let (word, bit) = place(skipped);
-            self.bits[word] &= !bit;
+            self.taken[place(skipped)] = false;
         }
         self.newest = self.newest.max(number);
-        let (word, bit) = place(number);
-        let is_new = self.bits[word] & bit == 0;
-        self.bits[word] |= bit;
-        is_new
+        !std::mem::replace(&mut self.taken[place(number)], true)
     }
 }
 
-/// The word and the bit of a number.
-fn place(number: u64) -> (usize, u64) {
+/// The place of a number in the window.
+fn place(number: u64) -> usize {
     // Below the window, which fits.
-    let at = usize::try_from(number % WINDOW as u64).unwrap_or_default();
-    (at / 64, 1 << (at % 64))
+    usize::try_from(number % WINDOW as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -288,7 +283,7 @@ mod tests {
             }
         }
         let mut taken =
-            UsedProofs { last: Timestamp::EPOCH, newest: 0, bits: vec![0; 1024].into_boxed_slice() };
+            UsedProofs { last: Timestamp::EPOCH, newest: 0, taken: vec![false; WINDOW].into_boxed_slice() };
         let window = WINDOW as u64;
         assert!(taken.take(1) && taken.take(window + 5) && taken.take(6) && taken.take(10 * window));
         assert!(!taken.take(6) && !taken.take(1) && !taken.take(9 * window) && taken.take(9 * window + 1));
