@@ -18,9 +18,8 @@ use super::activity::Activity;
 use crate::http::app::{App, ServedRoutes};
 use crate::http::logs::Logs;
 use crate::http::request::{self, LocalUser, X_REQUEST_ID};
-use crate::http::response::{ErrorFormat, NotServed, Problem, whole};
+use crate::http::response::{ErrorFormat, Problem, whole};
 use crate::observe::log_limit::OncePerSecond;
-use crate::verification::numbers::Refusal;
 
 /// A byte stream to a client.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -43,24 +42,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers with `router`.
-    pub fn new(app: App, router: Router, port: Option<u16>) -> Self {
-        app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
-        if app.forwarder.is_some() {
-            app.metrics.create_forwarded_at_zero();
-        }
-        Self {
-            port,
-            router,
-            stop: CancellationToken::new(),
-            logs: Arc::default(),
-            failed_handshakes: OncePerSecond::default(),
-            is_leaving: AtomicBool::new(false),
-            http1: http1_builder(),
-            app,
-        }
-    }
-
     /// Notes how many connections are open.
     pub fn note_open(&self, open: usize) {
         if self.app.routes == ServedRoutes::All {
@@ -73,7 +54,7 @@ impl Server {
 const HEAD_BYTES: usize = 16 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 
-fn http1_builder() -> http1::Builder {
+pub(super) fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // A client may close its side and still wait for the answer to a request that changes something.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,14 +21,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 use tracing::debug;
 
 use super::lines::Lines;
-use super::open::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
+use super::open::{
+    ActiveRequest, Connection, Server, Stream, http1_builder, linger, raw_response, respond_and_close,
+};
 use crate::http::app::App;
-use crate::http::response::{PIECE, Problem};
+use crate::http::response::{NotServed, PIECE, Problem};
 use crate::http::service::{self, Arrived};
+use crate::observe::log_limit::OncePerSecond;
+use crate::verification::numbers::Refusal;
 
 /// Most bytes of an HTTP/2 request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -62,8 +67,20 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
 
 /// The state of connections that lead requests through every route. `port` is the one that the server listens on.
 pub fn server(app: App, port: Option<u16>) -> Server {
-    let router = service::router(&app);
-    Server::new(app, router, port)
+    app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
+    if app.forwarder.is_some() {
+        app.metrics.create_forwarded_at_zero();
+    }
+    Server {
+        port,
+        router: service::router(&app),
+        stop: CancellationToken::new(),
+        logs: Arc::default(),
+        failed_handshakes: OncePerSecond::default(),
+        is_leaving: AtomicBool::new(false),
+        http1: http1_builder(),
+        app,
+    }
 }
 
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tracing::debug;
 
 use super::open::{Connection, Server, Stream, raw_response, respond_and_close};
@@ -19,12 +20,8 @@ use crate::http::tls::HTTP2;
 /// Time for the handshake of a connection beyond the limit.
 const REFUSAL_HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// The beginning of a connection to the TLS port.
-enum Opening<I> {
-    Encrypted(Box<TlsStream<I>>),
-    /// The client speaks HTTP without TLS.
-    PlainHttp(I),
-}
+/// A connection to the TLS port: encrypted, or of a client that speaks HTTP without TLS.
+type Opened<I> = Either<Box<TlsStream<I>>, I>;
 
 /// Serves an encrypted connection until it ends. The time for the first head begins here: a client cannot have it
 /// twice by dragging out the handshake.
@@ -37,14 +34,14 @@ pub async fn serve_tls<I: Stream>(stream: I, acceptor: TlsAcceptor, connection: 
         () = connection.over() => return,
     };
     match opening {
-        Ok(Opening::Encrypted(stream)) => {
+        Ok(Either::Left(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
                 serve_http2(stream, connection).await;
             } else {
                 serve_http1(stream, connection).await;
             }
         }
-        Ok(Opening::PlainHttp(stream)) => {
+        Ok(Either::Right(stream)) => {
             log_failure(&server, "the client speaks HTTP without TLS".to_owned());
             respond_and_close(stream, raw_response(Problem::PlainHttp, &connection.request_id(0))).await;
         }
@@ -55,21 +52,20 @@ pub async fn serve_tls<I: Stream>(stream: I, acceptor: TlsAcceptor, connection: 
 /// Sends a response to a connection beyond the limit and closes it. A client that does not complete the handshake gets
 /// none.
 pub async fn refuse_tls(stream: impl Stream, acceptor: TlsAcceptor, response: Bytes) {
-    match tokio::time::timeout(REFUSAL_HANDSHAKE, Box::pin(open(stream, acceptor))).await {
-        Ok(Ok(Opening::Encrypted(stream))) => respond_and_close(stream, response).await,
-        Ok(Ok(Opening::PlainHttp(stream))) => respond_and_close(stream, response).await,
-        Ok(Err(_)) | Err(_) => {}
+    let opened = tokio::time::timeout(REFUSAL_HANDSHAKE, Box::pin(open(stream, acceptor))).await;
+    if let Ok(Ok(stream)) = opened {
+        respond_and_close(stream, response).await;
     }
 }
 
 /// Shakes hands. An HTTP request begins with a capital letter, and TLS never does: RFC 8446, section 5.1.
-async fn open<I: Stream>(stream: I, acceptor: TlsAcceptor) -> io::Result<Opening<BufReader<I>>> {
+async fn open<I: Stream>(stream: I, acceptor: TlsAcceptor) -> io::Result<Opened<BufReader<I>>> {
     // One byte, to look at it; rustls reads the rest past the buffer.
     let mut stream = BufReader::with_capacity(1, stream);
     if stream.fill_buf().await?.first().is_some_and(u8::is_ascii_uppercase) {
-        return Ok(Opening::PlainHttp(stream));
+        return Ok(Either::Right(stream));
     }
-    acceptor.accept(stream).await.map(|stream| Opening::Encrypted(Box::new(stream)))
+    acceptor.accept(stream).await.map(|stream| Either::Left(Box::new(stream)))
 }
 
 /// At debug level only: a client can fail as often as it likes.
