@@ -14,7 +14,7 @@ const MODULES: &str =
 /// The rooms of `src/http` from the bottom up, and files that are below their room. A file uses only its own room and those
 /// before it.
 const HTTP: &str = "logs places response tls request base cors credential proof events forward api/error api/fields api/params \
-                    api/paging admin/session admin/lockouts hooks/log hosted/captcha app route connection/activity connection/open \
+                    api/paging admin/session admin/lockouts hosted/captcha app route connection/activity connection/open \
                     call openapi transport callbacks \
                     compatible health pages api hooks hosted local admin routes service connection server";
 

@@ -1,6 +1,6 @@
 //! The limits on log lines about requests that are refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hyper::header::HeaderName;
@@ -59,5 +59,19 @@ impl RefusalLog {
         });
         let log = logs.entry(service.clone()).or_default();
         log[refusal.kind()].note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
+    }
+}
+
+/// Logs refused hooks, once a second for each hook and reason: one system's errors do not hide another's, and requests of
+/// strangers do not hide what is wrong with signed ones. The first line of each is a warning.
+#[derive(Default)]
+pub struct HookLog(Mutex<BTreeMap<(&'static str, &'static str), OncePerSecond>>);
+
+impl HookLog {
+    /// `log` is told the number of refusals, and whether they are the first ones.
+    pub fn note(&self, hook: &'static str, kind: &'static str, log: impl Fn(u64, bool) + Send + 'static) {
+        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !limits.contains_key(&(hook, kind));
+        limits.entry((hook, kind)).or_default().note(move |count| log(count, is_first));
     }
 }

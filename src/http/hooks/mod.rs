@@ -2,7 +2,6 @@
 //! has them all; `systems` has the payloads, the signatures and the answers.
 
 mod carry;
-pub mod log;
 mod systems;
 
 use std::borrow::Cow;
