@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogFormat, LogSettings};
 
 pub use lines::LastLines;
-pub use otlp::{Exporter, ExporterError};
+pub use otlp::Exporter;
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn init(settings: LogSettings) -> LastLines {

@@ -76,7 +76,7 @@ impl App {
     }
 
     fn needs_key(&self) -> bool {
-        self.late.running().is_some_and(|running| running.registry.compatible_routes_need_key())
+        self.running().is_some_and(|running| running.registry.compatible_routes_need_key())
     }
 }
 

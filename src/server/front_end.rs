@@ -19,10 +19,9 @@ use crate::node::{
 };
 use crate::store::Loading;
 
-/// How far the start has come. The services are set once the store is loaded.
+/// How far the start has come.
 #[derive(Default)]
 pub struct Start {
-    pub running: OnceLock<Arc<Running>>,
     /// The progress of reading the store.
     pub loading: Arc<Loading>,
     /// The owner of the records; set in a node of a cluster.
@@ -30,10 +29,6 @@ pub struct Start {
 }
 
 impl Start {
-    pub fn running(&self) -> Option<&Running> {
-        self.running.get().map(|running| &**running)
-    }
-
     /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
     pub fn owner(&self) -> Option<Owner> {
         self.owner_seen.get().map(|owner| owner.borrow().clone())
@@ -55,12 +50,15 @@ impl Start {
 /// The reports of providers to the server, which are refused with 503 until its store is loaded.
 struct ProviderReports {
     reports: ReportReceiver,
-    start: Arc<Start>,
+    serving: Arc<OnceLock<Serving>>,
 }
 
 impl Callbacks for ProviderReports {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
-        Box::pin(async move { self.reports.record(&request, self.start.running()).await })
+        Box::pin(async move {
+            let v2 = self.serving.get().and_then(|serving| serving.v2.as_ref());
+            self.reports.record(&request, v2.and_then(|v2| v2.running.as_deref())).await
+        })
     }
 
     fn path_prefix(&self) -> &str {
@@ -110,8 +108,9 @@ pub fn front_end(
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
 ) -> FrontEnd {
+    let serving = Arc::default();
     let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
-        .map(|reports| ProviderReports { reports, start: Arc::clone(start) });
+        .map(|reports| ProviderReports { reports, serving: Arc::clone(&serving) });
     let start = Arc::clone(start);
     FrontEnd {
         settings: FrontEndSettings {
@@ -126,7 +125,7 @@ pub fn front_end(
             host_name: Some(settings.listen.host.as_str().into()),
             cors_origins: settings.cors_origins.clone(),
         },
-        serving: Arc::default(),
+        serving,
         starting: Arc::new(move || start.reasons()),
         is_stopping: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),

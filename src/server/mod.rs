@@ -29,7 +29,7 @@ use crate::gateway::Receipt;
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, FrontEnd, Tls};
 use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
-use crate::observe::telemetry::{Exporter, ExporterError};
+use crate::observe::telemetry::Exporter;
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError};
 use crate::verification::verify::Verifying;
@@ -55,7 +55,7 @@ pub enum AppStartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Traces(#[from] ExporterError),
+    Traces(Box<dyn std::error::Error + Send + Sync>),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]
@@ -82,7 +82,7 @@ pub struct App {
     late: Arc<Start>,
     control: Mutex<Option<Control>>,
     front_end: Arc<FrontEnd>,
-    exporter: Mutex<Option<Exporter>>,
+    exporter: Option<Exporter>,
     /// Whether this node answers requests itself while it owns the records.
     is_serving: watch::Sender<bool>,
     /// Where requests go in a cluster.
@@ -112,7 +112,8 @@ impl App {
             .traces
             .as_ref()
             .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
-            .transpose()?;
+            .transpose()
+            .map_err(AppStartError::Traces)?;
         let exporter;
         (front_end.tracer, exporter) = begun.unzip();
         let request_target = watch::Sender::new(http::RequestTarget::Unknown);
@@ -127,7 +128,7 @@ impl App {
             late,
             control: Mutex::default(),
             front_end: Arc::new(front_end),
-            exporter: Mutex::new(exporter),
+            exporter,
             is_serving: watch::Sender::default(),
             request_target,
             member: OnceLock::new(),
@@ -193,16 +194,20 @@ impl App {
         if let Some(receipts) = self.front_end.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
-        let _ = self.late.running.set(running);
         self.open_control(&settings.storage.data_dir);
         self.is_serving.send_replace(true);
         Ok(())
     }
 
+    /// The services; `None` until the store is loaded.
+    fn running(&self) -> Option<&Running> {
+        self.front_end.v2()?.running.as_deref()
+    }
+
     /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
     /// A node that stands by is alive.
     pub async fn is_alive(&self) -> bool {
-        match self.late.running() {
+        match self.running() {
             Some(running) => running.shards.ping().await.is_ok(),
             None => self.late.owner().is_some(),
         }
@@ -210,14 +215,14 @@ impl App {
 
     /// Returns when the store has failed for good, and logs it.
     pub async fn store_failed(&self) {
-        let Some(running) = self.late.running() else { return std::future::pending().await };
+        let Some(running) = self.running() else { return std::future::pending().await };
         let reason = running.store.failed().await;
         tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
     }
 
     /// Returns `true` between the end of the start and the beginning of the stop.
     fn is_running(&self) -> bool {
-        self.late.running().is_some() && !self.front_end.is_stopping.load(Ordering::Relaxed)
+        self.running().is_some() && !self.front_end.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Makes `/readyz` say that the server is stopping.
@@ -228,8 +233,7 @@ impl App {
 
     /// Sends the last spans to the collector, for up to two seconds.
     pub async fn finish_traces(&self) {
-        let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(exporter) = exporter {
+        if let Some(exporter) = &self.exporter {
             exporter.stop().await;
         }
     }
@@ -265,7 +269,7 @@ impl App {
         if let Some(control) = control {
             control.stop().await;
         }
-        match self.late.running() {
+        match self.running() {
             Some(running) => running.stop().await,
             None => Ok(()),
         }

@@ -279,9 +279,7 @@ async fn serve_until_end(
         if hands_over { finished } else { app.finish().await }
     };
     let code = tokio::select! {
-        finished = tokio::time::timeout(deadline, soft) => {
-            finished.map_or_else(|_| log_cut_short(), |closed| log_stop(closed, hands_over))
-        }
+        closed = tokio::time::timeout(deadline, soft) => log_stop(closed.ok(), hands_over),
         signal = signals.next() => {
             tracing::warn!(signal, "stopped at once; requests in progress were cut off");
             EXIT_CUT_SHORT
@@ -294,26 +292,25 @@ async fn serve_until_end(
     Ok(code)
 }
 
-fn log_cut_short() -> u8 {
-    tracing::warn!("stopped at the deadline; requests in progress were cut off");
-    EXIT_CUT_SHORT
-}
-
-/// Logs the end of a stop in which the store was closed. Returns the exit code.
-fn log_stop(closed: Result<(), StoreError>, is_clustered: bool) -> u8 {
+/// Logs the end of a stop, and how the store was closed unless the deadline came before. Returns the exit code.
+fn log_stop(closed: Option<Result<(), StoreError>>, is_clustered: bool) -> u8 {
     match (closed, is_clustered) {
-        (Ok(()), false) => tracing::info!("stopped; every request is finished and on disk"),
-        (Ok(()), true) => tracing::info!("stopped; every request is finished and in etcd"),
-        (Err(error), false) => {
+        (Some(Ok(())), false) => tracing::info!("stopped; every request is finished and on disk"),
+        (Some(Ok(())), true) => tracing::info!("stopped; every request is finished and in etcd"),
+        (Some(Err(error)), false) => {
             tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
             return EXIT_CUT_SHORT;
         }
-        (Err(error), true) => {
+        (Some(Err(error)), true) => {
             tracing::error!(
                 %error,
                 "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
                  node's lease ends"
             );
+            return EXIT_CUT_SHORT;
+        }
+        (None, _) => {
+            tracing::warn!("stopped at the deadline; requests in progress were cut off");
             return EXIT_CUT_SHORT;
         }
     }

@@ -68,7 +68,7 @@ pub(super) async fn report_status(app: Arc<App>) {
             continue;
         }
         let message = NotifyState::Status(&status);
-        send(match app.late.running() {
+        send(match app.running() {
             Some(_) => message.to_string(),
             None => format!("{message}\n{}", NotifyState::ExtendTimeoutUsec(START_EXTENDED_BY)),
         })

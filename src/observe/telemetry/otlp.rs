@@ -1,5 +1,6 @@
 //! Sends spans to a collector: OTLP over HTTP, as protobuf. No request waits for it.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::clock::{Clock, LastingCondition};
 use crate::config::TraceSettings;
-use crate::gateway::{ClientError, HttpClient};
+use crate::gateway::HttpClient;
 use crate::observe::trace::Tracer;
 
 /// Spans that wait for the exporter. Beyond it they are dropped.
@@ -39,16 +40,6 @@ const EXPORT_TIME: Duration = Duration::from_secs(10);
 /// The time of a stop for the last spans.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
 
-/// Why spans cannot be exported.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each says what it is")]
-pub enum ExporterError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Setup(#[from] opentelemetry_otlp::ExporterBuildError),
-}
-
 /// Sends finished spans until it is stopped.
 pub struct Exporter(SdkTracerProvider);
 
@@ -57,7 +48,7 @@ impl Exporter {
     pub fn start(
         settings: &TraceSettings,
         clock: Arc<dyn Clock>,
-    ) -> Result<(Arc<Tracer>, Self), ExporterError> {
+    ) -> Result<(Arc<Tracer>, Self), Box<dyn Error + Send + Sync>> {
         let headers = settings.headers.iter();
         let headers =
             headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
@@ -91,8 +82,9 @@ impl Exporter {
     }
 
     /// Sends the spans that have ended, for up to two seconds.
-    pub async fn stop(self) {
-        let stop = move || self.0.shutdown_with_timeout(LAST_EXPORT);
+    pub async fn stop(&self) {
+        let provider = self.0.clone();
+        let stop = move || provider.shutdown_with_timeout(LAST_EXPORT);
         // The exporter has said what went wrong.
         let _ = tokio::task::spawn_blocking(stop).await;
     }
