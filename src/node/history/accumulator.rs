@@ -43,22 +43,23 @@ impl Accumulator {
     pub(super) fn count(&self, fact: &Fact) {
         let none = Counts::default();
         let (recipient, channel, gateway, counts) = match fact {
-            Fact::Verification(of) => (of.recipient, of.channel, of.gateway, counts_of_step(of.step)),
+            Fact::Verification { recipient, channel, gateway, step } => {
+                (*recipient, *channel, *gateway, counts_of_step(*step))
+            }
             Fact::Send(of) => (of.recipient, of.channel, of.gateway, counts_of_send(of)),
-            Fact::Check(of) => {
-                let channel = of.channel.unwrap_or(Channel::Sms);
-                (of.recipient, channel, None, counts_of_check(of.outcome))
+            Fact::Check { recipient, channel, outcome } => {
+                (*recipient, channel.unwrap_or(Channel::Sms), None, counts_of_check(*outcome))
             }
             Fact::Refused(recipient, channel, rule) => {
                 (*recipient, *channel, None, Some(Counts { refused: refusal(*rule), ..none }))
             }
-            Fact::Delivered(of) => {
-                let counts = Counts { delivery: Delays::of(of.took), ..none };
-                (of.recipient, of.channel, Some(of.gateway), Some(counts))
+            Fact::Delivered { recipient, channel, gateway, took } => {
+                let counts = Counts { delivery: Delays::of(*took), ..none };
+                (*recipient, *channel, Some(*gateway), Some(counts))
             }
-            Fact::FailedAttempt(of) => {
-                let counts = Counts { failed_attempts: failure(Some(of.error)), ..none };
-                (of.recipient, of.channel, Some(of.gateway), Some(counts))
+            Fact::FailedAttempt { recipient, channel, gateway, error } => {
+                let counts = Counts { failed_attempts: failure(Some(*error)), ..none };
+                (*recipient, *channel, Some(*gateway), Some(counts))
             }
         };
         let Some(counts) = counts.filter(|_| !recipient.is_test) else { return };

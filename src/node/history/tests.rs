@@ -14,10 +14,7 @@ use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
 use crate::node::kinds;
-use crate::observe::metrics::{
-    CheckFacts, DeliveredFacts, Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts,
-    VerificationStep,
-};
+use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::ShardDeps;
 use crate::shard::tests::FaultyStore;
 use crate::verification::numbers::NumberCapacity;
@@ -85,8 +82,11 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         CheckOutcome::LockedNow { until, live: true },
         CheckOutcome::Locked { until },
     ] {
-        let facts = CheckFacts { recipient: recipient("+33612345678"), channel: None, outcome };
-        world.shards.metrics().count(&Fact::Check(facts));
+        world.shards.metrics().count(&Fact::Check {
+            recipient: recipient("+33612345678"),
+            channel: None,
+            outcome,
+        });
     }
     let rows = world.rows(Resolution::Day).await;
     let by = |series: &Series| (series.group.country.map(|region| region.to_string()), series.group.gateway);
@@ -119,8 +119,7 @@ async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
     for seconds in [1, 2, 3, 9, 500] {
         let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
         let took = Duration::from_secs(seconds);
-        let facts = DeliveredFacts { recipient, channel, gateway, took };
-        world.shards.metrics().count(&Fact::Delivered(facts));
+        world.shards.metrics().count(&Fact::Delivered { recipient, channel, gateway, took });
     }
     world.step(GERMANY, Some(GatewayName::Sinch), VerificationStep::Tried);
     let rows = world.rows(Resolution::Day).await;
@@ -136,8 +135,7 @@ async fn a_test_number_is_not_counted() {
     let world = World::new().await;
     let recipient = NumberKey { is_test: true, ..recipient(GERMANY) };
     let (channel, gateway, step) = (Channel::Sms, None, VerificationStep::Begun);
-    let facts = VerificationFacts { recipient, channel, gateway, step };
-    world.shards.metrics().count(&Fact::Verification(facts));
+    world.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
     assert_eq!(world.rows(Resolution::Day).await, []);
 }
 
@@ -260,14 +258,12 @@ impl World {
 
     fn failed_attempt(&self, number: &str, gateway: GatewayName, error: ErrorClass) {
         let (recipient, channel) = (recipient(number), Channel::Sms);
-        let facts = FailedAttemptFacts { recipient, channel, gateway, error };
-        self.shards.metrics().count(&Fact::FailedAttempt(facts));
+        self.shards.metrics().count(&Fact::FailedAttempt { recipient, channel, gateway, error });
     }
 
     fn step(&self, number: &str, gateway: Option<GatewayName>, step: VerificationStep) {
         let (recipient, channel) = (recipient(number), Channel::Sms);
-        let facts = VerificationFacts { recipient, channel, gateway, step };
-        self.shards.metrics().count(&Fact::Verification(facts));
+        self.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
     }
 
     async fn rows(&self, resolution: Resolution) -> Vec<Row> {

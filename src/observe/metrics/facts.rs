@@ -11,23 +11,38 @@ use crate::gateway::ErrorClass;
 /// What happened to a verification or a message. Its number is counted by country and is not kept.
 #[derive(Debug, Clone, Copy)]
 pub enum Fact {
-    Verification(VerificationFacts),
+    Verification {
+        recipient: NumberKey,
+        /// The channel of its last message.
+        channel: Channel,
+        /// The gateway that accepted the last message of one that was tried or approved, if it is known.
+        gateway: Option<GatewayName>,
+        step: VerificationStep,
+    },
     Send(SendFacts),
-    FailedAttempt(FailedAttemptFacts),
-    Delivered(DeliveredFacts),
-    Check(CheckFacts),
+    /// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
+    FailedAttempt {
+        recipient: NumberKey,
+        channel: Channel,
+        gateway: GatewayName,
+        error: ErrorClass,
+    },
+    /// A message that arrived, by the report of its provider.
+    Delivered {
+        recipient: NumberKey,
+        channel: Channel,
+        gateway: GatewayName,
+        /// The time from the gateway's answer until the report.
+        took: Duration,
+    },
+    Check {
+        recipient: NumberKey,
+        /// The channel of the verification's last message; `None` if the answer is about no verification.
+        channel: Option<Channel>,
+        outcome: CheckOutcome,
+    },
     /// A message was refused, by the guard or another rule.
     Refused(NumberKey, Channel, Rule),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct VerificationFacts {
-    pub recipient: NumberKey,
-    /// The channel of its last message.
-    pub channel: Channel,
-    /// The gateway that accepted the last message of one that was tried or approved, if it is known.
-    pub gateway: Option<GatewayName>,
-    pub step: VerificationStep,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,33 +94,6 @@ crate::named! {
         /// Refused by a rule of the verification, or by a spent budget.
         Limited = "limited",
     }
-}
-
-/// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
-#[derive(Debug, Clone, Copy)]
-pub struct FailedAttemptFacts {
-    pub recipient: NumberKey,
-    pub channel: Channel,
-    pub gateway: GatewayName,
-    pub error: ErrorClass,
-}
-
-/// A message that arrived, by the report of its provider.
-#[derive(Debug, Clone, Copy)]
-pub struct DeliveredFacts {
-    pub recipient: NumberKey,
-    pub channel: Channel,
-    pub gateway: GatewayName,
-    /// The time from the gateway's answer until the report.
-    pub took: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct CheckFacts {
-    pub recipient: NumberKey,
-    /// The channel of the verification's last message; `None` if the answer is about no verification.
-    pub channel: Option<Channel>,
-    pub outcome: CheckOutcome,
 }
 
 crate::named! {

@@ -26,14 +26,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
-use crate::domain::{Channel, GatewayName, ServiceId};
+use crate::domain::{Channel, GatewayName, NumberKey, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, DeliveredFacts, Fact, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayOperation,
-    NodeState, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
+    Fact, ForwardEnd, GatewayEnd, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep,
+    WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -170,11 +170,18 @@ impl Metrics {
             history(fact);
         }
         match fact {
-            Fact::Verification(facts) => self.verification(facts),
-            Fact::Send(facts) => self.send(facts),
-            Fact::Check(facts) => self.check(facts),
+            Fact::Verification { recipient, channel, step, gateway: _ } => {
+                self.verification(*recipient, *channel, *step);
+            }
+            Fact::Send(SendFacts { recipient, channel, outcome, .. }) => {
+                self.outcome(&self.families.sends, *recipient, channel.as_str(), outcome.as_str());
+            }
+            Fact::Check { recipient, channel, outcome } => {
+                let channel = channel.map_or("none", Channel::as_str);
+                self.outcome(&self.families.checks, *recipient, channel, check_outcome(*outcome));
+            }
             // Requests to gateways, and what the guard finds, are counted where they are made.
-            Fact::FailedAttempt(_) | Fact::Delivered(_) | Fact::Refused(..) => {}
+            Fact::FailedAttempt { .. } | Fact::Delivered { .. } | Fact::Refused(..) => {}
         }
     }
 
@@ -189,8 +196,7 @@ impl Metrics {
         zeros(&self.families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
     }
 
-    fn verification(&self, facts: &VerificationFacts) {
-        let VerificationFacts { recipient, channel, gateway: _, step } = *facts;
+    fn verification(&self, recipient: NumberKey, channel: Channel, step: VerificationStep) {
         if recipient.is_test {
             return;
         }
@@ -204,17 +210,15 @@ impl Metrics {
         family.get_or_create(&OfService { service, channel: channel.as_str() }).inc();
     }
 
-    fn send(&self, facts: &SendFacts) {
-        let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
-        let service = self.label(facts.recipient.service);
-        self.families.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
-    }
-
-    fn check(&self, facts: &CheckFacts) {
-        let (channel, outcome) =
-            (facts.channel.map_or("none", Channel::as_str), check_outcome(facts.outcome));
-        let service = self.label(facts.recipient.service);
-        self.families.checks.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
+    fn outcome(
+        &self,
+        counters: &Counters<OutcomeOfService>,
+        recipient: NumberKey,
+        channel: &'static str,
+        outcome: &'static str,
+    ) {
+        let service = self.label(recipient.service);
+        counters.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
 
     /// Counts a request to a gateway and its answer.

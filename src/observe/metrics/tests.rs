@@ -35,21 +35,12 @@ fn every_fact_is_counted_under_its_labels() {
     let metrics = Metrics::default();
     let channel = Channel::Call;
     for step in [VerificationStep::Begun, VerificationStep::Approved, VerificationStep::Canceled] {
-        metrics.count(&Fact::Verification(VerificationFacts {
-            recipient: recipient(0),
-            channel,
-            gateway: None,
-            step,
-        }));
+        metrics.count(&Fact::Verification { recipient: recipient(0), channel, gateway: None, step });
     }
     metrics.count(&Fact::Send(sent(0)));
     let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };
-    metrics.count(&Fact::Check(CheckFacts { recipient: recipient(0), channel: Some(channel), outcome }));
-    metrics.count(&Fact::Check(CheckFacts {
-        recipient: recipient(0),
-        channel: None,
-        outcome: CheckOutcome::NotFound,
-    }));
+    metrics.count(&Fact::Check { recipient: recipient(0), channel: Some(channel), outcome });
+    metrics.count(&Fact::Check { recipient: recipient(0), channel: None, outcome: CheckOutcome::NotFound });
     let refused = GatewayEnd::Refused(ErrorClass::Ambiguous);
     metrics.gateway(GatewayName::Sinch, GatewayOperation::Check, refused, Duration::from_millis(30));
     metrics.commit(3, false, Duration::from_millis(2));
@@ -77,7 +68,7 @@ fn a_test_number_begins_no_verification() {
     let metrics = Metrics::default();
     let recipient = NumberKey { is_test: true, ..recipient(0) };
     let (channel, step) = (Channel::Sms, VerificationStep::Begun);
-    metrics.count(&Fact::Verification(VerificationFacts { recipient, channel, gateway: None, step }));
+    metrics.count(&Fact::Verification { recipient, channel, gateway: None, step });
     let begun = "onceward_verifications_begun_total{service=\"default\",channel=\"sms\"} 0";
     assert_eq!(samples(&metrics, "onceward_verifications_begun_total"), [begun]);
 }

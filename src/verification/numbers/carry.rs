@@ -17,7 +17,7 @@ use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timest
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::RequestKey;
-use crate::observe::metrics::{Fact, VerificationFacts, VerificationStep};
+use crate::observe::metrics::{Fact, VerificationStep};
 use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
 /// The guard expects outcomes of a service for this time after the last one.
@@ -236,8 +236,7 @@ impl Verifier {
         let (recipient, gateway) = (key, checked.accepted_by);
         let tried = checked.is_first.then_some(VerificationStep::Tried);
         for step in tried.into_iter().chain([VerificationStep::Approved]) {
-            let facts = VerificationFacts { recipient, channel, gateway, step };
-            self.deps.metrics.count(&Fact::Verification(facts));
+            self.deps.metrics.count(&Fact::Verification { recipient, channel, gateway, step });
         }
         if let Some(guard) = self.delivery.guard() {
             guard.learn(key, GuardNews::Verified);

@@ -12,7 +12,7 @@ use crate::engine::{
 use crate::gateway::CodeEnd;
 use crate::limits::guard::GuardNews;
 use crate::limits::rate::CheckAnswer;
-use crate::observe::metrics::{CheckFacts, Fact, VerificationFacts, VerificationStep};
+use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::Audited;
 use crate::shard::{Durability, Refusal};
 
@@ -117,7 +117,7 @@ fn decided(
     let policy = decision.rules.policy;
     let summary = about.map(|v| VerificationSummary::of(&v, &policy));
     let channel = summary.as_ref().map(|summary| summary.details.channel);
-    decision.count(Fact::Check(CheckFacts { recipient: decision.key, channel, outcome }));
+    decision.count(Fact::Check { recipient: decision.key, channel, outcome });
     if let Some(channel) = channel {
         steps(decision, channel, checked, outcome == CheckOutcome::Approved);
     }
@@ -182,7 +182,7 @@ fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is
 
 fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: Checked) {
     let (recipient, gateway) = (decision.key, checked.accepted_by);
-    decision.count(Fact::Verification(VerificationFacts { recipient, channel, gateway, step }));
+    decision.count(Fact::Verification { recipient, channel, gateway, step });
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.

@@ -12,9 +12,7 @@ use crate::engine::{
     SendResult, SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{GuardNews, GuardRefusal, Rule};
-use crate::observe::metrics::{
-    Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
-};
+use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::{Durability, Refusal};
 
 /// Decides a message that a client asks for.
@@ -249,7 +247,7 @@ pub(super) fn facts<'a>(
 ) -> impl Iterator<Item = Fact> + use<'a> {
     let (recipient, channel) = (outgoing.key, outgoing.channel());
     let failed = delivered.attempts.iter().filter_map(move |&Attempt { channel, gateway, class, .. }| {
-        Some(Fact::FailedAttempt(FailedAttemptFacts { recipient, channel, gateway, error: class? }))
+        Some(Fact::FailedAttempt { recipient, channel, gateway, error: class? })
     });
     // The last attempt is the one that decided.
     let last = delivered.attempts.last();
@@ -271,12 +269,12 @@ pub(super) fn facts<'a>(
         SendResult::NoLongerUsable => SendEnd::Obsolete,
         SendResult::Overloaded => SendEnd::Overloaded,
     };
-    let begun = (begins && outcome != SendEnd::Limited).then_some(Fact::Verification(VerificationFacts {
+    let begun = (begins && outcome != SendEnd::Limited).then_some(Fact::Verification {
         recipient,
         channel,
         gateway: None,
         step: VerificationStep::Begun,
-    }));
+    });
     let ended = Fact::Send(SendFacts {
         recipient,
         channel: last.map_or(channel, |attempt| attempt.channel),

@@ -24,7 +24,7 @@ use crate::gateway::Receipt;
 use crate::limits::guard::{
     ClientSignals, Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket,
 };
-use crate::observe::metrics::{DeliveredFacts, Fact};
+use crate::observe::metrics::Fact;
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
 use crate::webhook::{EventRecord, EventRecorder};
@@ -237,7 +237,7 @@ impl Verifier {
             let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
             let (channel, gateway) = (row.channel, row.gateway);
-            self.deps.metrics.count(&Fact::Delivered(DeliveredFacts { recipient, channel, gateway, took }));
+            self.deps.metrics.count(&Fact::Delivered { recipient, channel, gateway, took });
         }
         Ok(outcome)
     }
