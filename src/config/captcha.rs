@@ -64,7 +64,6 @@ impl CaptchaProvider {
 #[serde(rename_all = "kebab-case")]
 pub struct CaptchaKeys {
     /// `turnstile`, `hcaptcha` or `recaptcha`. Any other service needs `script` and `verify-url`.
-    #[serde(default)]
     provider: Option<CaptchaProvider>,
     /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
     #[serde(default, with = "Text")]

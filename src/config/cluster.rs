@@ -27,17 +27,13 @@ pub struct ClusterSettings {
     #[serde(deserialize_with = "node_address")]
     pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
-    #[serde(default)]
     pub etcd_ca: Option<PathBuf>,
     /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
-    #[serde(default)]
     pub etcd_cert: Option<PathBuf>,
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
-    #[serde(default)]
     pub etcd_key: Option<PathBuf>,
     /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
     /// trusts.
-    #[serde(default)]
     pub peer_ca: Option<PathBuf>,
     /// For how long a request waits for an owner. Then it is answered 503.
     #[serde(default = "default_wait", with = "Span::<10, MINUTE>")]
