@@ -119,12 +119,6 @@ pub trait Node: Send + Sync + 'static {
 
     /// In the order in which they are tried.
     fn gateways(&self) -> Vec<GatewayHealth>;
-
-    /// The count of remembered numbers and its limit.
-    fn numbers(&self) -> Option<Usage>;
-
-    /// For `/metrics`.
-    fn reading(&self) -> Option<Reading>;
 }
 
 impl Node for Running {
@@ -142,14 +136,6 @@ impl Node for Running {
 
     fn gateways(&self) -> Vec<GatewayHealth> {
         self.delivery.states().into_iter().map(GatewayHealth::from).collect()
-    }
-
-    fn numbers(&self) -> Option<Usage> {
-        Some(self.verifier.capacities()[0].usage())
-    }
-
-    fn reading(&self) -> Option<Reading> {
-        Some(Self::reading(self))
     }
 }
 
@@ -223,13 +209,14 @@ impl FrontEnd {
         self.serving.get().map(|serving| serving.node.gateways()).unwrap_or_default()
     }
 
+    /// The count of remembered numbers and its limit.
     pub fn numbers(&self) -> Option<Usage> {
-        self.serving.get()?.node.numbers()
+        Some(self.v2()?.running.as_ref()?.verifier.capacities()[0].usage())
     }
 
     /// The state of the server for `/metrics`; `None` until it has started.
     pub fn reading(&self) -> Option<Reading> {
-        let reading = self.serving.get()?.node.reading()?;
+        let reading = self.v2()?.running.as_ref()?.reading();
         Some(Reading { is_ready: reading.is_ready && !self.is_stopping.load(Ordering::Relaxed), ..reading })
     }
 

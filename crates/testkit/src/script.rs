@@ -8,9 +8,8 @@ use onceward::engine::SendOptions;
 use onceward::gateway::BoxFuture;
 use onceward::http::{GatewayHealth, Node};
 use onceward::node::Unready;
-use onceward::observe::metrics::Reading;
 use onceward::template::MessageStyle;
-use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome, Usage};
+use onceward::verification::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use tokio::sync::Semaphore;
 
 /// A call of the script, with readable secrets.
@@ -113,14 +112,6 @@ impl Node for ScriptedNode {
 
     fn gateways(&self) -> Vec<GatewayHealth> {
         self.gateways.clone()
-    }
-
-    fn numbers(&self) -> Option<Usage> {
-        None
-    }
-
-    fn reading(&self) -> Option<Reading> {
-        None
     }
 }
 
