@@ -33,7 +33,7 @@ use crate::observe::trace::{RequestId, SpanContext};
 
 /// A request at a route. The extractor of all handlers, alone or behind a stricter one.
 #[derive(Clone)]
-pub struct Call(Arc<Received>);
+pub struct Call(pub Arc<Received>);
 
 pub struct Received {
     pub app: App,
@@ -68,12 +68,6 @@ impl Deref for Call {
 
     fn deref(&self) -> &Received {
         &self.0
-    }
-}
-
-impl Call {
-    pub fn new(received: Received) -> Self {
-        Self(Arc::new(received))
     }
 }
 
@@ -230,20 +224,19 @@ impl RequestBody {
     /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
     pub async fn discard(&mut self, version: Version) {
         let connection = Arc::clone(&self.connection);
-        let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
+        let mut rest = pin!(async {
+            let mut bytes = DISCARDED_BYTES;
+            while bytes > 0
+                && let Some(Ok(chunk)) = self.next().await
+            {
+                bytes = bytes.saturating_sub(chunk.len());
+            }
+        });
         if poll!(&mut rest).is_pending()
             && version == Version::HTTP_2
             && let Some(_place) = connection.body_place().now_or_never()
         {
             let _ = timeout(DISCARD_TIME, rest).await;
-        }
-    }
-
-    async fn discard_up_to(&mut self, mut bytes: usize) {
-        while bytes > 0
-            && let Some(Ok(chunk)) = self.next().await
-        {
-            bytes = bytes.saturating_sub(chunk.len());
         }
     }
 

@@ -56,11 +56,8 @@ impl Resource {
         static UNKNOWN: LazyLock<[Resource; 2]> = LazyLock::new(|| {
             let twilio = ApiGroup::twilio("", "", Access::Open);
             [("unknown", ApiGroup::open("", "")), ("/v2, unknown", twilio)].map(|(name, group)| {
-                // Every node answers by itself.
-                let (is_of_this_node, is_closed_to_pages) = (true, true);
-                let is_served = |_: &FrontEnd| false;
-                let group = ApiGroup { is_of_this_node, is_closed_to_pages, is_served, ..group };
-                Resource::new(name, group, Vec::new())
+                let group = ApiGroup { is_of_this_node: true, is_closed_to_pages: true, ..group };
+                Resource::new(name, ApiGroup { is_served: |_| false, ..group }, Vec::new())
             })
         });
         let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));

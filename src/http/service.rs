@@ -92,7 +92,7 @@ async fn answer(request: Request, next: Next) -> Response {
                 server.logs.note_unread_risk_check(&app.settings.proxies);
             }
             let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
-            let call = Call::new(Received {
+            let call = Call(Arc::new(Received {
                 is_trusted: is_trusted.unwrap_or_default(),
                 client: client.unwrap_or_default(),
                 operation: target.operation(&head.method),
@@ -107,7 +107,7 @@ async fn answer(request: Request, next: Next) -> Response {
                 connection: Arc::clone(&connection),
                 body: Mutex::new(Some(body)),
                 permit: Mutex::default(),
-            });
+            }));
             (answer_here(&call, target, next, span.as_mut(), start).await, call.take_body())
         }
     };

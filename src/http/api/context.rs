@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 
 use super::error::{Cause, Error};
 use super::paging::{Listed, Page};
-use super::params::{Fields, Frame, Param, Parameters, Url};
+use super::params::{Fields, Frame, Parameters, Url};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::app::V2;
 use crate::http::call::Call;
@@ -110,27 +110,21 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for InService<P> {
     }
 }
 
-/// An extractor that reads parameters, and describes them.
+/// An extractor, and the parameters that it reads.
 pub trait Reads {
-    fn describe() -> Vec<Param>;
+    type Params: Parameters;
 }
 
 impl Reads for Request {
-    fn describe() -> Vec<Param> {
-        Vec::new()
-    }
+    type Params = ();
 }
 
 impl<P: Parameters> Reads for Given<P> {
-    fn describe() -> Vec<Param> {
-        P::describe()
-    }
+    type Params = P;
 }
 
 impl<P: Parameters> Reads for InService<P> {
-    fn describe() -> Vec<Param> {
-        P::describe()
-    }
+    type Params = P;
 }
 
 /// What a handler answers, as its signature has it.
@@ -156,7 +150,7 @@ pub fn operation<E: Reads, F: Future<Output = Result<A, Error>>, A: Describe>(
     id: &'static str,
     summary: &'static str,
 ) -> Operation {
-    Operation::new(id, summary, A::SUCCESS).reads(E::describe)
+    Operation::new(id, summary, A::SUCCESS).reads(E::Params::describe)
 }
 
 /// The same for one that answers with pages of a list under `key`.
@@ -167,7 +161,7 @@ pub fn listing<E: Reads, F: Future<Output = Answer<Listed<T>>>, T: JsonSchema>(
     summary: &'static str,
 ) -> Operation {
     let pages = Content::List(schema::<T>, key, None);
-    Operation::new(id, summary, Success::ok("A page of the list.", pages)).reads(E::describe)
+    Operation::new(id, summary, Success::ok("A page of the list.", pages)).reads(E::Params::describe)
 }
 
 fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {

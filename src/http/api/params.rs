@@ -385,9 +385,7 @@ pub(in crate::http) use nulls;
 /// The way of delivery of a verification; `None` for `auto`.
 pub struct BeginChannel;
 
-impl BeginChannel {
-    const AUTO: &str = "auto";
-}
+const AUTO: &str = "auto";
 
 impl Parameter for BeginChannel {
     type Value = Option<Channel>;
@@ -397,14 +395,18 @@ impl Parameter for BeginChannel {
         if fields.text(name)? == Some("email") {
             return Err(Error::caused(Cause::NO_EMAIL, format_args!("`{name}`: email is not served here")));
         }
-        let must_be = format_args!("one of {}, {}", Channel::names(", "), Self::AUTO);
-        fields.parsed(name, must_be, |text| {
-            if text == Self::AUTO { Some(None) } else { Channel::parse(text).map(Some) }
-        })
+        let must_be = format_args!("one of {}, {}", Channel::names(", "), AUTO);
+        fields.parsed(
+            name,
+            must_be,
+            |text| {
+                if text == AUTO { Some(None) } else { Channel::parse(text).map(Some) }
+            },
+        )
     }
 
     fn schema() -> Value {
-        one_of(Channel::ALL.map(Channel::as_str).into_iter().chain([Self::AUTO]))
+        one_of(Channel::ALL.map(Channel::as_str).into_iter().chain([AUTO]))
     }
 }
 

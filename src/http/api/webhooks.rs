@@ -1,7 +1,6 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
-use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tracing::error;
 
@@ -192,7 +191,7 @@ view! {
 }
 
 #[derive(Serialize)]
-struct Deliveries {
+pub struct Deliveries {
     #[serde(flatten)]
     page: Listed<DeliveryView>,
     dropped_events: DroppedView,
@@ -234,7 +233,7 @@ pub async fn delete(InService(request, service, ()): InService) -> Gone {
 /// `GET .../Deliveries`: the newest event first.
 pub async fn deliveries(
     InService(request, service, filters): InService<DeliveryFilters>,
-) -> Result<Response, Error> {
+) -> Answer<Deliveries> {
     let webhook = webhook(&request, &service)?;
     let mut page = request.page(DeliveryFilters::NAMES)?;
     let DeliveryFilters { state, kind, after, before } = filters;
@@ -247,8 +246,7 @@ pub async fn deliveries(
     Ok(Json(Deliveries {
         page: page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one)),
         dropped_events: DroppedView::new(&frame, load.dropped, load.last_dropped),
-    })
-    .into_response())
+    }))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
