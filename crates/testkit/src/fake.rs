@@ -10,6 +10,7 @@ use onceward::domain::{
 use onceward::engine::LockoutState;
 use onceward::gateway::{BoxFuture, ReceiptStatus};
 use onceward::registry::audit::Author;
+use onceward::verification::numbers::Outgoing;
 use onceward::verification::verify::{
     AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
@@ -167,30 +168,31 @@ impl Fake {
 }
 
 impl Verifications for Fake {
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
-        let target = VerificationTarget::Number(begin.to);
+    fn begin(&self, begin: BeginRequest) -> Answer<'_, Verification> {
+        let Outgoing { key, channel, style, supplied_code, tags, .. } = begin.message;
+        let target = VerificationTarget::Number(key.number);
         self.calls().push(Call::Begin(Box::new(Begun {
-            to: begin.to.e164(),
-            channel: begin.channel,
-            locale: begin.locale.map(|locale| locale.to_string()),
-            friendly_name: begin.friendly_name,
-            code: begin.code.map(|code| code.expose().to_owned()),
-            app_hash: begin.app_hash.map(|hash| hash.as_str().to_owned()),
+            to: key.number.e164(),
+            channel,
+            locale: style.locale.map(|locale| locale.to_string()),
+            friendly_name: style.sender_name.map(String::from),
+            code: supplied_code.map(|code| code.expose().to_owned()),
+            app_hash: style.app_hash.map(|hash| hash.as_str().to_owned()),
             template: begin.template,
             substitutions: begin.substitutions.into_iter().collect(),
             rate_limits: begin.rate_limits.into_iter().collect(),
-            tags: begin.tags.into_iter().collect(),
-            send_digits: begin.send_digits.map(|digits| digits.as_str().to_owned()),
+            tags: tags.into_iter().collect(),
+            send_digits: style.send_digits.map(|digits| digits.as_str().to_owned()),
             idempotency_key: begin.idempotency_key,
             fingerprint: begin.fingerprint,
         })));
-        self.verification(service, target, Status::Pending)
+        self.verification(key.service, target, Status::Pending)
     }
 
-    fn carry(&self, _: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
-        let CarryCode { code, message: BeginRequest { to, channel, .. }, .. } = carry;
+    fn carry(&self, carry: CarryCode) -> Answer<'_, CarriedMessage> {
+        let CarryCode { code, begin, .. } = carry;
+        let (to, channel) = (begin.message.key.number, begin.message.channel());
         self.calls().push(Call::Carry { to: to.e164(), code: code.expose().to_owned() });
-        let channel = channel.unwrap_or(Channel::Sms);
         self.answer(CarriedMessage { sid: Some(vl(1)), to, channel, at: THEN, is_repeated: false })
     }
 

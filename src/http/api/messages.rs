@@ -7,6 +7,8 @@ use tracing::debug;
 
 use super::prelude::*;
 use crate::limits::guard::ClientSignals;
+use crate::template::MessageStyle;
+use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarriedMessage, CarryCode};
 
 /// The lives that a code may have, in seconds.
@@ -90,18 +92,20 @@ pub async fn create(InService(request, service, new): InService<New>) -> Made<Me
         })?,
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
-    let message = BeginRequest {
+    let message = Outgoing {
         channel,
-        locale: new.locale,
+        style: MessageStyle { locale: new.locale, ..MessageStyle::default() },
+        client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
+        request_id: Some(request.call.traced_id()),
+        ..Outgoing::new(NumberKey::new(service.id, new.to))
+    };
+    let begin = BeginRequest {
         template: new.template,
         substitutions: new.substitutions.unwrap_or_default(),
         life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
-        client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
-        request_id: Some(request.call.traced_id()),
-        ..BeginRequest::new(new.to)
+        ..BeginRequest::new(message)
     };
-    let carry = CarryCode::new(code, message);
-    let message = request.v2.verifications.carry(service.id, carry).await?;
+    let message = request.v2.verifications.carry(CarryCode::new(code, begin)).await?;
     debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
     created(MessageView::new(&request.frame(), service.sid, &message))
 }

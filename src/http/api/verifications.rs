@@ -10,9 +10,10 @@ use super::prelude::*;
 use crate::http::call::Call;
 use crate::http::request::IDEMPOTENCY_KEY;
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::template::{AppHash, SendDigits};
+use crate::template::{AppHash, MessageStyle, SendDigits};
+use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{
-    self, CheckCode, Ending, SealedAttempt, Status, Verification, VerificationTarget,
+    BeginRequest, CheckCode, Ending, SealedAttempt, Status, Verification, VerificationTarget,
 };
 
 parameters! {
@@ -148,8 +149,8 @@ const fn in_attempts(channel: Channel) -> &'static str {
 
 /// `POST`: begins a verification, or sends its code again.
 pub async fn create(InService(request, service, params): InService<Begin>) -> Made<VerificationView> {
-    let begin = read(&request, params)?;
-    let verification = request.v2.verifications.begin(service.id, begin).await?;
+    let begin = read(&request, service.id, params)?;
+    let verification = request.v2.verifications.begin(begin).await?;
     debug!(request_id = request.call.request_id(), number = %verification.to, outcome = "sent", "code sent");
     created(VerificationView::new(&request.frame(), service.sid, &verification))
 }
@@ -207,7 +208,7 @@ fn target(request: &Request) -> Result<VerificationTarget, Error> {
     IdOrNumber::parse(segment).ok_or(Error::NotFound)
 }
 
-fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> {
+fn read(request: &Request, service: ServiceId, begin: Begin) -> Result<BeginRequest, Error> {
     let channel = begin.channel;
     request.check_served("Channel", channel.as_slice())?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
@@ -217,33 +218,33 @@ fn read(request: &Request, begin: Begin) -> Result<verify::BeginRequest, Error> 
         return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
     let key = idempotency_key(&request.call.head.headers)?;
-    Ok(verify::BeginRequest {
+    let exemption = if begin.risk_check == Some(false) { Exemption::Allowances } else { Exemption::None };
+    let message = Outgoing {
         channel,
-        locale: begin.locale,
-        friendly_name: begin.friendly_name,
-        code: begin.code,
-        app_hash: begin.app_hash,
+        style: MessageStyle {
+            locale: begin.locale,
+            app_hash: begin.app_hash,
+            send_digits: begin.send_digits,
+            sender_name: begin.friendly_name.map(Box::from),
+            ..MessageStyle::default()
+        },
+        supplied_code: begin.code,
+        tags: begin.tags.unwrap_or_default(),
+        client: ClientSignals { address: begin.device_ip, exemption, ..ClientSignals::default() },
+        request_id: Some(request.call.traced_id()),
+        ..Outgoing::new(NumberKey::new(service, begin.to))
+    };
+    Ok(BeginRequest {
         template: begin.template,
         substitutions: begin.substitutions.unwrap_or_default(),
         rate_limits: begin.rate_limits.unwrap_or_default(),
-        tags: begin.tags.unwrap_or_default(),
-        send_digits: begin.send_digits,
-        client: ClientSignals {
-            address: begin.device_ip,
-            exemption: match begin.risk_check {
-                Some(false) => Exemption::Allowances,
-                Some(true) | None => Exemption::None,
-            },
-            ..ClientSignals::default()
-        },
         // The number is as it was sent: another spelling of it is another request.
         fingerprint: match key {
             Some(_) => request.fields.fingerprint(request.path(), &["CustomCode"]),
             None => [0; 32],
         },
         idempotency_key: key,
-        request_id: Some(request.call.traced_id()),
-        ..verify::BeginRequest::new(begin.to)
+        ..BeginRequest::new(message)
     })
 }
 

@@ -6,13 +6,15 @@ use hyper::StatusCode;
 use tracing::{debug, warn};
 
 use super::{Done, Refused, TOLERANCE};
-use crate::domain::{Channel, Code, Locale, PhoneNumber};
+use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber};
 use crate::http::api::error::Error;
 use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::request;
 use crate::limits::guard::ClientSignals;
 use crate::registry::{Service, TextError};
+use crate::template::MessageStyle;
+use crate::verification::numbers::Outgoing;
 use crate::verification::verify::{self, BeginRequest, CarryCode};
 
 /// How long a signed request can be replayed: its time may be ahead of the clock by the tolerance.
@@ -65,23 +67,23 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_
         address
     });
     let in_language = |locale| {
-        let message = BeginRequest {
+        let message = Outgoing {
             channel: message.channel,
-            locale,
+            style: MessageStyle { locale, ..MessageStyle::default() },
             client: ClientSignals { address, ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
-            ..BeginRequest::new(to)
+            ..Outgoing::new(NumberKey::new(service.id, to))
         };
         CarryCode {
             remembered_for: REPLAYABLE,
             within: Some(within),
-            ..CarryCode::new(code.clone(), message)
+            ..CarryCode::new(code.clone(), BeginRequest::new(message))
         }
     };
     let locale = message.locale.and_then(Locale::parse);
-    let mut carried = v2.verifications.carry(service.id, in_language(locale)).await;
+    let mut carried = v2.verifications.carry(in_language(locale)).await;
     if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
-        carried = v2.verifications.carry(service.id, in_language(None)).await;
+        carried = v2.verifications.carry(in_language(None)).await;
     }
     let carried = carried.map_err(|refused| of_error(v2, refused))?;
     debug!(request_id = call.request_id(), number = %to, "code carried");

@@ -11,7 +11,7 @@ use super::captcha::Captcha;
 use super::notice::{Notice, locked};
 use super::page::{COUNTRIES, Page, View};
 use super::{PageContext, field, return_url};
-use crate::domain::{Channel, PhoneNumber, Region, Sid, Timestamp, seconds_up};
+use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp, seconds_up};
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
@@ -20,10 +20,11 @@ use crate::http::response::Problem;
 use crate::http::transport::Transport;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::Service;
+use crate::template::MessageStyle;
 use crate::verification::hosted::{
     Denied, HostedSession, ReturnTarget, SESSION_LIFE, SendEnd, SessionSecret,
 };
-use crate::verification::numbers::Refusal;
+use crate::verification::numbers::{Outgoing, Refusal};
 use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
 
 /// A request from the browser that has the session.
@@ -207,23 +208,27 @@ impl OpenSession<'_> {
         let buttons = context.buttons(session);
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
-        let begin = |locale| BeginRequest {
-            channel: offered.and_then(|(name, _)| Channel::parse(name)),
-            locale,
-            life: context.is_demo(self.service).then_some(SESSION_LIFE),
-            web_host: self.web_host(),
-            client,
-            request_id: Some(call.traced_id()),
-            ..BeginRequest::new(number)
+        let begin = |locale| {
+            let message = Outgoing {
+                channel: offered.and_then(|(name, _)| Channel::parse(name)),
+                style: MessageStyle { locale, ..MessageStyle::default() },
+                client,
+                request_id: Some(call.traced_id()),
+                ..Outgoing::new(NumberKey::new(self.service.id, number))
+            };
+            BeginRequest {
+                life: context.is_demo(self.service).then_some(SESSION_LIFE),
+                web_host: self.web_host(),
+                ..BeginRequest::new(message)
+            }
         };
         let verifications = &context.v2.verifications;
         // The language of the page, unless the service has one.
         let of_page = || self.service.settings.locale.is_none().then_some(context.texts.locale);
-        let mut outcome =
-            verifications.begin(self.service.id, begin(session.request.locale.or_else(of_page))).await;
+        let mut outcome = verifications.begin(begin(session.request.locale.or_else(of_page))).await;
         if matches!(outcome, Err(Refused::Text(_))) {
             // The service's texts are not in that language.
-            outcome = verifications.begin(self.service.id, begin(None)).await;
+            outcome = verifications.begin(begin(None)).await;
         }
         match outcome {
             Ok(verification) => {

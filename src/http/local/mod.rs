@@ -34,6 +34,7 @@ use crate::limits::guard::{ClientSignals, Exemption};
 use crate::node::Running;
 use crate::registry::{RegistryError, Service};
 use crate::store::{self, Copied};
+use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarryCode, Erasure, NumberStatus};
 
 use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Unlocked};
@@ -92,14 +93,14 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
         request.fields.parsed("Channel", format_args!("one of {}", Channel::names(", ")), Channel::parse)?;
     // A code that was sent before would count as a repetition.
     let code = Code::from_value((request.v2.now)().as_millis() % 1_000_000, CodeLength::SIX);
-    let message = BeginRequest {
+    let message = Outgoing {
         channel,
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
         request_id: Some(request.call.traced_id()),
-        ..BeginRequest::new(to)
+        ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
     };
-    let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, message) };
-    let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
+    let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, BeginRequest::new(message)) };
+    let carried = request.v2.verifications.carry(carry).await;
     let error = trial.error.get().cloned();
     if error.is_none() {
         carried?;

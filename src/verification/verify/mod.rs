@@ -31,10 +31,10 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refused>>;
 pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification>;
+    fn begin(&self, begin: BeginRequest) -> Answer<'_, Verification>;
 
     /// Carries a code that another system made. The answer comes when the provider took the message.
-    fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage>;
+    fn carry(&self, carry: CarryCode) -> Answer<'_, CarriedMessage>;
 
     /// Another system has verified the number. Returns whether a code was carried to it before.
     fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool>;

@@ -3,26 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::delivery::Trial;
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Sid};
-use crate::limits::guard::ClientSignals;
+use crate::delivery::{Outgoing, Trial};
+use crate::domain::{Code, PhoneNumber, Sid};
 use crate::observe::trace::RequestId;
-use crate::template::{AppHash, SendDigits};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct BeginRequest {
-    pub to: PhoneNumber,
-    /// How; `None` for `auto`, the way that the service begins with.
-    pub channel: Option<Channel>,
-    pub locale: Option<Locale>,
-    /// The sender's name in the message; `None` for the service's.
-    pub friendly_name: Option<String>,
-    /// The code, where the caller makes it.
-    pub code: Option<Code>,
+    /// The message. Its text is not known yet.
+    pub message: Outgoing,
     /// How long the code can be used; `None` for the life of the service's codes.
     pub life: Option<Duration>,
-    /// The Android app that is to read the message.
-    pub app_hash: Option<AppHash>,
     /// The host of the page that asks for the code: the last line of a text message names it for browsers, unless the
     /// text has such a line.
     pub web_host: Option<String>,
@@ -31,22 +21,16 @@ pub struct BeginRequest {
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
-    pub tags: BTreeMap<String, String>,
-    /// Keys that a call presses when it is answered.
-    pub send_digits: Option<SendDigits>,
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent. Zero without a key.
     pub fingerprint: [u8; 32],
-    /// The device's address, and whether to check for fraud.
-    pub client: ClientSignals,
-    pub request_id: Option<RequestId>,
 }
 
 /// Carry a code that another system made. Has no `Debug`: it contains a code.
 pub struct CarryCode {
     pub code: Code,
-    /// The number and the message. Its own code is not used.
-    pub message: BeginRequest,
+    /// Its own code is not used.
+    pub begin: BeginRequest,
     /// A trial of gateways, the only ones that are asked; `None` for those of the routing.
     pub trial: Option<Trial>,
     /// How long a repetition sends nothing, if this is longer than the life.
@@ -57,33 +41,24 @@ pub struct CarryCode {
 
 impl BeginRequest {
     /// A request without options.
-    pub fn new(to: PhoneNumber) -> Self {
+    pub const fn new(message: Outgoing) -> Self {
         Self {
-            to,
-            channel: None,
-            locale: None,
-            friendly_name: None,
-            code: None,
+            message,
             life: None,
-            app_hash: None,
             web_host: None,
             template: None,
             substitutions: BTreeMap::new(),
             rate_limits: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            send_digits: None,
             idempotency_key: None,
             fingerprint: [0; 32],
-            client: ClientSignals::default(),
-            request_id: None,
         }
     }
 }
 
 impl CarryCode {
     /// A request without options.
-    pub const fn new(code: Code, message: BeginRequest) -> Self {
-        Self { code, message, trial: None, remembered_for: Duration::ZERO, within: None }
+    pub const fn new(code: Code, begin: BeginRequest) -> Self {
+        Self { code, begin, trial: None, remembered_for: Duration::ZERO, within: None }
     }
 }
 

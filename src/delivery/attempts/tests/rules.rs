@@ -7,7 +7,7 @@ use crate::delivery::{Attempt, Delivered, Permitted, PlanChange, SendStatus};
 use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
 use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::{Record, decode, encode};
+use crate::shard::Record;
 use crate::template::MessageStyle;
 
 fn second(seconds: u64) -> Timestamp {
@@ -51,16 +51,6 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
 
 fn numbers(log: &AttemptLog) -> Vec<u8> {
     log.rows.iter().map(|row| row.number).collect()
-}
-
-#[test]
-fn attempts_of_sends_one_after_another_are_counted_on() {
-    let mut log = AttemptLog::new(sent(1, START).number, START, AttemptLogSettings::default());
-    for _ in 0..3 {
-        let first = log.reserve();
-        settle(&mut log, first, 2);
-    }
-    assert_eq!(numbers(&log), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -183,15 +173,4 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
         AttemptLog::merge_pessimistic(Some(before), Some(verified), START).and_then(|log| log.plan),
         None
     );
-}
-
-#[test]
-fn a_record_is_read_as_it_was_written() {
-    let mut log = planned(1, second(20));
-    if let Some(plan) = &mut log.plan {
-        plan.style.app_hash = crate::template::AppHash::parse("FA+9qCX9VSu");
-        plan.style.locale = crate::domain::Locale::parse("pt-BR");
-        plan.style.send_digits = crate::template::SendDigits::parse("ww12#");
-    }
-    assert_eq!(decode::<AttemptLog>(&encode(&log)).expect("a record"), log);
 }

@@ -12,7 +12,7 @@ use crate::limits::rate::{
     RunningRequest,
 };
 use crate::registry::{Service, TextOptions};
-use crate::template::{MessageStyle, Wording};
+use crate::template::Wording;
 use crate::verification::numbers::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome,
     VerificationSummary,
@@ -22,18 +22,17 @@ use crate::verification::verify::{
 };
 
 impl Verifying {
-    pub(super) async fn begin_verification(
-        &self,
-        service: ServiceId,
-        begin: BeginRequest,
-    ) -> Result<Verification, Refused> {
+    pub(super) async fn begin_verification(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {
+        let NumberKey { service, number, .. } = begin.message.key;
         let service = self.service(service)?;
-        let Some(key) = &begin.idempotency_key else { return self.start(&service, begin, None).await };
-        let fingerprint = self.fingerprint(begin.fingerprint, begin.code.as_ref());
-        match self.keyed(service.id, begin.to, key, fingerprint).await? {
-            Ok(running) => self.start(&service, begin, Some(running)).await,
-            Err(request) => self.begun_before(&service, begin.to, &request.known).await,
+        if let Some(key) = &begin.idempotency_key {
+            let fingerprint = self.fingerprint(begin.fingerprint, begin.message.supplied_code.as_ref());
+            match self.keyed(service.id, number, key, fingerprint).await? {
+                Ok(running) => begin.message.keyed = Some(running),
+                Err(request) => return self.begun_before(&service, number, &request.known).await,
+            }
         }
+        self.start(&service, begin).await
     }
 
     /// Begins a request with an idempotency key. The inner error is what is known of an earlier request that was equal.
@@ -56,37 +55,27 @@ impl Verifying {
         }
     }
 
-    async fn start(
-        &self,
-        service: &Service,
-        mut begin: BeginRequest,
-        keyed: Option<RunningRequest>,
-    ) -> Result<Verification, Refused> {
-        let number = begin.to;
+    async fn start(&self, service: &Service, begin: BeginRequest) -> Result<Verification, Refused> {
+        let number = begin.message.key.number;
         let charges = charges(service, &begin)?;
         let test = self.test(service, number);
-        let is_test = test.is_some();
-        if !is_test && !self.registry.accepts(number) {
+        if test.is_none() && !self.registry.accepts(number) {
             return Err(unknown_number());
         }
-        let code = begin.code.take();
-        let brings_a_code = code.is_some();
-        if !is_test && brings_a_code && !service.settings.custom_code {
+        let code_length = begin.message.supplied_code.as_ref().map(|code| code.expose().len());
+        let brings_a_code = code_length.is_some();
+        if test.is_none() && brings_a_code && !service.settings.custom_code {
             return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
         }
         let own_life = begin.life.map(|life| SendOptions { life, ..service.settings.policy().code });
-        let tags = std::mem::take(&mut begin.tags);
-        let outgoing = Outgoing {
-            options: test.map(|test| self.options_of_test(service, test)).or(own_life),
-            has_limits: true,
-            keyed,
-            tags,
-            key: NumberKey { service: service.id, number, is_test },
-            ..self.message(service, begin, code.as_ref())?
+        let mut outgoing = self.worded(service, begin, code_length)?;
+        (outgoing.options, outgoing.has_limits) = (own_life, true);
+        let taken = if let Some(test) = test {
+            self.set_test(&mut outgoing, service, test);
+            Charged::default()
+        } else {
+            self.take(charges, &outgoing).await?
         };
-        let supplied_code = test.map_or(code, |test| Code::parse(&test.code));
-        let outgoing = Outgoing { supplied_code, ..outgoing };
-        let taken = if is_test { Charged::default() } else { self.take(charges, &outgoing).await? };
         let reply = self.verifier.send(Box::new(outgoing)).await;
         let may_have_been_sent = match &reply {
             Ok(reply) => reply.may_have_been_sent,
@@ -143,55 +132,44 @@ impl Verifying {
     }
 
     /// The channel that a request asks for, or that its service begins with.
-    pub(super) fn channel(&self, service: &Service, begin: &BeginRequest) -> Channel {
-        begin.channel.unwrap_or_else(|| self.verifier.delivery.first_channel_of(service.id))
+    pub(super) fn channel(&self, message: &Outgoing) -> Channel {
+        message.channel.unwrap_or_else(|| self.verifier.delivery.first_channel_of(message.key.service))
     }
 
-    /// The message of a request, with the text for its code.
-    pub(super) fn message(
+    /// The message of a request with its text, for the service's code or one of this length.
+    pub(super) fn worded(
         &self,
         service: &Service,
         begin: BeginRequest,
-        code: Option<&Code>,
+        code_length: Option<usize>,
     ) -> Result<Outgoing, Refused> {
-        let channel = self.channel(service, &begin);
+        let BeginRequest { mut message, template, substitutions, web_host, .. } = begin;
+        let (channel, to, style) = (self.channel(&message), message.key.number, &mut message.style);
         let options = TextOptions {
-            template: begin.template.as_ref(),
-            substitutions: &begin.substitutions,
-            friendly_name: begin.friendly_name.as_deref(),
-            locale: begin.locale,
+            template: template.as_ref(),
+            substitutions: &substitutions,
+            friendly_name: style.sender_name.as_deref(),
+            locale: style.locale,
             channel,
-            to: begin.to,
-            app_hash: begin.app_hash.as_ref(),
-            code_length: code.map(|code| code.expose().len()),
+            to,
+            app_hash: style.app_hash.as_ref(),
+            code_length,
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
-        let wording = match (wording, &begin.web_host) {
+        style.wording = match (wording, &web_host) {
             (Wording::Custom(text), Some(host)) if channel == Channel::Sms && !has_line(&text) => {
                 Wording::Custom(format!("{text}\n\n@{host} #{{code}}").into())
             }
             (wording, _) => wording,
         };
-        let style = MessageStyle {
-            wording,
-            locale,
-            app_hash: begin.app_hash,
-            send_digits: begin.send_digits,
-            sender_name: begin.friendly_name.map(Box::from),
-        };
-        let client = ClientSignals {
+        style.locale = locale;
+        message.channel = Some(channel);
+        message.client = ClientSignals {
             refuses_landlines: service.settings.skip_sms_to_landlines,
-            ..self.with_safe_list(begin.to, begin.client)
+            ..self.with_safe_list(to, message.client)
         };
-        let (channel, request_id) = (Some(channel), begin.request_id);
-        Ok(Outgoing {
-            channel,
-            style,
-            client,
-            request_id,
-            ..Outgoing::new(NumberKey::new(service.id, begin.to))
-        })
+        Ok(message)
     }
 
     async fn take(&self, charges: Vec<Charge>, outgoing: &Outgoing) -> Result<Charged, Refused> {
@@ -234,9 +212,7 @@ impl Verifying {
         if let Some((default, test)) =
             default.as_ref().and_then(|default| Some((default, self.test(default, outgoing.key.number)?)))
         {
-            outgoing.options = Some(self.options_of_test(default, test));
-            outgoing.supplied_code = Code::parse(&test.code);
-            (outgoing.has_limits, outgoing.key.is_test) = (true, true);
+            self.set_test(&mut outgoing, default, test);
         }
         self.verifier.send(outgoing).await
     }

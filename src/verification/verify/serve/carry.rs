@@ -5,21 +5,18 @@ use std::time::Duration;
 use super::Verifying;
 use super::begin::{begun, unknown_number};
 use crate::delivery::{Carried, SendStatus};
-use crate::domain::{AttemptId, ServiceId};
+use crate::domain::AttemptId;
 use crate::limits::rate::KeyDecision;
-use crate::verification::numbers::{CarriedCode, Failure, Outgoing, SendOutcome};
+use crate::verification::numbers::{CarriedCode, Failure, NumberKey, Outgoing, SendOutcome};
 use crate::verification::verify::{CarriedMessage, CarryCode, Refused};
 
 impl Verifying {
-    pub(super) async fn carry_code(
-        &self,
-        service: ServiceId,
-        carry: CarryCode,
-    ) -> Result<CarriedMessage, Refused> {
+    pub(super) async fn carry_code(&self, carry: CarryCode) -> Result<CarriedMessage, Refused> {
+        let CarryCode { code, begin, trial, remembered_for, within } = carry;
+        let NumberKey { service, number: to, .. } = begin.message.key;
         let service = self.service(service)?;
-        let CarryCode { code, message, trial, remembered_for, within } = carry;
-        let (to, life) = (message.to, message.life.unwrap_or(service.settings.code_life));
-        let channel = self.channel(&service, &message);
+        let (life, channel) =
+            (begin.life.unwrap_or(service.settings.code_life), self.channel(&begin.message));
         let carried = |sid, at, is_repeated| CarriedMessage { sid, to, channel, at, is_repeated };
         if self.test(&service, to).is_some() {
             return Ok(carried(None, self.verifier.now(), false));
@@ -27,7 +24,7 @@ impl Verifying {
         if !self.registry.accepts(to) {
             return Err(unknown_number());
         }
-        let outgoing = self.message(&service, message, Some(&code))?;
+        let outgoing = self.worded(&service, begin, Some(code.expose().len()))?;
         let running = match self.keys.begin_carried(service.id, to, &code).await? {
             KeyDecision::First(running) => running,
             KeyDecision::Again(request) => {

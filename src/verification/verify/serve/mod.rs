@@ -18,7 +18,7 @@ use super::{
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
-use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{
     Ending, LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName,
 };
@@ -29,7 +29,7 @@ use crate::registry::audit::{Action, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
 use crate::verification::numbers::{
-    Check, CheckOutcome, End, NumberKey, Refusal, Reply, VerificationSummary, Verifier,
+    Check, CheckOutcome, End, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
 };
 
 pub use operator::Cleared;
@@ -156,10 +156,13 @@ impl Verifying {
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
-    /// Options of the code of a test number. The code expires with the test number at the latest.
-    fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
+    /// A test number gets no message. Its code is known, and expires with the test number at the latest.
+    fn set_test(&self, outgoing: &mut Outgoing, service: &Service, test: &TestNumber) {
         let SendOptions { life, length } = service.settings.policy().code;
-        SendOptions { life: life.min(test.expires.since(self.verifier.now())), length }
+        let life = life.min(test.expires.since(self.verifier.now()));
+        outgoing.options = Some(SendOptions { life, length });
+        outgoing.supplied_code = Code::parse(&test.code);
+        (outgoing.has_limits, outgoing.key.is_test) = (true, true);
     }
 
     fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
@@ -232,15 +235,15 @@ impl Verifying {
 
 impl Verifications for Verifying {
     /// One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
+    fn begin(&self, begin: BeginRequest) -> Answer<'_, Verification> {
         if begin.rate_limits.is_empty() {
-            return Box::pin(self.begin_verification(service, begin));
+            return Box::pin(self.begin_verification(begin));
         }
-        self.carried_out(|this| async move { this.begin_verification(service, begin).await })
+        self.carried_out(|this| async move { this.begin_verification(begin).await })
     }
 
-    fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
-        self.carried_out(|this| async move { this.carry_code(service, carry).await })
+    fn carry(&self, carry: CarryCode) -> Answer<'_, CarriedMessage> {
+        self.carried_out(|this| async move { this.carry_code(carry).await })
     }
 
     fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::world::{World, asking, number};
+use super::world::{World, asking, asking_with, number};
 use crate::domain::AttemptId;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
-use crate::verification::verify::{BeginRequest, Ending, Status, VerificationTarget, Verifications as _};
+use crate::verification::verify::{Ending, Status, VerificationTarget};
 use crate::webhook::EventRecord;
 
 #[tokio::test(start_paused = true)]
@@ -52,8 +52,7 @@ async fn an_approval_before_the_gateways_answer_is_told_in_order_without_expiry(
     let world = World::new().await;
     world.has_webhook().await;
     world.provider.hangs(true);
-    let (verifying, service) = (world.verifying.clone(), world.service.id);
-    let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
+    let begins = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(1).await;
     let code = world.provider.code_for(number(1));
     let checked = world.checks(VerificationTarget::Number(number(1)), Some(code)).await.expect("checked");
@@ -90,7 +89,7 @@ async fn the_tags_of_a_beginning_come_with_each_event_to_its_end() {
     let world = World::new().await;
     world.has_webhook().await;
     let tags = BTreeMap::from([("order".to_owned(), "17".to_owned())]);
-    let begun = world.begins(BeginRequest { tags, ..asking(number(1)) }).await.expect("begun");
+    let begun = world.begins(asking_with(number(1), |message| message.tags = tags)).await.expect("begun");
     world.begun(number(1)).await;
     world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
     assert_eq!(world.posted(4).await.len(), 4);
@@ -119,8 +118,7 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     let begun = world.begun(number(1)).await;
     let first = world.attempt_of(begun.attempts[0].sid);
     world.provider.hangs(true);
-    let (verifying, service) = (world.verifying.clone(), world.service.id);
-    let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
+    let begins = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(2).await;
     let receipt = delivered(AttemptId { attempt: first.attempt + 1, ..first });
     let verifying = world.verifying.clone();

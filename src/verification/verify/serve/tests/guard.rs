@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{START, World, asking, number};
+use super::world::{START, World, asking, asking_with, number};
 use crate::config::GuardSettings;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
@@ -231,7 +231,7 @@ async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let world = World::guarded(settings, "Simulator", json!({})).await;
     assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
-    let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
+    let trusting = |to| asking_with(phone(to), |message| message.client = client);
     assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     world.begins(trusting(TJ)).await.expect("sent");
     world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");

@@ -12,7 +12,7 @@ use crate::limits::rate::KeyedRequest;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Record as _, Refusal};
 use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
+    CheckCode, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
 };
 
 #[tokio::test]
@@ -49,8 +49,7 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
 
 /// Begins with the key `a`, in a task.
 fn beginning(world: &World) -> JoinHandle<Result<Verification, Refused>> {
-    let (verifying, service) = (world.verifying.clone(), world.service.id);
-    tokio::spawn(async move { verifying.begin(service, asking_once(number(1), "a")).await })
+    world.begins_meanwhile(asking_once(number(1), "a"))
 }
 
 /// The program dies while the gateway has the message of the key `a`.
@@ -102,18 +101,6 @@ async fn a_cut_off_request_is_answered_as_approved_after_its_code_was_right() {
     let later = world.begun(number(1)).await;
     assert_ne!(later.sid, found.sid);
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found));
-}
-
-#[tokio::test]
-async fn a_cut_off_further_message_is_found_after_the_code_was_right() {
-    let world = World::new().await;
-    let begun = world.begun(number(1)).await;
-    let world = cut_off(world).await;
-    let code = world.provider.code_for(number(1));
-    checks_by_number(&world, Some(code)).await.expect("checked");
-    let (_, found) = repeated(world).await;
-    let found = found.expect("the earlier request's answer");
-    assert_eq!((found.sid, found.status), (begun.sid, Status::Approved));
 }
 
 #[tokio::test]
@@ -213,7 +200,11 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
 async fn a_key_with_another_code_of_the_caller_is_another_request() {
     let fields = json!({ "custom-code": true });
     let world = World::with(fields).await;
-    let bringing = |code| BeginRequest { code: Code::parse(code), ..asking_once(number(1), "a") };
+    let bringing = |code| {
+        let mut begin = asking_once(number(1), "a");
+        begin.message.supplied_code = Code::parse(code);
+        begin
+    };
     let first = world.begins(bringing("111111")).await.expect("begun");
     assert_eq!(world.begins(bringing("111111")).await, Ok(first));
     assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{START, World, asking, number};
+use super::world::{START, World, asking, asking_with, number};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
 use crate::registry::{TestNumber, gateway_sid};
@@ -18,7 +18,7 @@ fn brings_codes() -> Value {
 }
 
 fn bringing(to: PhoneNumber, code: &str) -> BeginRequest {
-    BeginRequest { code: Code::parse(code), ..asking(to) }
+    asking_with(to, |message| message.supplied_code = Code::parse(code))
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
 async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
     let fields = json!({ "workflow": "whatsapp:30s,sms" });
     let world = World::with(fields).await;
-    let begun = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
+    let begun = world.begins(asking_with(number(1), |message| message.channel = None)).await.expect("begun");
     assert_eq!(begun.channel, Channel::WhatsApp);
     assert_eq!(world.provider.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
 }
@@ -100,12 +100,14 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline(None)));
     assert_eq!(world.provider.handed().len(), 0);
-    let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
+    let call = asking_with(landline, |message| message.channel = Some(Channel::Call));
     world.begins(call).await.expect("a call is possible");
 }
 
-fn carry(to: PhoneNumber) -> CarryCode {
-    CarryCode::new(Code::parse("271828").expect("a code"), BeginRequest::new(to))
+fn carry(world: &World, to: PhoneNumber) -> CarryCode {
+    let service = world.service.id;
+    let begin = asking_with(to, |message| message.key.service = service);
+    CarryCode::new(Code::parse("271828").expect("a code"), begin)
 }
 
 #[tokio::test]
@@ -115,11 +117,11 @@ async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
     for _ in 0..2 {
         world.provider.fails_with(ErrorClass::Refused);
     }
-    let (verifying, service) = (world.verifying.clone(), world.service.id);
-    let first = tokio::spawn(async move { verifying.carry(service, carry(number(1))).await });
+    let (verifying, carried) = (world.verifying.clone(), carry(&world, number(1)));
+    let first = tokio::spawn(async move { verifying.carry(carried).await });
     // Refused by the one, and waiting for the other.
     world.provider.arrived(2).await;
-    let second = world.verifying.carry(world.service.id, carry(number(2))).await;
+    let second = world.verifying.carry(carry(&world, number(2))).await;
     assert_eq!(second, Err(Refused::Unavailable(Refusal::SendsOverloaded)));
     let query = AttemptQuery { to: Some(number(2)), limit: 10, ..AttemptQuery::default() };
     let listed = world.verifying.messages(query).await.expect("a list").records;

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, RegistrySettings};
@@ -15,8 +16,8 @@ use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySetting
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
-    ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
-    SidKind, Timestamp,
+    ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey,
+    ServiceId, Sid, SidKind, Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
@@ -29,7 +30,7 @@ use crate::shard::tests::FaultyStore;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::BoxFuture;
 use crate::template::Templates;
-use crate::verification::numbers::{NumberCapacity, Verifier, VerifierDeps};
+use crate::verification::numbers::{NumberCapacity, NumberKey, Outgoing, Verifier, VerifierDeps};
 use crate::verification::verify::{
     BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget, Verifications as _, Verifying,
 };
@@ -304,7 +305,18 @@ impl World {
     }
 
     pub async fn begins(&self, begin: BeginRequest) -> Result<Verification, Refused> {
-        self.verifying.begin(self.service.id, begin).await
+        self.verifying.begin(self.of_service(begin)).await
+    }
+
+    /// The same in a task.
+    pub fn begins_meanwhile(&self, begin: BeginRequest) -> JoinHandle<Result<Verification, Refused>> {
+        let (verifying, begin) = (self.verifying.clone(), self.of_service(begin));
+        tokio::spawn(async move { verifying.begin(begin).await })
+    }
+
+    fn of_service(&self, mut begin: BeginRequest) -> BeginRequest {
+        begin.message.key.service = self.service.id;
+        begin
     }
 
     /// Begins a verification, which must succeed.
@@ -329,7 +341,15 @@ impl World {
 
 /// A minimal beginning.
 pub fn asking(to: PhoneNumber) -> BeginRequest {
-    BeginRequest { channel: Some(Channel::Sms), ..BeginRequest::new(to) }
+    asking_with(to, |_| {})
+}
+
+/// The same with another message.
+pub fn asking_with(to: PhoneNumber, change: impl FnOnce(&mut Outgoing)) -> BeginRequest {
+    let key = NumberKey::new(ServiceId::DEFAULT, to);
+    let mut message = Outgoing { channel: Some(Channel::Sms), ..Outgoing::new(key) };
+    change(&mut message);
+    BeginRequest::new(message)
 }
 
 /// The same with an idempotency key.
