@@ -11,9 +11,7 @@ use tempfile::NamedTempFile;
 use super::backup::{ExportError, Header, Writer};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, Context, in_three, json_line};
-use crate::config::StorageSettings;
 use crate::node::kinds::for_tools;
-use crate::store::RecordCounts;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -36,7 +34,13 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let settings = cx.records_on_disk()?;
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = out.is_stdout;
-    let (counts, served) = write(&out, &settings, &mut Progress::of("exporting", args.quiet))?;
+    let source = Source::open(&settings)?;
+    let (served, kinds) = (source.served, for_tools());
+    let header = Header::new(source.at, source.key.clone());
+    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, &out.to), &header)?;
+    let progress = &mut Progress::of("exporting", args.quiet);
+    let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
+    writer.finish()?;
     out.complete()?;
     let (numbers, sends, others) = in_three(&counts);
     let said = if cx.json {
@@ -54,20 +58,6 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     } else {
         CommandOutput::of(said)
     })
-}
-
-fn write(
-    out: &Out,
-    settings: &StorageSettings,
-    progress: &mut Progress,
-) -> Result<(RecordCounts, bool), CommandError> {
-    let source = Source::open(settings)?;
-    let (served, kinds) = (source.served, for_tools());
-    let header = Header::new(source.at, source.key.clone());
-    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, &out.to), &header)?;
-    let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
-    writer.finish()?;
-    Ok((counts, served))
 }
 
 /// Where an export is written to. A file under its own name is always a whole export: it is written under another
