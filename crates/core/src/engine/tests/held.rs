@@ -1,63 +1,10 @@
 //! Codes that a gateway makes and holds: the counts, and the effect of its answers.
 
-use super::world::GatewayResult;
-use super::world::{CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, secs, wrong, wrong_says_the_holder};
+use super::world::{GatewayResult, HOLDER, OTHER_HOLDER, World, mins, secs, wrong_says_the_holder};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, NumberState,
     OpenNumber, Salt, SettleOutcome, Verification, merge_pessimistic,
 };
-
-#[test]
-fn a_code_that_a_gateway_approves_is_approved_once() {
-    let mut world = World::new();
-    world.sends_held();
-    world.asks_in_vain();
-    let permit = world.asks();
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-    assert_eq!(world.state, NumberState::Fresh);
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
-}
-
-#[test]
-fn the_attempt_is_counted_before_the_gateway_is_asked_even_the_last_one() {
-    let mut world = World::new();
-    world.sends_held();
-    for failures in 1..=5 {
-        let permit = world.asks();
-        assert_eq!(world.state.failures(), failures);
-        assert!(matches!(world.state, NumberState::Open(_)), "nothing is locked before the answer");
-        world.check_reported(&permit, CheckResult::Wrong);
-    }
-}
-
-#[test]
-fn requests_wait_while_a_gateway_is_being_asked() {
-    let mut world = World::new();
-    let send = world.sends_held();
-    let until = world.asks().until;
-    let before = world.state;
-    assert_eq!(world.checks_wrong(), CheckStep::Busy { until });
-    assert_eq!(world.ask(), BeginOutcome::Busy { until });
-    assert_eq!(world.resumes(send.verification.salt), crate::engine::ResumeOutcome::Busy { until });
-    assert_eq!(world.state, before);
-}
-
-#[test]
-fn what_cannot_be_a_code_is_wrong_without_asking() {
-    let mut world = World::new();
-    world.sends_held();
-    assert_eq!(world.checks_wrong(), wrong(4));
-}
-
-#[test]
-fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
-    let mut world = World::new();
-    world.sends_held();
-    world.advance(secs(29));
-    let permit = world.asks();
-    world.advance(secs(5));
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-}
 
 #[test]
 fn a_message_that_may_have_been_sent_replaces_no_code() {
@@ -98,66 +45,6 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&second, GatewayResult::Held(OTHER_HOLDER));
     world.check_reported(&permit, CheckResult::NotLive);
     assert_eq!(world.asks().held, OTHER_HOLDER);
-}
-
-#[test]
-fn an_unsettled_last_attempt_locks_from_the_moment_its_time_ended() {
-    for meet in [
-        |world: &mut World| assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::Locked { .. }))),
-        |world: &mut World| assert!(matches!(world.ask(), BeginOutcome::Locked { .. })),
-        |world: &mut World| {
-            let salt = crate::engine::Salt([0; 16]);
-            assert_eq!(world.resumes(salt), crate::engine::ResumeOutcome::NotUsable);
-        },
-    ] {
-        let mut world = World::new();
-        world.sends_held();
-        for _ in 0..4 {
-            world.asks_in_vain();
-        }
-        let until = world.asks().until.plus(mins(30));
-        world.advance(CHECK_BUDGET + secs(60));
-        meet(&mut world);
-        assert_eq!(world.state, NumberState::Locked { until });
-        world.advance(mins(29));
-        assert!(world.may_ask());
-    }
-}
-
-#[test]
-fn an_approval_that_comes_too_late_approves_nothing() {
-    let mut world = World::new();
-    world.policy.code.life = mins(5);
-    world.sends_held();
-    let late = world.asks();
-    world.advance(CHECK_BUDGET);
-    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
-    assert_eq!(world.state.failures(), 1);
-}
-
-#[test]
-fn an_approval_of_a_replaced_used_or_locked_verification_is_ignored() {
-    let mut world = World::new();
-    world.sends_held();
-    let late = world.asks();
-    world.advance(CHECK_BUDGET);
-    let resent = world.sends_held();
-    let before = world.state;
-    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
-    assert_eq!(world.state, before);
-    let used = world.asks();
-    assert_eq!(used.salt, resent.verification.salt);
-    assert_eq!(world.check_reported(&used, CheckResult::Approved), CheckOutcome::Approved);
-    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
-
-    let mut world = World::new();
-    world.sends_held();
-    for _ in 0..4 {
-        world.asks_in_vain();
-    }
-    let last = world.asks();
-    world.advance(CHECK_BUDGET);
-    assert!(matches!(world.check_reported(&last, CheckResult::Approved), CheckOutcome::Locked { .. }));
 }
 
 #[test]

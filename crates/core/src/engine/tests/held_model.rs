@@ -1,20 +1,68 @@
-//! Codes that a gateway holds, against an independent model: every answer, with sends that are settled at once.
+//! The contract with its fixed lockout, against an independent model: every answer, with sends that are settled at once,
+//! also about codes that a gateway holds.
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::held_steps::{Step, other_code, step};
-use super::world::GatewayResult;
-use super::world::{CHECK_BUDGET, World};
+use super::world::{CHECK_BUDGET, GatewayResult, HOLDER, World, other_code};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, ResumeOutcome,
-    SendPermit,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, ResumeOutcome, Salt,
+    SendPermit, SettleOutcome,
 };
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Send(GatewayResult),
+    Resume { pick: usize, result: GatewayResult },
+    CheckOurs { pick: usize },
+    CheckOther,
+    CheckNoCode,
+    Hear { pick: usize, result: CheckResult },
+    Wait(Duration),
+    Crash,
+}
+
+pub fn gateway_result() -> impl Strategy<Value = GatewayResult> {
+    prop_oneof![
+        3 => Just(GatewayResult::Held(HOLDER)),
+        2 => Just(GatewayResult::Accepted),
+        1 => Just(GatewayResult::Postponed),
+        1 => Just(GatewayResult::Failed),
+        1 => Just(GatewayResult::Unknown),
+        1 => Just(GatewayResult::UnknownHeld(HOLDER)),
+    ]
+}
+
+pub fn check_result() -> impl Strategy<Value = CheckResult> {
+    prop_oneof![
+        2 => Just(CheckResult::Approved),
+        4 => Just(CheckResult::Wrong),
+        1 => Just(CheckResult::NotLive),
+        1 => Just(CheckResult::NotAsked),
+        1 => Just(CheckResult::Unknown),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => gateway_result().prop_map(Step::Send),
+        2 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Resume { pick, result }),
+        2 => any::<usize>().prop_map(|pick| Step::CheckOurs { pick }),
+        6 => Just(Step::CheckOther),
+        1 => Just(Step::CheckNoCode),
+        8 => (any::<usize>(), check_result()).prop_map(|(pick, result)| Step::Hear { pick, result }),
+        3 => (1_u64..15_000).prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
+        1 => (1_u64..40).prop_map(|m| Step::Wait(Duration::from_secs(60 * m))),
+        1 => Just(Step::Crash),
+    ]
+}
 
 /// The messages with one salt, by the contract.
 #[derive(Clone)]
 struct Outstanding {
-    salt: [u8; 16],
+    salt: Salt,
     ours: String,
     ours_is_out: bool,
     held: bool,
@@ -61,17 +109,17 @@ impl Model {
         self.remembered_until = self.remembered_until.max(Some(until));
     }
 
-    fn check(&mut self, submitted: &Submitted<'_>, world: &World) -> Expected {
+    fn check(&mut self, submitted: &Submitted<'_>, world: &World) -> CheckStep {
         self.at(world);
         let (limit, lockout, now) = (world.policy.max_attempts, world.policy.lockout_time(), world.now);
-        if self.locked_until.is_some() {
-            return Expected::Locked;
+        if let Some(until) = self.locked_until {
+            return Decided(CheckOutcome::Locked { until });
         }
         if self.remembered_until.is_none() {
-            return Expected::Wrong { attempts_left: limit, live: false };
+            return Decided(CheckOutcome::Wrong { attempts_left: limit, live: false });
         }
-        if self.asking_until.is_some() {
-            return Expected::Busy;
+        if let Some(until) = self.asking_until {
+            return CheckStep::Busy { until };
         }
         let live = self.outstanding.clone().filter(|code| now < code.ends);
         if let (Some(code), Submitted::Ours(text)) = (&live, submitted)
@@ -79,58 +127,61 @@ impl Model {
             && !code.held
         {
             *self = Self::default();
-            return Expected::Approved;
+            return Decided(CheckOutcome::Approved);
         }
         self.counted += 1;
-        if live.as_ref().is_some_and(|code| code.held) && !matches!(submitted, Submitted::NoCode) {
+        if let Some(code) = live.as_ref().filter(|code| code.held && !matches!(submitted, Submitted::NoCode))
+        {
             let until = now.plus(CHECK_BUDGET);
             self.asking_until = Some(until);
             self.remember(until.plus(lockout));
-            return Expected::Ask;
+            return CheckStep::AskGateway(CheckPermit { salt: code.salt, held: HOLDER, until });
         }
-        if self.counted >= limit {
-            self.lock(Some(now.plus(lockout)));
-            return Expected::LockedNow { live: live.is_some() };
-        }
-        Expected::Wrong { attempts_left: limit - self.counted, live: live.is_some() }
+        Decided(self.wrong(live.is_some(), world))
     }
 
-    fn hear(&mut self, permit: &CheckPermit, result: CheckResult, world: &World) -> Expected {
-        self.at(world);
+    /// What a wrong code that was counted leads to.
+    fn wrong(&mut self, live: bool, world: &World) -> CheckOutcome {
         let limit = world.policy.max_attempts;
-        if self.locked_until.is_some() {
-            return Expected::Locked;
+        if self.counted >= limit {
+            let until = world.now.plus(world.policy.lockout_time());
+            self.lock(Some(until));
+            return CheckOutcome::LockedNow { until, live };
+        }
+        CheckOutcome::Wrong { attempts_left: limit - self.counted, live }
+    }
+
+    fn hear(&mut self, permit: &CheckPermit, result: CheckResult, world: &World) -> CheckOutcome {
+        self.at(world);
+        if let Some(until) = self.locked_until {
+            return CheckOutcome::Locked { until };
         }
         if self.asking_until != Some(permit.until) {
+            let attempts_left = world.policy.max_attempts - self.counted;
             return match result {
                 CheckResult::Wrong | CheckResult::NotLive => {
-                    Expected::Wrong { attempts_left: limit - self.counted, live: false }
+                    CheckOutcome::Wrong { attempts_left, live: false }
                 }
-                _ => Expected::Failed,
+                _ => CheckOutcome::GatewayFailed,
             };
         }
         self.asking_until = None;
         match result {
             CheckResult::Approved => {
                 *self = Self::default();
-                return Expected::Approved;
+                return CheckOutcome::Approved;
             }
             CheckResult::NotAsked => {
                 self.counted -= 1;
-                return Expected::Failed;
+                return CheckOutcome::GatewayFailed;
             }
             CheckResult::NotLive | CheckResult::Wrong | CheckResult::Unknown => {}
         }
         let ours_is_out = self.outstanding.as_ref().is_some_and(|code| code.ours_is_out);
-        let live = result != CheckResult::NotLive || ours_is_out;
-        if self.counted >= limit {
-            self.lock(Some(world.now.plus(world.policy.lockout_time())));
-            return Expected::LockedNow { live };
+        match self.wrong(result != CheckResult::NotLive || ours_is_out, world) {
+            CheckOutcome::Wrong { .. } if result == CheckResult::Unknown => CheckOutcome::GatewayFailed,
+            outcome => outcome,
         }
-        if result == CheckResult::Unknown {
-            return Expected::Failed;
-        }
-        Expected::Wrong { attempts_left: limit - self.counted, live }
     }
 
     /// A permitted send that is settled at once.
@@ -138,7 +189,7 @@ impl Model {
         let asked_before = self.remembered_until.is_some();
         if result != GatewayResult::Failed {
             self.outstanding = Some(Outstanding {
-                salt: permit.verification.salt.0,
+                salt: permit.verification.salt,
                 ours,
                 ours_is_out: matches!(result, GatewayResult::Accepted | GatewayResult::Unknown),
                 held: matches!(result, GatewayResult::Held(_) | GatewayResult::UnknownHeld(_)),
@@ -167,43 +218,6 @@ impl Model {
             self.outstanding = None;
             if self.counted == 0 {
                 *self = Self::default();
-            }
-        }
-    }
-}
-
-/// An outcome without times.
-#[derive(Debug, PartialEq, Eq)]
-enum Expected {
-    Approved,
-    Wrong { attempts_left: u8, live: bool },
-    LockedNow { live: bool },
-    Locked,
-    Failed,
-    Ask,
-    Busy,
-}
-
-impl From<CheckStep> for Expected {
-    fn from(step: CheckStep) -> Self {
-        match step {
-            Decided(outcome) => outcome.into(),
-            CheckStep::AskGateway(_) => Self::Ask,
-            CheckStep::Busy { .. } => Self::Busy,
-        }
-    }
-}
-
-impl From<CheckOutcome> for Expected {
-    fn from(outcome: CheckOutcome) -> Self {
-        match outcome {
-            CheckOutcome::Approved => Self::Approved,
-            CheckOutcome::Wrong { attempts_left, live } => Self::Wrong { attempts_left, live },
-            CheckOutcome::LockedNow { live, .. } => Self::LockedNow { live },
-            CheckOutcome::Locked { .. } => Self::Locked,
-            CheckOutcome::GatewayFailed => Self::Failed,
-            other @ (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
-                panic!("{other:?} where the lockout is fixed and nothing is named")
             }
         }
     }
@@ -242,13 +256,13 @@ proptest! {
                     if let CheckStep::AskGateway(permit) = outcome {
                         asked.push(permit);
                     }
-                    prop_assert_eq!(Expected::from(outcome), expected);
+                    prop_assert_eq!(outcome, expected);
                 }
                 Step::Hear { pick, result } => {
                     if asked.is_empty() { continue; }
                     let permit = asked.swap_remove(pick % asked.len());
                     let expected = model.hear(&permit, result, &world);
-                    prop_assert_eq!(Expected::from(world.check_reported(&permit, result)), expected);
+                    prop_assert_eq!(world.check_reported(&permit, result), expected);
                 }
                 Step::Send(result) => {
                     model.at(&world);
@@ -257,7 +271,8 @@ proptest! {
                             prop_assert!(model.locked_until.is_none() && model.asking_until.is_none());
                             let ours = world.code_of(&permit).expose().to_owned();
                             model.sent(&permit, ours, result, &world);
-                            world.settles(&permit, result);
+                            let attempts_left = world.policy.max_attempts - model.counted;
+                            prop_assert_eq!(world.settles(&permit, result), SettleOutcome::Open { attempts_left });
                             sent.push(permit);
                         }
                         BeginOutcome::Locked { until } => prop_assert_eq!(Some(until), model.locked_until),
@@ -269,7 +284,7 @@ proptest! {
                     if sent.is_empty() { continue; }
                     model.at(&world);
                     let salt = sent[pick % sent.len()].verification.salt;
-                    let usable = model.outstanding.as_ref().is_some_and(|c| c.salt == salt.0 && world.now < c.ends);
+                    let usable = model.outstanding.as_ref().is_some_and(|c| c.salt == salt && world.now < c.ends);
                     match world.resumes(salt) {
                         ResumeOutcome::Permitted(permit) => {
                             prop_assert!(usable && model.asking_until.is_none());

@@ -2,11 +2,8 @@
 
 mod held;
 mod held_model;
-mod held_steps;
-mod model;
 mod per_verification;
 mod replaced;
-mod resumed;
 mod rules;
 mod verification;
 mod verification_facts;

@@ -1,9 +1,10 @@
-//! Codes that a newer one replaced: the previous one returns if the newer one surely was not sent.
+//! Codes that a newer one replaced: the previous one returns if the newer one surely was not sent. And planned sends.
 
-use super::world::GatewayResult;
-use super::world::{World, secs};
+use super::world::{GatewayResult, World, secs};
 use crate::domain::CodeLength;
-use crate::engine::{CheckOutcome, CheckStep::Decided, SendPermit};
+use crate::engine::{
+    CheckOutcome, CheckStep, CheckStep::Decided, ResumeOutcome, SendPermit, merge_pessimistic,
+};
 
 /// A number with a sent code of ten minutes, and its permit.
 fn with_a_code_that_is_out() -> (World, SendPermit) {
@@ -48,4 +49,23 @@ fn a_repetition_that_fails_first_leaves_the_earlier_code_to_the_resend() {
     world.settles(&repetition, GatewayResult::Failed);
     world.settles(&resend, GatewayResult::Failed);
     assert_eq!(world.checks(&world.code_of(&out)), Decided(CheckOutcome::Approved));
+}
+
+#[test]
+fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
+    let mut world = World::new();
+    let first = world.permit();
+    world.settles(&first, GatewayResult::Postponed);
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
+    assert_eq!(world.permit().verification.salt, first.verification.salt);
+}
+
+#[test]
+fn after_a_failed_commit_a_further_send_never_left() {
+    let mut world = World::new();
+    let first = world.sends_held();
+    let before = world.state;
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }

@@ -1,94 +1,23 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::GatewayResult;
-use super::world::{World, mins, no_live_code, secs, wrong};
+use super::world::{GatewayResult, World, no_live_code, wrong};
 use crate::domain::{Code, CodeLength};
-use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckStep::Decided, NumberState, SettleOutcome, merge_pessimistic,
-};
-
-#[test]
-fn a_right_code_is_approved_once_and_never_again() {
-    let mut world = World::new();
-    let code = world.sends();
-    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-    assert_eq!(world.checks(&code), no_live_code(5));
-}
-
-#[test]
-fn a_wrong_code_says_how_many_attempts_are_left_after_it() {
-    let mut world = World::new();
-    world.sends();
-    for left in [4, 3, 2, 1] {
-        assert_eq!(world.checks_wrong(), wrong(left));
-    }
-}
+use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SettleOutcome, merge_pessimistic};
 
 #[test]
 fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
     let mut world = World::new();
-    assert_eq!(world.checks_text(None), no_live_code(5), "a number that never asked");
+    assert_eq!(world.submits_text(None, None), no_live_code(5), "a number that never asked");
     let mut held = World::new();
     held.sends_held();
     let code = world.sends();
     for world in [&mut world, &mut held] {
         assert_eq!(world.checks_wrong(), wrong(4));
         for _ in 0..9 {
-            assert_eq!(world.checks_text(None), wrong(4));
+            assert_eq!(world.submits_text(None, None), wrong(4));
         }
     }
     assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn the_wrong_code_that_uses_the_last_attempt_locks_the_number_itself() {
-    let mut world = World::new();
-    world.sends();
-    for _ in 0..4 {
-        world.checks_wrong();
-    }
-    let until = world.now.plus(mins(30));
-    assert_eq!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { until, live: true }));
-    assert_eq!(world.checks_wrong(), Decided(CheckOutcome::Locked { until }));
-    assert_eq!(world.ask(), BeginOutcome::Locked { until });
-}
-
-#[test]
-fn a_lockout_ends_by_itself_and_the_count_starts_afresh() {
-    let mut world = World::new();
-    world.sends();
-    for _ in 0..5 {
-        world.checks_wrong();
-    }
-    world.advance(mins(29) + secs(59));
-    assert!(matches!(world.ask(), BeginOutcome::Locked { .. }));
-    world.advance(secs(1));
-    assert_eq!(world.sends_and_hears_attempts_left(), 5);
-    assert_eq!(world.checks_wrong(), wrong(4));
-}
-
-#[test]
-fn a_resend_replaces_the_code_restarts_its_life_and_keeps_the_count() {
-    let mut world = World::new();
-    let first = world.sends();
-    world.checks_wrong();
-    world.advance(secs(20));
-    assert_eq!(world.sends_and_hears_attempts_left(), 4);
-    let second = world.sends();
-    assert_eq!(world.checks(&first), wrong(3));
-    world.advance(secs(20));
-    assert_eq!(world.checks(&second), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn the_count_is_kept_for_a_lockouts_length_beyond_the_codes_end() {
-    let mut world = World::new();
-    world.sends();
-    world.checks_wrong();
-    world.advance(mins(30) + secs(29));
-    assert_eq!(world.checks_wrong(), no_live_code(3));
-    world.advance(secs(1));
-    assert_eq!(world.checks_wrong(), no_live_code(5));
 }
 
 #[test]
@@ -106,7 +35,9 @@ fn a_count_above_a_lowered_limit_locks_at_the_next_wrong_code() {
     world.checks_wrong();
     world.checks_wrong();
     world.policy.max_attempts = 2;
-    assert_eq!(world.sends_and_hears_attempts_left(), 0);
+    let permit = world.permit();
+    let none_left = SettleOutcome::Open { attempts_left: 0 };
+    assert_eq!(world.settles(&permit, GatewayResult::Accepted), none_left);
     assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { .. })));
 }
 
@@ -117,24 +48,6 @@ fn a_code_can_be_used_before_the_gateway_has_answered() {
     assert_eq!(world.checks(&world.code_of(&permit)), Decided(CheckOutcome::Approved));
     assert_eq!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Open { attempts_left: 5 });
     assert_eq!(world.state, NumberState::Fresh);
-}
-
-#[test]
-fn a_resend_that_failed_for_certain_gives_the_earlier_code_back() {
-    let mut world = World::new();
-    let first = world.sends();
-    world.advance(secs(10));
-    let permit = world.permit();
-    world.settles(&permit, GatewayResult::Failed);
-    assert_eq!(world.checks(&first), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn a_code_whose_send_may_have_arrived_stays_good() {
-    let mut world = World::new();
-    let permit = world.permit();
-    world.settles(&permit, GatewayResult::Unknown);
-    assert_eq!(world.checks(&world.code_of(&permit)), Decided(CheckOutcome::Approved));
 }
 
 #[test]

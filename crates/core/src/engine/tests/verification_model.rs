@@ -2,10 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::held_steps::other_code;
 use super::verification_facts::{Model, Submission};
-use super::verification_steps::{By, Number, Step, brought, named, policy, step};
-use super::world::GatewayResult;
+use super::verification_steps::{By, Step, brought, named, policy, step};
+use super::world::{GatewayResult, World, other_code};
 use crate::domain::Code;
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckStep, CheckStep::Decided, EndOutcome, ResumeOutcome,
@@ -13,7 +12,7 @@ use crate::engine::{
 };
 
 struct Run {
-    number: Number,
+    number: World,
     model: Model,
     sent: Vec<SendPermit>,
     asked: Vec<CheckPermit>,
@@ -70,7 +69,7 @@ impl Run {
         let (policy, now) = (self.number.policy, self.number.now);
         let expected = self.model.begin(&policy, now);
         let brings = brought(which);
-        let outcome = self.number.asks(brings.as_ref(), silent);
+        let outcome = self.number.ask_for(brings.as_ref(), silent);
         let BeginOutcome::Permitted(permit) = outcome else {
             prop_assert_eq!(Some(outcome), expected);
             return Ok(());
@@ -152,7 +151,7 @@ proptest! {
         policy in policy(),
         steps in proptest::collection::vec(step(), 1..100),
     ) {
-        let (number, model) = (Number::new(policy), Model::default());
+        let (number, model) = (World::of_service(policy), Model::default());
         let mut run = Run { number, model, sent: Vec::new(), asked: Vec::new() };
         for step in steps {
             run.take(step)?;

@@ -1,21 +1,15 @@
-//! A number of a service without a fixed lockout, and random steps of it.
+//! Random steps of a number of a service without a fixed lockout.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::held_steps::{check_result, gateway_result};
-use super::world::GatewayResult;
-use super::world::mins;
-use super::world::rules;
-use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use super::held_model::{check_result, gateway_result};
+use super::world::{GatewayResult, mins};
+use crate::domain::{Code, CodeLength};
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, LockoutRule,
-    NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendRules, Submitted,
-    VerificationName, VerificationOptions, begin, check, end, resume, settle, settle_check,
+    CheckResult, Ending, LockoutRule, Policy, SendOptions, SendPermit, SendRules, VerificationName,
 };
-
-const SERVICE: ServiceId = ServiceId::new(7);
 
 /// Codes that callers supply; for an outsider, some are as long as ours.
 pub const BROUGHT: [&str; 3] = ["111111", "222222", "33333333"];
@@ -111,90 +105,6 @@ pub fn policy() -> impl Strategy<Value = Policy> {
             sends: SendRules { max, keeps_code, cools_down },
         },
     )
-}
-
-/// The number, the rules, and the time.
-#[derive(Clone)]
-pub struct Number {
-    pub state: NumberState,
-    pub policy: Policy,
-    pub now: Timestamp,
-    key: ServerKey,
-    phone: PhoneNumber,
-    salts: u128,
-}
-
-impl Number {
-    pub fn new(policy: Policy) -> Self {
-        Self {
-            state: NumberState::Fresh,
-            policy,
-            now: Timestamp::from_millis(1_700_000_000_000),
-            key: ServerKey::from_bytes([7; 32]),
-            phone: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
-            salts: 0,
-        }
-    }
-
-    pub fn rules(&self) -> Rules<'_> {
-        rules(self.policy, &self.key)
-    }
-
-    pub fn asks(&mut self, brought: Option<&Code>, silent: bool) -> BeginOutcome {
-        self.salts += 1;
-        // Both halves differ between salts.
-        let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
-        let request = Begin {
-            service: SERVICE,
-            number: self.phone,
-            options: self.policy.code,
-            channel: Channel::Sms,
-            verification: Some(VerificationOptions { supplied_code: brought, is_test: silent }),
-        };
-        let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
-        self.state = next;
-        outcome
-    }
-
-    pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) {
-        self.state = settle(self.state, &self.rules(), permit, &result.into(), self.now).0;
-    }
-
-    /// Submits a code, or a guess that no code can be.
-    pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
-        let guess = Code::submitted("guess", CodeLength::SIX, true);
-        self.submits_text(code.or(guess.as_ref()), named)
-    }
-
-    /// Submits a code, or a text that holds none.
-    pub fn submits_text(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
-        let submitted = Submitted { code, number: self.phone, service: SERVICE, named };
-        let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
-        self.state = next;
-        outcome
-    }
-
-    pub fn check_reported(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
-        let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
-        self.state = next;
-        outcome
-    }
-
-    pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
-        let (next, outcome) = resume(self.state, &self.rules(), salt, self.now);
-        self.state = next;
-        outcome
-    }
-
-    pub fn ends(&mut self, ending: Ending) -> EndOutcome {
-        let (next, outcome) = end(self.state, &self.rules(), ending, None, self.now);
-        self.state = next;
-        outcome
-    }
-
-    pub fn code_of(&self, permit: &SendPermit) -> Code {
-        permit.verification.code_seed(SERVICE, self.phone).code(&self.key)
-    }
 }
 
 /// The code that a caller supplies.

@@ -6,9 +6,10 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, LockoutRule,
-    NumberState, Policy, PossiblySent, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
-    SendRules, SettleOutcome, Submitted, begin, check, resume, settle, settle_check,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome,
+    Ending, LockoutRule, NumberState, Policy, PossiblySent, ResumeOutcome, Rules, Salt, SendOptions,
+    SendPermit, SendResult, SendRules, SettleOutcome, Submitted, VerificationName, VerificationOptions,
+    begin, check, end, resume, settle, settle_check,
 };
 
 /// The longest duration of a gateway's answer in these tests.
@@ -68,108 +69,136 @@ impl From<GatewayResult> for SendResult {
     }
 }
 
-pub const fn rules(policy: Policy, key: &ServerKey) -> Rules<'_> {
-    Rules { policy, key, send_budget: SEND_BUDGET, check_budget: CHECK_BUDGET }
-}
-
+#[derive(Clone)]
 pub struct World {
     pub state: NumberState,
     pub policy: Policy,
     pub now: Timestamp,
+    /// Whether its verifications have limits and an id.
+    has_ids: bool,
     key: ServerKey,
     number: PhoneNumber,
     salts: u128,
 }
 
+const SERVICE: ServiceId = ServiceId::new(7);
+
 impl World {
     /// The contract's defaults: 30 s codes of 6 digits, 5 attempts, 30 min lockout.
     pub fn new() -> Self {
+        let policy = Policy {
+            max_attempts: 5,
+            lockout: LockoutRule::Fixed(mins(30)),
+            sends: SendRules::CONTRACT,
+            code: SendOptions { life: secs(30), length: CodeLength::SIX },
+        };
+        Self { has_ids: false, ..Self::of_service(policy) }
+    }
+
+    /// A number of a service whose verifications have ids.
+    pub fn of_service(policy: Policy) -> Self {
         Self {
             state: NumberState::Fresh,
-            policy: Policy {
-                max_attempts: 5,
-                lockout: LockoutRule::Fixed(mins(30)),
-                sends: SendRules::CONTRACT,
-                code: SendOptions { life: secs(30), length: CodeLength::SIX },
-            },
+            policy,
             now: Timestamp::from_millis(1_700_000_000_000),
+            has_ids: true,
             key: ServerKey::from_bytes([7; 32]),
             number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
         }
     }
 
+    /// A number of a new service: 10 min, 5 checks, 5 sends, the code kept.
+    pub fn of_a_new_service() -> Self {
+        Self::of_service(Policy {
+            max_attempts: 5,
+            lockout: LockoutRule::Verification,
+            code: SendOptions { life: mins(10), length: CodeLength::SIX },
+            sends: SendRules { max: Some(5), keeps_code: true, cools_down: false },
+        })
+    }
+
     pub fn rules(&self) -> Rules<'_> {
-        rules(self.policy, &self.key)
+        let Self { policy, ref key, .. } = *self;
+        Rules { policy, key, send_budget: SEND_BUDGET, check_budget: CHECK_BUDGET }
     }
 
     pub fn advance(&mut self, by: Duration) {
         self.now = self.now.plus(by);
     }
 
+    /// Takes over the state of a decision.
+    fn goes_on<T>(&mut self, (state, outcome): (NumberState, T)) -> T {
+        self.state = state;
+        outcome
+    }
+
     /// Requests a send, without an answer of the gateway.
     pub fn ask(&mut self) -> BeginOutcome {
+        self.ask_for(None, false)
+    }
+
+    /// The same with a code that the caller supplies, or for a test number.
+    pub fn ask_for(&mut self, supplied_code: Option<&Code>, is_test: bool) -> BeginOutcome {
         self.salts += 1;
-        let salt = Salt(self.salts.to_be_bytes());
+        // Both halves differ between salts.
+        let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
         let request = Begin {
-            service: ServiceId::DEFAULT,
+            service: SERVICE,
             number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            verification: None,
+            verification: self.has_ids.then_some(VerificationOptions { supplied_code, is_test }),
         };
-        let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
-        self.state = next;
-        outcome
+        self.goes_on(begin(self.state, &self.rules(), request, salt, self.now))
     }
 
     /// Requests a send that must be permitted.
     pub fn permit(&mut self) -> SendPermit {
-        match self.ask() {
-            BeginOutcome::Permitted(permit) => permit,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Returns `true` if a send is permitted now.
-    pub fn may_ask(&mut self) -> bool {
-        matches!(self.ask(), BeginOutcome::Permitted(_))
+        permitted(self.ask())
     }
 
     /// The gateway's answer to a permit.
     pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) -> SettleOutcome {
-        let (next, outcome) = settle(self.state, &self.rules(), permit, &result.into(), self.now);
-        self.state = next;
-        outcome
+        self.goes_on(settle(self.state, &self.rules(), permit, &result.into(), self.now))
     }
 
-    /// Sends a code that the gateway accepts, and returns it.
-    pub fn sends(&mut self) -> Code {
+    /// Sends a code that the gateway accepts.
+    pub fn begins(&mut self) -> SendPermit {
         let permit = self.permit();
         self.settles(&permit, GatewayResult::Accepted);
+        permit
+    }
+
+    /// The same, and returns the code.
+    pub fn sends(&mut self) -> Code {
+        let permit = self.begins();
         self.code_of(&permit)
     }
 
-    /// The attempts left that an accepted send reports.
-    pub fn sends_and_hears_attempts_left(&mut self) -> u8 {
-        let permit = self.permit();
-        match self.settles(&permit, GatewayResult::Accepted) {
-            SettleOutcome::Open { attempts_left } => attempts_left,
-            SettleOutcome::Locked { .. } => panic!("locked"),
-        }
-    }
-
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        permit.verification.code_seed(ServiceId::DEFAULT, self.number).code(&self.key)
+        permit.verification.code_seed(SERVICE, self.number).code(&self.key)
     }
 
     pub fn checks(&mut self, code: &Code) -> CheckStep {
-        self.submits(Some(code))
+        self.submits(Some(code), None)
     }
 
     /// Submits a code that was never sent.
     pub fn checks_wrong(&mut self) -> CheckStep {
-        self.submits(None)
+        self.submits(None, None)
+    }
+
+    /// Submits a code, or a guess that no code can be.
+    pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
+        let guess = Code::submitted("guess", CodeLength::SIX, true);
+        self.submits_text(code.or(guess.as_ref()), named)
+    }
+
+    /// Submits a code, or a text that holds none.
+    pub fn submits_text(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
+        let submitted = Submitted { code, number: self.number, service: SERVICE, named };
+        self.goes_on(check(self.state, &self.rules(), submitted, self.now))
     }
 
     /// Sends a message whose code the gateway makes and holds.
@@ -181,8 +210,7 @@ impl World {
 
     /// Submits a code that only the gateway can check.
     pub fn asks(&mut self) -> CheckPermit {
-        let code = Code::parse("0000000000").expect("a code of another length than ours");
-        match self.checks(&code) {
+        match self.checks(&other_code()) {
             CheckStep::AskGateway(permit) => permit,
             other => panic!("{other:?}"),
         }
@@ -190,9 +218,7 @@ impl World {
 
     /// Settles a check with the gateway's result.
     pub fn check_reported(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
-        let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
-        self.state = next;
-        outcome
+        self.goes_on(settle_check(self.state, &self.rules(), permit, result, self.now))
     }
 
     /// Submits a code that the gateway calls wrong.
@@ -202,32 +228,25 @@ impl World {
     }
 
     pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
-        let (next, outcome) = resume(self.state, &self.rules(), salt, self.now);
-        self.state = next;
-        outcome
+        self.goes_on(resume(self.state, &self.rules(), salt, self.now))
     }
 
-    /// Sends the same code again, which must be permitted.
-    pub fn resumed(&mut self, salt: Salt) -> SendPermit {
-        match self.resumes(salt) {
-            ResumeOutcome::Permitted(permit) => permit,
-            other => panic!("{other:?}"),
-        }
+    pub fn ends(&mut self, ending: Ending) -> EndOutcome {
+        self.goes_on(end(self.state, &self.rules(), ending, None, self.now))
     }
+}
 
-    /// Submits a code, or a guess that no code can be.
-    fn submits(&mut self, code: Option<&Code>) -> CheckStep {
-        let guess = Code::submitted("guess", CodeLength::SIX, true);
-        self.checks_text(code.or(guess.as_ref()))
+/// The permit of a send that must be permitted.
+pub fn permitted(outcome: BeginOutcome) -> SendPermit {
+    match outcome {
+        BeginOutcome::Permitted(permit) => permit,
+        other => panic!("{other:?}"),
     }
+}
 
-    /// Submits a code, or a text that holds none.
-    pub fn checks_text(&mut self, code: Option<&Code>) -> CheckStep {
-        let submitted = Submitted { code, number: self.number, service: ServiceId::DEFAULT, named: None };
-        let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
-        self.state = next;
-        outcome
-    }
+/// A code of another length than ours.
+pub fn other_code() -> Code {
+    Code::parse("0000000000").expect("a code")
 }
 
 pub const fn wrong(attempts_left: u8) -> CheckStep {

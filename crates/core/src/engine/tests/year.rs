@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::verification_steps::{Number, name_of};
-use super::world::{GatewayResult, mins};
+use super::verification_steps::name_of;
+use super::world::{GatewayResult, World, mins};
 use crate::domain::Timestamp;
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckStep::Decided, Ending, FailureCount, NumberState, SendLimit,
@@ -33,7 +33,7 @@ struct Attacker {
 }
 
 impl Attacker {
-    fn best(&mut self, number: &Number) -> u32 {
+    fn best(&mut self, number: &World) -> u32 {
         if number.now > self.start.plus(mins(YEAR)) {
             return 0;
         }
@@ -61,7 +61,7 @@ impl Attacker {
         best
     }
 
-    fn guesses(&self, number: &mut Number, choice: Choice) -> u32 {
+    fn guesses(&self, number: &mut World, choice: Choice) -> u32 {
         let mut guesses = 0;
         let patience = number.now.plus(mins(5 * DAY));
         let most = match choice {
@@ -70,10 +70,10 @@ impl Attacker {
             Choice::Greedy => FailureCount::HARD_STOP_AT,
         };
         while in_a_row(number) < most {
-            let until = match number.asks_for_a_code() {
+            let until = match number.ask() {
                 BeginOutcome::Permitted(permit) => {
                     number.settles(&permit, GatewayResult::Accepted);
-                    match number.guesses(self.is_named.then(|| name_of(&permit))) {
+                    match number.submits(None, self.is_named.then(|| name_of(&permit))) {
                         Decided(CheckOutcome::Wrong { .. }) => {
                             guesses += 1;
                             continue;
@@ -96,7 +96,7 @@ impl Attacker {
     }
 }
 
-fn in_a_row(number: &Number) -> u8 {
+fn in_a_row(number: &World) -> u8 {
     match number.state.at(&number.policy, number.now) {
         NumberState::Open(open) => open.failures.in_a_row,
         _ => 0,
@@ -104,14 +104,14 @@ fn in_a_row(number: &Number) -> u8 {
 }
 
 fn guesses_in_a_year(is_named: bool) -> u32 {
-    let number = Number::of_a_new_service();
+    let number = World::of_a_new_service();
     Attacker { is_named, start: number.now, best: HashMap::new() }.best(&number)
 }
 
 /// The guesses of a year while the owner enters a right code each day, if the server still sends one. A careful attacker
 /// begins no stop.
 fn guesses_beside_the_owner(is_careful: bool) -> u32 {
-    let mut number = Number::of_a_new_service();
+    let mut number = World::of_a_new_service();
     let (end, mut guesses) = (number.now.plus(mins(YEAR)), 0);
     while number.now < end {
         while let Some(next) =
@@ -121,7 +121,7 @@ fn guesses_beside_the_owner(is_careful: bool) -> u32 {
             guesses += 1;
         }
         number.ends(Ending::Canceled);
-        if let BeginOutcome::Permitted(permit) = number.asks_for_a_code() {
+        if let BeginOutcome::Permitted(permit) = number.ask() {
             number.settles(&permit, GatewayResult::Accepted);
             let code = number.code_of(&permit);
             assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
@@ -132,12 +132,12 @@ fn guesses_beside_the_owner(is_careful: bool) -> u32 {
 }
 
 /// The number after a further guess, in a verification of its own; `None` if none is looked at.
-fn guessed(number: &Number) -> Option<Number> {
+fn guessed(number: &World) -> Option<World> {
     let mut next = number.clone();
     next.ends(Ending::Canceled);
-    let BeginOutcome::Permitted(permit) = next.asks_for_a_code() else { return None };
+    let BeginOutcome::Permitted(permit) = next.ask() else { return None };
     next.settles(&permit, GatewayResult::Accepted);
-    matches!(next.guesses(None), Decided(CheckOutcome::Wrong { .. })).then_some(next)
+    matches!(next.checks_wrong(), Decided(CheckOutcome::Wrong { .. })).then_some(next)
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_best_attacker_has_700_guesses_in_a_year() {
 
 #[test]
 fn an_attacker_who_always_waits_for_the_end_of_the_count_has_fewer() {
-    let mut number = Number::of_a_new_service();
+    let mut number = World::of_a_new_service();
     let attacker = Attacker { is_named: false, start: number.now, best: HashMap::new() };
     let mut guesses = 0;
     while number.now <= attacker.start.plus(mins(YEAR)) {
