@@ -3,19 +3,6 @@
 use super::*;
 
 #[test]
-fn an_acknowledged_batch_survives_a_crash() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("one")), (2, Some("two")), (3, Some("three"))]).unwrap();
-    world.batch(&[(2, Some("two again")), (3, None)]).unwrap();
-    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.crash_and_open();
-    world.assert_as_expected();
-    world.put(4, "four");
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn waiting_batches_share_the_next_sync() {
     const WAITING: u64 = 50;
     let world = World::new();
@@ -57,17 +44,6 @@ fn a_batch_that_is_too_large_is_refused_and_the_others_keep_their_order() {
 }
 
 #[test]
-fn a_restore_ends_with_what_the_journal_has() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("old")), (2, Some("old")), (3, Some("old"))]).unwrap();
-    world.checkpoint().unwrap();
-    world.batch(&[(1, Some("new")), (2, None), (4, Some("new"))]).unwrap();
-    world.assert_as_expected();
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn a_restore_of_some_slots_visits_these_only() {
     let mut world = World::new();
     world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
@@ -99,10 +75,8 @@ fn an_expired_record_does_not_bring_back_an_older_one() {
     let mut world = World::new();
     world.put(1, "old");
     world.checkpoint().unwrap();
-    let (to, done) = mpsc::channel();
     let short = Write { expires: START.plus(Duration::from_secs(1)), ..write(1, Some("new")) };
-    world.store().commit(vec![short], Box::new(move |result| to.send(result).unwrap()));
-    done.recv().unwrap().unwrap();
+    commit(world.store(), vec![short]);
     world.clock.advance(Duration::from_secs(2));
     assert_eq!(world.contents(), Contents::new());
 }

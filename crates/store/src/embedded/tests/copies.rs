@@ -170,9 +170,7 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     world.owner.set(&world.contents_of(&store));
     let owner = world.owner.clone();
     store.attach(vec![Box::new(move |to| owner.stream(to))]);
-    let (to, done) = mpsc::channel();
-    store.commit(vec![write(20, Some("one more"))], Box::new(move |result| to.send(result).unwrap()));
-    done.recv().unwrap().unwrap();
+    commit(&store, vec![write(20, Some("one more"))]);
     expected.insert(20, "one more".to_owned());
     assert_eq!(world.contents_of(&store), expected);
 }

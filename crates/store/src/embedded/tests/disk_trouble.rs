@@ -218,8 +218,7 @@ fn health_reports_a_dead_journal_thread() {
     world.disk.panic_at(Operation::Sync);
     let lost = world.batch(&[(2, Some("lost"))]);
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
-    // The thread releases the lock as its last action.
-    fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
+    wait_until_free(&world.dir());
     let trouble = world.store().health().unwrap_err();
     assert_eq!(trouble, "the store has failed: the journal thread has ended; restart the server");
     assert_eq!(world.runtime.block_on(world.store().failed()), "the journal thread has ended");

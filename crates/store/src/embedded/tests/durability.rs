@@ -137,9 +137,7 @@ fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
         }
     });
     let store = EmbeddedStore::open_on(&world.options(&root), Arc::new(disk.clone())).unwrap();
-    let (to, done) = mpsc::channel();
-    store.commit(vec![write(1, Some("one"))], Box::new(move |result| to.send(result).unwrap()));
-    done.recv().unwrap().unwrap();
+    commit(&store, vec![write(1, Some("one"))]);
     assert_eq!(
         *seen.lock().unwrap(),
         [

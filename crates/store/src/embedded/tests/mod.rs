@@ -180,8 +180,7 @@ impl World {
     /// Ends the threads of the store without closing it.
     fn abandon(&mut self) {
         drop(self.store.take());
-        // The threads hold the lock until they end.
-        fs::File::open(self.dir().join("lock")).unwrap().lock().unwrap();
+        wait_until_free(&self.dir());
     }
 
     /// The data directory as a crash at this moment would leave it.
@@ -222,9 +221,7 @@ impl World {
     fn import(&self, dir: &Path, contents: &Contents) -> Result<EmbeddedStore, StoreError> {
         let store = EmbeddedStore::open(&OpenOptions { importing: true, ..self.options(dir) })?;
         for (number, text) in contents {
-            let (to, done) = mpsc::channel();
-            store.commit(vec![write(*number, Some(text))], Box::new(move |result| to.send(result).unwrap()));
-            done.recv().unwrap().unwrap();
+            commit(&store, vec![write(*number, Some(text))]);
         }
         Ok(store)
     }
@@ -311,6 +308,18 @@ fn number(key: Key) -> u64 {
 fn write(number: u64, text: Option<&str>) -> Write {
     let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
     Write { key: key(number), put, expires: START.plus(LONG) }
+}
+
+/// Commits a batch, which becomes durable.
+fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
+    let (to, done) = mpsc::channel();
+    store.commit(writes, Box::new(move |result| to.send(result).unwrap()));
+    done.recv_timeout(HANGS_AFTER).expect("an answer").unwrap();
+}
+
+/// Waits for the threads of a store, which hold the lock of its directory until they end.
+fn wait_until_free(dir: &Path) {
+    fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
 }
 
 /// A copy of a data directory, in `data` within a new directory.

@@ -49,7 +49,7 @@ fn a_newer_program_raises_the_format_and_an_older_one_is_refused_then() {
     let newer = EmbeddedStore::open(&options).expect("it reads the older format");
     assert_eq!(world.contents_of(&newer), world.expected);
     drop(newer);
-    fs::File::open(copy.path().join("data/lock")).unwrap().lock().unwrap();
+    wait_until_free(&copy.path().join("data"));
     let refused = world.contents_after_crash(&copy);
     assert!(matches!(refused, Err(StoreError::FormatNewer { .. })), "{refused:?}");
     EmbeddedStore::open(&options).expect("it reads its own");
@@ -128,9 +128,7 @@ fn an_interrupted_first_start_begins_again() {
             fs::remove_dir_all(dir.join(name)).unwrap();
         }
         let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-        let (to, done) = mpsc::channel();
-        store.commit(vec![write(1, Some("one"))], Box::new(move |result| to.send(result).unwrap()));
-        done.recv().unwrap().unwrap();
+        commit(&store, vec![write(1, Some("one"))]);
         world.runtime.block_on(store.close()).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap().len(), 1);
     }
@@ -295,7 +293,7 @@ fn a_start_shows_how_far_it_has_read() {
     let log = log_of(|| drop(EmbeddedStore::open(&options).unwrap()));
     assert!(log.contains("data directory opened") && log.contains("in_snapshot=2000"), "{log}");
     assert_eq!(options.loading.to_string(), "reading the journal, 0 records so far");
-    fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
+    wait_until_free(&world.dir());
     let store = EmbeddedStore::open(&options).unwrap();
     assert_eq!(world.contents_of(&store).len(), 2_000);
     assert_eq!(options.loading.to_string(), "loading, 2000 of 2000 records");

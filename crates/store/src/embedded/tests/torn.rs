@@ -45,16 +45,13 @@ fn writes_before_and_after_a_torn_end_both_last() {
         let mut expected = history.states[5].clone();
         for number in 100..103 {
             let store = EmbeddedStore::open(&history.world.options(&dir)).unwrap();
-            let (to, done) = mpsc::channel();
-            let put = vec![write(number, Some("later"))];
-            store.commit(put, Box::new(move |result| to.send(result).unwrap()));
-            done.recv().unwrap().unwrap();
+            commit(&store, vec![write(number, Some("later"))]);
             expected.insert(number, "later".into());
             let crashed = copy_of(&dir);
             let found = history.world.contents_after_crash(&crashed);
             assert_eq!(found.unwrap(), expected, "{tail:?}");
             drop(store);
-            fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
+            wait_until_free(&dir);
         }
     }
 }
