@@ -460,10 +460,7 @@ mod tests {
         for (text, today, spelled) in [
             ("+52 1 55 1234 5678", "+525512345678", "+5215512345678"),
             ("+52 55 1234 5678", "+525512345678", "+525512345678"),
-            ("+229 97 12 34 56", "+2290197123456", "+22997123456"),
-            ("+241 06 03 12 34", "+24166031234", "+24106031234"),
             ("+241 6031234", "+24166031234", "+2416031234"),
-            ("+241 66 03 12 34", "+24166031234", "+24166031234"),
             ("+55 11 8765-4321", "+5511987654321", "+551187654321"),
         ] {
             let (number, as_spelled) = PhoneNumber::parse_with_spelling(text, None).expect(text);
@@ -493,14 +490,10 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_zero_after_the_country_code_is_folded() {
-        assert_eq!(e164("+49 (0) 171 1234567"), e164("+491711234567"));
-        assert_eq!(e164("+4401711234567"), e164("+441711234567"));
-    }
-
-    #[test]
-    fn a_second_trunk_zero_does_not_make_another_number_of_the_same_line() {
-        assert_eq!(e164("+4901711234567"), e164("+491711234567"));
+    fn a_trunk_zero_is_folded_and_a_second_one_makes_no_other_number_of_the_line() {
+        for text in ["+49 (0) 171 1234567", "+4901711234567"] {
+            assert_eq!(e164(text).as_deref(), Some("+491711234567"));
+        }
         for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
             assert_eq!(PhoneNumber::parse(text, None), Err(NumberError::Impossible), "{text}");
         }
@@ -538,21 +531,12 @@ mod tests {
     }
 
     #[test]
-    fn a_default_region_reads_national_numbers() {
-        let german = Region::parse("de");
-        assert!(german.is_some());
+    fn a_default_region_reads_national_numbers_and_says_nothing_behind_a_plus() {
+        let [german, luxembourg] = ["de", "LU"].map(Region::parse);
         let number = PhoneNumber::parse("0171 1234567", german).expect("a number");
         assert_eq!(number.e164(), "+491711234567");
-        let foreign = PhoneNumber::parse("+14155552671", german).expect("a number");
-        assert_eq!(foreign.e164(), "+14155552671");
-        assert!(Region::parse("XX").is_none());
-        assert!(Region::parse("Germany").is_none());
-    }
-
-    #[test]
-    fn when_a_number_begins_with_a_plus_the_region_says_nothing() {
-        let luxembourg = Region::parse("LU");
-        for text in ["+004900490", "+49301234567", "+0", "+00352621123456"] {
+        assert!(Region::parse("XX").is_none() && Region::parse("Germany").is_none());
+        for text in ["+14155552671", "+004900490", "+49301234567", "+0", "+00352621123456"] {
             assert_eq!(PhoneNumber::parse(text, luxembourg), PhoneNumber::parse(text, None), "{text}");
         }
     }
@@ -594,7 +578,6 @@ mod tests {
 
     #[test]
     fn a_number_has_the_type_of_its_numbering_plan() {
-        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
         for (number, number_type) in [
             ("+19002341234", NumberType::Special),
             ("+449091234567", NumberType::Special),
@@ -623,12 +606,6 @@ mod tests {
             let (region, found) = number.region_and_type();
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
-        }
-        for special in [Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail] {
-            let example = PHONE_NUMBER_UTIL.get_example_number_for_type(special).expect("an example");
-            let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
-            let (_, found) = number.expect("a number").region_and_type();
-            assert_eq!(found, NumberType::Special, "{special:?} {example:?}");
         }
     }
 
@@ -678,12 +655,7 @@ mod tests {
         for text in ["session", "123456", "VA12345678901234567890123456789012"] {
             assert_eq!(mask_number(text), text);
         }
-    }
-
-    #[test]
-    fn a_number_prints_masked() {
-        let number = PhoneNumber::parse("+14155552671", None).expect("a number");
-        assert_eq!(number.to_string(), "+1415*****71");
-        assert_eq!(format!("{number:?}"), "PhoneNumber(+1415*****71)");
+        let number = PhoneNumber::from_e164("+14155552671").expect("a number");
+        assert_eq!(format!("{number} {number:?}"), "+1415*****71 PhoneNumber(+1415*****71)");
     }
 }

@@ -120,18 +120,6 @@ fn a_bot_locks_no_returning_user_out_at_home() {
 }
 
 #[test]
-fn an_exempt_message_takes_the_numbers_own_allowance() {
-    let mut world = World::new();
-    let vouched = Signals { exemption: Exemption::Allowances, ..World::signals(TJ) };
-    (0..20).for_each(|_| assert_eq!(world.assess(&vouched), Ok(())));
-    assert_eq!(world.assess(&vouched), Err(Rule::Number));
-    world.give_back(TJ);
-    assert_eq!(world.assess(&vouched), Ok(()));
-    let safe = Signals { exemption: Exemption::AllowancesAndTypes, ..vouched };
-    assert_eq!(world.assess(&safe), Ok(()));
-}
-
-#[test]
 fn a_prefix_gets_ten_messages_and_nine_more_in_a_day() {
     let mut world = World::new();
     assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
@@ -199,21 +187,30 @@ fn a_number_without_room_among_the_verified_gets_back_what_it_took() {
 }
 
 #[test]
-fn a_dropped_message_of_a_known_number_gives_back_what_it_took() {
+fn a_message_that_was_not_sent_gives_back_what_it_took() {
     let mut world = World::new();
+    let places = [
+        Dimension::Number(number(TJ)),
+        Dimension::Prefix(TJ / 10_000),
+        network("192.0.2.7"),
+        country("TJ").dimension,
+        Dimension::Unproven,
+    ];
+    let gives_back = |world: &mut World, messages: u64| {
+        let before = places.map(|place| world.level(place));
+        for _ in 0..20 {
+            (0..messages).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
+            (0..messages).for_each(|_| world.give_back(TJ));
+        }
+        assert_eq!(places.map(|place| world.level(place)), before);
+    };
     world.send_from(TJ, "192.0.2.7").expect("sent");
+    gives_back(&mut world, 3);
     world.verify(TJ);
-    let places = [Dimension::Number(number(TJ)), network("192.0.2.7"), country("TJ").dimension];
-    let levels = |world: &World| places.map(|place| world.level(place));
-    // One that needs no allowance, one of its address, and one that needs all.
+    // A known number's that needs no allowance, one of its address, and one that needs all.
     for earlier in [0, 1, 4] {
         (0..earlier).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
-        let before = levels(&world);
-        for _ in 0..20 {
-            assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(()));
-            world.give_back(TJ);
-        }
-        assert_eq!(levels(&world), before, "after {earlier}");
+        gives_back(&mut world, 1);
         world.verify(TJ);
         world.pass(DAY);
     }
@@ -304,6 +301,12 @@ fn an_exempt_message_needs_no_allowance_and_a_safe_one_is_of_any_type() {
     assert_eq!(world.assess(&premium), Err(Rule::NumberType));
     let safe = Signals { exemption: Exemption::AllowancesAndTypes, ..premium };
     assert_eq!(world.assess(&safe), Ok(()));
+    let own = Signals { number: number(TJ + 1_000), ..trusted };
+    (0..20).for_each(|_| assert_eq!(world.assess(&own), Ok(())));
+    assert_eq!(world.assess(&own), Err(Rule::Number), "but the number's own");
+    world.give_back(TJ + 1_000);
+    assert_eq!(world.assess(&own), Ok(()));
+    assert_eq!(world.assess(&Signals { exemption: Exemption::AllowancesAndTypes, ..own }), Ok(()));
     world.rules.blocked_countries = [region("TJ")].into();
     assert_eq!(world.assess(&safe), Err(Rule::CountryList));
 }
@@ -342,25 +345,6 @@ fn types_and_country_lists_are_fixed() {
     assert_eq!(verdict(only, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
     let all_off = GuardRules { mode: Mode::Off, blocked_countries: [region("TJ")].into(), ..default };
     assert_eq!(verdict(all_off, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
-}
-
-#[test]
-fn a_message_that_was_not_sent_gives_all_of_it_back() {
-    let mut world = World::new();
-    let places = [
-        Dimension::Prefix(TJ / 10_000),
-        network("192.0.2.7"),
-        Dimension::Country(number(TJ).region()),
-        Dimension::Unproven,
-        Dimension::Number(number(TJ)),
-    ];
-    world.send_from(TJ, "192.0.2.7").expect("sent");
-    let before = places.map(|place| world.level(place));
-    for _ in 0..5 {
-        (0..3).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
-        (0..3).for_each(|_| world.give_back(TJ));
-        assert_eq!(places.map(|place| world.level(place)), before);
-    }
 }
 
 #[test]
