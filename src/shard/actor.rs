@@ -133,8 +133,7 @@ async fn start(
         tables.follow(kind, follower);
     }
     let rng = StdRng::from_rng(&mut *shared.rng.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut core = Core::new(tables, shared.kinds.clone(), rng, shared.settings);
-    core.set_limits(shared.store.limits());
+    let core = Core::new(tables, shared.kinds.clone(), rng, shared.settings, shared.store.limits());
     let arguments = (core, shared.router.slots_of(index), Arc::clone(shared));
     let (actor, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = actor.get_id();

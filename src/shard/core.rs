@@ -111,7 +111,13 @@ impl After<'_> {
 
 impl Core {
     /// A shard that owns the records in `tables`.
-    pub fn new(tables: Tables, kinds: Kinds, rng: StdRng, settings: ShardSettings) -> Self {
+    pub fn new(
+        tables: Tables,
+        kinds: Kinds,
+        rng: StdRng,
+        settings: ShardSettings,
+        limits: StoreLimits,
+    ) -> Self {
         Self {
             tables,
             kinds,
@@ -128,14 +134,9 @@ impl Core {
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
-            limits: StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false },
+            limits,
             owns_records: true,
         }
-    }
-
-    /// Sets what the store asks for. The caller does so before the first command.
-    pub const fn set_limits(&mut self, limits: StoreLimits) {
-        self.limits = limits;
     }
 
     /// Says whether this process certainly owns the records. While it does not, every command is refused but

@@ -140,15 +140,6 @@ impl Tables {
         (page.filter(|(_, stored)| now < stored.expires).collect(), start)
     }
 
-    /// The records of a kind that are alive at `now`.
-    pub fn iter<R: Record>(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
-        let table = self.table(R::KIND);
-        (0..self.len_of(R::KIND))
-            .filter_map(move |position| table?.at(position))
-            .filter(move |(_, stored)| now < stored.expires)
-            .filter_map(|(key, stored)| Some((key, stored.record()?)))
-    }
-
     /// The keys of a kind, those of ended records included.
     pub fn keys_of(&self, kind: u8) -> impl Iterator<Item = RecordKey> {
         let table = self.table(kind);

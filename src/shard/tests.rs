@@ -417,7 +417,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
 #[tokio::test]
 async fn a_batch_has_no_more_records_than_the_store_takes() {
     let store = FaultyStore::new();
-    store.limit(StoreLimits { owners: usize::MAX, records_per_batch: 4, keeps_expired: false });
+    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
     let world = World::over(store).await;
     world.store.hold();
     let first = world.ask(ONE, VoucherAction::Issue(1));
@@ -438,7 +438,7 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
     let store = FaultyStore::new();
-    store.limit(StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: true });
+    store.limit(StoreLimits { keeps_expired: true, ..StoreLimits::NONE });
     let world = World::over(store).await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE));

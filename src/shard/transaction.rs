@@ -1,6 +1,6 @@
 //! One decision's view of the records: memory, with the earlier changes of the same batch over it.
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
 use super::record::{Hasher, Id, Record, RecordKey, Stored};
@@ -149,30 +149,29 @@ impl<'a> Transaction<'a> {
     /// Iterates over the live records of this kind, with the earlier changes of the batch. The answer does not wait for
     /// records that the decision reads only through this method.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        let kept = self.tables.iter::<R>(self.now).filter(|(key, _)| !self.changes.contains_key(key));
-        let changed =
-            self.changes.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, history)| {
-                let stored = history.after().filter(|stored| self.now < stored.expires)?;
-                Some((*key, stored.record()?))
-            });
-        kept.chain(changed)
+        self.records(|_| true)
     }
 
     /// The live records of this kind in the slot of the decision that `fits` accepts. The answer waits only for those that the
     /// decision also gets or changes.
     pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
-        let stored = self.tables.keys_of(R::KIND).filter(|key| key.slot == self.slot);
-        let changed = self.changes.keys().filter(|key| key.kind == R::KIND && key.slot == self.slot).copied();
-        let keys: IndexSet<RecordKey, Hasher> = stored.chain(changed).collect();
-        let record = |key: RecordKey| {
-            let stored = match self.changes.get(&key) {
-                Some(history) => history.after(),
-                None => self.tables.stored(&key),
-            };
-            let stored = stored.filter(|stored| self.now < stored.expires)?;
-            Some((key.id, stored.record()?))
-        };
-        keys.into_iter().filter_map(record).filter(|(id, record)| fits(id, record)).collect()
+        let records = self.records::<R>(|key| key.slot == self.slot).map(|(key, record)| (key.id, record));
+        records.filter(|(id, record)| fits(id, record)).collect()
+    }
+
+    /// The live records of this kind under the keys that are wanted: those that the batch has not touched, then the others.
+    fn records<R: Record>(
+        &self,
+        is_wanted: impl Fn(&RecordKey) -> bool,
+    ) -> impl Iterator<Item = (RecordKey, R)> {
+        let kept = self.tables.keys_of(R::KIND).filter(|key| !self.changes.contains_key(key));
+        let kept = kept.map(|key| (key, None));
+        let changed = self.changes.iter().filter(|(key, _)| key.kind == R::KIND);
+        let changed = changed.map(|(key, history)| (*key, Some(history)));
+        kept.chain(changed).filter(move |(key, _)| is_wanted(key)).filter_map(|(key, history)| {
+            let stored = history.map_or_else(|| self.tables.stored(&key), RecordHistory::after);
+            Some((key, stored.filter(|stored| self.now < stored.expires)?.record()?))
+        })
     }
 
     fn key<R: Record>(&mut self, id: Id) -> RecordKey {

@@ -13,6 +13,7 @@ use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{
     Capacity, Core, Kinds, LimitedTable, RecordKey, Records, ShardSettings, Tables, Write,
 };
+use onceward::store::StoreLimits;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use onceward::verification::numbers::table::NumberTable;
 use onceward::verification::numbers::{NumberCapacity, Policies};
@@ -95,7 +96,7 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     }
     let settings =
         ShardSettings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
-    Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
+    Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings, StoreLimits::NONE)
 }
 
 /// Whether the core's memory has this code, and it is live.

@@ -138,6 +138,11 @@ pub struct StoreLimits {
     pub keeps_expired: bool,
 }
 
+impl StoreLimits {
+    /// The store asks nothing.
+    pub const NONE: Self = Self { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
+}
+
 /// Callback with the result of a batch.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -175,7 +180,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the owners must observe.
     fn limits(&self) -> StoreLimits {
-        StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false }
+        StoreLimits::NONE
     }
 
     /// Sizes of the files, for metrics. `None` if the store has no files.

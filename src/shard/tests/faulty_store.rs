@@ -286,9 +286,7 @@ impl Store for FaultyStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        let unlimited =
-            StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
-        self.state().limits.unwrap_or(unlimited)
+        self.state().limits.unwrap_or(StoreLimits::NONE)
     }
 
     fn newest_time(&self) -> Timestamp {

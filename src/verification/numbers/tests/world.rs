@@ -32,7 +32,7 @@ use crate::shard::{
     After, Capacity, Command, Core, Decided, Durability, Kinds, LimitedTable, Record, RecordKey,
     ShardSettings, Stored, Subject, Tables, Transaction, Write,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
 use crate::verification::numbers::check::End;
 use crate::verification::numbers::command::{
@@ -186,7 +186,7 @@ fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     }
     let settings =
         ShardSettings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
-    Core::new(tables, kinds, StdRng::seed_from_u64(1), settings)
+    Core::new(tables, kinds, StdRng::seed_from_u64(1), settings, StoreLimits::NONE)
 }
 
 pub fn number(last_digits: u64) -> NumberKey {
