@@ -5,7 +5,6 @@
 //! commit is held or hangs: then within [`FaultyStore::release`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,7 +42,7 @@ pub struct Kept {
 }
 
 /// A store in memory. Clones are handles on the same store.
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub struct FaultyStore {
     /// The state that survives a restart.
     contents: Arc<Mutex<Contents>>,
@@ -53,13 +52,13 @@ pub struct FaultyStore {
     control: Arc<MemoryControl>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Contents {
     records: BTreeMap<Key, Kept>,
     generation: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct MemoryControl {
     state: Mutex<MemoryState>,
     /// The number of commits that wait.
@@ -80,25 +79,10 @@ struct MemoryState {
     checkpointed: Option<BTreeMap<Key, Kept>>,
 }
 
-impl fmt::Debug for MemoryState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryState")
-            .field("commits", &self.commits)
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for FaultyStore {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl FaultyStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self { contents: Arc::default(), generation: 0, control: Arc::default() }
+        Self::default()
     }
 
     /// The next commits meet these faults, one each, in this order.

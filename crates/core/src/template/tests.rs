@@ -59,20 +59,17 @@ impl Asking {
         self
     }
 
-    fn message_to(&self, to: &str) -> Rendered {
+    fn message(&self, channel: Channel, to: &str) -> Rendered {
         let to = PhoneNumber::parse(to, None).expect("a number");
         let code = Code::parse("123456").expect("a code");
-        self.templates.render(&self.style, Channel::Sms, to, &code, Duration::from_secs(61))
+        self.templates.render(&self.style, channel, to, &code, Duration::from_secs(61))
     }
 
     /// Fails unless a message is this text, in this language.
     #[track_caller]
     fn says(&self, channel: Channel, to: &str, expected: &str, tag: &str) {
-        let to = PhoneNumber::parse(to, None).expect("a number");
-        let code = Code::parse("123456").expect("a code");
-        let said = self.templates.render(&self.style, channel, to, &code, Duration::from_secs(61));
-        let tag = Locale::parse(tag);
-        assert_eq!((said.text.as_str(), said.locale), (expected, tag));
+        let said = self.message(channel, to);
+        assert_eq!((said.text.as_str(), said.locale), (expected, Locale::parse(tag)));
     }
 }
 
@@ -238,7 +235,7 @@ fn a_request_for_english_goes_before_the_language_of_the_country() {
     };
     for tag in ["en", "en-GB"] {
         let asking = with(&settings).asked_in(tag);
-        let said = asking.message_to(FRENCH);
+        let said = asking.message(Channel::Sms, FRENCH);
         assert!(said.text.starts_with("Acme: your code is"), "{tag}: {}", said.text);
         assert_eq!(said.locale, Some(Locale::ENGLISH));
     }
@@ -252,16 +249,7 @@ fn the_country_chooses_the_standard_language_only_where_that_is_asked_for() {
     for (settings, words) in
         [(standard, "Acme: your code is"), (by_country, "Acme : votre code est"), (own, "Own ")]
     {
-        let (templates, _) = Templates::check(&settings).expect("texts");
-        let code = Code::parse("123456").expect("a code");
-        let style = MessageStyle::default();
-        let message = templates.render(
-            &style,
-            Channel::Sms,
-            PhoneNumber::parse(FRENCH, None).expect("a number"),
-            &code,
-            Duration::from_secs(60),
-        );
+        let message = with(&settings).message(Channel::Sms, FRENCH);
         assert!(message.text.starts_with(words), "{}", message.text);
     }
 }
