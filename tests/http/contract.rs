@@ -11,7 +11,8 @@ use onceward::http::GatewayHealth;
 use onceward::registry::Scope;
 use onceward::verification::numbers::{CheckOutcome, SendOutcome};
 use onceward_testkit::{
-    NUMBER, Reply, Script, Setup, V2World, World, get, send_body, sent, sms_code_body, until, verify_body,
+    NUMBER, Reply, Script, Setup, V2World, World, get, root, send_body, sent, sms_code_body, until,
+    verify_body,
 };
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
@@ -169,65 +170,46 @@ async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
 }
 
 #[tokio::test]
-async fn when_a_part_is_not_ready_readyz_says_which_and_healthz_still_lives() {
-    let mut setup = Setup::scripted(Script::panics());
-    setup.readiness = Err(vec!["the store is loading".to_owned()]);
-    let world = V2World::with(setup).await;
-    let reply = world.get("/readyz").await;
-    let reasons = r#""reasons":["the store is loading"]"#;
-    reply.is(503, &format!(r#"{{"code":503,"message":"not ready","data":{{"reason":"store",{reasons}}}}}"#));
-    assert_eq!(reply.header("retry-after"), Some("1"));
-    assert_eq!(world.get("/healthz").await.status, 200);
-}
-
-#[tokio::test]
-async fn readyz_tells_strangers_no_more_than_the_part_that_is_not_ready() {
-    for (readiness, status, body) in [
-        (Ok(()), 200, r#"{"code":200,"message":"ready"}"#),
-        (
-            Err(vec!["the disk is full".to_owned()]),
-            503,
-            r#"{"code":503,"message":"not ready","data":{"reason":"store"}}"#,
-        ),
-    ] {
-        let mut setup = Setup::scripted(Script::panics());
-        setup.readiness = readiness;
-        setup.gateways =
-            vec![GatewayHealth { name: "Mada", circuit: "closed", next_try_in_seconds: None, problem: None }];
-        let world = V2World::with(setup).await;
-        world.world.get("/readyz").await.is(status, body);
-        let verifies = world.key(None, &[Scope::Verify]).await;
-        for credential in ["AC:wrong", &verifies] {
-            world.ask("GET", "/readyz", credential, &[], "").await.is(status, body);
-        }
-        let watches = world.key(None, &[Scope::Metrics]).await;
-        assert!(world.ask("GET", "/readyz", &watches, &[], "").await.body.contains("Mada"));
-    }
-}
-
-#[tokio::test]
-async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
-    let gateways = || {
-        let (name, circuit) = ("TwilioMessages", "closed");
-        let well = GatewayHealth { name, circuit, next_try_in_seconds: None, problem: None };
-        let problem = Some("the token was refused".to_owned());
-        vec![well, GatewayHealth { name: "Mada", circuit: "open", next_try_in_seconds: Some(9), problem }]
-    };
+async fn readyz_tells_strangers_the_part_and_operators_the_reasons_and_every_gateway() {
     let shown = concat!(
         r#""gateways":[{"name":"TwilioMessages","circuit":"closed"},"#,
         r#"{"name":"Mada","circuit":"open","next_try_in_seconds":9,"problem":"the token was refused"}]"#
     );
-    let mut ready = Setup::scripted(Script::panics());
-    ready.gateways = gateways();
-    let body = format!(r#"{{"code":200,"message":"ready","data":{{{shown}}}}}"#);
-    V2World::with(ready).await.get("/readyz").await.is(200, &body);
-    let mut not_ready = Setup::scripted(Script::panics());
-    not_ready.gateways = gateways();
-    not_ready.readiness = Err(vec!["r".to_owned()]);
-    let body = format!(
-        r#"{{"code":503,"message":"not ready","data":{{"reason":"store","reasons":["r"],{shown}}}}}"#
-    );
-    V2World::with(not_ready).await.get("/readyz").await.is(503, &body);
+    let (store, reasons) = (r#""reason":"store""#, r#""reasons":["the disk is full"]"#);
+    for (readiness, status, stranger, operator) in [
+        (
+            Ok(()),
+            200,
+            r#"{"code":200,"message":"ready"}"#.to_owned(),
+            format!(r#"{{"code":200,"message":"ready","data":{{{shown}}}}}"#),
+        ),
+        (
+            Err(vec!["the disk is full".to_owned()]),
+            503,
+            format!(r#"{{"code":503,"message":"not ready","data":{{{store}}}}}"#),
+            format!(r#"{{"code":503,"message":"not ready","data":{{{store},{reasons},{shown}}}}}"#),
+        ),
+    ] {
+        let mut setup = Setup::scripted(Script::panics());
+        setup.readiness = readiness;
+        let (name, circuit, problem) = ("TwilioMessages", "closed", Some("the token was refused".to_owned()));
+        let well = GatewayHealth { name, circuit, next_try_in_seconds: None, problem: None };
+        let ill = GatewayHealth { name: "Mada", circuit: "open", next_try_in_seconds: Some(9), problem };
+        setup.gateways = vec![well, ill];
+        let world = V2World::with(setup).await;
+        world.world.get("/readyz").await.is(status, &stranger);
+        let [verifies, watches] =
+            [world.key(None, &[Scope::Verify]).await, world.key(None, &[Scope::Metrics]).await];
+        let root = root();
+        for (caller, body) in
+            [("AC:wrong", &stranger), (&verifies, &stranger), (&watches, &operator), (&root, &operator)]
+        {
+            let reply = world.ask("GET", "/readyz", caller, &[], "").await;
+            reply.is(status, body);
+            assert_eq!(reply.header("retry-after"), (status == 503).then_some("1"));
+        }
+        assert_eq!(world.get("/healthz").await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -50,20 +50,6 @@ async fn an_export_removes_no_file_of_others_from_the_data_directory() {
     assert_eq!(std::fs::read_to_string(&theirs).expect("the file is still there"), "theirs");
 }
 
-#[tokio::test]
-async fn settings_come_from_command_line_environment_file_default_in_that_order() {
-    let setup =
-        Setup::new().config("otp-length", 7).config("otp-max-attempts", 7).env("ONCEWARD_OTP_LENGTH", "8");
-    let world = World::of(setup.clone()).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 7));
-    assert_eq!(world.twilio().code_for(&number).len(), 8);
-
-    // The default arguments say `--log-format json`; the environment does not change that.
-    let server = Setup::new().env("ONCEWARD_LOG_FORMAT", "text").start().await;
-    assert!(!server.output().events().is_empty());
-}
-
 /// Spelled as the Redis version spells it: every value is a string. Only the port differs, because tests share a
 /// machine.
 const CONFIG: &str = r#"{
@@ -115,42 +101,4 @@ async fn a_config_json_and_a_dot_env_of_the_redis_version_start_unchanged() {
     let about_redis = server.output().event(|event| event.to_string().to_lowercase().contains("redis"));
     soon("a line about what is ignored", about_redis).await.expect("one line");
     assert!(!server.output().text().contains("password-of-Redis"));
-}
-
-#[tokio::test]
-async fn a_config_json_of_the_go_framework_works_and_its_secrets_are_not_shown() {
-    const SECRETS: [&str; 2] = ["s1nch-app-5ecre7", "m4da-pa55word"];
-    let twilio = Twilio::start().await;
-    let config = json!({
-        "otp-sms-provider": "Twilio;Mada:+35987,+35988;Sinch",
-        "sms": {
-            "retry": true,
-            "max_retries": 20,
-            "twilio": {"sid": ACCOUNT_SID, "token": AUTH_TOKEN, "verify_sid": VERIFY_SID},
-            "sinch": {"app_id": "4a6ac4b1", "app_secret": SECRETS[0], "verification_url": "http://127.0.0.1:9/v"},
-            "mada": {
-                "username": "mada", "password": SECRETS[1], "url": "127.0.0.1:9/sos", "source_name": "A&B <Co>",
-            },
-        },
-        "authentication": {"otp_length": 5},
-    });
-    let setup = Setup::bare()
-        .file("config.json", config.to_string())
-        .env("TWILIO_BASE_URL", twilio.base_url())
-        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
-    let printed = setup.clone().args(["--print-config"]).run().await.exits(0).output;
-    assert!(printed.contains("Twilio;Mada:+35987,+35988;Sinch"), "{printed}");
-    let server = setup.start().await;
-
-    // There, Twilio means its Verify service.
-    let number = Numbers::default().next();
-    server.client.send(&number).await.expects(sent(&number, 5));
-    assert!(twilio.received_for(&number)[0].is_for("/Verifications"));
-    server.client.verify(&number, &twilio.code_for(&number)).await.expects(verified(&number));
-
-    let warning = |event: &Value| event["level"] == "WARN" && event.to_string().contains("config.json");
-    server.event("a warning about secrets in the file", warning).await;
-    for secret in SECRETS.into_iter().chain([AUTH_TOKEN]) {
-        assert!(!server.output().text().contains(secret) && !printed.contains(secret));
-    }
 }

@@ -37,37 +37,6 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 }
 
 #[tokio::test]
-async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
-    let world = World::new().await;
-    let number = world.number();
-    let check = json!({ "user": { "phoneNumber": number }, "code": "0" }).to_string();
-    let statuses = async |client: &Client, host: &str| {
-        let mut statuses = Vec::new();
-        for path in ["/api/verify-otp", "/verify-code", "/api/send-otp", "/send-code"] {
-            statuses.push(client.post_with(path, &[("host", host)], check.clone()).await.status());
-        }
-        statuses
-    };
-    // The body suits the first.
-    let (refused, served) = (vec![403; 4], vec![401, 400, 400, 400]);
-    let port = world.address().port();
-    let foreign =
-        ["evil.example", "localhost.evil.example", "192.0.2.7"].map(|host| format!("{host}:{port}"));
-    let of_others = ["localhost", "127.0.0.1", "localhost:1"].map(str::to_owned);
-    for host in foreign.iter().chain(&of_others) {
-        assert_eq!(statuses(&world.server.client, host).await, refused, "{host}");
-    }
-    for host in ["localhost", "shop.localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")) {
-        assert_eq!(statuses(&world.server.client, &host).await, served, "{host}");
-        let proxied = [("host", host.as_str()), ("x-forwarded-for", "192.0.2.7")];
-        assert_eq!(world.server.client.post_with("/api/send-otp", &proxied, "{}").await.status(), 403);
-    }
-    world.server.stop().await;
-    let allowed = world.setup.clone().config("allow-unauthenticated", true).start().await;
-    assert_eq!(statuses(&allowed.client, "codes.example").await, served);
-}
-
-#[tokio::test]
 async fn a_first_start_that_is_refused_makes_no_files() {
     let reachable = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
     let number = json!({ "pattern": "+14155550123", "code": "123456", "expires": "9999-12-31" });

@@ -448,8 +448,7 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
 
 /// A server with a service that may return to [`RETURN`].
 struct Site {
-    setup: Setup,
-    server: Server,
+    world: Running<()>,
     client: Client,
     v2: V2,
     service: String,
@@ -461,35 +460,27 @@ impl Site {
     }
 
     async fn with(setup: Setup) -> Self {
-        let setup = V2::account(setup);
-        let server = setup.start().await;
-        let client = server.client.clone();
-        let v2 = V2::of(&client);
+        let world = Running::alone(V2::account(setup)).await;
+        let (client, v2) = (world.server.client.clone(), V2::of(&world));
         let listed = [("ReturnUrls", RETURN), ("EmbedOrigins", "https://app.example https://b.example")];
         let service = v2.service(&listed).await;
-        Self { setup, server, client, v2, service }
+        Self { world, client, v2, service }
     }
 
     async fn person(&self) -> Person {
         self.session(&[]).await.open(self).await
     }
 
-    async fn restart_after_kill(self) -> Self {
-        let server = self.setup.restart_after_kill(self.server).await;
-        let client = server.client.clone();
-        Self { v2: V2::of(&client), server, client, ..self }
-    }
-
     /// Restarts, which takes the new time: that many seconds after the beginning.
     async fn later(self, time: &Shifted, seconds: i64, person: Person) -> (Self, Person) {
         time.by(seconds);
-        let site = self.restart_after_kill().await;
-        let client = site.client.clone();
-        (site, Person { client, ..person })
+        let world = self.world.restart_after_kill().await;
+        let client = world.server.client.clone();
+        (Self { v2: V2::of(&client), client: client.clone(), world, ..self }, Person { client, ..person })
     }
 
     fn output(&self) -> String {
-        self.server.output().text()
+        self.world.server.output().text()
     }
 
     fn path(&self) -> String {

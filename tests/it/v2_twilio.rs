@@ -134,21 +134,3 @@ async fn a_cache_is_told_which_answers_depend_on_the_origin() {
     let answer = usual.client.get("/readyz").await;
     assert_eq!(answer.header("vary"), "", "no origin is allowed");
 }
-
-#[tokio::test]
-async fn a_rate_limit_is_addressed_by_its_unique_name() {
-    let (_world, v2, service) = World::with_service(Setup::new()).await;
-    let limits = format!("{service}/RateLimits");
-    let made = v2.post(&limits, &[("UniqueName", "end_user_ip")]).await.json();
-    let named = format!("{limits}/end_user_ip");
-    assert_eq!(v2.get(&named).await.json(), made);
-    let bucket = v2.post(&format!("{named}/Buckets"), &[("Max", "5"), ("Interval", "60")]).await;
-    assert_eq!((bucket.status(), &bucket.json()["rate_limit_sid"]), (201, &made["sid"]));
-    let bucket = format!("{named}/Buckets/{}", sid(&bucket));
-    assert_eq!(v2.post(&bucket, &[("Max", "6")]).await.json()["max"], 6);
-    assert_eq!(v2.post(&named, &[("Description", "an address")]).await.status(), 200);
-    assert_eq!(v2.delete(&bucket).await.status(), 204);
-    assert_eq!(v2.get(&format!("{limits}/other")).await.status(), 404);
-    assert_eq!(v2.delete(&named).await.status(), 204);
-    assert_eq!(v2.get(&named).await.status(), 404);
-}

@@ -80,9 +80,19 @@ async fn a_key_of_one_service_lists_that_one() {
 async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
     let world = V2World::scripted(Script::sends(sent())).await;
     let request = post("/api/send-otp", &send_body());
-    assert_eq!(world.world.ask(&request).await.status, 403, "a port of another server");
-    let request = request.replace("localhost", &world.world.address.to_string());
-    assert_eq!(world.world.ask(&request).await.status, 200);
+    let port = world.world.address.port();
+    let own = ["localhost", "shop.localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
+    let foreign =
+        ["evil.example", "localhost.evil.example", "192.0.2.7"].map(|host| format!("{host}:{port}"));
+    let of_others = ["localhost", "127.0.0.1", "localhost:1"].map(str::to_owned);
+    for (hosts, status) in [(&own[..], 200), (&foreign, 403), (&of_others, 403)] {
+        for host in hosts {
+            let request = request.replace("localhost", host);
+            assert_eq!(world.world.ask(&request).await.status, status, "{host}");
+            let proxied = request.replace("\r\n\r\n", "\r\nx-forwarded-for: 192.0.2.7\r\n\r\n");
+            assert_eq!(world.world.ask(&proxied).await.status, 403, "{host}");
+        }
+    }
     let verify = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify]).await;
     let elsewhere = world.key(Some(world.service.id), &[Scope::Verify]).await;
     for (path, body) in [

@@ -53,6 +53,14 @@ async fn a_rate_limit_and_its_buckets_live() {
         limit["links"]["buckets"].as_str().expect("an address").trim_start_matches("http://codes.example");
     let new = [("Max", "5"), ("Interval", "60")];
     lives(&world, buckets, "buckets", &new, ("Max", "7"), ("max", json!(7))).await;
+    let named = format!("{limits}/session");
+    assert_eq!(json(&world.get(&named).await), limit, "its unique name addresses it too");
+    let bucket = json(&world.post(&format!("{named}/Buckets"), &new).await);
+    assert_eq!(bucket["rate_limit_sid"], limit["sid"]);
+    let bucket = format!("{named}/Buckets/{}", bucket["sid"].as_str().expect("a sid"));
+    assert_eq!(json(&world.post(&bucket, &[("Max", "6")]).await)["max"], 6);
+    assert_eq!(world.delete(&bucket).await.status, 204);
+    is_error(&world.get(&format!("{limits}/other")).await, 404, 20404);
     is_error(&world.post(&limits, &[("UniqueName", "session")]).await, 400, 60208);
     is_error(&world.post(&limits, &[("UniqueName", "a session")]).await, 400, 60209);
     is_error(&world.post(&limits, &[]).await, 400, 60200);

@@ -7,7 +7,6 @@ use std::process::Command;
 use onceward::clock::{Clock as _, SystemClock};
 use tempfile::TempDir;
 
-use super::copy_directory;
 use crate::support::prelude::*;
 
 /// The clock of every fixture's program, in seconds since 1970.

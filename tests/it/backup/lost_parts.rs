@@ -27,35 +27,6 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
     check(&setup, 0).await;
 }
 
-#[tokio::test]
-async fn a_key_that_would_have_a_start_refused_is_found() {
-    let setup = killed(2).await;
-    assert_eq!(check(&setup, 0).await["key"], "fits");
-    let path = setup.data_dir().join("server.key");
-    let right = fs::read_to_string(&path).expect("the key");
-    for (content, found, what) in [
-        (Some("ab".repeat(32)), "another", "is not the one this data was written with: a start is refused"),
-        (Some(right[..40].to_owned()), "unreadable", "it is not a server key"),
-        (None, "missing", "there is no server key here"),
-    ] {
-        match content {
-            Some(content) => fs::write(&path, content).expect("written"),
-            None => fs::remove_file(&path).expect("removed"),
-        }
-        let report = check(&setup, 65).await;
-        assert_eq!(report["key"], found, "{report}");
-        assert!(whats(&report).join("\n").contains(what), "{report}");
-        assert_eq!(report["numbers"], 2, "the data is well: {report}");
-        assert_eq!(setup.run().await.status.code(), Some(70), "a start is refused");
-    }
-    assert!(!path.exists(), "no key was made");
-    let elsewhere = setup.clone().env("ONCEWARD_KEY_FILE", "elsewhere.key");
-    let report = check(&elsewhere, 65).await;
-    assert!(whats(&report)[0].contains("the key file that is named is missing"), "{report}");
-    let elsewhere = elsewhere.file("elsewhere.key", right);
-    assert_eq!(check(&elsewhere, 0).await["key"], "fits");
-}
-
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;
     let damage = damage(&report)[0];
@@ -65,10 +36,6 @@ async fn is_damage(setup: &Setup, part: &str, what: &str) {
     setup.command(["export", "--out", "no.jsonl"]).await.exits(65);
     assert!(!setup.home().join("no.jsonl").exists());
     setup.run().await.exits(70).says(["from a backup"]);
-}
-
-fn whats(report: &Value) -> Vec<&str> {
-    damage(report).into_iter().map(|one| one["detail"].as_str().expect("a text")).collect()
 }
 
 #[tokio::test]

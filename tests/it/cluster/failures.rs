@@ -157,10 +157,6 @@ async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
-    another_takes_over_after(Link::cut).await;
-}
-
-async fn another_takes_over_after(cut: fn(&Link)) {
     let mut cluster = Cluster::of_three(settings()).await;
     let mut links = Vec::new();
     for url in cluster.etcd.urls() {
@@ -173,7 +169,7 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     load.answers(100).await;
     load.avoid(0);
     load.owner_fails();
-    links.iter().for_each(cut);
+    links.iter().for_each(Link::cut);
     owner(&cluster.clients()[1..]).await;
     load.answers(100).await;
     let silent = cluster.numbers.next();

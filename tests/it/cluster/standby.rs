@@ -33,32 +33,17 @@ async fn each_node_shows_its_own_metrics_to_callers_that_the_owner_knows() {
 
 #[tokio::test]
 async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
-    let (mut cluster, authority) = cluster_over_tls().await;
+    let authority = Authority::new();
+    let certificate = authority.issue_for(&[&loopback().to_string(), "localhost"]);
+    let mut cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
     for node in 0..2 {
         cluster.set(node, "peer-ca", "ca.pem");
         cluster.setups[node] = cluster.setups[node].clone().file("ca.pem", &authority.pem);
     }
-    let [_a, b] = start_both_over_tls(&cluster, &authority).await;
+    let [_a, mut b]: [Node; 2] = cluster.start_all().await;
+    b.0.client = b.0.client.over_tls(authority.client(&["http/1.1"]));
     let (number, code) = cluster.number_with_code(&b).await;
     b.verify(&number, &code).await.expects(verified(&number));
-}
-
-async fn cluster_over_tls() -> (Cluster, Authority) {
-    let authority = Authority::new();
-    let certificate = authority.issue_for(&[&loopback().to_string(), "localhost"]);
-    (Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await, authority)
-}
-
-/// Starts two nodes; the first owns the records.
-async fn start_both_over_tls(cluster: &Cluster, authority: &Authority) -> [Node; 2] {
-    let start = async |node: usize| {
-        let mut node = cluster.start(node).await;
-        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
-        node
-    };
-    let a = start(0).await;
-    a.owns_the_records().await;
-    [a, start(1).await]
 }
 
 #[tokio::test]

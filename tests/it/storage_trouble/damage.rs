@@ -15,13 +15,16 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
     let setup = killed(world).await;
-    let original = tempfile::tempdir().expect("a directory");
-    copy(&setup.data_dir(), original.path());
-    let is_used = |file: &PathBuf| is_segment(file) && used_bytes(&original.path().join(file)) > 0;
-    let newest = files_in(original.path()).into_iter().filter(is_used).max().expect("a segment");
+    let original = setup.home().join("original");
+    copy_directory(&setup.data_dir(), &original);
+    let all = files(&original);
+    let is_used = |(file, bytes): &&(PathBuf, Vec<u8>)| {
+        file.extension().is_some_and(|extension| extension == "seg") && used_bytes(bytes) > 0
+    };
+    let newest = &all.iter().rfind(is_used).expect("a segment").0;
 
-    for file in files_in(original.path()) {
-        let used = used_bytes(&original.path().join(&file));
+    for (file, bytes) in &all {
+        let used = used_bytes(bytes);
         let mut damages = vec![Damage::Missing, Damage::Empty, Damage::Directory];
         if used > 0 {
             damages.extend([Damage::Cut(used / 2), Damage::Flip(used / 2, 3), Damage::Flip(used / 4, 0)]);
@@ -29,9 +32,9 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
         for damage in damages {
             let what = format!("{damage:?} {}", file.display());
             println!("{what}");
-            std::fs::remove_dir_all(setup.data_dir()).expect("removed");
-            copy(original.path(), &setup.data_dir());
-            damage.does_to(&setup.data_dir().join(&file));
+            fs::remove_dir_all(setup.data_dir()).expect("removed");
+            copy_directory(&original, &setup.data_dir());
+            damage.does_to(&setup.data_dir().join(file.strip_prefix(&original).expect("below")));
             match setup.try_start().await {
                 Err(finished) => is_refused_plainly(&finished, &what),
                 // The end of the newest segment may be torn: docs/operate/data-directory.md.
@@ -57,8 +60,8 @@ pub fn is_refused_plainly(finished: &Finished, what: &str) {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Damage {
+#[derive(Debug)]
+enum Damage {
     Missing,
     Empty,
     /// Only this many bytes are left.
@@ -69,7 +72,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    pub fn does_to(&self, path: &Path) {
+    fn does_to(&self, path: &Path) {
         match self {
             Self::Missing => fs::remove_file(path).expect("removed"),
             Self::Empty => fs::write(path, "").expect("emptied"),
@@ -90,38 +93,7 @@ impl Damage {
     }
 }
 
-/// All files below a directory, as paths relative to it, without sockets.
-pub fn files_in(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![directory.to_owned()];
-    while let Some(next) = left.pop() {
-        for entry in fs::read_dir(&next).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                left.push(path);
-            } else if path.is_file() {
-                found.push(path.strip_prefix(directory).expect("below").to_owned());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-pub fn is_segment(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "seg")
-}
-
-/// Copies the whole directory, except files that no test needs.
-pub fn copy(from: &Path, to: &Path) {
-    for file in files_in(from) {
-        let target = to.join(&file);
-        fs::create_dir_all(target.parent().expect("a parent")).expect("a directory");
-        fs::copy(from.join(&file), target).expect("copied");
-    }
-}
-
 /// The number of bytes of a file before the zeros at its end.
-pub fn used_bytes(path: &Path) -> usize {
-    fs::read(path).expect("read").iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+fn used_bytes(content: &[u8]) -> usize {
+    content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }

@@ -68,6 +68,7 @@ pub mod prelude {
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -150,6 +151,11 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+pub fn copy_directory(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(to).status();
+    assert!(copied.expect("cp").success());
 }
 
 /// A file without the space that is reserved at its end: most of a journal, and slow to search.

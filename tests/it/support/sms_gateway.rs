@@ -92,12 +92,7 @@ impl Provider for RecipeApi {
         let id = format!("m-{}", received.id);
         let (status, body) = match received.target.as_str() {
             "POST /sms/json" => (200, json!({"messages": [{"status": "0", "message-id": id}]})),
-            "POST /v1/Account/MA1/Message/" => (202, json!({"message_uuid": [id]})),
-            "POST /v2/messages" => (200, json!({"data": {"id": id}})),
-            "POST /sms/3/messages" => {
-                (200, json!({"messages": [{"messageId": id, "status": {"groupName": "PENDING"}}]}))
-            }
-            _ => (201, json!({"id": id})),
+            _ => (202, json!({"message_uuid": [id]})),
         };
         Said::json(status, &body)
     }
@@ -113,12 +108,6 @@ fn recipe_message_in(received: &Received) -> Option<(String, String)> {
     let (to, text) = match received.target.as_str() {
         "POST /sms/json" => (received.field("to"), received.field("text")),
         "POST /v1/Account/MA1/Message/" => (json["dst"].as_str()?, json["text"].as_str()?),
-        "POST /v2/messages" => (json["to"].as_str()?, json["text"].as_str()?),
-        "POST /sms/3/messages" => {
-            let message = &json["messages"][0];
-            (message["destinations"][0]["to"].as_str()?, message["content"]["text"].as_str()?)
-        }
-        "POST /messages" => (json["recipients"][0].as_str()?, json["body"].as_str()?),
         _ => return None,
     };
     Some((format!("+{}", to.trim_start_matches('+')), text.to_owned()))

@@ -162,6 +162,14 @@ impl Several {
     }
 }
 
+impl Running<()> {
+    /// A server without a gateway's double: the simulator, unless the setup says otherwise.
+    pub async fn alone(setup: Setup) -> Self {
+        let server = setup.start().await;
+        Self { doubles: (), setup, server, numbers: Numbers::default() }
+    }
+}
+
 impl<D> Running<D> {
     pub fn number(&self) -> String {
         self.numbers.next()
