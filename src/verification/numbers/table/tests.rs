@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -162,29 +164,77 @@ pub(crate) fn kept_state() -> impl Strategy<Value = NumberState> {
 }
 
 #[test]
-fn each_number_is_counted_apart_from_test_numbers_until_its_table_is_dropped() {
+fn loaded_numbers_are_counted_until_their_table_is_dropped() {
     let capacity = NumberCapacity::new(usize::MAX);
-    let counted = || [false, true].map(|is_test| capacity.of(is_test).usage().held);
-    let state = NumberState::Locked { until: Timestamp::from_millis(1) };
+    let held = || capacity.of(false).usage().held;
     let mut table = NumberTable::new(capacity.clone());
-    let test = NumberKey { is_test: true, ..key(1) };
-    for key in [key(1), key(1), key(2), test] {
-        set(&mut table, key, &state);
-    }
-    assert_eq!(counted(), [2, 1]);
-    assert_eq!([table.remove(&record(key(2))), table.remove(&record(key(2)))], [true, false]);
-    assert_eq!(counted(), [1, 1]);
-    let loaded = [(record(key(3)), stored(&state).bytes)];
+    let state = NumberState::Locked { until: Timestamp::from_millis(1) };
     let kinds = crate::node::kinds::for_tools();
+    let loaded = [(record(key(1)), stored(&state).bytes)];
     table.load(&loaded, kinds.get(NumberState::KIND).expect("numbers")).expect("loaded");
-    assert_eq!(counted(), [2, 1]);
+    assert_eq!(held(), 1);
     drop(table);
-    assert_eq!(counted(), [0, 0]);
+    assert_eq!(held(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(NumberKey, NumberState),
+    Remove(NumberKey),
+}
+
+fn some_key() -> impl Strategy<Value = NumberKey> {
+    // Few keys, because each must occur often; some are the same number in different services.
+    let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
+    (0..2_u32, number, any::<bool>()).prop_map(|(service, number, is_test)| NumberKey {
+        service: ServiceId::new(service),
+        number,
+        is_test,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (some_key(), kept_state()).prop_map(|(key, state)| Step::Set(key, state)),
+        2 => some_key().prop_map(Step::Remove),
+    ]
 }
 
 proptest! {
     #[test]
+    fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..80)) {
+        let capacity = NumberCapacity::new(usize::MAX);
+        let mut table = NumberTable::new(capacity.clone());
+        let mut model: HashMap<NumberKey, NumberState> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Set(key, state) => {
+                    set(&mut table, key, &state);
+                    model.insert(key, state);
+                }
+                Step::Remove(key) => {
+                    prop_assert_eq!(table.remove(&record(key)), model.remove(&key).is_some());
+                }
+            }
+            let tests = model.keys().filter(|key| key.is_test).count();
+            let counted = (capacity.of(false).usage().held, capacity.of(true).usage().held);
+            prop_assert_eq!((table.len(), counted), (model.len(), (model.len() - tests, tests)));
+            for (key, state) in &model {
+                prop_assert_eq!(table.get(&record(*key)), Some(stored(state)));
+            }
+        }
+        let walked: HashMap<_, _> = (0..table.len()).filter_map(|at| table.at(at)).collect();
+        let expected: HashMap<_, _> = model.iter().map(|(key, state)| (record(*key), stored(state))).collect();
+        prop_assert_eq!(walked, expected);
+    }
+
+    #[test]
     fn a_record_reads_back_as_it_was_written(state in kept_state()) {
         prop_assert_eq!(decode::<NumberState>(&encode(&state)).expect("a record"), state);
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let _ = decode::<NumberState>(&bytes);
     }
 }
