@@ -1,6 +1,7 @@
 //! Several gateways, each a double on loopback. `delivery::tests` has the rules; here they meet the real program, its
 //! log, its tracker and `kill -9`.
 
+mod held;
 mod privacy;
 mod recipes;
 

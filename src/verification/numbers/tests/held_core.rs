@@ -104,6 +104,29 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
 }
 
 #[test]
+fn checks_that_waited_are_asked_about_one_after_the_other() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let mut answers: Vec<Awaited<Reply<CheckOutcome>>> =
+        (0..5).map(|_| world.checks_held(number(1))).collect();
+    let after = world.checks_held(number(1));
+    world.commits();
+    for left in [4, 3, 2, 1] {
+        let ask = world.asked();
+        world.check_reported(ask, CheckResult::Wrong);
+        // The next attempt's count is written together with this one's result.
+        world.commits();
+        assert_eq!(answers.remove(0).answer(), Ok(wrong(left)));
+    }
+    let ask = world.asked();
+    world.check_reported(ask, CheckResult::Wrong);
+    world.commits();
+    assert!(matches!(answers.remove(0).answer(), Ok(CheckOutcome::LockedNow { .. })));
+    assert!(matches!(after.answer(), Ok(CheckOutcome::Locked { .. })));
+    assert!(world.asks_no_gateway());
+}
+
+#[test]
 fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     let mut world = World::new();
     world.has_held_code(number(1));
@@ -120,6 +143,24 @@ fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     world.commits();
     assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
     world.check_reported(lost, CheckResult::Approved);
+}
+
+#[test]
+fn after_a_crash_while_asking_the_last_time_the_number_is_locked() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    for _ in 0..4 {
+        world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
+    }
+    let _asking = world.checks_held(number(1));
+    world.commits();
+    world.crashes();
+    world.now = world.now.plus(CHECK_BUDGET);
+    let mut refused = world.sends(number(1));
+    let writes = world.takes_commit();
+    assert!(refused.is_unanswered(), "the lockout is made durable first");
+    world.applied(&writes);
+    assert!(matches!(refused.answer(), Ok(SendOutcome::Locked { .. })));
 }
 
 #[test]

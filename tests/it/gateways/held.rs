@@ -1,0 +1,41 @@
+//! `kill -9` while a gateway holds the codes: Twilio Verify. `numbers::tests::held_core` has the rules.
+
+use crate::support::prelude::*;
+
+#[tokio::test]
+async fn attempts_at_codes_of_a_holder_survive_kill_9_also_one_that_it_interrupted() {
+    // After the restart the holder's answer might still come until the budget has ended.
+    let settings = [("send-budget", json!("6s")), ("otp-max-attempts", json!(3))];
+    let mut world = Several::with("TwilioVerify", settings).await;
+    let [(number, code), (other, other_code)] =
+        [number_with_code(&world).await, number_with_code(&world).await];
+    world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 2));
+    for asked in 1..=2 {
+        world.twilio().plan_checks(&number, [Reply::Hang]);
+        let (client, to, guess) = (world.server.client.clone(), number.clone(), wrong(&code));
+        let cut = tokio::spawn(async move { client.try_verify(&to, &guess).await });
+        until("a check", async || checks_of(&world, &number), |checks| *checks == asked).await;
+        world = world.restart_after_kill().await;
+        assert!(cut.await.expect("it ends").is_err(), "an answer came");
+    }
+    world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+    world = world.restart_after_kill().await;
+    world.verify(&number, &code).await.expects(locked(&number, 30));
+    assert_eq!(checks_of(&world, &number), 3, "a locked number is not asked about");
+    // The open verification continues.
+    world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 1));
+    world.verify(&other, &other_code).await.expects(verified(&other));
+}
+
+async fn number_with_code(world: &Several) -> (String, String) {
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 3));
+    let code = world.twilio().code_for(&number);
+    (number, code)
+}
+
+/// How often the holder was asked about a number.
+fn checks_of(world: &Several, number: &str) -> usize {
+    let received = world.twilio().received();
+    received.iter().filter(|received| received.is_about(number, RequestPurpose::Check)).count()
+}
