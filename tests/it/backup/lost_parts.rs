@@ -27,6 +27,30 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
     check(&setup, 0).await;
 }
 
+#[tokio::test]
+async fn a_key_that_would_have_a_start_refused_is_found() {
+    let setup = killed(2).await;
+    assert_eq!(check(&setup, 0).await["key"], "fits");
+    let path = setup.data_dir().join("server.key");
+    let right = fs::read_to_string(&path).expect("the key");
+    for (content, found, what) in [
+        ("ab".repeat(32), "another", "is not the one this data was written with: a start is refused"),
+        (right[..40].to_owned(), "unreadable", "it is not a server key"),
+    ] {
+        fs::write(&path, content).expect("written");
+        let report = check(&setup, 65).await;
+        assert_eq!((&report["key"], &report["numbers"]), (&json!(found), &json!(2)), "{report}");
+        assert!(
+            damage(&report)[0]["detail"].as_str().is_some_and(|detail| detail.contains(what)),
+            "{report}"
+        );
+        setup.run().await.exits(70);
+    }
+    let elsewhere = setup.env("ONCEWARD_KEY_FILE", "elsewhere.key");
+    assert_eq!(check(&elsewhere, 65).await["key"], "missing");
+    assert_eq!(check(&elsewhere.file("elsewhere.key", right), 0).await["key"], "fits");
+}
+
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;
     let damage = damage(&report)[0];
