@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::world::{START, World, asking, number};
+use crate::domain::{Code, NumberKey, ServiceId};
 use crate::registry::tests::world::given;
+use crate::verification::numbers::{Check, Outgoing};
 use crate::verification::verify::{
     CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
 };
@@ -69,4 +71,20 @@ async fn an_approval_is_dated_by_its_decision() {
     world.store.release();
     let approved = checking.await.expect("a check").expect("approved");
     assert_eq!((approved.status, approved.updated), (Status::Approved, START));
+}
+
+#[tokio::test]
+async fn of_many_lockouts_those_that_end_last_are_listed() {
+    let world = World::new().await;
+    for n in [3, 1, 4, 2] {
+        let key = NumberKey::new(ServiceId::DEFAULT, number(n));
+        world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
+        for _ in 0..5 {
+            let check = Check::new(key, Code::parse("00000000"));
+            world.verifying.check_for_default_service(check).await.expect("wrong");
+        }
+        world.advance(std::time::Duration::from_secs(1));
+    }
+    let listed = world.verifying.verifier.lockouts(2).await.expect("a list");
+    assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
 }
