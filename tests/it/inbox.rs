@@ -17,6 +17,16 @@ async fn a_start_with_a_provider_says_why_there_is_no_inbox() {
 }
 
 #[tokio::test]
+async fn beside_a_real_gateway_the_inbox_has_no_form_and_sends_nothing() {
+    let mada = json!({"username": "u", "password": "p", "url": "127.0.0.1:9", "source_name": "s"});
+    let mixed = Setup::new().config("otp-sms-provider", "Mada:+49;Simulator");
+    let server = mixed.config("sms", json!({ "mada": mada })).start().await;
+    let page = open(&server.client, "/inbox").await.text();
+    assert!(!page.contains("method=\"post\"") && page.contains("those of other gateways leave"), "{page}");
+    submit(&server.client, &[("number", "+14155550123")]).await.expects_status(404);
+}
+
+#[tokio::test]
 async fn an_event_tells_each_page_that_a_message_has_come() {
     let server = Setup::new().start().await;
     let mut readers = [events(&server.client).await, events(&server.client).await];

@@ -105,4 +105,13 @@ mod tests {
         assert_eq!(ends(&[0, 4, 1]), [100, 0, 75]);
         assert_eq!(ends(&[1, 1_000]), [99, 0]);
     }
+    #[test]
+    fn the_table_has_the_buckets_with_counts_and_three_times_are_marked() {
+        let times: Vec<_> = (0..3).map(|hour| format!("{hour:02}:00")).collect();
+        let series = [("sent", vec![0, 4, 0]), ("verified", vec![0, 2, 0])];
+        let all = vec![Plot::new(("sends", "Messages", ""), series)];
+        let plots = Plots { all, costs: times.clone(), times, bucket: "hour" };
+        assert_eq!(plots.rows().collect::<Vec<_>>(), [("01:00", vec![4, 2], "01:00")]);
+        assert_eq!(plots.marks(), ["00:00", "01:00", "02:00"]);
+    }
 }

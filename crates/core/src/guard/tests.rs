@@ -199,7 +199,8 @@ fn a_message_that_was_not_sent_gives_back_what_it_took() {
     let gives_back = |world: &mut World, messages: u64| {
         let before = places.map(|place| world.level(place));
         for _ in 0..20 {
-            (0..messages).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
+            let addresses = (0..messages).map(|n| format!("192.0.{}.7", 2 + n));
+            addresses.for_each(|address| assert_eq!(world.send_from(TJ, &address), Ok(())));
             (0..messages).for_each(|_| world.give_back(TJ));
         }
         assert_eq!(places.map(|place| world.level(place)), before);

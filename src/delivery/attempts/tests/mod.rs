@@ -13,14 +13,14 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
-use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
+use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::limits::guard::Ticket;
 use crate::node::kinds;
 use crate::shard::tests::FaultyStore;
 use crate::shard::{After, Command, Decided, Durability, ShardDeps, Subject, Transaction};
 use crate::store::Store;
-use crate::template::MessageStyle;
+use crate::template::{AppHash, MessageStyle, SendDigits};
 use crate::verification::numbers::NumberCapacity;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -122,7 +122,13 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         allowance: TakenAllowance::Refundable(Ticket::default()),
     };
     let expires = due.plus(Duration::from_secs(600));
-    let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
+    let style = MessageStyle {
+        app_hash: AppHash::parse("FA+9qCX9VSu"),
+        locale: Locale::parse("pt-BR"),
+        send_digits: SendDigits::parse("ww12#"),
+        ..MessageStyle::default()
+    };
+    let plan = PlannedSend { salt: Salt([1; 16]), style, expires, follow_up };
     AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
 }
 

@@ -28,6 +28,14 @@ fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
     world.settles(&first, GatewayResult::Accepted);
     world.settles(&second, GatewayResult::Accepted);
     assert_eq!(world.permit().verification.length, world.policy.code.length);
+
+    // A verification with an id keeps its code, whose message has arrived.
+    let mut named = World::of_a_new_service();
+    let first = named.begins();
+    named.policy.code.length = CodeLength::new(8).expect("a length");
+    assert_eq!(named.begins().verification.length, first.verification.length);
+    named.policy.sends.keeps_code = false;
+    assert_eq!(named.begins().verification.length, named.policy.code.length);
 }
 
 #[test]

@@ -65,11 +65,13 @@ async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
 }
 
 #[tokio::test]
-async fn where_only_such_a_gateway_is_there_a_code_of_the_caller_is_refused() {
-    let world = World::routing("TwilioVerify", brings_codes()).await;
-    let refused = world.begins(bringing(number(1), "707070")).await;
-    assert!(matches!(refused, Err(Refused::FeatureOff(_) | Refused::GatewayFailed)), "{refused:?}");
-    assert_eq!(world.provider.handed().len(), 0);
+async fn a_code_of_the_caller_is_refused_by_holders_and_by_services_that_take_none() {
+    for (routing, fields) in [("TwilioVerify", brings_codes()), ("Simulator", json!({}))] {
+        let world = World::routing(routing, fields).await;
+        let refused = world.begins(bringing(number(1), "707070")).await;
+        assert!(matches!(refused, Err(Refused::FeatureOff(_) | Refused::GatewayFailed)), "{refused:?}");
+        assert_eq!(world.provider.handed().len(), 0);
+    }
 }
 
 #[tokio::test]
