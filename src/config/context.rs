@@ -150,7 +150,8 @@ impl Context {
     /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number, or a text
     /// that may hold a password.
     fn is_secret(&self, path: &str, given: &str) -> bool {
-        self.names.credentials.contains(path) && !path.ends_with("_URL")
+        let name = path.split(['.', '[']).next().unwrap_or(path);
+        self.names.credentials.contains(name) && !name.ends_with("_URL")
             || path.starts_with("gateways")
             || path.contains("test-numbers")
             || given.contains("://") && given.contains(['@', '?'])

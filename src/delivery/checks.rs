@@ -5,10 +5,10 @@ use tracing::{debug, error, warn};
 
 use super::Delivery;
 use super::breaker::Circuit;
+use super::budget::{Budget, half_until};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
-use super::plan::{Budget, half_until};
 use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};

@@ -12,6 +12,7 @@
 
 pub mod attempts;
 mod breaker;
+mod budget;
 mod checks;
 mod error;
 mod guarded;

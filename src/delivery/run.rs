@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::budget::{Budget, half_until};
 use super::error::Failure;
 use super::guarded::GuardedGateway;
 use super::job::{
@@ -22,7 +23,7 @@ use super::job::{
     SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::plan::{AfterError, Budget, RetryInputs, Workflow, after_error, half_until, retry, stand_in};
+use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry, stand_in};
 use super::{Candidate, Delivery};
 use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};

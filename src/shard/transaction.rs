@@ -149,26 +149,24 @@ impl<'a> Transaction<'a> {
     /// Iterates over the live records of this kind, with the earlier changes of the batch. The answer does not wait for
     /// records that the decision reads only through this method.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        self.records(|_| true)
+        self.records(None)
     }
 
     /// The live records of this kind in the slot of the decision that `fits` accepts. The answer waits only for those that the
     /// decision also gets or changes.
     pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
-        let records = self.records::<R>(|key| key.slot == self.slot).map(|(key, record)| (key.id, record));
+        let records = self.records::<R>(Some(self.slot)).map(|(key, record)| (key.id, record));
         records.filter(|(id, record)| fits(id, record)).collect()
     }
 
-    /// The live records of this kind under the keys that are wanted: those that the batch has not touched, then the others.
-    fn records<R: Record>(
-        &self,
-        is_wanted: impl Fn(&RecordKey) -> bool,
-    ) -> impl Iterator<Item = (RecordKey, R)> {
-        let kept = self.tables.keys_of(R::KIND).filter(|key| !self.changes.contains_key(key));
-        let kept = kept.map(|key| (key, None));
-        let changed = self.changes.iter().filter(|(key, _)| key.kind == R::KIND);
+    /// The live records of this kind, of one slot or of all: those that the batch has not touched, then the others.
+    fn records<R: Record>(&self, slot: Option<u8>) -> impl Iterator<Item = (RecordKey, R)> {
+        let is_wanted = move |key: &RecordKey| slot.is_none_or(|slot| key.slot == slot);
+        let kept = self.tables.keys_of(R::KIND).filter(is_wanted);
+        let kept = kept.filter(|key| !self.changes.contains_key(key)).map(|key| (key, None));
+        let changed = self.changes.iter().filter(move |(key, _)| key.kind == R::KIND && is_wanted(key));
         let changed = changed.map(|(key, history)| (*key, Some(history)));
-        kept.chain(changed).filter(move |(key, _)| is_wanted(key)).filter_map(|(key, history)| {
+        kept.chain(changed).filter_map(|(key, history)| {
             let stored = history.map_or_else(|| self.tables.stored(&key), RecordHistory::after);
             Some((key, stored.filter(|stored| self.now < stored.expires)?.record()?))
         })

@@ -191,7 +191,7 @@ pub trait Gateway: Send + Sync + 'static {
     /// drop the future.
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>>;
 
-    /// Whether it makes and holds the codes itself.
+    /// Whether it makes and holds the codes itself. It then implements [`Gateway::check`].
     fn holds_codes(&self) -> bool {
         false
     }
@@ -207,7 +207,7 @@ pub trait Gateway: Send + Sync + 'static {
         _channel: Channel,
         _code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
-        Box::pin(async { Err(not_tried(self.name(), "holds no codes")) })
+        Box::pin(async { Err(not_tried(self.name(), "cannot check codes")) })
     }
 
     /// The class of the provider's error code, and what it says.

@@ -30,12 +30,13 @@ pub struct Request {
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
     pub caller: Caller,
+    service: Option<Arc<Service>>,
 }
 
 /// A request, and its parameters.
 pub struct Given<P>(pub Request, pub P);
 
-/// A request below a service, which its caller may know, and its parameters.
+/// A request below a service, and its parameters.
 pub struct InService<P = ()>(pub Request, pub Arc<Service>, pub P);
 
 /// The answer with a resource.
@@ -67,7 +68,8 @@ pub fn v2_of(call: &Call) -> Result<Arc<V2>, Error> {
 impl<S: Sync> FromRequestParts<S> for Request {
     type Rejection = Error;
 
-    /// The body is not read before the caller is known and allowed.
+    /// The body is not read before the caller is known and allowed. If the path begins with a service, the caller may know
+    /// that service.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let call = Call::from_request_parts(parts, state).await?;
         let v2 = v2_of(&call)?;
@@ -85,7 +87,11 @@ impl<S: Sync> FromRequestParts<S> for Request {
         } else {
             Fields::of_form(call.query().as_bytes())
         };
-        Ok(Self { call, v2, fields, caller })
+        let mut request = Self { call, v2, fields, caller, service: None };
+        if request.call.param("ServiceSid").is_some() {
+            request.service = Some(request.service("ServiceSid")?);
+        }
+        Ok(request)
     }
 }
 
@@ -103,8 +109,8 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for InService<P> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let request = Request::from_request_parts(parts, state).await?;
-        let service = request.service("ServiceSid")?;
+        let mut request = Request::from_request_parts(parts, state).await?;
+        let service = request.service.take().ok_or(Error::NotFound)?;
         let params = request.params()?;
         Ok(Self(request, service, params))
     }

@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::Bounds;
 use super::decide::{self, BucketRule, Counted, ValueCounts};
-use super::{Bounds, Digester};
+use super::digest::Digester;
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
     After, Capacity, Command, Decided, Durability, LimitedTable, Record, RecordKey, Refusal, Reservation,

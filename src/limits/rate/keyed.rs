@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Digester};
+use super::Bounds;
+use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
 use crate::shard::{

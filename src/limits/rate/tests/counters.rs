@@ -2,7 +2,8 @@
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
 use crate::domain::{ServerKey, ServiceId};
-use crate::limits::rate::{Charge, Charged, Counter, Digester, LimitRefusal, Limits};
+use crate::limits::rate::digest::Digester;
+use crate::limits::rate::{Charge, Charged, Counter, LimitRefusal, Limits};
 use crate::shard::{LimitedTable, Record as _, Refusal};
 
 #[tokio::test]
