@@ -7,18 +7,20 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::forms::{
-    CodeTime, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, friendly_name, is_origin, is_page_url,
-    short_name, stored, template_sid, text_or_raw, workflow_text,
+    CodeTime, Form as _, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, WorkflowStep,
+    friendly_name, is_origin, is_page_url, short_name, stored, template_sid, text_or_raw, workflow_steps,
+    workflow_text,
 };
 use super::guard::GuardSettings;
 use super::layers::Context;
 use super::read::{Wrong, read};
-use super::report::{ConfigErrors, shown};
+use super::report::{ConfigErrors, shown, text_of};
 use super::templates::{Template, shortest, warn_of_parts};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
@@ -168,13 +170,27 @@ fn workflow_pattern() -> String {
     format!("^({step}(,{step}){{0,9}})?$")
 }
 
-/// Channels one after another, as the setting `workflow` spells them, kept as one text.
+/// Channels one after another, as the setting `workflow` spells them, kept as one text, which exports have too.
 fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     if !from.is_human_readable() {
         return Option::deserialize(from);
     }
-    let steps = super::forms::workflow(from)?;
-    Ok((!steps.is_empty()).then(|| workflow_text(&steps)))
+    let text = match Value::deserialize(from)? {
+        Value::Array(steps) => {
+            steps.iter().map(text_of).collect::<Option<Vec<_>>>().map(|steps| steps.join(","))
+        }
+        Value::Null => Some(String::new()),
+        given => text_of(&given),
+    };
+    match text.as_deref().map(str::trim) {
+        Some("") => Ok(None),
+        text => {
+            let steps = text
+                .and_then(workflow_steps)
+                .ok_or_else(|| D::Error::custom(format_args!("must be {}", WorkflowStep::accepted())))?;
+            Ok(Some(workflow_text(&steps)))
+        }
+    }
 }
 
 /// The id of a template. A user may write the template's name as well.

@@ -24,7 +24,7 @@ use crate::limits::rate::{Bounds, BucketRule, Charge, CheckAnswer, KeyedRequest,
 use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
-use crate::registry::tests::world::{World, named, number};
+use crate::registry::tests::world::{World, given, number};
 use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
@@ -59,7 +59,12 @@ pub(super) fn some() -> Vec<CopiedRecord> {
 pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let world = World::new();
     let registry = world.open().await;
-    let shop = registry.create_service(named("Shop")).await.expect("a service");
+    let settings = serde_json::json!({
+        "friendly-name": "Shop", "code-length": 8, "code-life": 90, "max-sends": 2, "lockout": 300, "resend": "new",
+        "locale": "pt-BR", "workflow": "sms:20s,call:20s", "send-budget": 3, "default-template": "onceward-plain",
+        "return-urls": "https://shop.example/", "accent-color": "#1d5688", "tts-name": "Owl"
+    });
+    let shop = registry.create_service(given(settings)).await.expect("a service");
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
     let scopes = [Scope::Verify].into_iter().collect();
     registry.create_key(Some(shop.id), scopes, None).await.expect("a key");
