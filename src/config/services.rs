@@ -13,14 +13,13 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::forms::{
-    CodeTime, Form as _, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, WorkflowStep,
-    friendly_name, is_origin, is_page_url, short_name, stored, template_sid, text_or_raw, workflow_steps,
-    workflow_text,
+    CodeTime, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, WorkflowStep, friendly_name,
+    is_origin, is_page_url, short_name, stored, template_sid, text_or_raw, workflow_text,
 };
 use super::guard::GuardSettings;
 use super::layers::Context;
 use super::read::{Wrong, read};
-use super::report::{ConfigErrors, shown, text_of};
+use super::report::{ConfigErrors, shown};
 use super::templates::{Template, shortest, warn_of_parts};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
@@ -175,23 +174,13 @@ fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
     if !from.is_human_readable() {
         return Option::deserialize(from);
     }
-    let text = match Value::deserialize(from)? {
-        Value::Array(steps) => {
-            steps.iter().map(text_of).collect::<Option<Vec<_>>>().map(|steps| steps.join(","))
-        }
-        Value::Null => Some(String::new()),
-        given => text_of(&given),
-    };
-    match text.as_deref().map(str::trim) {
-        Some("") => Ok(None),
-        text => {
-            let steps = text
-                .and_then(workflow_steps)
-                .ok_or_else(|| D::Error::custom(format_args!("must be {}", WorkflowStep::accepted())))?;
-            Ok(Some(workflow_text(&steps)))
-        }
-    }
+    // An import reads records without the reader of settings.
+    let (Steps(steps), _) = read(&Value::deserialize(from)?).map_err(D::Error::custom)?;
+    Ok((!steps.is_empty()).then(|| workflow_text(&steps)))
 }
+
+#[derive(Deserialize)]
+struct Steps(#[serde(deserialize_with = "super::forms::workflow")] Vec<WorkflowStep>);
 
 /// The id of a template. A user may write the template's name as well.
 fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error> {

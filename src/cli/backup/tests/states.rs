@@ -61,7 +61,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let registry = world.open().await;
     let settings = serde_json::json!({
         "friendly-name": "Shop", "code-length": 8, "code-life": 90, "max-sends": 2, "lockout": 300, "resend": "new",
-        "locale": "pt-BR", "workflow": "sms:20s,call:20s", "send-budget": 3, "default-template": "onceward-plain",
+        "locale": "pt-BR", "workflow": "[\"sms:20s\", \"call\"]", "send-budget": 3, "default-template": "onceward-plain",
         "return-urls": "https://shop.example/", "accent-color": "#1d5688", "tts-name": "Owl"
     });
     let shop = registry.create_service(given(settings)).await.expect("a service");
