@@ -1,7 +1,6 @@
 //! The engine's rules, one test each, and the whole engine against an independent model.
 
 mod held;
-mod held_model;
 mod per_verification;
 mod replaced;
 mod rules;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::held_model::{check_result, gateway_result};
-use super::world::{GatewayResult, mins};
+use super::world::{GatewayResult, HOLDER, mins};
 use crate::domain::{Code, CodeLength};
 use crate::engine::{
     CheckResult, Ending, LockoutRule, Policy, SendOptions, SendPermit, SendRules, VerificationName,
@@ -71,6 +70,27 @@ fn wait() -> impl Strategy<Value = Duration> {
 
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![6 => Just(Ending::Canceled), 1 => Just(Ending::Approved), 1 => Just(Ending::Cleared)]
+}
+
+fn gateway_result() -> impl Strategy<Value = GatewayResult> {
+    prop_oneof![
+        3 => Just(GatewayResult::Held(HOLDER)),
+        2 => Just(GatewayResult::Accepted),
+        1 => Just(GatewayResult::Postponed),
+        1 => Just(GatewayResult::Failed),
+        1 => Just(GatewayResult::Unknown),
+        1 => Just(GatewayResult::UnknownHeld(HOLDER)),
+    ]
+}
+
+fn check_result() -> impl Strategy<Value = CheckResult> {
+    prop_oneof![
+        2 => Just(CheckResult::Approved),
+        4 => Just(CheckResult::Wrong),
+        1 => Just(CheckResult::NotLive),
+        1 => Just(CheckResult::NotAsked),
+        1 => Just(CheckResult::Unknown),
+    ]
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
