@@ -42,7 +42,8 @@ async fn an_event_tells_each_page_that_a_message_has_come() {
     for reader in &mut readers {
         until_text(reader, "data: changed").await;
     }
-    server.signal(Signal::TERM);
+    // A person who tries it stops it from the keyboard.
+    server.signal(Signal::INT);
     for reader in &mut readers {
         let mut rest = Vec::new();
         soon("the end", reader.read_to_end(&mut rest)).await.expect("an orderly end");

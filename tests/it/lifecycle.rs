@@ -7,18 +7,6 @@ use crate::belief::{Facts, ObservedReply, Request, Subject};
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn idle_connections_do_not_hold_up_a_stop() {
-    let world = World::with([("graceful-stop", "10m".into())]).await;
-    world.connect_to_have(20).await;
-    world.get("/healthz").await;
-    let silent = TcpStream::connect(world.address()).await.expect("a connection");
-    // An interrupt from the keyboard is a stop too.
-    world.server.signal(Signal::INT);
-    world.server.ended().await.exits(0);
-    drop(silent);
-}
-
-#[tokio::test]
 async fn a_stop_that_takes_too_long_or_a_second_signal_ends_it_with_an_error() {
     for graceful_stop in ["300ms", "10m"] {
         let world =
@@ -63,15 +51,18 @@ async fn refuses_connections(world: &World) {
 }
 
 #[tokio::test]
-async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
+async fn after_an_orderly_stop_or_a_kill_and_with_a_clock_set_back_everything_is_as_it_was() {
     // 1024 is the most.
     for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
         println!("shards {shards:?}, killed: {is_killed}");
         let setup =
             shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("bounds.shards", shards));
+        let (clock, setup) = Shifted::over(setup);
         let world = World::of(setup).await;
         let (mut facts, waiting) = (Facts::made_in(&world).await, Subject::with_code(&world).await);
+        clock.by(-100 * 60 * 60);
         let world = world.restart_by(is_killed).await;
+        world.server.logs_times(1, "WARN", "wall clock behind").await;
         waiting.still_holds(&world).await;
         // The count goes on with a new code.
         let number = facts.guessed.number.clone();

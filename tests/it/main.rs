@@ -11,7 +11,6 @@ mod backup;
 mod belief;
 mod browser;
 mod carry;
-mod clock;
 mod cluster;
 mod configuration;
 mod contract;
