@@ -7,31 +7,6 @@ mod tls;
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn while_many_sends_hang_codes_are_checked() {
-    const HANGING: usize = 100;
-    let world = World::with([("send-budget", json!("60s"))]).await;
-    let (number, code) = world.number_with_code().await;
-    let slow = world.number();
-    world.twilio().otherwise(Reply::Hang);
-    let slowest = world.begin_send(&slow);
-    let sends: Vec<_> = (1..HANGING).map(|_| world.begin_send(&world.number())).collect();
-    world.twilio().arrived(1 + HANGING).await;
-    for trials in (1..=4).rev() {
-        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
-    }
-    world.verify(&number, &code).await.expects(verified(&number));
-    world.verify(&slow, "no code").await.expects(incorrect(&slow, 4));
-    assert!(sends.iter().all(|send| !send.is_finished()), "every send still waits for the gateway");
-    assert!(!slowest.is_finished());
-
-    world.twilio().release();
-    slowest.await.expect("an answer").expects(sent(&slow, 4));
-    for send in sends {
-        assert_eq!(send.await.expect("an answer").status(), 200);
-    }
-}
-
-#[tokio::test]
 async fn a_client_that_hangs_up_does_not_cancel_its_send() {
     let world = World::new().await;
     let number = world.number();

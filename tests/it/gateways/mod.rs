@@ -42,43 +42,6 @@ impl Several {
     async fn verifies_by_twilio(&self, number: &str) {
         self.verify(number, &self.twilio().code_for(number)).await.expects(verified(number));
     }
-
-    /// Asserts that the last code that the plain gateway was given for this number is right.
-    async fn verifies_by_plain(&self, number: &str) {
-        self.verify(number, &self.plain().code_for(number)).await.expects(verified(number));
-    }
-}
-
-/// Everything after which it is unknown whether the message was sent.
-const TROUBLES: [Reply; 6] = [
-    Reply::ServerError(500),
-    Reply::Refuse { status: 503, code: 20_503 },
-    Reply::NotJson,
-    Reply::CutShort,
-    Reply::Reset,
-    Reply::Hang,
-];
-
-#[tokio::test]
-async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
-    let settings = [("bounds.breaker-failures", json!(100)), ("send-budget", json!("4s"))];
-    let world = Several::with("Twilio;Http", settings).await;
-    for trouble in TROUBLES.into_iter().chain([Reply::Busy, twilio_refuses(21_408)]) {
-        let number = world.number_with([trouble]);
-        world.accepts(&number).await;
-        assert_eq!(world.doubles.sends_to(&number), [1, 1], "{trouble:?}");
-        assert_eq!(world.twilio().code_for(&number), world.plain().code_for(&number));
-        world.verifies_by_plain(&number).await;
-        let rows = world.tracked(&number).await;
-        let statuses: Vec<_> =
-            rows.iter().map(|row| (text(row, "gateway"), text(row, "send_status"))).collect();
-        assert!(statuses.contains(&("TwilioMessages", "gateway_error")), "{statuses:?}");
-        assert!(statuses.contains(&("Http", "sent")), "{statuses:?}");
-    }
-    // An error about the person goes to no other gateway.
-    let number = world.number_with([twilio_refuses(21_211)]);
-    world.send(&number).await.expects(bad_request());
-    assert_eq!(world.doubles.sends_to(&number), [1, 0]);
 }
 
 #[tokio::test]
