@@ -99,17 +99,3 @@ async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
     let elsewhere = ["unlock", &number, "--service", "unknown"];
     world.setup.command(elsewhere).await.exits(70).says(["no service \"unknown\""]);
 }
-
-#[tokio::test]
-async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
-    let (world, v2) = World::with_account(Setup::new().config("voice", true)).await;
-    let service = v2.service(&[("Workflow", "sms:10s,call")]).await;
-    let other = v2.service(&[("Workflow", "sms:10s,call")]).await;
-    let (deleted, lives) = (world.number(), world.number());
-    v2.begins(&service, &deleted).await;
-    assert_eq!(v2.delete(&service).await.status(), 204);
-    v2.begins(&other, &lives).await;
-    // The later verification's call has left; the deleted service's call would have been due before it.
-    world.twilio().arrived_for(&lives, 2).await;
-    assert_eq!(world.twilio().received_for(&deleted).len(), 1, "the text message, and no call");
-}

@@ -37,33 +37,6 @@ async fn a_resend_goes_another_way_at_every_door() {
 }
 
 #[tokio::test]
-async fn a_resend_beside_the_end_of_its_verification_is_never_a_fault() {
-    let server = V2::account(Setup::new()).start().await;
-    let (client, v2, numbers) = (&server.client, V2::of(&server.client), Numbers::default());
-    let service = v2.service(&[]).await;
-    for round in 0..60 {
-        let number = numbers.next();
-        let first = sid(&v2.begins(&service, &number).await.expects_status(201));
-        let code = code_in(&inbox(client, &number).await[0]);
-        let end = async {
-            if round % 3 == 0 {
-                let path = format!("{service}/Verifications/{first}");
-                return v2.post(&path, &[("Status", "canceled")]).await;
-            }
-            v2.checks(&service, &first, &code).await
-        };
-        let (ended, begun) = tokio::join!(end, v2.begins(&service, &number));
-        assert_eq!((ended.status(), begun.status()), (200, 201), "{}", begun.text());
-        // The same on the older route.
-        let number = numbers.next();
-        client.send(&number).await.expects(sent(&number, 5));
-        let code = code_in(&inbox(client, &number).await[0]);
-        let (_, again) = tokio::join!(client.verify(&number, &code), client.send(&number));
-        assert_eq!(again.status(), 200, "{}", again.text());
-    }
-}
-
-#[tokio::test]
 async fn a_check_repeated_with_its_idempotency_key_is_answered_alike_after_a_crash() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();

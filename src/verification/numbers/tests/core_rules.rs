@@ -131,18 +131,6 @@ fn how_a_send_ended_decides_its_answer() {
 }
 
 #[test]
-fn a_failed_commit_refuses_and_keeps_the_count_that_was_made() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    let answer = world.checks_wrong(number(1));
-    world.fails_to_commit();
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
-    let next = world.checks_wrong(number(1));
-    world.commits();
-    assert_eq!(next.answer(), Ok(wrong(3)));
-}
-
-#[test]
 fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
     let mut world = World::new();
     let code = world.has_code(number(1));
@@ -283,27 +271,29 @@ fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
 }
 
 #[test]
-fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
-    let mut world = World::new();
-    world.has_code(number(9));
-    let blocker = world.checks_wrong(number(9));
-    let writes = world.takes_commit();
-    let sent = world.sends(number(1));
-    let ended = world.ends(number(1), Ending::Canceled);
-    world.applied(&writes);
-    drop(blocker);
-    world.commits_if_any();
-    assert!(world.dispatches_nothing(), "the code could not be used");
-    world.commits_if_any();
-    let Ok(Reply { verification: Some(ended), .. }) = ended.reply() else { panic!("it was canceled") };
-    // The request begins another one.
-    world.commits_if_any();
-    let sending = world.dispatched();
-    assert_ne!(sending.permitted.permit.verification.salt.id(), ended.id);
-    world.settles(sending, accepted());
-    world.commits_if_any();
-    assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
-    assert_eq!(world.not_sent(), 0, "the guard has taken one allowance for one message");
+fn a_code_whose_verification_ended_in_the_same_batch_is_not_sent() {
+    for ending in [Ending::Canceled, Ending::Approved] {
+        let mut world = World::new();
+        world.has_code(number(9));
+        let blocker = world.checks_wrong(number(9));
+        let writes = world.takes_commit();
+        let sent = world.sends(number(1));
+        let ended = world.ends(number(1), ending);
+        world.applied(&writes);
+        drop(blocker);
+        world.commits_if_any();
+        assert!(world.dispatches_nothing(), "the code could not be used");
+        world.commits_if_any();
+        let Ok(Reply { verification: Some(ended), .. }) = ended.reply() else { panic!("it has ended") };
+        // The request begins another one.
+        world.commits_if_any();
+        let sending = world.dispatched();
+        assert_ne!(sending.permitted.permit.verification.salt.id(), ended.id);
+        world.settles(sending, accepted());
+        world.commits_if_any();
+        assert!(matches!(sent.answer(), Ok(SendOutcome::Sent { .. })), "never a fault of the server");
+        assert_eq!(world.not_sent(), 0, "the guard has taken one allowance for one message");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Services that change or are deleted during a verification.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::world::{START, World, asking, number};
-use crate::domain::{Code, NumberKey, ServiceId};
+use crate::domain::{Channel, Code, NumberKey, ServiceId};
 use crate::registry::tests::world::given;
 use crate::verification::numbers::{Check, Outgoing};
 use crate::verification::verify::{
@@ -15,16 +17,28 @@ async fn change(world: &World, members: Value) {
 }
 
 #[tokio::test]
-async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
-    let world = World::new().await;
+async fn a_service_that_was_deleted_is_not_found_from_that_moment_on_and_sends_nothing_more() {
+    let steps = json!({ "friendly-name": "Owl Bank", "workflow": "sms:30s,call" });
+    let world = World::with(steps.clone()).await;
+    let other = world.registry.create_service(given(steps)).await.expect("a service");
     let begun = world.begun(number(1)).await;
+    world.advance(Duration::from_secs(1));
+    let mut elsewhere = asking(number(2));
+    elsewhere.message.key.service = other.id;
+    world.verifying.begin(elsewhere).await.expect("begun");
     let code = world.provider.code_for(number(1));
     world.registry.delete_service(world.service.sid).await.expect("deleted");
     let target = VerificationTarget::Sid(begun.sid);
     assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
     assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
-    assert_eq!(world.provider.handed().len(), 1);
+    // Both calls are due, the deleted service's first.
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(3).await;
+    let called: Vec<_> =
+        world.provider.handed().into_iter().filter(|sent| sent.channel == Channel::Call).collect();
+    assert!(called.iter().all(|call| call.to == number(2)), "{called:?}");
+    assert_eq!(world.provider.handed().len(), 3);
 }
 
 #[tokio::test]
@@ -67,7 +81,7 @@ async fn an_approval_is_dated_by_its_decision() {
     let check = CheckCode::new(target, Some(code));
     let checking = tokio::spawn(async move { verifying.check(service, check).await });
     world.store.waiting(1).await;
-    world.advance(std::time::Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     world.store.release();
     let approved = checking.await.expect("a check").expect("approved");
     assert_eq!((approved.status, approved.updated), (Status::Approved, START));
@@ -83,7 +97,7 @@ async fn of_many_lockouts_those_that_end_last_are_listed() {
             let check = Check::new(key, Code::parse("00000000"));
             world.verifying.check_for_default_service(check).await.expect("wrong");
         }
-        world.advance(std::time::Duration::from_secs(1));
+        world.advance(Duration::from_secs(1));
     }
     let listed = world.verifying.verifier.lockouts(2).await.expect("a list");
     assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
