@@ -198,11 +198,3 @@ async fn a_certificate_that_has_expired_is_served_with_a_warning() {
 fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
 }
-
-#[tokio::test]
-async fn half_of_the_settings_is_an_error_that_names_the_other_half() {
-    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
-        let finished = Setup::bare().config(given, "file.pem").args(["--check"]).run().await;
-        finished.exits(64).says([given, missing, "missing", "config.json"]);
-    }
-}

@@ -99,19 +99,6 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_origin_with_a_path_or_a_wildcard_stops_the_start_with_a_remedy() {
-    for (origins, remedy) in [
-        (json!(["app.example.com/path"]), "cors-origins"),
-        (json!(["https://*.example.com"]), "Name every host"),
-        (json!("https://a.example,https://*"), "Name every host"),
-        (json!("*"), "Name every host"),
-    ] {
-        let refused = Setup::new().config("cors-origins", origins).run().await.exits(64);
-        refused.says(["cors-origins", "https://app.example.com", remedy]);
-    }
-}
-
-#[tokio::test]
 async fn a_cache_is_told_which_answers_depend_on_the_origin() {
     let listed = Setup::new().config("cors-origins", json!([ORIGIN])).start().await;
     let vary = async |method: Method, path: &str, headers: &[(&str, &str)]| {
