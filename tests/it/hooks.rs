@@ -51,19 +51,8 @@ fn ago(seconds: u64) -> String {
 // supabase/auth@066aa48 internal/hooks/v0hooks/v0hooks.go (SendSMSInput), internal/models/user.go: numbers have no plus;
 // docs/guides/auth/auth-hooks/send-sms-hook.
 fn of_supabase(phone: &str, new_phone: &str, otp: &str) -> String {
-    json!({
-        "metadata": {
-            "uuid": "c11cf7c3-1c2f-4e3a-9a3d-8a0b8f6d2f3e", "time": "2026-11-20T10:00:00.123456Z", "name": "send-sms",
-            "ip_address": "192.0.2.7"
-        },
-        "user": {
-            "id": "6481a5c1-3d37-4a56-9f6a-bee08c554965", "aud": "authenticated", "role": "authenticated", "email": "",
-            "phone": phone, "app_metadata": {"provider": "phone", "providers": ["phone"]}, "user_metadata": {},
-            "identities": [], "created_at": "2024-05-13T11:45:33.7738Z", "is_anonymous": false
-        },
-        "sms": {"otp": otp, "sms_type": "signup", "phone": new_phone}
-    })
-    .to_string()
+    let payload = include_str!("hooks/supabase.json").replace("PHONE", phone);
+    payload.replace("CHANGED", new_phone).replace("CODE", otp)
 }
 
 // supabase/auth@02a0786 internal/hooks/v0hooks/v0http/v0http.go (RunHTTPHook, generateSignatures): a signature for each
@@ -138,8 +127,8 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         supabase(&world, &SUPABASE[..1], &ago(301), &body, &body).await,
         supabase(&world, &SUPABASE[..1], "", &body, &body).await,
         supabase(&world, &[], &ago(0), &body, &body).await,
-        zitadel(&world, "another-signing-key-0123456789ab", &ago(0), &of_zitadel()).await,
-        zitadel(&world, ZITADEL, &ago(301), &of_zitadel()).await,
+        zitadel(&world, "another-signing-key-0123456789ab", &ago(0), OF_ZITADEL).await,
+        zitadel(&world, ZITADEL, &ago(301), OF_ZITADEL).await,
         logto_event(&world, "another-signing-key-0123456789ab", &sign_in("2026-11-20T10:00:00.000Z")).await,
         logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await,
         world.post("/hooks/logto", of_logto().to_string()).await,
@@ -171,21 +160,7 @@ async fn a_replayed_hook_sends_nothing_while_its_signature_is_valid() {
 
 // zitadel/zitadel@5982636 docs/docs/guides/manage/customize/notification-providers.mdx, which shows an email;
 // recipientPhoneNumber is the field of a text message.
-fn of_zitadel() -> String {
-    json!({
-        "contextInfo": {
-            "eventType": "user.human.phone.code.added", "provider": {"id": "285181292935381355", "description": "test"},
-            "recipientPhoneNumber": TO
-        },
-        "templateData": {
-            "title": "Zitadel - Verify Phone", "subject": "Verify Phone", "greeting": "Hello GivenName FamilyName,",
-            "text": "A new phone number has been added. Please use the following code to verify it: PGZQTD",
-            "buttonText": "Verify Phone"
-        },
-        "args": {"code": "PGZQTD", "displayName": "GivenName FamilyName", "lastPhone": TO, "verifiedPhone": ""}
-    })
-    .to_string()
-}
+const OF_ZITADEL: &str = include_str!("hooks/zitadel.json");
 
 // zitadel/zitadel@0e7a14e pkg/actions/signing.go (ComputeSignatureHeader).
 async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse {
@@ -198,7 +173,7 @@ async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse
 #[tokio::test]
 async fn zitadel_has_its_codes_sent() {
     let world = world().await;
-    zitadel(&world, ZITADEL, &ago(0), &of_zitadel()).await.expects_status(200);
+    zitadel(&world, ZITADEL, &ago(0), OF_ZITADEL).await.expects_status(200);
     assert!(world.twilio().messages_for(TO)[0].field("Body").contains("PGZQTD"));
     let body =
         json!({ "contextInfo": { "recipientPhoneNumber": "12" }, "args": { "code": "PGZQTD" } }).to_string();
@@ -219,13 +194,7 @@ async fn logto(world: &World, body: &Value) -> HttpResponse {
 
 // logto-io/logto@08f6155 packages/core/src/libraries/hook/utils.ts (generateHookTestPayload).
 fn sign_in(created: &str) -> String {
-    json!({
-        "event": "PostSignIn", "hookId": "hook-id", "createdAt": created, "userAgent": "Mozilla/5.0",
-        "sessionId": "session-id", "userIp": "192.0.2.7", "userId": "user-id",
-        "user": {"id": "user-id", "username": null, "primaryEmail": null, "primaryPhone": &TO[1..], "customData": {}},
-        "application": {"id": "spa", "type": "SPA", "name": "App"}
-    })
-    .to_string()
+    include_str!("hooks/logto.json").replace("CREATED", created)
 }
 
 // The same file (sendWebhookRequest).
@@ -265,22 +234,9 @@ async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
 // okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
 // hook reference.
 async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse {
-    let body = json!({
-        "eventId": "uS5871kJThSVU8qlA1LTcg", "eventTime": "2026-11-20T10:00:00.000Z",
-        "eventType": "com.okta.telephony.provider", "eventTypeVersion": "1.0", "contentType": "application/json",
-        "cloudEventVersion": "0.1", "source": "https://example.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
-        "requestType": "com.okta.user.telephony.pre-enrollment",
-        "data": {
-            "context": {"request": {"id": "reqRgSk8IBBRhuo0YdlEDTmUw", "method": "POST", "ipAddress": "192.0.2.7"}},
-            "userProfile": {"firstName": "test", "lastName": "user", "login": "test.user@okta.com", "userId": "00uyxxSknGtK8022w0g3"},
-            "messageProfile": {
-                "msgTemplate": "(HubSpot) : Your code is 11111", "phoneNumber": TO, "otpExpires": "2026-11-20T10:05:00.000Z",
-                "deliveryChannel": channel, "otpCode": "11111", "locale": "EN-US"
-            }
-        }
-    });
+    let body = include_str!("hooks/okta.json").replace("CHANNEL", channel);
     let headers = [("authorization", authorization), ("content-type", "application/json")];
-    world.post_with("/hooks/okta", &headers, body.to_string()).await
+    world.post_with("/hooks/okta", &headers, body).await
 }
 
 #[tokio::test]
