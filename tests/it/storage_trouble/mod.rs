@@ -13,35 +13,6 @@ mod system_limits;
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
-    let world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    let held = async || world.server.readiness().await.json()["data"]["numbers"]["held"].clone();
-    let before = held().await;
-    world.server.let_writes_fail();
-    let wrong = wrong(&code);
-    for submitted in [&wrong, &code, &wrong] {
-        world.verify(&number, submitted).await.expects_refusal(503);
-    }
-    let unsent = world.number();
-    for number in (0..20).map(|_| world.number()).chain([unsent.clone()]) {
-        world.send(&number).await.expects_refusal(503);
-        assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
-    }
-    assert_eq!(held().await, before, "a refused send takes no place");
-    world.get("/readyz").await.expects_not_ready();
-    assert_eq!(world.get("/healthz").await.status(), 200);
-
-    world.server.let_writes_succeed();
-    let check = || world.verify(&number, &wrong);
-    let answer = until("the recovery", check, |answer| answer.status() != 503).await;
-    answer.expects(incorrect(&number, 4));
-    world.verify(&number, &code).await.expects(verified(&number));
-    world.send(&unsent).await.expects(sent(&unsent, 5));
-    world.until_ready().await;
-}
-
-#[tokio::test]
 async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     let setup = Setup::new();
     let server = setup.start().await;

@@ -4,14 +4,18 @@
 use super::*;
 
 #[test]
-fn a_full_disk_refuses_batches_until_there_is_space_again() {
-    for written in [0, 1, 40, 100, 10_000] {
+fn a_batch_that_a_full_disk_refuses_is_never_restored_and_later_ones_are_taken_again() {
+    // The part of a frame that a full disk takes, or a sync that fails.
+    for taken in [Some(0), Some(1), Some(40), Some(100), Some(10_000), None] {
         for first in [true, false] {
             let mut world = World::new();
             if !first {
                 world.put(1, "before");
             }
-            world.disk.fail_writes_after(written);
+            match taken {
+                Some(bytes) => world.disk.fail_writes_after(bytes),
+                None => world.disk.fail(Operation::Sync, Errno::NOSPC),
+            }
             for _ in 0..3 {
                 assert_unavailable(&world.batch(&[(1, Some("lost")), (2, Some("lost"))]));
                 let trouble = world.store().health().unwrap_err();
@@ -26,20 +30,6 @@ fn a_full_disk_refuses_batches_until_there_is_space_again() {
             world.assert_as_expected();
         }
     }
-}
-
-#[test]
-fn a_batch_whose_sync_failed_is_refused_and_never_restored() {
-    let mut world = World::new();
-    world.put(1, "before");
-    world.disk.fail(Operation::Sync, Errno::IO);
-    assert_unavailable(&world.batch(&[(1, Some("lost")), (2, Some("lost"))]));
-    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.disk.heal();
-    world.put(3, "after");
-    world.assert_as_expected();
-    world.crash_and_open();
-    world.assert_as_expected();
 }
 
 #[test]
@@ -133,10 +123,11 @@ fn failed_checkpoints_stop_no_writes_and_are_reported_later() {
 }
 
 #[test]
-fn what_a_checkpoint_could_not_remove_or_sync_goes_with_the_next_one() {
-    for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir] {
+fn what_a_checkpoint_could_not_remove_name_or_sync_goes_with_the_next_one() {
+    for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir, Operation::Rename] {
         let mut world = World::new();
         world.put(1, "one");
+        world.disk.rename_although_failing();
         world.disk.fail(operation, Errno::IO);
         assert!(world.checkpoint().is_err(), "{operation:?}");
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
@@ -146,21 +137,6 @@ fn what_a_checkpoint_could_not_remove_or_sync_goes_with_the_next_one() {
         world.crash_and_open();
         world.assert_as_expected();
     }
-}
-
-#[test]
-fn a_snapshot_whose_naming_failed_and_was_done_is_replaced() {
-    let mut world = World::new();
-    world.put(1, "one");
-    world.disk.rename_although_failing();
-    world.disk.fail_snapshot(Operation::Rename, Errno::IO);
-    assert!(world.checkpoint().is_err());
-    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.disk.heal();
-    world.checkpoint().unwrap();
-    assert_eq!(snapshots(&world.dir()).len(), 1);
-    world.crash_and_open();
-    world.assert_as_expected();
 }
 
 #[test]

@@ -111,51 +111,6 @@ fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
 }
 
 #[test]
-fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
-    let home = TempDir::new().unwrap();
-    let root = home.path().join("data");
-    let world = World::new();
-    let disk = FaultyDisk::default();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (log, dir) = (seen.clone(), root.clone());
-    disk.on_operation(move |operation, path| {
-        let state = |file: &str| {
-            let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
-            text.lines().last().unwrap_or_default().to_owned()
-        };
-        let what = match operation {
-            Operation::SyncFile if path.ends_with("FORMAT.new") => state("FORMAT.new") + " written",
-            Operation::SyncDir if path == dir => state("FORMAT") + " named",
-            Operation::SyncDir if path.ends_with("snapshot") => "snapshot".to_owned(),
-            Operation::SyncDir if path.ends_with("journal") => "journal".to_owned(),
-            Operation::Sync if path.extension() == Some("seg".as_ref()) => "frame".to_owned(),
-            _ => return,
-        };
-        let mut seen = log.lock().unwrap();
-        if seen.last() != Some(&what) {
-            seen.push(what);
-        }
-    });
-    let store = EmbeddedStore::open_on(&world.options(&root), Arc::new(disk.clone())).unwrap();
-    commit(&store, vec![write(1, Some("one"))]);
-    assert_eq!(
-        *seen.lock().unwrap(),
-        [
-            "state = creating written",
-            "state = creating named",
-            "snapshot",
-            "journal",
-            "state = complete written",
-            "state = complete named",
-            // From here on it opens like every start.
-            "snapshot",
-            "journal",
-            "frame",
-        ]
-    );
-}
-
-#[test]
 fn the_segment_is_synced_after_the_write_and_before_the_answer() {
     let mut world = World::with_segments_of(4096);
     world.disk.take_events();

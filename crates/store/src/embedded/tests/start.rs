@@ -1,32 +1,7 @@
 //! Starts that must be refused, each with a remedy, and interrupted starts.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 use crate::embedded::FORMAT;
-
-#[test]
-fn a_new_directory_is_readable_by_its_owner_only() {
-    let world = World::new();
-    for path in ["", "journal", "snapshot"].map(|name| world.dir().join(name)) {
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700, "{}", path.display());
-    }
-    let manifest = world.dir().join("snapshot/0000000000/MANIFEST");
-    for path in segments(&world.dir()).into_iter().chain([manifest, world.dir().join("FORMAT")]) {
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
-    }
-}
-
-#[test]
-fn a_directory_in_use_by_another_process_refuses_the_start() {
-    let mut world = World::new();
-    let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
-    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-    assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
-    world.put(1, "the first one goes on");
-    world.assert_as_expected();
-}
 
 #[test]
 fn another_server_key_refuses_the_start() {
@@ -180,6 +155,7 @@ fn a_removed_lock_file_admits_no_second_server() {
     for _ in 0..2 {
         let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
         assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+        assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
     }
     let read = crate::DataDirectory::open(&world.dir()).unwrap_err();
     assert!(matches!(read, StoreError::InUse { .. }), "{read}");
