@@ -8,7 +8,6 @@ use crate::registry::{
     EventType, Item, Registry, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
-use crate::shard::tests::StoreFault;
 
 #[tokio::test]
 async fn a_limit_has_a_name_of_its_own_in_its_service() {
@@ -30,36 +29,6 @@ async fn a_limit_has_a_name_of_its_own_in_its_service() {
     assert_eq!(elsewhere, Err(RegistryError::NotFound(Item::RateLimit)));
     registry.delete_rate_limit(shop, made.sid).await.expect("removed");
     assert!(registry.service(&shop).expect("it").rate_limits.is_empty());
-}
-
-#[tokio::test]
-async fn a_service_has_so_many_limits_and_a_limit_so_many_buckets() {
-    let (registry, shop) = shop().await;
-    for n in 0..25 {
-        registry.create_rate_limit(shop, n.to_string(), None).await.expect("a limit");
-    }
-    let refused = registry.create_rate_limit(shop, "more".to_owned(), None).await;
-    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 25, .. })), "{refused:?}");
-    let limit = registry.service(&shop).expect("it").rate_limits[0].sid;
-    for interval in 1..=10 {
-        registry.create_bucket(shop, limit, 1, interval).await.expect("a bucket");
-    }
-    let refused = registry.create_bucket(shop, limit, 1, 11).await;
-    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
-}
-
-#[tokio::test]
-async fn a_bucket_is_made_changed_and_deleted() {
-    let (registry, shop) = shop().await;
-    let limit = registry.create_rate_limit(shop, "ip".to_owned(), None).await.expect("a limit").sid;
-    let made = registry.create_bucket(shop, limit, 1_000_000, 604_800).await.expect("a bucket");
-    let changed = registry.update_bucket(shop, limit, made.sid, Some(2), None).await.expect("changed");
-    assert_eq!((changed.max, changed.interval), (2, 604_800));
-    let kept = registry.service(&shop).expect("it");
-    assert_eq!(kept.rate_limit(&limit).expect("it").bucket(&made.sid), Ok(&changed));
-    registry.delete_bucket(shop, limit, made.sid).await.expect("removed");
-    let gone = registry.delete_bucket(shop, limit, made.sid).await;
-    assert_eq!(gone, Err(RegistryError::NotFound(Item::Bucket)));
 }
 
 #[tokio::test]
@@ -219,25 +188,6 @@ async fn what_a_test_number_may_not_be_is_refused_by_name() {
     }
     let refused = registry.put_test_number(shop, test_number("+14155550199")).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: 50, .. })), "{refused:?}");
-}
-
-#[tokio::test]
-async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
-    let (world, registry) = World::opened().await;
-    let (mine, other) = (number("+14155552671"), number("+14155552672"));
-    let made = registry.add_safe_number(mine).await.expect("added");
-    assert_eq!(registry.safe_number(mine), Ok(made));
-    assert!(registry.safe_number(mine).is_ok() && registry.safe_number(other).is_err());
-    let twice = registry.add_safe_number(mine).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Item::SafeNumber))), "{twice:?}");
-    world.store.fail_next([StoreFault::Unavailable]);
-    assert!(registry.remove_safe_number(mine).await.is_err());
-    assert!(registry.safe_number(mine).is_ok());
-    assert_eq!(registry.remove_safe_number(mine).await, Ok(true), "taken off");
-    assert!(registry.safe_number(mine).is_err());
-    assert_eq!(registry.remove_safe_number(mine).await, Ok(false));
-    registry.add_safe_number(mine).await.expect("added again");
-    assert!(world.restarted().open().await.safe_number(mine).is_ok());
 }
 
 #[test]

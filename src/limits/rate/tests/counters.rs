@@ -46,21 +46,6 @@ async fn a_refusal_costs_no_commit() {
 }
 
 #[tokio::test]
-async fn what_was_given_back_is_free_again_also_after_a_restart() {
-    let mut world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 2, 60)];
-    limits.take(vec![charge("a", &rule)]).await.expect("room");
-    let taken = limits.take(vec![charge("a", &rule)]).await.expect("room");
-    limits.give_back(taken);
-    limits.take(vec![charge("a", &rule)]).await.expect("room again");
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-    world.crashes();
-    let limits = world.limits().await;
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-}
-
-#[tokio::test]
 async fn when_all_of_a_value_was_given_back_its_record_goes() {
     let (world, limits) = fresh().await;
     let taken = limits.take(vec![charge("a", &[bucket(1, 2, 60)])]).await.expect("room");

@@ -71,25 +71,6 @@ async fn a_key_belongs_to_a_service_and_a_number() {
     }
 }
 
-#[tokio::test]
-async fn a_request_that_sent_nothing_can_be_repeated() {
-    let (shards, keys) = keys_of(&World::new()).await;
-    for _ in 0..2 {
-        assert!(matches!(begins(&keys, "k", REQUEST).await, KeyDecision::First(_)));
-    }
-    let KeyDecision::First(running) = begins(&keys, "k", REQUEST).await else { panic!("it is new") };
-    permits(&shards, running.key()).await;
-    let (key, slot) =
-        (running.key(), SlotHash::new(&ServerKey::from_bytes([7; 32])).of_number(ONE, number(1)));
-    let withdrawn = shards.router().decide(Subject { slot, id: [1; 12] }, move |view| {
-        key.withdraw(view);
-        Ok::<_, Refusal>(())
-    });
-    withdrawn.await.expect("a shard").expect("a commit");
-    drop(running);
-    assert!(matches!(begins(&keys, "k", REQUEST).await, KeyDecision::First(_)));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_at_one_moment_exactly_one_is_permitted() {
     let (shards, keys) = keys_of(&World::new()).await;
