@@ -54,21 +54,6 @@ async fn a_first_start_that_is_refused_makes_no_files() {
 }
 
 #[tokio::test]
-async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
-    let setup = Setup::new()
-        .args(["--listen", "0.0.0.0:0"])
-        .config("allow-unauthenticated", true)
-        .config("simulator-in-production", true);
-    let setup = V2::account(setup);
-    let server = setup.start().await;
-    assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
-    assert_eq!(server.client.send("+14155550123").await.status(), 200);
-    assert_eq!(server.client.get("/inbox").await.status(), 401);
-    let owner = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    server.client.get_with("/inbox", &owner).await.expects_status(200).says(["+14155550123"]);
-}
-
-#[tokio::test]
 async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
     let setup = Setup::new().args(["--log-level", "trace"]);
     let server = setup.start().await;
