@@ -9,7 +9,7 @@ const PERIOD: u64 = 200_000;
 
 #[tokio::test]
 async fn readiness_is_announced_when_requests_are_served_and_not_before() {
-    let address = free_address();
+    let address = unused_address();
     let (manager, setup) = Manager::of(Setup::new());
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup).args(["--listen", &address.to_string()]);

@@ -56,7 +56,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
 
 #[tokio::test]
 async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
-    let (setup, address) = (Setup::new(), free_address());
+    let (setup, address) = (Setup::new(), unused_address());
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup).args(["--listen", &address.to_string()]);
     shim.begin(&Trouble::hanging(&[Call::Sync]));

@@ -19,7 +19,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
     for (what, out, err) in
         [("full", full(), full()), ("closed", piped(), piped()), ("not read", piped(), piped())]
     {
-        let (home, address) = (tempfile::tempdir().expect("a directory"), free_address());
+        let (home, address) = (tempfile::tempdir().expect("a directory"), unused_address());
         let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
             .args(["--listen", &address.to_string(), "--log-level", "debug"])
             .current_dir(home.path())
@@ -47,7 +47,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
 
 #[tokio::test]
 async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
-    let (setup, address) = (Setup::new(), free_address());
+    let (setup, address) = (Setup::new(), unused_address());
     let mut server = Command::new("/bin/sh")
         .args(["-c", "exec \"$0\" --listen \"$1\" --log-level debug --data-dir data >&- 2>&-"])
         .args([env!("CARGO_BIN_EXE_onceward"), &address.to_string()])

@@ -33,7 +33,7 @@ mod world;
 pub use captcha::*;
 pub use client::Client;
 pub use collector::*;
-pub use etcd_process::{Etcd, loopback};
+pub use etcd_process::{Etcd, loopback, unused_address};
 pub use export::*;
 pub use held_records::*;
 pub use link::Link;

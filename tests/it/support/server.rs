@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -412,11 +412,6 @@ impl Shifted {
 
 fn begins(event: &Value, beginning: &str) -> bool {
     event["message"].as_str().is_some_and(|message| message.starts_with(beginning))
-}
-
-/// An address that no program listens on.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// The address in the log line. Tests reach every name and address of this machine through loopback.

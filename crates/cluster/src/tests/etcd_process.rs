@@ -85,7 +85,7 @@ pub fn loopback() -> Ipv4Addr {
 }
 
 /// An address that this process uses once. The port is below those that the system chooses.
-fn unused_address() -> SocketAddr {
+pub fn unused_address() -> SocketAddr {
     static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
     SocketAddr::from((loopback(), NEXT_PORT.fetch_add(1, Ordering::Relaxed)))
 }
