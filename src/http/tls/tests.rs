@@ -120,20 +120,6 @@ fn a_certificate_without_names_is_a_warning() {
     assert!(warnings.len() == 1 && warnings[0].contains("names no host"), "{warnings:?}");
 }
 
-#[test]
-fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
-    let key = KeyPair::generate().expect("a key");
-    let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
-    let served = Tls::open(&files.at(), Arc::new(ManualClock::starting_at(year(2026)))).expect("read");
-    let expires = || served.certificate().expires;
-    std::fs::write(files.at().certificate, "gone").expect("a file");
-    served.reload();
-    assert_eq!(expires(), "2090-01-01T00:00:00Z");
-    std::fs::write(files.at().certificate, own(&key, 2020, 2080)).expect("a file");
-    served.reload();
-    assert_eq!(expires(), "2080-01-01T00:00:00Z");
-}
-
 struct Files(TempDir);
 
 impl Files {
