@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use serde_json::json;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::config;
 use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Region, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
-use crate::node::kinds;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
-use crate::shard::ShardDeps;
+use crate::registry::tests::world::start_shards;
 use crate::shard::tests::FaultyStore;
-use crate::verification::numbers::NumberCapacity;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -225,17 +220,7 @@ impl World {
     }
 
     async fn over(store: FaultyStore, clock: Arc<ManualClock>, most_records: usize) -> Self {
-        let shards = Shards::start(ShardDeps {
-            store: Arc::new(store.clone()),
-            clock: Arc::clone(&clock) as _,
-            kinds: kinds::all(&NumberCapacity::new(10), &crate::limits::guard::VerifiedNumbers::new(10)),
-            shards: 2,
-            settings: kinds::shard_settings(&config::Bounds::default()),
-            rng: StdRng::seed_from_u64(1),
-            metrics: Arc::default(),
-        })
-        .await
-        .expect("shards");
+        let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
         let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
         let key = ServerKey::from_bytes([7; 32]);
         let history = History::of(&shards, &key, prices, most_records);

@@ -5,23 +5,18 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::config::Bounds;
+use crate::clock::{Clock, ManualClock};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::limits::guard::Ticket;
-use crate::node::kinds;
+use crate::registry::tests::world::start_shards;
 use crate::shard::tests::FaultyStore;
-use crate::shard::{After, Command, Decided, Durability, ShardDeps, Subject, Transaction};
-use crate::store::Store;
+use crate::shard::{After, Command, Decided, Durability, Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
-use crate::verification::numbers::NumberCapacity;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -32,26 +27,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn over(store: Arc<dyn Store>, settings: AttemptLogSettings) -> Self {
-        let clock = Arc::new(ManualClock::starting_at(START));
-        let capacity = NumberCapacity::new(100);
-        let shards = Shards::start(ShardDeps {
-            store,
-            clock,
-            kinds: kinds::all(&capacity, &crate::limits::guard::VerifiedNumbers::new(1_000)),
-            shards: 3,
-            settings: kinds::shard_settings(&Bounds::default()),
-            rng: StdRng::seed_from_u64(1),
-            metrics: Arc::default(),
-        })
-        .await
-        .expect("shards");
+    pub(crate) async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
+        let shards = start_shards(3, store, &clock, 1).await.expect("shards");
         let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
         Self { shards, attempts }
     }
 
     async fn new() -> Self {
-        Self::over(Arc::new(FaultyStore::new()), AttemptLogSettings::default()).await
+        Self::over(&FaultyStore::new(), AttemptLogSettings::default()).await
     }
 
     /// Keeps a record, as a decision about its number would.
@@ -212,7 +196,7 @@ async fn a_verification_is_found_in_every_slot() {
 async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
     let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
     let store = FaultyStore::new();
-    let world = World::over(Arc::new(store.clone()), settings).await;
+    let world = World::over(&store, settings).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
     for id in 2..=8 {
         world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
@@ -258,10 +242,10 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
 #[tokio::test]
 async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     let store = FaultyStore::new();
-    let world = World::over(Arc::new(store.clone()), AttemptLogSettings::default()).await;
+    let world = World::over(&store, AttemptLogSettings::default()).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
     world.keeps(key(2), sent(2, START)).await;
-    let again = World::over(Arc::new(store.reopen()), AttemptLogSettings::default()).await;
+    let again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
     let mut listed = again.listed(10).await;
     listed.sort_unstable();
     assert_eq!(listed, [1, 2]);

@@ -19,12 +19,11 @@ use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey,
     ServiceId, Sid, SidKind, Timestamp,
 };
-use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limits::rate::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
-use crate::registry::tests::world::given;
+use crate::registry::tests::world::{contract, given};
 use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
 use crate::shard::tests::FaultyStore;
 use crate::shard::{ShardDeps, Shards};
@@ -402,6 +401,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     })
     .await
     .expect("shards");
+    let policy = contract(Duration::from_secs(30));
     let limits = Limits::new(&shards, &key, rate::Bounds::default());
     let keys = rate::Bounds { records: keys, ..rate::Bounds::default() };
     let keys = IdempotencyKeys::new(&shards, &key, keys);
@@ -412,7 +412,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
             local_only: true,
             ..RegistrySettings::default()
         },
-        default: ServiceSettings::of_policy("onceward".to_owned(), &contract()),
+        default: ServiceSettings::of_policy("onceward".to_owned(), &policy),
         templates: templates.clone(),
         gateways: names,
         twilio_messaging_service: None,
@@ -449,21 +449,11 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         capacity,
         keys: Arc::clone(keys.capacity()),
         delivery,
-        policies: registry.policies(contract()),
+        policies: registry.policies(policy),
         server_key: key,
         bounds,
         events: Some(outbox.recorder()),
     });
     let verifying = Verifying::new(registry.clone(), verifier, limits, keys);
     (registry, verifying, outbox, store)
-}
-
-/// The rules of the compatible routes.
-fn contract() -> Policy {
-    Policy {
-        max_attempts: 5,
-        lockout: LockoutRule::Fixed(Duration::from_secs(1_800)),
-        sends: SendRules::CONTRACT,
-        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-    }
 }
