@@ -202,6 +202,18 @@ impl FaultyDisk {
         };
         script.faults.iter().find(is_meant).map_or(Ok(()), |fault| Err(fault.with.into()))
     }
+
+    fn attempt_and_do(
+        &self,
+        operation: Operation,
+        path: &Path,
+        action: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.attempt(operation, path)?;
+        action()?;
+        self.did(operation, path);
+        Ok(())
+    }
 }
 
 fn is_in(path: &Path, folder: &str) -> bool {
@@ -223,31 +235,19 @@ impl Disk for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::Remove, path)?;
-        RealDisk.remove(path)?;
-        self.did(Operation::Remove, path);
-        Ok(())
+        self.attempt_and_do(Operation::Remove, path, || RealDisk.remove(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::RemoveDir, path)?;
-        RealDisk.remove_dir(path)?;
-        self.did(Operation::RemoveDir, path);
-        Ok(())
+        self.attempt_and_do(Operation::RemoveDir, path, || RealDisk.remove_dir(path))
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::SyncFile, path)?;
-        RealDisk.sync_file(path)?;
-        self.did(Operation::SyncFile, path);
-        Ok(())
+        self.attempt_and_do(Operation::SyncFile, path, || RealDisk.sync_file(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::SyncDir, path)?;
-        RealDisk.sync_dir(path)?;
-        self.did(Operation::SyncDir, path);
-        Ok(())
+        self.attempt_and_do(Operation::SyncDir, path, || RealDisk.sync_dir(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -304,16 +304,12 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.attempt(Operation::Sync, &self.path)?;
-        self.file.sync()?;
-        self.disk.did(Operation::Sync, &self.path);
-        Ok(())
+        let Self { file, path, disk } = self;
+        disk.attempt_and_do(Operation::Sync, path, || file.sync())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.disk.attempt(Operation::Cut, &self.path)?;
-        self.file.cut(length)?;
-        self.disk.did(Operation::Cut, &self.path);
-        Ok(())
+        let Self { file, path, disk } = self;
+        disk.attempt_and_do(Operation::Cut, path, || file.cut(length))
     }
 }
