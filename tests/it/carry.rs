@@ -1,7 +1,5 @@
 //! Codes that another system makes and checks: one message each, its repetition, its successor, and its outcome.
 
-use tokio::time::timeout;
-
 use crate::support::prelude::*;
 
 const TO: &str = "+14155550100";
@@ -63,19 +61,6 @@ async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
     let (first, ()) = tokio::join!(carries(&v2, &service, &first), second);
     assert!(matches!(first.status(), 201 | 409 | 502), "{}", first.text());
     assert_eq!(world.twilio().code_for(TO), "222222", "the newest message has the newest code");
-}
-
-#[tokio::test]
-async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
-    let (world, v2) = World::with_account(Setup::new().config("send-budget", "1m")).await;
-    let service = v2.service(&[("SendBudget", "5")]).await;
-    world.twilio().plan(TO, [Reply::Hang]);
-    let form = [("To", TO), ("Code", "123456")];
-    let silent = timeout(Duration::from_secs(50), carries(&v2, &service, &form)).await;
-    let silent = silent.expect("before the server's budget of a minute");
-    assert_eq!(silent.status(), 502);
-    world.twilio().release();
-    carries(&v2, &service, &form).await.tells(201, "accepted");
 }
 
 #[tokio::test]

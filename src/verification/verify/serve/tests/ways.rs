@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::world::{START, World, asking, asking_with, number};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
@@ -72,6 +73,17 @@ async fn a_code_of_the_caller_is_refused_by_holders_and_by_services_that_take_no
         assert!(matches!(refused, Err(Refused::FeatureOff(_) | Refused::GatewayFailed)), "{refused:?}");
         assert_eq!(world.provider.handed().len(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
+    let world = World::routing("Mada", json!({ "send-budget": 5 })).await;
+    world.provider.hangs(true);
+    let silent = timeout(Duration::from_secs(6), world.begins(asking(number(1)))).await;
+    let silent = silent.expect("before the server's own budget");
+    assert!(silent.is_err(), "{silent:?}");
+    world.provider.hangs(false);
+    world.begins(asking(number(1))).await.expect("begun");
 }
 
 #[tokio::test]
