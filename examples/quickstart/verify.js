@@ -1,4 +1,4 @@
-// Verifies a number with Twilio's library: docs/quickstart.md.
+// Verifies a number with Twilio's library: docs/quickstart.md, whose step 2 sets the variables.
 
 const readline = require("node:readline/promises");
 const twilio = require("twilio");

@@ -7,9 +7,13 @@
 const assert = require("node:assert/strict");
 const twilio = require("twilio");
 
+const missing = ["ONCEWARD_URL", "ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN"].filter((name) => !process.env[name]);
+if (missing.length > 0) {
+  console.error(`own-server.js: set ${missing.join(", ")}: the address and the credentials of a running onceward`);
+  process.exit(64);
+}
+const { ONCEWARD_ACCOUNT_SID: accountSid, ONCEWARD_AUTH_TOKEN: authToken } = process.env;
 const url = process.env.ONCEWARD_URL.replace(/\/$/, "");
-const accountSid = process.env.ONCEWARD_ACCOUNT_SID;
-const authToken = process.env.ONCEWARD_AUTH_TOKEN;
 const TWILIO = /^https:\/\/(verify|lookups)\.twilio\.com/;
 
 /** Sends what is meant for Twilio Verify and Lookup to another address. This is all that a program has to change. */

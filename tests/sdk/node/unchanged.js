@@ -8,6 +8,12 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const twilio = require("twilio");
 
+// Without it the requests would go to Twilio.
+if (!process.env.ONCEWARD_INBOX) {
+  console.error("unchanged.js: run it with cargo nextest run --test it sdk::, which sets ONCEWARD_INBOX");
+  process.exit(64);
+}
+
 const { verify } = twilio(process.env.TWILIO_ACCOUNT_SID, process.env.TWILIO_AUTH_TOKEN);
 
 async function codeFor(to) {

@@ -8,12 +8,16 @@ import itertools
 import json
 import os
 import re
+import sys
 import urllib.parse
 import urllib.request
 
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+if missing := [name for name in ("ONCEWARD_URL", "ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN") if not os.environ.get(name)]:
+    print(f"own_server.py: set {', '.join(missing)}: the address and the credentials of a running onceward", file=sys.stderr)
+    sys.exit(64)
 URL = os.environ["ONCEWARD_URL"].rstrip("/")
 ACCOUNT_SID = os.environ["ONCEWARD_ACCOUNT_SID"]
 AUTH_TOKEN = os.environ["ONCEWARD_AUTH_TOKEN"]

@@ -72,8 +72,6 @@ pub(super) fn parse_number(digits: &str) -> Option<u64> {
 /// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
 const WRITTEN_AHEAD: usize = 256 * 1024;
 
-static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
-
 /// A segment that is being written, or is ready to be.
 pub(super) struct Segment {
     pub(super) number: u64,
@@ -141,8 +139,8 @@ impl Segment {
     fn write_ahead(&mut self, end: u64) -> io::Result<()> {
         if end > self.written_to {
             let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
-            let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
-            self.file.write_at(zeros, end)?;
+            let zeros = vec![0; WRITTEN_AHEAD.min(left)];
+            self.file.write_at(&zeros, end)?;
             self.written_to = end + zeros.len() as u64;
         }
         Ok(())
