@@ -87,14 +87,11 @@ impl Delivery {
         service: ServiceId,
         end: Instant,
     ) -> Result<GatewayPermit<'a>, Failure> {
-        let out = |now| Failure::OutOfService { until: holder.circuit.asked_again_at(now) };
-        let now = self.now();
-        if holder.circuit.keeps_out(now) {
-            return Err(out(now));
-        }
-        let permit = holder.limiter.acquire(service, half_until(end)).await?;
-        let now = self.now();
-        if holder.circuit.enter(now) { Ok(permit) } else { Err(out(now)) }
+        let is_out = holder.circuit.keeps_out(self.now());
+        let permit =
+            if is_out { None } else { Some(holder.limiter.acquire(service, half_until(end)).await?) };
+        let entered = permit.filter(|_| holder.circuit.enter(self.now()));
+        entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
     }
 
     /// Logged once per gateway, because it is the same for every code that the gateway still holds.

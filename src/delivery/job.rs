@@ -3,7 +3,7 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -117,11 +117,8 @@ impl Permitted {
     }
 
     /// Messages of the verification that gateways accepted for the same request before.
-    pub(super) const fn sent(&self) -> u8 {
-        match &self.follow_up {
-            None => 0,
-            Some(follow_up) => follow_up.sent,
-        }
+    pub(super) fn sent(&self) -> u8 {
+        self.follow_up.as_ref().map_or(0, |follow_up| follow_up.sent)
     }
 
     /// When the code expires: nothing is sent any more.
@@ -157,6 +154,11 @@ pub trait CodeLiveness: Sync {
     /// asks right before each gateway.
     fn may_send(&self) -> bool {
         true
+    }
+
+    /// Makes durable what the guard has taken for a further message. Returns `false` if the message must not leave.
+    fn note_taken(&self, _log: AttemptLogKey, _taken: Ticket) -> impl Future<Output = bool> + Send {
+        ready(true)
     }
 }
 
@@ -285,7 +287,7 @@ crate::named! {
 /// What the pumping guard has taken for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TakenAllowance {
-    /// Nothing: the request asked for no check.
+    /// Nothing: the number is on the safe list, or the operator sends.
     Exempt,
     /// This, and no message may have left. It is given back if none leaves.
     #[serde(rename = "Held")]
@@ -293,7 +295,8 @@ pub enum TakenAllowance {
     /// One message, and one may have left. The next step takes its own.
     #[serde(rename = "Spent")]
     Final,
-    /// That of the number, for an exempt request, and no message may have left. Its further steps take nothing.
+    /// That of the number, for an exempt request, and no message may have left; nothing, if one may have. The next step
+    /// takes that of the number again.
     OfExempt(Ticket),
 }
 
@@ -308,10 +311,11 @@ impl TakenAllowance {
 
     /// A message may have left: nothing is given back for it.
     #[must_use]
-    pub const fn used(self) -> Self {
+    pub fn used(self) -> Self {
         match self {
             Self::Refundable(_) | Self::Final => Self::Final,
-            Self::OfExempt(_) | Self::Exempt => Self::Exempt,
+            Self::OfExempt(_) => Self::OfExempt(Ticket::default()),
+            Self::Exempt => Self::Exempt,
         }
     }
 }

@@ -23,11 +23,9 @@ impl<O> DeliveryRun<'_, O> {
     ) {
         let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
         let (request_id, gateway) = (self.outgoing.request_id.as_deref(), gateway.name.as_str());
-        if let Some((trial, answer)) = self.outgoing.trial().zip(Some(answer)) {
-            let error = match answer {
-                Some(answer) => answer.as_ref().err().map(ToString::to_string),
-                None => Some(format!("{gateway}: {NO_ANSWER}")),
-            };
+        if let Some(trial) = self.outgoing.trial() {
+            let silence = || Some(format!("{gateway}: {NO_ANSWER}"));
+            let error = answer.map_or_else(silence, |answer| answer.as_ref().err().map(ToString::to_string));
             let _ = error.map(|error| trial.error.set(error));
         }
         match answer {

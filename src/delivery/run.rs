@@ -29,7 +29,7 @@ use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
-use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Message};
+use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Exemption, Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 use crate::template::{Rendered, parts_of};
@@ -191,7 +191,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if !self.workflow.allows_after(self.sent()) {
             return Failure::TooManyMessages.into();
         }
-        if self.permitted.is_next_step() && !self.takes_allowance(self.channel) {
+        if self.permitted.is_next_step() && !self.takes_allowance(self.channel).await {
             return Failure::RefusedByGuard.into();
         }
         loop {
@@ -229,7 +229,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
                 return End::Postponed { attempt: self.next_number(), follow_up, error };
             }
-            if !self.takes_allowance(channel) {
+            if !self.takes_allowance(channel).await {
                 return End::Failed { error, dropped };
             }
             self.go_to(step, channel);
@@ -238,15 +238,21 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Returns
     /// whether the message may leave. The guard takes the address of the number's last request.
-    fn takes_allowance(&mut self, channel: Channel) -> bool {
-        let Some(guard) = self.delivery.guard().filter(|_| self.allowance == TakenAllowance::Final) else {
-            return true;
+    async fn takes_allowance(&mut self, channel: Channel) -> bool {
+        let (exemption, allowance): (_, fn(Ticket) -> TakenAllowance) = match self.allowance {
+            TakenAllowance::Final => (Exemption::None, TakenAllowance::Refundable),
+            TakenAllowance::OfExempt(taken) if taken.is_empty() => {
+                (Exemption::Allowances, TakenAllowance::OfExempt)
+            }
+            _ => return true,
         };
-        let signals = ClientSignals::default().about(self.service(), self.outgoing.key.number, channel);
-        let taken =
-            guard.assess_step(signals, self.outgoing.request_id.as_deref()).map(TakenAllowance::Refundable);
-        self.allowance = taken.unwrap_or(self.allowance);
-        taken.is_ok()
+        let Some(guard) = self.delivery.guard() else { return true };
+        let client = ClientSignals { exemption, ..ClientSignals::default() };
+        let signals = client.about(self.service(), self.outgoing.key.number, channel);
+        let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
+        let Ok(ticket) = taken else { return false };
+        self.allowance = allowance(ticket);
+        ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
     }
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
@@ -487,7 +493,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// Messages of the verification that gateways accepted before this run.
-    const fn sent(&self) -> u8 {
+    fn sent(&self) -> u8 {
         self.permitted.sent()
     }
 
@@ -662,11 +668,7 @@ impl ChannelFailure<'_> {
 
     /// Keeps the earliest moment, and the first attempt.
     fn may_work_at(&mut self, moment: Timestamp, attempt: Option<u8>) {
-        self.later = Some(match self.later {
-            None => RetryLater { not_before: moment, attempt },
-            Some(RetryLater { not_before, attempt: first }) => {
-                RetryLater { not_before: not_before.min(moment), attempt: first.or(attempt) }
-            }
-        });
+        let later = self.later.get_or_insert(RetryLater { not_before: moment, attempt });
+        (later.not_before, later.attempt) = (later.not_before.min(moment), later.attempt.or(attempt));
     }
 }

@@ -134,22 +134,18 @@ impl From<FirstCredential> for Credential {
     fn from(first: FirstCredential) -> Self {
         match first {
             FirstCredential::Root(root) => Self::Root(root),
-            FirstCredential::Key { key, hash, number } => {
-                let FirstApiKey { sid, service, scopes, name, created, last_used, revoked } = key;
-                let creator = None;
-                Self::Key(ApiKey {
-                    sid,
-                    service,
-                    scopes,
-                    name,
-                    creator,
-                    created,
-                    last_used,
-                    revoked,
-                    hash,
-                    number,
-                })
-            }
+            FirstCredential::Key { key, hash, number } => Self::Key(ApiKey {
+                sid: key.sid,
+                service: key.service,
+                scopes: key.scopes,
+                name: key.name,
+                creator: None,
+                created: key.created,
+                last_used: key.last_used,
+                revoked: key.revoked,
+                hash,
+                number,
+            }),
             FirstCredential::HadKey => Self::HadKey,
         }
     }
@@ -193,10 +189,7 @@ pub struct Unauthenticated;
 
 impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {
-        match self {
-            Self::Root | Self::User(_) => None,
-            Self::Key(key) => Some(key),
-        }
+        if let Self::Key(key) = self { Some(key) } else { None }
     }
 
     /// Returns `true` if the caller has the scope in this service.

@@ -367,6 +367,10 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let nothing = [("subject", "no-subject"), ("action", "block")];
     let unchanged = visitor.submit("/admin/guard", &nothing).await;
     unchanged.says(["Nothing was changed", "value=\"no-subject\""]);
+    for unknown in ["allow junk FR", "allow deleted FR"] {
+        let unchanged = visitor.submit("/admin/guard", &[("change", unknown)]).await;
+        unchanged.says(["Nothing was changed: the service does not exist"]);
+    }
     let audit = visitor.get("/admin/audit").await;
     assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

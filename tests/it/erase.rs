@@ -57,6 +57,7 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
         !world.setup.command(status).await.output.contains("is unknown in the service")
     };
     begins().await;
+    world.setup.command(["erase", &number, "--service", ""]).await.exits(70).says(["no service \"\""]);
     let one = world.setup.command(["erase", &number, "--service", "Owl Bank"]).await;
     one.says(["is erased in 1 service.", "next checkpoint"]);
     assert_eq!((known("default").await, known("Owl Bank").await), (true, false));

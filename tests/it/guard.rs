@@ -3,6 +3,7 @@
 use crate::support::prelude::*;
 
 const PREMIUM: &str = "+19002341234";
+
 #[tokio::test]
 async fn premium_numbers_get_no_message_by_any_route() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
@@ -133,6 +134,19 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
     }
     let low = owner.get("/Guard/Allowances").await.json();
     assert_eq!(low["allowances"], json!([]));
+}
+
+#[tokio::test]
+async fn kills_give_back_nothing_that_was_sent() {
+    let mut world = World::with([("guard", json!({}))]).await;
+    for round in 0..3 {
+        let mut sent = 0;
+        while world.send(&format!("+99290000{round}{sent:03}")).await.status() == 200 {
+            sent += 1;
+        }
+        assert_eq!(sent, if round == 0 { 10 } else { 0 });
+        world = world.restart_after_kill().await;
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
     let setup = with_shop();
     let server = setup.start().await;
     let shop = setup.new_key(&["--service", "shop", "--name", "web"]).await;
+    let unset = setup.command(["keys", "create", "--service", ""]).await;
+    unset.exits(70).says(["no service \"\""]);
     let all = setup.new_key(&["--scope", "admin", "--scope", "verify"]).await;
     assert_eq!(shop["service_name"], "Acme Shop");
     assert_eq!((&all["service_sid"], &all["scopes"]), (&Value::Null, &json!(["verify", "admin"])));

@@ -32,9 +32,9 @@ impl AttemptLog {
         (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
     }
 
-    /// Lazy unless the plan changed.
-    fn put(&self, key: AttemptLogKey, plan_changed: bool, view: &mut Transaction<'_>) {
-        let durability = if plan_changed { Durability::Durable } else { Durability::Lazy };
+    /// Lazy unless the plan changed, or what the guard has taken.
+    fn put(&self, key: AttemptLogKey, is_durable: bool, view: &mut Transaction<'_>) {
+        let durability = if is_durable { Durability::Durable } else { Durability::Lazy };
         view.put(key.id(), Some(self), durability);
     }
 
@@ -50,11 +50,9 @@ impl AttemptLog {
         let now = view.now();
         let new = || (settings.keep_at_most > 0).then(|| Self::new(number, now, settings));
         let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
-        let first = log.reserve();
-        if let Some(ticket) = taken.filter(|ticket| !ticket.is_empty()) {
-            log.take(ticket);
-        }
-        log.put(key, false, view);
+        let (first, taken) = (log.reserve(), taken.filter(|ticket| !ticket.is_empty()));
+        taken.into_iter().for_each(|ticket| log.take(ticket));
+        log.put(key, taken.is_some(), view);
         (first, log.asked_in_vain())
     }
 

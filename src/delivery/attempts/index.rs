@@ -39,14 +39,11 @@ impl Plans {
                 Some((plan.as_ref()?.follow_up.due, Due { key, number: *number }))
             };
             let (was, is) = (planned(before), planned(after));
-            if was == is {
-                return;
-            }
-            if let Some(was) = &was {
-                plans.by_due().remove(was);
-            }
-            if let Some((until, due)) = is {
-                plans.put_back(due, until);
+            if was != is {
+                if let Some(was) = &was {
+                    plans.by_due().remove(was);
+                }
+                is.into_iter().for_each(|(until, due)| plans.put_back(due, until));
             }
         }
     }

@@ -1,17 +1,20 @@
 //! The pumping guard: its allowances and manual entries, and the forms that change them.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::response::Response;
 
 use super::page::{AdminRequest, Unavailable, html, moment};
 use super::session::{NO_ACTION, Notice};
 use super::words::grouped;
-use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{Region, ServiceId, Timestamp};
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
+use crate::registry::Service;
 use crate::verification::numbers::Refusal;
 
 /// Items of each type.
@@ -39,7 +42,8 @@ struct GuardPage<'a> {
 struct EntryForm {
     action: String,
     subject: String,
-    service: Option<Sid>,
+    /// The id of the service; empty for all.
+    service: String,
     minutes: u32,
 }
 
@@ -58,12 +62,14 @@ impl EntryForm {
         let [action, service, subject] = of_row
             .try_into()
             .unwrap_or_else(|_| ["action", "service", "subject"].map(|name| request.field(name)));
-        let service = Sid::parse(SidKind::Service, service);
-        Self { action: action.to_owned(), subject: subject.to_owned(), service, minutes }
+        let [action, subject, service] = [action, subject, service].map(str::to_owned);
+        Self { action, subject, service, minutes }
     }
 
-    fn is_of(&self, service: &Sid) -> bool {
-        self.service.as_ref() == Some(service)
+    /// The service; `None` for all of them, and an error for one that does not exist.
+    fn service(&self, request: &AdminRequest) -> Result<Option<Arc<Service>>, ()> {
+        let is_of_one = !self.service.is_empty();
+        is_of_one.then(|| request.service(&self.service).ok_or(())).transpose()
     }
 
     /// Minutes, words, and whether they are chosen. Another length chooses the usual one.
@@ -82,7 +88,7 @@ fn hidden(of: &str) -> String {
 /// `GET /admin/guard`: after a form, with what it asked for.
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (entry, guard) = (EntryForm::of(&request), request.guard()?);
-    let service = entry.service.and_then(|sid| request.v2.registry.service(&sid).ok());
+    let service = entry.service(&request).unwrap_or_default();
     let (mut question, mut explanation) = (None, None);
     let region = request.call.app.settings.default_region;
     match (entry.action.as_str(), subject(&entry.subject, region)) {
@@ -108,7 +114,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(dimension) = read(&entry.subject, request.call.app.settings.default_region) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
-    let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
+    let Ok(service) = entry.service(&request) else {
         return unchanged("the service does not exist");
     };
     let is_country = matches!(dimension, Dimension::Country(Some(_)));

@@ -295,20 +295,26 @@ fn written<const N: usize>(
     let writer = writer.terminator(Terminator::CRLF).quote_style(QuoteStyle::Always);
     let mut writer = writer.from_writer(format!("{columns}\r\n").into_bytes());
     for row in rows {
-        writer.write_record(row.map(no_formula))?;
+        writer.write_record(row.map(|cell| no_formula(&cell)))?;
     }
     Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
-/// A cell that no spreadsheet takes for a formula. A phone number begins with a plus, perhaps with some of its digits masked.
-fn no_formula(cell: String) -> String {
+/// A cell that no spreadsheet takes for a formula, nor a part of it: in many countries a semicolon ends a cell. A phone number
+/// begins with a plus, perhaps with some of its digits masked.
+fn no_formula(cell: &str) -> String {
     let is_number = cell.strip_prefix('+').is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(|c| c.is_ascii_digit() || c == '*')
     });
-    // Also the full-width ones, which spreadsheets of East Asia take for the others.
-    let is_formula =
-        cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number;
-    if is_formula { format!("'{cell}") } else { cell }
+    let (mut safe, mut begins) = (String::with_capacity(cell.len()), !is_number);
+    for c in cell.chars() {
+        // Also the full-width ones, which spreadsheets of East Asia take for the others.
+        let of_formula = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+        safe.extend((begins && of_formula.contains(&c)).then_some('\''));
+        safe.push(c);
+        begins = [';', '\t', '\r', '\n'].contains(&c);
+    }
+    safe
 }
 
 #[cfg(test)]
@@ -325,6 +331,7 @@ mod tests {
             ("＝1+1", "\"'＝1+1\""),
             ("+1+HYPERLINK(\"//e.vi\",\"x\")", "\"'+1+HYPERLINK(\"\"//e.vi\"\",\"\"x\"\")\""),
             ("+1415*****71", "\"+1415*****71\""),
+            ("x;=cmd|' /C calc'!A0;-1; 2", "\"x;'=cmd|' /C calc'!A0;'-1; 2\""),
         ] {
             let file = written("name", std::iter::once([cell.to_owned()])).expect("a file");
             assert_eq!(String::from_utf8_lossy(&file), format!("name\r\n{text}\r\n"));

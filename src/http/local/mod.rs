@@ -208,15 +208,13 @@ pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 pub async fn list_keys(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys(&request)?.list(request.fields.text("Service")?).map_err(Error::invalid)?))
+    Ok(Json(keys(&request)?.list(given(&request, "Service").as_deref()).map_err(Error::invalid)?))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.
 pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
-    let (keys, fields) = (keys(&request)?, &request.fields);
-    // An empty name is refused, and not taken for an absent one.
-    let name = fields.given(&["Name"]).next().map(|(_, name)| name.to_owned());
-    let made = keys.create(fields.text("Service")?.map(str::to_owned), fields.texts("Scope")?, name).await;
+    let [service, name] = ["Service", "Name"].map(|name| given(&request, name));
+    let made = keys(&request)?.create(service, request.fields.texts("Scope")?, name).await;
     Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
 }
 
@@ -275,17 +273,21 @@ fn keys(request: &Request) -> Result<Keys<'_>, Error> {
     Ok(Keys { registry: request.registry(), account: &running(request)?.account })
 }
 
+/// A parameter. An empty one is not taken for an absent one, which may mean all services.
+fn given(request: &Request, name: &str) -> Option<String> {
+    request.fields.given(&[name]).next().map(|(_, text)| text.to_owned())
+}
+
 /// The service that the parameter `Service` names; `None` without it.
 fn service(request: &Request) -> Result<Option<Arc<Service>>, Error> {
-    let Some(name) = request.fields.text("Service")? else { return Ok(None) };
-    Ok(Some(request.v2.registry.find_service(name).map_err(Error::invalid)?))
+    let Some(name) = given(request, "Service") else { return Ok(None) };
+    Ok(Some(request.v2.registry.find_service(&name).map_err(Error::invalid)?))
 }
 
 /// The same with the name that was given, or the service `default`.
 fn service_or_default(request: &Request) -> Result<(ServiceId, String), Error> {
-    let name = request.fields.text("Service")?.unwrap_or(ServiceId::DEFAULT_NAME);
-    let service = request.v2.registry.find_service(name).map_err(Error::invalid)?;
-    Ok((service.id, name.to_owned()))
+    let name = given(request, "Service").unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
+    Ok((request.v2.registry.find_service(&name).map_err(Error::invalid)?.id, name))
 }
 
 fn number(request: &Request) -> Result<PhoneNumber, Error> {

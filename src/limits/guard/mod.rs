@@ -199,8 +199,9 @@ struct Inner {
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
-    /// Held while records are written, which keeps their order.
-    writing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while records are written, which keeps their order. Whether [`GuardRow::Written`] lacks the last second, whose
+    /// messages each crash would charge again.
+    writing: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl PumpingGuard {
@@ -338,10 +339,8 @@ impl PumpingGuard {
             GuardNews::Refused(channel, refusal) => {
                 return self.refused(NumberKey { service, number, is_test }, *channel, *refusal);
             }
+            GuardNews::Verified if is_test => return,
             GuardNews::Verified => {}
-        }
-        if is_test {
-            return;
         }
         let earlier = inner.known(service, number, now);
         let has_room = earlier.is_some() || inner.verified.has_room(service);
@@ -375,11 +374,6 @@ impl PumpingGuard {
                 self.refused(NumberKey::new(service, number), channel, refusal);
             }
         })
-    }
-
-    /// The slots of numbers.
-    pub fn slots(&self) -> &SlotHash {
-        &self.inner.slots
     }
 
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
@@ -527,9 +521,9 @@ impl Inner {
     /// Writes the changed allowances, and then up to which message they are. After a refusal, what was not written waits for
     /// the next time.
     async fn write(&self, is_last: bool) -> Result<(), Refusal> {
-        let _writing = self.writing.lock().await;
-        let complete_before = self.guard().complete_before(is_last, self.clock.now());
-        let mut has_written = is_last;
+        let mut lacks_some = self.writing.lock().await;
+        let (complete_before, has_all) = self.guard().complete_before(is_last, self.clock.now());
+        let mut has_written = is_last || *lacks_some;
         loop {
             let changed = self.guard().rows.take_changed(AT_ONCE);
             if changed.is_empty() {
@@ -553,7 +547,10 @@ impl Inner {
         }
         let subject = Subject::of_name(&"guard rows", &self.slots);
         let record = GuardRow::Written(complete_before);
-        self.put(subject, Some(record), Durability::Lazy, None).await
+        *lacks_some = true;
+        self.put(subject, Some(record), Durability::Lazy, None).await?;
+        *lacks_some = !has_all;
+        Ok(())
     }
 
     /// Writes allowances of one slot, which are changed again after a refusal.

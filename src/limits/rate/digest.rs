@@ -57,9 +57,7 @@ impl Digester {
     fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> (Subject, u64) {
         let mut mac = self.mac.clone();
         mac.update(&service.get().to_be_bytes());
-        for part in parts {
-            mac.update(part);
-        }
+        parts.iter().for_each(|part| mac.update(part));
         let block: [u8; 32] = mac.finalize().into_bytes().into();
         let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
         let (id, tag) = (record_id(service, half(&block[..8])), half(&block[8..16]));

@@ -107,10 +107,6 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
-    fn of_record(id: AttemptLogKey) -> RecordKey {
-        RecordKey { slot: id.slot(), kind: KeyedRequest::KIND, id: id.id() }
-    }
-
     /// Returns `true` if an earlier request with the key may have sent its message.
     pub fn is_taken(&self, view: &mut Transaction<'_>) -> bool {
         view.get::<KeyedRequest>(self.id.id()).is_some()
@@ -258,7 +254,8 @@ impl IdempotencyKeys {
                 KeyDecision::First(RunningRequest { keys: self.clone(), request })
             }
         };
-        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
+        let record = RecordKey { slot: id.slot(), kind: KeyedRequest::KIND, id: id.id() };
+        let known: Option<KeyedRequest> = self.0.shards.router().get(record).await?;
         Ok(match known {
             Some(request) if request.known.identity == identity => KeyDecision::Again(request),
             Some(_) => KeyDecision::OtherRequest,

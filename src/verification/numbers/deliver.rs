@@ -13,11 +13,12 @@ use tokio::time::{sleep, timeout};
 
 use super::command::{Asking, Caller, NumberCommand, NumberDeps, Request, Responder, Sending, Task, ToldEnd};
 use super::in_flight::CommandLimit;
-use crate::delivery::attempts::{Attempts, Due};
+use crate::delivery::attempts::{AttemptLog, Attempts, Due};
 use crate::delivery::{CodeLiveness, CodeState, Delivery};
-use crate::domain::NumberKey;
+use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
-use crate::shard::{Refusal, Shards};
+use crate::limits::guard::Ticket;
+use crate::shard::{Durability, Refusal, Shards, Subject};
 
 /// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
 /// send, and no shard waits for a gateway.
@@ -107,6 +108,18 @@ impl CodeLiveness for NumberLiveness<'_> {
 
     fn may_send(&self) -> bool {
         self.shards.owns_records()
+    }
+
+    async fn note_taken(&self, log: AttemptLogKey, taken: Ticket) -> bool {
+        let (slot, id) = (log.slot(), log.id());
+        let noted = self.shards.router().decide_unbounded(Subject { slot, id }, move |view| {
+            if let Some(mut log) = view.get::<AttemptLog>(id) {
+                log.take(taken);
+                view.put(id, Some(&log), Durability::Durable);
+            }
+            Ok::<_, Refusal>(())
+        });
+        matches!(noted.await, Ok(Ok(())))
     }
 }
 

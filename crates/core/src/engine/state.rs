@@ -428,11 +428,11 @@ impl NumberState {
     }
 
     /// The state without its expired verification. `None` if there is none, if a send or a check of it is in progress,
-    /// or if no count would be left. No decision depends on the difference.
+    /// or if no count would be left. Neither a decision nor an answer depends on the difference.
     #[must_use]
     pub fn without_expired_verification(&self, now: Timestamp) -> Option<Self> {
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = self else { return None };
-        let is_over = !v.is_active(now) && !v.is_sending(now) && v.checking_until == Timestamp::EPOCH;
+        let is_over = now >= v.expires && !v.is_sending(now) && v.checking_until == Timestamp::EPOCH;
         (is_over && open.has_failures()).then(|| open.with(None))
     }
 

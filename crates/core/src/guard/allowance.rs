@@ -9,7 +9,7 @@ use crate::domain::{Region, Timestamp};
 const DAY: f64 = 86_400.0;
 
 /// The mean of verifications decays over this time.
-const USUAL_DAYS: f64 = 7.0;
+pub(super) const USUAL_DAYS: f64 = 7.0;
 
 /// The part of a day's usual messages that a full allowance has beside its floor. Numbers of an attacker's own in many small
 /// countries would pay for those, too.
@@ -151,11 +151,6 @@ impl Allowance {
     /// Takes messages, or with less than none gives them back.
     pub(super) fn take(&mut self, limit: &Limit, messages: f64) {
         self.level = (self.level - messages).clamp(0.0, self.most(limit));
-    }
-
-    /// Counts a verified number as a usual one.
-    pub(super) fn count_user(&mut self) {
-        self.usual += 1.0 / USUAL_DAYS;
     }
 }
 

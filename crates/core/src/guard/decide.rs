@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, Limit, NO_USERS, NumberState, Row, Ticket, Unverified, VerifiedNumber, needs, seconds, slot,
-    whole,
+    Allowance, Limit, NO_USERS, NumberState, Row, Ticket, USUAL_DAYS, Unverified, VerifiedNumber, needs,
+    seconds, slot, whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
 use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
@@ -235,10 +235,11 @@ impl Guard {
         assessment
     }
 
-    /// The second from which on messages may not be in the rows: what is stored now has all earlier ones. At the end of the
-    /// server's life all messages are in.
-    pub fn complete_before(&self, is_last: bool, now: Timestamp) -> u32 {
-        if is_last { self.latest + 1 } else { self.latest.min(seconds(now)) }
+    /// The second from which on messages may not be in the rows: what is stored now has all earlier ones; and whether it has
+    /// all messages until now. In the second of the last message more may come, but not at the end of the server's life.
+    pub fn complete_before(&self, is_last: bool, now: Timestamp) -> (u32, bool) {
+        let has_all = is_last || seconds(now) > self.latest;
+        (if has_all { self.latest + 1 } else { seconds(now) }, has_all)
     }
 
     /// The moment from which on messages may not be in the rows that were restored.
@@ -346,7 +347,7 @@ impl Guard {
                 continue;
             }
             if is_counted && !is_number {
-                current.allowance.count_user();
+                current.allowance.usual += 1.0 / USUAL_DAYS;
             }
             current.take(-paid);
             self.write(&current, NumberState { unverified: Unverified::default(), ..state });

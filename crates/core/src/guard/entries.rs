@@ -11,6 +11,9 @@ use crate::named;
 /// Entries of all services, and as many of those for all services.
 const MOST_ENTRIES: usize = 10_000;
 
+/// Entries of a service that holds next to nothing.
+const FEW_ENTRIES: usize = 10;
+
 named! {
     /// What a manual entry does. Records contain the position of the variant.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,8 +71,12 @@ impl Entries {
         let alike = self.0.keys().filter(|of| of.service.is_some() == key.service.is_some());
         let (all, own) = alike
             .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
-        // No service holds more than half of them.
-        let most = if key.service.is_some() { MOST_ENTRIES / 2 } else { MOST_ENTRIES };
-        if own >= most || all >= MOST_ENTRIES { Err(TooManyEntries(own)) } else { Ok(()) }
+        // No service holds more than half of them, and the last fiftieth is for services that hold next to nothing.
+        let (most, open) = match key.service {
+            None => (MOST_ENTRIES, MOST_ENTRIES),
+            Some(_) if own < FEW_ENTRIES => (FEW_ENTRIES, MOST_ENTRIES),
+            Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES / 50 * 49),
+        };
+        if own >= most || all >= open { Err(TooManyEntries(own)) } else { Ok(()) }
     }
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::world::{START, World, asking, asking_with, number};
 use crate::config::GuardSettings;
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::engine::SlotHash;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
 use crate::limits::guard::{
@@ -18,7 +19,9 @@ use crate::shard::tests::StoreFault;
 use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
-use crate::verification::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
+use crate::verification::verify::{
+    BeginRequest, CarryCode, Ending, Refused, Verification, VerificationTarget, Verifications as _,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -28,6 +31,14 @@ const US: u64 = 14_155_000_000;
 const TJ: u64 = 992_900_000_000;
 
 const PREMIUM: u64 = 19_002_341_234;
+
+/// Of a request with `RiskCheck=disable`.
+const EXEMPT: ClientSignals = ClientSignals {
+    address: None,
+    exemption: Exemption::Allowances,
+    refuses_landlines: false,
+    without_outcomes: false,
+};
 
 fn phone(digits: u64) -> PhoneNumber {
     PhoneNumber::from_u64(digits).expect("a number")
@@ -153,6 +164,52 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_step_of_an_exempt_request_takes_the_numbers_allowance_also_across_a_crash() {
+    for client in [ClientSignals::default(), EXEMPT] {
+        let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
+        let world = World::guarded(settings, "Mada", json!({ "workflow": "sms:30s,call" })).await;
+        let request = || asking_with(phone(TJ), |message| message.client = client);
+        world.begins(request()).await.expect("sent");
+        world.advance(Duration::from_secs(31));
+        world.provider.arrived(2).await;
+        let world = world.crashes().await;
+        assert_eq!(world.begins(request()).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
+    }
+}
+
+#[tokio::test]
+async fn crashes_charge_no_message_again_whose_allowances_are_stored() {
+    let mut world = paid(GuardSettings::default()).await;
+    sends(&world, TJ).await.expect("sent");
+    for _ in 0..3 {
+        world.advance(Duration::from_secs(2));
+        // The changes are written in this time.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        world = world.crashes().await;
+        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
+        assert_eq!(prefix.allowances[0].messages, Some(9));
+    }
+}
+
+#[tokio::test]
+async fn a_carried_code_is_counted_before_it_leaves() {
+    let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
+    let service = world.service.id;
+    let carry = |code: &str| {
+        let begin = asking_with(phone(TJ), |message| message.key.service = service);
+        CarryCode::new(Code::parse(code).expect("a code"), begin)
+    };
+    world.provider.hangs(true);
+    let (verifying, first) = (world.verifying.clone(), carry("271828"));
+    let first = tokio::spawn(async move { verifying.carry(first).await });
+    world.provider.arrived(1).await;
+    let world = world.crashes().await;
+    first.abort();
+    let second = world.verifying.carry(carry("314159")).await;
+    assert_eq!(second, Err(Refused::ByGuard { is_for_an_allowance: false }));
+}
+
+#[tokio::test]
 async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
@@ -185,7 +242,8 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
 async fn an_entry_does_not_fail_with_changes_of_other_records() {
     let world = paid(GuardSettings::default()).await;
     world.store.limit(StoreLimits { owners: usize::MAX, records_per_batch: 1, keeps_expired: false });
-    let slot_of = |key: &Key| Subject::of_name(&(*key, true), guard(&world).slots()).slot;
+    let slots = SlotHash::new(world.verifying.verifier.server_key());
+    let slot_of = |key: &Key| Subject::of_name(&(*key, true), &slots).slot;
     let countries = ["DE", "FR", "IT", "ES", "GB", "US", "CA", "BR"].into_iter().filter_map(Region::parse);
     let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));
     let key = keys.min_by_key(slot_of).expect("a country");
@@ -230,8 +288,7 @@ async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
     assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
-    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
-    let trusting = |to| asking_with(phone(to), |message| message.client = client);
+    let trusting = |to| asking_with(phone(to), |message| message.client = EXEMPT);
     assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     world.begins(trusting(TJ)).await.expect("sent");
     world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");

@@ -423,6 +423,9 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let guard = GuardConfig { settings: guard, is_free: !is_paid, ..GuardConfig::default() };
     let guard = PumpingGuard::start(&shards, &key, known_numbers, registry.clone(), guard);
     let guard = guard.await.expect("a guard");
+    let attempts = Attempts::new(&shards, &key, AttemptLogSettings::default());
+    let taken = |service, number, ticket| guard.take_again(service, number, &ticket);
+    attempts.taken_since(guard.unwritten_since(), taken).await.expect("the attempts");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,
@@ -444,7 +447,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         None,
     );
     let verifier = Verifier::new(VerifierDeps {
-        attempts: Attempts::new(&shards, &key, AttemptLogSettings::default()),
+        attempts,
         shards,
         capacity,
         keys: Arc::clone(keys.capacity()),
