@@ -20,8 +20,8 @@ use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenAddress,
-    ListenKeys, LogSettings, NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles,
+    ListenKeys, LogSettings, NumberRule, OWN_BRAND, Pricing, ProxySettings, Settings, StorageSettings,
+    TlsFiles,
 };
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
@@ -188,8 +188,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
         c.report.ignored(origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
-    let retry = RetrySettings { max_retries: delivery.max_retries, ..RetrySettings::default() };
-    delivery.retry = delivery.sms_retry.then_some(retry);
     checks::delivery(&mut delivery, &inputs, c);
     let errors = c.report.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);

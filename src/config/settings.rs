@@ -424,9 +424,6 @@ pub struct DeliverySettings {
     /// The waits begin at half a second and double.
     #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
     pub max_retries: u32,
-    /// Trying again in the background; `None` when it is off.
-    #[serde(skip)]
-    pub retry: Option<RetrySettings>,
     /// `true` allows calls. Needs a gateway that can call.
     pub voice: bool,
     /// Whether, with `voice`, a number that text messages do not reach is called.
@@ -456,34 +453,13 @@ impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
             sms_retry: false,
-            max_retries: RetrySettings::default().max_retries,
-            retry: None,
+            max_retries: 20,
             voice: false,
             voice_fallback: true,
             workflow: Vec::new(),
             workflow_sends: 5,
             breaker: BreakerSettings::default(),
             public_url: None,
-        }
-    }
-}
-
-/// Trying again in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetrySettings {
-    pub max_retries: u32,
-    /// The wait before the first retry; each further wait doubles.
-    pub first_wait: Duration,
-    /// The longest wait between two retries, unless the provider itself asks for a longer one.
-    pub longest_wait: Duration,
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self {
-            max_retries: 20,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(60),
         }
     }
 }
