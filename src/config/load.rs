@@ -171,9 +171,8 @@ fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, Strin
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     let directory = sources.working_dir.as_path();
-    let Keys {
-        listen: at, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, ..
-    } = keys;
+    let Keys { listen, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } =
+        keys;
     let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
@@ -182,7 +181,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
         message.clone_into(&mut codes.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(at, &inputs, c);
+    let listen = checks::listen_address(listen, &inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(origin, "it has no effect without \"production\": true");
