@@ -362,8 +362,7 @@ impl Formed for Option<BTreeSet<Region>> {
     }
 
     fn value(&self) -> Value {
-        let text = |list: &BTreeSet<Region>| list.iter().map(Region::to_string).collect::<Vec<_>>().join(",");
-        self.as_ref().map_or(Value::Null, |list| text(list).into())
+        self.as_ref().map_or(Value::Null, |list| list.iter().copied().collect::<Vec<_>>().value())
     }
 }
 

@@ -113,9 +113,10 @@ pub struct CodeKeys {
     /// Digits of a code. The start warns below 6.
     ///
     /// Codes of /send-code always have 6 digits and live 10 minutes.
-    #[serde(with = "Whole::<4, 10>")]
-    #[default(CodeLength::SIX.get())]
-    pub otp_length: u8,
+    #[serde(with = "Text")]
+    #[schemars(with = "Whole<4, 10>")]
+    #[default(CodeLength::SIX)]
+    pub otp_length: CodeLength,
     /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
     /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`
     ///
@@ -257,10 +258,7 @@ impl CodeKeys {
             max_attempts: self.otp_max_attempts,
             lockout: LockoutRule::Fixed(self.otp_lock_timeout),
             sends: SendRules::CONTRACT,
-            code: SendOptions {
-                life: self.otp_timeout,
-                length: CodeLength::new(self.otp_length).unwrap_or(CodeLength::SIX),
-            },
+            code: SendOptions { life: self.otp_timeout, length: self.otp_length },
         }
     }
 }
