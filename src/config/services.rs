@@ -194,15 +194,20 @@ pub struct SettingError {
 }
 
 impl ServiceSettings {
+    /// Their members, by their keys.
+    pub fn members(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        }
+    }
+
     /// These settings with the given members, by their keys, in the place of their present values.
     ///
     /// # Errors
     /// The first member that is not accepted.
     pub fn with(&self, given: Map<String, Value>) -> Result<Self, SettingError> {
-        let mut members = match serde_json::to_value(self) {
-            Ok(Value::Object(members)) => members,
-            _ => Map::new(),
-        };
+        let mut members = self.members();
         members.extend(given);
         let (read, unknown) = read(&Value::Object(members)).map_err(|Wrong { path, problem, .. }| {
             // `workflow[0]` is of `workflow`.
