@@ -366,10 +366,15 @@ pub fn service_parameters() -> &'static [ServiceParameter] {
     &PARAMETERS
 }
 
+/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
+pub fn parameter_name(field: &str) -> String {
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    field.split('_').map(capital).collect()
+}
+
 fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
     let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
-    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     let mut schema = property.clone();
     if key == "resend" {
         schema = json!({ "type": "string", "enum": ["keep", "new"] });
@@ -388,7 +393,7 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     };
     ServiceParameter {
         key: key.to_owned(),
-        name: field.split('_').map(capital).collect(),
+        name: parameter_name(&field),
         field,
         description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
         accepted,
