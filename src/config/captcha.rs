@@ -87,17 +87,18 @@ pub fn read(
     secret: Option<SecretString>,
     c: &mut Context,
 ) -> Option<CaptchaSettings> {
-    let keys = keys?;
-    let facts = keys.provider.map(CaptchaProvider::facts);
-    let known = |index: usize| facts.and_then(|facts| Url::parse(facts[index]).ok());
-    let (script, verify_url) = (keys.script.or_else(|| known(0)), keys.verify_url.or_else(|| known(1)));
+    let CaptchaKeys { provider, script, verify_url, site_key, always, fail_open } = keys?;
+    let none = ["", "", "g-recaptcha", ""];
+    let [known_script, known_verify_url, class, sources] = provider.map_or(none, CaptchaProvider::facts);
+    let script = script.or_else(|| Url::parse(known_script).ok());
+    let verify_url = verify_url.or_else(|| Url::parse(known_verify_url).ok());
     let no_provider = "captcha has no provider: turnstile, hcaptcha or recaptcha";
     let no_site_key = "captcha needs it: the public key of the challenge service";
     let no_secret = "captcha needs it: the secret key of the challenge service";
     for (name, is_missing, why) in [
         ("captcha.script", script.is_none(), no_provider),
         ("captcha.verify-url", verify_url.is_none(), no_provider),
-        ("captcha.site-key", keys.site_key.trim().is_empty(), no_site_key),
+        ("captcha.site-key", site_key.trim().is_empty(), no_site_key),
         ("CAPTCHA_SECRET", secret.is_none(), no_secret),
     ] {
         if is_missing {
@@ -105,17 +106,8 @@ pub fn read(
         }
     }
     let script = script?;
-    let own = script.origin().ascii_serialization();
-    let [_, _, class, sources] = facts.unwrap_or(["", "", "g-recaptcha", ""]);
-    let sources = if known(0).is_some_and(|known| known == script) { sources.to_owned() } else { own };
-    Some(CaptchaSettings {
-        script,
-        class,
-        site_key: keys.site_key,
-        verify_url: verify_url?,
-        secret: secret?,
-        always: keys.always,
-        fail_open: keys.fail_open,
-        sources,
-    })
+    let is_known = script.as_str() == known_script;
+    let sources = if is_known { sources.to_owned() } else { script.origin().ascii_serialization() };
+    let (verify_url, secret) = (verify_url?, secret?);
+    Some(CaptchaSettings { script, class, site_key, verify_url, secret, always, fail_open, sources })
 }

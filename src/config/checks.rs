@@ -14,7 +14,7 @@ use super::settings::{
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
-use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
+use crate::template::{Finding, LocalText, TemplateSettings, Templates};
 
 /// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
 /// provider's variable it would show them codes. `origin` is that of the gateways, and `listen` the address with its own.
@@ -212,8 +212,6 @@ const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
 pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context) -> Templates {
-    let local = local_texts(&inputs.otp_messages, c);
-    let (paths, messages): (Vec<String>, Vec<LocalText>) = local.into_iter().unzip();
     let code = codes.policy().code;
     let settings = TemplateSettings {
         brand: brand.to_owned(),
@@ -221,23 +219,14 @@ pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context
         life: code.life,
         message: codes.otp_message.clone(),
         tutorial_message: codes.tutorial_message.clone(),
-        messages,
+        messages: local_texts(&inputs.otp_messages, c),
         default_locale: inputs.default_locale,
         locale_by_country: inputs.locale_by_country,
         webotp_domain: inputs.webotp_domain.clone(),
     };
-    let place = |source: TextSource| match source {
-        TextSource::Message => ("otp-message", settings.message.as_str()),
-        TextSource::TutorialMessage => ("tutorial-message", settings.tutorial_message.as_str()),
-        TextSource::Local(index) => {
-            let text = settings.messages.get(index).map(|local| local.text.as_str()).unwrap_or_default();
-            (paths.get(index).map_or("otp-messages", String::as_str), text)
-        }
-        TextSource::WebOtpDomain => ("webotp-domain", settings.webotp_domain.as_deref().unwrap_or_default()),
-    };
     let checked = Templates::check(&settings);
-    for Finding { source, words } in checked.as_ref().map_or_else(|findings| findings, |(_, found)| found) {
-        let (path, text) = place(*source);
+    for Finding { path, text, words } in checked.as_ref().map_or_else(|findings| findings, |(_, found)| found)
+    {
         if checked.is_ok() {
             let origin = c.origin(path);
             c.report.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
@@ -248,9 +237,9 @@ pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context
     checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
 }
 
-/// The texts of `otp-messages`, each with its path. Wrong ones are reported and omitted, and the rest is still checked.
-fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<(String, LocalText)> {
-    let mut local: Vec<(String, LocalText)> = Vec::new();
+/// The texts of `otp-messages`. Wrong ones are reported and omitted, and the rest is still checked.
+fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<LocalText> {
+    let mut local = Vec::new();
     for (name, texts) in channels {
         let path = format!("otp-messages.{name}");
         let channel = Channel::parse(name);
@@ -260,7 +249,7 @@ fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<(Stri
         }
         let texts = match texts {
             Texts::One(text) => {
-                local.push((path, LocalText { channel, locale: None, text: text.clone() }));
+                local.push(LocalText { path, channel, locale: None, text: text.clone() });
                 continue;
             }
             Texts::ByLanguage(texts) => texts,
@@ -268,7 +257,7 @@ fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<(Stri
         for (tag, text) in texts {
             let (path, locale) = (format!("{path}.{tag}"), Locale::parse(tag));
             if locale.is_some() {
-                local.push((path, LocalText { channel, locale, text: text.clone() }));
+                local.push(LocalText { path, channel, locale, text: text.clone() });
             } else {
                 c.wrong(&path, None, format!("it must be named by {}", Locale::accepted()));
             }

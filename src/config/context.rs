@@ -133,15 +133,9 @@ impl Context {
         })?;
         for (below, known) in unknown {
             let path = joined(path, &below);
-            let words = removed(&path).map_or_else(
-                || {
-                    format!(
-                        "it is unknown{}",
-                        hint(below.rsplit('.').next().unwrap_or_default(), known.iter().copied())
-                    )
-                },
-                |(words, _)| words.to_owned(),
-            );
+            let name = below.rsplit('.').next().unwrap_or_default();
+            let unknown = || format!("it is unknown{}", hint(name, known.iter().copied()));
+            let words = removed(&path).map_or_else(unknown, |(words, _)| words.to_owned());
             self.report.ignored(format!("{}: {path:?}", self.origin(&path)), words);
         }
         Ok(read)

@@ -362,8 +362,7 @@ impl Formed for Option<BTreeSet<Region>> {
     }
 
     fn value(&self) -> Value {
-        let text = |list: &BTreeSet<Region>| list.iter().map(Region::to_string).collect::<Vec<_>>().join(",");
-        self.as_ref().map_or(Value::Null, |list| text(list).into())
+        self.as_ref().map_or(Value::Null, |list| list.iter().copied().collect::<Vec<_>>().value())
     }
 }
 
@@ -627,17 +626,16 @@ fn has_plain_host(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.bytes().all(is_plain))
 }
 
-/// Reads the tutorial's `HOST`: a host, perhaps with a port, or a URL such as `http://localhost:5000`. `None` when it
-/// is neither.
-pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
-    let text = text.trim();
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    let rest = rest.split('/').next()?;
-    let (host, port) = match ListenAddress::parse(rest) {
+/// The host, and perhaps the port, of the tutorial's `HOST`, which may be a URL such as `http://localhost:5000`. What is no host
+/// stays, and is none in `test-hostname` either.
+pub fn host_variable(text: &str) -> (String, Option<u16>) {
+    let rest = text.trim().trim_start_matches("http://").trim_start_matches("https://");
+    let rest = rest.split('/').next().unwrap_or_default();
+    let is_host = |host: &String| !host.is_empty();
+    match ListenAddress::parse(rest).filter(|address| is_host(&address.host)) {
         Some(address) => (address.host, Some(address.port)),
-        None => (read_host(rest)?, None),
-    };
-    (!host.is_empty()).then_some((host, port))
+        None => (read_host(rest).filter(is_host).unwrap_or_else(|| text.to_owned()), None),
+    }
 }
 
 /// An address: scheme, host and perhaps a path, without a slash at the end.

@@ -165,28 +165,20 @@ impl Variables {
             self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
         let account =
             |base_url| TwilioAccount { account_sid: sid.clone(), auth_token: token.clone(), base_url };
-        let mut providers = Vec::new();
-        if let Some(sender) = sender {
-            providers.push(ProviderSettings::TwilioMessages(TwilioSettings {
-                account: account(api.clone()),
-                sender,
-                whatsapp,
-            }));
-        }
+        let messages = sender.map(|sender| {
+            let account = account(api.clone());
+            ProviderSettings::TwilioMessages(TwilioSettings { account, sender, whatsapp })
+        });
         let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
-        if let Some(from) = self.twilio_voice_number.or_else(of_texts) {
-            providers.push(ProviderSettings::TwilioVoice(TwilioVoiceSettings {
-                account: account(api),
-                from: from.e164(),
-                gate: inputs.voice_gate,
-                ring_for: RING_FOR,
-            }));
-        }
-        if let Some(service_sid) = self.twilio_services_id.clone() {
+        let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
+            let (account, from, gate) = (account(api), from.e164(), inputs.voice_gate);
+            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate, ring_for: RING_FOR })
+        });
+        let verify = self.twilio_services_id.clone().map(|service_sid| {
             let account = account(of_verify);
-            providers.push(ProviderSettings::TwilioVerify(TwilioVerifySettings { account, service_sid }));
-        }
-        providers
+            ProviderSettings::TwilioVerify(TwilioVerifySettings { account, service_sid })
+        });
+        [messages, voice, verify].into_iter().flatten().collect()
     }
 
     /// The base URLs of messages and calls, and of Verify. Twilio's own APIs have different hosts; a replacement of

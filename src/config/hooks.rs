@@ -1,12 +1,10 @@
 //! The keys by which identity systems sign their hooks. Each is a variable.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Deserializer, Serialize};
-use zeroize::Zeroizing;
 
 use super::forms::{checked, hidden};
 use super::layers::Context;
@@ -33,22 +31,16 @@ pub struct HookSettings {
 }
 
 /// A key by which an identity system signs its hooks.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HookKey {
     /// The name of the service that sends its codes.
     pub service: String,
-    key: Zeroizing<Vec<u8>>,
+    key: SecretSlice<u8>,
 }
 
 impl HookKey {
     pub fn expose(&self) -> &[u8] {
-        &self.key
-    }
-}
-
-impl fmt::Debug for HookKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HookKey(***)")
+        self.key.expose_secret()
     }
 }
 
@@ -75,8 +67,9 @@ fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<Hook
     let entries = text.split(|c: char| c.is_whitespace() || c == '|').filter(|entry| !entry.is_empty());
     let key = |entry: &str| {
         let (service, key) = entry.split_once(':').unwrap_or((ServiceId::DEFAULT_NAME, entry));
-        let key = Zeroizing::new(decode(key)?);
-        (key.len() >= SHORTEST_HOOK_KEY).then(|| HookKey { service: service.to_owned(), key })
+        let key = SecretSlice::from(decode(key)?);
+        let is_long = key.expose_secret().len() >= SHORTEST_HOOK_KEY;
+        is_long.then(|| HookKey { service: service.to_owned(), key })
     };
     let keys = entries.map(key).collect::<Option<Vec<_>>>()?;
     (!keys.is_empty()).then_some(keys)

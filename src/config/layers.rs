@@ -366,24 +366,17 @@ impl Context {
 
     /// `HOST`, as the tutorial's project sets it.
     fn add_host(&mut self, text: &str, is_of_process: bool, origin: String) {
-        match super::forms::host_variable(text) {
-            // Shells and build tools export a variable of this name too.
-            Some((host, _)) if is_of_process && !is_own_host(&host) => {
-                let host = quoted(&host);
-                let problem = "is no address of this machine and is ignored. If you did not mean it, unset HOST; else set test-hostname";
-                self.report.ignored(origin, format!("{host} {problem}"));
-            }
-            Some((host, port)) => {
-                if let Some(port) = port {
-                    self.put("test-port", port.into(), origin.clone());
-                }
-                self.put("test-hostname", host.into(), origin);
-            }
-            None => {
-                let problem = "it must be a host name or an address, perhaps with a port, or a URL such as http://localhost";
-                self.report.wrong("HOST", quoted(text), problem, origin);
-            }
+        let (host, port) = super::forms::host_variable(text);
+        // Shells and build tools export a variable of this name too.
+        if is_of_process && !is_own_host(&host) {
+            let problem = "is no address of this machine and is ignored. If you did not mean it, unset HOST; else set test-hostname";
+            self.report.ignored(origin, format!("{} {problem}", quoted(&host)));
+            return;
         }
+        if let Some(port) = port {
+            self.put("test-port", port.into(), origin.clone());
+        }
+        self.put("test-hostname", host.into(), origin);
     }
 
     /// The text of a file that a variable names, and where it came from.

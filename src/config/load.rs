@@ -19,15 +19,14 @@ use super::read::members;
 use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenAddress,
-    ListenKeys, LogSettings, NumberRule, OWN_BRAND, Pricing, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles,
+    AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, LogSettings,
+    NumberRule, OWN_BRAND, Pricing, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
 use crate::gateway::older::OLDER;
-use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
+use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
 
 #[derive(Debug)]
 pub struct Loaded {
@@ -171,9 +170,8 @@ fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, Strin
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     let directory = sources.working_dir.as_path();
-    let Keys {
-        listen: at, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, ..
-    } = keys;
+    let Keys { listen, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } =
+        keys;
     let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
@@ -182,14 +180,12 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
         message.clone_into(&mut codes.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(at, &inputs, c);
+    let listen = checks::listen_address(listen, &inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
-    let retry = RetrySettings { max_retries: delivery.max_retries, ..RetrySettings::default() };
-    delivery.retry = delivery.sms_retry.then_some(retry);
     checks::delivery(&mut delivery, &inputs, c);
     let errors = c.report.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
@@ -208,20 +204,27 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     checks::warn_of_weakness(&policy, &bounds, c);
     let brand = brand(&inputs, c);
     let templates = checks::templates(&inputs, &codes, &brand, c);
-    let mut registry = registry(&mut inputs, &variables, &templates, c);
-    hooks.validate(&registry.services, c);
-    let guards = registry.services.iter().map(|service| &service.guard).chain([&inputs.guard]);
+    let catalog = templates::check(std::mem::take(&mut inputs.templates), &templates, c);
+    let services = services::check(std::mem::take(&mut inputs.services), &catalog, &templates, c);
+    let account = account_of(&variables, c);
+    hooks.validate(&services, c);
+    let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::built_in_prices(guards, &pricing, c);
-    if gateways.only_simulator() {
-        registry.numbers = NumberRule::Possible;
-    }
-    if let Some((listen, origin)) = &listen {
-        registry.local_only = listen.is_loopback() && !production;
-        if !inputs.allow_unauthenticated && registry.account.is_none() {
-            registry.unless_keys = checks::unless_keys(listen, production, origin, &storage.data_dir);
-        }
-        c.row("listen address", listen.to_string(), origin);
-    }
+    // Without an address there was an error.
+    let (listen, origin) = listen.unwrap_or_default();
+    c.row("listen address", listen.to_string(), &origin);
+    let needs_keys = !inputs.allow_unauthenticated && account.is_none();
+    let unless_keys = checks::unless_keys(&listen, production, &origin, &storage.data_dir);
+    let registry = RegistrySettings {
+        services,
+        templates: catalog,
+        account,
+        unless_keys: unless_keys.filter(|_| needs_keys),
+        local_only: listen.is_loopback() && !production,
+        allows_unauthenticated: inputs.allow_unauthenticated,
+        numbers: if gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers },
+        audit_retention: inputs.audit_retention,
+    };
     if storage.data_dir.as_os_str().is_empty() {
         c.wrong("data-dir", None, "it must be the path of a directory");
     }
@@ -231,7 +234,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     }
     storage.below(directory);
     Settings {
-        listen: listen.map_or_else(ListenAddress::default, |(listen, _)| listen),
+        listen,
         tls: tls(&inputs, directory, c),
         traces: traces::read(&keys.traces, c),
         metrics_listen: inputs.metrics_listen,
@@ -282,26 +285,6 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
     }
     c.row("brand", OWN_BRAND, "the default");
     OWN_BRAND.to_owned()
-}
-
-/// Services, templates and the account, without what follows from the address.
-fn registry(
-    inputs: &mut Inputs,
-    variables: &Variables,
-    checks: &Templates,
-    c: &mut Context,
-) -> RegistrySettings {
-    let templates = templates::check(std::mem::take(&mut inputs.templates), checks, c);
-    let services = services::check(std::mem::take(&mut inputs.services), &templates, checks, c);
-    RegistrySettings {
-        services,
-        templates,
-        account: account_of(variables, c),
-        allows_unauthenticated: inputs.allow_unauthenticated,
-        numbers: inputs.numbers,
-        audit_retention: inputs.audit_retention,
-        ..RegistrySettings::default()
-    }
 }
 
 /// The account's credentials: both, or neither.

@@ -66,7 +66,7 @@ pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
-    LogSettings, NumberRule, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings, TlsFiles,
+    LogSettings, NumberRule, Pricing, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 pub use traces::TraceSettings;
 

@@ -49,7 +49,12 @@ fn read_gateway(
     let given_recipe = members.remove("recipe");
     let mut shown = Map::from_iter([("recipe".to_owned(), "its own".into())]);
     match &given_recipe {
-        Some(Value::Object(recipe)) => check_request(&path, recipe, &format!("{prefix}TOKEN"), c),
+        Some(Value::Object(recipe)) => {
+            for member in ["headers", "json", "form", "url", "account"] {
+                let value = recipe.get(member).unwrap_or(&Value::Null);
+                check_request((&format!("{path}.{member}"), member), value, &format!("{prefix}TOKEN"), c);
+            }
+        }
         named => drop(named.clone().map(|named| shown.insert("recipe".to_owned(), named))),
     }
     let recipe = read_recipe(&path, given_recipe, c)?;
@@ -174,40 +179,27 @@ fn check_settings(path: &str, recipe: &Recipe, c: &mut Context) {
     }
 }
 
-/// Refuses credentials that are written out in the request of a recipe.
-fn check_request(gateway: &str, recipe: &Map<String, Value>, variable: &str, c: &mut Context) {
-    let mut wrong = Vec::new();
-    for member in ["headers", "json", "form", "url", "account"] {
-        if let Some(value) = recipe.get(member) {
-            find_secrets(value, member, &format!("{gateway}.{member}"), &mut wrong);
-        }
-    }
-    for path in wrong {
-        let problem = format!(
-            "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a setting with \
-             \"secret\": true, such as token, put {{token}} in its place, and set {variable} in the environment or .env"
-        );
-        c.wrong(&path, None, problem);
-    }
-}
-
-/// Adds the paths of texts and of queries of URLs that are credentials without a placeholder.
-fn find_secrets(value: &Value, name: &str, path: &str, found: &mut Vec<String>) {
-    let is_plain =
-        |name: &str, value: &str| is_named_as_secret(name) && !value.is_empty() && !value.contains('{');
+/// Refuses credentials that are written out in the request of a recipe: texts, and queries of URLs, without a placeholder.
+fn check_request((path, name): (&str, &str), value: &Value, variable: &str, c: &mut Context) {
     match value {
         Value::Object(members) => {
-            members
-                .iter()
-                .for_each(|(name, value)| find_secrets(value, name, &format!("{path}.{name}"), found));
+            for (name, value) in members {
+                check_request((&format!("{path}.{name}"), name), value, variable, c);
+            }
         }
-        Value::Array(items) => items.iter().for_each(|item| find_secrets(item, name, path, found)),
+        Value::Array(items) => items.iter().for_each(|item| check_request((path, name), item, variable, c)),
         leaf => {
             let text = text_of(leaf).unwrap_or_default();
-            let query = text.split_once('?').filter(|_| text.contains("://")).map(|(_, query)| query);
-            let mut query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-            if is_plain(name, &text) || query.any(|(name, value)| is_plain(&name, &value)) {
-                found.push(path.to_owned());
+            let query = text.split_once('?').filter(|_| text.contains("://")).map_or("", |(_, query)| query);
+            let mut pairs =
+                form_urlencoded::parse(query.as_bytes()).chain([(name.into(), text.as_str().into())]);
+            if pairs.any(|(name, text)| is_named_as_secret(&name) && !text.is_empty() && !text.contains('{'))
+            {
+                let problem = format!(
+                    "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a setting \
+                     with \"secret\": true, such as token, put {{token}} in its place, and set {variable} in the environment or .env"
+                );
+                c.wrong(path, None, problem);
             }
         }
     }

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
+use smart_default::SmartDefault;
 use url::Url;
 
 use super::forms::{
@@ -31,7 +32,7 @@ use crate::template::{StandardMessage, Templates};
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
 /// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
 /// (`code_length`). Its doc comment describes all of them; its schema is that of the parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 #[schemars(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key")]
@@ -43,25 +44,30 @@ pub struct ServiceSettings {
     /// Digits of a code.
     #[serde(with = "stored")]
     #[schemars(with = "u8", range(min = 4, max = 10))]
+    #[default(SendOptions::DEFAULT.length)]
     pub code_length: CodeLength,
     /// The lifetime of a code.
     // The default service may have a life that others may not have.
     #[serde(with = "CodeTime")]
     #[schemars(with = "u32", range(min = 30, max = 3600), extend("example" = 600))]
+    #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
     /// Wrong codes of one verification, or of a number where the lockout is fixed.
     #[serde(with = "Whole::<1, 100>")]
     #[schemars(with = "u8", range(min = 1, max = 100))]
+    #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub max_checks: u8,
     /// Requests for messages of one verification.
     // The default service has no limit.
     #[serde(deserialize_with = "Whole::<1, 20>::option")]
     #[schemars(with = "u8", range(min = 1, max = 20), extend("default" = SendRules::DEFAULT_MAX))]
+    #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
     /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
     /// codes lock a number: a bare number is seconds in requests.
     #[serde(with = "stored")]
     #[schemars(with = "String", regex(pattern = "^(verification|[0-9]{1,7})?$"), extend("example" = VERIFICATION))]
+    #[default(LockoutRule::Verification)]
     pub lockout: LockoutRule,
     /// keep: a further message has the same code. new: it has a new one.
     pub resend: Resend,
@@ -94,6 +100,7 @@ pub struct ServiceSettings {
     /// Kept and shown without effect.
     pub lookup_enabled: bool,
     /// Kept and shown without effect: see the key voice-gate.
+    #[default = true]
     pub dtmf_input_required: bool,
     /// Kept and shown without effect.
     #[schemars(with = "String", length(max = TTS_NAME_LONGEST), regex(pattern = LINE), extend("example" = "Owl Bank"))]
@@ -118,38 +125,6 @@ pub struct ServiceSettings {
     /// Link at the foot of the hosted page.
     #[schemars(with = "String", length(max = LONGEST_URLS), extend("example" = "https://app.example.com/privacy"))]
     pub terms_url: Option<String>,
-}
-
-impl Default for ServiceSettings {
-    fn default() -> Self {
-        Self {
-            friendly_name: String::new(),
-            code_length: SendOptions::DEFAULT.length,
-            code_life: SendOptions::DEFAULT.life,
-            max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
-            max_sends: Some(SendRules::DEFAULT_MAX),
-            lockout: LockoutRule::Verification,
-            resend: Resend::Keep,
-            cooling_down: false,
-            locale: None,
-            workflow: None,
-            send_budget: None,
-            custom_code: false,
-            do_not_share_warning: false,
-            default_template: None,
-            skip_sms_to_landlines: false,
-            lookup_enabled: false,
-            dtmf_input_required: true,
-            tts_name: None,
-            verify_event_subscription_enabled: false,
-            return_urls: None,
-            embed_origins: None,
-            logo_url: None,
-            accent_color: None,
-            privacy_url: None,
-            terms_url: None,
-        }
-    }
 }
 
 /// Language, script and region in requests; empty for none.
@@ -219,15 +194,20 @@ pub struct SettingError {
 }
 
 impl ServiceSettings {
+    /// Their members, by their keys.
+    pub fn members(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        }
+    }
+
     /// These settings with the given members, by their keys, in the place of their present values.
     ///
     /// # Errors
     /// The first member that is not accepted.
     pub fn with(&self, given: Map<String, Value>) -> Result<Self, SettingError> {
-        let mut members = match serde_json::to_value(self) {
-            Ok(Value::Object(members)) => members,
-            _ => Map::new(),
-        };
+        let mut members = self.members();
         members.extend(given);
         let (read, unknown) = read(&Value::Object(members)).map_err(|Wrong { path, problem, .. }| {
             // `workflow[0]` is of `workflow`.
@@ -386,10 +366,15 @@ pub fn service_parameters() -> &'static [ServiceParameter] {
     &PARAMETERS
 }
 
+/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
+pub fn parameter_name(field: &str) -> String {
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    field.split('_').map(capital).collect()
+}
+
 fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
     let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
-    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     let mut schema = property.clone();
     if key == "resend" {
         schema = json!({ "type": "string", "enum": ["keep", "new"] });
@@ -408,7 +393,7 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     };
     ServiceParameter {
         key: key.to_owned(),
-        name: field.split('_').map(capital).collect(),
+        name: parameter_name(&field),
         field,
         description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
         accepted,
@@ -507,7 +492,7 @@ pub enum NumberRule {
     Possible,
 }
 
-#[derive(Debug, Clone)]
+#[derive(SmartDefault, Debug, Clone)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
     pub templates: Vec<Template>,
@@ -522,22 +507,8 @@ pub struct RegistrySettings {
     pub allows_unauthenticated: bool,
     /// Which numbers verifications are sent to. With the simulator as the only gateway, all possible ones.
     pub numbers: NumberRule,
+    #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
-}
-
-impl Default for RegistrySettings {
-    fn default() -> Self {
-        Self {
-            services: Vec::new(),
-            templates: Vec::new(),
-            account: None,
-            unless_keys: None,
-            local_only: false,
-            allows_unauthenticated: false,
-            numbers: NumberRule::default(),
-            audit_retention: DEFAULT_AUDIT_RETENTION,
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -546,10 +517,11 @@ pub struct AccountSettings {
     pub token: ApiSecret,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resend {
     /// It sends the same code, which ends when it would have.
+    #[default]
     Keep,
     /// It sends a new code with a new life.
     New,

@@ -13,6 +13,7 @@ use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
+use smart_default::SmartDefault;
 
 use super::captcha::{CaptchaKeys, CaptchaSettings};
 use super::cluster::ClusterSettings;
@@ -78,67 +79,57 @@ pub struct Settings {
 pub const OWN_BRAND: &str = "onceward";
 
 /// Where the server listens without `production`.
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ListenKeys {
     /// Host to listen on without `production`. Empty means every address of the machine.
     #[serde(deserialize_with = "host")]
+    #[default = "localhost"]
     pub test_hostname: String,
     /// Port to listen on without `production`. 0 lets the system choose.
     #[serde(with = "Whole::<0, 65_535>")]
+    #[default = 3000]
     pub test_port: u16,
 }
 
-impl Default for ListenKeys {
-    fn default() -> Self {
-        Self { test_hostname: "localhost".to_owned(), test_port: 3000 }
-    }
-}
-
 /// The codes of the service `default`.
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct CodeKeys {
     /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
     #[serde(with = "CodeTime")]
+    #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
     /// Wrong codes in a row until a number is locked.
     ///
     /// NIST SP 800-63B-4 (3.2.2) allows at most 100.
     #[serde(with = "Whole::<1, 100>")]
+    #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
     /// The duration of a lockout. In config.json a bare number is minutes.
     #[serde(with = "LockoutTime")]
+    #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
     /// Digits of a code. The start warns below 6.
     ///
     /// Codes of /send-code always have 6 digits and live 10 minutes.
-    #[serde(with = "Whole::<4, 10>")]
-    pub otp_length: u8,
+    #[serde(with = "Text")]
+    #[schemars(with = "Whole<4, 10>")]
+    #[default(CodeLength::SIX)]
+    pub otp_length: CodeLength,
     /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
     /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`
     ///
     /// With `redis-db-address` the default is `OTP message is {code}`.
+    #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
     /// Text of the message of /send-code.
+    #[default = "Hello from {brand}! Your verification code is: {code}"]
     pub tutorial_message: String,
 }
 
-impl Default for CodeKeys {
-    fn default() -> Self {
-        Self {
-            otp_timeout: Duration::from_secs(30),
-            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-            otp_lock_timeout: Duration::from_secs(30 * 60),
-            otp_length: CodeLength::SIX.get(),
-            otp_message: DEFAULT_MESSAGE.to_owned(),
-            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
-        }
-    }
-}
-
 /// Further keys from which settings are worked out together.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key")]
 pub struct Inputs {
@@ -220,7 +211,8 @@ pub struct Inputs {
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub templates: BTreeMap<String, Template>,
     /// Retention of entries of the audit log.
-    #[serde(default = "audit_retention", with = "Span::<DAY, { 3_660 * DAY }>")]
+    #[serde(with = "Span::<DAY, { 3_660 * DAY }>")]
+    #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
     /// `true` lets webhooks lead to this machine and to private networks.
     ///
@@ -251,10 +243,6 @@ pub enum Texts {
     ByLanguage(BTreeMap<String, String>),
 }
 
-const fn audit_retention() -> Duration {
-    DEFAULT_AUDIT_RETENTION
-}
-
 /// Names of services, templates and gateways.
 const NAMES: &str = "^[A-Za-z0-9_-]{1,64}$";
 
@@ -270,19 +258,17 @@ impl CodeKeys {
             max_attempts: self.otp_max_attempts,
             lockout: LockoutRule::Fixed(self.otp_lock_timeout),
             sends: SendRules::CONTRACT,
-            code: SendOptions {
-                life: self.otp_timeout,
-                length: CodeLength::new(self.otp_length).unwrap_or(CodeLength::SIX),
-            },
+            code: SendOptions { life: self.otp_timeout, length: self.otp_length },
         }
     }
 }
 
 /// Where the data is, and how numbers are spelled in questions about it.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct StorageSettings {
     /// Directory of the embedded store.
+    #[default = "data"]
     pub data_dir: PathBuf,
     /// File of the server key (`openssl rand -hex 32 > FILE`).
     ///
@@ -293,12 +279,6 @@ pub struct StorageSettings {
     #[serde(deserialize_with = "region", serialize_with = "Text::serialize")]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,
-}
-
-impl Default for StorageSettings {
-    fn default() -> Self {
-        Self { data_dir: "data".into(), server_key_file: None, default_region: None }
-    }
 }
 
 impl StorageSettings {
@@ -318,27 +298,23 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct LogSettings {
     /// The least severe level that is logged.
     #[serde(rename = "log-level", with = "Text")]
     #[schemars(extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
+    #[default(tracing::Level::INFO)]
     pub level: tracing::Level,
     /// Form of the log.
     #[serde(rename = "log-format")]
     pub format: LogFormat,
 }
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { level: tracing::Level::INFO, format: LogFormat::Text }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
+    #[default]
     Text,
     Json,
 }
@@ -413,7 +389,7 @@ impl GatewaySettings {
 }
 
 /// Fallback and retries: `docs/reference/gateways.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
     /// `true`: a message that no gateway takes is retried in the background and answered as sent.
@@ -423,13 +399,12 @@ pub struct DeliverySettings {
     ///
     /// The waits begin at half a second and double.
     #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
+    #[default = 20]
     pub max_retries: u32,
-    /// Trying again in the background; `None` when it is off.
-    #[serde(skip)]
-    pub retry: Option<RetrySettings>,
     /// `true` allows calls. Needs a gateway that can call.
     pub voice: bool,
     /// Whether, with `voice`, a number that text messages do not reach is called.
+    #[default = true]
     pub voice_fallback: bool,
     /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
     ///
@@ -443,6 +418,7 @@ pub struct DeliverySettings {
     pub workflow: Vec<WorkflowStep>,
     /// Messages that one verification may cost in all.
     #[serde(rename = "workflow-max-sends", with = "Whole::<1, 20>")]
+    #[default = 5]
     pub workflow_sends: u8,
     #[serde(skip)]
     pub breaker: BreakerSettings,
@@ -452,77 +428,34 @@ pub struct DeliverySettings {
     pub public_url: Option<Arc<str>>,
 }
 
-impl Default for DeliverySettings {
-    fn default() -> Self {
-        Self {
-            sms_retry: false,
-            max_retries: RetrySettings::default().max_retries,
-            retry: None,
-            voice: false,
-            voice_fallback: true,
-            workflow: Vec::new(),
-            workflow_sends: 5,
-            breaker: BreakerSettings::default(),
-            public_url: None,
-        }
-    }
-}
-
-/// Trying again in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetrySettings {
-    pub max_retries: u32,
-    /// The wait before the first retry; each further wait doubles.
-    pub first_wait: Duration,
-    /// The longest wait between two retries, unless the provider itself asks for a longer one.
-    pub longest_wait: Duration,
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self {
-            max_retries: 20,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(60),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(SmartDefault, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// Failures in a row that open a gateway's circuit breaker.
+    #[default = 5]
     pub failures: u32,
     /// The time that an open circuit breaker first stays open. It doubles with each failed probe.
+    #[default(Duration::from_secs(10))]
     pub open_for: Duration,
     /// The longest time that a circuit breaker stays open.
+    #[default(Duration::from_secs(120))]
     pub longest: Duration,
 }
 
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(10), longest: Duration::from_secs(120) }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct AttemptLogSettings {
     /// Retention of delivery attempts.
     #[serde(rename = "tracker-keep-for", with = "Span::<MINUTE, { 366 * DAY }>")]
+    #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
     /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
     #[serde(skip)]
+    #[default = 100_000]
     pub keep_at_most: usize,
 }
 
-impl Default for AttemptLogSettings {
-    fn default() -> Self {
-        Self { keep_for: Duration::from_secs(7 * 24 * 60 * 60), keep_at_most: 100_000 }
-    }
-}
-
 /// What messages cost, for budgets of money and the estimated cost in the history.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Pricing {
     /// Price of a message by country (`*` for all others) and channel.
@@ -531,13 +464,8 @@ pub struct Pricing {
     #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
     pub prices: Option<Prices>,
     /// Currency of `prices`, in three letters. Change both together.
+    #[default = "USD"]
     pub currency: String,
-}
-
-impl Default for Pricing {
-    fn default() -> Self {
-        Self { prices: None, currency: "USD".to_owned() }
-    }
 }
 
 /// Where the address of a client of the compatible routes comes from, for the pumping guard.
@@ -578,75 +506,67 @@ impl ProxySettings {
 
 /// Bounds of everything: `docs/reference/configuration.md` lists them. Those that are no keys have one value, which only
 /// tests replace.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
     /// Largest request body in bytes. Beyond it 413.
     #[serde(skip)]
+    #[default(16 * 1024)]
     pub body_bytes: usize,
     /// Time for the head of a request. Beyond it 408.
     #[serde(skip)]
+    #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
     /// Time for the body of a request. Beyond it 408.
     #[serde(skip)]
+    #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
     /// Time without a request until a connection is closed.
     #[serde(skip)]
+    #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
     /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
     #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
+    #[default = 10_000]
     pub connections: usize,
     /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
     ///
     /// All services together may have a quarter more.
     #[serde(rename = "max-numbers", with = "Whole::<1, 1_000_000_000>")]
+    #[default = 2_000_000]
     pub numbers: usize,
     /// Hosted sessions of a service, each of at most 512 bytes: a longer one counts for several. Beyond it 503.
     #[serde(skip)]
+    #[default = 20_000]
     pub hosted_sessions: usize,
     /// Requests of a service in progress. Beyond it 503. A quarter of them is reserved for checks.
     #[serde(skip)]
+    #[default = 20_000]
     pub commands: usize,
     /// Requests for one number in progress. Beyond it 429.
     #[serde(skip)]
+    #[default = 64]
     pub commands_per_number: usize,
     /// Messages of a service at one gateway at once.
     #[serde(skip)]
+    #[default = 512]
     pub sends: usize,
     /// Messages of a service that wait for one gateway. Beyond it 503.
     #[serde(skip)]
+    #[default = 10_000]
     pub sends_waiting: usize,
     /// Time for one send, waiting included.
     #[serde(with = "Span::<10, MINUTE>")]
+    #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
     /// Time until a write to the disk counts as failed.
     #[serde(skip)]
+    #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
     /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
     #[serde(with = "Span::<0, { 10 * MINUTE }>")]
+    #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        let [five, ten] = [5, 10].map(Duration::from_secs);
-        Self {
-            body_bytes: 16 * 1024,
-            header_timeout: ten,
-            body_timeout: ten,
-            idle_timeout: Duration::from_secs(75),
-            connections: 10_000,
-            numbers: 2_000_000,
-            hosted_sessions: 20_000,
-            commands: 20_000,
-            commands_per_number: 64,
-            sends: 512,
-            sends_waiting: 10_000,
-            send_budget: ten,
-            commit_timeout: five,
-            graceful_stop: Duration::from_secs(30),
-        }
-    }
 }
 
 impl Settings {

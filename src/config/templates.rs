@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use smart_default::SmartDefault;
 
 use super::forms::{Text, note, template_sid};
 use super::layers::Context;
@@ -29,7 +30,7 @@ const TEXTS: &str =
     "it must be an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
 /// A text for some channels, in one or more languages.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 #[schemars(deny_unknown_fields)]
 pub struct Template {
@@ -38,12 +39,14 @@ pub struct Template {
     pub name: String,
     /// `HJ`.
     #[serde(skip)]
+    #[default(Sid::new(SidKind::Template, [0; 16]))]
     pub sid: Sid,
     /// The name shown to people, by default the template's.
     pub friendly_name: String,
     /// Channels that it is for: sms, call, whatsapp, telegram.
     #[serde(deserialize_with = "channels")]
     #[schemars(with = "Vec<String>")]
+    #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,
     /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
     #[serde(deserialize_with = "translations")]
@@ -54,20 +57,6 @@ pub struct Template {
     pub default_locale: Option<Locale>,
     #[serde(skip)]
     pub created: Timestamp,
-}
-
-impl Default for Template {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            sid: Sid::new(SidKind::Template, [0; 16]),
-            friendly_name: String::new(),
-            channels: vec![Channel::Sms],
-            translations: Vec::new(),
-            default_locale: None,
-            created: Timestamp::EPOCH,
-        }
-    }
 }
 
 /// In their usual order, each once.

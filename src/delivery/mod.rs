@@ -173,7 +173,7 @@ impl Delivery {
         let all = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
         let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
         !working.is_empty()
-            && (out.is_empty() || self.deps.settings.retry.is_none())
+            && (out.is_empty() || !self.deps.settings.sms_retry)
             && working.iter().all(|gateway| gateway.limiter.refuses(service))
             && self.workflow_of(service).is_empty()
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{DeliverySettings, RetrySettings, WorkflowStep};
+use crate::config::{DeliverySettings, WorkflowStep};
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
 
@@ -67,20 +67,16 @@ pub(super) struct RetryInputs {
 /// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
 /// that failed together are not retried together. `random` is any number. The error says that it was tried as often as is
 /// allowed, or that the code, or the time of the workflow step, ends before.
-pub(super) fn retry(
-    settings: &RetrySettings,
-    inputs: RetryInputs,
-    random: u32,
-) -> Result<Timestamp, Failure> {
+pub(super) fn retry(max_retries: u32, inputs: RetryInputs, random: u32) -> Result<Timestamp, Failure> {
     let RetryInputs { retries, not_before, expires, step_timeout, now } = inputs;
-    if retries >= settings.max_retries {
+    if retries >= max_retries {
         return Err(Failure::RetriesUsedUp);
     }
-    let half = nominal(settings, retries) / 2;
+    let half = nominal(retries) / 2;
     let least = half.max(not_before.since(now));
     let wait = least.saturating_add(half.mul_f64(f64::from(random) / f64::from(u32::MAX)));
     let due = now.plus(wait);
-    let waited = || spent(settings, retries).saturating_add(wait);
+    let waited = || spent(retries).saturating_add(wait);
     if due >= expires || step_timeout.is_some_and(|step_timeout| waited() > step_timeout) {
         return Err(Failure::NoLongerUsable);
     }
@@ -88,15 +84,16 @@ pub(super) fn retry(
 }
 
 /// The wait after `retries` retries, without the random part and the provider's retry-after time.
-fn nominal(settings: &RetrySettings, retries: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(retries);
-    settings.first_wait.saturating_mul(factor).min(settings.longest_wait)
+fn nominal(retries: u32) -> Duration {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(60);
+    FIRST.saturating_mul(2_u32.saturating_pow(retries)).min(LONGEST)
 }
 
 /// All waits before this one: how long the message has been tried, roughly.
-fn spent(settings: &RetrySettings, retries: u32) -> Duration {
+fn spent(retries: u32) -> Duration {
     // The waits stop growing long before; the rest of them only adds up.
-    (0..retries.min(64)).fold(Duration::ZERO, |sum, n| sum.saturating_add(nominal(settings, n)))
+    (0..retries.min(64)).fold(Duration::ZERO, |sum, n| sum.saturating_add(nominal(n)))
 }
 
 /// The channels of a verification in their order. Empty when there is no workflow.
@@ -184,11 +181,7 @@ mod tests {
     use super::*;
     use Channel::{Call, Sms, WhatsApp};
 
-    const SETTINGS: RetrySettings = RetrySettings {
-        max_retries: 20,
-        first_wait: Duration::from_millis(500),
-        longest_wait: Duration::from_secs(60),
-    };
+    const MAX_RETRIES: u32 = 20;
 
     const TOO_LATE: Result<Timestamp, Failure> = Err(Failure::NoLongerUsable);
 
@@ -219,9 +212,9 @@ mod tests {
             (7, 30_000, 60_000),
             (19, 30_000, 60_000),
         ] {
-            assert_eq!(retry(&SETTINGS, inputs(retries), 0), Ok(after_ms(shortest)));
-            assert_eq!(retry(&SETTINGS, inputs(retries), u32::MAX), Ok(after_ms(longest)));
-            let Ok(due) = retry(&SETTINGS, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
+            assert_eq!(retry(MAX_RETRIES, inputs(retries), 0), Ok(after_ms(shortest)));
+            assert_eq!(retry(MAX_RETRIES, inputs(retries), u32::MAX), Ok(after_ms(longest)));
+            let Ok(due) = retry(MAX_RETRIES, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
             assert!(due > after_ms(shortest) && due < after_ms(longest));
         }
     }
@@ -231,20 +224,20 @@ mod tests {
         let not_before = after_ms(90_000);
         for (random, due) in [(0, 90_000), (u32::MAX, 90_250)] {
             let inputs = RetryInputs { not_before, ..inputs(0) };
-            assert_eq!(retry(&SETTINGS, inputs, random), Ok(after_ms(due)));
+            assert_eq!(retry(MAX_RETRIES, inputs, random), Ok(after_ms(due)));
         }
         let past = RetryInputs { not_before: Timestamp::EPOCH, ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, past, 0), Ok(after_ms(250)));
+        assert_eq!(retry(MAX_RETRIES, past, 0), Ok(after_ms(250)));
     }
 
     #[test]
     fn a_code_that_has_expired_by_then_is_not_tried_again() {
         let expiring = |ms| RetryInputs { expires: after_ms(ms), ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, expiring(251), 0), Ok(after_ms(250)));
-        assert_eq!(retry(&SETTINGS, expiring(250), 0), TOO_LATE);
-        assert_eq!(retry(&SETTINGS, expiring(0), 0), TOO_LATE);
+        assert_eq!(retry(MAX_RETRIES, expiring(251), 0), Ok(after_ms(250)));
+        assert_eq!(retry(MAX_RETRIES, expiring(250), 0), TOO_LATE);
+        assert_eq!(retry(MAX_RETRIES, expiring(0), 0), TOO_LATE);
         let in_years = RetryInputs { not_before: Timestamp::from_millis(u64::MAX), ..inputs(0) };
-        assert_eq!(retry(&SETTINGS, in_years, u32::MAX), TOO_LATE);
+        assert_eq!(retry(MAX_RETRIES, in_years, u32::MAX), TOO_LATE);
     }
 
     #[test]
@@ -252,13 +245,12 @@ mod tests {
         let patient =
             |retries, secs| RetryInputs { step_timeout: Some(Duration::from_secs(secs)), ..inputs(retries) };
         // 0.5 s have passed, and the next wait is 0.5 s at least.
-        assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Ok(after_ms(500)));
-        assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), TOO_LATE);
+        assert_eq!(retry(MAX_RETRIES, patient(1, 1), 0), Ok(after_ms(500)));
+        assert_eq!(retry(MAX_RETRIES, patient(1, 1), u32::MAX), TOO_LATE);
         // 7.5 s have passed, and the next wait is 4 s at least.
-        assert_eq!(retry(&SETTINGS, patient(4, 12), 0), Ok(after_ms(4_000)));
-        assert_eq!(retry(&SETTINGS, patient(4, 11), 0), TOO_LATE);
-        let boundless = RetrySettings { max_retries: u32::MAX, ..SETTINGS };
-        let late = retry(&boundless, patient(u32::MAX - 1, 1_800), 0);
+        assert_eq!(retry(MAX_RETRIES, patient(4, 12), 0), Ok(after_ms(4_000)));
+        assert_eq!(retry(MAX_RETRIES, patient(4, 11), 0), TOO_LATE);
+        let late = retry(u32::MAX, patient(u32::MAX - 1, 1_800), 0);
         assert_eq!(late, TOO_LATE);
     }
 

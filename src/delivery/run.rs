@@ -25,7 +25,6 @@ use super::job::{
 use super::limiter::GatewayPermit;
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry, stand_in};
 use super::{Candidate, Delivery};
-use crate::config::RetrySettings;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
@@ -531,15 +530,17 @@ impl<'a, O> DeliveryRun<'a, O> {
         self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
     }
 
-    /// How a message is retried in the background; `None` if it is not.
-    fn retries_later(&self) -> Option<RetrySettings> {
-        self.delivery.deps.settings.retry.filter(|_| self.outgoing.carried.is_none())
+    /// Whether a message is retried in the background.
+    fn retries_later(&self) -> bool {
+        self.delivery.deps.settings.sms_retry && self.outgoing.carried.is_none()
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
     fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
-        let settings = self.retries_later().ok_or(None)?;
+        if !self.retries_later() {
+            return Err(None);
+        }
         let inputs = RetryInputs {
             retries: self.retries(),
             not_before: later.not_before,
@@ -548,7 +549,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             now: self.now(),
         };
         let random = self.delivery.deps.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
-        retry(&settings, inputs, random).map_err(Some)
+        retry(self.delivery.deps.settings.max_retries, inputs, random).map_err(Some)
     }
 
     /// The message is retried on the present channel.
@@ -581,7 +582,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The gateway to ask once more, and the wait before. Not if retries run in the background.
     fn second_try(&self, failure: &ChannelFailure<'a>) -> Option<(Candidate<'a>, Duration)> {
-        let allowed = self.retries_later().is_none() && !self.asked_once_more;
+        let allowed = !self.retries_later() && !self.asked_once_more;
         let (not_before, candidate) = failure.again.filter(|_| allowed)?;
         let wait = not_before.since(self.now()).max(AGAIN);
         (wait.saturating_add(self.budget.least) <= self.budget.left()).then_some((candidate, wait))

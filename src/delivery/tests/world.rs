@@ -10,9 +10,7 @@ use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
 use crate::clock::Clock as _;
-use crate::config::{
-    AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, RetrySettings, WorkflowStep,
-};
+use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, WorkflowStep};
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
@@ -71,7 +69,7 @@ impl Setup {
     }
 
     pub fn with_retry(mut self) -> Self {
-        self.settings.retry = Some(RetrySettings { max_retries: 3, ..RetrySettings::default() });
+        (self.settings.sms_retry, self.settings.max_retries) = (true, 3);
         self.life = secs(600);
         self
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::response::Response;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::list::{self, Field, List, text_of};
 use super::page::{AdminRequest, Unavailable, html, moment};
@@ -100,14 +100,6 @@ fn named(request: &AdminRequest) -> Option<Arc<Service>> {
     request.service(request.call.param("Sid")?)
 }
 
-/// The settings as members, by their keys in config.json.
-fn settings_of(service: &Service) -> Map<String, Value> {
-    match serde_json::to_value(&service.settings) {
-        Ok(Value::Object(members)) => members,
-        _ => Map::new(),
-    }
-}
-
 /// `GET /admin/services/{Sid}`.
 pub async fn one(request: AdminRequest) -> Response {
     named(&request).map_or_else(|| unknown(&request), |service| settings(&request, service))
@@ -115,7 +107,7 @@ pub async fn one(request: AdminRequest) -> Response {
 
 /// The page of a service, with what a person typed.
 fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
-    let current = settings_of(&service);
+    let current = service.settings.members();
     let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
         let value = typed.unwrap_or_else(|| text_of(current.get(key).unwrap_or(&Value::Null)));
@@ -181,7 +173,7 @@ async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, 
 }
 
 async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Error> {
-    let current = settings_of(service);
+    let current = service.settings.members();
     let Settings::<false>(mut given) = Settings::read(&request.form)?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {

@@ -100,7 +100,10 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for Given<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let request = Request::from_request_parts(parts, state).await?;
-        let params = request.params()?;
+        if request.call.head.method == Method::POST {
+            request.fields.refuse_not_served()?;
+        }
+        let params = P::read(&request.fields)?;
         Ok(Self(request, params))
     }
 }
@@ -109,9 +112,8 @@ impl<S: Sync, P: Parameters> FromRequestParts<S> for InService<P> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let mut request = Request::from_request_parts(parts, state).await?;
+        let Given(mut request, params) = Given::from_request_parts(parts, state).await?;
         let service = request.service.take().ok_or(Error::NotFound)?;
-        let params = request.params()?;
         Ok(Self(request, service, params))
     }
 }
@@ -191,13 +193,6 @@ fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
 }
 
 impl Request {
-    fn params<P: Parameters>(&self) -> Result<P, Error> {
-        if self.call.head.method == Method::POST {
-            self.fields.refuse_not_served()?;
-        }
-        P::read(&self.fields)
-    }
-
     pub fn path(&self) -> &str {
         self.call.head.uri.path()
     }

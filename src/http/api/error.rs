@@ -11,6 +11,7 @@ use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 use tracing::{debug, error, info};
 
+use crate::config::services::parameter_name;
 use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::http::response::{self, ErrorFormat, NotServed, Problem, ResponseExt};
 use crate::registry::{Item, RegistryError, TextError};
@@ -356,15 +357,6 @@ fn with_masked_number(segment: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(segment).decode_utf8_lossy();
     let masked = mask_number(&decoded);
     if masked == decoded { segment.into() } else { masked.into_owned().into() }
-}
-
-/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
-fn parameter_name(field: &str) -> String {
-    let capital = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
-    };
-    field.split('_').map(capital).collect()
 }
 
 #[cfg(test)]

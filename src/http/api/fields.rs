@@ -298,15 +298,13 @@ impl Fields {
         let wrong = || Error::parameter(name, "it must be texts");
         let mut texts = Vec::new();
         for (_, value) in self.pairs.iter().filter(|(found, _)| found == name) {
-            match value {
-                Value::Null => {}
-                Value::String(text) => texts.push(text.clone()),
-                Value::Array(values) => {
-                    for value in values {
-                        texts.push(value.as_str().ok_or_else(wrong)?.to_owned());
-                    }
-                }
-                Value::Number(_) | Value::Bool(_) | Value::Object(_) => return Err(wrong()),
+            let values: &[Value] = match value {
+                Value::Null => &[],
+                Value::Array(values) => values.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            for value in values {
+                texts.push(value.as_str().ok_or_else(wrong)?.to_owned());
             }
         }
         Ok(texts)

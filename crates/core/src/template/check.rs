@@ -36,26 +36,26 @@ pub struct TemplateSettings {
 /// The text of one channel in one language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalText {
+    /// Where the settings have it.
+    pub path: String,
     pub channel: Option<Channel>,
     pub locale: Option<Locale>,
     pub text: String,
 }
 
-/// Which setting a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextSource {
-    Message,
-    TutorialMessage,
-    /// The text at this place of [`TemplateSettings::messages`].
-    Local(usize),
-    WebOtpDomain,
-}
-
 /// Something to say about one setting, as the end of a sentence or a whole one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    pub source: TextSource,
+    /// The key of the setting, or the path of the text in it.
+    pub path: String,
+    pub text: String,
     pub words: String,
+}
+
+impl Finding {
+    fn new(path: &str, text: &str, words: String) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned(), words }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +107,9 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
     Ok(text)
 }
 
+/// The key of the text of `/api/send-otp`.
+const MESSAGE: &str = "otp-message";
+
 /// The lifetime of a code of the tutorial's API, whatever the settings say.
 const TUTORIAL_LIFE: Duration = Duration::from_secs(600);
 
@@ -114,19 +117,17 @@ impl Templates {
     /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
     pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let mut check = Check::of(settings);
-        let message = check.text(TextSource::Message, None, &settings.message);
-        let tutorial = check.text(TextSource::TutorialMessage, None, &settings.tutorial_message);
+        let message = check.text(MESSAGE, None, &settings.message);
+        let tutorial = check.text("tutorial-message", None, &settings.tutorial_message);
         let mut local: Vec<Local> = Vec::with_capacity(settings.messages.len());
         for (index, given) in settings.messages.iter().enumerate() {
-            let source = TextSource::Local(index);
             let (channel, locale) = (given.channel, given.locale);
-            if settings.messages[..index]
-                .iter()
-                .any(|other| (other.channel, other.locale) == (channel, locale))
-            {
-                check.error(source, "there is another text for the same channel and language".to_owned());
+            let is_same = |other: &LocalText| (other.channel, other.locale) == (channel, locale);
+            if settings.messages[..index].iter().any(is_same) {
+                let words = "there is another text for the same channel and language".to_owned();
+                check.errors.push(Finding::new(&given.path, &given.text, words));
             }
-            let text = check.text(source, channel, &given.text);
+            let text = check.text(&given.path, channel, &given.text);
             local.extend(text.map(|text| Local { channel, locale, text }));
         }
         let Check { errors, mut warnings, context, .. } = check;
@@ -136,7 +137,7 @@ impl Templates {
                     [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
                 let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
                 let long = long_languages(&standard, settings);
-                warnings.extend(long.map(|words| Finding { source: TextSource::Message, words }));
+                warnings.extend(long.map(|words| Finding::new(MESSAGE, &settings.message, words)));
                 let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
                 let api = Texts { message, standard, local: local.into(), default_locale, by_country };
                 Ok((Self { api, tutorial, context }, warnings))
@@ -163,32 +164,30 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn of(settings: &'a TemplateSettings) -> Self {
         let domain = settings.webotp_domain.as_deref();
-        let bad_domain = domain.and_then(|domain| text::check_domain(domain).err());
+        let bad_domain = domain.and_then(|domain| {
+            let words = text::check_domain(domain).err()?;
+            Some(Finding::new("webotp-domain", domain, words))
+        });
         let context = Context {
             brand: settings.brand.as_str().into(),
             // A wrong domain is reported once, not again with each text.
             domain: domain.filter(|_| bad_domain.is_none()).map(Arc::from),
             life: settings.life.max(TUTORIAL_LIFE),
         };
-        let errors = bad_domain.map(|words| Finding { source: TextSource::WebOtpDomain, words });
-        Self { settings, context, errors: errors.into_iter().collect(), warnings: Vec::new() }
+        Self { settings, context, errors: bad_domain.into_iter().collect(), warnings: Vec::new() }
     }
 
-    fn error(&mut self, source: TextSource, words: String) {
-        self.errors.push(Finding { source, words });
-    }
-
-    fn text(&mut self, source: TextSource, channel: Option<Channel>, written: &str) -> Option<Text> {
+    fn text(&mut self, path: &str, channel: Option<Channel>, written: &str) -> Option<Text> {
         match check_text(written, &self.context) {
             Ok(text) => {
                 if channel.is_none_or(|channel| channel == Channel::Sms) {
                     let advice = advice_on(&text, self.settings.code_length, self.settings.life);
-                    self.warnings.extend(advice.map(|words| Finding { source, words }));
+                    self.warnings.extend(advice.map(|words| Finding::new(path, written, words)));
                 }
                 Some(text)
             }
             Err(words) => {
-                self.error(source, words);
+                self.errors.push(Finding::new(path, written, words));
                 None
             }
         }

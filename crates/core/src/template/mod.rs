@@ -25,7 +25,7 @@ pub fn parts_of(text: &str) -> u8 {
     u8::try_from(gsm7::size(text).segments).unwrap_or(u8::MAX)
 }
 
-pub use check::{Finding, LocalText, TemplateSettings, TextSource};
+pub use check::{Finding, LocalText, TemplateSettings};
 pub use languages::StandardMessage;
 
 /// The longest message that Twilio accepts, in characters.

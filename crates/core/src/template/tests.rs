@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AppHash, DEFAULT_MESSAGE, Rendered, SendDigits, StandardMessage, gsm7};
-use super::{LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
+use super::{LocalText, MessageStyle, TemplateSettings, Templates, Wording};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
 
 const GERMAN: &str = "+491711234567";
@@ -26,7 +26,7 @@ fn settings() -> TemplateSettings {
 
 fn text(channel: Option<Channel>, tag: &str, text: &str) -> LocalText {
     let text = format!("{text} code {{code}}");
-    LocalText { channel, locale: Locale::parse(tag), text }
+    LocalText { path: tag.to_owned(), channel, locale: Locale::parse(tag), text }
 }
 
 /// Texts for every step of the look-up.
@@ -139,13 +139,13 @@ fn every_error_of_every_text_is_found_at_once() {
         ..settings()
     };
     let errors = Templates::check(&bad).expect_err("errors");
-    let said = |source| errors.iter().filter(|e| e.source == source).map(|e| &*e.words).collect::<String>();
+    let said = |path| errors.iter().filter(|e| e.path == path).map(|e| &*e.words).collect::<String>();
     assert_eq!(errors.len(), 5, "{errors:?}");
-    assert!(said(TextSource::WebOtpDomain).contains("host name"));
-    assert!(said(TextSource::Message).contains("must contain {code}"));
-    assert!(said(TextSource::TutorialMessage).contains("{x}"));
-    assert!(said(TextSource::Local(1)).contains("must contain {code}"));
-    assert!(said(TextSource::Local(2)).contains("another text"));
+    assert!(said("webotp-domain").contains("host name"));
+    assert!(said("otp-message").contains("must contain {code}"));
+    assert!(said("tutorial-message").contains("{x}"));
+    assert!(said("fr").contains("must contain {code}"));
+    assert!(said("DE").contains("another text"));
 }
 
 #[test]
