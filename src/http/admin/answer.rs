@@ -104,7 +104,7 @@ impl Answer {
             ),
             (None, SendStatus::GatewayError | SendStatus::Unsendable, _) => (
                 "problem",
-                format!("{gateway} did not take {message}{error}{}.", fate(known)),
+                format!("{gateway} did not take {message}{error}{}.", fate(known, row)),
                 after_error(known.map(|(class, _)| class)),
             ),
         };
@@ -158,9 +158,10 @@ fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
     row.error_code.filter(|_| is_of_twilio).and_then(describe_twilio_code)
 }
 
-const fn fate(known: Option<(ErrorClass, &str)>) -> &'static str {
+const fn fate(known: Option<(ErrorClass, &str)>, row: &Attempt) -> &'static str {
     match known {
         Some((class, _)) if !class.may_have_been_sent() => "",
+        _ if row.receipt_at.is_some() => ": it was not sent",
         _ => ": it was not sent, or its fate is unknown",
     }
 }
@@ -331,6 +332,10 @@ mod tests {
         let what =
             format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
         says(&failed(SendStatus::GatewayError, None), "problem", &what, "gateways on the overview");
+        let mut refused = failed(SendStatus::GatewayError, None);
+        refused.messages[0].attempt.receipt_at = Some(NOON);
+        let what = format!("TwilioMessages did not take {message}: it was not sent. {CODE}");
+        says(&refused, "problem", &what, "gateways on the overview");
         for (code, reason, help) in [
             (21_211, "the recipient is not a phone number", "name another one"),
             (
