@@ -116,7 +116,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
         }
     };
     if answer.status().is_success() {
-        return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
+        return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox#messages" }));
     }
     let body = response::whole(answer.into_body()).unwrap_or_default();
     // The answers of the tutorial's routes are in words for people.
