@@ -216,7 +216,7 @@ impl Entry {
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
-    let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
+    let deliveries = request.v2.outbox.deliveries_that(|of| of.event.about.to == number, EVENTS).await?;
     let (verifying, guard) = (&request.admin.verifying, request.guard()?);
     let services = request.v2.registry.services(0, usize::MAX);
     // There may be ten thousand, and each is one question to a shard.
