@@ -61,10 +61,10 @@ impl View {
     /// What the step is about, for the title.
     fn step(&self, texts: &Texts) -> Option<&'static str> {
         match self {
-            Self::Number { .. } => None,
+            // The problem says all.
+            Self::Number { .. } | Self::NoneLeft => None,
             Self::Code { .. } => Some(texts.code),
             Self::Verified => Some(texts.verified),
-            Self::NoneLeft => Some(texts.none_left),
             Self::Over { .. } => Some(texts.gone),
             Self::Message { text } => Some(text),
         }
