@@ -33,12 +33,17 @@ impl Answer {
         described: &Described<'_>,
     ) -> Option<Self> {
         let last = status.and_then(|status| status.messages.last());
+        let lockout = status.map(|status| status.lockout).unwrap_or_default();
         let refused = refusals.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
         let answer = match (refused, last, status) {
             (Some(refused), ..) => Self {
                 at: refused.last,
                 class: "problem",
-                what: refusals_in_words(refused),
+                // The end of a lockout is said below.
+                what: refusals_in_words(Refusals {
+                    until: refused.until.filter(|until| lockout.until != Some(*until)),
+                    ..refused
+                }),
                 help: if is_over { OVER } else { after_refusal(refused.rule) }.to_owned(),
                 was_refused: refused.rule <= Rule::Budget,
             },
@@ -52,7 +57,6 @@ impl Answer {
             },
             (None, _, None) => return None,
         };
-        let lockout = status.map(|status| status.lockout).unwrap_or_default();
         let Some(until) = lockout.until else { return Some(answer) };
         let (what, until, wrong) = (answer.what, moment(until), lockout.wrong_codes);
         let codes = if wrong == 0 { String::new() } else { format!(" after {wrong} wrong codes") };
