@@ -19,7 +19,7 @@ use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::refusals_in_words;
-use crate::limits::guard::{RefusedNumber, Rule};
+use crate::limits::guard::{Refusals, RefusedNumber, Rule};
 use crate::registry::Service;
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
@@ -80,14 +80,10 @@ impl State {
         let mut timeline = Entry::of_events(events);
         timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
         timeline.extend(Entry::of_checks(&messages));
-        timeline.extend(
-            refused.into_iter().flat_map(|refused| &refused.by).map(|by| {
-                Entry::new(by.last, "message", Some(("problem", "refused")), refusals_in_words(*by))
-            }),
-        );
+        timeline.extend(refused.into_iter().flat_map(|refused| &refused.by).map(Entry::of_refusals));
         timeline.extend(messages.iter().rev().flat_map(Entry::of));
-        timeline
-            .extend(verification.as_ref().map(|of| Entry::new(of.begun, "verification begun", None, of.sid)));
+        let begun = verification.as_ref().map(|of| (of.begun, of.sid.to_string()));
+        timeline.extend(begun.map(|(at, sid)| Entry::new(at, "verification begun", None, sid)));
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         let max_checks = service.settings.max_checks;
         Self { service: service.sid, title, verification, max_checks, lockout, timeline }
@@ -122,9 +118,9 @@ impl Entry {
         at: Timestamp,
         title: impl Into<String>,
         badge: Option<(&'static str, &'static str)>,
-        detail: impl ToString,
+        detail: impl Into<String>,
     ) -> Self {
-        Self { at, title: title.into(), badge, detail: detail.to_string() }
+        Self { at, title: title.into(), badge, detail: detail.into() }
     }
 
     fn time(&self) -> String {
@@ -178,6 +174,10 @@ impl Entry {
         Some(Self::new(at, "lockout", Some(("problem", "locked")), format!("until {detail}")))
     }
 
+    fn of_refusals(by: &Refusals) -> Self {
+        Self::new(by.last, "message", Some(("problem", "refused")), refusals_in_words(*by))
+    }
+
     /// Events, each with the worst state of its deliveries.
     fn of_events(deliveries: &[Delivery]) -> Vec<Self> {
         let mut events: BTreeMap<EventId, (&Delivery, _)> = BTreeMap::new();
@@ -190,7 +190,7 @@ impl Entry {
         }
         let entries = events.into_iter().map(|(id, (delivery, badge))| {
             let title = format!("webhook event {}", delivery.event.kind.as_str());
-            Self::new(delivery.event.at, title, Some(badge), id)
+            Self::new(delivery.event.at, title, Some(badge), id.to_string())
         });
         entries.collect()
     }
