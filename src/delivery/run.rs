@@ -322,6 +322,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous),
         };
         attempt.class = Some(class);
+        attempt.receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
         self.attempts.push(attempt);
         self.refused(error, class, candidate, failure)
     }
@@ -652,7 +653,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let has_one = self.attempts.len() > self.first_on_channel || self.retried.is_some();
         if let Some(candidate) = self.candidates(self.channel).first().filter(|_| !has_one) {
             let attempt = self.attempt(*candidate, status);
-            self.attempts.push(attempt);
+            self.attempts.push(Attempt { receipt_at: Some(attempt.at), ..attempt });
         }
     }
 }

@@ -36,7 +36,7 @@ use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, PIECE, Problem, ResponseExt as _, whole};
 use super::route::{Access, method_name};
 use super::routes::{self, READYZ, Resource};
-use super::{admin, cors, pages};
+use super::{admin, cors, hooks, pages};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::observe::metrics::ForwardEnd;
@@ -397,6 +397,10 @@ fn refusal(problem: &Problem, call: &Call, target: &Resource, logs: &Logs) -> Re
             answer.explained(&reason.to_string())
         }
         Problem::BadHost if target.is_compatible() => answer.explained(&problem.to_string()),
+        Problem::NotFound if call.head.uri.path().starts_with("/hook") => {
+            hooks::note_unknown(call);
+            answer
+        }
         _ => answer,
     }
 }

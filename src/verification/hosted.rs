@@ -56,6 +56,14 @@ pub struct SessionRequest {
     pub returns_to: ReturnTarget,
 }
 
+impl SessionRequest {
+    /// One whose person enters a number, and whose result goes to this address.
+    pub const fn back_to(url: String) -> Self {
+        let returns_to = ReturnTarget::Url { url, state: None };
+        Self { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to }
+    }
+}
+
 /// How the application gets the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReturnTarget {
@@ -559,8 +567,8 @@ mod tests {
     }
 
     fn session(to: Option<PhoneNumber>, may_change: bool) -> HostedSession {
-        let returns_to = ReturnTarget::Url { url: "https://app.example/".to_owned(), state: None };
-        let request = SessionRequest { to, may_change, channels: Vec::new(), locale: None, returns_to };
+        let back = SessionRequest::back_to("https://app.example/".to_owned());
+        let request = SessionRequest { to, may_change, ..back };
         HostedSession::new(request, [0; 32], NOW)
     }
 

@@ -8,7 +8,7 @@ use super::queues::{Endpoint, WebhookLoad};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::{Event, EventId, EventType, Outbox, Post, Posted};
 use super::{dispatch, request};
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::{Service, Webhook};
 use crate::shard::{LogPart, LogRange, RecordKey, Refusal};
 
@@ -70,13 +70,13 @@ impl Outbox {
         Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)))
     }
 
-    /// Deliveries of events about a number, the newest event first.
-    pub async fn deliveries_about(
+    /// The deliveries, to any webhook, for which `fits` returns `true`, the newest event first.
+    pub async fn deliveries_that(
         &self,
-        number: PhoneNumber,
+        fits: impl Fn(&Delivery) -> bool,
         limit: usize,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let fits = |record: &EventRecord| record.delivery().is_some_and(|of| of.event.about.to == number);
+        let fits = |record: &EventRecord| record.delivery().is_some_and(&fits);
         let (since, read) = (Timestamp::EPOCH, usize::MAX);
         let range = LogRange { since, until: None, fits, skip: 0, limit, read };
         let found = self.inner.log.list(range).await?;

@@ -207,7 +207,7 @@ pub struct WebhookAttempt {
     pub took: Duration,
     pub status: Option<u16>,
     pub error: Option<AttemptError>,
-    /// The same in words; after a status that is no success, the beginning of the last answer's body.
+    /// The same in words; after a status, the beginning of the last answer's body.
     pub detail: Option<String>,
 }
 
@@ -256,12 +256,10 @@ impl Delivery {
         random: u32,
     ) -> WebhookHealth {
         let (status, error, detail, retry_after) = match posted {
-            Posted::Answered { status, retry_after, body } => {
-                let said = Some(body).filter(|body| !(200..300).contains(&status) && !body.is_empty());
-                (Some(status), None, said, retry_after)
-            }
-            Posted::NotAnswered(error, detail) => (None, Some(error), Some(detail), None),
+            Posted::Answered { status, retry_after, body } => (Some(status), None, body, retry_after),
+            Posted::NotAnswered(error, words) => (None, Some(error), words, None),
         };
+        let detail = Some(detail).filter(|detail| !detail.is_empty());
         // Of one delivery one answer is enough to keep.
         self.attempts
             .iter_mut()

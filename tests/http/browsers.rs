@@ -81,7 +81,7 @@ async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
     };
     let number = NUMBER.replace('+', "%2B");
     let reply = ask("POST", "a=b", &format!("number={number}&action=send")).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox")));
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox#messages")));
     for (form, words) in [
         (format!("number={number}&code=123456&action=check"), "Try again"),
         (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),

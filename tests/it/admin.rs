@@ -329,6 +329,23 @@ async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_busy_guard_stays_small() {
+    let (world, visitor) = signed_in(Setup::new()).await;
+    let v2 = V2::of(&world);
+    for place in 10..40 {
+        let number = format!("+141555561{place}");
+        v2.post("/Guard/Entries", &[("Subject", &number), ("Action", "block")]).await;
+        world.send(&number).await.expects_status(403);
+    }
+    let page = visitor.get("/admin/guard").await.text();
+    let count = |kind: &str| page.matches(&format!("data-name=\"Type\">{kind}<")).count();
+    assert_eq!((count("entry"), count("refused")), (20, 20));
+    page.says(["at most 20 rows of each type"]);
+    // Two of the four types are full.
+    assert!(page.len() < 17_500, "{} bytes", page.len());
+}
+
+#[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let (number, service) = (world.number(), default_service(&world).await);

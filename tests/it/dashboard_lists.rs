@@ -22,6 +22,8 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         assert!(page.contains(&masked(number)) && !page.contains(&number[1..]), "{page}");
     }
     let id = between(&v2.get("/Attempts").await.text(), "\"sid\":\"VL", "\"").to_owned();
+    let file = visitor.get(&format!("/admin/messages?as=csv&verification={begun}")).await.text();
+    let message = file.trim_end().rsplit(',').next().expect("an id").trim_matches('"').to_owned();
     let service = &service["/Services/".len()..];
     for (query, found) in [
         (String::new(), &[&waiting, &refused, &verified][..]),
@@ -39,6 +41,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         ("since=2100-01-01".to_owned(), &[]),
         ("until=2000-01-01T00:00:00Z".to_owned(), &[]),
         ("message=SM0".to_owned(), &[]),
+        (format!("message={}", message.to_lowercase()), &[&waiting]),
         ("page=1".to_owned(), &[]),
     ] {
         let found: Vec<String> = found.iter().map(|number| masked(number)).collect();
@@ -60,7 +63,10 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         (masked(&verified), format!("/admin/messages?ending={ending}")),
         (ending.to_owned(), format!("/admin/messages?ending={ending}")),
         (begun.clone(), format!("/admin/messages?verification={begun}")),
+        (begun.to_lowercase(), format!("/admin/messages?verification={begun}")),
         (format!("VL{id}"), "/admin/messages?verification=VE".to_owned()),
+        (format!("vl{}", id.to_uppercase()), "/admin/messages?verification=VE".to_owned()),
+        (format!("evt_{}", "0".repeat(32)), "/admin/messages".to_owned()),
         ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
         (verified.clone(), "/admin/numbers/".to_owned()),
         (verified[1..].to_owned(), page_of.clone()),
@@ -176,6 +182,8 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let change = [("action", "update"), ("WebhookUrl", &receiver.url()), ("FriendlyName", "other")];
     assert_eq!(visitor.post(&path, &change).await.header("location"), path);
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
+    let found = visitor.submit("/admin/search", &[("q", &event.to_uppercase())]).await.text();
+    assert_eq!((found.matches("Deliver evt_").count(), found.contains(&event)), (1, true), "{found}");
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
     let page = visitor.get(&path).await.text();
     assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");

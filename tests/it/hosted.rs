@@ -232,6 +232,25 @@ async fn a_form_with_the_right_code_that_is_sent_twice_is_never_called_wrong() {
 }
 
 #[tokio::test]
+async fn five_wrong_codes_end_a_session_and_its_page_says_for_how_long() {
+    let site = Site::new().await;
+    let person = site.person().await;
+    person.post("send", &[("number", NUMBER)]).await.expects_status(303);
+    let right = code_of(&site).await;
+    let wrong = (0..).map(|guess| format!("{guess:06}")).filter(|guess| *guess != right);
+    let mut page = String::new();
+    for guess in wrong.take(5) {
+        page = person.told("check", &[("code", &guess)]).await.text();
+    }
+    let words = "Too many attempts. You can try again in 10 min.";
+    page.says([&*format!("<title>{words} – Verify your phone number</title>"), ">Continue</button>"]);
+    assert_eq!(page.matches("Too many").count(), 2, "in the title and above the form: {page}");
+    let left = person.post("cancel", &[]).await.expects_status(303);
+    assert_eq!(left.header("location"), format!("{RETURN}&error=too_many_attempts"));
+    site.person().await.told("send", &[("number", NUMBER)]).await.says([words]);
+}
+
+#[tokio::test]
 async fn a_session_that_is_over_leads_back_with_an_error() {
     let (time, setup) = Shifted::over(Setup::new());
     let site = Site::with(setup).await;

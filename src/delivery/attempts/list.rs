@@ -38,7 +38,7 @@ pub struct AttemptQuery {
     pub error: Option<u32>,
     /// To numbers that end with these digits.
     pub ending: Option<String>,
-    /// With this id of the provider's.
+    /// With this id of the provider's, in letters of either case.
     pub message: Option<String>,
     /// The most verifications that are read; `None` for all.
     pub read: Option<usize>,
@@ -103,7 +103,9 @@ impl AttemptQuery {
             && self.gateway.is_none_or(|gateway| row.gateway == gateway)
             && self.error.is_none_or(|error| row.error_code == Some(error))
             && self.status.as_ref().is_none_or(|status| status.fits(listed))
-            && self.message.as_ref().is_none_or(|id| row.message_id.as_ref() == Some(id))
+            && self.message.as_ref().is_none_or(|id| {
+                row.message_id.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(id))
+            })
             && self.ending.as_ref().is_none_or(|ending| digits().ends_with(ending.as_str()))
             && self.prefix.as_ref().is_none_or(|prefix| digits().starts_with(prefix.as_str()))
             // Costs microseconds; therefore it comes last.

@@ -255,7 +255,8 @@ impl AttemptLog {
         let message_id = attempt.message_id.as_deref().and_then(kept_id);
         let row = Attempt { message_id, ..attempt.clone() };
         if let Some(repeated) = self.rows.iter_mut().find(|row| row.number == attempt.number) {
-            *repeated = Attempt { retries: repeated.retries.saturating_add(1), ..row };
+            let retries = repeated.retries.saturating_add(1);
+            *repeated = Attempt { retries, receipt_at: repeated.receipt_at.and(row.receipt_at), ..row };
         } else {
             // The newest attempt says more than the one before it.
             self.rows.truncate(MOST_ROWS - 1);

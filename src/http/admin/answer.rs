@@ -33,12 +33,17 @@ impl Answer {
         described: &Described<'_>,
     ) -> Option<Self> {
         let last = status.and_then(|status| status.messages.last());
+        let lockout = status.map(|status| status.lockout).unwrap_or_default();
         let refused = refusals.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
         let answer = match (refused, last, status) {
             (Some(refused), ..) => Self {
                 at: refused.last,
                 class: "problem",
-                what: refusals_in_words(refused),
+                // The end of a lockout is said below.
+                what: refusals_in_words(Refusals {
+                    until: refused.until.filter(|until| lockout.until != Some(*until)),
+                    ..refused
+                }),
                 help: if is_over { OVER } else { after_refusal(refused.rule) }.to_owned(),
                 was_refused: refused.rule <= Rule::Budget,
             },
@@ -52,7 +57,6 @@ impl Answer {
             },
             (None, _, None) => return None,
         };
-        let lockout = status.map(|status| status.lockout).unwrap_or_default();
         let Some(until) = lockout.until else { return Some(answer) };
         let (what, until, wrong) = (answer.what, moment(until), lockout.wrong_codes);
         let codes = if wrong == 0 { String::new() } else { format!(" after {wrong} wrong codes") };
@@ -104,7 +108,7 @@ impl Answer {
             ),
             (None, SendStatus::GatewayError | SendStatus::Unsendable, _) => (
                 "problem",
-                format!("{gateway} did not take {message}{error}{}.", fate(known)),
+                format!("{gateway} did not take {message}{error}{}.", fate(known, row)),
                 after_error(known.map(|(class, _)| class)),
             ),
         };
@@ -158,9 +162,10 @@ fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
     row.error_code.filter(|_| is_of_twilio).and_then(describe_twilio_code)
 }
 
-const fn fate(known: Option<(ErrorClass, &str)>) -> &'static str {
+const fn fate(known: Option<(ErrorClass, &str)>, row: &Attempt) -> &'static str {
     match known {
         Some((class, _)) if !class.may_have_been_sent() => "",
+        _ if row.receipt_at.is_some() => ": it was not sent",
         _ => ": it was not sent, or its fate is unknown",
     }
 }
@@ -331,6 +336,10 @@ mod tests {
         let what =
             format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
         says(&failed(SendStatus::GatewayError, None), "problem", &what, "gateways on the overview");
+        let mut refused = failed(SendStatus::GatewayError, None);
+        refused.messages[0].attempt.receipt_at = Some(NOON);
+        let what = format!("TwilioMessages did not take {message}: it was not sent. {CODE}");
+        says(&refused, "problem", &what, "gateways on the overview");
         for (code, reason, help) in [
             (21_211, "the recipient is not a phone number", "name another one"),
             (

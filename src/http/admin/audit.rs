@@ -66,7 +66,8 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let keys = registry.keys(None);
     let views = ViewFrame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {
-        let service = entry.change.service.map(|sid| {
+        let at = entry.at;
+        let service = entry.change.service.map_or_else(String::new, |sid| {
             let known = registry.service(&sid).ok();
             known.map_or_else(|| sid.to_string(), |service| registry.title(&service))
         });
@@ -81,15 +82,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         let named = change.resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
         let target = [view.target().to_owned()].into_iter().chain(named).collect::<Vec<_>>().join(" ");
         let values = change.values.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Row {
-            at: entry.at,
-            service: service.unwrap_or_default(),
-            of_service,
-            of_target,
-            target,
-            values,
-            view,
-        }
+        Row { at, service, of_service, of_target, target, values, view }
     });
     if list.is_file() {
         let columns = "time,action,actor,service,target,changes,request";

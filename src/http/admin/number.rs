@@ -16,6 +16,7 @@ use super::words::time_left;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
+use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::refusals_in_words;
 use crate::limits::guard::{Refusals, RefusedNumber, Rule};
@@ -46,12 +47,8 @@ struct State {
     service: Sid,
     title: String,
     verification: Option<VerificationStatus>,
-    /// The end of the code of a verification under way, and the checks that are left.
-    expires: Option<String>,
-    checks_left: Option<u8>,
-    wrong_codes: u8,
-    /// The end of the lockout, and the time until then.
-    locked: Option<(String, String)>,
+    max_checks: u8,
+    lockout: LockoutState,
     /// The newest first.
     timeline: Vec<Entry>,
 }
@@ -66,7 +63,6 @@ const AT_ONCE: usize = 64;
 struct Entry {
     at: Timestamp,
     title: String,
-    /// Its class in the style sheet, and a word.
     badge: Option<(&'static str, &'static str)>,
     detail: String,
 }
@@ -78,52 +74,55 @@ impl State {
         status: Option<NumberStatus>,
         refused: Option<&RefusedNumber>,
         events: &[Delivery],
-        now: Timestamp,
     ) -> Self {
         let (verification, lockout, messages) = status
             .map_or_else(Default::default, |status| (status.verification, status.lockout, status.messages));
-        let pending = verification.as_ref().filter(|verification| verification.status == Status::Pending);
-        let expires = pending.and_then(|pending| pending.ends).map(moment);
-        let wrong = pending.and_then(|pending| pending.wrong_codes);
         let mut timeline = Entry::of_events(events);
         timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
         timeline.extend(Entry::of_checks(&messages));
         timeline.extend(refused.into_iter().flat_map(|refused| &refused.by).map(Entry::of_refusals));
         timeline.extend(messages.iter().rev().flat_map(Entry::of));
-        timeline.extend(verification.as_ref().map(Entry::of_verification));
+        let begun = verification.as_ref().map(|of| (of.begun, of.sid.to_string()));
+        timeline.extend(begun.map(|(at, sid)| Entry::new(at, "verification begun", None, sid)));
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-        Self {
-            service: service.sid,
-            title,
-            expires,
-            checks_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
-            wrong_codes: lockout.wrong_codes,
-            locked: lockout.until.map(|until| (moment(until), time_left(until.since(now)))),
-            verification,
-            timeline,
-        }
-    }
-
-    /// How far the verification has come, for a person.
-    fn status_text(&self) -> &'static str {
-        match self.verification.as_ref().map(|known| known.status) {
-            None => "none",
-            Some(Status::MaxAttemptsReached) => "no checks left",
-            Some(Status::Expired) => "expired, or voided",
-            Some(status) => status.as_str(),
-        }
+        let max_checks = service.settings.max_checks;
+        Self { service: service.sid, title, verification, max_checks, lockout, timeline }
     }
 
     fn is_pending(&self) -> bool {
         self.verification.as_ref().is_some_and(|known| known.status == Status::Pending)
     }
 
+    fn checks_left(&self) -> Option<u8> {
+        let wrong = self.verification.as_ref().filter(|_| self.is_pending())?.wrong_codes?;
+        Some(self.max_checks.saturating_sub(wrong))
+    }
+
     fn can_be_unlocked(&self) -> bool {
-        self.locked.is_some() || self.wrong_codes > 0
+        self.lockout.until.is_some() || self.lockout.wrong_codes > 0
+    }
+}
+
+/// How far the verification has come, for a person.
+const fn status_text(known: &VerificationStatus) -> &'static str {
+    match known.status {
+        Status::MaxAttemptsReached => "no checks left",
+        Status::Expired => "expired, or voided",
+        status => status.as_str(),
     }
 }
 
 impl Entry {
+    /// `badge` is its class in the style sheet, and a word.
+    fn new(
+        at: Timestamp,
+        title: impl Into<String>,
+        badge: Option<(&'static str, &'static str)>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { at, title: title.into(), badge, detail: detail.into() }
+    }
+
     fn time(&self) -> String {
         moment(self.at)
     }
@@ -144,24 +143,14 @@ impl Entry {
         };
         let error = row.error_code.map(|code| format!("error {code}"));
         let id = row.message_id.as_ref().map(|id| format!("message {id}"));
-        let receipt = row.receipt.zip(row.receipt_at).map(|(status, at)| Self {
-            at,
-            title: format!("receipt of {}", row.gateway.as_str()),
-            badge: Some((class(status == ReceiptStatus::Failed), status.as_str())),
-            detail: id.clone().unwrap_or_default(),
+        let (gateway, of_message) = (row.gateway.as_str(), id.clone().unwrap_or_default());
+        let receipt = row.receipt.zip(row.receipt_at).map(|(status, at)| {
+            let badge = (class(status == ReceiptStatus::Failed), status.as_str());
+            Self::new(at, format!("receipt of {gateway}"), Some(badge), of_message)
         });
-        let message = Self {
-            at: row.at,
-            title: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
-            badge: Some(badge),
-            detail: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
-        };
-        receipt.into_iter().chain([message])
-    }
-
-    fn of_verification(verification: &VerificationStatus) -> Self {
-        let (title, detail) = ("verification begun".to_owned(), verification.sid.to_string());
-        Self { at: verification.begun, title, badge: None, detail }
+        let title = format!("{} by {gateway}", row.channel.as_str());
+        let detail = [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        receipt.into_iter().chain([Self::new(row.at, title, Some(badge), detail)])
     }
 
     /// The last check of each verification: others have no time.
@@ -174,22 +163,19 @@ impl Entry {
                 VerifyStatus::InvalidCode => ("problem", "Earlier checks of this verification have no time."),
                 _ => ("problem", ""),
             };
-            let (title, badge) = ("check of a code".to_owned(), Some((class, checked(listed))));
-            Some(Self { at: listed.checked_at?, title, badge, detail: detail.to_owned() })
+            Some(Self::new(listed.checked_at?, "check of a code", Some((class, checked(listed))), detail))
         })
     }
 
     /// A lockout begins with a wrong code.
     fn of_lockout(until: Timestamp, messages: &[ListedAttempt]) -> Option<Self> {
         let wrong = messages.iter().filter(|listed| listed.verify_status == VerifyStatus::InvalidCode);
-        let (title, badge) = ("lockout".to_owned(), Some(("problem", "locked")));
-        let at = wrong.filter_map(|listed| listed.checked_at).max()?;
-        Some(Self { at, title, badge, detail: format!("until {}", moment(until)) })
+        let (at, detail) = (wrong.filter_map(|listed| listed.checked_at).max()?, moment(until));
+        Some(Self::new(at, "lockout", Some(("problem", "locked")), format!("until {detail}")))
     }
 
-    fn of_refusals(refusals: &Refusals) -> Self {
-        let (title, badge) = ("message".to_owned(), Some(("problem", "refused")));
-        Self { at: refusals.last, title, badge, detail: refusals_in_words(*refusals) }
+    fn of_refusals(by: &Refusals) -> Self {
+        Self::new(by.last, "message", Some(("problem", "refused")), refusals_in_words(*by))
     }
 
     /// Events, each with the worst state of its deliveries.
@@ -202,13 +188,11 @@ impl Entry {
                 known.1 = badge;
             }
         }
-        let entry = |(id, (delivery, badge)): (EventId, (&Delivery, _))| Self {
-            at: delivery.event.at,
-            title: format!("webhook event {}", delivery.event.kind.as_str()),
-            badge: Some(badge),
-            detail: id.to_string(),
-        };
-        events.into_iter().map(entry).collect()
+        let entries = events.into_iter().map(|(id, (delivery, badge))| {
+            let title = format!("webhook event {}", delivery.event.kind.as_str());
+            Self::new(delivery.event.at, title, Some(badge), id.to_string())
+        });
+        entries.collect()
     }
 }
 
@@ -216,7 +200,7 @@ impl Entry {
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
-    let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
+    let deliveries = request.v2.outbox.deliveries_that(|of| of.event.about.to == number, EVENTS).await?;
     let (verifying, guard) = (&request.admin.verifying, request.guard()?);
     let services = request.v2.registry.services(0, usize::MAX);
     // There may be ten thousand, and each is one question to a shard.
@@ -246,7 +230,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         });
         let answer = Answer::of(known.as_ref(), last, is_over, &described);
         answers.extend(answer.map(|answer| (Some(title.clone()), answer)));
-        states.push(State::new(&service, title, known, refused.as_ref(), &events, request.now()));
+        states.push(State::new(&service, title, known, refused.as_ref(), &events));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
     if let [(service, _)] = &mut answers[..] {

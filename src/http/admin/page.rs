@@ -26,7 +26,7 @@ use crate::http::api::params::Fields;
 use crate::http::app::{Admin, V2};
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
-use crate::http::pages::{self, Frame, LIVE_HEADERS, redirect};
+use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use crate::http::transport::Transport;
@@ -72,15 +72,6 @@ fn set_cookie(transport: Transport, id: Option<&SessionId>) -> HeaderValue {
     let cookie = format!("{name}={id}; Path={path}; HttpOnly; SameSite=Strict{secure}{end}");
     // Ids are hex digits.
     HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// A page that says one thing.
-#[derive(Template)]
-#[template(path = "notice.html")]
-struct NoticePage<'a> {
-    frame: Frame,
-    title: &'a str,
-    text: &'a str,
 }
 
 #[derive(Template)]
@@ -332,7 +323,7 @@ fn frame(call: &Call) -> Frame {
 }
 
 fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
-    let page = NoticePage { frame: frame(call), title, text };
+    let page = NoticePage { frame: frame(call), title, text, link: ("/admin", "Open the dashboard") };
     counted((status, pages::html_shared(&page, &LIVE_HEADERS)).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! The search box of every page: it leads to what its words are about. No address has a whole number.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::response::Response;
 
@@ -11,6 +12,7 @@ use crate::http::pages::redirect;
 use crate::limits::guard::RefusedNumber;
 use crate::shard::LogRange;
 use crate::verification::verify::{AttemptQuery, Refused};
+use crate::webhook::{Delivery, EventId};
 
 const MESSAGES: &str = "/admin/messages";
 const REFUSALS: &str = "/admin/refusals";
@@ -25,8 +27,13 @@ const READ: usize = 20_000;
 pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
     // A sentence may go on behind a number.
     let words = request.field("q").trim_end_matches([',', ';', '.', ':']);
-    if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, words)) {
+    // In letters of either case.
+    let (upper, lower) = (words.to_ascii_uppercase(), words.to_ascii_lowercase());
+    if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, &upper)) {
         return of_id(&request, sid).await;
+    }
+    if let Some(event) = EventId::parse(&lower) {
+        return of_event(&request, event).await;
     }
     // Digits without a plus may be a part of a number.
     if let Ok(number) = PhoneNumber::parse(words, None) {
@@ -55,6 +62,17 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
         _ => return Ok(redirect(&address("/admin/audit", "of", &sid.to_string()))),
     };
     Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
+}
+
+/// Leads to the newest delivery of an event, with its payload and its answer.
+async fn of_event(request: &AdminRequest, id: EventId) -> Result<Response, Unavailable> {
+    let found = request.v2.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
+    let Some(Delivery { webhook, event, .. }) = found.first() else {
+        return Ok(not_found(request, "No event has this id, or it is no longer kept."));
+    };
+    let [since, until] = [0, 1].map(|more| event.at.plus(Duration::from_millis(more)).rfc3339_millis());
+    let kind = event.kind.as_str();
+    Ok(redirect(&format!("/admin/webhooks/{webhook}?since={since}&until={until}&event={kind}")))
 }
 
 /// Whether a word that should be an id may be a number between other signs.

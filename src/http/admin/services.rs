@@ -15,7 +15,7 @@ use crate::http::api::params::Parameters as _;
 use crate::http::api::services::Settings;
 use crate::http::pages::redirect;
 use crate::registry::{Origin, Service};
-use crate::verification::hosted::{ReturnTarget, SessionRequest};
+use crate::verification::hosted::SessionRequest;
 
 const PATH: &str = "/admin/services";
 
@@ -165,10 +165,7 @@ fn return_url(service: &Service) -> Option<&str> {
 async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, Unavailable> {
     let (hosted, url) = (request.v2.hosted.as_ref(), return_url(service));
     let (Some(hosted), Some(url)) = (hosted, url) else { return Ok(unknown(request)) };
-    let returns_to = ReturnTarget::Url { url: url.to_owned(), state: None };
-    let (to, channels) = (None, Vec::new());
-    let asked = SessionRequest { to, may_change: true, channels, locale: None, returns_to };
-    let (secret, _) = hosted.create(service.id, asked).await?;
+    let (secret, _) = hosted.create(service.id, SessionRequest::back_to(url.to_owned())).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }
 

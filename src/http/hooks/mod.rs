@@ -142,16 +142,8 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
     let (status, body) = (hook.answer)(&done);
     let answer = response::json(status, &body);
     let Err(Refused { status, reason, .. }) = done else { return answer };
-    if let (Some(reason), Some(v2)) = (reason, call.app.v2()) {
-        let (hook, request_id) = (hook.path.trim_start_matches("/hooks/"), call.request_id().to_owned());
-        // A reason that is made for one payload counts with all of its kind.
-        let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-        v2.logs.hooks.note(hook, kind, move |count, is_first| {
-            if is_first {
-                return warn!(request_id, hook, %reason, count, "hook refused");
-            }
-            info!(request_id, hook, %reason, count, "hook refused");
-        });
+    if let Some(reason) = reason {
+        note(&call, hook.path.trim_start_matches("/hooks/"), reason);
     }
     match status {
         StatusCode::UNAUTHORIZED => answer.because(NotServed::Unauthenticated),
@@ -159,6 +151,24 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
         StatusCode::BAD_REQUEST => answer.because(NotServed::Invalid),
         _ => answer,
     }
+}
+
+/// Tells the operator of an identity system that posts to no hook.
+pub fn note_unknown(call: &Call) {
+    let paths = HOOKS.each_ref().map(|hook| hook.path).join(", ");
+    note(call, "unknown", format!("its path is none of {paths}").into());
+}
+
+fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
+    let (Some(v2), request_id) = (call.app.v2(), call.request_id().to_owned()) else { return };
+    // A reason that is made for one payload counts with all of its kind.
+    let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
+    v2.logs.hooks.note(hook, kind, move |count, is_first| {
+        if is_first {
+            return warn!(request_id, hook, %reason, count, "hook refused");
+        }
+        info!(request_id, hook, %reason, count, "hook refused");
+    });
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {

@@ -9,7 +9,7 @@ use crate::domain::ServiceId;
 use crate::http::call::Call;
 use crate::http::pages::redirect;
 use crate::http::response::Problem;
-use crate::verification::hosted::{ReturnTarget, SessionRequest, SessionSecret};
+use crate::verification::hosted::{SessionRequest, SessionSecret};
 
 /// `GET /verify/demo`: makes a session and leads to its page; with the session's result, shows it.
 pub async fn show(call: Call) -> Result<Response, Problem> {
@@ -38,10 +38,7 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
 async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
     let base = context.v2.base.of(&context.call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
-    let returns_to = ReturnTarget::Url { url, state: None };
-    let request =
-        SessionRequest { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to };
-    let made = context.sessions.create(ServiceId::DEFAULT, request).await;
+    let made = context.sessions.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await;
     let (secret, _) = made.map_err(Problem::Refused)?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

@@ -24,7 +24,7 @@ use self::page::{Page, View};
 use self::texts::Texts;
 use super::app::V2;
 use super::call::Call;
-use super::pages::{GROUP, redirect};
+use super::pages::{GROUP, of_cookie, redirect};
 use super::request;
 use super::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiRouter, Operation};
@@ -158,8 +158,7 @@ impl<'a> PageContext<'a> {
             notice: None,
             now: (v2.now)(),
         };
-        let told = request::cookie(&call.head.headers, &context.notice_name());
-        context.notice = told.and_then(Notice::decode);
+        context.notice = of_cookie(call, &context.notice_name());
         Ok(context)
     }
 

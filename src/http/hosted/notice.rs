@@ -1,10 +1,7 @@
-//! What the page says after a form: every form leads to the page again, so that a reload repeats nothing. A cookie carries
-//! the words' reason there, and no address has a number.
+//! What the page says after a form: every form leads to the page again, and no address has a number.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
@@ -30,14 +27,6 @@ impl Notice {
     /// Characters of a number that the form shows again.
     pub const LONGEST_NUMBER: usize = 40;
 
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(postcard::to_allocvec(self).unwrap_or_default())
-    }
-
-    pub fn decode(text: &str) -> Option<Self> {
-        postcard::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
-    }
-
     /// Whether the field has to be filled in again.
     pub const fn is_about_the_field(&self) -> bool {
         matches!(self, Self::Number(_) | Self::Refused | Self::Wrong)
@@ -53,7 +42,7 @@ impl Notice {
     ) -> Option<String> {
         let text = match self {
             Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
-                NumberError::Unreadable | NumberError::Impossible => texts.bad_number,
+                NumberError::Unreadable | NumberError::Impossible(_) => texts.bad_number,
                 NumberError::Sign(sign) => {
                     return Some(format!("{} (U+{:04X})", texts.bad_number, u32::from(sign)));
                 }

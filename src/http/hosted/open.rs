@@ -15,7 +15,7 @@ use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp, sec
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
-use crate::http::pages::redirect;
+use crate::http::pages::{as_cookie, redirect};
 use crate::http::response::Problem;
 use crate::http::transport::Transport;
 use crate::limits::guard::{ClientSignals, Exemption};
@@ -140,7 +140,7 @@ impl OpenSession<'_> {
     /// Leads to the page, which tells what the form led to.
     fn told(&self, notice: &Notice) -> Response {
         let Self { context, session, .. } = self;
-        let (name, value) = (context.notice_name(), notice.encode());
+        let (name, value) = (context.notice_name(), as_cookie(notice));
         context.with_cookie(redirect("/verify"), &name, Some(&value), &session.request.returns_to)
     }
 
@@ -241,37 +241,36 @@ impl OpenSession<'_> {
 
     /// The message to the number was refused or failed.
     async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
-        let context = self.context;
-        let notice = match refused {
+        let (context, call) = (self.context, self.context.call);
+        let (notice, end) = match &refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.v2.captcha.is_some() => {
                 return self.sent(number, SendEnd::AsksChallenge).await;
             }
+            // The reason is not the number's.
             Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => {
-                return self.failed(number, refused).await;
+                (Notice::Failed, SendEnd::NotSent)
             }
-            Refused::NoChecksLeft { until } => Notice::Locked(Some(until)),
+            Refused::NoChecksLeft { until } => (Notice::Locked(Some(*until)), SendEnd::Refused),
             Refused::ByGuard { is_for_an_allowance: true }
-            | Refused::BudgetSpent { .. }
             | Refused::NoSendsLeft { .. }
             | Refused::TooMany { .. }
             | Refused::TooSoon { .. }
-            | Refused::Concurrent => Notice::Later,
-            _ => Notice::Refused,
+            | Refused::Concurrent => (Notice::Later, SendEnd::Refused),
+            Refused::ByGuard { .. } | Refused::Country => (Notice::Refused, SendEnd::Refused),
+            // Of the others, a gateway may have taken a message before the last one refused it.
+            Refused::BudgetSpent { .. } => (Notice::Later, SendEnd::NotSent),
+            _ => (Notice::Refused, SendEnd::NotSent),
         };
-        // Of the others, a gateway may have taken a message before the last one refused it.
-        let end = match refused {
-            Refused::ByGuard { .. }
-            | Refused::Country
-            | Refused::NoChecksLeft { .. }
-            | Refused::NoSendsLeft { .. }
-            | Refused::TooMany { .. }
-            | Refused::TooSoon { .. }
-            | Refused::Concurrent => SendEnd::Refused,
-            _ => SendEnd::NotSent,
-        };
-        let (_, reason) = Error::from(refused).status_and_message(context.now);
-        info!(request_id = context.call.request_id(), %number, %reason, "hosted page: no code sent");
         self.sent(number, end).await?;
+        match refused {
+            Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
+            Refused::OutOfService { .. } => call.log_out_of_service(),
+            Refused::GatewayFailed => {}
+            refused => {
+                let (_, reason) = Error::from(refused).status_and_message(context.now);
+                info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
+            }
+        }
         Ok(self.told(&notice))
     }
 
@@ -282,17 +281,6 @@ impl OpenSession<'_> {
         };
         self.context.sessions.change(self.secret, end_send).await?;
         Ok(redirect("/verify"))
-    }
-
-    /// No message was sent, and the reason is not the number's.
-    async fn failed(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
-        self.sent(number, SendEnd::NotSent).await?;
-        match refused {
-            Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
-            Refused::OutOfService { .. } => self.context.call.log_out_of_service(),
-            _ => {}
-        }
-        Ok(self.told(&Notice::Failed))
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.

@@ -61,10 +61,10 @@ impl View {
     /// What the step is about, for the title.
     fn step(&self, texts: &Texts) -> Option<&'static str> {
         match self {
-            Self::Number { .. } => None,
+            // The problem says all.
+            Self::Number { .. } | Self::NoneLeft => None,
             Self::Code { .. } => Some(texts.code),
             Self::Verified => Some(texts.verified),
-            Self::NoneLeft => Some(texts.none_left),
             Self::Over { .. } => Some(texts.gone),
             Self::Message { text } => Some(text),
         }
@@ -91,18 +91,9 @@ pub struct Page<'a> {
 
 impl<'a> Page<'a> {
     pub fn new(status: StatusCode, texts: &'a Texts, view: View) -> Self {
-        let (data, buttons) = (Vec::new(), Vec::new());
-        Self {
-            status,
-            texts,
-            view,
-            of: None,
-            problem: None,
-            token: String::new(),
-            buttons,
-            challenge: None,
-            data,
-        }
+        let (of, problem, challenge) = (None, None, None);
+        let (token, buttons, data) = (String::new(), Vec::new(), Vec::new());
+        Self { status, texts, view, of, problem, token, buttons, challenge, data }
     }
 
     pub fn answer(mut self) -> Response {

@@ -3,15 +3,13 @@
 
 use askama::Template;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Frame, LIVE_HEADERS, html, redirect};
+use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::api::params::{Param, Text};
@@ -54,7 +52,7 @@ struct InboxPage<'a> {
 
 /// `GET /inbox?q=`.
 async fn page(call: Call) -> Result<Response, Problem> {
-    let failed = Failed::of(&call);
+    let failed = of_cookie(&call, Failed::COOKIE);
     let page = InboxView::of(&call)?.page(call.head.uri.query(), failed.as_ref());
     Ok(if failed.is_some() { page.with(SET_COOKIE, Failed::REMOVED) } else { page })
 }
@@ -116,7 +114,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
         }
     };
     if answer.status().is_success() {
-        return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
+        return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox#messages" }));
     }
     let body = response::whole(answer.into_body()).unwrap_or_default();
     // The answers of the tutorial's routes are in words for people.
@@ -126,7 +124,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     Ok(redirect("/inbox").with(SET_COOKIE, Failed { number, message, is_check }.cookie()))
 }
 
-/// What a form failed with. A cookie carries it to the page, which a reload does not ask for again.
+/// What a form failed with.
 #[derive(Serialize, Deserialize)]
 struct Failed {
     number: String,
@@ -137,14 +135,9 @@ struct Failed {
 impl Failed {
     const COOKIE: &str = "onceward-inbox";
 
-    fn of(call: &Call) -> Option<Self> {
-        let text = URL_SAFE_NO_PAD.decode(request::cookie(&call.head.headers, Self::COOKIE)?).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-
     fn cookie(&self) -> HeaderValue {
-        let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default());
-        let cookie = format!("{}={text}; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=60", Self::COOKIE);
+        let (name, text) = (Self::COOKIE, as_cookie(self));
+        let cookie = format!("{name}={text}; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=60");
         HeaderValue::from_str(&cookie).unwrap_or(Self::REMOVED)
     }
 

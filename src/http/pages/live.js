@@ -99,6 +99,10 @@ function take(old, fresh) {
   for (const part of old.querySelectorAll("[data-id]")) {
     part.classList.toggle("fresh", !before.includes(part.dataset.id));
   }
+  // A message that arrives below the window comes into it, unless a person types.
+  const arrived = old.querySelector(".fresh");
+  const isBelow = arrived && arrived.getBoundingClientRect().bottom > window.innerHeight;
+  if (isBelow && document.activeElement === document.body) arrived.scrollIntoView({ block: "nearest" });
 }
 
 async function refresh() {

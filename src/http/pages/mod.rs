@@ -9,12 +9,17 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
 use base16ct::lower::encode_string;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::call::Call;
+use super::request;
 use super::response::{self, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
 
@@ -83,16 +88,34 @@ pub fn start(has_inbox: bool, has_demo: bool) -> Response {
     html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
 }
 
+/// A page that says one thing.
 #[derive(Template)]
-#[template(path = "not_found.html")]
-struct NotFoundPage {
-    frame: Frame,
+#[template(path = "notice.html")]
+pub struct NoticePage<'a> {
+    pub frame: Frame,
+    pub title: &'a str,
+    pub text: &'a str,
+    /// The address of the page that it leads to, and its words.
+    pub link: (&'static str, &'static str),
 }
 
 /// The answer to a browser at an unknown path.
 pub fn not_found(has_inbox: bool) -> Response {
-    let page = html_shared(&NotFoundPage { frame: Frame::new("", has_inbox) }, &STYLE_ONLY);
-    (StatusCode::NOT_FOUND, page).into_response()
+    let text = "The address may be misspelled, or this server is set up without the page.";
+    let (frame, link) = (Frame::new("", has_inbox), ("/", "Go to the start"));
+    let page = NoticePage { frame, title: "There is no such page", text, link };
+    (StatusCode::NOT_FOUND, html_shared(&page, &STYLE_ONLY)).into_response()
+}
+
+/// What a form led to, as a cookie has it: the page after the form tells it, and a reload asks for nothing again.
+pub fn as_cookie(told: &impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(postcard::to_allocvec(told).unwrap_or_default())
+}
+
+/// The same from the cookie with this name.
+pub fn of_cookie<T: DeserializeOwned>(call: &Call, name: &str) -> Option<T> {
+    let text = request::cookie(&call.head.headers, name)?;
+    postcard::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
 /// Leads to another page of this server.

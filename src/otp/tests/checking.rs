@@ -48,7 +48,7 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
         ("4155550123", NumberError::Unreadable),
         ("+1415555012345678901234567890123456789012345", NumberError::Unreadable),
         ("+1415", NumberError::Unreadable),
-        ("+15550001", NumberError::Impossible),
+        ("+15550001", NumberError::Impossible(1)),
     ] {
         let sent = otp.send_sms(phone).await;
         assert!(matches!(sent, Err(OtpError::Number(_))), "{phone:?}: {sent:?}");
@@ -57,7 +57,7 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
         assert!(matches!(verified.error(), Some(OtpError::Number(_))), "{phone:?}: {error}");
         assert_eq!(otp.inbox_code(phone), None);
     }
-    assert_eq!(otp.send_sms("+15550001").await, Err(OtpError::Number(NumberError::Impossible)));
+    assert_eq!(otp.send_sms("+15550001").await, Err(OtpError::Number(NumberError::Impossible(1))));
 }
 
 #[tokio::test]

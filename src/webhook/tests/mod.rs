@@ -240,7 +240,9 @@ impl Receivers {
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
         let posted = match self.next(&post.url) {
-            Behaviour::Answer(status) => Posted::Answered { status, retry_after: None, body: String::new() },
+            Behaviour::Answer(status) => {
+                Posted::Answered { status, retry_after: None, body: format!("an answer {status}") }
+            }
             Behaviour::AskForTime(status, secs) => {
                 Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)), body: String::new() }
             }

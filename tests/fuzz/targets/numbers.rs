@@ -17,7 +17,7 @@ pub fn numbers(input: &[u8]) {
         // None contains more of the input than one sign.
         Err(
             NumberError::Unreadable
-            | NumberError::Impossible
+            | NumberError::Impossible(_)
             | NumberError::Sign(_)
             | NumberError::Renumbered(_),
         ) => {}

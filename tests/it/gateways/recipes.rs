@@ -165,6 +165,21 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
 }
 
 #[tokio::test]
+async fn a_refusal_without_a_code_is_told_from_an_unknown_fate() {
+    let world = World::new().await;
+    let visitor = Visitor::of(&world).await;
+    for (reply, fate) in [
+        (Reply::Refuse { status: 401, code: 0 }, ": it was not sent."),
+        (Reply::ServerError(500), ": it was not sent, or its fate is unknown."),
+    ] {
+        let number = world.number();
+        world.doubles.iter().for_each(|double| double.plan(&number, [reply; 4]));
+        world.send(&number).await.expects_status(500);
+        visitor.get(&visitor.look_up(&number).await).await.says(["acme-plivo did not take the last", fate]);
+    }
+}
+
+#[tokio::test]
 async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let world = World::new().await;
     let number = world.number();

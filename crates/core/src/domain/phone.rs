@@ -100,9 +100,9 @@ pub enum NumberError {
     /// It cannot be read as a number, or lacks the `+` and country code that E.164 asks for.
     #[error("not a phone number in E.164 form, such as +14155552671")]
     Unreadable,
-    /// It can be read, but no number of its country has this length.
-    #[error("no number of that country has this length")]
-    Impossible,
+    /// It can be read, but no number with this country calling code has its length.
+    #[error("no number with the country code +{0} has this length")]
+    Impossible(i32),
     /// It has a sign that no number has.
     #[error("not a phone number: it has the sign U+{:04X}", u32::from(*.0))]
     Sign(char),
@@ -186,16 +186,17 @@ impl PhoneNumber {
         let parsed =
             PHONE_NUMBER_UTIL.parse(&typed, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
-        let spelled = Self::from_e164(&e164).ok_or(NumberError::Impossible)?;
+        let impossible = NumberError::Impossible(parsed.country_code);
+        let spelled = Self::from_e164(&e164).ok_or(impossible)?;
         let number = plans::today(spelled)?;
         // A local number, without its area code, cannot be called from elsewhere.
         if number == spelled && !is_possible(&parsed) {
-            return Err(NumberError::Impossible);
+            return Err(impossible);
         }
         if number == spelled && text == e164 {
             number.recent().is_readable = true;
         } else if Self::parse(&number.e164(), None) != Ok(number) {
-            return Err(NumberError::Impossible);
+            return Err(impossible);
         }
         Ok((number, spelled))
     }
@@ -448,7 +449,7 @@ mod tests {
             let number = PhoneNumber::parse_dialled(text, us).map(PhoneNumber::e164);
             assert_eq!(number.as_deref(), Ok("+201001234572"), "{text}");
         }
-        assert_eq!(PhoneNumber::parse_dialled("00", us), Err(NumberError::Impossible));
+        assert_eq!(PhoneNumber::parse_dialled("00", us), Err(NumberError::Impossible(1)));
         let mistaken = PhoneNumber::parse("0501234567", egypt).expect("a number");
         let typed = mistaken.national(egypt.expect("a region")).expect("a text");
         assert_eq!(PhoneNumber::parse(&typed, arabia).map(PhoneNumber::e164).as_deref(), Ok("+966501234567"));
@@ -495,7 +496,8 @@ mod tests {
             assert_eq!(e164(text).as_deref(), Some("+491711234567"));
         }
         for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
-            assert_eq!(PhoneNumber::parse(text, None), Err(NumberError::Impossible), "{text}");
+            let refused = PhoneNumber::parse(text, None);
+            assert!(matches!(refused, Err(NumberError::Impossible(49 | 91))), "{text}: {refused:?}");
         }
     }
 
@@ -625,13 +627,13 @@ mod tests {
     fn outside_north_america_only_an_accepted_number_is_read_without_its_plan() {
         // No other test reads these numbers.
         let (number, short) = ("+491711239871", "+49171");
-        assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible));
+        assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible(49)));
         let impossible = PhoneNumber::from_e164(short).expect("digits");
         let _ = impossible.region_and_type();
         assert!(!impossible.was_read());
         assert_eq!(
             PhoneNumber::parse(short, None),
-            Err(NumberError::Impossible),
+            Err(NumberError::Impossible(49)),
             "looked up, and never read"
         );
         let read = PhoneNumber::parse(number, None).expect("a number");
