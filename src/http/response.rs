@@ -391,11 +391,7 @@ pub enum BadBody {
     Twice { field: &'static str },
     #[error("it has something else at line {line}, column {column}, where {expected} must be")]
     OtherType { expected: &'static str, line: usize, column: usize },
-    /// Its words name no country: they are in answers of the compatible routes, which stay as they are.
-    #[error("phoneNumber cannot be used: {}", match .0 {
-        NumberError::Impossible(_) => "no number of that country has this length".to_owned(),
-        other => other.to_string(),
-    })]
+    #[error("phoneNumber cannot be used: {0}")]
     Number(NumberError),
     #[error("the code is empty")]
     EmptyCode,
