@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
@@ -122,6 +123,29 @@ pub struct GatewayState {
     pub readiness: Result<(), String>,
     /// The last failure of a circuit that is not closed.
     pub outage: Option<String>,
+}
+
+impl GatewayState {
+    /// The reason, for an operator. Contains no secret and no number.
+    pub fn problem(&self) -> Option<&str> {
+        self.readiness.as_ref().err().or(self.outage.as_ref()).map(String::as_str)
+    }
+}
+
+/// As `/readyz` shows it. The names of the fields are part of the answer.
+impl Serialize for GatewayState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("name", self.name.as_str())?;
+        fields.serialize_entry("circuit", self.circuit.as_str())?;
+        if let Some(wait) = self.tries_again_in {
+            fields.serialize_entry("next_try_in_seconds", &seconds_up(wait))?;
+        }
+        if let Some(problem) = self.problem() {
+            fields.serialize_entry("problem", problem)?;
+        }
+        fields.end()
+    }
 }
 
 impl Delivery {

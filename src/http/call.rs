@@ -23,13 +23,15 @@ use tracing::info;
 
 use super::app::App;
 use super::connection::open::Connection;
+use super::credential::{self, Credential};
 use super::forward::Keyed;
 use super::places::LongAnswerPermit;
-use super::request::{self, BodyDigest, IDEMPOTENCY_KEY};
+use super::request::{self, BodyDigest, IDEMPOTENCY_KEY, LocalUser};
 use super::response::{BadBody, Problem};
 use super::route::{Access, Operation};
 use crate::limits::rate::NODE_KEY;
 use crate::observe::trace::{RequestId, SpanContext};
+use crate::registry::{Caller, Scope};
 
 /// A request at a route. The extractor of all handlers, alone or behind a stricter one.
 #[derive(Clone)]
@@ -101,6 +103,33 @@ impl Received {
     /// The request's id with its span.
     pub fn traced_id(&self) -> RequestId {
         RequestId::new(self.request_id(), self.span.clone())
+    }
+
+    /// The sender. An administrator of this machine needs no credential.
+    ///
+    /// # Errors
+    /// 401. A wrong credential is logged, once a second at most. 503 while the store is being loaded.
+    pub fn caller(&self) -> Result<Caller, Problem> {
+        let running = self.app.running().map_err(Problem::Refused)?;
+        if let Some(LocalUser(uid)) = self.head.extensions.get() {
+            return Ok(Caller::User(*uid));
+        }
+        let credential = Credential::of(&self.head.headers).ok_or(Problem::Unauthenticated)?;
+        running.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
+            let user = credential::masked_user(credential.user());
+            self.connection.server.logs.unauthenticated.note(move |count| {
+                info!(user, count, "requests with a wrong credential refused");
+            });
+            Problem::Unauthenticated
+        })
+    }
+
+    /// Whether the sender may see something of all services: by the account's credentials, or a key for all services
+    /// with one of these scopes.
+    pub fn admit(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        let caller = self.caller()?;
+        let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
+        if may { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
     /// A variable segment of the path, percent-decoded.

@@ -1,5 +1,7 @@
 //! Reports of gateways: of Twilio, and of providers with a recipe.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::HeaderName;
@@ -16,7 +18,7 @@ static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signat
 /// `POST /callbacks/..`, and `GET` for gateways with a recipe: passes a report on unchanged. Its signature covers the path, the
 /// query and the body.
 async fn callback(call: Call, kind: Option<CallbackKind>) -> Result<Response, Problem> {
-    let callbacks = call.app.callbacks.as_deref().ok_or(Problem::NotFound)?;
+    let reports = call.app.reports.as_ref().ok_or(Problem::NotFound)?;
     let (head, body) = (&call.head, call.read_body().await?);
     let path_and_query = head.uri.path_and_query().map_or("", |both| both.as_str());
     let request = CallbackRequest {
@@ -26,7 +28,7 @@ async fn callback(call: Call, kind: Option<CallbackKind>) -> Result<Response, Pr
         headers: head.headers.clone(),
         body,
     };
-    match callbacks.receive(request).await {
+    match reports.record(&request, call.app.running().ok().map(Arc::as_ref)).await {
         CallbackAnswer::NoContent => Ok(StatusCode::NO_CONTENT.into_response()),
         CallbackAnswer::Twiml(document) => Ok(response::page("text/xml; charset=utf-8", &[], document)),
         CallbackAnswer::Challenge(text) => {
@@ -40,7 +42,7 @@ async fn callback(call: Call, kind: Option<CallbackKind>) -> Result<Response, Pr
 
 const GROUP: ApiGroup = ApiGroup {
     is_closed_to_pages: true,
-    is_served: |app| app.callbacks.is_some(),
+    is_served: |app| app.reports.is_some(),
     ..ApiGroup::open(
         "Reports of gateways",
         "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \

@@ -130,8 +130,8 @@ async fn send(
 ) -> Result<(Reply<SendOutcome>, PhoneNumber), Problem> {
     let body = call.read_body().await?;
     let body: SendBody<'_> = read(&body)?;
-    let (channel, style) = body.options(&call.app.settings.channels, wording)?;
-    let (number, spelled) = number(&body.phone_number, call.app.settings.default_region)?;
+    let (channel, style) = body.options(&call.app.channels, wording)?;
+    let (number, spelled) = number(&body.phone_number, call.app.settings.storage.default_region)?;
     let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
     Ok((reply, spelled))
 }
@@ -147,7 +147,7 @@ async fn verify_otp(call: Call) -> Result<Response, Problem> {
     let VerifyOtp { user: JsonObject(user), code } = read(&body)?;
     let (request, number) = check_request(&call, &user.phone_number, &code, None)?;
     let reply = call.check(request).await?;
-    Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.lockout))
+    Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.policy.lockout_time()))
 }
 
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
@@ -172,7 +172,7 @@ fn check_request(
     code: &str,
     length: Option<CodeLength>,
 ) -> Result<(Check, PhoneNumber), Problem> {
-    let (number, spelled) = number(phone_number, call.app.settings.default_region)?;
+    let (number, spelled) = number(phone_number, call.app.settings.storage.default_region)?;
     if code.is_empty() {
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
@@ -256,7 +256,7 @@ impl Received {
     /// A code of the default service in a text that a person typed or pasted. The tutorial's codes have a length of their
     /// own.
     pub fn submitted(&self, text: &str, length: Option<CodeLength>) -> Option<Code> {
-        let default = self.app.v2().map(|v2| v2.registry.default_service());
+        let default = self.app.running().ok().map(|running| running.registry.default_service());
         let settings = default.map(|service| (service.settings.code_length, service.settings.custom_code));
         let (of_service, may_have_letters) = settings.unwrap_or((CodeLength::SIX, false));
         Code::submitted(text, length.unwrap_or(of_service), may_have_letters)
@@ -268,7 +268,10 @@ impl Received {
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
         outgoing.node_key = self.node_key();
-        let reply = async { self.app.node()?.send(Box::new(outgoing)).await }.await;
+        let reply = match self.app.running() {
+            Ok(running) => running.verifying.send_for_default_service(Box::new(outgoing)).await,
+            Err(starting) => Err(starting),
+        };
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
         };
@@ -285,7 +288,10 @@ impl Received {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
         check.node_key = self.node_key();
-        let reply = async { self.app.node()?.check(check).await }.await;
+        let reply = match self.app.running() {
+            Ok(running) => running.verifying.check_for_default_service(check).await,
+            Err(starting) => Err(starting),
+        };
         log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)
     }
@@ -591,4 +597,168 @@ pub fn routes() -> ApiRouter {
             .post("/verify-code", verify_code,
                 Operation::new("VerifyCode", "Check a code", Success::json::<Message>(RIGHT))
                     .reads(|| describe(&["phoneNumber", "smsCode"])).about(ANSWERS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::RETRY_AFTER;
+
+    use super::*;
+
+    const LOCKED: &str = "User locked out due to exceeding maximum attempts.";
+    const BAD_BODY: &str = r#"{"code":400,"message":"Invalid request body"}"#;
+    const FAILED: &str = r#"{"code":500,"message":"Internal server error occurred."}"#;
+    const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
+    const SENT: SendOutcome =
+        SendOutcome::Sent { attempts_left: 5, message_id: String::new(), postponed: false };
+    const HALF_AN_HOUR: u64 = 30 * 60_000;
+
+    fn until(remaining_ms: u64) -> Timestamp {
+        Timestamp::EPOCH.plus(Duration::from_millis(remaining_ms))
+    }
+
+    fn number() -> PhoneNumber {
+        PhoneNumber::parse("+14155552671", None).expect("a number")
+    }
+
+    fn send(set: AnswerSet, outcome: SendOutcome) -> Response {
+        api_send(set, &Reply::new(outcome, Timestamp::EPOCH, None), number())
+    }
+
+    /// With a lockout of half an hour.
+    fn check(set: AnswerSet, outcome: CheckOutcome) -> Response {
+        let lockout = Duration::from_millis(HALF_AN_HOUR);
+        api_check(set, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout)
+    }
+
+    #[track_caller]
+    fn is(answer: Response, status: u16, body: &str) {
+        let found = answer.status().as_u16();
+        assert_eq!(
+            (found, &*response::whole(answer.into_body()).expect("no stream")),
+            (status, body.as_bytes())
+        );
+    }
+
+    #[test]
+    fn a_send_is_answered_as_documented() {
+        let locked = |minutes: u8| {
+            let data = format!(r#"{USER},"ttl":{minutes},"lockout_duration":{minutes}"#);
+            format!(r#"{{"code":403,"message":"{LOCKED}","data":{{{data}}}}}"#)
+        };
+        let sent =
+            format!(r#"{{"code":200,"message":"OTP send successfully.","data":{{{USER},"trials":5}}}}"#);
+        for (outcome, status, body) in [
+            (SENT, 200, sent),
+            (SendOutcome::Locked { until: until(HALF_AN_HOUR) }, 403, locked(30)),
+            (SendOutcome::Locked { until: until(1) }, 403, locked(1)),
+            (SendOutcome::NumberRefused, 400, BAD_BODY.to_owned()),
+            (SendOutcome::GatewayFailed, 500, FAILED.to_owned()),
+        ] {
+            is(send(AnswerSet::Documented, outcome), status, &body);
+        }
+    }
+
+    #[test]
+    fn a_check_is_answered_as_documented() {
+        let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
+        let wrong =
+            format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{{{USER},"trials":4}}}}"#);
+        let locked = format!(
+            r#"{{"code":403,"message":"{LOCKED}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#
+        );
+        let until = until(HALF_AN_HOUR);
+        for (outcome, status, body) in [
+            (CheckOutcome::Approved, 200, verified),
+            (CheckOutcome::Wrong { attempts_left: 4, live: true }, 401, &wrong),
+            (CheckOutcome::Wrong { attempts_left: 4, live: false }, 401, &wrong),
+            (CheckOutcome::LockedNow { until, live: true }, 403, &locked),
+            (CheckOutcome::LockedNow { until, live: false }, 403, &locked),
+            (CheckOutcome::Locked { until }, 403, &locked),
+        ] {
+            is(check(AnswerSet::Documented, outcome), status, body);
+        }
+    }
+
+    /// Minutes are rounded down from the second that Redis rounds to, and left out when they are 0.
+    #[test]
+    fn as_built_the_minutes_of_a_lockout_are_redis_minutes_on_either_route() {
+        let cases =
+            [(29 * 60_000, 29), (1_799_499, 29), (59_000, 0), (59_500, 1), (1_799_500, 30), (1_800_000, 30)];
+        for (remaining_ms, minutes) in cases {
+            let until = until(remaining_ms);
+            let ttl = if minutes == 0 { String::new() } else { format!(r#","ttl":{minutes}"#) };
+            let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+            let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER}{ttl}}}}}"#);
+            is(send(AnswerSet::AsBuilt, SendOutcome::Locked { until }), 403, &body);
+            is(check(AnswerSet::AsBuilt, CheckOutcome::Locked { until }), 403, &body);
+        }
+    }
+
+    #[test]
+    fn as_built_a_send_and_a_check_are_answered_as_documented() {
+        let message = "Successfully send OTP message";
+        let sent = format!(r#"{{"code":200,"message":"{message}","data":{{{USER},"trials":5}}}}"#);
+        for (outcome, status, body) in [
+            (SENT, 200, &*sent),
+            (SendOutcome::GatewayFailed, 500, FAILED),
+            (SendOutcome::NumberRefused, 400, BAD_BODY),
+        ] {
+            is(send(AnswerSet::AsBuilt, outcome), status, body);
+        }
+        let verified = r#"{"code":200,"message":"Successfully verified user","data":"+14155552671"}"#;
+        let wrong = |message: &str| {
+            format!(r#"{{"code":401,"message":"{message}, Try Again","data":{{{USER},"trials":4}}}}"#)
+        };
+        // The texts of the last trial name the configured lockout.
+        let last = |message: &str| {
+            format!(r#"{{"code":403,"message":"{message} Try after 30 min","data":{{{USER},"ttl":30}}}}"#)
+        };
+        let until = until(59_000);
+        for (outcome, status, body) in [
+            (CheckOutcome::Approved, 200, verified.to_owned()),
+            (CheckOutcome::Wrong { attempts_left: 4, live: true }, 500, wrong("Incorrect OTP")),
+            (CheckOutcome::Wrong { attempts_left: 4, live: false }, 500, wrong("OTP Expired")),
+            (CheckOutcome::LockedNow { until, live: true }, 500, last("Incorrect OTP and Max Limit Reached")),
+            (CheckOutcome::LockedNow { until, live: false }, 500, last("OTP Expired and Max Limit Reached,")),
+        ] {
+            is(check(AnswerSet::AsBuilt, outcome), status, &body);
+        }
+    }
+
+    #[test]
+    fn the_tutorial_answers_with_a_message_that_says_what_happened() {
+        let send = |outcome| tutorial_send(&Reply::new(outcome, Timestamp::EPOCH, None), number());
+        let check = |outcome| tutorial_check(&Reply::new(outcome, Timestamp::EPOCH, None));
+        for (answer, status, words) in [
+            (send(SendOutcome::Locked { until: until(HALF_AN_HOUR) }), 403, "Try again in 30 minutes."),
+            (check(CheckOutcome::LockedNow { until: until(HALF_AN_HOUR), live: true }), 403, "30 minutes."),
+            (check(CheckOutcome::Locked { until: until(59_000) }), 403, "Try again in 1 minute."),
+            (send(SendOutcome::GatewayFailed), 502, "the provider refused it"),
+            (send(SendOutcome::NumberRefused), 400, "The phone number does not exist"),
+        ] {
+            assert_eq!(answer.status().as_u16(), status, "{words}");
+            let body = response::whole(answer.into_body()).expect("no stream");
+            let body = std::str::from_utf8(&body).expect("text");
+            assert!(body.starts_with(r#"{"message":""#) && body.contains(words), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_503_and_a_busy_number_429_both_with_retry_after() {
+        use Refusal::{NumberBusy, Overloaded, SendsOverloaded, Stopping, StoreUnavailable};
+        for refusal in [Overloaded, SendsOverloaded, StoreUnavailable, Stopping, NumberBusy] {
+            let status = if refusal == NumberBusy { 429 } else { 503 };
+            for (format, beginning) in [
+                (ErrorFormat::Envelope, format!(r#"{{"code":{status},"message":""#)),
+                (ErrorFormat::Message, r#"{"message":""#.to_owned()),
+            ] {
+                let answer = Problem::Refused(refusal).answer(format);
+                assert_eq!(answer.status().as_u16(), status);
+                assert_eq!(answer.headers()[RETRY_AFTER], "1");
+                let body = response::whole(answer.into_body()).expect("no stream");
+                assert!(body.starts_with(beginning.as_bytes()), "{refusal:?}");
+            }
+        }
+    }
 }

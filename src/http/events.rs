@@ -30,7 +30,6 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The shortest time between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Clone)]
 pub struct EventStreams(Arc<Semaphore>);
 
 impl Default for EventStreams {

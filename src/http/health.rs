@@ -6,17 +6,18 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH};
 use hyper::{Method, StatusCode, Uri};
 use serde::Serialize;
 
-use super::app::{GatewayHealth, ServedRoutes};
+use super::app::ServedRoutes;
 use super::call::Call;
 use super::forward::{self, ForwardResult, NodeStatus};
 use super::request::{self, LocalUser};
 use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use super::tls::CertificateHealth;
+use crate::delivery::GatewayState;
 use crate::node::Unready;
 use crate::observe::metrics::TextFormat;
 use crate::registry::Scope;
-use crate::verification::numbers::{Refusal, Usage};
+use crate::verification::numbers::Usage;
 
 async fn hello_world() -> Response {
     response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
@@ -31,7 +32,7 @@ struct Details {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    gateways: Vec<GatewayHealth>,
+    gateways: Vec<GatewayState>,
     /// From the limit on, new numbers are refused. The server stays ready: known numbers are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<Usage>,
@@ -61,12 +62,13 @@ async fn ready(call: Call) -> Response {
     }
     let reason = unready.first().map(|reason| reason.part);
     let mut details = Details::default();
+    let running = app.running().ok();
     if may_see_details(&call).await {
         details = Details {
             reason: None,
             reasons: unready.into_iter().map(|reason| reason.why).collect(),
-            gateways: app.gateways(),
-            numbers: app.numbers(),
+            gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
+            numbers: running.map(|running| running.verifier.capacities()[0].usage()),
             tls: app.tls.as_ref().map(|tls| tls.certificate()),
             cluster: app.forwarder.as_ref().map(|forwarder| forwarder.status()),
         };
@@ -96,8 +98,8 @@ async fn may_see_details(call: &Call) -> bool {
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 async fn metrics(call: Call) -> Result<Response, Problem> {
     let (app, head) = (&call.app, &call.head);
-    if app.routes == ServedRoutes::All {
-        if call.is_passed_on && app.v2().is_none() && app.forwarder.is_some() {
+    if call.connection.server.routes != ServedRoutes::MetricsOnly {
+        if call.is_passed_on && app.running().is_err() && app.forwarder.is_some() {
             return Ok(forward::not_owner());
         }
         may_read_metrics(&call).await?;
@@ -117,10 +119,8 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
 
 /// Whether the caller may read metrics. A node without the records asks their owner.
 async fn may_read_metrics(call: &Call) -> Result<(), Problem> {
-    let forwarder = match (call.app.v2(), &call.app.forwarder) {
-        (Some(v2), _) => return v2.admit(&call.head, &[Scope::Metrics, Scope::Admin]),
-        (None, None) => return Err(Problem::Refused(Refusal::Starting)),
-        (None, Some(forwarder)) => forwarder,
+    let Some(forwarder) = call.app.forwarder.as_ref().filter(|_| call.app.running().is_err()) else {
+        return call.admit(&[Scope::Metrics, Scope::Admin]);
     };
     let mut question = call.head.clone();
     (question.method, question.uri) = (Method::HEAD, Uri::from_static("/metrics"));

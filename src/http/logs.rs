@@ -18,6 +18,9 @@ pub struct Logs {
     pub bad_bodies: OncePerSecond,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
+    /// Requests with a wrong credential.
+    pub unauthenticated: OncePerSecond,
+    pub hooks: HookLog,
     unread_address: OnceLock<()>,
     unread_risk_check: OnceLock<()>,
 }

@@ -3,7 +3,7 @@
 //! * [`serve`] accepts connections and serves them until the server stops. `connection` serves one connection, with
 //!   [`Tls`] if the server has a certificate. `service` leads one request through axum's router: it decides which node
 //!   answers, whether the route may be used, and the form of errors.
-//! * [`FrontEnd`] is the state that every request finds.
+//! * [`FrontEnd`] is the state that every request finds, with the server once its store is loaded.
 //! * `route` declares routes: each file has its own at its end, `routes` puts them together. `openapi` describes them.
 //! * `api` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `hooks` takes codes of identity
 //!   systems, each in its system's form. `callbacks` takes reports of gateways. `hosted` and `pages` are for people, `admin`
@@ -54,16 +54,8 @@ pub mod streams {
     };
 }
 
-pub use crate::gateway::CallbackKind;
-pub use crate::node::{CallbackAnswer, CallbackRequest};
-pub use app::{
-    Admin, App, Callbacks, FrontEnd, FrontEndSettings, GatewayHealth, Node, Now, ServedRoutes, Serving, V2,
-    V2Logs,
-};
-pub use base::Base;
-pub use events::EventStreams;
+pub use app::{App, FrontEnd, ServedRoutes};
 pub use forward::{Forwarder, RequestTarget};
-pub use hosted::captcha::Captcha;
 pub use local::{Keys, answers};
 pub use places::LongAnswers;
 pub use proof::Proofs;

@@ -12,8 +12,8 @@ use crate::domain::ServiceId;
 /// Limits the long answers that are made or being read at the same time: lists, summaries, pages, metrics. The keys of
 /// services share 56, and the pages of all clients 512, of which one service or client address has 8; the account and the
 /// keys of all services have 8.
-#[derive(Clone, Default)]
-pub struct LongAnswers(Arc<Mutex<Vec<Answer>>>);
+#[derive(Default)]
+pub struct LongAnswers(Mutex<Vec<Answer>>);
 
 /// An answer that is made or being read.
 struct Answer {

@@ -113,7 +113,7 @@ pub const READYZ: &str = "/readyz";
 async fn index(call: Call) -> Response {
     let app = &call.app;
     if request::accepts(&call.head.headers, "text/html") {
-        return pages::start(app.inbox.is_some(), app.settings.simulates_all);
+        return pages::start(app.inbox.is_some(), app.settings.gateways.only_simulator());
     }
     let listed = GROUPS.iter().filter(|(group, _)| group.is_listed && (group.is_served)(app));
     let routes = listed.flat_map(|(_, operations)| operations);

@@ -16,7 +16,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::app::App;
+use super::app::{App, ServedRoutes};
 use super::connection::{self, Connection, GivesWay, Server, refuse_tls, respond_and_close};
 use super::places::network_of;
 use super::request::{self, LocalUser};
@@ -55,10 +55,15 @@ const SHARES: usize = 4;
 ///
 /// Then it stops accepting, closes idle connections, lets the requests that are being answered finish, and returns
 /// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
-pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, app: App) {
+pub async fn serve(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    app: App,
+    routes: ServedRoutes,
+) {
     let mut shutdown = pin!(shutdown);
     let port = listener.local_addr().ok().map(|address| address.port());
-    let mut connections = Connections::new(app, port);
+    let mut connections = Connections::new(connection::server(app, port, routes));
     loop {
         tokio::select! {
             biased;
@@ -99,7 +104,8 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential, and have no time limits; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
-    let (server, mut open, mut accepted) = (Arc::new(connection::server(app, None)), JoinSet::new(), 0);
+    let server = Arc::new(connection::server(app, None, ServedRoutes::Local));
+    let (mut open, mut accepted) = (JoinSet::new(), 0);
     let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
     loop {
         let stream = tokio::select! {
@@ -163,9 +169,9 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(app: App, port: Option<u16>) -> Self {
+    fn new(server: Server) -> Self {
         Self {
-            server: Arc::new(connection::server(app, port)),
+            server: Arc::new(server),
             open: JoinSet::new(),
             kept: HashMap::new(),
             idlest: Vec::new(),
@@ -286,13 +292,12 @@ impl Connections {
             );
         }
         if self.open.len() < limit || self.close_idlest(peer) {
-            let app = &self.server.app;
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer, None);
             let open = Arc::clone(&connection);
-            let task = match &app.tls {
+            let task = match self.server.tls() {
                 None => self.open.spawn(connection::serve(stream, connection)),
                 Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), connection)),
             };
@@ -301,10 +306,9 @@ impl Connections {
             return;
         }
         if self.refused.len() < REFUSED {
-            let app = &self.server.app;
-            let id = request::own_id(app.request_id_prefix, self.accepted, 0);
+            let id = request::own_id(self.server.request_id_prefix, self.accepted, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
-            match &app.tls {
+            match self.server.tls() {
                 None => self.refused.spawn(respond_and_close(stream, response)),
                 Some(tls) => self.refused.spawn(refuse_tls(stream, tls.acceptor_of_refused(), response)),
             };

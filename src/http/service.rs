@@ -188,8 +188,7 @@ async fn place<'a>(
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<(IpAddr, bool, Option<InProgress<'a>>), Response> {
     let app = &server.app;
-    let may_forward = app.routes == ServedRoutes::All && head.extensions.get::<LocalUser>().is_none();
-    let Some(forwarder) = app.forwarder.as_ref().filter(|_| may_forward) else {
+    let Some(forwarder) = app.forwarder.as_ref().filter(|_| server.routes == ServedRoutes::All) else {
         return Ok((peer, false, None));
     };
     let passed_on = match forwarder.sender(head) {
@@ -282,7 +281,7 @@ async fn try_answer(
     if !request::has_proper_host(head) {
         return Err(Problem::BadHost);
     }
-    let is_in_listener = app.routes == ServedRoutes::All || target.name == METRICS;
+    let is_in_listener = call.connection.server.routes != ServedRoutes::MetricsOnly || target.name == METRICS;
     let is_local = head.extensions.get::<LocalUser>().is_some();
     if !is_in_listener || !(target.group.is_served)(app) || target.is_local() && !is_local {
         return Err(Problem::NotFound);
@@ -299,10 +298,8 @@ async fn try_answer(
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
-    if call.operation.is_some_and(|(access, _)| access == Access::Compatible)
-        && let Some(v2) = app.v2()
-    {
-        v2.admit_compatible(call)?;
+    if call.operation.is_some_and(|(access, _)| access == Access::Compatible) {
+        call.admit_compatible()?;
     }
     let mut request = Request::new(Body::empty());
     *request.method_mut() = head.method.clone();
@@ -318,7 +315,7 @@ async fn try_answer(
             if matches!(error, Error::Refused(Refused::OutOfService { .. })) {
                 call.log_out_of_service();
             }
-            let now = app.v2().map_or(Timestamp::EPOCH, |v2| (v2.now)());
+            let now = app.running().map_or(Timestamp::EPOCH, |running| running.verifier.now());
             Ok(error.answer(head.uri.path(), call.request_id(), now))
         }
     }
@@ -369,7 +366,8 @@ fn piecewise(mut rest: Bytes, permit: Option<LongAnswerPermit>) -> Body {
 fn not_found_for_browser(call: &Call, problem: Problem, target: &Resource) -> Option<Response> {
     let (app, head) = (&call.app, &call.head);
     let is_get = [Method::GET, Method::HEAD].contains(&head.method);
-    let is_of_api = target.group.errors != ErrorFormat::Envelope || app.routes != ServedRoutes::All;
+    let is_for_machines = call.connection.server.routes == ServedRoutes::MetricsOnly;
+    let is_of_api = target.group.errors != ErrorFormat::Envelope || is_for_machines;
     if problem != Problem::NotFound || !is_get || is_of_api || !request::accepts(&head.headers, "text/html") {
         return None;
     }
@@ -413,7 +411,7 @@ fn service_name(call: &Call, target: &'static Resource) -> Option<String> {
         return Some(ServiceId::DEFAULT_NAME.to_owned());
     }
     let sid = Sid::parse(SidKind::Service, call.param("ServiceSid")?)?;
-    Some(call.app.v2()?.registry.service(&sid).ok()?.name())
+    Some(call.app.running().ok()?.registry.service(&sid).ok()?.name())
 }
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

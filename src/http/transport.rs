@@ -4,7 +4,6 @@ use hyper::header::{FORWARDED, HOST, HeaderName, VIA};
 use hyper::http::request::Parts;
 use hyper::{Uri, Version};
 
-use super::app::V2;
 use super::call::Received;
 use super::request;
 use super::response::Problem;
@@ -49,19 +48,20 @@ impl Transport {
     }
 }
 
-impl V2 {
+impl Received {
     /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
     /// request must be for the address that the server listens on: a page of another site cannot have it, and a proxy that
     /// was not declared seldom passes it on.
     ///
     /// # Errors
     /// 401 or 403, where they ask for a key, and 403 for another host.
-    pub fn admit_compatible(&self, call: &Received) -> Result<(), Problem> {
-        if !self.registry.compatible_routes_need_key() {
-            let is_ours = self.registry.allows_unauthenticated() || is_for_this_address(call);
+    pub fn admit_compatible(&self) -> Result<(), Problem> {
+        let Ok(running) = self.app.running() else { return Ok(()) };
+        if !running.registry.compatible_routes_need_key() {
+            let is_ours = running.registry.allows_unauthenticated() || is_for_this_address(self);
             return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
         }
-        let caller = self.caller(&call.head)?;
+        let caller = self.caller()?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 }
@@ -69,7 +69,7 @@ impl V2 {
 /// Whether a request was sent to the address that the server listens on, as far as it says. Over TLS the certificate says so.
 fn is_for_this_address(call: &Received) -> bool {
     if call.app.tls.is_some() {
-        return request::names_this_server(&call.head, call.app.settings.host_name.as_deref());
+        return request::names_this_server(&call.head, Some(&call.app.settings.listen.host));
     }
     names_own_address(call) && !has_header_of_proxy(&call.head)
 }
@@ -86,8 +86,7 @@ fn names_own_address(call: &Received) -> bool {
         return !call.head.headers.contains_key(HOST);
     };
     let is_public = || {
-        let v2 = call.app.v2()?;
-        let url: Uri = v2.base.public_url.as_deref()?.parse().ok()?;
+        let url: Uri = call.app.settings.delivery.public_url.as_deref()?.parse().ok()?;
         Some(url.authority() == Some(&host))
     };
     let port = host.port_u16().unwrap_or(HTTP_PORT);

@@ -57,7 +57,7 @@ impl App {
     fn announce_open_routes(&self, settings: &Settings) {
         let front_end = &self.front_end;
         let compatible = !self.needs_key();
-        let inbox = front_end.inbox.is_some() && !front_end.settings.inbox_needs_credentials;
+        let inbox = front_end.inbox.is_some() && settings.registry.local_only;
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
         let routes = open.join(", ");

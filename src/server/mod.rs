@@ -6,7 +6,6 @@ mod announce;
 mod bind;
 mod cluster;
 pub mod control;
-mod front_end;
 mod serve;
 mod service_manager;
 
@@ -16,30 +15,31 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use onceward_cluster::JoinError;
+use onceward_cluster::{JoinError, Owner};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{ClusterSettings, Settings};
+use crate::config::{Bounds, ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, FrontEnd, Tls};
-use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
+use crate::node::{
+    self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
+};
 use crate::observe::telemetry::Exporter;
 use crate::registry::check_test_numbers;
-use crate::store::{Store, StoreError};
+use crate::store::{Loading, Store, StoreError};
 use crate::verification::verify::Verifying;
-use cluster::Member;
+use cluster::{Member, reason_to_stand_by};
 use control::Control;
 
 pub use announce::{SENDS, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
-pub use front_end::Start;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
 
 /// Why the program did not start. Each says what to do.
@@ -75,6 +75,34 @@ impl AppStartError {
     }
 }
 
+/// How far the start has come.
+#[derive(Default)]
+pub struct Start {
+    /// The progress of reading the store.
+    pub loading: Arc<Loading>,
+    /// The owner of the records; set in a node of a cluster.
+    pub owner_seen: OnceLock<watch::Receiver<Owner>>,
+}
+
+impl Start {
+    /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
+    pub fn owner(&self) -> Option<Owner> {
+        self.owner_seen.get().map(|owner| owner.borrow().clone())
+    }
+
+    /// Why nothing is served yet. A node that knows another as the owner asks that one.
+    pub fn reasons(&self) -> Vec<Unready> {
+        match self.owner() {
+            Some(Owner::Peer { .. }) => Vec::new(),
+            Some(owner) => vec![Unready { part: "cluster", why: reason_to_stand_by(&owner) }],
+            None => {
+                let why = format!("the store is being loaded: {}", self.loading);
+                vec![Unready { part: "starting", why }]
+            }
+        }
+    }
+}
+
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
     clock: Arc<EngineClock>,
@@ -106,8 +134,13 @@ impl App {
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
         let late = Arc::<Start>::default();
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
-        let mut front_end = front_end::front_end(settings, &late, simulator, prefix);
-        front_end.tls = tls.map(Arc::new);
+        let bounds =
+            Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() };
+        let (start, shown) = (Arc::clone(&late), Settings { bounds, ..settings.clone() });
+        let random = (seeded_rng()?, prefix);
+        let mut front_end = FrontEnd::new(shown, simulator, move || start.reasons(), random)
+            .map_err(node::StartError::Captcha)?;
+        front_end.tls = tls;
         let begun = settings
             .traces
             .as_ref()
@@ -120,7 +153,7 @@ impl App {
         if let Some(cluster) = &settings.cluster {
             let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
             let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
-            front_end.forwarder = Some(Arc::new(forwarder));
+            front_end.forwarder = Some(forwarder);
         }
         Ok(Self {
             clock,
@@ -188,9 +221,7 @@ impl App {
         })
         .await?;
         // Before the first decision: the routes require a key from the first request on.
-        let running = Arc::new(running);
-        let serving = front_end::serving(settings, &running, &self.clock)?;
-        let _ = self.front_end.serving.set(serving);
+        let running = self.front_end.loaded.get_or_init(|| Arc::new(running));
         if let Some(receipts) = self.front_end.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
@@ -201,7 +232,7 @@ impl App {
 
     /// The services; `None` until the store is loaded.
     fn running(&self) -> Option<&Running> {
-        self.front_end.v2()?.running.as_deref()
+        self.front_end.loaded.get().map(Arc::as_ref)
     }
 
     /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
@@ -256,10 +287,7 @@ impl App {
     fn open_control(&self, data_dir: &Path) {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         if control.is_none() {
-            // Ids of requests differ from those of the HTTP port.
-            let request_id_prefix = !self.front_end.request_id_prefix;
-            let front_end = Arc::new(FrontEnd { request_id_prefix, ..(*self.front_end).clone() });
-            *control = Control::start(data_dir, front_end);
+            *control = Control::start(data_dir, Arc::clone(&self.front_end));
         }
     }
 

@@ -24,7 +24,7 @@ use super::bind::inherited;
 use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings};
-use crate::http::{self, FrontEnd, ServedRoutes};
+use crate::http::{self, ServedRoutes};
 use crate::node::process;
 use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
@@ -195,7 +195,8 @@ async fn serve_until_end(
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
-    let mut serving = tokio::spawn(http::serve(listener, stopped.map(drop), Arc::clone(&app.front_end)));
+    let mut serving =
+        tokio::spawn(http::serve(listener, stopped.map(drop), Arc::clone(&app.front_end), ServedRoutes::All));
     let _metrics = match &settings.metrics_listen {
         Some(address) => Some(serve_metrics(app, address).await?),
         None => None,
@@ -364,8 +365,7 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    let routes = ServedRoutes::MetricsOnly;
-    let front_end = FrontEnd { routes, tls: None, ..(*app.front_end).clone() };
-    tokio::spawn(http::serve(listener, stopped.map(drop), Arc::new(front_end)));
+    let (front_end, routes) = (Arc::clone(&app.front_end), ServedRoutes::MetricsOnly);
+    tokio::spawn(http::serve(listener, stopped.map(drop), front_end, routes));
     Ok(stop)
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{Gateway as _, Simulator};
-use onceward::verification::numbers::CheckOutcome;
-use onceward_testkit::{NUMBER, Script, Setup, World, send_body, sent, sms_code_body, verify_body};
+use onceward_testkit::{NUMBER, Setup, World, send_body, sms_code_body, verify_body};
 
 use super::inbox::message;
 
@@ -14,7 +13,7 @@ const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by 
 
 #[tokio::test]
 async fn a_page_of_another_site_can_neither_send_nor_check() {
-    let world = World::scripted(Script::panics()).await;
+    let world = World::new().await;
     let message = "Web pages of other sites may not call this.";
     for (path, body) in posts() {
         let reply = world.ask(post_from("cross-site", path, &body)).await;
@@ -29,10 +28,11 @@ async fn a_page_of_another_site_can_neither_send_nor_check() {
 
 #[tokio::test]
 async fn a_page_of_the_same_site_can() {
-    let world = World::scripted(Script::sends(sent()).or_checks(CheckOutcome::Approved)).await;
     for site in ["same-origin", "same-site", "none"] {
+        let world = World::new().await;
         for (path, body) in posts() {
-            assert_eq!(world.ask(post_from(site, path, &body)).await.status, 200, "{site} {path}");
+            let reply = world.ask(post_from(site, path, &body)).await;
+            assert_ne!(reply.status, 403, "{site} {path}");
         }
     }
 }
@@ -67,11 +67,7 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 
 #[tokio::test]
 async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
-    let script = Script::sends(sent()).or_checks(CheckOutcome::NotFound);
-    let mut setup = inbox_setup(None).await;
-    setup.simulates_all = true;
-    setup.script = script.clone();
-    let world = World::with(setup).await;
+    let world = with_inbox(None).await;
     let ask = async |method: &str, cookie: &str, form: &str| {
         let head =
             format!("{method} /inbox HTTP/1.1\r\nhost: localhost:3000\r\norigin: http://localhost:3000\r\n");
@@ -83,7 +79,7 @@ async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
     let reply = ask("POST", "a=b", &format!("number={number}&action=send")).await;
     assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox#messages")));
     for (form, words) in [
-        (format!("number={number}&code=123456&action=check"), "Try again"),
+        (format!("number={number}&code=x&action=check"), "doesn&#39;t match"),
         (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),
     ] {
         // A reload of what it leads to repeats nothing.
@@ -96,22 +92,20 @@ async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
         let repeated = page.body.matches("&#34;").count();
         assert!(page.body.contains(words) && repeated <= 200, "{repeated} {}", page.body);
     }
-    assert_eq!(script.asked().len(), 2);
+    assert_eq!(world.messages().len(), 1);
 }
 
 /// A front end with one message in its inbox.
 async fn with_inbox(host_name: Option<&'static str>) -> World {
-    World::with(inbox_setup(host_name).await).await
-}
-
-async fn inbox_setup(host_name: Option<&'static str>) -> Setup {
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     let simulator = Simulator::new(Arc::new(clock));
     simulator.send(&message(14_155_552_671, "Code 123456", "123456")).await.expect("accepted");
-    let mut setup = Setup::scripted(Script::panics());
+    let mut setup = Setup::default();
     setup.inbox = Some(Arc::new(simulator));
-    setup.host_name = host_name;
-    setup
+    if let Some(name) = host_name {
+        name.clone_into(&mut setup.settings.listen.host);
+    }
+    World::with(setup).await
 }
 
 fn posts() -> [(&'static str, String); 4] {

@@ -8,7 +8,7 @@ use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Reg
 use onceward::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use onceward::registry::Scope;
 use onceward::template::Wording;
-use onceward_testkit::{Reply, Script, Setup, THEN, V2World, get, json, root, sent};
+use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, get, json, root};
 use serde_json::Value;
 
 #[tokio::test]
@@ -165,10 +165,11 @@ async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
 async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
     simulator.send(&message(14_155_552_671, "Code 111111", "111111")).await.expect("accepted");
-    let mut setup = Setup::scripted(Script::sends(sent()));
+    let mut setup = Setup::default();
     setup.inbox = Some(Arc::new(simulator));
-    (setup.simulates_all, setup.inbox_needs_credentials) = (true, true);
-    setup.host_name = Some("codes.example");
+    setup.settings.registry.local_only = false;
+    setup.settings.registry.allows_unauthenticated = false;
+    "codes.example".clone_into(&mut setup.settings.listen.host);
     let world = V2World::with(setup).await;
     let of_one = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let [verify, admin, both] = [&[Scope::Verify][..], &[Scope::Admin], &[Scope::Admin, Scope::Verify]];
@@ -221,11 +222,10 @@ impl Inbox {
     async fn with(simulates_all: bool) -> Self {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
         let simulator = Arc::new(Simulator::new(clock.clone()));
-        let mut setup = Setup::scripted(Script::panics());
+        let mut setup = if simulates_all { Setup::default() } else { Setup::through(Gate::closed()) };
         setup.inbox = Some(Arc::clone(&simulator));
-        setup.default_region = Region::parse("DE");
-        setup.simulates_all = simulates_all;
-        setup.service_name = "default";
+        setup.settings.storage.default_region = Region::parse("DE");
+        "default".clone_into(&mut setup.settings.brand);
         Self { world: V2World::with(setup).await, simulator, clock }
     }
 

@@ -2,25 +2,18 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
-use onceward::http::CallbackAnswer;
-use onceward::verification::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{
-    Reply, Script, Setup, World, get, post, send_body, sent, sms_code_body, until, verify_body,
-};
+use onceward_testkit::{Reply, World, get, post, send_body, send_body_to, sms_code_body, verify_body};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
-use super::callbacks::Receiver;
+use super::callbacks::with_twilio;
 
 #[tokio::test]
 async fn at_trace_level_no_number_code_path_or_query_is_logged() {
     let log = Log::default();
     let _guard = log.capture(Level::TRACE);
-    let mut setup = Setup::scripted(Script::checks(CheckOutcome::Approved));
-    setup.callbacks = Some(Arc::new(Receiver::answering(CallbackAnswer::Unreadable)));
-    let world = World::with(setup).await;
+    let world = World::with(with_twilio()).await;
     for request in [
         post("/api/send-otp", &send_body()),
         post("/api/verify-otp", &verify_body("739104")),
@@ -47,13 +40,13 @@ async fn at_trace_level_no_number_code_path_or_query_is_logged() {
 async fn at_debug_level_each_request_has_one_line_with_its_id() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
-    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
+    let world = World::new().await;
     let reply = world.post("/api/verify-otp", &verify_body("739104")).await;
     let id = reply.header("x-request-id").expect("an id");
     let lines = log.text();
     let line: Vec<_> = lines.lines().filter(|line| line.contains("request answered")).collect();
     assert_eq!(line.len(), 1, "{lines}");
-    for part in [r#"method="POST""#, r#"route="/api/verify-otp""#, "status=200", "micros=", id] {
+    for part in [r#"method="POST""#, r#"route="/api/verify-otp""#, "status=401", "micros=", id] {
         assert!(line[0].contains(part), "{part} not in {}", line[0]);
     }
 }
@@ -62,37 +55,38 @@ async fn at_debug_level_each_request_has_one_line_with_its_id() {
 async fn info_logs_a_lockout_in_one_line_with_masked_number_and_request_id() {
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
-    let world =
-        World::scripted(Script::checks(CheckOutcome::LockedNow { until: until(MINUTE), live: true })).await;
     for (path, body) in
-        [("/api/verify-otp", verify_body("739104")), ("/verify-code", sms_code_body("739104"))]
+        [("/api/verify-otp", verify_body as fn(&str) -> String), ("/verify-code", sms_code_body)]
     {
+        let world = World::new().await;
+        world.post("/api/send-otp", &send_body()).await;
+        let body = body(world.wrong_code());
+        for _ in 0..4 {
+            world.post(path, &body).await;
+        }
+        log.clear();
         let reply = world.post(path, &body).await;
         let line = log.line_with(reply.header("x-request-id").expect("an id"));
         for part in [" INFO ", "number locked out after too many wrong codes", "number=+1415*****71"] {
             assert!(line.contains(part), "{part} not in {line}");
         }
     }
-    assert_eq!(log.text().lines().count(), 2, "{}", log.text());
 }
 
 #[tokio::test]
 async fn info_logs_a_failed_send_in_one_line_with_masked_number_and_request_id() {
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
-    for (answer, outcome) in
-        [(SendOutcome::NumberRefused, "number-refused"), (SendOutcome::GatewayFailed, "gateway-failed")]
-    {
-        let world = World::scripted(Script::sends(answer)).await;
+    let world = World::new().await;
+    for (number, outcome) in [("+15005550001", "number-refused"), ("+15005550003", "gateway-failed")] {
         for path in ["/api/send-otp", "/send-code"] {
-            let request = post(path, &send_body())
-                .replace("\r\n\r\n", "\r\nx-request-id: 0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0\r\n\r\n");
-            world.ask(request).await;
-            let line = log.line_with("0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0");
-            for part in [" INFO ", "code not sent", outcome, "number=+1415*****71"] {
+            log.clear();
+            let reply = world.post(path, &send_body_to(number)).await;
+            let line = log.line_with("code not sent");
+            let id = reply.header("x-request-id").expect("an id");
+            for part in [" INFO ", id, outcome, "number=+1500*****0"] {
                 assert!(line.contains(part), "{part} not in {line}");
             }
-            log.clear();
         }
     }
 }
@@ -101,26 +95,26 @@ async fn info_logs_a_failed_send_in_one_line_with_masked_number_and_request_id()
 async fn at_debug_level_every_send_and_check_tells_its_outcome() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
-    let checks = [
-        (CheckOutcome::Approved, "approved"),
-        (CheckOutcome::Wrong { attempts_left: 3, live: true }, "wrong"),
-        (CheckOutcome::Locked { until: until(MINUTE) }, "locked"),
-    ];
-    for (answer, outcome) in checks {
-        let world = World::scripted(Script::checks(answer)).await;
-        log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
+    let world = World::new().await;
+    let check = async |code: &str, outcome: &str| {
+        log.tells(&world.post("/api/verify-otp", &verify_body(code)).await, outcome);
+    };
+    log.tells(&world.post("/api/send-otp", &send_body()).await, "sent");
+    check(world.wrong_code(), "wrong").await;
+    check(&world.code(), "approved").await;
+    world.post("/api/send-otp", &send_body()).await;
+    for _ in 0..5 {
+        world.post("/api/verify-otp", &verify_body(world.wrong_code())).await;
     }
-    for (answer, outcome) in [(sent(), "sent"), (SendOutcome::Locked { until: until(MINUTE) }, "locked")] {
-        let world = World::scripted(Script::sends(answer)).await;
-        log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);
-    }
+    check(world.wrong_code(), "locked").await;
+    log.tells(&world.post("/api/send-otp", &send_body()).await, "locked");
 }
 
 #[tokio::test]
 async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
-    let world = World::scripted(Script::panics()).await;
+    let world = World::new().await;
     for (body, reason) in [
         ("{}", "the field user is missing"),
         (r#"{"user":{},"code":"739104"}"#, "the field phoneNumber is missing"),
@@ -161,8 +155,6 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
 /// The line of each request, beside the one a second at info.
 const REFUSED: &str = "DEBUG onceward::http::service: request body refused";
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -197,11 +189,10 @@ impl Log {
     #[track_caller]
     fn tells(&self, reply: &Reply, outcome: &str) {
         let id = reply.header("x-request-id").expect("an id");
-        let line = self.line_with(&format!("outcome=\"{outcome}\""));
-        for part in ["DEBUG ", id, "number=+1415*****71"] {
-            assert!(line.contains(part), "{part} not in {line}");
-        }
-        self.clear();
+        let (text, outcome) = (self.text(), format!("outcome=\"{outcome}\""));
+        let parts = ["DEBUG onceward::http", id, "number=+1415*****71", &outcome];
+        let lines = text.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+        assert_eq!(lines.count(), 1, "{outcome} in:\n{text}");
     }
 
     fn clear(&self) {

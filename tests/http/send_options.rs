@@ -1,36 +1,19 @@
 //! The options of a send.
 
-use onceward::domain::{Channel, Locale};
-use onceward::template::{AppHash, MessageStyle, Wording};
-use onceward::verification::numbers::{SendOptions, SendOutcome};
-use onceward_testkit::{Call, NUMBER, Script, World};
+use onceward::domain::Channel;
+use onceward_testkit::{NUMBER, Setup, World};
+use serde_json::json;
 
 const BAD_BODY: &str = r#""message":"Invalid request body"}"#;
 
 #[tokio::test]
 async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
-    let fields = r#""channel":"whatsApp","locale":"pt_br","appHash":"FA+9qCX9VSu""#;
-    let style = MessageStyle {
-        locale: Locale::parse("pt-BR"),
-        app_hash: AppHash::parse("FA+9qCX9VSu"),
-        send_digits: None,
-        sender_name: None,
-        wording: Wording::Api,
-    };
-    let expected = Call::Send {
-        number: NUMBER.to_owned(),
-        options: None,
-        channel: Some(Channel::WhatsApp),
-        style: style.clone(),
-    };
-    assert_eq!(asked("/api/send-otp", fields).await, [expected]);
-    let expected = Call::Send {
-        number: NUMBER.to_owned(),
-        options: Some(SendOptions::DEFAULT),
-        channel: Some(Channel::WhatsApp),
-        style: MessageStyle { wording: Wording::Tutorial, ..style },
-    };
-    assert_eq!(asked("/send-code", fields).await, [expected]);
+    for path in ["/api/send-otp", "/send-code"] {
+        assert_eq!(sent(path, r#""channel":"whatsApp""#).await.0, Channel::WhatsApp);
+        let (channel, text) = sent(path, r#""appHash":"FA+9qCX9VSu""#).await;
+        assert!(channel == Channel::Sms && text.ends_with("FA+9qCX9VSu"), "{text}");
+    }
+    assert_eq!(sent("/api/send-otp", r#""locale":"de_at""#).await.1, "Ihr Code: CODE");
 }
 
 #[tokio::test]
@@ -51,14 +34,14 @@ async fn an_option_that_cannot_be_understood_is_ignored() {
         r#""appHash":true"#,
     ] {
         for path in ["/api/send-otp", "/send-code"] {
-            assert_eq!(asked(path, fields).await, asked(path, r#""x":1"#).await, "{path} {fields}");
+            assert_eq!(sent(path, fields).await, sent(path, r#""x":1"#).await, "{path} {fields}");
         }
     }
 }
 
 #[tokio::test]
 async fn an_option_that_is_given_twice_or_not_served_is_a_bad_body() {
-    let world = World::scripted(Script::panics()).await;
+    let world = World::new().await;
     for fields in
         [r#""channel":"call""#, r#""channel":"sms","channel":"sms""#, r#""channel":null,"channel":"sms""#]
     {
@@ -70,11 +53,13 @@ async fn an_option_that_is_given_twice_or_not_served_is_a_bad_body() {
     }
 }
 
-/// The calls after a request with these fields and a number.
-async fn asked(path: &str, fields: &str) -> Vec<Call> {
-    let script = Script::sends(SendOutcome::NumberRefused);
-    World::scripted(script.clone()).await.post(path, &body(fields)).await;
-    script.asked()
+/// The channel and the text of the message after a request with these fields and a number.
+async fn sent(path: &str, fields: &str) -> (Channel, String) {
+    let german = json!({ "sms": { "de": "Ihr Code: {code}" } });
+    let world = World::with(Setup::of(json!({ "otp-messages": german }))).await;
+    assert_eq!(world.post(path, &body(fields)).await.status, 200, "{path} {fields}");
+    let message = world.messages().remove(0);
+    (message.channel, message.text.replace(message.code.expose(), "CODE"))
 }
 
 fn body(fields: &str) -> String {

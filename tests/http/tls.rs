@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward::clock::SystemClock;
 use onceward::config::TlsFiles;
 use onceward::http::Tls;
-use onceward_testkit::{Client, Memory, Script, get, post};
+use onceward_testkit::{Client, Memory, get, post};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -23,7 +23,7 @@ const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_handshake_is_closed_after_10_s_without_an_answer() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     for beginning in [&b""[..], &BROKEN_OFF[..1], BROKEN_OFF] {
         let (mut near, far) = duplex(64 * 1024);
         let start = now();
@@ -39,7 +39,7 @@ async fn a_peer_without_a_handshake_is_closed_after_10_s_without_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_for_the_first_head_runs_during_the_handshake() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let start = now();
     let (near, far) = duplex(64 * 1024);
     server.serve(far);
@@ -53,7 +53,7 @@ async fn the_time_for_the_first_head_runs_during_the_handshake() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_gets_close_notify_after_10_s_in_either_protocol() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     for protocol in ["http/1.1", "h2"] {
         let start = now();
         let (mut stream, connection) = server.client(&[protocol]).await;
@@ -67,7 +67,7 @@ async fn a_silent_peer_gets_close_notify_after_10_s_in_either_protocol() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let (mut stream, connection) = server.client(&[]).await;
     let start = now();
     stream.write_all(get("/healthz").as_bytes()).await.expect("room");
@@ -81,7 +81,7 @@ async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_reads_is_closed_after_30_s() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let requests = [("http/1.1", get("/openapi.json").into_bytes()), ("h2", request_with_open_windows())];
     for (protocol, request) in requests {
         let (mut stream, connection) = server.client(&[protocol]).await;
@@ -94,7 +94,7 @@ async fn a_connection_without_reads_is_closed_after_30_s() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_may_close_its_side_and_still_gets_its_answer() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let (stream, connection) = server.client(&[]).await;
     let mut client = Client::in_paused_time(stream);
     client.send(get("/healthz")).await;
@@ -106,7 +106,7 @@ async fn a_client_may_close_its_side_and_still_gets_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_without_tls_is_400_and_the_rest_of_it_is_read() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let (near, far) = duplex(4 * 1024);
     let connection = server.serve(far);
     let mut client = Client::in_paused_time(near);
@@ -119,7 +119,7 @@ async fn a_request_without_tls_is_400_and_the_rest_of_it_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn when_the_server_stops_a_handshake_is_not_waited_for() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve(far);
     near.write_all(BROKEN_OFF).await.expect("room");
@@ -132,7 +132,7 @@ async fn when_the_server_stops_a_handshake_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_place_that_does_not_shake_hands_is_let_go_after_2_s() {
-    let server = Encrypted::new();
+    let server = Encrypted::new().await;
     let (_near, far) = duplex(64 * 1024);
     let start = now();
     server.front_end.refuse_tls(far, &server.tls).await;
@@ -147,7 +147,7 @@ struct Encrypted {
 }
 
 impl Encrypted {
-    fn new() -> Self {
+    async fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let certificate = cert.der().clone();
@@ -156,7 +156,7 @@ impl Encrypted {
         std::fs::write(&files.certificate, cert.pem()).expect("a file");
         std::fs::write(&files.key, signing_key.serialize_pem()).expect("a file");
         let tls = Tls::open(&files, Arc::new(SystemClock::start())).expect("an identity");
-        Self { front_end: Memory::scripted(Script::panics()), tls, certificate }
+        Self { front_end: Memory::new().await, tls, certificate }
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {

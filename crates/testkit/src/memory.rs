@@ -7,28 +7,32 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use onceward::http::Tls;
 use onceward::http::streams::{
     Connection, Server, refuse_tls, serve, serve_http2, serve_tls, server, with_write_timeout,
 };
+use onceward::http::{App, Tls};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
-use crate::script::Script;
-use crate::setup::Setup;
+use crate::setup::{Setup, Started};
 
 /// A front end for [`duplex`] streams. Nothing in it waits for a socket, therefore time can be paused. A handle of a
 /// connection completes when the server ends it.
 pub struct Memory(Arc<Server>);
 
 impl Memory {
-    pub fn scripted(script: Script) -> Self {
-        Self::with(Setup::scripted(script))
+    pub async fn new() -> Self {
+        Self::with(Setup::default()).await
     }
 
-    pub fn with(setup: Setup) -> Self {
-        Self(Arc::new(server(setup.into_front_end(None), None)))
+    pub async fn with(setup: Setup) -> Self {
+        let Started { app, routes, .. } = setup.start().await;
+        Self(Arc::new(server(app, None, routes)))
+    }
+
+    pub fn app(&self) -> &App {
+        &self.0.app
     }
 
     /// Ends every connection after the requests that it is answering.

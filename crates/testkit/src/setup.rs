@@ -1,104 +1,142 @@
-//! What is different about a front end.
+//! What is different about a server.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::config::{AnswerSet, Bounds, ProxySettings};
-use onceward::domain::{Channel, Region};
-use onceward::gateway::Simulator;
-use onceward::http::{
-    Callbacks, EventStreams, Forwarder, FrontEnd, FrontEndSettings, GatewayHealth, LongAnswers, ServedRoutes,
-    Serving, V2,
-};
+use onceward::clock::{Clock, EngineClock, ManualClock};
+use onceward::config::services::AccountSettings;
+use onceward::config::{self, Overrides, OwnGateway, Program, Settings, Sources};
+use onceward::delivery::Routed;
+use onceward::domain::{ApiSecret, ServerKey, Sid, SidKind, Timestamp};
+use onceward::gateway::{Gateway, Simulator};
+use onceward::http::{App, Forwarder, FrontEnd, ServedRoutes};
+use onceward::node::{Running, StartOptions, Unready, build_gateways};
+use onceward::store::MemoryStore;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::{Map, Value, json};
 
-use crate::script::{Script, ScriptedNode};
+/// 2015-07-30T20:00:00Z
+pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
 
-/// The parts of a front end that tests change. The server's defaults, unless a test sets one.
+/// Of the account.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+pub(crate) const SERVER_KEY: [u8; 32] = [7; 32];
+
+pub fn account() -> Sid {
+    Sid::new(SidKind::Account, [0xac; 16])
+}
+
+/// The parts of a server that tests change. The defaults of a server with the simulator, whose compatible routes need no
+/// credential, and without a guard.
 pub struct Setup {
-    /// Answers the sends and checks of the older routes.
-    pub script: Script,
-    pub answers: AnswerSet,
-    pub bounds: Bounds,
-    pub default_region: Option<Region>,
-    /// The lockout that texts of the older routes name: 30 minutes.
-    pub lockout: Duration,
-    pub readiness: Result<(), Vec<String>>,
-    pub gateways: Vec<GatewayHealth>,
-    pub callbacks: Option<Arc<dyn Callbacks>>,
+    pub settings: Settings,
+    /// Sends in place of the simulator.
+    pub gateway: Option<Arc<dyn Gateway>>,
     /// What the inbox shows; without one there is no inbox.
     pub inbox: Option<Arc<Simulator>>,
-    /// Whether the inbox has its form.
-    pub simulates_all: bool,
-    pub inbox_needs_credentials: bool,
-    pub long_answers: LongAnswers,
-    /// The configured host name.
-    pub host_name: Option<&'static str>,
     pub routes: ServedRoutes,
-    pub forwarder: Option<Arc<Forwarder>>,
-    /// The name of the default service of a [`V2World`](crate::V2World).
-    pub service_name: &'static str,
-    /// The beginning of addresses below `/v2`.
-    pub public_url: Option<String>,
+    pub forwarder: Option<Forwarder>,
+    /// Whether the store is loaded.
+    pub is_loaded: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::of(json!({}))
+    }
 }
 
 impl Setup {
-    pub fn scripted(script: Script) -> Self {
-        Self {
-            script,
-            answers: AnswerSet::Documented,
-            bounds: Bounds::default(),
-            default_region: None,
-            lockout: Duration::from_secs(30 * 60),
-            readiness: Ok(()),
-            gateways: Vec::new(),
-            callbacks: None,
-            inbox: None,
-            simulates_all: false,
-            inbox_needs_credentials: false,
-            long_answers: LongAnswers::default(),
-            host_name: None,
-            routes: ServedRoutes::All,
-            forwarder: None,
-            service_name: "onceward",
-            public_url: None,
-        }
+    /// With these keys of config.json.
+    pub fn of(values: Value) -> Self {
+        Self::with(values, None)
     }
 
-    /// Without `v2` only the older routes are served.
-    pub(crate) fn into_front_end(self, v2: Option<V2>) -> Arc<FrontEnd> {
-        let mut channels = vec![Channel::Sms, Channel::WhatsApp];
-        if v2.is_some() {
-            channels = Channel::ALL.to_vec();
-        }
-        let Self { script, readiness, gateways, .. } = self;
-        let node = Arc::new(ScriptedNode { script, readiness, gateways });
-        let serving = Serving { node, v2: v2.map(Arc::new), admin: None };
-        Arc::new(FrontEnd {
-            settings: FrontEndSettings {
-                answers: self.answers,
-                bounds: self.bounds,
-                default_region: self.default_region,
-                lockout: self.lockout,
-                proxies: ProxySettings::default(),
-                channels,
-                simulates_all: self.simulates_all,
-                inbox_needs_credentials: self.inbox_needs_credentials,
-                host_name: self.host_name.map(Into::into),
-                cors_origins: Vec::new(),
-            },
-            serving: Arc::new(serving.into()),
-            starting: Arc::new(Vec::new),
-            is_stopping: Arc::default(),
-            callbacks: self.callbacks,
-            inbox: self.inbox,
-            event_streams: EventStreams::default(),
-            long_answers: self.long_answers,
-            tls: None,
-            request_id_prefix: 0xabcd_0123,
-            metrics: Arc::default(),
+    /// With a gateway that is the only one. A send may take an hour.
+    pub fn through(gateway: impl Gateway) -> Self {
+        let hour = Duration::from_secs(3_600);
+        let mut setup = Self::with(json!({ "otp-timeout": "1h" }), Some(Arc::new(gateway)));
+        setup.settings.bounds.send_budget = hour;
+        setup
+    }
+
+    fn with(values: Value, gateway: Option<Arc<dyn Gateway>>) -> Self {
+        let own = |gateway: &Arc<dyn Gateway>| OwnGateway {
+            name: gateway.name(),
+            channels: gateway.channels().to_vec(),
+        };
+        let gateways = gateway.iter().map(own).collect();
+        let mut values = given(values);
+        // Tests send more messages than people do.
+        values.entry("guard").or_insert(json!({ "mode": "off" }));
+        let program = Program { values, alone: true, gateways };
+        let sources = Sources {
+            config_file: None,
+            working_dir: PathBuf::new(),
+            environment: BTreeMap::new(),
+            overrides: Overrides { program, ..Overrides::default() },
+            parallelism: 1,
+        };
+        let mut settings = config::load(&sources).expect("settings").settings;
+        let token = ApiSecret::new(TOKEN.to_owned());
+        settings.registry.account = Some(AccountSettings { sid: account(), token });
+        settings.registry.allows_unauthenticated = true;
+        settings.shards = 1;
+        let (inbox, forwarder) = (None, None);
+        Self { settings, gateway, inbox, routes: ServedRoutes::All, forwarder, is_loaded: true }
+    }
+
+    /// Starts the server over memory. Its clock stands still.
+    pub(crate) async fn start(self) -> Started {
+        let Self { settings, gateway, inbox, routes, forwarder, is_loaded } = self;
+        let hand = Arc::new(ManualClock::starting_at(THEN));
+        let clock = Arc::new(EngineClock::over(Arc::clone(&hand) as _));
+        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
+        let mut gateways = build_gateways(&settings.gateways, &shown).expect("gateways");
+        let own = gateway.into_iter();
+        gateways.routed.extend(own.map(|gateway| Routed { routed_as: gateway.name(), gateway }));
+        // A node that stands by is as ready as the owner.
+        let reason = || Unready { part: "starting", why: "the test does not load it".to_owned() };
+        let reasons: Vec<_> = forwarder.is_none().then(reason).into_iter().collect();
+        let starting = move || reasons.clone();
+        let random = (StdRng::seed_from_u64(7), 0xabcd_0123);
+        let mut app = FrontEnd::new(settings.clone(), inbox, starting, random).expect("a front end");
+        app.forwarder = forwarder;
+        let running = Running::start(StartOptions {
+            settings,
+            records: Some((ServerKey::from_bytes(SERVER_KEY), Arc::new(MemoryStore::default()))),
+            clock,
+            gateways: gateways.routed,
+            serves: true,
+            loading: Arc::default(),
+            metrics: Arc::clone(&app.metrics),
             tracer: None,
-            routes: self.routes,
-            forwarder: self.forwarder,
-        })
+        });
+        let running = Arc::new(running.await.expect("a server"));
+        if is_loaded {
+            let _ = app.loaded.set(Arc::clone(&running));
+        }
+        Started { app: Arc::new(app), running, simulator: gateways.simulator, clock: hand, routes }
+    }
+}
+
+/// A server that is not asked yet.
+pub(crate) struct Started {
+    pub app: App,
+    pub running: Arc<Running>,
+    pub simulator: Option<Arc<Simulator>>,
+    pub clock: Arc<ManualClock>,
+    pub routes: ServedRoutes,
+}
+
+/// Members of settings.
+pub fn given(members: Value) -> Map<String, Value> {
+    match members {
+        Value::Object(members) => members,
+        other => panic!("no object: {other}"),
     }
 }

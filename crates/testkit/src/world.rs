@@ -1,44 +1,71 @@
-//! A running front end.
+//! A server on loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use onceward::http::{FrontEnd, serve};
+use onceward::clock::ManualClock;
+use onceward::domain::PhoneNumber;
+use onceward::gateway::{InboxMessage, Simulator};
+use onceward::http::{App, serve};
+use onceward::node::Running;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Reply, get, post};
-use crate::script::Script;
-use crate::setup::Setup;
+use crate::setup::{Setup, Started};
 
 pub const NUMBER: &str = "+14155552671";
 
-/// A front end on loopback, until it is dropped.
+pub fn number() -> PhoneNumber {
+    PhoneNumber::parse(NUMBER, None).expect("a number")
+}
+
+/// A server, until it is dropped.
 pub struct World {
     pub address: SocketAddr,
+    pub app: App,
+    pub running: Arc<Running>,
+    pub clock: Arc<ManualClock>,
+    simulator: Option<Arc<Simulator>>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
 
 impl World {
+    pub async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
     pub async fn with(setup: Setup) -> Self {
-        Self::over(setup.into_front_end(None)).await
-    }
-
-    pub async fn scripted(script: Script) -> Self {
-        Self::with(Setup::scripted(script)).await
-    }
-
-    pub(crate) async fn over(front_end: Arc<FrontEnd>) -> Self {
+        let Started { app, running, simulator, clock, routes } = setup.start().await;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(listener, shutdown, front_end));
-        Self { address, stop, server }
+        let server = tokio::spawn(serve(listener, shutdown, Arc::clone(&app), routes));
+        Self { address, app, running, clock, simulator, stop, server }
+    }
+
+    /// The messages that the simulator has accepted, the newest first.
+    pub fn messages(&self) -> Vec<InboxMessage> {
+        self.simulator.as_ref().map_or_else(Vec::new, |simulator| simulator.messages(None, usize::MAX))
+    }
+
+    pub fn newest(&self) -> Option<InboxMessage> {
+        self.simulator.as_ref()?.messages(None, 1).pop()
+    }
+
+    /// The code of the newest message.
+    pub fn code(&self) -> String {
+        self.newest().expect("a message").code.expose().to_owned()
+    }
+
+    /// Another one.
+    pub fn wrong_code(&self) -> &'static str {
+        if self.code() == "000000" { "000001" } else { "000000" }
     }
 
     pub async fn client(&self) -> Client {
@@ -73,7 +100,11 @@ impl World {
 }
 
 pub fn send_body() -> String {
-    format!(r#"{{"phoneNumber":"{NUMBER}"}}"#)
+    send_body_to(NUMBER)
+}
+
+pub fn send_body_to(number: &str) -> String {
+    format!(r#"{{"phoneNumber":"{number}"}}"#)
 }
 
 pub fn verify_body(code: &str) -> String {

@@ -60,9 +60,9 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         // A deleted service has entries too.
         let filter = AuditFilter { service, action, actor, of };
         let range = list.range(since, until, |entry: &AuditEntry| filter.fits(entry));
-        entries = list.take(request.v2.registry.audit().list(range).await?);
+        entries = list.take(request.running.registry.audit().list(range).await?);
     }
-    let registry = &request.v2.registry;
+    let registry = &request.running.registry;
     let keys = registry.keys(None);
     let views = ViewFrame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {

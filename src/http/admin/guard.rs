@@ -87,10 +87,10 @@ fn hidden(of: &str) -> String {
 
 /// `GET /admin/guard`: after a form, with what it asked for.
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
-    let (entry, guard) = (EntryForm::of(&request), request.guard()?);
+    let (entry, guard) = (EntryForm::of(&request), &request.running.guard);
     let service = entry.service(&request).unwrap_or_default();
     let (mut question, mut explanation) = (None, None);
-    let region = request.call.app.settings.default_region;
+    let region = request.call.app.settings.storage.default_region;
     match (entry.action.as_str(), subject(&entry.subject, region)) {
         ("explain", Some(dimension)) => {
             explanation = Some(guard.explain(service.as_deref(), dimension).await?);
@@ -111,7 +111,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let unchanged =
         |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
     let read = if entry.action == "explain" { subject } else { entry_subject };
-    let Some(dimension) = read(&entry.subject, request.call.app.settings.default_region) else {
+    let Some(dimension) = read(&entry.subject, request.call.app.settings.storage.default_region) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
     let Ok(service) = entry.service(&request) else {
@@ -130,7 +130,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
         _ => return Ok(request.redirect_with_form(PATH, Some(NO_ACTION.to_owned()))),
     };
     let key = Key::new(service.map(|service| service.id), dimension);
-    match request.guard()?.set_entry(key, action, entry.minutes, request.author()).await {
+    match request.running.guard.set_entry(key, action, entry.minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let of = if service == "all" { "all services" } else { &format!("the service {service}") };
             let text = format!("{} {done}, in {of}.", masked(dimension));
@@ -150,7 +150,7 @@ async fn question(
 ) -> Result<Question, Refusal> {
     let (hour, now) = (Resolution::Hour, request.now());
     let from = hour.bucket(now).minus(hour.length() * 23);
-    let mut rows = request.admin.history.between(hour, from, now.plus(hour.length())).await?;
+    let mut rows = request.running.history.between(hour, from, now.plus(hour.length())).await?;
     rows.retain(|row| {
         row.series.group.country == Some(country)
             && service.is_none_or(|service| row.series.service == service)

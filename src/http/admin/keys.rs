@@ -41,7 +41,7 @@ struct KeysPage<'a> {
 
 impl KeysPage<'_> {
     fn service_of(&self, key: &ApiKey) -> String {
-        let name = |id: ServiceId| self.request.v2.registry.title_of(id);
+        let name = |id: ServiceId| self.request.running.registry.title_of(id);
         key.service.map_or_else(|| "all services".to_owned(), name)
     }
 
@@ -53,7 +53,7 @@ impl KeysPage<'_> {
 
     /// The ids of the live keys that were created with a key.
     fn created_with(&self, key: &ApiKey) -> Vec<String> {
-        let created = self.request.v2.registry.created_with(key.sid);
+        let created = self.request.running.registry.created_with(key.sid);
         created.iter().map(|created| created.sid.to_string()).collect()
     }
 }
@@ -70,7 +70,7 @@ pub async fn page(request: AdminRequest) -> Response {
     if let Some(Filters { service, is_live }) = filters
         && let Ok(service) = list.service(&request, service)
     {
-        let mut keys = request.v2.registry.keys(service.map(|service| service.id));
+        let mut keys = request.running.registry.keys(service.map(|service| service.id));
         keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
         rows = list.take_of_all(keys);
     }

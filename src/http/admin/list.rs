@@ -156,7 +156,7 @@ impl List {
         request: &AdminRequest,
         asked: Option<Sid>,
     ) -> Result<Option<Arc<Service>>, ()> {
-        let found = asked.map(|sid| request.v2.registry.service(&sid)).transpose();
+        let found = asked.map(|sid| request.running.registry.service(&sid)).transpose();
         found.map_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
     }
 

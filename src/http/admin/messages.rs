@@ -92,7 +92,7 @@ impl AdminRequest {
     /// The estimated price of a message that was taken, in millionths of the currency.
     fn price(&self, ListedAttempt { number, attempt, parts, .. }: &ListedAttempt) -> Option<u64> {
         let is_paid = attempt.status == SendStatus::Sent && attempt.gateway != GatewayName::Simulator;
-        is_paid.then(|| self.admin.history.price(number.region(), attempt.channel) * u64::from(*parts))
+        is_paid.then(|| self.running.history.price(number.region(), attempt.channel) * u64::from(*parts))
     }
 
     /// An attempt in the file.
@@ -107,7 +107,7 @@ impl AdminRequest {
         [
             attempt.at.rfc3339_millis().to_string(),
             if is_whole { number.e164() } else { number.to_string() },
-            self.v2.registry.title_of(listed.id.key.service),
+            self.running.registry.title_of(listed.id.key.service),
             number.region().map(|country| country.to_string()).unwrap_or_default(),
             attempt.channel.as_str().to_owned(),
             attempt.gateway.as_str().to_owned(),
@@ -151,7 +151,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
             limit: list.limit() + 1,
             ..AttemptQuery::default()
         };
-        rows = list.take(request.admin.verifying.messages(query).await?);
+        rows = list.take(request.running.verifying.messages(query).await?);
     }
     // The account's own credentials are those of the owner of the data.
     let exports_numbers = request.caller.key().is_none();

@@ -200,9 +200,10 @@ impl Entry {
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
-    let deliveries = request.v2.outbox.deliveries_that(|of| of.event.about.to == number, EVENTS).await?;
-    let (verifying, guard) = (&request.admin.verifying, request.guard()?);
-    let services = request.v2.registry.services(0, usize::MAX);
+    let of_number = |of: &Delivery| of.event.about.to == number;
+    let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
+    let (verifying, guard) = (&request.running.verifying, &request.running.guard);
+    let services = request.running.registry.services(0, usize::MAX);
     // There may be ten thousand, and each is one question to a shard.
     let asked = stream::iter(services).map(|service| async move {
         let known = verifying.status(service.id, number).await;
@@ -219,7 +220,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         if known.is_none() && refused.is_none() && events.is_empty() {
             continue;
         }
-        let title = request.v2.registry.title(&service);
+        let title = request.running.registry.title(&service);
         let last = refused.as_ref().and_then(RefusedNumber::last);
         let is_over = last.is_some_and(|last| match last.rule {
             Rule::KnownOnly => {
@@ -255,8 +256,8 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
         ("unlock", Some(service)) => {
-            let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
-            request.admin.lockouts.invalidate().await;
+            let cleared = request.running.verifying.clear(service.id, number, request.author()).await?;
+            request.call.app.lockouts.invalidate().await;
             let text = match cleared {
                 Cleared::Locked => "is unlocked, and an outstanding code is void",
                 Cleared::NotLocked => {
@@ -264,13 +265,13 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            let text = format!("{number} {text}, in {}.", request.v2.registry.title(&service));
+            let text = format!("{number} {text}, in {}.", request.running.registry.title(&service));
             if cleared == Cleared::Unknown { Notice::failure(text) } else { Notice::success(text) }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
-            let ended = request.v2.verifications.end(service.id, target, Ending::Canceled, by).await;
-            let title = request.v2.registry.title(&service);
+            let ended = request.running.verifying.end(service.id, target, Ending::Canceled, by).await;
+            let title = request.running.registry.title(&service);
             match ended {
                 Ok(_) => Notice::success(format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
@@ -285,7 +286,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
 async fn erase(request: &AdminRequest, number: PhoneNumber) -> Result<Response, Unavailable> {
-    let (verifying, by) = (request.admin.verifying.clone(), request.author());
+    let (verifying, by) = (request.running.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
     match work.await.map_err(|_| Refusal::Stopping)? {
         Ok((_, Erasure { has_erased, locked_until })) => {
@@ -293,7 +294,7 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> Result<Response, 
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();
             let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
-            request.admin.sessions.erase(number);
+            request.call.app.sessions.erase(number);
             Ok(request.redirect_with_notice("/admin", Notice::success(format!("{number} {done}.{lockout}"))))
         }
         Err(error) => {
@@ -306,7 +307,7 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> Result<Response, 
 /// The number that the path names in this session.
 fn number(request: &AdminRequest) -> Option<PhoneNumber> {
     let id = request.call.param("Id")?.parse().ok()?;
-    request.admin.sessions.with(&request.id, |session| session.number(id)).flatten()
+    request.session(|session| session.number(id)).flatten()
 }
 
 fn unknown(request: &AdminRequest) -> Response {

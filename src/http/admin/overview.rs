@@ -12,10 +12,9 @@ use super::page::{AdminRequest, Unavailable, html, moment};
 use super::plot::{Plot, Plots};
 use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
-use crate::delivery::Circuit;
-use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp};
+use crate::delivery::{Circuit, GatewayState};
+use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp, seconds_up};
 use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
-use crate::http::app::GatewayHealth;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
@@ -127,7 +126,7 @@ impl View {
         let removal = |(name, value): (&str, &str)| {
             let service = request.service(value).filter(|_| name == "service");
             let title =
-                service.map_or_else(|| value.to_owned(), |service| request.v2.registry.title(&service));
+                service.map_or_else(|| value.to_owned(), |service| request.running.registry.title(&service));
             (title, self.list.address(&[(name, "")]))
         };
         self.chosen().map(removal).collect()
@@ -219,7 +218,7 @@ struct BreakdownRow {
 
 struct GatewayLine {
     reading: GatewayReading,
-    health: Option<GatewayHealth>,
+    health: Option<GatewayState>,
 }
 
 impl GatewayLine {
@@ -240,7 +239,7 @@ impl GatewayLine {
     }
 
     fn problem(&self) -> Option<&str> {
-        self.health.as_ref()?.problem.as_deref()
+        self.health.as_ref()?.problem()
     }
 
     /// The problem, unless the last error has the same text.
@@ -251,7 +250,7 @@ impl GatewayLine {
     }
 
     fn next_try(&self) -> Option<u64> {
-        self.health.as_ref()?.next_try_in_seconds
+        self.health.as_ref()?.tries_again_in.map(seconds_up)
     }
 }
 
@@ -260,7 +259,7 @@ async fn counted(request: &AdminRequest, view: &View) -> Result<(Vec<Row>, Optio
     let (span, now) = (&view.span, request.now());
     let (from, shift) = (span.from(), span.shift(now));
     let since = shift.map_or(from, |shift| from.minus(shift));
-    let mut rows = request.admin.history.between(span.resolution, since, span.to).await?;
+    let mut rows = request.running.history.between(span.resolution, since, span.to).await?;
     rows.retain(|row| view.shows(&row.series));
     if view.filters.gateway.is_some() {
         // A message that another gateway accepted has not failed; the attempt of this one has.
@@ -290,18 +289,17 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let all = sum(rows.iter());
     let recent = view.span.starts.iter().rev().nth(1).copied().unwrap_or(now);
     let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
-    let without_outcomes = request.admin.verifying.without_outcomes().await?;
-    let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
+    let without_outcomes = request.running.verifying.without_outcomes().await?;
+    let scan = app.lockouts.read(&request.running.verifying, now).await?;
     let locked = scan.iter().filter(|of| view.is_about(of.service, || of.number.region()));
     let locked = locked.copied().collect();
-    let mut health: BTreeMap<&str, GatewayHealth> =
-        app.gateways().into_iter().map(|health| (health.name, health)).collect();
+    let states = request.running.delivery.states().into_iter();
+    let mut health: BTreeMap<GatewayName, GatewayState> = states.map(|state| (state.name, state)).collect();
     let reading = app.reading().unwrap_or_default();
-    let line =
-        |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
-    let (mut spent, known_only) = (request.guard()?.budgets(None), request.guard()?.known_only());
+    let line = |reading: GatewayReading| GatewayLine { health: health.remove(&reading.name), reading };
+    let (mut spent, known_only) = (request.running.guard.budgets(None), request.running.guard.known_only());
     spent.retain(|budget| budget.is_spent);
-    let currency = request.admin.history.currency();
+    let currency = request.running.history.currency();
     let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };
     let page = OverviewPage {
         request: &request,
@@ -368,7 +366,7 @@ fn plots(span: &Span, rows: &[Row], failed: &str) -> Plots {
 }
 
 fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {
-    let registry = &request.v2.registry;
+    let registry = &request.running.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
         let name = id.map_or_else(String::new, |id| registry.title_of(id));

@@ -19,19 +19,18 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::session::{Kept, Notice, SessionId};
+use super::session::{Kept, Notice, Session, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::api::error::Error;
 use crate::http::api::params::Fields;
-use crate::http::app::{Admin, V2};
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
 use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use crate::http::transport::Transport;
-use crate::limits::guard::PumpingGuard;
 use crate::limits::guard::operator::readable;
+use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
@@ -87,8 +86,7 @@ struct SignInPage<'a> {
 /// A request of a person who is signed in. The templates of pages take the top of the page from it.
 pub struct AdminRequest {
     pub call: Call,
-    pub admin: Arc<Admin>,
-    pub v2: Arc<V2>,
+    pub running: Arc<Running>,
     /// The fields of its form; of a page, those of the form that led to it.
     pub form: Fields,
     /// What that form made, with its secret.
@@ -104,7 +102,7 @@ pub struct AdminRequest {
 
 impl AdminRequest {
     pub fn now(&self) -> Timestamp {
-        (self.v2.now)()
+        self.running.verifier.now()
     }
 
     /// A field of the form; empty if it is absent or too long.
@@ -115,17 +113,13 @@ impl AdminRequest {
 
     /// The service with this id.
     pub fn service(&self, sid: &str) -> Option<Arc<Service>> {
-        self.v2.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
-    }
-
-    pub fn guard(&self) -> Result<&PumpingGuard, Refusal> {
-        self.admin.verifying.verifier.guard().ok_or(Refusal::Starting)
+        self.running.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
     }
 
     /// Services to choose from, the newest.
     pub fn services(&self) -> Vec<(Sid, String)> {
-        let services = self.v2.registry.services(0, SERVICES);
-        services.iter().map(|service| (service.sid, self.v2.registry.title(service))).collect()
+        let services = self.running.registry.services(0, SERVICES);
+        services.iter().map(|service| (service.sid, self.running.registry.title(service))).collect()
     }
 
     /// Whether the request is for this page, or for one below it.
@@ -142,11 +136,11 @@ impl AdminRequest {
 
     /// The registry, for changes on behalf of the person.
     pub fn registry(&self) -> Registry {
-        self.v2.registry.on_behalf_of(self.author())
+        self.running.registry.on_behalf_of(self.author())
     }
 
     pub fn author(&self) -> Author {
-        self.v2.registry.author(self.caller.session(), Some(self.call.request_id()))
+        self.running.registry.author(self.caller.session(), Some(self.call.request_id()))
     }
 
     /// Leads to the page at `path`, which shows the result of what the person did.
@@ -178,13 +172,13 @@ impl AdminRequest {
         made: Option<(Sid, Zeroizing<String>)>,
     ) -> Response {
         let kept = Some(Kept { path: path.to_owned(), form, made });
-        self.admin.sessions.with(&self.id, |session| (session.notice, session.kept) = (notice, kept));
+        self.session(|session| (session.notice, session.kept) = (notice, kept));
         redirect(path)
     }
 
     /// Leaves a notice for the page that is rendered next.
     pub fn notify(&self, notice: Notice) {
-        self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
+        self.session(|session| session.notice = Some(notice));
     }
 
     /// The notice, once: a page that failed before leaves it to the next one.
@@ -192,23 +186,26 @@ impl AdminRequest {
         if !self.is_use {
             return None;
         }
-        self.admin.sessions.with(&self.id, |session| session.notice.take()).flatten()
+        self.session(|session| session.notice.take()).flatten()
+    }
+
+    /// Changes what the session remembers.
+    pub fn session<T>(&self, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        self.call.app.sessions.with(&self.id, change)
     }
 
     /// The path of a number's page.
     pub fn path_of(&self, number: PhoneNumber) -> String {
-        let id = self.admin.sessions.with(&self.id, |session| session.address_of(number));
+        let id = self.session(|session| session.address_of(number));
         format!("/admin/numbers/{}", id.unwrap_or_default())
     }
 }
 
 /// The dashboard, and how the browser reaches it. `Err` is the answer to a request that may not come to it.
 #[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn enter(call: &Call) -> Result<(Arc<V2>, Arc<Admin>, Transport), Response> {
+fn enter(call: &Call) -> Result<(Arc<Running>, Transport), Response> {
     let head = &call.head;
-    let Some((v2, admin)) = call.app.v2().cloned().zip(call.app.admin().cloned()) else {
-        return Err(refused(call, Refusal::Starting));
-    };
+    let running = call.app.running().map_err(|refusal| refused(call, refusal))?;
     let transport = Transport::of(call);
     if transport == Transport::Cleartext {
         return Err(notice(call, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
@@ -216,7 +213,7 @@ fn enter(call: &Call) -> Result<(Arc<V2>, Arc<Admin>, Transport), Response> {
     if head.method == Method::POST && !request::is_own_form(head) {
         return Err(notice(call, StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
     }
-    Ok((v2, admin, transport))
+    Ok((Arc::clone(running), transport))
 }
 
 impl<S: Sync> FromRequestParts<S> for AdminRequest {
@@ -224,11 +221,12 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let call = Call::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-        let (v2, admin, transport) = enter(&call)?;
+        let (running, transport) = enter(&call)?;
+        let sessions = &call.app.sessions;
         // What the script asks for by itself does not prolong a session.
         let is_use = call.head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
         let session = SessionId::of(&call.head.headers, cookie(transport).0).and_then(|id| {
-            let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
+            let caller = sessions.caller(&id, is_use, &running.registry, running.verifier.now())?;
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
@@ -240,12 +238,12 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
             }
         } else if is_use {
             let take = |kept: &mut Option<Kept>| kept.take_if(|kept| kept.path == call.head.uri.path());
-            if let Some(kept) = admin.sessions.with(&id, |session| take(&mut session.kept)).flatten() {
+            if let Some(kept) = sessions.with(&id, |session| take(&mut session.kept)).flatten() {
                 (form, made) = (kept.form, kept.made);
             }
         }
         let (token, frame) = (id.form_token(), frame(&call));
-        Ok(Self { call, admin, v2, form, made, id, token, frame, caller, is_use })
+        Ok(Self { call, running, form, made, id, token, frame, caller, is_use })
     }
 }
 
@@ -280,7 +278,7 @@ fn signed_out(call: &Call) -> Response {
 
 /// `POST /admin/sign-out`.
 pub async fn sign_out(request: AdminRequest) -> Response {
-    request.admin.sessions.end(&request.id);
+    request.call.app.sessions.end(&request.id);
     redirect(SIGN_IN).with(SET_COOKIE, set_cookie(Transport::of(&request.call), None))
 }
 
@@ -374,17 +372,17 @@ fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, 
 
 /// `POST /admin/sign-in`.
 pub async fn sign_in(call: Call) -> Result<Response, Problem> {
-    let (v2, admin, transport) = match enter(&call) {
+    let (running, transport) = match enter(&call) {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
     let form = Zeroizing::new(call.read_body().await?.to_vec());
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
-    let (now, to) = ((v2.now)(), page_behind_sign_in(&to));
+    let (now, to) = (running.verifier.now(), page_behind_sign_in(&to));
     // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
     // that the attempt counts.
-    let address = call.address();
+    let (address, limit) = (call.address(), &call.app.sign_ins);
     let permit = call.app.long_answers.acquire_page(address);
     let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
     call.set_permit(permit);
@@ -392,25 +390,26 @@ pub async fn sign_in(call: Call) -> Result<Response, Problem> {
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();
-        admin.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
+        limit.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
     };
-    if let Err(wait) = admin.limit.begin(address, now) {
-        admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
+    if let Err(wait) = limit.begin(address, now) {
+        limit.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
         return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
     }
-    let Ok(caller) = v2.registry.authenticate(&user, &secret) else {
+    let Ok(caller) = running.registry.authenticate(&user, &secret) else {
         failed();
         return Ok(refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."));
     };
-    admin.limit.give_back(address);
-    let fingerprint = v2.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
+    limit.give_back(address);
+    let fingerprint =
+        running.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
     let Some(fingerprint) = fingerprint else {
         failed();
         let text =
             "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
         return Ok(refused(StatusCode::FORBIDDEN, text));
     };
-    let id = admin.sessions.begin(fingerprint, now);
+    let id = call.app.sessions.begin(fingerprint, now);
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id(), "dashboard sign-in");
     let page = redirect(if to.is_empty() { "/admin" } else { to });
@@ -423,18 +422,22 @@ const EVENTS_EVERY: Duration = Duration::from_secs(2);
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
 /// The stream ends with the session.
 pub async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
-    let AdminRequest { call, admin, v2, id, .. } = request;
-    let (history, app) = (admin.history.clone(), Arc::clone(&call.app));
+    let AdminRequest { call, running, id, .. } = request;
+    let (history, app) = (running.history.clone(), Arc::clone(&call.app));
+    let of_state = Arc::clone(&app);
     let state = move || {
         let mut hasher = DefaultHasher::new();
         history.facts().hash(&mut hasher);
-        if let Some(reading) = app.reading() {
+        if let Some(reading) = of_state.reading() {
             reading.webhook_backlog.hash(&mut hasher);
             reading.gateways.iter().for_each(|gateway| gateway.circuit.hash(&mut hasher));
         }
         hasher.finish()
     };
-    let lives = move || admin.sessions.caller(&id, false, &v2.registry, (v2.now)()).is_some();
+    let lives = move || {
+        let (registry, now) = (&running.registry, running.verifier.now());
+        app.sessions.caller(&id, false, registry, now).is_some()
+    };
     let (sender, receiver) = watch::channel(());
     let mut before = state();
     let streams = &call.app.event_streams;

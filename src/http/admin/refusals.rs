@@ -42,7 +42,7 @@ struct RefusalsPage<'a> {
 /// `GET /admin/refusals`.
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
-    let (mut rows, guard) = (Vec::new(), request.guard()?);
+    let (mut rows, guard) = (Vec::new(), &request.running.guard);
     if let Some(Filters { since, until, service, country, rule, ending }) = filters
         && let Ok(service) = list.service(&request, service)
     {

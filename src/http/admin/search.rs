@@ -52,7 +52,7 @@ pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
 async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable> {
     let verification = match sid.kind() {
         SidKind::Verification => sid,
-        SidKind::Attempt => match request.v2.verifications.attempt(sid).await {
+        SidKind::Attempt => match request.running.verifying.attempt(sid).await {
             Ok(attempt) => attempt.verification,
             Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
             Err(_) => return Ok(not_found(request, "No message has this id.")),
@@ -66,7 +66,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
 
 /// Leads to the newest delivery of an event, with its payload and its answer.
 async fn of_event(request: &AdminRequest, id: EventId) -> Result<Response, Unavailable> {
-    let found = request.v2.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
+    let found = request.running.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
     let Some(Delivery { webhook, event, .. }) = found.first() else {
         return Ok(not_found(request, "No event has this id, or it is no longer kept."));
     };
@@ -95,10 +95,10 @@ async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unav
     }
     let query =
         AttemptQuery { ending: Some(digits.to_owned()), read: Some(READ), ..AttemptQuery::newest(READ) };
-    let messages = request.admin.verifying.messages(query).await?.records;
+    let messages = request.running.verifying.messages(query).await?.records;
     let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
     let (since, until, skip, limit, read) = (Timestamp::EPOCH, None, 0, READ, READ);
-    let refused = request.guard()?.refused_numbers(LogRange { since, until, fits, skip, limit, read });
+    let refused = request.running.guard.refused_numbers(LogRange { since, until, fits, skip, limit, read });
     let refused: BTreeSet<_> = refused.await?.records.iter().map(|refused| refused.number).collect();
     let known = messages.iter().map(|message| message.listed.number).chain(refused.iter().copied());
     let known: BTreeSet<_> = known.collect();
@@ -108,7 +108,7 @@ async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unav
         return Ok(redirect(&request.path_of(*number)));
     }
     if !is_end {
-        let region = request.call.app.settings.default_region;
+        let region = request.call.app.settings.storage.default_region;
         let read = PhoneNumber::parse(words, region).ok().filter(|number| number.is_in_a_plan());
         if let Some(number) = read.or_else(|| PhoneNumber::parse(&format!("+{words}"), None).ok()) {
             return Ok(redirect(&request.path_of(number)));

@@ -76,7 +76,7 @@ fn is_changeable(service: &Service) -> bool {
 /// `GET /admin/services`.
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, _) = List::read::<()>(&request, PATH);
-    let rows = list.take_of_all(request.v2.registry.services(0, usize::MAX));
+    let rows = list.take_of_all(request.running.registry.services(0, usize::MAX));
     list::html(&list, &ServicesPage { request: &request, list: &list, rows })
 }
 
@@ -125,9 +125,9 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
         (title, own.into_iter().map(field).collect())
     });
     let groups = groups.into();
-    let keys = request.v2.registry.keys(Some(service.id));
+    let keys = request.running.registry.keys(Some(service.id));
     let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
-    let title = request.v2.registry.title(&service);
+    let title = request.running.registry.title(&service);
     html(&ServicePage { request, service, title, groups, keys })
 }
 
@@ -163,9 +163,9 @@ fn return_url(service: &Service) -> Option<&str> {
 
 /// Begins a session of the hosted page, as the application does.
 async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, Unavailable> {
-    let (hosted, url) = (request.v2.hosted.as_ref(), return_url(service));
-    let (Some(hosted), Some(url)) = (hosted, url) else { return Ok(unknown(request)) };
-    let (secret, _) = hosted.create(service.id, SessionRequest::back_to(url.to_owned())).await?;
+    let Some(url) = return_url(service) else { return Ok(unknown(request)) };
+    let asked = SessionRequest::back_to(url.to_owned());
+    let (secret, _) = request.running.hosted.create(service.id, asked).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }
 

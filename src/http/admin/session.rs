@@ -18,6 +18,7 @@ use crate::domain::{PhoneNumber, Sid, Timestamp};
 use crate::http::api::params::Fields;
 use crate::http::places::network_of;
 use crate::http::request;
+use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 
 /// A session ends after this time without a page that a person has opened.
@@ -199,7 +200,12 @@ impl Sessions {
 /// Limits sign-ins that fail, from one address. There is no limit for all addresses together: guesses must not keep the
 /// operator out, and secrets are too long to be guessed.
 #[derive(Default)]
-pub struct SignInLimit(Mutex<HashMap<IpAddr, Timestamp>>);
+pub struct SignInLimit {
+    counted: Mutex<HashMap<IpAddr, Timestamp>>,
+    /// Lines in the log about sign-ins that failed, and that were refused by the limit.
+    pub failed: OncePerSecond,
+    pub limited: OncePerSecond,
+}
 
 /// Failures that are allowed at once, and the time after which one more is.
 const AT_ONCE: u32 = 10;
@@ -239,7 +245,7 @@ impl SignInLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

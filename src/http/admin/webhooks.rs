@@ -72,7 +72,7 @@ struct Row {
 impl Row {
     fn new(request: &AdminRequest, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
         Self {
-            service: request.v2.registry.title(service),
+            service: request.running.registry.title(service),
             webhook: webhook.clone(),
             next: time_left(load.not_before.since(request.now())),
             load,
@@ -119,12 +119,13 @@ pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
 /// `GET /admin/webhooks`. Those that fail come first. Reads no record: webhooks and their states are in memory.
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
-    let outbox = &request.v2.outbox;
+    let outbox = &request.running.outbox;
     let mut all = Vec::new();
     if let Some(Filters { service }) = filters
         && let Ok(only) = list.service(&request, service)
     {
-        let services = only.map_or_else(|| request.v2.registry.services(0, usize::MAX), |only| vec![only]);
+        let services =
+            only.map_or_else(|| request.running.registry.services(0, usize::MAX), |only| vec![only]);
         for service in services {
             let load =
                 |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(service.id, webhook.sid));
@@ -157,7 +158,7 @@ pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
 /// The webhook that the path names.
 fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
     let sid = Sid::parse(SidKind::Webhook, request.call.param("Sid")?)?;
-    let mut services = request.v2.registry.services(0, usize::MAX).into_iter();
+    let mut services = request.running.registry.services(0, usize::MAX).into_iter();
     services.find_map(|service| {
         let webhook = service.webhook(&sid).ok()?.clone();
         Some((service, webhook))
@@ -168,7 +169,7 @@ fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
 pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
-    let (outbox, mut deliveries) = (&request.v2.outbox, Vec::new());
+    let (outbox, mut deliveries) = (&request.running.outbox, Vec::new());
     // Each has a payload.
     list.rows = 15;
     if let Some(DeliveryFilters { since: after, until, state, event: kind }) = filters {
@@ -208,7 +209,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
                 Err(error) => to(Notice::failure(format!("Nothing was changed: {error}."))),
             };
         }
-        "test" => return to(tested(request.v2.outbox.test(&service, &webhook).await)),
+        "test" => return to(tested(request.running.outbox.test(&service, &webhook).await)),
         "replay" => EventId::parse(request.field("event")).map(Replay::Event),
         "replay-failed" => {
             let hours = request.field("hours").parse::<u64>().ok();
@@ -220,7 +221,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some(what) = what else {
         return to(Notice::failure(NO_ACTION));
     };
-    match request.v2.outbox.replay(service.id, webhook.sid, what).await {
+    match request.running.outbox.replay(service.id, webhook.sid, what).await {
         Ok(count) => to(Notice::success(format!("Events that are delivered again: {count}."))),
         Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
         Err(error) => to(Notice::failure(format!("Not delivered again: {error}."))),

@@ -101,7 +101,7 @@ view! {
 pub async fn list_templates(Given(request, params): Given<TemplateFilters>) -> Answer<Listed<TemplateView>> {
     let is_listed = |name: &str| params.name.as_ref().is_none_or(|wanted| *wanted == *name);
     let (page, frame) = (request.page(TemplateFilters::NAMES)?, request.frame());
-    let templates = request.v2.registry.templates().iter();
+    let templates = request.running.registry.templates().iter();
     let listed = templates.filter(|template| is_listed(&template.friendly_name)).skip(page.skip());
     Ok(Json(page.of("templates", listed, |template| TemplateView::new(&frame, template))))
 }
@@ -112,7 +112,7 @@ pub async fn create_safe_number(Given(request, new): Given<SafeNumber>) -> Made<
 }
 
 pub async fn fetch_safe_number(request: Request) -> Answer<SafeNumberView> {
-    let found = request.v2.registry.safe_number(request.number("PhoneNumber")?)?;
+    let found = request.running.registry.safe_number(request.number("PhoneNumber")?)?;
     Ok(Json(SafeNumberView::new(&request.frame(), &found)))
 }
 

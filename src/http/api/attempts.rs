@@ -4,7 +4,7 @@ use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
 use crate::gateway::ReceiptStatus;
-use crate::verification::verify::{AttemptQuery, SealedAttempt, Summary};
+use crate::verification::verify::{AttemptQuery, Refused, SealedAttempt, Summary};
 
 parameters! {
     pub struct Filters {
@@ -146,7 +146,7 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Atte
         limit: page.limit(),
         ..AttemptQuery::default()
     };
-    let found = request.v2.verifications.attempts(wanted).await?;
+    let found = request.running.verifying.messages(wanted).await.map_err(Refused::from)?.records;
     let frame = request.frame();
     let view = |attempt: &SealedAttempt| {
         AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
@@ -156,7 +156,7 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Atte
 
 pub async fn fetch(request: Request) -> Answer<AttemptView> {
     let sid = request.sid("Sid", SidKind::Attempt)?;
-    let attempt = request.v2.verifications.attempt(sid).await?;
+    let attempt = request.running.verifying.attempt(sid).await?;
     let service = attempt.listed.id.key.service;
     if request.own_service().is_some_and(|own| own != service) {
         return Err(Error::NotFound);
@@ -175,7 +175,7 @@ pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<S
         limit: usize::MAX,
         ..AttemptQuery::default()
     };
-    let summary = request.v2.verifications.summary(wanted).await?;
+    let summary = request.running.verifying.summary(wanted).await?;
     Ok(Json(SummaryView::new(&request.frame(), summary)))
 }
 
@@ -183,7 +183,7 @@ pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<S
 fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
     let Some(sid) = asked else { return own.map(|own| vec![own]) };
-    let asked = request.v2.registry.service(&sid).ok().map(|service| service.id);
+    let asked = request.running.registry.service(&sid).ok().map(|service| service.id);
     Some(asked.into_iter().filter(|asked| own.is_none_or(|own| own == *asked)).collect())
 }
 

@@ -14,19 +14,18 @@ use super::error::{Cause, Error};
 use super::paging::{Listed, Page};
 use super::params::{Fields, Frame, Parameters, Url};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
-use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::request::LocalUser;
 use crate::http::response::Problem;
 use crate::http::route::{Access, Content, Operation, Success, schema};
+use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
-use crate::verification::numbers::Refusal;
 
 /// A request whose sender is known, and may use the route.
 pub struct Request {
     pub call: Call,
-    pub v2: Arc<V2>,
+    pub running: Arc<Running>,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
     pub caller: Caller,
@@ -57,10 +56,9 @@ pub fn created<T>(view: T) -> Made<T> {
 ///
 /// # Errors
 /// It is not loaded. The command line is told why.
-pub fn v2_of(call: &Call) -> Result<Arc<V2>, Error> {
-    let loaded = call.app.v2().cloned();
-    loaded.ok_or_else(|| match call.head.extensions.get::<LocalUser>() {
-        None => Refusal::Starting.into(),
+pub fn running(call: &Call) -> Result<&Arc<Running>, Error> {
+    call.app.running().map_err(|refusal| match call.head.extensions.get::<LocalUser>() {
+        None => refusal.into(),
         Some(_) => Error::stands_by(&call.app.why_not_ready()),
     })
 }
@@ -72,8 +70,8 @@ impl<S: Sync> FromRequestParts<S> for Request {
     /// that service.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let call = Call::from_request_parts(parts, state).await?;
-        let v2 = v2_of(&call)?;
-        let caller = v2.caller(&call.head)?;
+        let running = Arc::clone(running(&call)?);
+        let caller = call.caller()?;
         let (access, operation) = call.operation.ok_or(Problem::NotFound)?;
         check_access(&caller, access)?;
         if operation.is_long {
@@ -87,7 +85,7 @@ impl<S: Sync> FromRequestParts<S> for Request {
         } else {
             Fields::of_form(call.query().as_bytes())
         };
-        let mut request = Self { call, v2, fields, caller, service: None };
+        let mut request = Self { call, running, fields, caller, service: None };
         if request.call.param("ServiceSid").is_some() {
             request.service = Some(request.service("ServiceSid")?);
         }
@@ -198,12 +196,15 @@ impl Request {
     }
 
     pub fn now(&self) -> Timestamp {
-        (self.v2.now)()
+        self.running.verifier.now()
     }
 
     /// What views are made with.
     pub fn frame(&self) -> Frame<'_> {
-        Frame { base: self.v2.base.of(&self.call.head).into(), account: self.v2.registry.account_sid() }
+        Frame {
+            base: self.call.app.base(&self.call.head).into(),
+            account: self.running.registry.account_sid(),
+        }
     }
 
     /// The requested page of the list. Addresses of pages repeat the parameters with these names.
@@ -226,7 +227,7 @@ impl Request {
 
     /// Checks that the server sends by these channels, which the parameter names.
     pub fn check_served(&self, name: &str, channels: &[Channel]) -> Result<(), Error> {
-        let served = &self.call.app.settings.channels;
+        let served = &self.call.app.channels;
         channels.iter().find(|channel| !served.contains(channel)).map_or(Ok(()), |off| {
             let detail = format_args!("`{name}`: {} is not served here", off.as_str());
             Err(Error::caused(Cause::CHANNEL_OFF, detail))
@@ -249,7 +250,7 @@ impl Request {
 
     /// The service in a segment of the path, if the caller may know it.
     pub fn service(&self, name: &str) -> Result<Arc<Service>, Error> {
-        let service = self.v2.registry.service(&self.sid(name, SidKind::Service)?)?;
+        let service = self.running.registry.service(&self.sid(name, SidKind::Service)?)?;
         if self.own_service().is_some_and(|own| own != service.id) {
             return Err(Error::NotFound);
         }
@@ -268,16 +269,16 @@ impl Request {
 
     /// The registry, for changes on behalf of the caller.
     pub fn registry(&self) -> Registry {
-        self.v2.registry.on_behalf_of(self.author())
+        self.running.registry.on_behalf_of(self.author())
     }
 
     /// The caller in the audit log.
     pub fn author(&self) -> Author {
-        self.v2.registry.author(self.caller.actor(), Some(self.call.request_id()))
+        self.running.registry.author(self.caller.actor(), Some(self.call.request_id()))
     }
 
     /// The id of the service with this number, unless it is gone.
     pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
-        self.v2.registry.service_by_id(id).map(|service| service.sid)
+        self.running.registry.service_by_id(id).map(|service| service.sid)
     }
 }

@@ -389,4 +389,49 @@ mod tests {
         let long = format!("/v2/{}", "ä".repeat(5_000));
         assert!(message(&long).chars().count() < 300);
     }
+
+    #[test]
+    fn every_refusal_has_its_status_its_number_and_its_time() {
+        use crate::registry::TextError;
+
+        let in_a_while = Timestamp::EPOCH.plus(std::time::Duration::from_millis(29_001));
+        for (refused, status, code, retry_after) in [
+            (Refused::NotFound, 404, 20404, None),
+            (Refused::Invalid("`Channel`: it is not served".to_owned()), 400, 60200, None),
+            (Refused::NoChecksLeft { until: in_a_while }, 429, 60202, Some("30")),
+            (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
+            (Refused::TooMany { until: Timestamp::EPOCH }, 429, 20429, Some("1")),
+            (Refused::TooSoon { until: in_a_while }, 429, 20429, Some("30")),
+            (Refused::FeatureOff("no"), 403, 60204, None),
+            (Refused::ChannelOff, 400, 60223, None),
+            (Refused::Text(TextError::MissingSubstitution("door".to_owned())), 400, 60224, None),
+            (Refused::Text(TextError::TooManyValues), 400, 60200, None),
+            (Refused::Landline(None), 403, 60205, None),
+            (Refused::Concurrent, 429, 60212, Some("1")),
+            (Refused::Blocked, 403, 60410, None),
+            (Refused::Country, 403, 60605, None),
+            (Refused::OtherRequest, 422, 20422, None),
+            (Refused::StillAnswering, 409, 20409, Some("1")),
+            (Refused::Ended, 409, 20409, None),
+            (Refused::GatewayFailed, 502, 20502, None),
+            (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),
+            (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
+            (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
+        ] {
+            let answer = Error::from(refused.clone()).answer("/v2/x", "id", Timestamp::EPOCH);
+            let wait =
+                answer.headers().get("x-onceward-retry-after").map(|wait| wait.to_str().expect("text"));
+            assert_eq!((answer.status().as_u16(), wait), (status, retry_after), "{refused:?}");
+            assert!(!answer.headers().contains_key("retry-after"), "{refused:?}");
+            let body = response::whole(answer.into_body()).expect("no stream");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!((&body["status"], &body["code"]), (&status.into(), &code.into()), "{refused:?}");
+            let message = body["message"].as_str().expect("a message");
+            if let Some(seconds) = retry_after.filter(|_| status != 503) {
+                let tells =
+                    message.contains(&format!("ry again in {seconds} s.")) || message.contains("shortly");
+                assert!(tells, "{message}");
+            }
+        }
+    }
 }

@@ -50,7 +50,7 @@ fn list(
 ) -> Answer<Listed<Item>> {
     let (page, scope) = (request.page(OfService::NAMES)?, scope(request, service)?);
     let most = page.skip().saturating_add(page.limit());
-    let items = read(&guard(request)?, scope.map(|service| service.id), most);
+    let items = read(&request.running.guard, scope.map(|service| service.id), most);
     Ok(Json(page.of(key, items.into_iter().skip(page.skip()), |item| item)))
 }
 
@@ -71,7 +71,7 @@ pub async fn delete_entry(Given(request, params): Given<OfService>) -> Gone {
 }
 
 async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: u32) -> Result<Item, Error> {
-    let set = guard(request)?.set_entry(key, action, minutes, request.author()).await;
+    let set = request.running.guard.set_entry(key, action, minutes, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
         EntryError::InNoPlan(_) | EntryError::OnlyAll => Error::parameter("Subject", error),
@@ -84,16 +84,12 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
 pub async fn explain(Given(request, params): Given<OfService>) -> Answer<Explanation> {
     let subject = subject(request.param("Subject")?, None).ok_or(Error::NotFound)?;
     let scope = scope(&request, params.service)?;
-    Ok(Json(guard(&request)?.explain(scope.as_deref(), subject).await?))
-}
-
-fn guard(request: &Request) -> Result<PumpingGuard, Error> {
-    request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources"))
+    Ok(Json(request.running.guard.explain(scope.as_deref(), subject).await?))
 }
 
 /// The service that the caller asks for; `None` for all services. A key for one service gets its own.
 fn scope(request: &Request, asked: Option<Sid>) -> Result<Option<Arc<Service>>, Error> {
-    let registry = &request.v2.registry;
+    let registry = &request.running.registry;
     let asked = asked.map(|sid| registry.service(&sid)).transpose()?;
     let Some(own) = request.own_service() else { return Ok(asked) };
     if asked.is_some_and(|asked| asked.id != own) {

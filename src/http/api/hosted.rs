@@ -1,8 +1,7 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
 use super::prelude::*;
-use crate::verification::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
-use crate::verification::numbers::Refusal;
+use crate::verification::hosted::{Denied, ReturnTarget, SessionRequest, SessionResult};
 
 parameters! {
     pub struct NewSession {
@@ -82,7 +81,7 @@ pub async fn create(InService(request, service, params): InService<NewSession>) 
         locale: params.locale,
         returns_to,
     };
-    let (secret, expires) = hosted(&request)?.create(service.id, session).await?;
+    let (secret, expires) = request.running.hosted.create(service.id, session).await?;
     let frame = request.frame();
     let address = Url(format!("{}/verify/{}", frame.base.trim_end_matches("/v2"), secret.expose()));
     created(HostedSessionView::new(&frame, service.sid, secret.sid(), address, expires))
@@ -93,15 +92,12 @@ pub async fn result(
     InService(request, service, Redeemed { code }): InService<Redeemed>,
 ) -> Answer<SessionResultView> {
     let sid = request.sid("Sid", SidKind::HostedSession)?;
-    let result = hosted(&request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
-        Denied::Refused(refusal) => refusal.into(),
-        _ => Error::NotFound,
-    })?;
+    let result =
+        request.running.hosted.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
+            Denied::Refused(refusal) => refusal.into(),
+            _ => Error::NotFound,
+        })?;
     Ok(Json(SessionResultView::new(&request.frame(), service.sid, sid, &result)))
-}
-
-fn hosted(request: &Request) -> Result<&HostedSessions, Error> {
-    request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
 }
 
 #[rustfmt::skip] // A table.

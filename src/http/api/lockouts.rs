@@ -3,7 +3,8 @@
 
 use super::prelude::*;
 use crate::engine::LockoutState;
-use crate::verification::verify::Erasure;
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{Erasure, Refused};
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.
@@ -36,22 +37,25 @@ view! {
 
 pub async fn fetch(InService(request, service, ()): InService) -> Answer<LockoutView> {
     let number = request.number("To")?;
-    let state = request.v2.verifications.lockout(service.id, number).await?;
+    let state = request.running.verifying.lockout(service.id, number).await?;
     Ok(Json(LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
 pub async fn delete(InService(request, service, ()): InService) -> Gone {
     let number = request.number("To")?;
-    request.v2.verifications.unlock(service.id, number, request.author()).await?;
+    request.running.verifying.unlock(service.id, number, request.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
 pub async fn erase(InService(request, service, ()): InService) -> Answer<ErasureView> {
-    let number = request.number("To")?;
-    let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
+    let (number, id) = (request.number("To")?, service.id);
+    let (verifying, by) = (request.running.verifying.clone(), request.author());
+    // In a task of its own: a client that hangs up cannot stop the work half way.
+    let work = tokio::spawn(async move { verifying.erase(id, number, by).await });
+    let mut erasure = work.await.unwrap_or(Err(Refusal::Stopping)).map_err(Refused::from)?;
     if request.is_for_all_services() {
         erasure.has_erased |= request.registry().remove_safe_number(number).await?;
     }

@@ -105,14 +105,14 @@ pub async fn create(InService(request, service, new): InService<New>) -> Made<Me
         life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
         ..BeginRequest::new(message)
     };
-    let message = request.v2.verifications.carry(CarryCode::new(code, begin)).await?;
+    let message = request.running.verifying.carry(CarryCode::new(code, begin)).await?;
     debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
     created(MessageView::new(&request.frame(), service.sid, &message))
 }
 
 /// `POST` of `Outcomes`.
 pub async fn outcome(InService(request, service, Outcome { to }): InService<Outcome>) -> Answer<OutcomeView> {
-    let is_counted = request.v2.verifications.outcome(service.id, to).await?;
+    let is_counted = request.running.verifying.outcome(service.id, to).await?;
     Ok(Json(OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
 }
 

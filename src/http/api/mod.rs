@@ -23,7 +23,7 @@ pub mod services;
 pub mod verifications;
 pub mod webhooks;
 
-use self::context::v2_of;
+use self::context::running;
 use self::error::Error;
 use super::call::Call;
 use super::route::{Access, ApiGroup, ApiRouter, Operation};
@@ -62,7 +62,8 @@ fn not_served() -> ApiRouter {
     let group = ApiGroup { is_of_this_node: true, is_closed_to_pages: true, ..group };
     ROUTES.into_iter().fold(ApiRouter::of(group), |router, (path, what)| {
         let handler = move |call: Call| async move {
-            v2_of(&call)?.caller(&call.head)?;
+            running(&call)?;
+            call.caller()?;
             Err::<(), _>(Error::not_served(what))
         };
         let all = router.get(path, handler, Operation::page()).post(path, handler, Operation::page());

@@ -126,7 +126,7 @@ view! {
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
 pub async fn list(request: Request) -> Answer<Listed<ServiceView>> {
     let (page, frame) = (request.page(&[])?, request.frame());
-    let registry = &request.v2.registry;
+    let registry = &request.running.registry;
     let services = match request.own_service() {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),

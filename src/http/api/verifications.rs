@@ -150,13 +150,13 @@ const fn in_attempts(channel: Channel) -> &'static str {
 /// `POST`: begins a verification, or sends its code again.
 pub async fn create(InService(request, service, params): InService<Begin>) -> Made<VerificationView> {
     let begin = read(&request, service.id, params)?;
-    let verification = request.v2.verifications.begin(begin).await?;
+    let verification = request.running.verifying.begin(begin).await?;
     debug!(request_id = request.call.request_id(), number = %verification.to, outcome = "sent", "code sent");
     created(VerificationView::new(&request.frame(), service.sid, &verification))
 }
 
 pub async fn fetch(InService(request, service, ()): InService) -> Answer<VerificationView> {
-    let found = request.v2.verifications.fetch(service.id, target(&request)?).await?;
+    let found = request.running.verifying.fetch(service.id, target(&request)?).await?;
     Ok(Json(VerificationView::new(&request.frame(), service.sid, &found)))
 }
 
@@ -165,7 +165,7 @@ pub async fn update(InService(request, service, End { ending }): InService<End>)
     let target = target(&request)?;
     // What others do there is ordinary traffic.
     let author = request.caller.may(Scope::Admin, service.id).then(|| request.author());
-    let ended = request.v2.verifications.end(service.id, target, ending, author).await?;
+    let ended = request.running.verifying.end(service.id, target, ending, author).await?;
     Ok(Json(VerificationView::new(&request.frame(), service.sid, &ended)))
 }
 
@@ -187,9 +187,9 @@ pub async fn check(InService(request, service, params): InService<Check>) -> Ans
         request_id: Some(request.call.traced_id()),
         ..CheckCode::new(target, code)
     };
-    let verification = request.v2.verifications.check(service.id, check).await?;
+    let verification = request.running.verifying.check(service.id, check).await?;
     log_check(&request.call, &verification);
-    let account = request.v2.registry.account_sid();
+    let account = request.running.registry.account_sid();
     Ok(Json(CheckView::new(&Frame::without_addresses(account), service.sid, &verification)))
 }
 
@@ -288,4 +288,48 @@ pub fn routes() -> ApiRouter {
             operation(fetch, "FetchVerification", "Fetch a verification"))
         .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
             operation(update, "UpdateVerification", "End a verification"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::attempts::{ListedAttempt, MOST_ROWS, VerifyStatus};
+    use crate::delivery::{Attempt, SendStatus};
+    use crate::domain::{AttemptId, AttemptLogKey, GatewayName};
+
+    /// A longer one needs a permit, and an answer to a change gets none.
+    #[test]
+    fn the_answer_with_the_most_messages_is_not_long() {
+        let (service, at) = (ServiceId::DEFAULT, Timestamp::from_millis(1_438_286_400_000));
+        let sid = |kind| Sid::new(kind, [0xaa; 16]);
+        let to = PhoneNumber::parse("+573003003030", None).expect("a number");
+        let attempt = Attempt::new(1, Channel::WhatsApp, GatewayName::TwilioMessages, SendStatus::Sent, at);
+        let listed = ListedAttempt {
+            parts: 1,
+            id: AttemptId { key: AttemptLogKey { service, verification: 0 }, attempt: 1 },
+            number: to,
+            attempt,
+            verify_status: VerifyStatus::New,
+            checked_at: None,
+            converted: false,
+        };
+        let verification = sid(SidKind::Verification);
+        let message = SealedAttempt { sid: sid(SidKind::Attempt), verification, listed };
+        let verification = Verification {
+            sid: verification,
+            service,
+            to,
+            channel: Channel::WhatsApp,
+            status: Status::Pending,
+            created: at,
+            updated: at,
+            attempts: vec![message; MOST_ROWS],
+        };
+        // The longest host that is repeated.
+        let base = format!("https://{}/v2", "h".repeat(262)).into();
+        let frame = Frame { base, account: sid(SidKind::Account) };
+        let view = VerificationView::new(&frame, sid(SidKind::Service), &verification);
+        let length = serde_json::to_vec(&view).expect("JSON").len();
+        assert!((2_048..=4_096).contains(&length), "{length}");
+    }
 }

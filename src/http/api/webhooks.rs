@@ -239,10 +239,10 @@ pub async fn deliveries(
     let DeliveryFilters { state, kind, after, before } = filters;
     let (before, skip, limit) = (Some(page.until(before)), page.skip(), page.limit());
     let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
-    let found = request.v2.outbox.deliveries(service.id, webhook.sid, &wanted).await;
+    let found = request.running.outbox.deliveries(service.id, webhook.sid, &wanted).await;
     let found = found.map_err(|refusal| unavailable(&request, refusal))?;
     let frame = request.frame();
-    let load = request.v2.outbox.load(service.id, webhook.sid);
+    let load = request.running.outbox.load(service.id, webhook.sid);
     Ok(Json(Deliveries {
         page: page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one)),
         dropped_events: DroppedView::new(&frame, load.dropped, load.last_dropped),
@@ -259,7 +259,7 @@ pub async fn replay(InService(request, service, params): InService<Replayed>) ->
         (None, Some(since)) => Replay::AllSince(since),
         _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
     };
-    match request.v2.outbox.replay(service.id, webhook.sid, what).await {
+    match request.running.outbox.replay(service.id, webhook.sid, what).await {
         Ok(replayed) => Ok(Json(ReplayView::new(&request.frame(), replayed))),
         Err(ReplayError::NotFound) => Err(Error::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),

@@ -19,6 +19,7 @@ use crate::http::app::{App, ServedRoutes};
 use crate::http::logs::Logs;
 use crate::http::request::{self, LocalUser, X_REQUEST_ID};
 use crate::http::response::{ErrorFormat, Problem, whole};
+use crate::http::tls::Tls;
 use crate::observe::log_limit::OncePerSecond;
 
 /// A byte stream to a client.
@@ -31,10 +32,12 @@ pub struct Server {
     pub app: App,
     /// The port that it listens on, if it is one of TCP.
     pub port: Option<u16>,
+    pub routes: ServedRoutes,
+    pub request_id_prefix: u32,
     pub router: Router,
     /// Ends every connection after the requests that it is answering.
     pub stop: CancellationToken,
-    pub logs: Arc<Logs>,
+    pub logs: Logs,
     pub failed_handshakes: OncePerSecond,
     /// Whether each answer is the last one of its connection.
     pub is_leaving: AtomicBool,
@@ -44,9 +47,14 @@ pub struct Server {
 impl Server {
     /// Notes how many connections are open.
     pub fn note_open(&self, open: usize) {
-        if self.app.routes == ServedRoutes::All {
+        if self.routes == ServedRoutes::All {
             self.app.metrics.connections(open);
         }
+    }
+
+    /// TLS; `None` for cleartext.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.app.tls.as_ref().filter(|_| self.routes == ServedRoutes::All)
     }
 }
 
@@ -119,7 +127,7 @@ impl Connection {
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
     pub fn request_id(&self, request: u64) -> HeaderValue {
-        request::own_id(self.server.app.request_id_prefix, self.number, request)
+        request::own_id(self.server.request_id_prefix, self.number, request)
     }
 }
 

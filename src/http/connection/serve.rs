@@ -29,9 +29,11 @@ use super::lines::Lines;
 use super::open::{
     ActiveRequest, Connection, Server, Stream, http1_builder, linger, raw_response, respond_and_close,
 };
-use crate::http::app::App;
+use crate::http::app::{App, ServedRoutes};
+use crate::http::logs::Logs;
 use crate::http::response::{NotServed, PIECE, Problem};
 use crate::http::service::{self, Arrived};
+use crate::node::ReportReceiver;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -66,16 +68,20 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
 }
 
 /// The state of connections that lead requests through every route. `port` is the one that the server listens on.
-pub fn server(app: App, port: Option<u16>) -> Server {
+pub fn server(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
     app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
     if app.forwarder.is_some() {
         app.metrics.create_forwarded_at_zero();
     }
+    let prefix = app.request_id_prefix;
     Server {
         port,
+        routes,
+        // Ids of requests at the control socket differ from those of the HTTP port.
+        request_id_prefix: if routes == ServedRoutes::Local { !prefix } else { prefix },
         router: service::router(&app),
         stop: CancellationToken::new(),
-        logs: Arc::default(),
+        logs: Logs::default(),
         failed_handshakes: OncePerSecond::default(),
         is_leaving: AtomicBool::new(false),
         http1: http1_builder(),
@@ -159,7 +165,7 @@ async fn respond(active: ActiveRequest, request: Request<Incoming>) -> Result<Re
     let connection = Arc::clone(&active.connection);
     let server = &connection.server;
     let mut request = request.map(Body::new);
-    let prefix = server.app.callbacks.as_deref().map_or("", |callbacks| callbacks.path_prefix());
+    let prefix = server.app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
     let sent_uri =
         routed_uri(request.uri(), prefix).map(|routed| std::mem::replace(request.uri_mut(), routed));
     let arrived = Arrived { connection: Arc::clone(&connection), number: active.number, sent_uri };

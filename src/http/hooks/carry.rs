@@ -8,10 +8,10 @@ use tracing::{debug, warn};
 use super::{Done, Refused, TOLERANCE};
 use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber};
 use crate::http::api::error::Error;
-use crate::http::app::V2;
 use crate::http::call::Call;
 use crate::http::request;
 use crate::limits::guard::ClientSignals;
+use crate::node::Running;
 use crate::registry::{Service, TextError};
 use crate::template::MessageStyle;
 use crate::verification::numbers::Outgoing;
@@ -44,13 +44,19 @@ fn number(text: &str) -> Result<PhoneNumber, Refused> {
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.
-pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_>, within: Duration) -> Done {
+pub async fn carry(
+    call: &Call,
+    running: &Running,
+    service: &Service,
+    message: &Message<'_>,
+    within: Duration,
+) -> Done {
     let to = number(message.to)?;
     let code = Code::submitted(message.code, service.settings.code_length, true);
     let code = code.filter(Code::is_alphanumeric).ok_or_else(|| {
         Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
     })?;
-    if let Some(channel) = message.channel.filter(|channel| !call.app.settings.channels.contains(channel)) {
+    if let Some(channel) = message.channel.filter(|channel| !call.app.channels.contains(channel)) {
         let message = format!("No gateway serves the channel {}.", channel.as_str());
         return Err(Refused::new(StatusCode::BAD_REQUEST, message));
     }
@@ -58,7 +64,7 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_
         let address = request::read_address(text);
         if address.is_none() {
             let service = service.name();
-            v2.logs.hooks.note("", "address", move |_, is_first| {
+            call.connection.server.logs.hooks.note("", "address", move |_, is_first| {
                 if is_first {
                     warn!(service, "address of a hook's payload not read; it has no limit of its own");
                 }
@@ -81,23 +87,23 @@ pub async fn carry(call: &Call, v2: &V2, service: &Service, message: &Message<'_
         }
     };
     let locale = message.locale.and_then(Locale::parse);
-    let mut carried = v2.verifications.carry(in_language(locale)).await;
+    let mut carried = running.verifying.carry(in_language(locale)).await;
     if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
-        carried = v2.verifications.carry(in_language(None)).await;
+        carried = running.verifying.carry(in_language(None)).await;
     }
-    let carried = carried.map_err(|refused| of_error(v2, refused))?;
+    let carried = carried.map_err(|refused| of_error(running, refused))?;
     debug!(request_id = call.request_id(), number = %to, "code carried");
     Ok(carried.sid)
 }
 
 /// Notes that another system has verified the number.
-pub async fn outcome(v2: &V2, service: &Service, to: &str) -> Result<(), Refused> {
-    let outcome = v2.verifications.outcome(service.id, number(to)?).await;
-    outcome.map(|_| ()).map_err(|refused| of_error(v2, refused))
+pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(), Refused> {
+    let outcome = running.verifying.outcome(service.id, number(to)?).await;
+    outcome.map(|_| ()).map_err(|refused| of_error(running, refused))
 }
 
-fn of_error(v2: &V2, refused: verify::Refused) -> Refused {
-    Error::from(refused).status_and_message((v2.now)()).into()
+fn of_error(running: &Running, refused: verify::Refused) -> Refused {
+    Error::from(refused).status_and_message(running.verifier.now()).into()
 }
 
 #[cfg(test)]

@@ -16,14 +16,12 @@ use sha2::Sha256;
 use tracing::{info, warn};
 
 use self::carry::{Message, carry, outcome};
-use super::app::V2;
 use super::call::Call;
 use super::response::{self, NotServed, Problem, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
 use crate::config::{HookKey, HookSettings};
 use crate::domain::{Sid, Timestamp};
-use crate::registry::{Scope, Service};
-use crate::verification::numbers::Refusal;
+use crate::registry::{Registry, Scope, Service};
 
 /// The largest difference between the time of a signature and the clock, either way.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -160,10 +158,10 @@ pub fn note_unknown(call: &Call) {
 }
 
 fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
-    let (Some(v2), request_id) = (call.app.v2(), call.request_id().to_owned()) else { return };
+    let request_id = call.request_id().to_owned();
     // A reason that is made for one payload counts with all of its kind.
     let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-    v2.logs.hooks.note(hook, kind, move |count, is_first| {
+    call.connection.server.logs.hooks.note(hook, kind, move |count, is_first| {
         if is_first {
             return warn!(request_id, hook, %reason, count, "hook refused");
         }
@@ -172,18 +170,18 @@ fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
-    let v2 = call.app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
+    let running = call.app.running().map_err(Problem::Refused)?;
     let (service, body) = match hook.proof {
-        Proof::Key => (keyed(call, v2)?, call.read_body().await?),
+        Proof::Key => (keyed(call, &running.registry)?, call.read_body().await?),
         Proof::Signature(signed) => {
             let body = call.read_body().await?;
-            (signer(v2, &signed(&call.head.headers, &body, &v2.hooks))?, body)
+            (signer(&running.registry, &signed(&call.head.headers, &body, &call.app.settings.hooks))?, body)
         }
     };
     let payload = systems::payload(&body)?;
     match (hook.read)(&payload)? {
-        Task::Carry(message) => carry(call, v2, &service, &message, hook.within).await,
-        Task::Verified(number) => outcome(v2, &service, number).await.map(|()| None),
+        Task::Carry(message) => carry(call, running, &service, &message, hook.within).await,
+        Task::Verified(number) => outcome(running, &service, number).await.map(|()| None),
         Task::Nothing => Ok(None),
     }
 }
@@ -192,10 +190,10 @@ async fn carry_out(call: &Call, hook: &Hook) -> Done {
 ///
 /// # Errors
 /// 401 or 403.
-fn keyed(call: &Call, v2: &V2) -> Result<Arc<Service>, Refused> {
-    let caller = v2.caller(&call.head)?;
-    let own = caller.service().and_then(|own| v2.registry.service_by_id(own));
-    let service = own.unwrap_or_else(|| v2.registry.default_service());
+fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Refused> {
+    let caller = call.caller()?;
+    let own = caller.service().and_then(|own| registry.service_by_id(own));
+    let service = own.unwrap_or_else(|| registry.default_service());
     if !caller.may(Scope::Messages, service.id) {
         return Err(Refused::new(StatusCode::FORBIDDEN, "The API key lacks the scope messages."));
     }
@@ -206,13 +204,13 @@ fn keyed(call: &Call, v2: &V2) -> Result<Arc<Service>, Refused> {
 ///
 /// # Errors
 /// 401 for a wrong signature, and for one that is too old.
-fn signer(v2: &V2, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
+fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
     let Signed { keys, at, bytes, signatures } = signed;
     let is_right = |key: &&HookKey| {
         let mac = Hmac::<Sha256>::new_from_slice(key.expose()).map(|mac| mac.chain_update(bytes));
         mac.is_ok_and(|mac| signatures.iter().any(|given| mac.clone().verify_slice(given).is_ok()))
     };
-    let now = v2.registry.wall();
+    let now = registry.wall();
     let at = at.map(|at| Timestamp::from_millis(at.saturating_mul(1_000)));
     let is_fresh = at.is_some_and(|at| now.since(at).max(at.since(now)) <= TOLERANCE);
     let reason = match keys.iter().find(is_right) {
@@ -223,7 +221,7 @@ fn signer(v2: &V2, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
         None => "no key has made the signature",
         Some(_) if at.is_none() => "it has no timestamp that can be read",
         Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
-        Some(key) => match v2.registry.find_service_exact(&key.service) {
+        Some(key) => match registry.find_service_exact(&key.service) {
             Some(service) => return Ok(service),
             None => "the key names no service by its id, its name in config.json, or default",
         },

@@ -15,17 +15,17 @@ use crate::verification::hosted::{SessionRequest, SessionSecret};
 pub async fn show(call: Call) -> Result<Response, Problem> {
     let context = PageContext::of(&call)?;
     // The demo exists under the conditions of the inbox's form.
-    if !call.app.settings.simulates_all {
+    if !call.app.settings.gateways.only_simulator() {
         return Err(Problem::NotFound);
     }
-    context.v2.admit_compatible(&call)?;
+    call.admit_compatible()?;
     let (query, texts) = (call.query().as_bytes(), context.texts);
     if query.is_empty() {
         return begin(&context).await;
     }
     let code = field(query, "code");
     let is_verified = match SessionSecret::parse(&code) {
-        Some(secret) => context.sessions.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
+        Some(secret) => context.running.hosted.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
         None => false,
     };
     Ok(match field(query, "error").as_str() {
@@ -36,9 +36,9 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
 }
 
 async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
-    let base = context.v2.base.of(&context.call.head);
+    let base = context.call.app.base(&context.call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
-    let made = context.sessions.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await;
+    let made = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await;
     let (secret, _) = made.map_err(Problem::Refused)?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

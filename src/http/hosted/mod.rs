@@ -22,7 +22,6 @@ use self::notice::Notice;
 use self::open::OpenSession;
 use self::page::{Page, View};
 use self::texts::Texts;
-use super::app::V2;
 use super::call::Call;
 use super::pages::{GROUP, of_cookie, redirect};
 use super::request;
@@ -30,11 +29,9 @@ use super::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as 
 use super::route::{ApiRouter, Operation};
 use super::transport::Transport;
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
+use crate::node::Running;
 use crate::registry::Service;
-use crate::verification::hosted::{
-    Denied, HostedSession, HostedSessions, RECORD_LIFE, ReturnTarget, SessionSecret,
-};
-use crate::verification::numbers::Refusal;
+use crate::verification::hosted::{Denied, HostedSession, RECORD_LIFE, ReturnTarget, SessionSecret};
 
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 1_600;
@@ -83,9 +80,9 @@ impl PageContext<'_> {
         };
         let Some(secret) = &secret else { return Ok(self.gone()) };
         let found = if is_begun {
-            self.sessions.by_cookie(secret).await
+            self.running.hosted.by_cookie(secret).await
         } else {
-            self.sessions.by_address(secret).await
+            self.running.hosted.by_address(secret).await
         };
         let (service, session) = match found {
             Ok(found) => found,
@@ -95,7 +92,7 @@ impl PageContext<'_> {
             }
             Err(denied) => return self.denied(denied),
         };
-        let Some(service) = &self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        let Some(service) = &self.running.registry.service_by_id(service) else { return Ok(self.gone()) };
         let context = &self.for_session(&session);
         if !context.may_return(service, &session) {
             return context.end_unlisted(secret, &session).await;
@@ -129,8 +126,7 @@ const NEEDS_TLS: &str = "This page needs TLS (https).";
 #[derive(Clone)]
 struct PageContext<'a> {
     call: &'a Call,
-    v2: &'a V2,
-    sessions: &'a HostedSessions,
+    running: &'a Running,
     transport: Transport,
     texts: &'static Texts,
     /// The countries that the form may preselect: that of the browser's language, the server's, and the one where most
@@ -143,20 +139,18 @@ struct PageContext<'a> {
 
 impl<'a> PageContext<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
-        let v2 = call.app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
-        let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
+        let running = call.app.running().map_err(Problem::Refused)?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
         let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
         let of_tag = tag.and_then(|(_, region)| Region::parse(region));
         let mut context = Self {
             call,
-            v2,
-            sessions,
+            running,
             transport,
             texts,
-            regions: [of_tag, call.app.settings.default_region, Region::parse(texts.region)],
+            regions: [of_tag, call.app.settings.storage.default_region, Region::parse(texts.region)],
             notice: None,
-            now: (v2.now)(),
+            now: running.verifier.now(),
         };
         context.notice = of_cookie(call, &context.notice_name());
         Ok(context)
@@ -225,7 +219,7 @@ impl<'a> PageContext<'a> {
 
     /// Whether the sessions of a service are the demo's, whose codes live as long as themselves.
     fn is_demo(&self, service: &Service) -> bool {
-        self.call.app.settings.simulates_all && service.id == ServiceId::DEFAULT
+        self.call.app.settings.gateways.only_simulator() && service.id == ServiceId::DEFAULT
     }
 
     /// Ends a session that can no longer lead back to its application. Its page says so.
@@ -234,7 +228,7 @@ impl<'a> PageContext<'a> {
         secret: &SessionSecret,
         session: &HostedSession,
     ) -> Result<Response, Problem> {
-        if let Err(Denied::Refused(refusal)) = self.sessions.end(secret).await {
+        if let Err(Denied::Refused(refusal)) = self.running.hosted.end(secret).await {
             return Err(Problem::Refused(refusal));
         }
         let reason = "the service no longer lists its return address";
@@ -246,7 +240,7 @@ impl<'a> PageContext<'a> {
     /// Whether the browser already has the session of this address.
     async fn has_session(&self, address: &SessionSecret) -> bool {
         match self.cookie().filter(|cookie| cookie.sid() == address.sid()) {
-            Some(cookie) => self.sessions.by_cookie(&cookie).await.is_ok(),
+            Some(cookie) => self.running.hosted.by_cookie(&cookie).await.is_ok(),
             None => false,
         }
     }
@@ -288,9 +282,7 @@ impl<'a> PageContext<'a> {
         let mut buttons: Vec<_> = chosen.iter().copied().map(name).collect();
         if chosen.is_empty() {
             buttons.push((AUTO, ""));
-            buttons.extend(
-                self.call.app.settings.channels.contains(&Channel::Call).then(|| name(Channel::Call)),
-            );
+            buttons.extend(self.call.app.channels.contains(&Channel::Call).then(|| name(Channel::Call)));
         }
         if let Some((_, label)) = buttons.first_mut() {
             *label = if session.awaits_code { texts.again } else { texts.send };

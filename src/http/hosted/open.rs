@@ -77,7 +77,7 @@ impl OpenSession<'_> {
     /// The service whose challenge the next message needs.
     fn captcha(&self) -> Option<&Captcha> {
         let asks = |captcha: &&Captcha| captcha.settings.always || self.session.asks_challenge;
-        self.context.v2.captcha.as_ref().filter(asks)
+        self.context.call.app.captcha.as_ref().filter(asks)
     }
 
     fn view(&self) -> View {
@@ -112,9 +112,7 @@ impl OpenSession<'_> {
 
     fn number_view(&self, hint: String) -> View {
         let fixed = self.session.request.to.filter(|_| self.is_fixed()).map(|number| number.to_string());
-        let guard = self.context.v2.verifications.guard();
-        let is_offered =
-            |region: Region| guard.as_ref().is_none_or(|guard| guard.permits(self.service.id, region));
+        let is_offered = |region: Region| self.context.running.guard.permits(self.service.id, region);
         let countries = COUNTRIES.iter().copied().filter(|(region, _)| is_offered(*region)).collect();
         let of_number = self.session.number.and_then(PhoneNumber::region);
         let known = [of_number].into_iter().chain(self.context.regions).flatten();
@@ -130,7 +128,7 @@ impl OpenSession<'_> {
     /// When the number of the session may be checked again.
     async fn locked_until(&self) -> Result<Option<Timestamp>, Refusal> {
         let Some(number) = self.session.number else { return Ok(None) };
-        match self.context.v2.verifications.lockout(self.service.id, number).await {
+        match self.context.running.verifying.lockout(self.service.id, number).await {
             Ok(lockout) => Ok(lockout.until),
             Err(Refused::Unavailable(refusal)) => Err(refusal),
             Err(_) => Ok(None),
@@ -158,7 +156,7 @@ impl OpenSession<'_> {
     /// The form at the address of a session: exchanges the address for a cookie, and may ask for the first message.
     pub async fn begin(&self, form: &[u8]) -> Result<Response, Denied> {
         let context = self.context;
-        let cookie = context.sessions.begin(self.secret).await?;
+        let cookie = context.running.hosted.begin(self.secret).await?;
         let open = OpenSession { secret: &cookie, is_begun: true, ..*self };
         // The address is used up: whatever happens, the browser gets the cookie.
         let response = if field(form, "channel").is_empty() {
@@ -173,7 +171,7 @@ impl OpenSession<'_> {
     /// Sends a code to the number of the form, or to that of the session.
     pub async fn send(&self, form: &[u8]) -> Result<Response, Denied> {
         let Self { context, session, .. } = *self;
-        let (sessions, call) = (context.sessions, context.call);
+        let (sessions, call) = (&context.running.hosted, context.call);
         let (text, region) =
             (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number = match session.number.filter(|_| text.is_empty()) {
@@ -222,7 +220,7 @@ impl OpenSession<'_> {
                 ..BeginRequest::new(message)
             }
         };
-        let verifications = &context.v2.verifications;
+        let verifications = &context.running.verifying;
         // The language of the page, unless the service has one.
         let of_page = || self.service.settings.locale.is_none().then_some(context.texts.locale);
         let mut outcome = verifications.begin(begin(session.request.locale.or_else(of_page))).await;
@@ -243,7 +241,7 @@ impl OpenSession<'_> {
     async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
         let (context, call) = (self.context, self.context.call);
         let (notice, end) = match &refused {
-            Refused::ByGuard { is_for_an_allowance: true } if context.v2.captcha.is_some() => {
+            Refused::ByGuard { is_for_an_allowance: true } if context.call.app.captcha.is_some() => {
                 return self.sent(number, SendEnd::AsksChallenge).await;
             }
             // The reason is not the number's.
@@ -279,7 +277,7 @@ impl OpenSession<'_> {
             session.end_send(number, end, now);
             Ok(())
         };
-        self.context.sessions.change(self.secret, end_send).await?;
+        self.context.running.hosted.change(self.secret, end_send).await?;
         Ok(redirect("/verify"))
     }
 
@@ -288,14 +286,15 @@ impl OpenSession<'_> {
     fn web_host(&self) -> Option<String> {
         let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
         let is_encrypted = self.context.transport == Transport::Encrypted;
-        let public_url = self.context.v2.base.public_url.as_deref().filter(|_| is_own && is_encrypted)?;
+        let public_url = self.context.call.app.settings.delivery.public_url.as_deref();
+        let public_url = public_url.filter(|_| is_own && is_encrypted)?;
         Url::parse(public_url).ok()?.domain().map(str::to_owned)
     }
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
     pub async fn check(&self, text: &str) -> Result<Response, Denied> {
-        let (sessions, call) = (self.context.sessions, self.context.call);
+        let (sessions, call) = (&self.context.running.hosted, self.context.call);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
@@ -308,7 +307,7 @@ impl OpenSession<'_> {
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
         let idempotency_key = Some(self.secret.check_key(&sid, text));
         let check = CheckCode { idempotency_key, request_id, ..CheckCode::new(target, code) };
-        let outcome = self.context.v2.verifications.check(self.service.id, check).await;
+        let outcome = self.context.running.verifying.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);
         }
@@ -326,19 +325,19 @@ impl OpenSession<'_> {
     }
 
     async fn approve(&self, verification: Option<Sid>) -> Result<Response, Denied> {
-        let code = self.context.sessions.approve(self.secret, verification).await?;
+        let code = self.context.running.hosted.approve(self.secret, verification).await?;
         Ok(self.leave(("code", code.expose())))
     }
 
     pub async fn change_number(&self) -> Result<Response, Denied> {
-        self.context.sessions.change(self.secret, |session, _| session.change_number()).await?;
+        self.context.running.hosted.change(self.secret, |session, _| session.change_number()).await?;
         Ok(redirect("/verify"))
     }
 
     pub async fn cancel(&self) -> Result<Response, Denied> {
         let Self { context, session, .. } = *self;
         let reason = if session.has_checks() { "canceled" } else { "too_many_attempts" };
-        context.sessions.end(self.secret).await?;
+        context.running.hosted.end(self.secret).await?;
         let left = self.leave(("error", reason));
         Ok(context.with_cookie(left, context.cookie_name(), None, &session.request.returns_to))
     }

@@ -31,7 +31,6 @@ use crate::delivery::attempts::{AttemptQuery, StatusFilter};
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::node::Running;
 use crate::registry::{RegistryError, Service};
 use crate::store::{self, Copied};
 use crate::verification::numbers::{NumberKey, Outgoing};
@@ -42,20 +41,21 @@ pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
 async fn server(call: Call) -> Json<ServerAnswer> {
-    let needs_key = call.app.v2().map(|v2| v2.registry.compatible_routes_need_key());
+    let running = call.app.running().ok();
+    let needs_key = running.map(|running| running.registry.compatible_routes_need_key());
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Json(ServerAnswer { version, compatible_routes_need_key: needs_key })
 }
 
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
-    let found = running(&request)?.verifier.attempts.list(&query(&request)?).await.map_err(Error::from)?;
+    let found = request.running.verifier.attempts.list(&query(&request)?).await.map_err(Error::from)?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
 /// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
 pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
-    let totals = running(&request)?.verifier.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
+    let totals = request.running.verifier.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
     let total = |(by, value, messages): (&str, &str, _)| Total {
         by: by.to_owned(),
         value: value.to_owned(),
@@ -80,7 +80,7 @@ fn query(request: &Request) -> Result<AttemptQuery, Error> {
 /// verifies nothing. The answer says why the first of them did not accept it.
 pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let names = request.fields.text("After")?.into_iter().chain([request.param("Name")?]);
-    let delivery = &running(&request)?.delivery;
+    let delivery = &request.running.delivery;
     let known = |name| {
         let known = delivery.names().find(|known| known.as_str() == name);
         known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))
@@ -92,7 +92,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let channel =
         request.fields.parsed("Channel", format_args!("one of {}", Channel::names(", ")), Channel::parse)?;
     // A code that was sent before would count as a repetition.
-    let code = Code::from_value((request.v2.now)().as_millis() % 1_000_000, CodeLength::SIX);
+    let code = Code::from_value(request.running.verifier.now().as_millis() % 1_000_000, CodeLength::SIX);
     let message = Outgoing {
         channel,
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
@@ -100,7 +100,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
         ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
     };
     let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, BeginRequest::new(message)) };
-    let carried = request.v2.verifications.carry(carry).await;
+    let carried = request.running.verifying.carry(carry).await;
     let error = trial.error.get().cloned();
     if error.is_none() {
         carried?;
@@ -111,11 +111,8 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
 /// `GET /local/Numbers/{To}`.
 pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
-    let verifying = &running(&request)?.verifying;
-    let refused = match verifying.verifier.guard() {
-        Some(guard) => guard.refusals(service, number).await.map_err(Error::from)?,
-        None => None,
-    };
+    let verifying = &request.running.verifying;
+    let refused = request.running.guard.refusals(service, number).await.map_err(Error::from)?;
     let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
     let number_text = number.e164();
@@ -145,21 +142,21 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
 /// The names of the services with the latest messages to a number.
 async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
-    let found = running(request)?.verifier.attempts.list(&query).await.map_err(Error::from)?;
-    Ok(found.records.iter().map(|listed| request.v2.registry.title_of(listed.id.key.service)).collect())
+    let found = request.running.verifier.attempts.list(&query).await.map_err(Error::from)?;
+    Ok(found.records.iter().map(|listed| request.running.registry.title_of(listed.id.key.service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
 pub async fn unlock(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let cleared =
-        running(&request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
+        request.running.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
     Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared }))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
 pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
-    let (number, verifying, by) = (number(&request)?, &running(&request)?.verifying, request.author());
+    let (number, verifying, by) = (number(&request)?, &request.running.verifying, request.author());
     let erased = match service(&request)? {
         Some(only) => {
             let erased = verifying.erase(only.id, number, by).await.map_err(RegistryError::from)?;
@@ -175,13 +172,13 @@ pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
 pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
     let services = match service(&request)? {
         Some(only) => vec![only],
-        None => request.v2.registry.services(0, usize::MAX),
+        None => request.running.registry.services(0, usize::MAX),
     };
     let (frame, mut webhooks) = (request.frame(), Vec::new());
     for service in services {
         for webhook in &service.webhooks {
             let mut view = json!(WebhookView::new(&frame, service.sid, webhook));
-            view["service_name"] = request.v2.registry.title(&service).into();
+            view["service_name"] = request.running.registry.title(&service).into();
             webhooks.push(view);
         }
     }
@@ -190,59 +187,57 @@ pub async fn webhooks(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
-    let guard = running(&request)?.verifying.verifier.guard().ok_or(Error::NotFound)?;
     let service = service(&request)?.map(|service| service.id);
-    Ok(Json(guard.overview(service, limit(&request)?, masked)))
+    Ok(Json(request.running.guard.overview(service, limit(&request)?, masked)))
 }
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
 pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(running(&request)?.verifying.without_outcomes().await.map_err(Error::from)?))
+    Ok(Json(request.running.verifying.without_outcomes().await.map_err(Error::from)?))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
 pub async fn service_id(request: Request) -> Result<impl IntoResponse, Error> {
-    let service = request.v2.registry.find_service(request.param("Name")?).map_err(Error::invalid)?;
+    let service = request.running.registry.find_service(request.param("Name")?).map_err(Error::invalid)?;
     Ok(Json(service.sid.to_string()))
 }
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 pub async fn list_keys(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys(&request)?.list(given(&request, "Service").as_deref()).map_err(Error::invalid)?))
+    Ok(Json(keys(&request).list(given(&request, "Service").as_deref()).map_err(Error::invalid)?))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.
 pub async fn create_key(request: Request) -> Result<impl IntoResponse, Error> {
     let [service, name] = ["Service", "Name"].map(|name| given(&request, name));
-    let made = keys(&request)?.create(service, request.fields.texts("Scope")?, name).await;
+    let made = keys(&request).create(service, request.fields.texts("Scope")?, name).await;
     Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
 }
 
 /// `DELETE /local/Keys/{Sid}`.
 pub async fn revoke_key(request: Request) -> Result<impl IntoResponse, Error> {
     let with_created = request.fields.text("WithCreated")?.is_some_and(|text| text == "true");
-    let revoked = keys(&request)?.revoke(request.param("Sid")?, with_created).await;
+    let revoked = keys(&request).revoke(request.param("Sid")?, with_created).await;
     Ok(Json(revoked.map_err(Error::invalid)?))
 }
 
 /// `POST /local/AuthToken`: replaces the account's auth token.
 pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok((StatusCode::CREATED, Json(keys(&request)?.replace_token().await.map_err(Error::invalid)?)))
+    Ok((StatusCode::CREATED, Json(keys(&request).replace_token().await.map_err(Error::invalid)?)))
 }
 
 /// `GET /local/Copy`: a copy of every record. The store makes it in a file first; from then on nothing waits for the client
 /// but its connection.
 pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
-    let running = running(&request)?;
-    let (store, directory) = (&running.store, running.account.data_dir());
-    let permit = Arc::clone(&request.v2.copies)
+    let (store, directory) = (&request.running.store, request.running.account.data_dir());
+    let permit = Arc::clone(&request.call.app.copies)
         .try_acquire_owned()
         .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
     if store.sizes().is_none() {
         return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
     }
     // A client that has left drops this handle, and thereby cancels the copy.
-    let (handle, at) = (Arc::default(), (request.v2.now)());
+    let (handle, at) = (Arc::default(), request.running.verifier.now());
     let made = store::copy(&**store, directory, Arc::clone(&handle)).await;
     let Copied { file, .. } = match made {
         Ok(copied) => copied,
@@ -265,12 +260,8 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
 /// Bytes of a copy that are sent at once.
 const CHUNK: usize = 256 * 1024;
 
-fn running(request: &Request) -> Result<&Running, Error> {
-    request.v2.running.as_deref().ok_or(Error::NotFound)
-}
-
-fn keys(request: &Request) -> Result<Keys<'_>, Error> {
-    Ok(Keys { registry: request.registry(), account: &running(request)?.account })
+fn keys(request: &Request) -> Keys<'_> {
+    Keys { registry: request.registry(), account: &request.running.account }
 }
 
 /// A parameter. An empty one is not taken for an absent one, which may mean all services.
@@ -281,13 +272,13 @@ fn given(request: &Request, name: &str) -> Option<String> {
 /// The service that the parameter `Service` names; `None` without it.
 fn service(request: &Request) -> Result<Option<Arc<Service>>, Error> {
     let Some(name) = given(request, "Service") else { return Ok(None) };
-    Ok(Some(request.v2.registry.find_service(&name).map_err(Error::invalid)?))
+    Ok(Some(request.running.registry.find_service(&name).map_err(Error::invalid)?))
 }
 
 /// The same with the name that was given, or the service `default`.
 fn service_or_default(request: &Request) -> Result<(ServiceId, String), Error> {
     let name = given(request, "Service").unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
-    Ok((request.v2.registry.find_service(&name).map_err(Error::invalid)?.id, name))
+    Ok((request.running.registry.find_service(&name).map_err(Error::invalid)?.id, name))
 }
 
 fn number(request: &Request) -> Result<PhoneNumber, Error> {

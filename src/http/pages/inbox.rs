@@ -19,7 +19,7 @@ use crate::http::request;
 use crate::http::response::{self, ErrorFormat, Problem, ResponseExt as _};
 use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
 use crate::registry::Scope;
-use crate::verification::numbers::{Check, NumberKey, Refusal};
+use crate::verification::numbers::{Check, NumberKey};
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 pub const SHOWN: usize = 100;
@@ -82,23 +82,21 @@ async fn unknown(call: Call) -> Result<Response, Problem> {
 /// `POST /inbox`: sends a code to `number`, or checks its `code`.
 async fn act(call: Call) -> Result<Response, Problem> {
     let app = &call.app;
-    if !app.settings.simulates_all {
+    if !app.settings.gateways.only_simulator() {
         return Err(Problem::NotFound);
     }
     if !request::is_own_form(&call.head) {
         return Err(Problem::CrossSite);
     }
     InboxView::of(&call)?;
-    if let Some(v2) = app.v2() {
-        v2.admit_compatible(&call)?;
-    }
+    call.admit_compatible()?;
     let body = call.read_body().await?;
     let field = |name| request::form_field(&body, name).unwrap_or_default();
     // Enter presses the first button of the form: a code that is there is what it is about.
     let (text, code, action) = (field("number"), field("code"), field("action"));
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
-    let answer = match PhoneNumber::parse_dialled(&text, app.settings.default_region) {
+    let answer = match PhoneNumber::parse_dialled(&text, app.settings.storage.default_region) {
         Err(error) => {
             let words = format!("The phone number cannot be used: {error}.");
             response::message(StatusCode::BAD_REQUEST, &words)
@@ -157,19 +155,19 @@ impl<'a> InboxView<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
         let app = &call.app;
         let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
-        if app.settings.inbox_needs_credentials {
-            let v2 = app.v2().ok_or(Problem::Refused(Refusal::Starting))?;
-            v2.admit(&call.head, &[Scope::Admin])?;
+        // Where other machines reach the server.
+        if !app.settings.registry.local_only {
+            call.admit(&[Scope::Admin])?;
         }
-        let is_ours = request::names_this_server(&call.head, app.settings.host_name.as_deref());
+        let is_ours = request::names_this_server(&call.head, Some(&app.settings.listen.host));
         if is_ours { Ok(Self { call, simulator }) } else { Err(Problem::ForeignHost) }
     }
 
     /// The address of the default service, for commands to try.
     fn service_url(&self) -> Option<String> {
-        let v2 = self.call.app.v2()?;
-        let sid = v2.registry.service_by_id(ServiceId::DEFAULT)?.sid;
-        Some(format!("{}/Services/{sid}", v2.base.of(&self.call.head)))
+        let app = &self.call.app;
+        let sid = app.running().ok()?.registry.service_by_id(ServiceId::DEFAULT)?.sid;
+        Some(format!("{}/Services/{sid}", app.base(&self.call.head)))
     }
 
     /// The page with the messages that the query asks for, and with a form that failed.
@@ -186,7 +184,7 @@ impl<'a> InboxView<'a> {
         let page = InboxPage {
             frame: Frame::new("/inbox", true),
             view: self,
-            is_only: self.call.app.settings.simulates_all,
+            is_only: self.call.app.settings.gateways.only_simulator(),
             number: failed.map_or_else(newest, |failed| failed.number.clone()),
             failed,
             is_verified,
@@ -199,8 +197,8 @@ impl<'a> InboxView<'a> {
 
     /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the phone.
     fn json(&self, query: Option<&str>) -> Response {
-        let to =
-            field(query, "to").map(|text| PhoneNumber::parse(&text, self.call.app.settings.default_region));
+        let to = field(query, "to")
+            .map(|text| PhoneNumber::parse(&text, self.call.app.settings.storage.default_region));
         let to = match to.transpose() {
             Ok(to) => to,
             Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
@@ -216,7 +214,7 @@ impl<'a> InboxView<'a> {
     }
 
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
-        let (age, v2) = (now.since(message.received).as_secs(), self.call.app.v2());
+        let (age, running) = (now.since(message.received).as_secs(), self.call.app.running());
         let left = seconds_up(message.expires.since(now));
         // Rounded up, as in the script: a code that was sent just now shows its whole life.
         let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
@@ -228,7 +226,7 @@ impl<'a> InboxView<'a> {
             code: message.code.expose().to_owned(),
             received_at_ms: message.received.as_millis(),
             expires_at_ms: message.expires.as_millis(),
-            service: v2.map(|v2| v2.registry.title_of(message.service())).unwrap_or_default(),
+            service: running.map(|it| it.registry.title_of(message.service())).unwrap_or_default(),
             status: message.status(now).as_str(),
             age: format!("{} ago", span(age)),
             life: format!("expires in {}", span(left)),

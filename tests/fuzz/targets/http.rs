@@ -1,73 +1,43 @@
-//! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback; a
-//! double of the shards records its calls and answers them.
+//! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use onceward::clock::ManualClock;
-use onceward::domain::{Code, CodeLength, PhoneNumber};
-use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
-use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks};
-use onceward::verification::numbers::CheckOutcome;
-use onceward_testkit::{Call, Client, Reply, Script, Setup, THEN, World, sent};
-use secrecy::SecretString;
-use serde_json::Value;
+use onceward::domain::PhoneNumber;
+use onceward::gateway::Simulator;
+use onceward_testkit::{Client, Reply, Setup, THEN, World};
+use serde_json::{Value, json};
 
 use super::support::front_end::FrontEnd;
 use super::support::text;
 
 /// Statuses that a request can get from a healthy server.
-const DOCUMENTED: [u16; 10] = [200, 204, 400, 403, 404, 405, 408, 413, 414, 431];
+const DOCUMENTED: [u16; 12] = [200, 204, 303, 400, 401, 403, 404, 405, 408, 413, 414, 431];
 
-/// The real reader of callbacks, with a token of these tests.
-struct TwilioReader(TwilioCallbacks);
+/// What has a target of its own, or other answers.
+const OTHERS: [&str; 6] = ["/v1/", "/v2/", "/v3/", "/verify", "/hooks", "/admin"];
 
-impl Callbacks for TwilioReader {
-    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
-        let signature = request.signature.as_deref();
-        let report = match request.kind {
-            Some(kind) => self.0.read(kind, &request.path_and_query, signature, &request.body),
-            None => Err(CallbackError::NotFromProvider),
-        };
-        Box::pin(async move {
-            match report {
-                Ok(_) => CallbackAnswer::NoContent,
-                Err(CallbackError::NotFromTwilio | CallbackError::NotFromProvider) => {
-                    CallbackAnswer::BadSignature
-                }
-                Err(CallbackError::Unreadable(_)) => CallbackAnswer::Unreadable,
-            }
-        })
-    }
-
-    fn path_prefix(&self) -> &'static str {
-        "/base"
-    }
+/// Twilio, whose reports the server takes, sends only to St Helena.
+fn start() -> FrontEnd<World> {
+    let mut setup = Setup::of(json!({
+        "otp-sms-provider": "Twilio:+290;Simulator",
+        "TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef",
+        "TWILIO_AUTH_TOKEN": "fuzz-token",
+        "TWILIO_PHONE_NUMBER": "+15005550006",
+        "TWILIO_BASE_URL": "http://127.0.0.1:9",
+        "public-url": "https://otp.example.com/base",
+        "guard": { "mode": "off" },
+    }));
+    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
+    FrontEnd::start(World::with(setup), |world| world.address)
 }
 
-struct Target {
-    front_end: FrontEnd<World>,
-    /// Records the calls.
-    script: Script,
-}
-
-impl Target {
-    fn start() -> Self {
-        let script = Script::sends(sent()).or_checks(CheckOutcome::Approved);
-        let mut setup = Setup::scripted(script.clone());
-        let token = SecretString::from("fuzz-token".to_owned());
-        let callbacks = TwilioCallbacks::new(token, "https://otp.example.com/base");
-        setup.callbacks = Some(Arc::new(TwilioReader(callbacks)));
-        setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
-        Self { front_end: FrontEnd::start(World::with(setup), |world| world.address), script }
-    }
-}
-
-fn with_target<T>(run: impl FnOnce(&mut Target) -> T) -> T {
+fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd<World>) -> T) -> T {
     thread_local! {
-        static TARGET: RefCell<Option<Target>> = const { RefCell::new(None) };
+        static FRONT_END: RefCell<Option<FrontEnd<World>>> = const { RefCell::new(None) };
     }
-    TARGET.with_borrow_mut(|target| run(target.get_or_insert_with(Target::start)))
+    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(start)))
 }
 
 type Headers<'a> = Vec<(&'a str, &'a str)>;
@@ -83,17 +53,19 @@ pub fn requests(input: &[u8]) {
         request.extend([name, ": ", value, "\r\n"]);
     }
     request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
-    let (reply, asked) = with_target(|it| {
-        let reply = it.front_end.ask(&[request.as_bytes(), body].concat(), method == "HEAD");
-        (reply, it.script.take_asked())
+    // The simulator has faults for some numbers.
+    if body.windows(7).any(|digits| digits == b"5005550") {
+        return;
+    }
+    let (reply, has_sent) = with_front_end(|it| {
+        let newest = |world: &World| world.newest().map(|message| message.id);
+        let before = newest(&it.world);
+        let reply = it.ask(&[request.as_bytes(), body].concat(), method == "HEAD");
+        (reply, newest(&it.world) != before)
     });
     // hyper refuses some heads before any route.
-    if is_of_hyper(&reply) {
-        return assert!(asked.is_empty(), "{reply:?}");
-    }
-    // The services and the hosted page have a target of their own: here they never start.
-    if reply.status == 503 && (path.starts_with("/v2/") || path.starts_with("/verify")) {
-        return assert!(asked.is_empty(), "{reply:?}");
+    if is_of_hyper(&reply) || OTHERS.iter().any(|other| path.starts_with(other)) {
+        return assert!(!has_sent && reply.status < 500, "{reply:?}");
     }
     answered(&reply, method);
     // A fragment is not part of the requested address (RFC 9110, 7.1): it is removed.
@@ -102,11 +74,11 @@ pub fn requests(input: &[u8]) {
         .iter()
         .any(|(name, value)| name.eq_ignore_ascii_case("sec-fetch-site") && value.trim() == "cross-site");
     if method != "POST" || foreign || body.len() > 16 * 1024 {
-        assert!(asked.is_empty() && (reply.status != 200 || !foreign || method != "POST"), "{reply:?}");
+        assert!(!has_sent && (reply.status != 200 || !foreign || method != "POST"), "{reply:?}");
         assert!(method != "OPTIONS" || reply.status >= 400, "a preflight was answered with {}", reply.status);
         return;
     }
-    posted(endpoint, body, &reply, &asked);
+    posted(endpoint, body, &reply, has_sent);
 }
 
 fn read_head(head: &str) -> Option<(&str, &str, Headers<'_>)> {
@@ -146,44 +118,34 @@ fn answered(reply: &Reply, method: &str) {
     }
 }
 
-/// The front end calls the shards exactly if an independent JSON reader finds the contract's fields.
-fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
+/// The front end sends or checks exactly if an independent JSON reader finds the contract's fields.
+fn posted(endpoint: &str, body: &[u8], reply: &Reply, has_sent: bool) {
     let (number, code) = match endpoint {
         "/api/send-otp" | "/send-code" => ("/phoneNumber", None),
         "/api/verify-otp" => ("/user/phoneNumber", Some("/code")),
         "/verify-code" => ("/phoneNumber", Some("/smsCode")),
-        _ => return assert!(asked.is_empty(), "{endpoint} asked {asked:?}"),
+        _ => return assert!(!has_sent, "{endpoint} sent a message"),
     };
     let shape = if endpoint.starts_with("/api/") { r#"{"code":"# } else { r#"{"message":"# };
     assert!(reply.body.starts_with(shape), "{reply:?}");
-    assert!(asked.len() <= 1);
     let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let text = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-    let Some(asked) = asked.first() else {
-        assert_eq!(reply.status, 400, "{reply:?}");
+    if reply.body.contains("Invalid request body") {
+        assert!(reply.status == 400 && !has_sent, "{reply:?}");
         let unwanted = ["channel", "locale", "appHash"].iter().any(|name| body_has(body, name));
         let complete = text(number).is_some_and(|n| PhoneNumber::parse(n, None).is_ok())
             && code.is_none_or(|code| text(code).is_some_and(|code| !code.is_empty()));
         assert!(!complete || unwanted || has_doubles(body), "a good request was refused: {reply:?}");
         return;
-    };
-    let (asked_number, is_check, submitted) = match asked {
-        Call::Send { number, .. } => (number, false, None),
-        Call::Check { number, code } => (number, true, code.as_ref()),
-    };
+    }
+    let json = json.as_ref().expect("what was carried out was JSON");
+    assert_eq!(has_sent, code.is_none() && reply.status == 200, "{json}: {reply:?}");
     // The front end also reads a field under its other spellings; then the plain one is absent.
-    let json = json.as_ref().expect("what was asked about was JSON");
-    if let Some(number) = text(number) {
-        let read = PhoneNumber::parse(number, None).map(PhoneNumber::e164);
-        assert_eq!(read.as_deref(), Ok(asked_number.as_str()), "{json}");
-    } else {
-        assert!(body_has(body, "phoneNumber"), "{json}");
-    }
-    if let (Some(code), Some(submitted)) = (code.and_then(text), submitted) {
-        let read = Code::submitted(code, CodeLength::SIX, false);
-        assert_eq!(read.as_ref().map(Code::expose), Some(submitted.as_str()), "{json}");
-    }
-    assert_eq!(is_check, code.is_some());
+    let Some(number) = text(number) else { return assert!(body_has(body, "phoneNumber"), "{json}") };
+    let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
+    let told = answer["data"].as_str().or(answer["data"]["user"]["phoneNumber"].as_str());
+    let read = |number: &str| PhoneNumber::parse(number, None).map(PhoneNumber::e164);
+    assert!(read(number).is_ok() && told.is_none_or(|told| read(told) == read(number)), "{json}: {reply:?}");
 }
 
 fn body_has(body: &[u8], name: &str) -> bool {
@@ -203,16 +165,14 @@ fn has_doubles(body: &[u8]) -> bool {
 pub fn connections(input: &[u8]) {
     // The length of an answer to HEAD is not that of its body.
     let has_head = input.windows(5).any(|five| five == b"HEAD ");
-    let replies = with_target(|it| {
-        let replies = it.front_end.say(input, async |client: &mut Client| {
+    let replies = with_front_end(|it| {
+        it.say(input, async |client: &mut Client| {
             if has_head {
                 client.rest().await;
                 return None;
             }
             Some(client.replies().await)
-        });
-        it.script.take_asked();
-        replies
+        })
     });
     let Some(replies) = replies else { return };
     assert!(!replies.is_empty() || input.iter().all(|b| matches!(b, b'\r' | b'\n')), "no answer at all");

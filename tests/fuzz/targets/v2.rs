@@ -1,18 +1,15 @@
-//! Twilio Verify's API: paths, parameters in forms, JSON and queries, paging. The server and its services are real; a
-//! double records its calls about verifications and answers them.
+//! Twilio Verify's API: paths, parameters in forms, JSON and queries, paging. The server is the real one on loopback.
 
 use std::cell::RefCell;
 
-use onceward::domain::PhoneNumber;
-use onceward::verification::verify::VerificationTarget;
-use onceward_testkit::{Reply, V2Call, V2World, basic, given, root};
+use onceward_testkit::{Reply, Setup, V2World, basic, given, root};
 use serde_json::{Value, json};
 
 use super::support::front_end::FrontEnd;
 use super::support::text;
 
 /// Statuses that a request with every scope can get while the server is healthy.
-const DOCUMENTED: [u16; 14] = [200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 414, 415, 422, 431];
+const DOCUMENTED: [u16; 15] = [200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431];
 
 fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd<V2World>) -> T) -> T {
     thread_local! {
@@ -24,19 +21,22 @@ fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd<V2World>) -> T) -> T {
 }
 
 async fn world() -> V2World {
-    let world = V2World::new().await;
+    let world = V2World::with(Setup::of(json!({ "voice": true, "guard": { "mode": "off" } }))).await;
     let fields = given(json!({ "custom-code": true }));
     world.registry.update_service(world.service.sid, fields).await.expect("changed");
     world
 }
 
-/// Sends a request: method and path, and header lines. Returns the answer and the calls that it caused.
-fn ask(front_end: &mut FrontEnd<V2World>, target: &str, headers: &str, body: &str) -> (Reply, Vec<V2Call>) {
+/// Sends a request: method and path, and header lines. Returns the answer, and whether a message was sent.
+fn ask(front_end: &mut FrontEnd<V2World>, target: &str, headers: &str, body: &str) -> (Reply, bool) {
+    let newest = |world: &V2World| world.world.newest().map(|message| message.id);
+    let before = newest(&front_end.world);
     let length = body.len();
     let request =
         format!("{target} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}");
     let reply = front_end.ask(request.as_bytes(), false);
-    (reply, front_end.world.fake.take_asked())
+    let has_sent = newest(&front_end.world) != before;
+    (reply, has_sent)
 }
 
 /// Method and path in the first line, the idempotency key in the second, the body in the rest. In the path, `$` stands
@@ -47,7 +47,9 @@ pub fn v2(input: &[u8]) {
     let (key, body) = rest.split_once('\n').unwrap_or(("", rest));
     let Some((method, path)) = first.split_once(' ') else { return };
     let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic());
-    if !plain || !["GET", "POST", "DELETE", "PUT"].contains(&method) || path.len() > 4_000 {
+    // The simulator has faults for some numbers.
+    let has_faults = [path, body].iter().any(|part| part.contains("5005550"));
+    if !plain || has_faults || !["GET", "POST", "DELETE", "PUT"].contains(&method) || path.len() > 4_000 {
         return;
     }
     // Later inputs need the service.
@@ -63,16 +65,15 @@ pub fn v2(input: &[u8]) {
         let service = it.world.service.sid.to_string();
         let target = format!("{method} /v2{}", path.replace('$', &service));
         let headers = format!("{}{key}{content_type}", basic(&root()));
-        let (reply, asked) = ask(it, &target, &headers, body);
+        let (reply, has_sent) = ask(it, &target, &headers, body);
         // hyper refuses some heads before any route.
         if reply.header("x-request-id").is_none() {
-            return assert!(asked.is_empty(), "{reply:?}");
+            return assert!(!has_sent, "{reply:?}");
         }
         answered(&reply);
-        about(&reply, &asked);
-        let (refused, effects) = ask(it, &target, &content_type, body);
-        let is_refused = refused.status >= 400 && effects.is_empty();
-        assert!(is_refused, "an unauthenticated request got {refused:?} and caused {effects:?}");
+        assert!(!has_sent || reply.status == 201, "{reply:?} after a message");
+        let (refused, has_sent) = ask(it, &target, &content_type, body);
+        assert!(refused.status >= 400 && !has_sent, "an unauthenticated request got {refused:?}");
     });
 }
 
@@ -96,40 +97,4 @@ fn answered(reply: &Reply) {
     assert!(page.is_some() && size.is_some_and(|size| (1..=1_000).contains(&size)), "{reply:?}");
     let listed = meta["key"].as_str().and_then(|key| body[key].as_array());
     assert!(listed.is_some_and(|listed| listed.len() as u64 <= size.unwrap_or(0)), "{reply:?}");
-}
-
-/// At most two calls for one request, and only fetches for one that was refused unread.
-fn about(reply: &Reply, asked: &[V2Call]) {
-    assert!(asked.len() <= 2, "{asked:?}");
-    if reply.status == 400 || reply.status == 405 || reply.status >= 413 {
-        assert!(asked.iter().all(|asked| matches!(asked, V2Call::Fetch(_))), "{reply:?} after {asked:?}");
-    }
-    for asked in asked {
-        let number = match asked {
-            V2Call::Begin(begun) => {
-                assert!(begun.code.as_deref().is_none_or(is_code), "{asked:?}");
-                Some(begun.to.clone())
-            }
-            V2Call::Carry { to, code } => {
-                assert!(is_code(code), "{asked:?}");
-                Some(to.clone())
-            }
-            V2Call::Check { target, .. } | V2Call::Fetch(target) | V2Call::End(target, _) => match target {
-                VerificationTarget::Number(number) => Some(number.e164()),
-                VerificationTarget::Sid(_) => None,
-            },
-            V2Call::Attempts(query) => {
-                assert!((1..=1_001).contains(&query.limit), "{asked:?}");
-                None
-            }
-            V2Call::Attempt(_) | V2Call::Summary(_) => None,
-        };
-        // A number has one spelling, because the server counts by it.
-        let read = number.as_ref().map(|number| PhoneNumber::parse(number, None).map(PhoneNumber::e164));
-        assert_eq!(read, number.map(Ok), "{asked:?}");
-    }
-}
-
-fn is_code(text: &str) -> bool {
-    (4..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }

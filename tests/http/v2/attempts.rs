@@ -1,77 +1,99 @@
 //! `Attempts`: the queries, and who sees which attempts.
 
-use onceward::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use onceward::delivery::attempts::AttemptQuery;
+use onceward::domain::PhoneNumber;
+use onceward::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use onceward::registry::Scope;
-use onceward::verification::verify::{AttemptQuery, SealedAttempt};
-use onceward_testkit::{THEN, V2Call as Call, V2World, is_error, json, root, ve, vl};
-use serde_json::json;
+use onceward_testkit::{V2World, is_error, json, root};
+use serde_json::{Value, json};
 
-pub fn attempt(number: u8, service: ServiceId) -> SealedAttempt {
-    onceward_testkit::attempt(number, service, Channel::Sms)
+/// Begins a verification in the service with this path. Returns its id.
+async fn begin(world: &V2World, service: &str, to: &str, channel: &str) -> String {
+    let begun = world.post(&format!("{service}/Verifications"), &[("To", to), ("Channel", channel)]).await;
+    assert_eq!(begun.status, 201, "{}", begun.body);
+    json(&begun)["sid"].as_str().expect("a sid").to_owned()
 }
 
-/// The last query that the fake got.
-fn asked(world: &V2World) -> AttemptQuery {
-    match world.fake.asked().pop() {
-        Some(Call::Attempts(query) | Call::Summary(query)) => query,
-        other => panic!("not asked for attempts: {other:?}"),
-    }
+/// A world with three attempts: two of its service, of which the second led to a verified number, and one of the default
+/// service. Returns the id of the first verification, and the sid of the default service.
+async fn with_attempts() -> (V2World, String, String) {
+    let world = V2World::new().await;
+    let first = begin(&world, &world.below(""), "+573003003030", "sms").await;
+    begin(&world, &world.below(""), "+14155552671", "whatsapp").await;
+    let code = world.world.code();
+    world.post(&world.below("/VerificationCheck"), &[("To", "+14155552671"), ("Code", &code)]).await;
+    let default = world.registry.default_service().sid.to_string();
+    begin(&world, &format!("/v2/Services/{default}"), "+491711234567", "sms").await;
+    (world, first, default)
+}
+
+async fn listed(world: &V2World, user: &str, query: &str) -> Vec<Value> {
+    let reply = world.ask("GET", &format!("/v2/Attempts?{query}"), user, &[], "").await;
+    assert_eq!(reply.status, 200, "{query}: {}", reply.body);
+    json(&reply)["attempts"].as_array().expect("a list").clone()
 }
 
 #[tokio::test]
 async fn an_attempt_is_shown_as_twilios_example_is() {
-    let world = V2World::new().await;
-    let mut converted = attempt(2, ServiceId::new(999));
-    converted.listed.converted = true;
-    world.fake.with_attempts(vec![attempt(1, world.service.id), converted]);
-    let shown = json(&world.get("/v2/Attempts").await);
+    let (world, first, _) = with_attempts().await;
+    let of_first =
+        AttemptQuery { to: PhoneNumber::parse("+573003003030", None).ok(), ..AttemptQuery::newest(1) };
+    let kept = world.world.running.verifier.attempts.list(&of_first).await.expect("kept").records.remove(0);
+    let report = Receipt {
+        attempt: kept.id,
+        gateway: None,
+        message_id: kept.attempt.message_id.expect("an id"),
+        status: ReceiptStatus::Failed,
+        code: Some(30_008),
+        class: Some(ErrorClass::Refused),
+    };
+    world.world.running.verifying.receive(report).await.expect("recorded");
+    let attempts = listed(&world, &root(), "Country=CO").await;
     assert_eq!(
-        shown["attempts"][0]["channel_data"],
+        attempts[0]["channel_data"],
         json!({
-            "verification_sid": ve().to_string(), "to": "+573003003030", "status": "unconfirmed",
+            "verification_sid": first, "to": "+573003003030", "status": "unconfirmed",
             "message_status": "failed", "error_code": "30008", "country": "CO", "parts": 1, "code_length": null,
             "locale": null, "mcc": null, "mnc": null, "carrier": null,
         })
     );
-    let first = &shown["attempts"][0];
-    assert_eq!(first["conversion_status"], "unconverted");
-    assert_eq!(first["service_sid"], world.service.sid.to_string());
-    assert_eq!(first["url"], format!("http://codes.example/v2/Attempts/{}", vl(1)));
-    let second = &shown["attempts"][1];
-    assert_eq!((&second["conversion_status"], &second["service_sid"]), (&json!("converted"), &json!(null)));
-    assert_eq!(second["channel_data"]["status"], "confirmed");
+    assert_eq!(attempts[0]["conversion_status"], "unconverted");
+    assert_eq!(attempts[0]["service_sid"], world.service.sid.to_string());
+    let sid = attempts[0]["sid"].as_str().expect("a sid");
+    assert_eq!(attempts[0]["url"], format!("http://codes.example/v2/Attempts/{sid}"));
+    assert_eq!(json(&world.get(&format!("/v2/Attempts/{sid}")).await), attempts[0]);
+    let converted = &listed(&world, &root(), "ChannelData.To=%2B14155552671").await[0];
+    assert_eq!(converted["conversion_status"], "converted");
+    assert_eq!(converted["channel_data"]["status"], "confirmed");
 }
 
 #[tokio::test]
 async fn every_filter_is_read() {
-    let world = V2World::new().await;
+    let (world, first, _) = with_attempts().await;
     let service = world.service.sid;
-    let path = format!(
-        "/v2/Attempts?DateCreatedAfter=2015-07-01&DateCreatedBefore=2015-07-02T00:00:00Z&ChannelData.To=%2B14155552671\
-         &Country=co&Channel=sms&VerifyServiceSid={service}&VerificationSid={}&Status=converted&PageSize=7&Page=3",
-        ve()
-    );
-    assert_eq!(world.get(&path).await.status, 200);
-    assert_eq!(
-        asked(&world),
-        AttemptQuery {
-            services: Some(vec![world.service.id]),
-            after: Some(Timestamp::from_millis(1_435_708_800_000)),
-            before: Some(Timestamp::from_millis(1_435_795_200_000)),
-            to: PhoneNumber::parse("+14155552671", None).ok(),
-            country: Region::parse("CO"),
-            prefix: None,
-            channel: Some(Channel::Sms),
-            verification: Some(ve()),
-            converted: Some(true),
-            skip: 21,
-            limit: 8,
-            ..AttemptQuery::default()
-        }
-    );
-    world.get("/v2/Attempts/Summary?DestinationPrefix=%2B57&Channel=call").await;
-    let summary = asked(&world);
-    assert_eq!((summary.prefix.as_deref(), summary.channel), (Some("57"), Some(Channel::Call)));
+    for (query, count) in [
+        ("DateCreatedAfter=2015-07-30", 3),
+        ("DateCreatedAfter=2015-07-31", 0),
+        ("DateCreatedBefore=2015-07-30", 0),
+        ("DateCreatedBefore=2015-07-30T20:00:01Z", 3),
+        ("ChannelData.To=%2B14155552671", 1),
+        ("Country=co", 1),
+        ("Channel=sms", 2),
+        (&format!("VerifyServiceSid={service}"), 2),
+        (&format!("VerificationSid={first}"), 1),
+        ("Status=converted", 1),
+        ("Status=unconverted&Channel=sms", 2),
+        ("PageSize=2&Page=1", 1),
+        ("PageSize=2&Page=2", 0),
+    ] {
+        assert_eq!(listed(&world, &root(), query).await.len(), count, "{query}");
+    }
+    for (query, total) in
+        [("", 3), ("DestinationPrefix=%2B57", 1), ("Channel=whatsapp", 1), ("Channel=call", 0)]
+    {
+        let summary = json(&world.get(&format!("/v2/Attempts/Summary?{query}")).await);
+        assert_eq!(summary["total_attempts"], total, "{query}: {summary}");
+    }
     for query in [
         "DateCreatedAfter=yesterday",
         "Country=Colombia",
@@ -89,38 +111,38 @@ async fn every_filter_is_read() {
 #[tokio::test]
 async fn later_pages_go_on_from_the_moment_of_the_first() {
     let world = V2World::new().await;
-    world.fake.with_attempts((1..=5).map(|number| attempt(number, world.service.id)).collect());
+    for last in 1..=5 {
+        begin(&world, &world.below(""), &format!("+1415555267{last}"), "sms").await;
+    }
     let first = json(&world.get("/v2/Attempts?PageSize=2&Channel=sms").await);
-    let began = asked(&world).before.expect("a moment");
-    assert!(began > THEN, "what is of this millisecond is there");
     let next = first["meta"]["next_page_url"].as_str().expect("a next page");
-    assert_eq!(
-        next,
-        format!(
-            "http://codes.example/v2/Attempts?Channel=sms&PageSize=2&Page=1&PageToken=PT{}",
-            began.as_millis()
-        )
-    );
+    // The end of the millisecond in which the attempts were made.
+    let token = "PageToken=PT1438286400001";
+    assert_eq!(next, format!("http://codes.example/v2/Attempts?Channel=sms&PageSize=2&Page=1&{token}"));
     let second = json(&world.get(next.trim_start_matches("http://codes.example")).await);
-    assert_eq!((asked(&world).before, asked(&world).skip), (Some(began), 2));
-    assert_eq!(second["attempts"][0]["sid"], vl(3).to_string());
+    assert_eq!(second["attempts"].as_array().map(Vec::len), Some(2));
+    assert_ne!(second["attempts"][0]["sid"], first["attempts"][0]["sid"]);
     assert_eq!(second["meta"]["previous_page_url"].as_str().map(|url| url.contains("Page=0")), Some(true));
 }
 
 #[tokio::test]
 async fn a_key_of_one_service_sees_that_ones_attempts() {
-    let world = V2World::new().await;
-    world.fake.with_attempts(vec![attempt(1, world.service.id), attempt(2, ServiceId::DEFAULT)]);
+    let (world, _, default) = with_attempts().await;
     let key = world.key(Some(world.service.id), &[Scope::Verify]).await;
-    let get = async |path: &str| world.ask("GET", path, &key, &[], "").await;
-    get("/v2/Attempts").await;
-    assert_eq!(asked(&world).services, Some(vec![world.service.id]));
-    let other = world.registry.default_service().sid;
-    get(&format!("/v2/Attempts?VerifyServiceSid={other}")).await;
-    assert_eq!(asked(&world).services, Some(vec![]));
-    assert_eq!(get(&format!("/v2/Attempts/{}", vl(1))).await.status, 200);
-    is_error(&get(&format!("/v2/Attempts/{}", vl(2))).await, 404, 20404);
-    is_error(&get(&format!("/v2/Attempts/{}", vl(3))).await, 404, 20404);
-    world.ask("GET", "/v2/Attempts/Summary", &root(), &[], "").await;
-    assert_eq!(asked(&world).services, None);
+    let all = listed(&world, &root(), "").await;
+    let own = listed(&world, &key, "").await;
+    assert_eq!((all.len(), own.len()), (3, 2));
+    assert!(listed(&world, &key, &format!("VerifyServiceSid={default}")).await.is_empty());
+    for attempt in all {
+        let path = format!("/v2/Attempts/{}", attempt["sid"].as_str().expect("a sid"));
+        let status = if own.contains(&attempt) { 200 } else { 404 };
+        assert_eq!(world.ask("GET", &path, &key, &[], "").await.status, status, "{attempt}");
+    }
+    is_error(
+        &world.ask("GET", "/v2/Attempts/VL03030303030303030303030303030303", &key, &[], "").await,
+        404,
+        20404,
+    );
+    let summary = json(&world.ask("GET", "/v2/Attempts/Summary", &key, &[], "").await);
+    assert_eq!(summary["total_attempts"], 2, "{summary}");
 }

@@ -1,5 +1,7 @@
 //! Forms, JSON, and other bodies.
 
+use std::time::Duration;
+
 use onceward_testkit::{V2World, given, is_error, json, root};
 
 const GOOD: &str = "To=%2B14155552671&Channel=sms";
@@ -10,6 +12,7 @@ async fn a_body_without_a_type_is_a_form_and_other_types_are_415() {
     let path = world.below("/Verifications");
     let form = "content-type: application/x-www-form-urlencoded; charset=utf-8";
     for headers in [vec![], vec![form], vec!["content-type: APPLICATION/X-WWW-FORM-URLENCODED"]] {
+        world.world.clock.advance(Duration::from_secs(300));
         assert_eq!(world.ask("POST", &path, &root(), &headers, GOOD).await.status, 201, "{headers:?}");
     }
     for kind in ["text/plain", "multipart/form-data; boundary=x", "application/jsonp", "application/xml"] {
@@ -74,27 +77,27 @@ async fn an_error_about_a_setting_of_a_service_says_what_it_must_be() {
 }
 
 #[tokio::test]
-async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
+async fn a_repetition_is_known_in_form_and_json_and_by_its_parameters() {
     let world = V2World::new().await;
     let fields = given(serde_json::json!({ "custom-code": true }));
     world.registry.update_service(world.service.sid, fields).await.expect("changed");
     let path = world.below("/Verifications");
-    let fingerprint = async |kind: &str, body: &str| {
-        world.ask("POST", &path, &root(), &["idempotency-key: k", kind], body).await;
-        world.fake.begun().fingerprint
+    let ask = async |kind: &str, body: &str| {
+        world.ask("POST", &path, &root(), &["idempotency-key: k", kind], body).await
     };
     let form_type = "content-type: application/x-www-form-urlencoded";
-    let form = "To=%2B14155552671&Channel=sms&RateLimits=%7B%22b%22:%222%22,+%22a%22:%221%22%7D";
-    let first = fingerprint(form_type, &format!("{form}&CustomCode=123456")).await;
+    let form = "To=%2B14155552671&Channel=sms&Tags=%7B%22b%22:%222%22,+%22a%22:%221%22%7D";
+    let first = ask(form_type, &format!("{form}&CustomCode=123456")).await;
+    assert_eq!(first.status, 201, "{}", first.body);
     let object = serde_json::json!({
-        "Channel": "sms", "CustomCode": "999999", "To": "+14155552671", "RateLimits": { "a": "1", "b": "2" },
+        "Channel": "sms", "CustomCode": "123456", "To": "+14155552671", "Tags": { "a": "1", "b": "2" },
     });
-    assert_eq!(fingerprint("content-type: application/json", &object.to_string()).await, first);
-    assert_ne!(fingerprint(form_type, form).await, first, "whether there is a code counts");
-    let once = fingerprint(form_type, &format!("{form}&x=1")).await;
-    assert_ne!(
-        fingerprint(form_type, &format!("{form}&x=1&x=1")).await,
-        once,
-        "so does a repeated parameter"
-    );
+    let again = ask("content-type: application/json", &object.to_string()).await;
+    assert_eq!((again.status, json(&again)["sid"].clone()), (201, json(&first)["sid"].clone()));
+    for other in
+        [form.to_owned(), format!("{form}&CustomCode=123457"), format!("{form}&CustomCode=123456&x=1")]
+    {
+        is_error(&ask(form_type, &other).await, 422, 20422);
+    }
+    assert_eq!(world.world.messages().len(), 1);
 }

@@ -1,16 +1,19 @@
 //! Deliveries of events to webhooks, and repeated deliveries.
 
-use onceward::domain::Channel;
+use onceward::domain::{Channel, Sid, SidKind};
 use onceward::registry::EventType;
 use onceward::webhook::{About, Detail, Event};
-use onceward_testkit::{THEN, V2World, is_error, json, number, ve};
+use onceward_testkit::{THEN, V2World, is_error, json, number};
 use serde_json::json;
+
+fn ve() -> Sid {
+    Sid::new(SidKind::Verification, [0xaa; 16])
+}
 
 /// Creates a webhook for all events, and one delivered event. Returns the path of the webhook.
 async fn with_delivery() -> (V2World, String) {
     let world = V2World::new().await;
-    let form =
-        [("FriendlyName", "billing"), ("EventTypes", "*"), ("WebhookUrl", "https://shop.example/hooks")];
+    let form = [("FriendlyName", "billing"), ("EventTypes", "*"), ("WebhookUrl", "https://127.0.0.1/hooks")];
     let hook = json(&world.post(&world.below("/Webhooks"), &form).await);
     let about = About {
         to: number(),

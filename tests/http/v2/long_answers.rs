@@ -1,10 +1,7 @@
 //! The limit on long answers.
 
-use onceward::delivery::attempts::MOST_ROWS;
-use onceward::domain::{Channel, ServiceId};
 use onceward::registry::EventType;
-use onceward::verification::verify::SealedAttempt;
-use onceward_testkit::{Script, Setup, V2World, attempt, basic, is_error, root};
+use onceward_testkit::{Setup, V2World, basic, is_error, root};
 
 #[tokio::test]
 async fn reads_are_refused_while_too_many_long_answers_are_read() {
@@ -22,8 +19,7 @@ async fn reads_are_refused_while_too_many_long_answers_are_read() {
 #[tokio::test]
 async fn a_change_is_answered_while_too_many_long_answers_are_read() {
     let (world, _permits) = with_all_permits_taken().await;
-    let reply =
-        world.post(&world.below("/Verifications"), &[("To", "+14155552671"), ("Channel", "sms")]).await;
+    let reply = world.post("/v2/Services", &[("FriendlyName", "Cat Bank")]).await;
     assert_eq!(reply.status, 201, "{}", reply.body);
     assert!(reply.body.len() > 4 * 1024);
 }
@@ -32,15 +28,13 @@ async fn a_change_is_answered_while_too_many_long_answers_are_read() {
 #[tokio::test]
 async fn no_request_makes_the_answer_to_a_change_long() {
     let world = V2World::new().await;
-    world.fake.with_messages(all_but_three_messages());
     let wide = |count| "\u{10348}".repeat(count);
     let (name, note, description) = (wide(30), wide(64), wide(512));
     let url = format!("https://shop.example/{}", "x".repeat(2_027));
     let mut webhook = vec![("FriendlyName", note.as_str()), ("WebhookUrl", &url)];
     webhook.extend(EventType::ALL.map(|event| ("EventTypes", event.as_str())));
     for (path, form) in [
-        ("/Verifications", vec![("To", "+14155552671"), ("Channel", "sms")]),
-        ("", vec![("FriendlyName", &name), ("TtsName", &name)]),
+        ("", vec![("FriendlyName", &*name), ("TtsName", &name)]),
         ("/RateLimits", vec![("UniqueName", "session"), ("Description", &description)]),
         ("/Webhooks", webhook),
     ] {
@@ -55,18 +49,12 @@ async fn no_request_makes_the_answer_to_a_change_long() {
     }
 }
 
-/// Beside the three that the fake shows.
-fn all_but_three_messages() -> Vec<SealedAttempt> {
-    vec![attempt(4, ServiceId::DEFAULT, Channel::WhatsApp); MOST_ROWS - 3]
-}
-
 /// In this world the answer to a change is long.
 async fn with_all_permits_taken() -> (V2World, impl Sized) {
-    let mut setup = Setup::scripted(Script::panics());
-    setup.public_url = Some(format!("http://codes.example/{}", "x".repeat(500)));
-    let limiter = setup.long_answers.clone();
+    let mut setup = Setup::default();
+    setup.settings.delivery.public_url = Some(format!("http://codes.example/{}", "x".repeat(500)).into());
     let world = V2World::with(setup).await;
-    world.fake.with_messages(all_but_three_messages());
-    let permits: Vec<_> = (0..8).map(|_| limiter.acquire(None).expect("a permit")).collect();
+    let permits: Vec<_> =
+        (0..8).map(|_| world.world.app.long_answers.acquire(None).expect("a permit")).collect();
     (world, permits)
 }

@@ -1,4 +1,4 @@
-//! Twilio Verify's API over real sockets, with scripted verifications and a real registry.
+//! Twilio Verify's API over real sockets.
 
 mod attempts;
 mod authentication;
@@ -8,6 +8,5 @@ mod deliveries;
 mod long_answers;
 mod other_routes;
 mod paging;
-mod refusals;
 mod resources;
 mod verifications;

@@ -1,6 +1,6 @@
 //! Paths, methods, and the descriptions of all of them.
 
-use onceward_testkit::{Script, Setup, V2World, World, is_error, json, root};
+use onceward_testkit::{Setup, V2World, World, is_error, json, root};
 
 #[tokio::test]
 async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones() {
@@ -66,8 +66,8 @@ async fn what_twilio_serves_and_we_do_not_says_so() {
 
 #[tokio::test]
 async fn an_address_begins_with_public_url_where_there_is_one() {
-    let mut setup = Setup::scripted(Script::panics());
-    setup.public_url = Some("https://codes.example/verify".to_owned());
+    let mut setup = Setup::default();
+    setup.settings.delivery.public_url = Some("https://codes.example/verify".into());
     let made = V2World::with(setup).await;
     let account = made.registry.account_sid();
     let list = json(&made.get("/v2/Services").await);
@@ -80,7 +80,7 @@ async fn an_address_begins_with_public_url_where_there_is_one() {
 
 #[tokio::test]
 async fn the_description_and_its_page_need_no_credential() {
-    let world = World::scripted(Script::panics()).await;
+    let world = World::new().await;
     let reply = world.get("/openapi.json").await;
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     assert_eq!(json(&reply)["openapi"], "3.1.0");

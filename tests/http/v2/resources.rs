@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use onceward::config::NumberRule;
 use onceward::domain::{Sid, SidKind};
 use onceward::engine::LockoutRule;
-use onceward_testkit::{V2World, gateway, is_error, json};
+use onceward_testkit::{Setup, V2World, gateway, is_error, json};
 use serde_json::{Value, json};
 
 /// Creates, fetches, lists, changes and deletes one resource; the change is the form field `(name, value)`, shown as
@@ -176,7 +177,9 @@ async fn times_of_a_service_take_the_units_of_the_configuration() {
 
 #[tokio::test]
 async fn a_number_is_put_on_the_safe_list_and_taken_off() {
-    let world = V2World::new().await;
+    let mut setup = Setup::default();
+    setup.settings.registry.numbers = NumberRule::default();
+    let world = V2World::with(setup).await;
     let made = world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+1 415 555 2671")]).await;
     assert_eq!((made.status, &json(&made)["phone_number"]), (201, &json!("+14155552671")));
     is_error(&world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+14155552671")]).await, 400, 60411);

@@ -17,9 +17,7 @@ use crate::verification::numbers::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome,
     VerificationSummary,
 };
-use crate::verification::verify::{
-    BeginRequest, Refused, Status, Verification, VerificationTarget, Verifications as _,
-};
+use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
 impl Verifying {
     pub(super) async fn begin_verification(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {

@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Erasure, Refused,
-    SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
+    AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Refused, SealedAttempt, Status,
+    Summary, Verification, VerificationTarget,
 };
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
@@ -23,7 +23,6 @@ use crate::engine::{
     Ending, LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::limits::guard::PumpingGuard;
 use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest, Limits};
 use crate::registry::audit::{Action, Author};
 use crate::registry::{Registry, Service, TestNumber};
@@ -116,14 +115,13 @@ impl Verifying {
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
-    fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Answer<'static, T>
+    async fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Result<T, Refused>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Refused>> + Send + 'static,
     {
-        let task = tokio::spawn(work(self.clone()));
-        // The task panicked, or the runtime ends: the outcome is unknown.
-        Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
+        // If the task panicked, or the runtime ends, the outcome is unknown.
+        tokio::spawn(work(self.clone())).await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping)))
     }
 
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
@@ -233,108 +231,110 @@ impl Verifying {
     }
 }
 
-impl Verifications for Verifying {
-    /// One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
-    fn begin(&self, begin: BeginRequest) -> Answer<'_, Verification> {
+impl Verifying {
+    /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
+    /// is durable.
+    pub async fn begin(&self, begin: BeginRequest) -> Result<Verification, Refused> {
+        // One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
         if begin.rate_limits.is_empty() {
-            return Box::pin(self.begin_verification(begin));
+            return self.begin_verification(begin).await;
         }
-        self.carried_out(|this| async move { this.begin_verification(begin).await })
+        self.carried_out(|this| async move { this.begin_verification(begin).await }).await
     }
 
-    fn carry(&self, carry: CarryCode) -> Answer<'_, CarriedMessage> {
-        self.carried_out(|this| async move { this.carry_code(carry).await })
+    /// Carries a code that another system made. Returns when the provider took the message.
+    pub async fn carry(&self, carry: CarryCode) -> Result<CarriedMessage, Refused> {
+        self.carried_out(|this| async move { this.carry_code(carry).await }).await
     }
 
-    fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool> {
-        self.carried_out(move |this| async move {
+    /// Another system has verified the number. Returns whether a code was carried to it before.
+    pub async fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refused> {
+        let outcome = move |this: Self| async move {
             let service = this.service(service)?.id;
             let of_number = this.keys.last_carried(service, number);
             Ok(this.verifier.carried_outcome(NumberKey::new(service, number), of_number).await?)
-        })
+        };
+        self.carried_out(outcome).await
     }
 
-    fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
-        Box::pin(async move {
-            let service = self.service(service)?;
-            let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
-            let (number, named) = self.resolve(&service, target)?;
-            if given.is_some_and(|given| given != number) {
-                return Err(Refused::NotFound);
+    /// Checks a code. A wrong one is no error: the verification is then not approved.
+    pub async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
+        let (number, named) = self.resolve(&service, target)?;
+        if given.is_some_and(|given| given != number) {
+            return Err(Refused::NotFound);
+        }
+        let fingerprint = self.fingerprint(fingerprint, code.as_ref());
+        let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
+        let mut known = None;
+        if let Some(key) = idempotency_key {
+            match self.keyed(service.id, number, &key, fingerprint).await? {
+                Ok(running) => check.keyed = Some(running),
+                Err(request) => known = Some(answered_before(&request)?),
             }
-            let fingerprint = self.fingerprint(fingerprint, code.as_ref());
-            let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
-            let mut known = None;
-            if let Some(key) = idempotency_key {
-                match self.keyed(service.id, number, &key, fingerprint).await? {
-                    Ok(running) => check.keyed = Some(running),
-                    Err(request) => known = Some(answered_before(&request)?),
-                }
-            }
-            let reply = match known {
-                Some(reply) => reply,
-                None => self.verifier.check(check).await?,
-            };
-            let status = status_after(reply.outcome)?;
-            let ended = (status != Status::Pending).then_some(reply.at);
-            self.shown_after(service.id, number, reply, status, ended)
-        })
+        }
+        let reply = match known {
+            Some(reply) => reply,
+            None => self.verifier.check(check).await?,
+        };
+        let status = status_after(reply.outcome)?;
+        let ended = (status != Status::Pending).then_some(reply.at);
+        self.shown_after(service.id, number, reply, status, ended)
     }
 
-    /// A canceled verification is shown to those who name it.
-    fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
-        Box::pin(async move {
-            let service = self.service(service)?;
-            let (number, named) = self.resolve(&service, target)?;
-            let summary = self.verifier.verification(self.key(&service, number)).await?;
-            let is_meant = |summary: &VerificationSummary| match named {
-                None => !summary.details.canceled,
-                Some(name) => name == VerificationName::of(summary.id),
-            };
-            let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
-            let attempts = self.log_of(service.id, number, summary.id).await?;
-            Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
-        })
+    /// The verification that is under way: pending, or with no attempts left. A canceled one is shown to those who name
+    /// it.
+    pub async fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let (number, named) = self.resolve(&service, target)?;
+        let summary = self.verifier.verification(self.key(&service, number)).await?;
+        let is_meant = |summary: &VerificationSummary| match named {
+            None => !summary.details.canceled,
+            Some(name) => name == VerificationName::of(summary.id),
+        };
+        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+        let attempts = self.log_of(service.id, number, summary.id).await?;
+        Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
     }
 
-    fn end(
+    /// Ends a verification by decision of the caller: it is approved in another way, or canceled. The audit log has an
+    /// entry if it has an author.
+    pub async fn end(
         &self,
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
         by: Option<Author>,
-    ) -> Answer<'_, Verification> {
-        Box::pin(async move {
-            let service = self.service(service)?;
-            let (number, named) = self.resolve(&service, target)?;
-            let (status, action) = match ending {
-                Ending::Approved => (Status::Approved, Action::VerificationApproved),
-                Ending::Canceled | Ending::Cleared | Ending::Erased => {
-                    (Status::Canceled, Action::VerificationCanceled)
-                }
-            };
-            let audited = by.map(|author| author.audited(action, service.sid, number));
-            let key = self.key(&service, number);
-            let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
-            let at = reply.at;
-            self.shown_after(service.id, number, reply, status, Some(at))
-        })
+    ) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let (number, named) = self.resolve(&service, target)?;
+        let (status, action) = match ending {
+            Ending::Approved => (Status::Approved, Action::VerificationApproved),
+            Ending::Canceled | Ending::Cleared | Ending::Erased => {
+                (Status::Canceled, Action::VerificationCanceled)
+            }
+        };
+        let audited = by.map(|author| author.audited(action, service.sid, number));
+        let key = self.key(&service, number);
+        let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
+        let at = reply.at;
+        self.shown_after(service.id, number, reply, status, Some(at))
     }
 
-    fn guard(&self) -> Option<PumpingGuard> {
-        self.verifier.guard().cloned()
+    pub async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
+        let service = self.service(service)?;
+        let lockout = self.verifier.lockout(self.key(&service, number)).await?;
+        lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
     }
 
-    fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState> {
-        Box::pin(async move {
-            let service = self.service(service)?;
-            let lockout = self.verifier.lockout(self.key(&service, number)).await?;
-            lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
-        })
-    }
-
-    fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()> {
-        self.carried_out(move |this| async move {
+    /// Ends the lockout and clears the counts, and voids the number's code.
+    pub async fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<(), Refused> {
+        let unlock = move |this: Self| async move {
             match this.lockout(service, number).await {
                 // The guard may refuse its messages all the same.
                 Err(Refused::NotFound)
@@ -345,36 +345,27 @@ impl Verifications for Verifying {
             }
             this.clear(service, number, by).await?;
             Ok(())
-        })
+        };
+        self.carried_out(unlock).await
     }
 
-    fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, Erasure> {
-        self.carried_out(move |this| async move { Ok(this.erase(service, number, by).await?) })
+    /// One attempt to deliver a message.
+    pub async fn attempt(&self, sid: Sid) -> Result<SealedAttempt, Refused> {
+        let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
+        let log = self.verifier.attempts.log(id.key).await?;
+        let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
+        found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
     }
 
-    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
-        Box::pin(async { Ok(self.messages(query).await?.records) })
-    }
-
-    fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
-        Box::pin(async move {
-            let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-            let log = self.verifier.attempts.log(id.key).await?;
-            let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
-            found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
-        })
-    }
-
-    fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary> {
-        Box::pin(async move {
-            let mut summary = Summary { total: 0, converted: 0 };
-            let count = |listed: ListedAttempt| {
-                summary.total += 1;
-                summary.converted += u64::from(listed.converted);
-            };
-            self.verifier.attempts.each(&query, count).await?;
-            Ok(summary)
-        })
+    /// The number of attempts that a query asks for, and of those that led to a verified number.
+    pub async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
+        let mut summary = Summary { total: 0, converted: 0 };
+        let count = |listed: ListedAttempt| {
+            summary.total += 1;
+            summary.converted += u64::from(listed.converted);
+        };
+        self.verifier.attempts.each(&query, count).await?;
+        Ok(summary)
     }
 }
 

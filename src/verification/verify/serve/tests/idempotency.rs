@@ -11,9 +11,7 @@ use crate::gateway::ErrorClass;
 use crate::limits::rate::KeyedRequest;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Record as _, Refusal};
-use crate::verification::verify::{
-    CheckCode, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
-};
+use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
 
 #[tokio::test]
 async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification() {

@@ -8,9 +8,7 @@ use super::world::{START, World, asking, number};
 use crate::domain::{Channel, Code, NumberKey, ServiceId};
 use crate::registry::tests::world::given;
 use crate::verification::numbers::{Check, Outgoing};
-use crate::verification::verify::{
-    CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
-};
+use crate::verification::verify::{CheckCode, Ending, Refused, Status, VerificationTarget};
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");

@@ -11,7 +11,7 @@ use crate::gateway::ErrorClass;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
-    AttemptQuery, BeginRequest, CarryCode, Refused, Status, VerificationTarget, Verifications as _,
+    AttemptQuery, BeginRequest, CarryCode, Refused, Status, VerificationTarget,
 };
 
 fn brings_codes() -> Value {

@@ -31,7 +31,7 @@ use crate::store::BoxFuture;
 use crate::template::Templates;
 use crate::verification::numbers::{NumberCapacity, NumberKey, Outgoing, Verifier, VerifierDeps};
 use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget, Verifications as _, Verifying,
+    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget, Verifying,
 };
 use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
 
