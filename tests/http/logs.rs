@@ -135,7 +135,10 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
             r#"{"user":{"phoneNumber":"739104"},"code":"1"}"#,
             "phoneNumber cannot be used: not a phone number in E.164 form",
         ),
-        (r#"{"user":{"phoneNumber":"+1739104"},"code":"1"}"#, "no number of that country has this length"),
+        (
+            r#"{"user":{"phoneNumber":"+1739104"},"code":"1"}"#,
+            "no number with the country code +1 has this length",
+        ),
         (r#"{"user":{"phoneNumber":"+14155552672"},"code":""}"#, "the code is empty"),
     ] {
         log.clear();

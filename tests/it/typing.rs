@@ -46,12 +46,12 @@ async fn every_spelling_of_a_number_and_its_code_is_right_at_every_door() {
 #[tokio::test]
 async fn a_refused_number_names_its_sign_or_its_plan() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
-    let length = "no number of that country has this length";
+    let length = "no number with the country code +1 has this length";
     for (number, why, reason) in [
         ("+1415555012x", "U+0078", "U+0078"),
         ("+1415555012\u{b2}", "U+00B2", "U+00B2"),
         ("+22507123456", "ten digits since 31 January 2021", "ten digits since"),
-        ("+141555501", "no number with the country code +1 has this length", length),
+        ("+141555501", length, length),
     ] {
         v2.begins(&service, number).await.tells(400, "60200").says([why]);
         let refused = world.send(number).await.expects_status(400);

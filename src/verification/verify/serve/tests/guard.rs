@@ -20,7 +20,7 @@ use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
 use crate::verification::verify::{
-    BeginRequest, CarryCode, Ending, Refused, Verification, VerificationTarget, Verifications as _,
+    BeginRequest, CarryCode, Ending, Refused, Verification, VerificationTarget,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
