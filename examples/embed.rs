@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use onceward::otp::{AttemptQuery, Otp, StartError, Verified};
+use onceward_library::otp::{AttemptQuery, Otp, StartError, Verified};
 
 const NUMBER: &str = "+14155550123";
 

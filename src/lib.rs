@@ -1,84 +1,16 @@
-//! Phone verification by one-time code: exact counts and single use, durable before they are
-//! answered, in one process and without Redis.
+//! The server: what [`onceward_library`] does, over HTTP and on the command line.
 //!
-//! # As a library
-//!
-//! [`otp`] has everything that a program needs which builds verification in: one `use` path, no HTTP server, the
-//! same rules, gateways and durability as the server.
-//!
-//! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use onceward::otp::Otp;
-//!
-//! # let directory = tempfile::tempdir()?;
-//! # let data_dir = directory.path();
-//! let otp = Otp::builder(data_dir).set("brand", "Acme").start().await?;
-//! otp.send_sms("+14155550123").await?;
-//!
-//! let submitted = otp.inbox_code("+14155550123").unwrap_or_default();
-//! assert!(otp.verify("+14155550123", &submitted).await.code_valid());
-//! otp.stop().await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! The other modules are the parts of the server. They are public so that they can be read and tested, and change
-//! without notice. The feature `server`, which is on by default, adds the front end and the program. Without it
-//! (`default-features = false`) the library compiles without the command line, the web server and their dependencies.
-//!
-//! # Layout
-//!
-//! Dependencies point down only; `tests/tidy.rs` enforces it. [`cli`], [`server`], [`http`] and the logs need the
-//! feature `server`.
+//! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
 //! * [`cli`]: the program's arguments, exports and imports.
-//! * [`server`]: composition, start and stop, TLS, the control socket.
-//! * [`http`]: the hyper front end with its table of routes, and the pages it serves.
-//! * [`otp`]: the library's handle: the program without its front end.
-//! * [`node`]: the services of one process, as the server and the library start them, and their history.
-//! * [`verification`]: codes, verifications as Twilio Verify's API knows them, sessions of the hosted page.
-//! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
-//! * [`delivery`]: hands a message to a gateway within a time budget, and keeps what became of it.
-//! * [`limits`]: what may be sent: the guard, budgets, and the counts behind rate limits.
-//! * [`registry`]: services and what belongs to them (rules, limits, webhooks, keys), and who changed what.
-//! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
-//! * [`observe`]: metrics, logs and spans.
-//! * [`config`]: settings with their origin;
-//! * [`clock`]: real time.
-//!
-//! The other crates are below all of these:
-//!
-//! * [`gateway`]: providers behind one trait, and the HTTP client; with it [`net`], host names.
-//! * [`store`]: durability behind one trait: journal and snapshot, or memory.
-//! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
-//!   them speak; no I/O, clock or randomness.
+//! * [`server`]: composition, start and stop, TLS, the control socket, logs.
+//! * [`http`]: the hyper front end with its routes, and the pages it serves.
 
-#[cfg(feature = "server")]
 pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod delivery;
-#[cfg(feature = "server")]
 pub mod http;
-pub mod limits;
-pub mod node;
-pub mod observe;
-pub mod otp;
-pub mod registry;
-#[cfg(feature = "server")]
 pub mod server;
-pub mod shard;
-pub mod verification;
-pub mod webhook;
 
-pub use onceward_core::named;
-pub use onceward_core::{domain, engine, template};
-pub use onceward_gateway as gateway;
-pub use onceward_gateway::net;
-pub use onceward_store as store;
-
-/// Compiles the examples of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/guides/embedding.md")]
-struct EmbeddingGuide;
+pub use onceward_library::{
+    clock, config, delivery, domain, engine, gateway, limits, named, net, node, observe, otp, registry,
+    shard, store, template, verification, webhook,
+};

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The modules of the server from the bottom up, and in `http` its rooms, and files that are below their room. A file uses
-/// only its own place and those before it. The compiler orders the crates below `crates/`.
+/// The modules of the library and of the server from the bottom up, and in `http` its rooms, and files that are below
+/// their room. A file uses only its own place and those before it. The compiler orders the crates.
 const MODULES: &str = "clock config observe shard registry limits delivery webhook verification node otp \
     http/logs http/places http/response http/tls http/request http/base http/cors http/credential http/proof \
     http/events http/forward http/api/error http/api/fields http/api/params http/api/paging http/admin/session \
@@ -122,8 +122,10 @@ fn modules_use_only_modules_below_them() {
         places.max_by_key(|(_, place)| place.len())
     };
     let mut findings = Vec::new();
-    for file in text_files("src", &[".rs"]).iter().filter(|file| !is_test(&file.path)) {
-        let path = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let files = ["src", "crates/library/src"].into_iter().flat_map(|folder| text_files(folder, &[".rs"]));
+    for file in files.filter(|file| !is_test(&file.path)) {
+        let path = file.path.trim_start_matches("crates/library/").trim_start_matches("src/");
+        let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
         let Some((own, _)) = place(path).filter(|(_, place)| *place != "http" || path == "http") else {
             if !["lib", "main"].contains(&path) {
                 findings.push(format!("{}: not in MODULES of tests/tidy.rs", file.path));
@@ -160,10 +162,10 @@ fn used_by(path: &str, text: &str) -> Vec<String> {
     used
 }
 
-/// `src/config/mod.rs` lists its files from the bottom up.
+/// `crates/library/src/config/mod.rs` lists its files from the bottom up.
 #[test]
 fn files_of_the_configuration_use_only_files_above_them_in_its_list() {
-    let list = read("src/config/mod.rs");
+    let list = read("crates/library/src/config/mod.rs");
     let names: Vec<&str> = list
         .lines()
         .filter_map(|line| line.rsplit_once("mod ")?.1.strip_suffix(';'))
@@ -172,7 +174,7 @@ fn files_of_the_configuration_use_only_files_above_them_in_its_list() {
     assert!(names.len() > 10, "{names:?}");
     let mut findings = Vec::new();
     for (height, name) in names.iter().enumerate() {
-        let text = read(&format!("src/config/{name}.rs"));
+        let text = read(&format!("crates/library/src/config/{name}.rs"));
         let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let is_used = |other: &&&str| {
             ["super::", "crate::config::"].iter().any(|front| has_mark(product, &format!("{front}{other}")))
@@ -201,8 +203,9 @@ fn no_file_names_a_path_of_one_machine() {
 
 #[test]
 fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
-    let sources = ["src", "crates/cluster/src", "crates/gateway/src", "crates/store/src"]
-        .map(|folder| text_files(folder, &[".rs"]));
+    let sources =
+        ["src", "crates/library/src", "crates/cluster/src", "crates/gateway/src", "crates/store/src"]
+            .map(|folder| text_files(folder, &[".rs"]));
     let sources = sources.iter().flatten().filter(|file| !is_test(&file.path));
     // Joins the lines of a broken literal.
     let joined = |text: &str| {

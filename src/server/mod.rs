@@ -8,6 +8,7 @@ mod cluster;
 pub mod control;
 mod serve;
 mod service_manager;
+mod telemetry;
 
 use std::io;
 use std::path::Path;
@@ -30,12 +31,12 @@ use crate::http::{self, FrontEnd, Tls};
 use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
-use crate::observe::telemetry::Exporter;
 use crate::registry::check_test_numbers;
 use crate::store::{Loading, Store, StoreError};
 use crate::verification::verify::Verifying;
 use cluster::{Member, reason_to_stand_by};
 use control::Control;
+use telemetry::Exporter;
 
 pub use announce::{SENDS, close_routes};
 pub use bind::bind;

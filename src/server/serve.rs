@@ -22,11 +22,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::bind::inherited;
 use super::cluster::hold_lease;
-use super::{App, AppStartError, bind, service_manager};
+use super::{App, AppStartError, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http::{self, ServedRoutes};
 use crate::node::process;
-use crate::observe::telemetry;
 use crate::store::{Store as _, StoreError};
 
 /// Everything in progress was finished.

@@ -256,7 +256,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::registry::tests::world::World;
+    use crate::registry::world::World;
 
     const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 

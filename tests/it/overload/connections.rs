@@ -16,7 +16,7 @@ const LIMIT: usize = 10_000;
 const BEYOND: usize = 200;
 /// Places for well-behaved clients.
 const GOOD: usize = 50;
-/// File descriptors that the server needs besides its connections; more than `src/node/process.rs` reserves.
+/// File descriptors that the server needs besides its connections; more than `crates/library/src/node/process.rs` reserves.
 const OTHER_FILES: u64 = 1_000;
 /// Memory for each slow connection, in KiB: several times the measured value.
 const KIB_EACH: u64 = 64;

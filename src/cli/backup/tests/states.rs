@@ -24,11 +24,11 @@ use crate::limits::rate::{Bounds, BucketRule, Charge, CheckAnswer, KeyedRequest,
 use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
-use crate::registry::tests::world::{World, given, number};
+use crate::registry::world::{World, given, number};
 use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::verification::numbers::table::tests::{kept_state, moment};
+use crate::verification::numbers::table::states::{kept_state, moment};
 use crate::verification::numbers::{CarryUse, NumberKey};
 use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 

@@ -145,6 +145,6 @@ fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
 
 #[test]
 fn the_state_of_a_number_stays_small() {
-    // Its record is smaller: src/shard/map.rs.
+    // Its record is smaller: crates/library/src/shard/map.rs.
     assert!(size_of::<NumberState>() <= 120, "{}", size_of::<NumberState>());
 }

@@ -1,0 +1,405 @@
+//! The gateways: their variables, what each needs, and in which order they are tried.
+//!
+//! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message
+//! that silently goes nowhere is the worst outcome of a forgotten variable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::dotenv::SHARED_PREFIXES;
+use super::forms::{
+    Text, account_token, hidden, is_exposed, is_twilio_host, is_twilio_sid, optional, own_number,
+    shortened_id, token, twilio_id,
+};
+use super::layers::{Context, OwnGateway};
+use super::named_gateways;
+use super::report::{NOT_SHOWN, text_of};
+use super::settings::{GatewaySettings, Inputs};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
+use crate::gateway::{
+    ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
+    WhatsAppSender,
+    older::{self, OLDER},
+};
+
+/// The prefixes of gateways' variables.
+pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
+    SHARED_PREFIXES.into_iter().filter(|prefix| *prefix != "OTEL_")
+}
+
+/// The variables of this server's own account, of Twilio and of the challenge service. Their values may be in files.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct Variables {
+    /// SID of this server's own account, which API clients may authenticate with.
+    #[serde(with = "Text")]
+    pub onceward_account_sid: Option<Sid>,
+    /// Auth token of this server's own account.
+    #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    pub onceward_auth_token: Option<SecretString>,
+    /// Secret key of the challenge service in `captcha`.
+    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    pub captcha_secret: Option<SecretString>,
+    /// The account's SID.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_account_sid: Option<String>,
+    /// The account's auth token.
+    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[schemars(with = "String")]
+    twilio_auth_token: Option<SecretString>,
+    /// Whom messages come from.
+    #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]
+    twilio_phone_number: Option<String>,
+    /// A messaging service instead of a number.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_messaging_service_sid: Option<String>,
+    /// The SID of a Verify service.
+    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    twilio_services_id: Option<String>,
+    /// The number that calls.
+    #[serde(with = "Text")]
+    twilio_voice_number: Option<PhoneNumber>,
+    /// The number of WhatsApp messages.
+    #[serde(with = "Text")]
+    twilio_whatsapp_number: Option<PhoneNumber>,
+    /// Where Twilio's APIs answer.
+    #[serde(with = "Text")]
+    twilio_base_url: Option<Arc<str>>,
+}
+
+/// Whom messages of Twilio come from.
+fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let accepted =
+        "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix";
+    optional(from, accepted, |text| (text.len() <= 40 && !text.contains(':')).then(|| text.to_owned()))
+}
+
+/// A number is masked, a name is shown as it is.
+fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    let shown =
+        |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
+    sender.as_ref().map(shown).serialize(to)
+}
+
+/// The time that a phone rings.
+const RING_FOR: Duration = Duration::from_secs(25);
+
+/// Where APIs answer, unless another address is given.
+const API_URL: &str = "https://api.twilio.com";
+const VERIFY_URL: &str = "https://verify.twilio.com";
+
+const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
+const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
+const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
+const BASE_URL: &str = "TWILIO_BASE_URL";
+
+/// Without what a gateway cannot be used.
+fn needs(name: GatewayName) -> String {
+    let beside = |what| format!("a {what} beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN");
+    match name {
+        GatewayName::Simulator => "nothing".to_owned(),
+        GatewayName::TwilioMessages => beside("TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+        GatewayName::TwilioVoice => {
+            beside("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
+        }
+        GatewayName::TwilioVerify => beside(SERVICES_ID),
+        GatewayName::Http | GatewayName::Named(_) => format!("\"{name}\" in \"gateways\" of config.json"),
+        GatewayName::Sinch | GatewayName::Mada => needed_variables(name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The gateways that have no recipe, with what each needs.
+pub fn built_in_gateways() -> Vec<(GatewayName, String)> {
+    GatewayName::ALL.into_iter().map(|name| (name, needs(name))).collect()
+}
+
+/// The remedy where no gateway of Twilio's is configured.
+const SENDER: &str =
+    "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
+
+impl Variables {
+    /// Whether Twilio itself answers, whose ids and senders have forms that those of a private gateway need not have.
+    fn is_twilio(&self) -> bool {
+        self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
+    }
+
+    fn twilio(&self, inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
+        let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
+        let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
+        let (sid, token) = (&self.twilio_account_sid, &self.twilio_auth_token);
+        let needed = [
+            (sid.is_some(), "TWILIO_ACCOUNT_SID"),
+            (token.is_some(), "TWILIO_AUTH_TOKEN"),
+            (has_sender, SENDER),
+        ];
+        let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
+        let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
+        let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
+        if self.is_twilio() {
+            check_sid("AC", "TWILIO_ACCOUNT_SID", Some(sid), c);
+            check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
+            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
+        }
+        let (api, of_verify) = self.addresses(c);
+        // A messaging service comes before a number.
+        let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
+        let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
+        let content_sid = inputs.whatsapp_content_sid.clone();
+        if self.twilio_whatsapp_number.is_some() && content_sid.is_none() {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
+                 people who have written within the last day",
+            );
+        }
+        let whatsapp =
+            self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
+        let account =
+            |base_url| TwilioAccount { account_sid: sid.clone(), auth_token: token.clone(), base_url };
+        let messages = sender.map(|sender| {
+            let account = account(api.clone());
+            ProviderSettings::TwilioMessages(TwilioSettings { account, sender, whatsapp })
+        });
+        let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
+        let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
+            let (account, from, gate) = (account(api), from.e164(), inputs.voice_gate);
+            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate, ring_for: RING_FOR })
+        });
+        let verify = self.twilio_services_id.clone().map(|service_sid| {
+            let account = account(of_verify);
+            ProviderSettings::TwilioVerify(TwilioVerifySettings { account, service_sid })
+        });
+        [messages, voice, verify].into_iter().flatten().collect()
+    }
+
+    /// The base URLs of messages and calls, and of Verify. Twilio's own APIs have different hosts; a replacement of
+    /// Twilio has one for all.
+    fn addresses(&self, c: &mut Context) -> (String, String) {
+        let Some(url) = &self.twilio_base_url else {
+            c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
+            return (API_URL.to_owned(), VERIFY_URL.to_owned());
+        };
+        warn_if_exposed(BASE_URL, url, c);
+        let verify =
+            if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
+        (url.to_string(), verify)
+    }
+}
+
+fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Context) {
+    if sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)) {
+        let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
+        c.wrong(variable, None, problem);
+    }
+}
+
+fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
+    if !url.is_empty() && is_exposed(url) {
+        c.report.warn(format!("{variable} uses http: credentials and codes travel unencrypted"));
+    }
+}
+
+/// The variables that a gateway of older servers needs.
+fn needed_variables(gateway: GatewayName) -> impl Iterator<Item = &'static str> {
+    let settings = older::recipe(gateway).settings;
+    let is_needed = move |setting: &str| settings.get(setting).is_some_and(|about| about.default.is_none());
+    let all = OLDER.iter().filter(move |(name, _)| *name == gateway).flat_map(|(_, variables)| *variables);
+    all.filter(move |(_, setting)| is_needed(setting)).map(|(variable, _)| *variable)
+}
+
+/// The gateways of older servers whose variables are given.
+fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
+    let mut providers = Vec::new();
+    for (gateway, variables) in OLDER {
+        let missing: Vec<&str> = needed_variables(gateway).filter(|name| !c.is_given(name)).collect();
+        if !is_complete(gateway.as_str(), &missing, inputs, c) {
+            continue;
+        }
+        let mut values = BTreeMap::new();
+        for (variable, setting) in variables {
+            let Some(value) = c.values.get(*variable).and_then(text_of) else { continue };
+            let is_url = *setting == "url";
+            if is_url {
+                warn_if_exposed(variable, &value, c);
+            }
+            let origin = c.origin(variable);
+            c.row(variable, if is_url { value.as_str() } else { NOT_SHOWN }, &origin);
+            values.insert((*setting).to_owned(), value.trim().to_owned());
+        }
+        let settings = older::filled_in(gateway, values);
+        if let Err(problem) = settings.examine() {
+            c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+        }
+        providers.push(ProviderSettings::Http(settings));
+    }
+    providers
+}
+
+/// Whether a gateway has some of its variables, and all that it needs. What is missing is only a warning if
+/// `otp-sms-provider` names other gateways: a shell often has some of Twilio's variables.
+fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Context) -> bool {
+    let prefix = gateway.to_ascii_uppercase() + "_";
+    let given = c.origins.iter().filter(|(name, _)| name.starts_with(&prefix));
+    let mut origins: Vec<&str> = given.map(|(_, origin)| origin.as_str()).collect();
+    origins.dedup();
+    if origins.is_empty() || missing.is_empty() {
+        return !origins.is_empty();
+    }
+    let (missing, origin) = (missing.join(" and "), origins.join("; "));
+    let problem = format!("some of its settings are given, and not {missing}");
+    let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
+    if !order.is_empty() && !order.contains(gateway) {
+        c.report.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
+    } else {
+        let remedy = format!("Set all of them, or none of them to do without {gateway}");
+        c.report.wrong(gateway, None, format!("{problem}. {remedy}"), origin);
+    }
+    false
+}
+
+/// The gateways and where their order came from, or `None` after an error.
+pub fn assemble(
+    inputs: &mut Inputs,
+    variables: &Variables,
+    calls: bool,
+    c: &mut Context,
+) -> Option<(GatewaySettings, String)> {
+    let before = c.report.errors.len();
+    let mut providers = variables.twilio(inputs, c);
+    providers.extend(older(inputs, c));
+    let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
+    providers.extend(named.into_iter().map(ProviderSettings::Http));
+    let own = c.own_gateways.clone();
+    let mut gateways = GatewaySettings { providers, own, ..GatewaySettings::simulator() };
+    gateways.check_own(c);
+    // Of a gateway that is wrong nothing else follows.
+    if c.report.errors.len() > before {
+        return None;
+    }
+    let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
+    gateways.leave_out_unused(variables, calls, c);
+    check_channels(&gateways, calls, c);
+    Some((gateways, origin))
+}
+
+/// Gateways without prefixes. A number's own gateway by prefix and a service's own come before them.
+const MOST: usize = Routing::MOST_TRIED - 2;
+
+impl GatewaySettings {
+    /// Decides which gateway is tried after which. Returns where that came from.
+    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Context) -> Option<String> {
+        let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
+        let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
+            let read = Routing::parse(text, |name| self.stands_for(name, calls));
+            let noted = read.map_err(|problem| {
+                c.wrong("otp-sms-provider", None, problem.to_string().replace('\n', "\n    "));
+            });
+            (noted.ok()?, c.origin("otp-sms-provider"))
+        } else if !self.own.is_empty() {
+            let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };
+            (Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned())
+        } else if twilio.into_iter().any(|name| self.is_configured(name)) {
+            let gateway = self.stands_for(ProviderName::Twilio, calls).map_err(|problem| {
+                c.report.wrong("Twilio", None, format!("it cannot send text messages: {problem}"), None);
+            });
+            (Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned())
+        } else {
+            (Routing::only(GatewayName::Simulator), "no provider is configured".to_owned())
+        };
+        let any = routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
+        if any > MOST {
+            let problem = format!("it has {any} gateways without prefixes, and may have {MOST}");
+            c.wrong("otp-sms-provider", None, problem);
+            return None;
+        }
+        self.routing = routing;
+        Some(origin)
+    }
+
+    /// The gateway that a name in the setting means, or why it cannot be used.
+    fn stands_for(&self, provider: ProviderName, calls: bool) -> Result<GatewayName, String> {
+        let name = match provider {
+            ProviderName::Gateway(name) => name,
+            ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
+            ProviderName::Twilio if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
+            ProviderName::Twilio => {
+                let needs = needs(GatewayName::TwilioMessages);
+                return Err(format!(
+                    "Twilio is not configured: it needs {needs}, or a TWILIO_SERVICES_ID for Verify"
+                ));
+            }
+        };
+        let problem = if name == GatewayName::TwilioVoice && !calls {
+            "it calls, and calls are not allowed: set \"voice\" to true".to_owned()
+        } else if self.has(name) {
+            return Ok(name);
+        } else {
+            format!("it needs {}", needs(name))
+        };
+        Err(format!("{name} is not configured: {problem}"))
+    }
+
+    fn has(&self, name: GatewayName) -> bool {
+        self.is_configured(name) || self.own.iter().any(|own| own.name == name)
+    }
+
+    fn is_configured(&self, name: GatewayName) -> bool {
+        name == GatewayName::Simulator || self.providers.iter().any(|provider| provider.name() == name)
+    }
+
+    /// Refuses a gateway of the program whose name another one has.
+    fn check_own(&self, c: &mut Context) {
+        for (index, own) in self.own.iter().enumerate() {
+            if self.is_configured(own.name) || self.own[..index].iter().any(|other| other.name == own.name) {
+                let problem = "two gateways have this name: give one another name";
+                c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
+            }
+        }
+    }
+
+    /// What is configured and not named is kept: codes that it holds can still be checked.
+    fn leave_out_unused(&mut self, variables: &Variables, calls: bool, c: &mut Context) {
+        let Self { routing, providers, .. } = self;
+        for name in providers.iter().map(ProviderSettings::name) {
+            if name != GatewayName::TwilioVoice && !routing.names(name) {
+                c.report.warn(format!(
+                    "{name} is configured but sends nothing: otp-sms-provider does not name it"
+                ));
+            }
+        }
+        let calls_through_twilio =
+            calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
+        providers
+            .retain(|provider| calls_through_twilio || !matches!(provider, ProviderSettings::TwilioVoice(_)));
+        // Files of the Redis version have an id that nothing uses.
+        if variables.is_twilio() && routing.names(GatewayName::TwilioVerify) {
+            check_sid("VA", SERVICES_ID, variables.twilio_services_id.as_deref(), c);
+        }
+    }
+}
+
+/// Whether the ways in which codes are to be sent have a gateway.
+fn check_channels(gateways: &GatewaySettings, calls: bool, c: &mut Context) {
+    if !gateways.serves(Channel::Sms) {
+        c.report.warn(
+            "no gateway of otp-sms-provider sends text messages: /api/send-otp and /send-code cannot succeed",
+        );
+    }
+    if gateways.routing.entries().iter().all(|entry| !entry.prefixes.is_empty()) {
+        c.report.warn(
+            "every gateway of otp-sms-provider has prefixes: numbers that begin with none of them get no message",
+        );
+    }
+    if calls && !gateways.serves(Channel::Call) {
+        let problem = "it is true, and no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a \
+                       TWILIO_PHONE_NUMBER with + and country code); or name Sinch; or give a gateway of \"gateways\" the \
+                       channel \"call\"";
+        c.wrong("voice", None, problem);
+    }
+}

@@ -1,0 +1,73 @@
+//! Settings: where they come from, what they may be, and what is said when they are wrong.
+//!
+//! The sources are merged, layer over layer, into one object of JSON values with their origins; a section is a struct that
+//! serde reads from it; then sections are checked against each other. Nothing here reads the process: [`Sources`] hands
+//! everything in.
+//!
+//! A file uses only those above it here; `tests/tidy.rs` checks it.
+
+#![expect(missing_docs, reason = "a field whose name says all needs no comment")]
+#![expect(clippy::ref_option, reason = "serde calls functions with references")]
+
+mod report;
+
+mod dotenv;
+
+mod read;
+
+mod forms;
+
+mod layers;
+
+mod context;
+
+mod prices;
+
+mod guard;
+
+mod captcha;
+
+mod cluster;
+
+mod traces;
+
+pub(crate) mod templates;
+
+pub mod services;
+
+mod hooks;
+
+mod settings;
+
+mod named_gateways;
+
+mod gateways;
+
+mod checks;
+
+mod load;
+
+mod schema;
+
+pub use captcha::CaptchaSettings;
+pub use cluster::ClusterSettings;
+pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
+pub use forms::{ListenAddress, WorkflowStep, template_sid, workflow_steps};
+pub(crate) use forms::{friendly_name, note, one_line};
+pub use gateways::{built_in_gateways, variable_prefixes};
+pub use guard::GuardSettings;
+pub use hooks::{HookKey, HookSettings};
+pub use layers::{NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key};
+pub use load::{Loaded, load, load_beside, load_storage};
+pub use prices::Prices;
+pub use report::{ConfigError, ConfigErrors, Effective};
+pub use schema::json_schema;
+pub use services::RegistrySettings;
+pub use settings::{
+    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
+    LogSettings, NumberRule, Pricing, ProxySettings, Settings, StorageSettings, TlsFiles,
+};
+pub use traces::TraceSettings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Changes of the record within a decision about its number, in whose slot it is.
+
+use super::log::{AttemptLog, ReceiptOutcome, VerifyStatus};
+use crate::config::AttemptLogSettings;
+use crate::delivery::{Delivered, Failure, Permitted, PlanChange, Reason, SendStatus};
+use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
+use crate::gateway::{Receipt, ReceiptStatus};
+use crate::limits::guard::Ticket;
+use crate::shard::{Durability, Id, Transaction};
+use crate::template::MessageStyle;
+
+/// What a check finds in the record of its verification.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Checked {
+    /// The gateway that accepted the last message.
+    pub accepted_by: Option<GatewayName>,
+    /// Whether it is the first check, or an approval without one.
+    pub is_first: bool,
+}
+
+impl AttemptLog {
+    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
+    /// gets back for those; `None` without a record.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
+        let is_about =
+            |id: &Id, log: &Self| AttemptLogKey::from_id(*id).service == service && log.number == number;
+        let about = view.in_slot(is_about);
+        for (id, _) in &about {
+            view.put::<Self>(*id, None, Durability::Durable);
+        }
+        let held = |(_, log): &(Id, Self)| log.plan.as_ref()?.follow_up.allowance.refundable();
+        (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
+    }
+
+    /// Lazy unless the plan changed, or what the guard has taken.
+    fn put(&self, key: AttemptLogKey, is_durable: bool, view: &mut Transaction<'_>) {
+        let durability = if is_durable { Durability::Durable } else { Durability::Lazy };
+        view.put(key.id(), Some(self), durability);
+    }
+
+    /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
+    /// guard has taken for it, so that it is durable before the message leaves.
+    pub fn permit(
+        key: AttemptLogKey,
+        number: PhoneNumber,
+        settings: AttemptLogSettings,
+        taken: Option<Ticket>,
+        view: &mut Transaction<'_>,
+    ) -> (u8, Vec<GatewayName>) {
+        let now = view.now();
+        let new = || (settings.keep_at_most > 0).then(|| Self::new(number, now, settings));
+        let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
+        let (first, taken) = (log.reserve(), taken.filter(|ticket| !ticket.is_empty()));
+        if let Some(ticket) = taken {
+            log.take(ticket);
+        }
+        log.put(key, taken.is_some(), view);
+        (first, log.asked_in_vain())
+    }
+
+    /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
+    /// takes.
+    pub fn record(
+        number: PhoneNumber,
+        settings: AttemptLogSettings,
+        style: &MessageStyle,
+        permitted: &Permitted,
+        delivered: &Delivered,
+        view: &mut Transaction<'_>,
+    ) -> (Option<Self>, Option<Ticket>) {
+        let (key, now) = (permitted.log, view.now());
+        let is_planned = matches!(delivered.plan, PlanChange::Set(_));
+        let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
+        let new = || is_kept.then(|| Self::new(number, now, settings));
+        let Some(mut log) = view.get(key.id()).or_else(new) else { return (None, None) };
+        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
+        let plan_changed = log.settle(style, permitted, delivered);
+        log.put(key, plan_changed, view);
+        (Some(log), held.filter(|_| plan_changed))
+    }
+
+    /// Records a check, or an approval by the caller. Returns the record.
+    pub fn checked(
+        key: AttemptLogKey,
+        status: VerifyStatus,
+        view: &mut Transaction<'_>,
+    ) -> Option<(Self, Checked)> {
+        let mut log: Self = view.get(key.id())?;
+        let is_first = log.verify == VerifyStatus::New;
+        let plan_changed = log.check(status, view.now());
+        log.put(key, plan_changed, view);
+        let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
+        Some((log, Checked { accepted_by, is_first }))
+    }
+
+    /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
+    /// the send. Returns the number of its first attempt, and [`Permitted::asked`]: a retry asks in the order of the number.
+    pub fn begin_follow_up(
+        mut self,
+        key: AttemptLogKey,
+        view: &mut Transaction<'_>,
+    ) -> (u8, Vec<GatewayName>) {
+        let begun = self.plan.take();
+        let first = self.reserve();
+        self.put(key, begun.is_some(), view);
+        let is_step = begun.is_some_and(|plan| plan.follow_up.reason == Reason::NextStep);
+        (first, if is_step { self.asked_in_vain() } else { Vec::new() })
+    }
+
+    /// The code of the planned send cannot be used any more.
+    pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
+        let plan_changed = self.drop_follow_up(Failure::NoLongerUsable);
+        self.put(key, plan_changed, view);
+    }
+
+    /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
+    /// record if the report changed it, and whether it is the first to say that the message arrived.
+    pub fn reported(receipt: &Receipt, view: &mut Transaction<'_>) -> (ReceiptOutcome, Option<(Self, bool)>) {
+        let id = receipt.attempt.key.id();
+        let Some(mut log) = view.get::<Self>(id) else { return (ReceiptOutcome::Unknown, None) };
+        let row = log.rows.iter().find(|row| row.number == receipt.attempt.attempt);
+        let is_repeated = row.and_then(|row| row.receipt) >= Some(ReceiptStatus::Delivered);
+        let outcome = log.receive(receipt, view.now());
+        let has_changed = matches!(outcome, ReceiptOutcome::Recorded(_));
+        if has_changed {
+            view.put(id, Some(&log), Durability::Durable);
+        }
+        let has_arrived = !is_repeated && receipt.status >= ReceiptStatus::Delivered;
+        (outcome, has_changed.then_some((log, has_arrived)))
+    }
+}

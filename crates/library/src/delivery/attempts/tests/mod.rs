@@ -1,0 +1,256 @@
+//! Records over shards on a store in memory.
+
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
+use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
+use crate::engine::{Salt, VerificationName};
+use crate::limits::guard::Ticket;
+use crate::registry::world::start_shards;
+use crate::shard::tests::FaultyStore;
+use crate::shard::{After, Command, Decided, Durability, Subject, Transaction};
+use crate::template::{AppHash, MessageStyle, SendDigits};
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Shards over a store, and the handle of their attempts.
+pub(crate) struct World {
+    pub(crate) shards: Shards,
+    pub(crate) attempts: Attempts,
+}
+
+impl World {
+    pub(crate) async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
+        let shards = start_shards(3, store, &clock, 1).await.expect("shards");
+        let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
+        Self { shards, attempts }
+    }
+
+    async fn new() -> Self {
+        Self::over(&FaultyStore::new(), AttemptLogSettings::default()).await
+    }
+
+    /// Keeps a record, as a decision about its number would.
+    pub(crate) async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
+        let (done, kept) = oneshot::channel();
+        self.shards.submit(Keep { key, log, done });
+        kept.await.expect("kept");
+    }
+
+    async fn listed(&self, limit: usize) -> Vec<u64> {
+        let query = AttemptQuery::newest(limit);
+        let rows = self.attempts.list(&query).await.expect("a list").records;
+        rows.iter().map(|row| row.id.key.verification).collect()
+    }
+}
+
+struct Keep {
+    key: AttemptLogKey,
+    log: AttemptLog,
+    done: oneshot::Sender<()>,
+}
+
+impl Command for Keep {
+    type Made = ();
+
+    fn subject(&self) -> Subject {
+        Subject { slot: self.key.slot(), id: self.key.id() }
+    }
+
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
+        view.put(self.key.id(), Some(&self.log), Durability::Durable);
+        Decided::Made(())
+    }
+
+    fn perform(self, (): (), _: &mut After<'_>) {
+        let _ = self.done.send(());
+    }
+
+    fn refuse(self, _: Refusal) {}
+}
+
+pub(crate) fn key(verification: u64) -> AttemptLogKey {
+    AttemptLogKey { service: ServiceId::DEFAULT, verification }
+}
+
+/// One message to a number with these last digits, which a gateway accepted at `at`.
+pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
+    let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
+    let row = Attempt {
+        priority: 1,
+        message_id: Some(format!("SM\u{1b}{last_digits}")),
+        ..Attempt::new(0, Channel::Sms, GatewayName::Http, SendStatus::Sent, at)
+    };
+    AttemptLog {
+        rows: vec![row],
+        next_attempt: 1,
+        ..AttemptLog::new(number, at, AttemptLogSettings::default())
+    }
+}
+
+fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
+    let follow_up = FollowUp {
+        due,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: TakenAllowance::Refundable(Ticket::default()),
+    };
+    let expires = due.plus(Duration::from_secs(600));
+    let style = MessageStyle {
+        app_hash: AppHash::parse("FA+9qCX9VSu"),
+        locale: Locale::parse("pt-BR"),
+        send_digits: SendDigits::parse("ww12#"),
+        ..MessageStyle::default()
+    };
+    let plan = PlannedSend { salt: Salt([1; 16]), style, expires, follow_up };
+    AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
+}
+
+#[tokio::test]
+async fn a_list_has_the_newest_attempts_of_all_shards_first() {
+    let world = World::new().await;
+    for id in 1..=2_000 {
+        let at = START.plus(Duration::from_millis(id * 10));
+        world.keeps(key(id), sent(id % 90, at)).await;
+    }
+    assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
+    assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
+    let number = sent(7, START).number;
+    let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(2) };
+    let rows = world.attempts.list(&query).await.expect("a list").records;
+    let ids: Vec<_> = rows.iter().map(|row| row.id.key.verification).collect();
+    assert_eq!(ids, [1_987, 1_897]);
+}
+
+#[tokio::test]
+async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
+    let world = World::new().await;
+    let of = |service| ServiceId::new(service);
+    for id in 1..=1_500 {
+        // Several at each moment, so that the order of services matters.
+        let at = START.plus(Duration::from_millis(id / 5));
+        let key = AttemptLogKey { service: of(u32::try_from(id % 4).expect("small")), verification: id };
+        world.keeps(key, sent(id % 90, at)).await;
+    }
+    for services in [vec![0], vec![3, 1], vec![0, 1, 2, 3], vec![9], vec![]] {
+        let mut expected: Vec<_> = (1..=1_500)
+            .map(|id| (id / 5, of(u32::try_from(id % 4).expect("small")), id))
+            .filter(|(_, service, _)| services.contains(&service.get()))
+            .collect();
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        let of_services = Some(services.iter().copied().map(of).collect());
+        let query = AttemptQuery { services: of_services, ..AttemptQuery::newest(2_000) };
+        let listed = world.attempts.list(&query).await.expect("a list").records;
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|listed| (listed.attempt.at.since(START), listed.id.key))
+            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.verification))
+            .collect();
+        assert_eq!(listed, expected, "{services:?}");
+    }
+    let page = async |read| {
+        let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
+        world.attempts.list(&AttemptQuery { before, to, read, ..AttemptQuery::newest(10) }).await
+    };
+    let found = page(Some(600)).await.expect("a list");
+    let stopped = found.stopped.expect("too many for one page");
+    assert!(found.records.is_empty() && stopped < START.plus(Duration::from_millis(150)), "{stopped:?}");
+    let rest = page(None).await.expect("a list");
+    assert_eq!((rest.records.len(), rest.stopped), (1, None));
+    let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
+    world
+        .attempts
+        .each(&AttemptQuery { after, ..AttemptQuery::newest(0) }, |_| count += 1)
+        .await
+        .expect("all");
+    assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
+}
+
+#[tokio::test]
+async fn a_verification_is_found_in_every_slot() {
+    let world = World::new().await;
+    let name = VerificationName::from_bits(0x2a_bcde);
+    for id in name.ids().filter(|id| id % 300 == 0) {
+        world.keeps(key(id), sent(1, START)).await;
+    }
+    world.keeps(key(1), sent(1, START)).await;
+    let number = sent(1, START).number;
+    let address = VerificationAddress { service: ServiceId::DEFAULT, number, name };
+    let verification = Some(Sealer::new(&ServerKey::from_bytes([7; 32])).verification(&address));
+    let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
+    let listed = world.attempts.list(&query).await.expect("a list").records;
+    assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
+}
+
+#[tokio::test]
+async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
+    let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
+    let store = FaultyStore::new();
+    let world = World::over(&store, settings).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
+    for id in 2..=8 {
+        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
+    }
+    for _ in 0..1_000 {
+        if world.listed(10).await == [8, 7, 6, 1] {
+            world.shards.flush().await;
+            assert_eq!(store.snapshot().len(), 4, "the others are gone from the disk");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", world.listed(10).await);
+}
+
+#[tokio::test]
+async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
+    let world = World::new().await;
+    let after = |seconds| START.plus(Duration::from_secs(seconds));
+    for (id, seconds) in [(1, 3), (2, 1), (3, 9)] {
+        world.keeps(key(id), planned(id, after(seconds))).await;
+    }
+    let due = |seconds| -> Vec<u64> {
+        let mut due: Vec<_> = world
+            .attempts
+            .plans
+            .take_due(after(seconds), 10)
+            .iter()
+            .map(|due| due.key.verification)
+            .collect();
+        due.sort_unstable();
+        due
+    };
+    assert_eq!(due(0), [0; 0]);
+    assert_eq!(due(3), [1, 2]);
+    assert_eq!(due(3), [0; 0]);
+    let tried = Due { key: key(1), number: planned(1, START).number };
+    world.attempts.plans.put_back(tried, after(4));
+    assert_eq!(due(4), [1]);
+    assert!(!world.attempts.plans.is_empty());
+}
+
+#[tokio::test]
+async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
+    let store = FaultyStore::new();
+    let world = World::over(&store, AttemptLogSettings::default()).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
+    world.keeps(key(2), sent(2, START)).await;
+    let again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
+    let mut listed = again.listed(10).await;
+    listed.sort_unstable();
+    assert_eq!(listed, [1, 2]);
+    let due = again.attempts.plans.take_due(START.plus(Duration::from_secs(1)), 10);
+    assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
+    let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
+    assert_eq!(log, planned(1, START.plus(Duration::from_secs(1))));
+}

@@ -1,0 +1,432 @@
+//! Budgets of messages and money, which an operator sets. Each message is charged durably before a gateway gets it, and
+//! given back if it was certainly not sent. A crash between the two leaves it charged.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use onceward_core::budget::{Budget, BudgetState, Period};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::Receiver;
+
+use crate::clock::Clock;
+use crate::config::{GuardSettings, Pricing};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::engine::SlotHash;
+use crate::observe::metrics::{BudgetView, ServiceNames};
+use crate::shard::{Durability, Record, RecordKey, Refusal, Router, Subject};
+
+/// The record of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetRecord {
+    period: Period,
+    state: BudgetState,
+}
+
+impl Record for BudgetRecord {
+    const KIND: u8 = 13;
+    const PLURAL: &'static str = "guard budgets";
+
+    fn expires(&self) -> Timestamp {
+        self.state.end(self.period)
+    }
+
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
+        before.into_iter().chain(after).max_by_key(|record| record.state)
+    }
+}
+
+/// The budget of money. It counts millionths of the currency, the others messages.
+const MONEY: &str = "money-per-day";
+
+/// A service without outcomes has this part of each budget of all services, unless it has a budget of its own.
+const SHARE_WITHOUT_OUTCOMES: u64 = 2;
+
+/// The part of a budget, in per cent, at which the log says so.
+const NEARLY_SPENT: u64 = 80;
+
+struct Account {
+    /// `None` for all services.
+    service: Option<ServiceId>,
+    /// Its key in the settings.
+    key: &'static str,
+    budget: Budget,
+    router: Arc<Router>,
+    subject: Subject,
+    memory: Mutex<InMemory>,
+}
+
+#[derive(Default)]
+struct InMemory {
+    /// As the shard decided last.
+    state: BudgetState,
+    /// Until then the shard would refuse a message.
+    spent_until: Timestamp,
+    /// The last end of a period in which a message was refused, and in which the budget was nearly spent.
+    reported: Timestamp,
+    warned: Timestamp,
+}
+
+/// Why a message was not charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChargeError {
+    Spent(SpentBudget),
+    /// The parts of the message cost more than `max-price`.
+    TooDear,
+    /// The store did not take the record of the budget.
+    Unavailable,
+}
+
+/// A budget that has nothing left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpentBudget {
+    /// `None` for all services.
+    pub service: Option<ServiceId>,
+    pub until: Timestamp,
+    /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
+    pub newly_spent: Option<(&'static str, u64)>,
+}
+
+/// What a message is charged for.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// The parts that the provider asks money for: none by the simulator.
+    pub parts: u32,
+    /// [`Signals::without_outcomes`](super::guard::Signals::without_outcomes).
+    pub without_outcomes: bool,
+}
+
+/// What a message costs. Given back when it is dropped, unless it is spent.
+#[derive(Default)]
+pub struct Charge {
+    /// What was charged, and the state of the budget after that.
+    parts: Vec<(Arc<Account>, u64, BudgetState)>,
+    is_spent: bool,
+}
+
+impl Charge {
+    /// The message may leave from now on.
+    pub const fn spend(&mut self) {
+        self.is_spent = true;
+    }
+
+    /// The message was certainly not sent, although the charge was spent.
+    pub fn give_back(mut self) {
+        self.is_spent = false;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        for (account, amount, charged) in self.parts.drain(..).filter(|_| !self.is_spent) {
+            drop(account.decide(move |_, state, _| Ok(state.give_back(charged, amount))));
+        }
+    }
+}
+
+impl fmt::Display for BudgetView {
+    /// `12 of 500`, or `9.30 of 50.00 USD`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spent, limit, currency, .. } = self;
+        match currency {
+            Some(currency) => write!(f, "{} of {} {currency}", amount(*spent), amount(*limit)),
+            None => write!(f, "{spent} of {limit}"),
+        }
+    }
+}
+
+/// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
+fn amount(micros: u64) -> String {
+    if micros < 1_000_000 && micros % 10_000 >= 100 {
+        return format!("0.{:04}", micros / 100);
+    }
+    format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
+}
+
+pub struct Budgets {
+    clock: Arc<dyn Clock>,
+    pricing: Pricing,
+    names: ServiceNames,
+    accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
+    /// Of services without outcomes, from their first message on.
+    shares: Mutex<HashMap<(ServiceId, &'static str), Arc<Account>>>,
+    slots: SlotHash,
+}
+
+impl Budgets {
+    /// Reads the records.
+    pub async fn start(
+        router: Arc<Router>,
+        clock: Arc<dyn Clock>,
+        slots: SlotHash,
+        pricing: Pricing,
+        names: ServiceNames,
+        settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
+    ) -> Result<Self, Refusal> {
+        let mut accounts = HashMap::<_, Vec<_>>::new();
+        for (service, settings) in settings {
+            for (key, period, limit) in [
+                ("messages-per-hour", Period::Hour, settings.messages_per_hour),
+                ("messages-per-day", Period::Day, settings.messages_per_day),
+                (MONEY, Period::Day, settings.money_per_day),
+            ] {
+                // `off` in a service's settings means none, as no limit does.
+                let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
+                let account = Account::new(service, key, Budget { limit, period }, &router, &slots);
+                let Subject { slot, id } = account.subject;
+                let record = router.get(RecordKey { slot, kind: BudgetRecord::KIND, id }).await?;
+                account.lock().state = record.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+                accounts.entry(service).or_default().push(account);
+            }
+        }
+        Ok(Self { clock, pricing, names, accounts, shares: Mutex::default(), slots })
+    }
+
+    /// The shares of a service without outcomes in the budgets of all services, as far as it has no budget of its own.
+    fn shares(&self, service: ServiceId) -> Vec<Arc<Account>> {
+        let own = self.accounts.get(&Some(service)).map_or(&[][..], Vec::as_slice);
+        let global = self.accounts.get(&None).into_iter().flatten();
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let global = global.filter(|global| own.iter().all(|own| own.key != global.key));
+        let mut share = |Account { key, budget, router, .. }: &Account| {
+            let budget = Budget { limit: (budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..*budget };
+            let made = || Account::new(Some(service), key, budget, router, &self.slots);
+            Arc::clone(shares.entry((service, *key)).or_insert_with(made))
+        };
+        global.map(|global| share(global)).collect()
+    }
+
+    /// Every budget with a limit, of a service or of all; those of all services first.
+    pub fn list(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
+        let accounts = self.accounts.values().flatten();
+        let accounts = accounts.filter(|account| service.is_none() || account.service == service);
+        let mut budgets: Vec<_> = accounts.map(|account| self.usage(account)).collect();
+        budgets.sort_by(|a, b| (a.service_id, &a.name).cmp(&(b.service_id, &b.name)));
+        budgets
+    }
+
+    /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
+    pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetView, Timestamp)> {
+        let (usage, account) = self.of(service).map(|account| (self.usage(account), account)).find(
+            |(BudgetView { spent, limit, .. }, account)| {
+                spent.saturating_add(self.cost(account, country, Channel::Sms, 1)) > *limit
+            },
+        )?;
+        Some((usage, account.budget.period.end_at(self.clock.now())))
+    }
+
+    /// What a message takes from a budget.
+    fn cost(&self, account: &Account, country: Option<Region>, channel: Channel, parts: u32) -> u64 {
+        match account.key {
+            MONEY if parts == 0 => 0,
+            MONEY => self.pricing.list().of(country, channel).saturating_mul(parts.into()),
+            _ => 1,
+        }
+    }
+
+    /// The price of a message, if the operator has given one for its country.
+    pub fn price(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
+        self.pricing.prices.as_ref()?.known(country, channel)
+    }
+
+    fn usage(&self, account: &Account) -> BudgetView {
+        let Account { service, key, budget: Budget { limit, period }, .. } = *account;
+        let (now, memory) = (self.clock.now(), account.lock());
+        let spent = memory.state.spent(period, now);
+        BudgetView {
+            service_id: service,
+            service_sid: None,
+            service: service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned()),
+            name: key.to_owned(),
+            spent,
+            limit,
+            // The rest of the money may be too little for any message.
+            is_spent: spent >= limit || (key == MONEY && now < memory.reported),
+            currency: (key == MONEY).then(|| self.pricing.currency.clone()),
+        }
+    }
+
+    fn of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Account>> {
+        [None, Some(service)].into_iter().filter_map(|scope| self.accounts.get(&scope)).flatten()
+    }
+
+    /// A budget of the service that has nothing left. Cheap, so that a flood is refused before anything is written.
+    pub fn spent(&self, service: ServiceId) -> Option<SpentBudget> {
+        let now = self.clock.now();
+        // With too little money, a cheaper message may still be sent.
+        self.of(service).filter(|account| account.key != MONEY).find_map(|account| {
+            let until = account.lock().spent_until;
+            (now < until).then_some(SpentBudget { service: account.service, until, newly_spent: None })
+        })
+    }
+
+    /// Charges one message to every budget of its service and of all services, or to none.
+    pub async fn charge(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        channel: Channel,
+        Cost { parts, without_outcomes }: Cost,
+    ) -> Result<Charge, ChargeError> {
+        let shares = if without_outcomes { self.shares(service) } else { Vec::new() };
+        let mut charge = Charge::default();
+        // What refuses one service comes first.
+        for account in shares.iter().chain(self.of(service)) {
+            let cost = self.cost(account, number.region(), channel, parts);
+            if cost == 0 {
+                continue;
+            }
+            // In a task of its own: a charge whose caller went away is dropped, and thereby given back.
+            let charged = tokio::spawn(Arc::clone(account).charge(cost)).await;
+            charge.parts.append(&mut charged.map_err(|_| ChargeError::Unavailable)??.parts);
+            self.warn_if_nearly_spent(account);
+        }
+        Ok(charge)
+    }
+
+    fn warn_if_nearly_spent(&self, account: &Account) {
+        let Account { service, key: budget, budget: Budget { limit, period }, .. } = *account;
+        let (now, mut memory) = (self.clock.now(), account.lock());
+        let (spent, end) = (memory.state.spent(period, now), period.end_at(now));
+        if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT) && memory.warned < end {
+            memory.warned = end;
+            let service = service.and_then(|service| self.names.of(service));
+            tracing::warn!(budget, spent, limit, service, until = %end.rfc3339_seconds(), "budget nearly spent");
+        }
+    }
+}
+
+impl Account {
+    fn new(
+        service: Option<ServiceId>,
+        key: &'static str,
+        budget: Budget,
+        router: &Arc<Router>,
+        slots: &SlotHash,
+    ) -> Arc<Self> {
+        let (router, memory) = (Arc::clone(router), Mutex::default());
+        let subject = Subject::of_name(&(service, key), slots);
+        Arc::new(Self { service, key, budget, router, subject, memory })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn charge(self: Arc<Self>, amount: u64) -> Result<Charge, ChargeError> {
+        let decided = self.decide(move |budget, state, now| budget.charge(state, amount, now)).await;
+        match decided.unwrap_or(Err(Refusal::Stopping)) {
+            Ok(Ok(charged)) => Ok(Charge { parts: vec![(self, amount, charged)], is_spent: false }),
+            Ok(Err(until)) => {
+                let is_new = std::mem::replace(&mut self.lock().reported, until) < until;
+                let newly_spent = is_new.then_some((self.key, self.budget.limit));
+                Err(ChargeError::Spent(SpentBudget { service: self.service, until, newly_spent }))
+            }
+            Err(_) => {
+                // A refusal in the same batch may rest on a charge that the store did not take.
+                self.lock().spent_until = Timestamp::EPOCH;
+                Err(ChargeError::Unavailable)
+            }
+        }
+    }
+
+    /// Changes the record. The inner error is the end of the period, if too little is left.
+    fn decide(
+        self: &Arc<Self>,
+        change: impl Fn(Budget, BudgetState, Timestamp) -> Result<BudgetState, Timestamp> + Send + 'static,
+    ) -> Receiver<Result<Result<BudgetState, Timestamp>, Refusal>> {
+        let account = Arc::clone(self);
+        // The permits of gateways limit them.
+        self.router.decide_unbounded(self.subject, move |view| {
+            let (id, period) = (account.subject.id, account.budget.period);
+            let state = view.get(id).map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+            let changed = change(account.budget, state, view.now());
+            let mut memory = account.lock();
+            memory.spent_until = changed.err().unwrap_or_default();
+            memory.state = changed.unwrap_or(state);
+            if changed.is_ok() {
+                let record = BudgetRecord { period, state: memory.state };
+                view.put(id, Some(&record), Durability::Durable);
+            }
+            Ok(changed)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::ServerKey;
+    use crate::registry::world::start;
+    use crate::shard::tests::FaultyStore;
+
+    async fn budgets(store: &FaultyStore, messages_per_hour: u64) -> Budgets {
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let shards = start(store, &clock, 1).await.expect("shards");
+        let settings =
+            GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
+        let pricing = Pricing { prices: None, currency: "USD".to_owned() };
+        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+        let (router, names) = (Arc::clone(shards.router()), ServiceNames::default());
+        Budgets::start(router, clock, slots, pricing, names, [(None, settings)]).await.expect("budgets")
+    }
+
+    async fn charge(budgets: &Budgets) -> Result<Charge, ChargeError> {
+        let number = PhoneNumber::parse("+14155550123", None).expect("a number");
+        let cost = Cost { parts: 1, without_outcomes: false };
+        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, cost).await
+    }
+
+    #[tokio::test]
+    async fn a_charge_is_given_back_unless_it_is_spent() {
+        let budgets = budgets(&FaultyStore::new(), 2).await;
+        for _ in 0..5 {
+            drop(charge(&budgets).await.expect("a charge"));
+        }
+        for _ in 0..2 {
+            charge(&budgets).await.expect("a charge").spend();
+        }
+        assert!(matches!(charge(&budgets).await, Err(ChargeError::Spent(_))));
+    }
+
+    #[tokio::test]
+    async fn a_service_without_outcomes_leaves_half_of_the_budget_to_the_others() {
+        let budgets = budgets(&FaultyStore::new(), 10).await;
+        let number = PhoneNumber::parse("+14155550123", None).expect("a number");
+        let carries = async |service| {
+            let cost = Cost { parts: 1, without_outcomes: true };
+            let charged = budgets.charge(ServiceId::new(service), number, Channel::Sms, cost).await;
+            charged.map(|mut charge| charge.spend()).is_ok()
+        };
+        let mut passed = Vec::new();
+        for _ in 0..8 {
+            passed.push(carries(7).await);
+        }
+        assert_eq!(passed.iter().filter(|is_sent| **is_sent).count(), 5);
+        for _ in 0..5 {
+            charge(&budgets).await.expect("of a service with outcomes").spend();
+        }
+        assert!(!carries(8).await, "all are spent");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_before_the_charge_is_durable_loses_nothing() {
+        let store = FaultyStore::new();
+        let budgets = budgets(&store, 1).await;
+        store.hold();
+        assert!(tokio::time::timeout(Duration::from_millis(50), charge(&budgets)).await.is_err());
+        store.release();
+        for _ in 0..1_000 {
+            if charge(&budgets).await.is_ok() {
+                return;
+            }
+        }
+        panic!("the charge is lost");
+    }
+}

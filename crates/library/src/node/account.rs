@@ -1,0 +1,246 @@
+//! The file from which the operator learns the account's credentials.
+//!
+//! The store has only the hash of the auth token. The server writes a new token to the file first and to the store
+//! second, and at a start the token of the file counts: a crash between the two writes loses no token. The operator may
+//! remove the file; the token stays valid. In a cluster the token of the store counts, because another node may have
+//! made a newer one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::server_key::{remedy, write_secret};
+use crate::config::is_readable_by_others;
+use crate::domain::{ApiSecret, Sid, SidKind};
+use crate::registry::{AccountCredentials, Registry, RegistryError};
+
+/// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
+const FILE_NAME: &str = "account.env";
+const SID: &str = "ONCEWARD_ACCOUNT_SID=";
+const TOKEN: &str = "ONCEWARD_AUTH_TOKEN=";
+
+/// Why the account's credentials are not known or not kept. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("{what} {}: {source}{}", path.display(), remedy(source, path))]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} does not hold the account's credentials: it must have a line ONCEWARD_ACCOUNT_SID=AC... and a line \
+         ONCEWARD_AUTH_TOKEN=...; put the right lines back, or remove the file",
+        .0.display()
+    )]
+    Unreadable(PathBuf),
+    #[error(
+        "cannot store the account's credentials: {0}; free disk space (the log names the cause), or set \
+         ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
+    )]
+    Registry(#[from] RegistryError),
+    #[error("the write of the account's credentials was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// The file of one data directory.
+#[derive(Debug, Clone)]
+pub struct AccountFile {
+    path: PathBuf,
+    /// Held while file and store change.
+    change: Arc<Mutex<()>>,
+    /// Whether the store may have a newer token than the file: one that another node of a cluster made.
+    is_shared: bool,
+}
+
+impl AccountFile {
+    pub fn of(data_dir: &Path) -> Self {
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        Self { path: data_dir.join(FILE_NAME), change: Arc::default(), is_shared: false }
+    }
+
+    /// The same where `is_shared` says that the node is one of a cluster: then the token in the store counts.
+    #[must_use]
+    pub fn shared(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The data directory, which has the file.
+    pub fn data_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Makes the account at the first start. At later starts takes the credentials from the file, if there is one.
+    /// Removes what an interrupted write left.
+    ///
+    /// # Errors
+    /// [`AccountError`], when the file cannot be read or written, or the store refuses.
+    pub async fn load_or_create(&self, registry: &Registry) -> Result<(), AccountError> {
+        let this = self.clone();
+        // A disk that refuses this keeps a file that only its owner can read. The next start tries again.
+        let _ = spawn_blocking(move || fs::remove_file(this.unfinished())).await;
+        if registry.account_is_given() {
+            return Ok(());
+        }
+        if is_readable_by_others(&self.path) {
+            tracing::warn!(
+                file = %self.path.display(),
+                "account credentials readable by other users; run chmod 600 on it"
+            );
+        }
+        let this = self.clone();
+        match spawn_blocking(move || this.read()).await?? {
+            Some(found) if registry.is_account(&found) => {}
+            Some(_) if self.is_shared && registry.has_account() => {
+                tracing::warn!(
+                    file = %self.path.display(),
+                    "auth token in the file not valid; another node has made a newer one"
+                );
+            }
+            Some(found) => {
+                registry.keep_account(&found).await?;
+                tracing::info!(account = %found.sid, file = %self.path.display(), "auth token taken from the file");
+            }
+            None if !registry.has_account() => {
+                let made = self.renew(registry).await?;
+                tracing::info!(account = %made.sid, file = %self.path.display(), "account credentials created");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes a new auth token: in the file first, then in the store.
+    ///
+    /// # Errors
+    /// [`AccountError`]; the old token then holds.
+    pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
+        let _change = self.change.lock().await;
+        let made = registry.draw_account().await?;
+        let (this, text) = (self.clone(), file_text(&made));
+        let before = spawn_blocking(move || this.replace(&text)).await??;
+        if let Err(error) = registry.keep_account(&made).await {
+            let this = self.clone();
+            let put_back = spawn_blocking(move || match before {
+                Some(text) => this.write(&text),
+                None => fs::remove_file(&this.path),
+            });
+            if let Err(error) = put_back.await? {
+                tracing::warn!(%error, file = %self.path.display(), "auth token file not restored");
+            }
+            return Err(error.into());
+        }
+        Ok(made)
+    }
+
+    /// The credentials in the file; `None` without a file.
+    pub(super) fn read(&self) -> Result<Option<AccountCredentials>, AccountError> {
+        let Some(text) = self.text()? else { return Ok(None) };
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let sid = value(SID).and_then(|sid| Sid::parse(SidKind::Account, sid));
+        let is_token = |token: &&str| {
+            (16..=128).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let token = value(TOKEN).filter(is_token).map(|token| ApiSecret::new(token.to_owned()));
+        let (Some(sid), Some(token)) = (sid, token) else {
+            return Err(AccountError::Unreadable(self.path.clone()));
+        };
+        Ok(Some(AccountCredentials { sid, token }))
+    }
+
+    fn text(&self) -> Result<Option<Zeroizing<String>>, AccountError> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(Zeroizing::new(text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AccountError::Io {
+                what: "read the account's credentials in",
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Writes the file durably, and returns its previous text.
+    fn replace(&self, text: &str) -> Result<Option<Zeroizing<String>>, AccountError> {
+        let before = self.text()?;
+        self.write(text).map_err(|source| AccountError::Io {
+            what: "write the account's credentials to",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(before)
+    }
+
+    /// The name of the file while it is being written.
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("new")
+    }
+
+    /// Replaces the file durably and as a whole.
+    fn write(&self, text: &str) -> io::Result<()> {
+        write_secret(&self.path, &self.unfinished(), text.as_bytes(), |from, to| fs::rename(from, to))
+    }
+}
+
+fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
+    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", credentials.sid, credentials.token.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::world::World;
+    use crate::shard::tests::StoreFault;
+
+    #[tokio::test]
+    async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        world.store.fail_next([StoreFault::Unavailable]);
+        assert!(matches!(file.renew(&registry).await, Err(AccountError::Registry(_))));
+        assert!(!file.path().exists(), "there was none before");
+        let first = file.renew(&registry).await.expect("made");
+        world.store.fail_next([StoreFault::Unavailable]);
+        assert!(file.renew(&registry).await.is_err());
+        let kept = file.read().expect("read").expect("a file");
+        assert!(registry.is_account(&kept) && registry.is_account(&first));
+        assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_written_is_not_made() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let registry = world.open().await;
+        let refused = AccountFile::of(&home.path().join("none")).renew(&registry).await;
+        assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
+        assert!(!registry.has_account());
+    }
+
+    #[tokio::test]
+    async fn a_node_of_a_cluster_does_not_bring_back_a_token_that_was_replaced() {
+        let (homes, world) = ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::new());
+        let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path()).shared(true));
+        let registry = world.open().await;
+        a.load_or_create(&registry).await.expect("made");
+        let replaced = a.read().expect("read").expect("a file");
+        let newer = b.renew(&registry).await.expect("made");
+        a.load_or_create(&registry).await.expect("loaded");
+        assert!(registry.is_account(&newer) && !registry.is_account(&replaced));
+    }
+
+    #[tokio::test]
+    async fn two_new_tokens_at_once_end_with_the_same_one_in_file_and_store() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        for _ in 0..10 {
+            let (one, two) = tokio::join!(file.renew(&registry), file.renew(&registry));
+            assert!(one.is_ok() && two.is_ok());
+            assert!(registry.is_account(&file.read().expect("read").expect("a file")));
+        }
+    }
+}

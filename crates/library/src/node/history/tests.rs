@@ -1,0 +1,279 @@
+//! History over shards with a store in memory and a stopped clock.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Region, ServiceId};
+use crate::engine::CheckOutcome;
+use crate::gateway::ErrorClass;
+use crate::limits::guard::Rule;
+use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
+use crate::registry::world::start_shards;
+use crate::shard::tests::FaultyStore;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// 2023-11-14T22:00:00Z.
+const START: Timestamp = Timestamp::from_millis(1_699_999_200_000);
+const GERMANY: &str = "+491711234567";
+
+#[tokio::test]
+async fn facts_on_both_sides_of_an_hour_are_in_two_hours_and_one_day() {
+    let world = World::new().await;
+    world.clock.advance(59 * MINUTE + 59 * SECOND);
+    world.accepted(GERMANY);
+    world.clock.advance(SECOND);
+    world.accepted(GERMANY);
+    world.accepted(GERMANY);
+    let starts = async |resolution| {
+        let rows = world.rows(resolution).await;
+        rows.into_iter().map(|row| (row.series.start, row.counts.accepted)).collect::<Vec<_>>()
+    };
+    let border = START.plus(HOUR);
+    assert_eq!(starts(Resolution::Minute).await, [(border.minus(MINUTE), 1), (border, 2)]);
+    assert_eq!(starts(Resolution::Hour).await, [(START, 1), (border, 2)]);
+    assert_eq!(starts(Resolution::Day).await, [(border.minus(23 * HOUR), 3)]);
+    let later = world.history.between(Resolution::Hour, border, Timestamp::MAX).await.expect("rows");
+    assert_eq!(later.iter().map(|row| row.counts.accepted).collect::<Vec<_>>(), [2]);
+    assert_eq!(world.history.between(Resolution::Hour, START, START).await.expect("rows"), []);
+}
+
+#[tokio::test]
+async fn each_fact_is_counted_in_the_series_of_its_group() {
+    let world = World::new().await;
+    let twilio = Some(GatewayName::TwilioMessages);
+    world.step(GERMANY, None, VerificationStep::Begun);
+    world.accepted(GERMANY);
+    world.step(GERMANY, twilio, VerificationStep::Approved);
+    world.step(GERMANY, None, VerificationStep::Canceled);
+    world.sent(GERMANY, Some(GatewayName::Simulator), SendEnd::Accepted, None);
+    for (outcome, error) in [
+        (SendEnd::NumberRefused, Some(ErrorClass::BadNumber)),
+        (SendEnd::Failed, Some(ErrorClass::Configuration)),
+        (SendEnd::Failed, Some(ErrorClass::Fraud)),
+        (SendEnd::Failed, Some(ErrorClass::Retry { after: None })),
+        (SendEnd::Overloaded, None),
+        (SendEnd::Unknown, Some(ErrorClass::Ambiguous)),
+        (SendEnd::Postponed, None),
+        (SendEnd::Locked, None),
+    ] {
+        world.sent("+14155552671", twilio, outcome, error);
+    }
+    world.failed_attempt("+14155552671", GatewayName::Sinch, ErrorClass::Configuration);
+    for rule in
+        [Rule::Prefix, Rule::Landline, Rule::Budget, Rule::RateLimit, Rule::Lockout, Rule::Verification]
+    {
+        world.shards.metrics().count(&Fact::Refused(recipient("+33612345678"), Channel::Sms, rule));
+    }
+    let until = START;
+    for outcome in [
+        CheckOutcome::Wrong { attempts_left: 1, live: true },
+        CheckOutcome::Wrong { attempts_left: 0, live: true },
+        CheckOutcome::LockedNow { until, live: true },
+        CheckOutcome::Locked { until },
+    ] {
+        world.shards.metrics().count(&Fact::Check {
+            recipient: recipient("+33612345678"),
+            channel: None,
+            outcome,
+        });
+    }
+    let rows = world.rows(Resolution::Day).await;
+    let by = |series: &Series| (series.group.country.map(|region| region.to_string()), series.group.gateway);
+    let none = Counts::default();
+    let failed = Failures { number: 1, configuration: 1, refused: 1, unavailable: 2, unknown: 1 };
+    assert_eq!(failed.total(), 6);
+    let failed_attempts = Failures { configuration: 1, ..Failures::default() };
+    let refused = RefusedBy { guard: 2, budget: 1, rate_limit: 1, lockout: 1, verification: 1 };
+    assert_eq!(refused.total(), 6);
+    let (germany, states) = (Some("DE".to_owned()), Some("US".to_owned()));
+    let expected = BTreeMap::from([
+        ((germany.clone(), None), Counts { begun: 1, ..none }),
+        ((germany.clone(), twilio), Counts { verified: 1, accepted: 1, cost_micros: 80_000, ..none }),
+        ((germany.clone(), Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
+        ((states.clone(), twilio), Counts { failed, ..none }),
+        ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
+        (
+            (Some("FR".to_owned()), None),
+            Counts { refused, saved_micros: 160_000, wrong_codes: 3, lockouts: 2, ..none },
+        ),
+    ]);
+    assert_eq!(totals(&rows, by), expected);
+    let by_country = totals(&rows, |series| series.group.country);
+    assert_eq!(by_country[&Region::parse("DE")].accepted, 2);
+}
+
+#[tokio::test]
+async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
+    let world = World::new().await;
+    for seconds in [1, 2, 3, 9, 500] {
+        let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
+        let took = Duration::from_secs(seconds);
+        world.shards.metrics().count(&Fact::Delivered { recipient, channel, gateway, took });
+    }
+    world.step(GERMANY, Some(GatewayName::Sinch), VerificationStep::Tried);
+    let rows = world.rows(Resolution::Day).await;
+    let Counts { tried, delivery, .. } = rows[0].counts;
+    assert_eq!((rows.len(), tried, delivery.total()), (1, 1, 5));
+    let within = [1, 40, 50, 80, 81, 95].map(|percent| delivery.within(percent));
+    assert_eq!(within, [Some(2), Some(2), Some(4), Some(16), None, None]);
+    assert_eq!(Delays::default().within(50), Some(2), "of none");
+}
+
+#[tokio::test]
+async fn a_test_number_is_not_counted() {
+    let world = World::new().await;
+    let recipient = NumberKey { is_test: true, ..recipient(GERMANY) };
+    let (channel, gateway, step) = (Channel::Sms, None, VerificationStep::Begun);
+    world.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
+    assert_eq!(world.rows(Resolution::Day).await, []);
+}
+
+#[tokio::test]
+async fn counts_that_were_added_survive_a_crash_and_go_on() {
+    let mut world = World::new().await;
+    world.accepted(GERMANY);
+    world.history.flush().await;
+    world.shards.flush().await;
+    world.accepted(GERMANY);
+    world.crashes().await;
+    world.accepted(GERMANY);
+    let rows = world.rows(Resolution::Minute).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].counts.accepted, 2, "the second one was not added before the crash");
+}
+
+#[tokio::test]
+async fn each_resolution_is_forgotten_after_its_time() {
+    let world = World::new().await;
+    world.accepted(GERMANY);
+    world.history.flush().await;
+    // The day began 22 hours before the start.
+    let day_ends = START.plus(31 * DAY + 2 * HOUR);
+    for (at, kept) in [
+        (START.plus(2 * HOUR).minus(SECOND), [1, 1, 1]),
+        (START.plus(2 * HOUR), [0, 1, 1]),
+        (START.plus(3 * DAY).minus(SECOND), [0, 1, 1]),
+        (START.plus(3 * DAY), [0, 0, 1]),
+        (day_ends.minus(SECOND), [0, 0, 1]),
+        (day_ends, [0, 0, 0]),
+    ] {
+        world.clock.set(at);
+        for (resolution, kept) in Resolution::ALL.into_iter().zip(kept) {
+            assert_eq!(world.rows(resolution).await.len(), kept, "{resolution:?} at {at:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_records_is_limited_and_known_ones_are_counted() {
+    let world = World::with_records(2).await;
+    world.accepted(GERMANY);
+    let before: usize = world.count_rows().await;
+    assert!(before < 3, "two shards keep one record each");
+    world.accepted(GERMANY);
+    world.clock.advance(SECOND);
+    assert_eq!(world.count_rows().await, before);
+    for resolution in Resolution::ALL {
+        assert!(world.rows(resolution).await.iter().all(|row| row.counts.accepted == 2));
+    }
+}
+
+#[tokio::test]
+async fn a_region_without_a_country_is_kept_in_records_and_exports() {
+    let number = PhoneNumber::from_e164("+881612345678").expect("a number");
+    let country = number.region();
+    let group = Group { country, channel: Channel::Call, gateway: Some(GatewayName::Http) };
+    let (resolution, service) = (Resolution::Hour, ServiceId::new(7));
+    let row = Row { series: Series { resolution, start: START, service, group }, counts: Counts::default() };
+    assert_eq!(crate::shard::decode::<Row>(&crate::shard::encode(&row)).expect("a row"), row);
+    let text = serde_json::to_value(row).expect("a row as JSON");
+    let expected = json!({
+        "resolution": "hour", "start": "2023-11-14T22:00:00.000Z", "service": 7,
+        "group": { "country": "001", "channel": "call", "gateway": "Http" },
+    });
+    assert_eq!(text["series"], expected);
+    assert_eq!(serde_json::from_value::<Row>(text).expect("a row"), row);
+}
+
+struct World {
+    store: FaultyStore,
+    clock: Arc<ManualClock>,
+    shards: Shards,
+    history: History,
+    most_records: usize,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_records(MOST_RECORDS).await
+    }
+
+    async fn with_records(most_records: usize) -> Self {
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
+        Self::over(store, clock, most_records).await
+    }
+
+    async fn over(store: FaultyStore, clock: Arc<ManualClock>, most_records: usize) -> Self {
+        let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
+        let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
+        let key = ServerKey::from_bytes([7; 32]);
+        let history = History::of(&shards, &key, prices, most_records);
+        Self { store, clock, shards, history, most_records }
+    }
+
+    /// The program dies: changes that no commit carried are lost.
+    async fn crashes(&mut self) {
+        self.shards.stop();
+        *self = Self::over(self.store.reopen(), Arc::clone(&self.clock), self.most_records).await;
+    }
+
+    fn accepted(&self, number: &str) {
+        self.sent(number, Some(GatewayName::TwilioMessages), SendEnd::Accepted, None);
+    }
+
+    fn sent(&self, number: &str, gateway: Option<GatewayName>, outcome: SendEnd, error: Option<ErrorClass>) {
+        self.shards.metrics().count(&Fact::Send(send(number, gateway, outcome, error)));
+    }
+
+    fn failed_attempt(&self, number: &str, gateway: GatewayName, error: ErrorClass) {
+        let (recipient, channel) = (recipient(number), Channel::Sms);
+        self.shards.metrics().count(&Fact::FailedAttempt { recipient, channel, gateway, error });
+    }
+
+    fn step(&self, number: &str, gateway: Option<GatewayName>, step: VerificationStep) {
+        let (recipient, channel) = (recipient(number), Channel::Sms);
+        self.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
+    }
+
+    async fn rows(&self, resolution: Resolution) -> Vec<Row> {
+        self.history.between(resolution, Timestamp::EPOCH, Timestamp::MAX).await.expect("rows")
+    }
+
+    async fn count_rows(&self) -> usize {
+        let mut count = 0;
+        for resolution in Resolution::ALL {
+            count += self.rows(resolution).await.len();
+        }
+        count
+    }
+}
+
+fn send(
+    number: &str,
+    gateway: Option<GatewayName>,
+    outcome: SendEnd,
+    error: Option<ErrorClass>,
+) -> SendFacts {
+    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error, parts: 1 }
+}
+
+fn recipient(number: &str) -> NumberKey {
+    let number = PhoneNumber::from_e164(number).expect("a number");
+    NumberKey::new(ServiceId::DEFAULT, number)
+}

@@ -1,0 +1,48 @@
+//! The kinds of record that the shards keep.
+
+use crate::config::Bounds;
+use crate::delivery::attempts::AttemptLog;
+use crate::engine::NumberState;
+use crate::limits::budgets::BudgetRecord;
+use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber, VerifiedNumbers};
+use crate::limits::rate::{Counter, KeyedRequest};
+use crate::node::history;
+use crate::registry::audit::AuditEntry;
+use crate::registry::{Credential, SafeNumber, ServiceRecord};
+use crate::shard::{Kinds, ShardSettings};
+use crate::verification::hosted::HostedSession;
+use crate::verification::numbers::CarryUse;
+use crate::verification::numbers::table::{NumberCapacity, NumberTable};
+use crate::webhook::EventRecord;
+
+/// Every kind of record. A new kind also needs a decision in `without_codes` of the exports.
+pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
+    let (capacity, verified) = (capacity.clone(), verified.clone());
+    Kinds::default()
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(capacity.clone())))
+        .with::<ServiceRecord>()
+        .with::<Credential>()
+        .with::<SafeNumber>()
+        .with::<Counter>()
+        .with::<KeyedRequest>()
+        .with::<AttemptLog>()
+        .with::<EventRecord>()
+        .with::<history::Row>()
+        .with::<AuditEntry>()
+        .with::<GuardRow>()
+        .with::<BudgetRecord>()
+        .with::<RefusedNumber>()
+        .with::<HostedSession>()
+        .with::<CarryUse>()
+        .with_table::<VerifiedNumber>(move || verified.table())
+}
+
+/// Every kind, without a limit of numbers: for tools that read and write records.
+pub fn for_tools() -> Kinds {
+    all(&NumberCapacity::new(usize::MAX), &VerifiedNumbers::new(usize::MAX))
+}
+
+/// The limits of a shard.
+pub const fn shard_settings(bounds: &Bounds) -> ShardSettings {
+    ShardSettings { commands_per_subject: bounds.commands_per_number, commit_timeout: bounds.commit_timeout }
+}

@@ -1,0 +1,447 @@
+//! An example of the code that a new kind of record needs. The two kinds here, vouchers and the counts of their
+//! requests, exist only in these tests, on real shards over a store in memory and a stopped clock.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::Timestamp;
+use crate::store::StoreLimits;
+
+pub use super::faulty_store::{FaultyStore, StoreFault};
+
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const LIFE: Duration = Duration::from_secs(3_600);
+const SECOND: Duration = Duration::from_secs(1);
+
+const ONE: Subject = Subject { slot: 5, id: [1; 12] };
+/// In another slot of the same shard.
+const TWO: Subject = Subject { slot: 7, id: [2; 12] };
+
+/// The remaining amount of a voucher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Voucher {
+    left: u32,
+    ends: Timestamp,
+}
+
+impl Record for Voucher {
+    const KIND: u8 = 200;
+    const PLURAL: &'static str = "vouchers";
+
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// An amount whose request failed was not spent.
+    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+        before
+    }
+}
+
+/// The number of requests for a voucher. A count that may be on the disk stays, which is the default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Uses {
+    count: u32,
+    ends: Timestamp,
+}
+
+impl Record for Uses {
+    const KIND: u8 = 201;
+    const PLURAL: &'static str = "uses";
+
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+}
+
+fn kinds() -> Kinds {
+    Kinds::default().with::<Voucher>().with::<Uses>()
+}
+
+/// The remaining amount; `None` if it was too small.
+type VoucherReply = Result<Option<u32>, Refusal>;
+
+enum VoucherAction {
+    Issue(u32),
+    Spend(u32),
+    /// Changes only the count, which a crash may lose.
+    Show,
+    /// Makes the shard fail.
+    Panic,
+}
+
+struct VoucherCommand {
+    subject: Subject,
+    action: VoucherAction,
+    reply: oneshot::Sender<VoucherReply>,
+}
+
+impl Command for VoucherCommand {
+    type Made = Option<u32>;
+
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Option<u32>> {
+        let (id, ends) = (self.subject.id, view.now().plus(LIFE));
+        let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
+        let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
+        let uses = Uses { count, ends };
+        let left = match self.action {
+            VoucherAction::Issue(amount) => Some(amount),
+            VoucherAction::Spend(amount) => voucher.left.checked_sub(amount),
+            VoucherAction::Show => Some(voucher.left),
+            VoucherAction::Panic => panic!("a command that the shard cannot decide"),
+        };
+        match (&self.action, left) {
+            (VoucherAction::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
+            (VoucherAction::Issue(_), Some(left)) => {
+                view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
+            }
+            (VoucherAction::Spend(_), Some(left)) => {
+                view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
+                view.put(id, Some(&uses), Durability::Durable);
+            }
+            (VoucherAction::Panic, _) | (_, None) => {}
+        }
+        Decided::Made(left)
+    }
+
+    fn perform(self, left: Option<u32>, _: &mut After<'_>) {
+        let _ = self.reply.send(Ok(left));
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal));
+    }
+}
+
+struct World {
+    store: FaultyStore,
+    clock: Arc<ManualClock>,
+    shards: Shards,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::over(FaultyStore::new()).await
+    }
+
+    async fn over(store: FaultyStore) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let shards = start(&store, &clock).await.expect("shards");
+        Self { store, clock, shards }
+    }
+
+    /// The program dies, and starts again from the durable state.
+    async fn restarted(self) -> Self {
+        let Self { store, clock, shards } = self;
+        let store = store.reopen();
+        shards.stop();
+        let shards = start(&store, &clock).await.expect("shards");
+        Self { store, clock, shards }
+    }
+
+    fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<VoucherReply> {
+        let (reply, answer) = oneshot::channel();
+        self.shards.submit(VoucherCommand { subject, action, reply });
+        answer
+    }
+
+    async fn reply_to(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
+        self.ask(subject, action).await.expect("an answer")
+    }
+
+    /// A voucher's remaining amount and request count, in the memory of the slot's owner.
+    async fn seen(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+        let look = move |tables: &Tables, now| {
+            let voucher = tables.get::<Voucher>(&RecordKey { slot, kind: Voucher::KIND, id }, now);
+            let uses = tables.get::<Uses>(&RecordKey { slot, kind: Uses::KIND, id }, now);
+            (voucher.map(|voucher| voucher.left), uses.map(|uses| uses.count))
+        };
+        self.shards.router().read(slot, look).await.expect("the shard runs")
+    }
+
+    /// The same on the disk.
+    fn durable(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+        let records = self.store.snapshot();
+        let of = |kind| records.get(&RecordKey { slot, kind, id }).map(|kept| kept.record.clone());
+        let voucher = of(Voucher::KIND).map(|bytes| decode::<Voucher>(&bytes).expect("a voucher").left);
+        (voucher, of(Uses::KIND).map(|bytes| decode::<Uses>(&bytes).expect("uses").count))
+    }
+}
+
+async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, ShardStartError> {
+    Shards::start(ShardDeps {
+        store: Arc::new(store.clone()),
+        clock: Arc::clone(clock) as _,
+        shards: 2,
+        kinds: kinds(),
+        settings: ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
+        rng: StdRng::seed_from_u64(1),
+        metrics: Arc::default(),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_command_writes_is_durable_before_its_answer() {
+    let world = World::new().await;
+    world.store.hold();
+    let mut answer = world.ask(ONE, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    assert_eq!(world.seen(ONE).await, (None, None), "seen before it is durable");
+    assert!(answer.try_recv().is_err() && world.durable(ONE) == (None, None));
+    world.store.release();
+    assert_eq!(answer.await, Ok(Ok(Some(10))));
+    assert_eq!((world.durable(ONE), world.seen(ONE).await), ((Some(10), None), (Some(10), None)));
+}
+
+#[tokio::test]
+async fn a_record_is_there_again_after_a_restart() {
+    let world = World::new().await;
+    assert_eq!(world.reply_to(ONE, VoucherAction::Issue(10)).await, Ok(Some(10)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
+    let world = world.restarted().await;
+    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(7), Some(1)), (Some(20), None)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(8)).await, Ok(None), "more than is left");
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(7)).await, Ok(Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_absent_from_its_end_on_and_then_swept() {
+    struct Gone(UnboundedSender<RecordKey>);
+    impl Index for Gone {
+        fn changed(&mut self, key: &RecordKey, _: Option<&Stored>, after: Option<&Stored>) {
+            if after.is_none() {
+                let _ = self.0.send(*key);
+            }
+        }
+    }
+    let world = World::new().await;
+    let (to, mut gone) = unbounded_channel();
+    world.shards.follow::<Voucher>(Arc::new(move |_| Box::new(Gone(to.clone()))));
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+    world.clock.set(START.plus(LIFE));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Show).await, Ok(Some(0)));
+    let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
+    assert_eq!(Subject { slot, id }, ONE);
+    let count = |tables: &Tables, _| tables.len_of(Voucher::KIND);
+    assert_eq!(world.shards.router().read(ONE.slot, count).await, Ok(1));
+    assert_eq!(world.seen(TWO).await, (Some(20), None));
+}
+
+#[tokio::test]
+async fn a_shard_that_fails_restores_the_records_of_its_slots() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    assert!(world.ask(ONE, VoucherAction::Panic).await.is_err(), "it answered");
+    while !matches!(world.ask(ONE, VoucherAction::Spend(0)).await, Ok(Ok(Some(10)))) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)));
+    assert_eq!(world.reply_to(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
+}
+
+#[tokio::test]
+async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
+    // What was certainly not written is as if it had never been asked for.
+    for (fault, uses) in [
+        (StoreFault::Unavailable, None),
+        (StoreFault::UnknownNotApplied, Some(1)),
+        (StoreFault::UnknownApplied, Some(1)),
+        (StoreFault::Torn(1), Some(1)),
+    ] {
+        let world = World::new().await;
+        world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+        world.store.fail_next([fault]);
+        let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
+        assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
+        world.clock.advance(SECOND);
+        world.shards.flush().await;
+        assert_eq!(world.durable(ONE), (Some(10), uses), "{fault:?}");
+        assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
+    // Changes the same count, durably.
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
+    assert_eq!((world.seen(ONE).await, world.durable(ONE)), ((Some(10), Some(1)), (Some(10), None)));
+    world.clock.advance(SECOND);
+    world.shards.flush().await;
+    assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written later");
+}
+
+#[tokio::test]
+async fn what_rests_on_a_refused_change_is_refused_with_it() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let other = world.ask(TWO, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    world.store.fail_next([StoreFault::Unavailable]);
+    let in_one_batch = [VoucherAction::Show, VoucherAction::Spend(3), VoucherAction::Show];
+    let answers = in_one_batch.map(|action| world.ask(ONE, action));
+    world.seen(ONE).await;
+    world.store.release();
+    assert_eq!(other.await, Ok(Ok(Some(1))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
+    }
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+}
+
+#[tokio::test]
+async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let answer = world.ask(ONE, VoucherAction::Spend(3));
+    world.store.waiting(1).await;
+    let world = world.restarted().await;
+    assert!(answer.await.is_err(), "an answer although the program died");
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+    let before = world.store.commits();
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
+    assert_eq!((world.durable(ONE), world.store.commits()), ((Some(7), Some(1)), before + 1));
+}
+
+#[tokio::test]
+async fn a_checkpoint_has_every_record_that_is_alive() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.clock.advance(LIFE);
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    world.store.checkpoint().await.expect("a checkpoint");
+    let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
+    assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
+}
+
+#[test]
+fn a_walk_between_changes_gives_every_record_that_stays_once() {
+    let key = |number: u64| {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        RecordKey { slot: ONE.slot, kind: Voucher::KIND, id }
+    };
+    let stored = Stored::of(&Voucher { left: 1, ends: Timestamp::MAX });
+    for seed in 0..100 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut tables = Tables::new(&kinds());
+        (0..200).for_each(|number| tables.set(key(number), Some(stored.clone())));
+        let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
+        tables.begin_scan();
+        while let Some(records) = tables.next_slice(16, START) {
+            given.extend(records.into_iter().map(|(key, ..)| key));
+            for _ in 0..rng.random_range(0..seed + 2) {
+                let number = rng.random_range(0..200);
+                tables.set(key(number), None);
+                removed.insert(number);
+            }
+            for _ in 0..rng.random_range(0..4) {
+                tables.set(key(rng.random_range(0..300)), Some(stored.clone()));
+            }
+        }
+        let once: BTreeSet<RecordKey> = given.iter().copied().collect();
+        assert_eq!(once.len(), given.len(), "seed {seed}: a record was given twice");
+        let missing: Vec<u64> =
+            (0..200).filter(|number| !removed.contains(number) && !once.contains(&key(*number))).collect();
+        assert_eq!(missing, [0_u64; 0], "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
+    let damaged: [(u8, &[u8], &str); 3] = [
+        (Voucher::KIND, b"\x09later", "a record of vouchers has version 9"),
+        (Voucher::KIND, b"\x01", "a record of vouchers cannot be decoded"),
+        (99, b"\x01\0", "a record has kind 99"),
+    ];
+    for (kind, bytes, says) in damaged {
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let key = RecordKey { slot: ONE.slot, kind, id: ONE.id };
+        let (put, expires) = (Some(Bytes::from_static(bytes)), Timestamp::MAX);
+        store.commit(vec![Write { key, put, expires }], Box::new(|done| assert_eq!(done, Ok(()))));
+        let refused = start(&store, &clock).await.err().expect("refused").to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let in_flight = world.ask(ONE, VoucherAction::Spend(1));
+    world.store.waiting(1).await;
+    let behind_it = world.ask(ONE, VoucherAction::Show);
+    world.store.set_owns_records(false);
+    let refused = Err(Refusal::StoreUnavailable);
+    let at_once = timeout(Duration::from_secs(10), world.reply_to(TWO, VoucherAction::Show)).await;
+    assert_eq!(at_once, Ok(refused));
+    world.store.release();
+    assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
+    assert_eq!(behind_it.await, Ok(refused));
+    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    assert_eq!(read, Err(Refusal::StoreUnavailable), "the process neither stops nor restarts");
+    world.store.set_owns_records(true);
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
+}
+
+#[tokio::test]
+async fn a_batch_has_no_more_records_than_the_store_takes() {
+    let store = FaultyStore::new();
+    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+    let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
+    // The shard has them once it has answered this.
+    world.seen(ONE).await;
+    world.store.release();
+    assert_eq!(first.await, Ok(Ok(Some(1))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Ok(Some(5))));
+    }
+    // One voucher each, in batches of four.
+    assert_eq!(world.store.commits(), 1 + 20 / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
+    let store = FaultyStore::new();
+    store.limit(StoreLimits { keeps_expired: true, ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.clock.set(START.plus(LIFE));
+    while world.durable(ONE).0.is_some() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(world.store.snapshot().is_empty());
+}

@@ -1,0 +1,293 @@
+//! A store in memory that keeps all promises of the trait and injects faults on request.
+//!
+//! A "restart" is [`FaultyStore::reopen`]: the new store has all applied writes. The old one, like a killed process,
+//! changes nothing any more, even if commits are in flight. `done` is called within [`Store::commit`], unless the
+//! commit is held or hangs: then within [`FaultyStore::release`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::domain::Timestamp;
+use crate::store::{
+    BoxFuture, Collector, Done, Key, Owner, Slots, Store, StoreError, StoreLimits, StreamPart, Visitor,
+    Write, decode_record,
+};
+
+/// The fault of one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// It is refused, and nothing is applied.
+    Unavailable,
+    /// The write is applied, but the caller does not learn that.
+    UnknownApplied,
+    /// The write is not applied, but the caller does not learn that.
+    UnknownNotApplied,
+    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit, and no write from the 65th
+    /// on. The caller learns nothing.
+    Torn(u64),
+    /// It hangs until the next [`FaultyStore::release`] and then succeeds. Later commits overtake it.
+    Hang,
+}
+
+/// One record as [`FaultyStore::snapshot`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// With its version.
+    pub record: Bytes,
+    /// From then on it no longer matters. This store keeps it nevertheless.
+    pub expires: Timestamp,
+}
+
+/// A store in memory. Clones are handles on the same store.
+#[derive(Clone, Default)]
+pub struct FaultyStore {
+    /// The state that survives a restart.
+    contents: Arc<Mutex<Contents>>,
+    /// Generation of this handle. Handles of older generations can no longer write.
+    generation: u64,
+    /// The state that does not survive one.
+    control: Arc<MemoryControl>,
+}
+
+#[derive(Default)]
+struct Contents {
+    records: BTreeMap<Key, Kept>,
+    generation: u64,
+}
+
+#[derive(Default)]
+struct MemoryControl {
+    state: Mutex<MemoryState>,
+    /// The number of commits that wait.
+    waiting: watch::Sender<usize>,
+    has_lost_records: AtomicBool,
+}
+
+#[derive(Default)]
+struct MemoryState {
+    faults: VecDeque<StoreFault>,
+    trouble: Option<String>,
+    commits: u64,
+    closed: bool,
+    held: bool,
+    limits: Option<StoreLimits>,
+    waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
+    owners: Vec<Owner>,
+    checkpointed: Option<BTreeMap<Key, Kept>>,
+}
+
+impl FaultyStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next commits meet these faults, one each, in this order.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
+        self.state().faults.extend(faults);
+    }
+
+    /// From now on asks this of the owners.
+    pub fn limit(&self, limits: StoreLimits) {
+        self.state().limits = Some(limits);
+    }
+
+    /// Sets what [`owns_records`](Store::owns_records) returns.
+    pub fn set_owns_records(&self, owns: bool) {
+        self.control.has_lost_records.store(!owns, Ordering::Relaxed);
+    }
+
+    /// Makes later commits wait before they are applied.
+    pub fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Lets the waiting commits continue in their order, and later ones pass.
+    pub fn release(&self) {
+        self.state().held = false;
+        loop {
+            let next = self.state().waiting.pop_front();
+            let Some((writes, fault, done)) = next else { break };
+            self.control.waiting.send_modify(|waiting| *waiting -= 1);
+            done(self.apply(&writes, fault));
+        }
+    }
+
+    /// Returns when at least `commits` commits are waiting, held or hanging.
+    pub async fn waiting(&self, commits: usize) {
+        let mut waiting = self.control.waiting.subscribe();
+        // The sender lives as long as `self`.
+        let _ = waiting.wait_for(|waiting| *waiting >= commits).await;
+    }
+
+    /// The number of applied commits, whether or not their callers learned it.
+    pub fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// All durable records.
+    pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
+        self.contents().records.clone()
+    }
+
+    /// Makes a checkpoint. See [`FaultyStore::checkpointed`].
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        drop(self.open()?);
+        let collector = {
+            let state = self.state();
+            let (collector, streams) = Collector::new(state.owners.len());
+            state.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
+            collector
+        };
+        let collect = move || {
+            let (mut given, mut all) = (Slots::none(), BTreeMap::new());
+            while let Some(part) = collector.next_part() {
+                match part {
+                    StreamPart::Records(records, _) => {
+                        let mut rest = records.as_slice();
+                        while let Some((key, expires, record)) = decode_record(&mut rest) {
+                            all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
+                        }
+                    }
+                    StreamPart::Finished(slots) => given.extend(slots),
+                    StreamPart::Dropped => return None,
+                }
+            }
+            Some(all).filter(|_| given == Slots::all())
+        };
+        let all = tokio::task::spawn_blocking(collect).await.ok().flatten();
+        let all = all.ok_or_else(|| unavailable("the owners did not give every slot to the checkpoint"))?;
+        self.state().checkpointed = Some(all);
+        Ok(())
+    }
+
+    /// The records that the owners gave to the last completed checkpoint.
+    pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
+        self.state().checkpointed.clone()
+    }
+
+    /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
+    /// of this handle and its clones that are not applied yet never will be.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let generation = {
+            let mut contents = self.contents();
+            contents.generation += 1;
+            contents.generation
+        };
+        Self { contents: self.contents.clone(), generation, control: Arc::default() }
+    }
+
+    fn apply(&self, writes: &[Write], fault: Option<StoreFault>) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        let mut state = self.state();
+        if state.closed || contents.generation != self.generation {
+            return Err(StoreError::Closed);
+        }
+        let unknown = || StoreError::Unknown("an injected fault".into());
+        let (applied, answer) = match fault {
+            Some(StoreFault::Unavailable) => (0, Err(unavailable("an injected fault"))),
+            Some(StoreFault::UnknownNotApplied) => (0, Err(unknown())),
+            Some(StoreFault::UnknownApplied) => (usize::MAX, Err(unknown())),
+            Some(StoreFault::Torn(_)) => (64, Err(unknown())),
+            Some(StoreFault::Hang) | None => (usize::MAX, Ok(())),
+        };
+        let mask = if let Some(StoreFault::Torn(mask)) = fault { mask } else { u64::MAX };
+        for (index, write) in writes.iter().take(applied).enumerate() {
+            if mask >> (index % 64) & 1 == 1 {
+                contents.apply(write);
+            }
+        }
+        state.commits += u64::from(applied > 0);
+        state.trouble = answer.as_ref().err().map(ToString::to_string);
+        answer
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.contents();
+        if self.state().closed || contents.generation != self.generation {
+            return Err(StoreError::Closed);
+        }
+        Ok(contents)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
+        self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn apply(&mut self, write: &Write) {
+        match write.put.clone() {
+            Some(record) => drop(self.records.insert(write.key, Kept { record, expires: write.expires })),
+            None => drop(self.records.remove(&write.key)),
+        }
+    }
+}
+
+impl Store for FaultyStore {
+    fn commit(&self, writes: Vec<Write>, done: Done) {
+        let fault = {
+            let mut state = self.state();
+            let fault = state.faults.pop_front();
+            if state.held || fault == Some(StoreFault::Hang) {
+                state.waiting.push_back((writes, fault, done));
+                drop(state);
+                return self.control.waiting.send_modify(|waiting| *waiting += 1);
+            }
+            fault
+        };
+        done(self.apply(&writes, fault));
+    }
+
+    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let records = self.open()?.records.clone();
+            for (key, kept) in records.iter().filter(|(key, _)| slots.contains(key.slot)) {
+                visit(*key, kept.expires, &kept.record)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn attach(&self, owners: Vec<Owner>) {
+        self.state().owners = owners;
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn owns_records(&self) -> bool {
+        !self.control.has_lost_records.load(Ordering::Relaxed)
+    }
+
+    fn limits(&self) -> StoreLimits {
+        self.state().limits.unwrap_or(StoreLimits::NONE)
+    }
+
+    fn newest_time(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.state().closed = true;
+            // The owners have no further part in it; and their handles may lead back to this store.
+            self.state().owners.clear();
+            Ok(())
+        })
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}

@@ -1,0 +1,784 @@
+//! Hosted sessions: an application creates one, a person verifies a number in it, and the application redeems the result.
+//!
+//! A session is a record of the shards. Three secrets give access to it, one after the other: the address of the page,
+//! which works once; the cookie that replaces it; and the code that the application exchanges for the result. Only their
+//! SHA-256 is stored. All have the form of [`SessionSecret`].
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp, record_id};
+use crate::engine::{Sealer, SlotHash};
+use crate::registry::ServiceSettings;
+use crate::shard::{
+    Capacity, Durability, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction,
+};
+
+/// The life of a session.
+pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
+/// The life of its record and of its cookie. When the session's time is over, they lead the person back.
+pub const RECORD_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How long the application may redeem the code.
+const CODE_LIFE: Duration = Duration::from_secs(60);
+
+/// The most messages, checks and numbers of one session. A message that failed counts, and so does a refused number.
+const MOST_SENDS: u8 = 3;
+const MOST_CHECKS: u8 = 5;
+const MOST_NUMBERS: u8 = 3;
+
+/// Seconds after the first and the second message until the next one to the same number.
+const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
+
+/// A SHA-256.
+type Hash = [u8; 32];
+
+/// What the application asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// The number.
+    pub to: Option<PhoneNumber>,
+    /// Whether the person may enter another number than `to`.
+    pub may_change: bool,
+    /// The channels that the page offers, in this order; empty for the service's own.
+    pub channels: Vec<Channel>,
+    pub locale: Option<Locale>,
+    pub returns_to: ReturnTarget,
+}
+
+impl SessionRequest {
+    /// One whose person enters a number, and whose result goes to this address.
+    pub const fn back_to(url: String) -> Self {
+        let returns_to = ReturnTarget::Url { url, state: None };
+        Self { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to }
+    }
+}
+
+/// How the application gets the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReturnTarget {
+    /// In the query of this address, next to the state.
+    Url { url: String, state: Option<String> },
+    /// In a message to the window of this origin that shows the page.
+    Embed { origin: String, state: Option<String> },
+}
+
+impl ReturnTarget {
+    /// Whether the service lists the address or origin, letter by letter.
+    pub fn is_listed(&self, settings: &ServiceSettings) -> bool {
+        let (address, list) = match self {
+            Self::Url { url, .. } => (url, &settings.return_urls),
+            Self::Embed { origin, .. } => (origin, &settings.embed_origins),
+        };
+        list.iter().flat_map(|list| list.split_ascii_whitespace()).any(|listed| listed == address)
+    }
+}
+
+/// The record of a session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedSession {
+    pub request: SessionRequest,
+    /// [`RECORD_LIFE`] after it was created.
+    expires: Timestamp,
+    /// Hash of the secret in the address, then of the cookie.
+    secret: Hash,
+    /// Whether a browser has the cookie.
+    is_open: bool,
+    /// The number of the last message.
+    pub number: Option<PhoneNumber>,
+    /// Whether the page asks for the code that went to `number`.
+    pub awaits_code: bool,
+    /// The verification of the last message, once a gateway has accepted that message.
+    verification: Option<Sid>,
+    pub channel: Option<Channel>,
+    /// When the next message may go to `number`.
+    pub next_send: Timestamp,
+    sends: u8,
+    checks: u8,
+    numbers: u8,
+    approved: Option<Approval>,
+    /// Whether the next message needs the operator's challenge.
+    #[serde(default)]
+    pub asks_challenge: bool,
+}
+
+/// The number is verified, and the application may redeem the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Approval {
+    /// When the number was verified.
+    at: Timestamp,
+    /// Hash of the code.
+    code: Hash,
+    code_ends: Timestamp,
+}
+
+impl Record for HostedSession {
+    const KIND: u8 = 16;
+    const PLURAL: &'static str = "hosted sessions";
+
+    fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+/// Why a session refuses a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The session does not exist, has ended, or belongs to another browser.
+    #[error("there is no such session")]
+    NoSession,
+    /// No message, check or number is left.
+    #[error("the session has used its messages, checks or numbers")]
+    NoneLeft,
+    /// The next message has to wait.
+    #[error("the next message has to wait")]
+    Wait { until: Timestamp },
+    /// The application fixed the number.
+    #[error("the number is fixed")]
+    Fixed,
+    /// No message was sent yet.
+    #[error("no message was sent yet")]
+    NotSent,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl HostedSession {
+    fn new(request: SessionRequest, secret: Hash, now: Timestamp) -> Self {
+        Self {
+            number: request.to,
+            request,
+            expires: now.plus(RECORD_LIFE),
+            secret,
+            is_open: false,
+            awaits_code: false,
+            verification: None,
+            channel: None,
+            next_send: now,
+            sends: 0,
+            checks: 0,
+            numbers: 0,
+            approved: None,
+            asks_challenge: false,
+        }
+    }
+
+    pub const fn is_approved(&self) -> bool {
+        self.approved.is_some()
+    }
+
+    /// Whether its time is over: it only leads back.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        RECORD_LIFE.saturating_sub(self.expires.since(now)) >= SESSION_LIFE
+    }
+
+    /// Whether another code may be checked.
+    pub const fn has_checks(&self) -> bool {
+        self.checks < MOST_CHECKS
+    }
+
+    /// Whether another message may be sent, now or later. Without a check its code would be of no use.
+    pub const fn has_sends(&self) -> bool {
+        self.has_checks() && self.sends < MOST_SENDS
+    }
+
+    /// Whether the person may enter another number.
+    pub const fn may_change(&self) -> bool {
+        let is_free = self.request.may_change || self.request.to.is_none();
+        is_free && self.has_sends() && self.numbers < MOST_NUMBERS
+    }
+
+    /// Counts a message before it is sent. Until its outcome is known no other one goes to the number:
+    /// [`Self::end_send`] follows.
+    pub fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
+        let is_first = self.verification.is_none() && self.numbers == 0;
+        let is_other = is_first || self.number != Some(number);
+        if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
+            return Err(Denied::Fixed);
+        }
+        if !self.has_sends() || self.is_approved() || is_other && self.numbers >= MOST_NUMBERS {
+            return Err(Denied::NoneLeft);
+        }
+        if !is_other && now < self.next_send {
+            return Err(Denied::Wait { until: self.next_send });
+        }
+        if is_other {
+            (self.verification, self.awaits_code, self.numbers) = (None, false, self.numbers + 1);
+        }
+        (self.number, self.sends) = (Some(number), self.sends + 1);
+        self.next_send = now.plus(self.wait());
+        Ok(())
+    }
+
+    /// The time between the last message and the next one.
+    fn wait(&self) -> Duration {
+        let seconds = usize::from(self.sends).checked_sub(1).and_then(|last| WAITS.get(last));
+        Duration::from_secs(seconds.copied().unwrap_or_default())
+    }
+
+    /// Notes how a message ended. After one that was sent the next one waits from now on.
+    pub fn end_send(&mut self, number: PhoneNumber, end: SendEnd, now: Timestamp) {
+        if self.number != Some(number) {
+            return;
+        }
+        self.next_send = now;
+        match end {
+            SendEnd::Sent(verification, channel) => {
+                (self.verification, self.channel, self.awaits_code) =
+                    (Some(verification), Some(channel), true);
+                self.next_send = now.plus(self.wait());
+                self.asks_challenge = false;
+            }
+            SendEnd::AsksChallenge => {
+                (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
+            }
+            SendEnd::Refused => self.sends = self.sends.saturating_sub(1),
+            SendEnd::NotSent => {}
+        }
+    }
+
+    /// Whether the code of the last message to the number may still come, and the page does not ask for it.
+    pub fn waits_for(&self, number: PhoneNumber, now: Timestamp) -> bool {
+        let is_last = self.number == Some(number) && self.verification.is_some();
+        is_last && !self.awaits_code && now < self.next_send
+    }
+
+    /// Counts a check before the code is compared. Returns the verification.
+    pub const fn begin_check(&mut self) -> Result<Sid, Denied> {
+        let Some(verification) = self.verification else { return Err(Denied::NotSent) };
+        if !self.has_checks() {
+            return Err(Denied::NoneLeft);
+        }
+        self.checks += 1;
+        Ok(verification)
+    }
+
+    /// Makes the page ask for the code of the last message again.
+    pub const fn await_code(&mut self) {
+        self.awaits_code = self.verification.is_some();
+    }
+
+    /// Makes the page ask for another number.
+    pub fn change_number(&mut self) -> Result<(), Denied> {
+        if !self.may_change() || self.is_approved() {
+            return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
+        }
+        self.awaits_code = false;
+        Ok(())
+    }
+}
+
+/// How a message of a session ended.
+#[derive(Debug, Clone, Copy)]
+pub enum SendEnd {
+    /// A gateway accepted it, for this verification.
+    Sent(Sid, Channel),
+    /// It lacked a challenge. It does not count.
+    AsksChallenge,
+    /// It was refused before a gateway was asked. It does not count.
+    Refused,
+    /// It failed. The next one need not wait.
+    NotSent,
+}
+
+/// The result that the application redeems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionResult {
+    pub to: PhoneNumber,
+    pub channel: Channel,
+    pub verified: Timestamp,
+}
+
+/// Identifies a session and gives access to it: in an address, in a cookie, or as the code. 64 characters of base64url:
+/// the 16 bytes of the session's id, then 256 random bits.
+#[derive(Clone)]
+pub struct SessionSecret {
+    sid: Sid,
+    text: Zeroizing<String>,
+}
+
+impl SessionSecret {
+    fn new(sid: Sid, random: [u8; 32]) -> Self {
+        let both = Zeroizing::new([&sid.bytes()[..], &random].concat());
+        Self { sid, text: Zeroizing::new(URL_SAFE_NO_PAD.encode(&*both)) }
+    }
+
+    /// Reads a secret; `None` if the text has another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 48)?);
+        let sid = Sid::new(SidKind::HostedSession, *bytes.first_chunk()?);
+        Some(Self { sid, text: Zeroizing::new(text.to_owned()) })
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The id of its session.
+    pub const fn sid(&self) -> Sid {
+        self.sid
+    }
+
+    /// The token that the forms of the page carry.
+    pub fn form_token(&self) -> String {
+        base16ct::lower::encode_string(
+            &Sha256::new().chain_update("form ").chain_update(&*self.text).finalize(),
+        )
+    }
+
+    /// The idempotency key of a check: a form that is sent again with the same text gets the same answer.
+    pub fn check_key(&self, verification: &Sid, code: &str) -> String {
+        let of_session = Sha256::new().chain_update("check ").chain_update(&*self.text);
+        let of_session = of_session.chain_update(verification.bytes());
+        base16ct::lower::encode_string(&of_session.chain_update(code).finalize())
+    }
+
+    pub fn has_form_token(&self, token: &str) -> bool {
+        self.form_token().as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    fn hash(&self) -> Hash {
+        Sha256::digest(self.text.as_bytes()).into()
+    }
+
+    fn matches(&self, hash: &Hash) -> bool {
+        self.hash().ct_eq(hash).into()
+    }
+}
+
+/// The hosted sessions. Clones share them.
+#[derive(Clone)]
+pub struct HostedSessions(Arc<Inner>);
+
+struct Inner {
+    shards: Shards,
+    sealer: Sealer,
+    slots: SlotHash,
+    capacity: Arc<Capacity>,
+    rng: Mutex<StdRng>,
+}
+
+impl HostedSessions {
+    /// Over shards that keep [`HostedSession`]s, at most `limit` of one service. `rng` must be seeded by the system.
+    pub fn new(shards: &Shards, server_key: &ServerKey, limit: usize, rng: StdRng) -> Self {
+        let capacity = Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit);
+        let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
+        Self(Arc::new(Inner { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }))
+    }
+
+    pub fn capacity(&self) -> &Capacity {
+        &self.0.capacity
+    }
+
+    /// Creates a session. Returns the secret of its address, and when it ends.
+    ///
+    /// # Errors
+    /// [`Refusal`]; `TableFull` if the service has no room for another one.
+    pub async fn create(
+        &self,
+        service: ServiceId,
+        request: SessionRequest,
+    ) -> Result<(SessionSecret, Timestamp), Refusal> {
+        let subject: u64 = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let secret = self.secret(self.0.sealer.session(service, subject));
+        let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
+        let subject = self.subject(service, subject);
+        let created = self.0.shards.router().decide(subject, move |view| {
+            let reservation = capacity
+                .reserve(service)
+                .map_err(|_| Refusal::TableFull { table: LimitedTable::HostedSessions })?;
+            let session = HostedSession::new(request.clone(), hash, view.now());
+            view.put(subject.id, Some(&session), Durability::Durable);
+            // Held until the record is in its table.
+            Ok((view.now().plus(SESSION_LIFE), reservation))
+        });
+        let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
+        Ok((secret, expires))
+    }
+
+    /// Finds the session, and its service, by an address that no browser has opened yet. Its time may be over.
+    pub async fn by_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+        self.find(secret, false).await
+    }
+
+    /// Finds the session, and its service, by a cookie. Its time may be over.
+    pub async fn by_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+        self.find(secret, true).await
+    }
+
+    async fn find(
+        &self,
+        secret: &SessionSecret,
+        is_open: bool,
+    ) -> Result<(ServiceId, HostedSession), Denied> {
+        let (service, subject) = self.open(&secret.sid)?;
+        let key = RecordKey { slot: subject.slot, kind: HostedSession::KIND, id: subject.id };
+        let session: Option<HostedSession> = self.0.shards.router().get(key).await?;
+        let session = session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
+        Ok((service, session.ok_or(Denied::NoSession)?))
+    }
+
+    /// Replaces the secret of the address, which no longer works, by that of a cookie, and returns it.
+    pub async fn begin(&self, address: &SessionSecret) -> Result<SessionSecret, Denied> {
+        let cookie = self.secret(address.sid);
+        let hash = cookie.hash();
+        let open = move |session: &mut HostedSession, _| {
+            (session.secret, session.is_open) = (hash, true);
+            Ok(())
+        };
+        self.change_where(address, false, open).await?;
+        Ok(cookie)
+    }
+
+    /// Notes that the person entered the right code of this verification. Returns the code for the application. After that,
+    /// every call returns a new code and ends the one before.
+    pub async fn approve(
+        &self,
+        cookie: &SessionSecret,
+        verification: Option<Sid>,
+    ) -> Result<SessionSecret, Denied> {
+        let code = self.secret(cookie.sid);
+        let hash = code.hash();
+        self.change(cookie, move |session, now| {
+            let before = session.approved.as_ref().map(|approval| approval.at);
+            let is_now = verification.is_some() && session.verification == verification;
+            let at = before.or(is_now.then_some(now)).ok_or(Denied::NotSent)?;
+            session.approved = Some(Approval { at, code: hash, code_ends: now.plus(CODE_LIFE) });
+            Ok(())
+        })
+        .await?;
+        Ok(code)
+    }
+
+    /// Ends the session of an address or a cookie.
+    pub async fn end(&self, secret: &SessionSecret) -> Result<(), Denied> {
+        let (_, subject) = self.open(&secret.sid)?;
+        let secret = secret.clone();
+        self.decide(subject, move |view| {
+            let session: Option<HostedSession> = view.get(subject.id);
+            session.filter(|session| secret.matches(&session.secret)).ok_or(Denied::NoSession)?;
+            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Exchanges the code for the result, once. The session ends.
+    ///
+    /// # Errors
+    /// [`Denied::NoSession`] if the session belongs to another service, or if the code is wrong, expired or redeemed.
+    pub async fn redeem(&self, service: ServiceId, sid: &Sid, code: &str) -> Result<SessionResult, Denied> {
+        let (owner, subject) = self.open(sid)?;
+        let code = SessionSecret::parse(code).filter(|code| code.sid == *sid && owner == service);
+        let code = code.ok_or(Denied::NoSession)?;
+        self.decide(subject, move |view| {
+            let session: HostedSession = view.get(subject.id).ok_or(Denied::NoSession)?;
+            let is_right =
+                |approval: &Approval| code.matches(&approval.code) && view.now() < approval.code_ends;
+            let approval = session.approved.as_ref().filter(|approval| is_right(approval));
+            let approval = approval.filter(|_| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
+            let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
+            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            Ok(SessionResult { to, channel, verified: approval.at })
+        })
+        .await
+    }
+
+    /// Changes the session of a cookie, unless its time is over.
+    ///
+    /// # Errors
+    /// Those of the change, and [`Denied::NoSession`].
+    pub async fn change<T: Send + 'static>(
+        &self,
+        cookie: &SessionSecret,
+        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        self.change_where(cookie, true, change).await
+    }
+
+    async fn change_where<T: Send + 'static>(
+        &self,
+        secret: &SessionSecret,
+        is_open: bool,
+        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let (_, subject) = self.open(&secret.sid)?;
+        let secret = secret.clone();
+        self.decide(subject, move |view| {
+            let session: Option<HostedSession> = view.get(subject.id);
+            let session =
+                session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
+            let mut session =
+                session.filter(|session| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
+            let changed = change(&mut session, view.now())?;
+            view.put(subject.id, Some(&session), Durability::Durable);
+            Ok(changed)
+        })
+        .await
+    }
+
+    async fn decide<T: Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let decided = self.0.shards.router().decide(subject, decide).await;
+        decided.unwrap_or(Err(Denied::Refused(Refusal::StoreUnavailable)))
+    }
+
+    fn open(&self, sid: &Sid) -> Result<(ServiceId, Subject), Denied> {
+        let (service, subject) = self.0.sealer.open_session(sid).ok_or(Denied::NoSession)?;
+        Ok((service, self.subject(service, subject)))
+    }
+
+    fn subject(&self, service: ServiceId, subject: u64) -> Subject {
+        let id = record_id(service, subject);
+        Subject { slot: self.0.slots.of(id), id }
+    }
+
+    fn secret(&self, sid: Sid) -> SessionSecret {
+        SessionSecret::new(sid, self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::registry::world::start;
+    use crate::shard::tests::FaultyStore;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_785_441_600_000);
+
+    fn number(text: &str) -> PhoneNumber {
+        PhoneNumber::from_e164(text).expect("a number")
+    }
+
+    fn session(to: Option<PhoneNumber>, may_change: bool) -> HostedSession {
+        let back = SessionRequest::back_to("https://app.example/".to_owned());
+        let request = SessionRequest { to, may_change, ..back };
+        HostedSession::new(request, [0; 32], NOW)
+    }
+
+    fn sent() -> SendEnd {
+        SendEnd::Sent(Sid::new(SidKind::Verification, [1; 16]), Channel::Sms)
+    }
+
+    fn after(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn another_number_awaits_no_code_until_its_message_is_sent() {
+        let mut session = session(None, true);
+        session.begin_send(number("+14155552671"), NOW).expect("a message");
+        let sid = Sid::new(SidKind::Verification, [1; 16]);
+        session.end_send(number("+14155552671"), SendEnd::Sent(sid, Channel::Sms), NOW);
+        assert!(session.awaits_code);
+        session.begin_send(number("+14155552672"), NOW).expect("a message");
+        assert!(!session.awaits_code);
+    }
+
+    #[test]
+    fn further_messages_wait_by_the_servers_clock_and_end_after_three() {
+        let (mut session, one) = (session(None, true), number("+14155552671"));
+        for (at, expected) in [
+            (0, Ok(())),
+            (31, Err(Denied::Wait { until: after(32) })),
+            (32, Ok(())),
+            (93, Err(Denied::Wait { until: after(94) })),
+            (94, Ok(())),
+            (800, Err(Denied::NoneLeft)),
+        ] {
+            let begun = session.begin_send(one, after(at));
+            assert_eq!(begun, expected, "{at}");
+            if begun.is_ok() {
+                // The gateway takes two seconds.
+                assert!(session.begin_send(one, after(at + 1)).is_err(), "one message at a time");
+                session.end_send(one, sent(), after(at + 2));
+            }
+        }
+    }
+
+    #[test]
+    fn who_asked_for_another_number_may_go_back_to_the_code_that_is_on_its_way() {
+        let [one, two] = ["+14155552671", "+14155552672"].map(number);
+        let mut session = session(None, true);
+        session.begin_send(one, NOW).expect("a message");
+        session.end_send(one, sent(), NOW);
+        assert!(!session.waits_for(one, NOW), "the page asks for its code");
+        session.change_number().expect("another number");
+        assert!(session.waits_for(one, NOW) && !session.waits_for(two, NOW));
+        assert!(!session.waits_for(one, after(30)), "another message may go out");
+    }
+
+    #[test]
+    fn a_message_that_lacks_a_challenge_does_not_count_until_one_is_sent() {
+        let (mut session, one) = (session(None, true), number("+14155552671"));
+        for _ in 0..9 {
+            assert_eq!(session.begin_send(one, NOW), Ok(()));
+            session.end_send(one, SendEnd::AsksChallenge, NOW);
+            assert!(session.asks_challenge && session.has_sends());
+        }
+        for seconds in [0, 30, 90] {
+            assert_eq!(session.begin_send(one, after(seconds)), Ok(()));
+            session.end_send(one, sent(), after(seconds));
+            assert!(!session.asks_challenge, "the next message needs its own");
+        }
+        assert!(!session.has_sends());
+    }
+
+    #[test]
+    fn a_session_takes_three_numbers_and_a_fixed_one_only_its_own() {
+        let numbers = [1, 2, 3, 4].map(|last| number(&format!("+1415555267{last}")));
+        let ([one, two, ..], mut free) = (numbers, session(None, false));
+        let begun = numbers.map(|to| {
+            let begun = free.begin_send(to, NOW);
+            free.end_send(to, SendEnd::Refused, NOW);
+            begun
+        });
+        assert_eq!(begun, [Ok(()), Ok(()), Ok(()), Err(Denied::NoneLeft)]);
+        assert_eq!(free.sends, 0, "a refused message does not count");
+        let mut fixed = session(Some(one), false);
+        assert_eq!(fixed.begin_send(two, NOW), Err(Denied::Fixed));
+        assert_eq!(fixed.begin_send(one, NOW), Ok(()));
+        assert_eq!(fixed.change_number(), Err(Denied::Fixed));
+        let mut hinted = session(Some(one), true);
+        assert_eq!(hinted.begin_send(two, NOW), Ok(()));
+    }
+
+    #[test]
+    fn five_codes_are_compared_whatever_number_they_are_for() {
+        let (mut session, sid) = (session(None, true), Sid::new(SidKind::Verification, [1; 16]));
+        let [one, two] = ["+14155552671", "+14155552672"].map(number);
+        assert_eq!(session.begin_check(), Err(Denied::NotSent));
+        for (to, checks) in [(one, 3), (two, 2)] {
+            assert_eq!(session.begin_send(to, NOW), Ok(()));
+            assert_eq!(session.begin_check(), Err(Denied::NotSent), "a code for another number is not meant");
+            session.end_send(to, SendEnd::Sent(sid, Channel::Sms), NOW);
+            for _ in 0..checks {
+                assert_eq!(session.begin_check(), Ok(sid));
+            }
+        }
+        assert_eq!(session.begin_check(), Err(Denied::NoneLeft));
+        assert_eq!(
+            session.begin_send(two, after(60)),
+            Err(Denied::NoneLeft),
+            "its code could not be checked"
+        );
+    }
+
+    #[test]
+    fn a_secret_has_one_form_and_nothing_else_is_read() {
+        let secret = SessionSecret::new(Sid::new(SidKind::HostedSession, [7; 16]), [9; 32]);
+        let read = SessionSecret::parse(secret.expose()).expect("a secret");
+        assert!(read.matches(&secret.hash()) && read.sid() == secret.sid());
+        for text in ["", "a", &secret.expose()[1..], &format!("{}A", secret.expose()), &"=".repeat(64)] {
+            assert!(SessionSecret::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    const SERVICE: ServiceId = ServiceId::new(1);
+
+    /// Sessions over this store. One with this seed draws the same secrets again.
+    async fn sessions(store: &FaultyStore, clock: &Arc<ManualClock>, seed: u64) -> HostedSessions {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        let shards = start(store, &clock, seed).await.expect("shards");
+        HostedSessions::new(&shards, &ServerKey::from_bytes([7; 32]), 1_000, StdRng::seed_from_u64(seed))
+    }
+
+    /// A session that a browser has opened.
+    async fn opened(sessions: &HostedSessions) -> SessionSecret {
+        let request = session(None, true).request;
+        let (address, _) = sessions.create(SERVICE, request).await.expect("a session");
+        sessions.begin(&address).await.expect("a cookie")
+    }
+
+    async fn sends(sessions: &HostedSessions, cookie: &SessionSecret, to: PhoneNumber, verification: Sid) {
+        let send = move |session: &mut HostedSession, now| {
+            session.begin_send(to, now)?;
+            session.end_send(to, SendEnd::Sent(verification, Channel::Sms), now);
+            Ok(())
+        };
+        sessions.change(cookie, send).await.expect("sent");
+    }
+
+    /// The session of a number that is verified, and the code of its application.
+    async fn verified(sessions: &HostedSessions) -> (SessionSecret, SessionSecret) {
+        let cookie = opened(sessions).await;
+        let sid = Sid::new(SidKind::Verification, [1; 16]);
+        sends(sessions, &cookie, number("+14155552671"), sid).await;
+        let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
+        (cookie, code)
+    }
+
+    #[tokio::test]
+    async fn a_code_is_redeemed_within_a_minute_and_a_session_ends_after_15() {
+        let clock = Arc::new(ManualClock::starting_at(NOW));
+        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
+        let (cookie, late) = verified(&sessions).await;
+        clock.advance(Duration::from_secs(60));
+        let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid(), code.expose()).await;
+        assert_eq!(redeem(&late).await, Err(Denied::NoSession));
+        let again = sessions.approve(&cookie, None).await.expect("another code");
+        assert_eq!(redeem(&late).await, Err(Denied::NoSession));
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(redeem(&again).await.map(|result| result.verified), Ok(NOW));
+        assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
+
+        let (cookie, _) = verified(&sessions).await;
+        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(clock.now()));
+        for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
+        {
+            clock.advance(Duration::from_secs(seconds));
+            assert_eq!(is_over().await, expected);
+        }
+        assert!(matches!(
+            sessions.change(&cookie, |session, _| session.begin_check()).await,
+            Err(Denied::NoSession)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_code_of_another_verification_approves_nothing() {
+        let clock = Arc::new(ManualClock::starting_at(NOW));
+        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
+        let cookie = opened(&sessions).await;
+        let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
+        sends(&sessions, &cookie, number("+14155552671"), first).await;
+        sends(&sessions, &cookie, number("+14155552672"), second).await;
+        for sid in [Some(first), None] {
+            assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
+        }
+        assert!(sessions.approve(&cookie, Some(second)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn sessions_go_on_after_a_restart_and_what_was_used_stays_used() {
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(NOW)));
+        let before = sessions(&store, &clock, 1).await;
+        let (address, _) = before.create(SERVICE, session(None, true).request).await.expect("a session");
+        let cookie = before.begin(&address).await.expect("a cookie");
+        let (_, code) = verified(&before).await;
+        let (_, redeemed) = verified(&before).await;
+        before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
+        let after = sessions(&store.reopen(), &clock, 2).await;
+        assert!(after.begin(&address).await.is_err());
+        assert!(after.by_cookie(&cookie).await.is_ok());
+        assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
+        assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
+        assert!(after.redeem(SERVICE, &code.sid(), code.expose()).await.is_ok());
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::states::kept_state;
+use super::*;
+use crate::domain::{Channel, CodeLength, PhoneNumber, ServiceId};
+use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationDetails};
+use crate::shard::{Record as _, decode, encode};
+
+fn key(digits: u64) -> NumberKey {
+    let number = PhoneNumber::from_u64(digits).expect("a number");
+    NumberKey::new(ServiceId::DEFAULT, number)
+}
+
+fn stored(state: &NumberState) -> Stored {
+    Stored::of(state)
+}
+
+fn record(key: NumberKey) -> RecordKey {
+    RecordKey { slot: 7, kind: NumberState::KIND, id: key.id() }
+}
+
+fn table() -> NumberTable {
+    NumberTable::new(NumberCapacity::new(usize::MAX))
+}
+
+fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
+    table.set(record(key), stored(state));
+}
+
+#[test]
+fn a_sweep_drops_the_expired_verification_of_a_count() {
+    let at = |millis: u64| Timestamp::from_millis(1_800_000_000_000 + millis);
+    let end = at(5_000);
+    // One that was canceled is shown until it expires, like any other.
+    let counted =
+        VerificationDetails { canceled: true, ..VerificationDetails::beginning(at(1), Channel::Sms) };
+    let verification = Verification {
+        salt: Salt([7; 16]),
+        length: CodeLength::SIX,
+        expires: end,
+        sending: 0,
+        sending_until: Timestamp::EPOCH,
+        sent: true,
+        postponed: false,
+        held: None,
+        checking_until: Timestamp::EPOCH,
+        counted: Some(counted),
+    };
+    let failures = FailureCount { in_a_row: 3, last: at(2), forgotten: at(5_000) };
+    let keep_until = at(9_000);
+    let count = OpenNumber { failures, keep_until, verification: None };
+    let (count, before) = (
+        NumberState::Open(count),
+        NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
+    );
+    let mut table = table();
+    set(&mut table, key(1), &before);
+    table.compact(0, at(4_999));
+    assert_eq!((table.map.is_large(0), table.get(&record(key(1)))), (true, Some(stored(&before))));
+    table.compact(0, end);
+    assert_eq!((table.map.is_large(0), table.get(&record(key(1)))), (false, Some(stored(&count))));
+}
+
+/// Plan with 100 bytes for such a number: the entry has 72, and a place in the index 14.
+#[test]
+fn a_number_with_a_code_of_the_compatible_routes_is_in_its_entry() {
+    let century = Timestamp::from_millis(4_000_000_000_000);
+    let verification = Verification {
+        salt: Salt([7; 16]),
+        length: CodeLength::new(10).expect("a length"),
+        expires: century,
+        sending: u8::MAX,
+        sending_until: century,
+        sent: true,
+        postponed: true,
+        held: None,
+        checking_until: Timestamp::EPOCH,
+        counted: None,
+    };
+    let open =
+        OpenNumber { failures: FailureCount::NONE, keep_until: century, verification: Some(verification) };
+    let mut table = table();
+    set(&mut table, key(1), &NumberState::Open(open));
+    assert!(!table.map.is_large(0));
+}
+
+#[test]
+fn loaded_numbers_are_counted_until_their_table_is_dropped() {
+    let capacity = NumberCapacity::new(usize::MAX);
+    let held = || capacity.of(false).usage().held;
+    let mut table = NumberTable::new(capacity.clone());
+    let state = NumberState::Locked { until: Timestamp::from_millis(1) };
+    let kinds = crate::node::kinds::for_tools();
+    let loaded = [(record(key(1)), stored(&state).bytes)];
+    table.load(&loaded, kinds.get(NumberState::KIND).expect("numbers")).expect("loaded");
+    assert_eq!(held(), 1);
+    drop(table);
+    assert_eq!(held(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(NumberKey, NumberState),
+    Remove(NumberKey),
+}
+
+fn some_key() -> impl Strategy<Value = NumberKey> {
+    // Few keys, because each must occur often; some are the same number in different services.
+    let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
+    (0..2_u32, number, any::<bool>()).prop_map(|(service, number, is_test)| NumberKey {
+        service: ServiceId::new(service),
+        number,
+        is_test,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (some_key(), kept_state()).prop_map(|(key, state)| Step::Set(key, state)),
+        2 => some_key().prop_map(Step::Remove),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..80)) {
+        let capacity = NumberCapacity::new(usize::MAX);
+        let mut table = NumberTable::new(capacity.clone());
+        let mut model: HashMap<NumberKey, NumberState> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Set(key, state) => {
+                    set(&mut table, key, &state);
+                    model.insert(key, state);
+                }
+                Step::Remove(key) => {
+                    prop_assert_eq!(table.remove(&record(key)), model.remove(&key).is_some());
+                }
+            }
+            let tests = model.keys().filter(|key| key.is_test).count();
+            let counted = (capacity.of(false).usage().held, capacity.of(true).usage().held);
+            prop_assert_eq!((table.len(), counted), (model.len(), (model.len() - tests, tests)));
+            for (key, state) in &model {
+                prop_assert_eq!(table.get(&record(*key)), Some(stored(state)));
+            }
+        }
+        let walked: HashMap<_, _> = (0..table.len()).filter_map(|at| table.at(at)).collect();
+        let expected: HashMap<_, _> = model.iter().map(|(key, state)| (record(*key), stored(state))).collect();
+        prop_assert_eq!(walked, expected);
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written(state in kept_state()) {
+        prop_assert_eq!(decode::<NumberState>(&encode(&state)).expect("a record"), state);
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let _ = decode::<NumberState>(&bytes);
+    }
+}

@@ -1,0 +1,102 @@
+//! Services that change or are deleted during a verification.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{START, World, asking, number};
+use crate::domain::{Channel, Code, NumberKey, ServiceId};
+use crate::registry::world::given;
+use crate::verification::numbers::{Check, Outgoing};
+use crate::verification::verify::{CheckCode, Ending, Refused, Status, VerificationTarget};
+
+async fn change(world: &World, members: Value) {
+    world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_is_not_found_from_that_moment_on_and_sends_nothing_more() {
+    let steps = json!({ "friendly-name": "Owl Bank", "workflow": "sms:30s,call" });
+    let world = World::with(steps.clone()).await;
+    let other = world.registry.create_service(given(steps)).await.expect("a service");
+    let begun = world.begun(number(1)).await;
+    world.advance(Duration::from_secs(1));
+    let mut elsewhere = asking(number(2));
+    elsewhere.message.key.service = other.id;
+    world.verifying.begin(elsewhere).await.expect("begun");
+    let code = world.provider.code_for(number(1));
+    world.registry.delete_service(world.service.sid).await.expect("deleted");
+    let target = VerificationTarget::Sid(begun.sid);
+    assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
+    assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
+    // Both calls are due, the deleted service's first.
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(3).await;
+    let called: Vec<_> =
+        world.provider.handed().into_iter().filter(|sent| sent.channel == Channel::Call).collect();
+    assert!(called.iter().all(|call| call.to == number(2)), "{called:?}");
+    assert_eq!(world.provider.handed().len(), 3);
+}
+
+#[tokio::test]
+async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() {
+    let world = World::new().await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..2 {
+        assert_eq!(world.checks(target, None).await.expect("checked").status, Status::Pending);
+    }
+    change(&world, json!({ "max-checks": 3 })).await;
+    assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
+    change(&world, json!({ "max-checks": 10 })).await;
+    let code = world.provider.code_for(number(1));
+    let refused = world.checks(target, Some(code)).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
+    let world = World::with(json!({ "max-checks": 1 })).await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    let check = |to, code| CheckCode { number: Some(to), ..CheckCode::new(target, Some(code)) };
+    let code = world.provider.code_for(number(1));
+    let other = world.verifying.check(world.service.id, check(number(2), code.clone())).await;
+    assert_eq!(other, Err(Refused::NotFound));
+    let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
+    assert_eq!(right.status, Status::Approved);
+}
+
+#[tokio::test]
+async fn an_approval_is_dated_by_its_decision() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    // What the settlement of the send changed is written later: the commit that waits below is the check's.
+    world.store.checkpoint().await.expect("a checkpoint");
+    world.store.hold();
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    let target = VerificationTarget::Number(number(1));
+    let check = CheckCode::new(target, Some(code));
+    let checking = tokio::spawn(async move { verifying.check(service, check).await });
+    world.store.waiting(1).await;
+    world.advance(Duration::from_secs(2));
+    world.store.release();
+    let approved = checking.await.expect("a check").expect("approved");
+    assert_eq!((approved.status, approved.updated), (Status::Approved, START));
+}
+
+#[tokio::test]
+async fn of_many_lockouts_those_that_end_last_are_listed() {
+    let world = World::new().await;
+    for n in [3, 1, 4, 2] {
+        let key = NumberKey::new(ServiceId::DEFAULT, number(n));
+        world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
+        for _ in 0..5 {
+            let check = Check::new(key, Code::parse("00000000"));
+            world.verifying.check_for_default_service(check).await.expect("wrong");
+        }
+        world.advance(Duration::from_secs(1));
+    }
+    let listed = world.verifying.verifier.lockouts(2).await.expect("a list");
+    assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
+}
