@@ -137,7 +137,7 @@ impl FrontEnd {
 
     /// Why this server carries out no command yet.
     pub fn why_not_ready(&self) -> String {
-        let owner = self.forwarder.as_ref().and_then(|forwarder| forwarder.peer());
+        let owner = self.forwarder.as_ref().and_then(Forwarder::peer);
         let reasons = || self.reasons_against().into_iter().map(|reason| reason.why).collect::<Vec<_>>();
         owner.unwrap_or_else(|| reasons().join("; "))
     }

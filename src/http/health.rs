@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::app::ServedRoutes;
 use super::call::Call;
-use super::forward::{self, ForwardResult, NodeStatus};
+use super::forward::{self, ForwardResult, Forwarder, NodeStatus};
 use super::request::{self, LocalUser};
 use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
-use super::tls::CertificateHealth;
+use super::tls::{CertificateHealth, Tls};
 use crate::delivery::GatewayState;
 use crate::node::Unready;
 use crate::observe::metrics::TextFormat;
@@ -69,8 +69,8 @@ async fn ready(call: Call) -> Response {
             reasons: unready.into_iter().map(|reason| reason.why).collect(),
             gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
             numbers: running.map(|running| running.verifier.capacities()[0].usage()),
-            tls: app.tls.as_ref().map(|tls| tls.certificate()),
-            cluster: app.forwarder.as_ref().map(|forwarder| forwarder.status()),
+            tls: app.tls.as_ref().map(Tls::certificate),
+            cluster: app.forwarder.as_ref().map(Forwarder::status),
         };
     }
     if reason.is_some() {
