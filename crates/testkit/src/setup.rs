@@ -116,7 +116,7 @@ impl Setup {
             metrics: Arc::clone(&app.metrics),
             tracer: None,
         });
-        let running = Arc::new(running.await.expect("a server"));
+        let running = Arc::new(Box::pin(running).await.expect("a server"));
         if is_loaded {
             let _ = app.loaded.set(Arc::clone(&running));
         }
