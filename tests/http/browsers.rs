@@ -100,8 +100,7 @@ async fn with_inbox(host_name: Option<&'static str>) -> World {
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     let simulator = Simulator::new(Arc::new(clock));
     simulator.send(&message(14_155_552_671, "Code 123456", "123456")).await.expect("accepted");
-    let mut setup = Setup::default();
-    setup.inbox = Some(Arc::new(simulator));
+    let mut setup = Setup { inbox: Some(Arc::new(simulator)), ..Setup::default() };
     if let Some(name) = host_name {
         name.clone_into(&mut setup.settings.listen.host);
     }

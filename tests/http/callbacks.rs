@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac};
 use onceward_testkit::{Setup, World, post};
 use serde_json::json;
 use sha1::Sha1;
@@ -105,7 +105,7 @@ fn signed(prefix: &str, path: &str, form: &str) -> String {
     let mac = fields
         .iter()
         .flat_map(|(name, value)| [name, value])
-        .fold(mac.chain_update(format!("{PUBLIC_URL}{path}")), |mac, part| mac.chain_update(part));
+        .fold(mac.chain_update(format!("{PUBLIC_URL}{path}")), Mac::chain_update);
     let signature = STANDARD.encode(mac.finalize().into_bytes());
     post(&format!("{prefix}{path}"), form).replace(
         "\r\n\r\n",

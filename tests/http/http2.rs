@@ -40,8 +40,8 @@ async fn requests_wait_side_by_side_and_not_for_each_other() {
 
 #[tokio::test]
 async fn the_inbox_is_for_the_host_that_the_request_names() {
-    let mut setup = Setup::default();
-    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
+    let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
+    let mut setup = Setup { inbox: Some(Arc::new(simulator)), ..Setup::default() };
     "test".clone_into(&mut setup.settings.listen.host);
     let server = Memory::with(setup).await;
     let (mut client, _connection) = server.http2().await;

@@ -165,8 +165,7 @@ async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
 async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
     simulator.send(&message(14_155_552_671, "Code 111111", "111111")).await.expect("accepted");
-    let mut setup = Setup::default();
-    setup.inbox = Some(Arc::new(simulator));
+    let mut setup = Setup { inbox: Some(Arc::new(simulator)), ..Setup::default() };
     setup.settings.registry.local_only = false;
     setup.settings.registry.allows_unauthenticated = false;
     "codes.example".clone_into(&mut setup.settings.listen.host);
