@@ -1,6 +1,7 @@
 //! The numbers that a shard owns, in memory.
 
 #[cfg(any(test, feature = "testing"))]
+#[path = "table/tests/states.rs"]
 pub mod states;
 #[cfg(test)]
 mod tests;
