@@ -1,4 +1,4 @@
-//! The front end over real sockets and in memory, with doubles in place of the shards (`crates/testkit`).
+//! The front end over real sockets and in memory, with the server below it over a store in memory (`crates/testkit`).
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 

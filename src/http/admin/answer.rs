@@ -165,7 +165,7 @@ fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
 const fn fate(known: Option<(ErrorClass, &str)>, row: &Attempt) -> &'static str {
     match known {
         Some((class, _)) if !class.may_have_been_sent() => "",
-        _ if row.receipt_at.is_some() => ": it was not sent",
+        _ if row.receipt.is_none() && row.receipt_at.is_some() => ": it was not sent",
         _ => ": it was not sent, or its fate is unknown",
     }
 }

@@ -302,9 +302,10 @@ pub enum TakenAllowance {
 
 impl TakenAllowance {
     /// What the guard gets back if no message leaves any more.
-    pub const fn refundable(&self) -> Option<Ticket> {
+    pub fn refundable(&self) -> Option<Ticket> {
         match self {
-            Self::Refundable(ticket) | Self::OfExempt(ticket) => Some(*ticket),
+            Self::Refundable(ticket) => Some(*ticket),
+            Self::OfExempt(ticket) => Some(*ticket).filter(|ticket| !ticket.is_empty()),
             Self::Exempt | Self::Final => None,
         }
     }

@@ -190,8 +190,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if !self.workflow.allows_after(self.sent()) {
             return Failure::TooManyMessages.into();
         }
-        if self.permitted.is_next_step() && !self.takes_allowance(self.channel).await {
-            return Failure::RefusedByGuard.into();
+        if self.permitted.is_next_step()
+            && let Err(failure) = self.take_allowance(self.channel).await
+        {
+            return failure.into();
         }
         loop {
             let failure = match self.try_channel().await {
@@ -228,30 +230,31 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
                 return End::Postponed { attempt: self.next_number(), follow_up, error };
             }
-            if !self.takes_allowance(channel).await {
+            if self.take_allowance(channel).await.is_err() {
                 return End::Failed { error, dropped };
             }
             self.go_to(step, channel);
         }
     }
 
-    /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Returns
-    /// whether the message may leave. The guard takes the address of the number's last request.
-    async fn takes_allowance(&mut self, channel: Channel) -> bool {
+    /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
+    /// the message must not leave. The guard takes the address of the number's last request.
+    async fn take_allowance(&mut self, channel: Channel) -> Result<(), Failure> {
         let (exemption, allowance): (_, fn(Ticket) -> TakenAllowance) = match self.allowance {
             TakenAllowance::Final => (Exemption::None, TakenAllowance::Refundable),
             TakenAllowance::OfExempt(taken) if taken.is_empty() => {
                 (Exemption::Allowances, TakenAllowance::OfExempt)
             }
-            _ => return true,
+            _ => return Ok(()),
         };
-        let Some(guard) = self.delivery.guard() else { return true };
+        let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let client = ClientSignals { exemption, ..ClientSignals::default() };
         let signals = client.about(self.service(), self.outgoing.key.number, channel);
         let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
-        let Ok(ticket) = taken else { return false };
+        let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
         self.allowance = allowance(ticket);
-        ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
+        let is_durable = ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await;
+        if is_durable { Ok(()) } else { Err(Failure::StateUnknown) }
     }
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks

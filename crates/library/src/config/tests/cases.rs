@@ -1,5 +1,5 @@
 //! Each folder of `cases` is a configuration, with variables in `env`, and what the program says about it:
-//! `UPDATE_CASES=1 cargo test --lib config::tests::cases` writes `expected.txt` again, for a review of the difference.
+//! `UPDATE_CASES=1 cargo test -p onceward-library --lib config::tests::cases` writes `expected.txt` again, for a review of the difference.
 
 use std::fmt::Write as _;
 use std::fs::{read_dir, read_to_string};

@@ -1,5 +1,5 @@
 //! The documents match the program. These tests generate the lists of `docs/reference/configuration.md`, and
-//! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
+//! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -32,8 +32,7 @@ fn configuration_md_says_what_the_settings_say() {
     assert!(*MANUAL == manual(&MANUAL), "configuration.md is stale: {UPDATE}");
 }
 
-const UPDATE: &str =
-    "run `UPDATE_DOCS=1 cargo test --lib config::tests::documents` and review the difference";
+const UPDATE: &str = "run `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents` and review the difference";
 
 /// A document below docs.
 fn document(name: &str) -> String {

@@ -256,7 +256,8 @@ impl AttemptLog {
         let row = Attempt { message_id, ..attempt.clone() };
         if let Some(repeated) = self.rows.iter_mut().find(|row| row.number == attempt.number) {
             let retries = repeated.retries.saturating_add(1);
-            *repeated = Attempt { retries, receipt_at: repeated.receipt_at.and(row.receipt_at), ..row };
+            let never_left = repeated.receipt_at.filter(|_| repeated.receipt.is_none());
+            *repeated = Attempt { retries, receipt_at: never_left.and(row.receipt_at), ..row };
         } else {
             // The newest attempt says more than the one before it.
             self.rows.truncate(MOST_ROWS - 1);
