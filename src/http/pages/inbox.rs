@@ -21,8 +21,11 @@ use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
 use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey};
 
-/// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
-pub const SHOWN: usize = 100;
+/// Messages in one JSON answer.
+const IN_JSON: usize = 100;
+
+/// Messages on the page: as many as a person looks through, and less than 30 kB.
+const ON_PAGE: usize = 40;
 
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
@@ -176,9 +179,9 @@ impl<'a> InboxView<'a> {
         let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
         let (query, now) = (query.trim(), self.simulator.now());
         let messages =
-            self.simulator.messages(None, if query.is_empty() { SHOWN } else { Simulator::CAPACITY });
+            self.simulator.messages(None, if query.is_empty() { ON_PAGE } else { Simulator::CAPACITY });
         let shown = messages.iter().map(|message| self.view(message, now));
-        let messages: Vec<_> = shown.filter(|message| finds(query, message)).take(SHOWN).collect();
+        let messages: Vec<_> = shown.filter(|message| finds(query, message)).take(ON_PAGE).collect();
         let newest =
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
         let page = InboxPage {
@@ -203,7 +206,7 @@ impl<'a> InboxView<'a> {
             Ok(to) => to,
             Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
         };
-        let (now, messages) = (self.simulator.now(), self.simulator.messages(to, SHOWN));
+        let (now, messages) = (self.simulator.now(), self.simulator.messages(to, IN_JSON));
         let inbox = Inbox {
             messages: messages.iter().map(|message| self.view(message, now)).collect(),
             now_ms: now.as_millis(),
