@@ -15,7 +15,8 @@ FROM ${RUN_IMAGE}
 COPY --from=build /build/target/dist/onceward /usr/bin/onceward
 # A new volume has the owner and the mode of the directory onceward in it.
 COPY --from=build --chown=65532:65532 /root-of-image /var/lib
-ENV ONCEWARD_DATA_DIR=/var/lib/onceward ONCEWARD_LOG_FORMAT=json
+# On all addresses the server needs credentials, and says so; a published port does not lead to loopback.
+ENV ONCEWARD_DATA_DIR=/var/lib/onceward ONCEWARD_LOG_FORMAT=json ONCEWARD_TEST_HOSTNAME=0.0.0.0
 VOLUME /var/lib/onceward
 # A config.json may be mounted here.
 WORKDIR /etc/onceward

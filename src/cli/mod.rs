@@ -318,8 +318,7 @@ enum Command {
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
 
-    /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
-    /// recorded traffic.
+    /// Explain the guard against SMS pumping; allow or block numbers, prefixes, countries and addresses.
     #[command(subcommand)]
     Guard(GuardCommand),
 

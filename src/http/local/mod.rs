@@ -83,7 +83,10 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let delivery = &request.running.delivery;
     let known = |name| {
         let known = delivery.names().find(|known| known.as_str() == name);
-        known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))
+        known.ok_or_else(|| {
+            let names: Vec<_> = delivery.names().map(|known| known.as_str()).collect();
+            Error::invalid(format!("no gateway {name:?} is configured, only {}", names.join(", ")))
+        })
     };
     let gateways = names.map(known).collect::<Result<_, _>>()?;
     let trial = Trial { gateways, error: Arc::default() };

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -168,6 +169,20 @@ class Compose(unittest.TestCase):
         self.assertEqual(service["volumes"], [f"data:{directory}"])
         self.assertIn(f"VOLUME {directory}\n", image)
         self.assertGreater(int(service["stop_grace_period"].removesuffix("s")), 30)
+
+
+class Workflows(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("shellcheck"), "shellcheck is not installed")
+    def test_shellcheck_finds_nothing_in_their_steps(self):
+        files = (ROOT / ".github/workflows").glob("*.yml")
+        jobs = [job for file in files for job in yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].values()]
+        scripts = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+        self.assertGreater(len(scripts), 5)
+        for script in scripts:
+            # As a runner starts it, with a word in the place of each expression.
+            script = "set -e\n" + re.sub(r"\$\{\{.+?\}\}", "true", script)
+            ended = subprocess.run(["shellcheck", "--shell=bash", "-"], input=script, text=True, capture_output=True)
+            self.assertEqual(ended.stdout, "", script)
 
 
 class Scrape(unittest.TestCase):

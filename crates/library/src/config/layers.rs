@@ -90,15 +90,20 @@ pub const ALIASES: [(&str, &str); 6] = [
 
 /// Keys of earlier versions, and what to know about them. Where a value that changed what the server does was given, the start
 /// stops: the last is the one that changed nothing.
-pub const REMOVED: [(&str, &str, Option<&str>); 6] = [
+pub const REMOVED: [(&str, &str, Option<&str>); 8] = [
     (
-        "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout guard.address guard.country \
-         guard.network guard.prefix guard.sends-per-number guard.unproven header-timeout idle-timeout max-body-bytes \
-         max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting scratch shards \
+        "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout header-timeout idle-timeout \
+         max-body-bytes max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting shards \
          sms.longest_wait tracker-keep-at-most voice-ring-for",
         "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out",
         None,
     ),
+    (
+        "guard.address guard.country guard.network guard.prefix guard.sends-per-number guard.unproven",
+        "removed: the guard has allowances with one \"tolerance\" (docs/concepts/guard.md#how-it-decides); take it out",
+        None,
+    ),
+    ("scratch", "removed: the copy of the snapshot is always in the data directory; take it out", None),
     (
         "listen",
         "no key: set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true",

@@ -433,10 +433,10 @@ pub struct BreakerSettings {
     /// Failures in a row that open a gateway's circuit breaker.
     #[default = 5]
     pub failures: u32,
-    /// The time that an open circuit breaker first stays open. It doubles with each failed probe.
+    /// The span of an open circuit breaker: one message in each asks the gateway.
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// The longest time that a circuit breaker stays open.
+    /// The longest pause that a provider can ask for.
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
 }
