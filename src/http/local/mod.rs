@@ -28,7 +28,7 @@ use super::call::Call;
 use super::response;
 use crate::delivery::Trial;
 use crate::delivery::attempts::{AttemptQuery, StatusFilter};
-use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
@@ -84,7 +84,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let known = |name| {
         let known = delivery.names().find(|known| known.as_str() == name);
         known.ok_or_else(|| {
-            let names: Vec<_> = delivery.names().map(|known| known.as_str()).collect();
+            let names: Vec<_> = delivery.names().map(GatewayName::as_str).collect();
             Error::invalid(format!("no gateway {name:?} is configured, only {}", names.join(", ")))
         })
     };
