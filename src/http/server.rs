@@ -1,14 +1,14 @@
 //! The loop that accepts connections, up to their limit, until the server stops.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::future::Future;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, HashMap};
+use std::future::{self, Future};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::{io, iter};
 
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -26,9 +26,11 @@ use super::response::Problem;
 /// fail too until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After this many accepted connections the open ones get a turn. Otherwise the server would first accept a thousand
-/// simultaneous ones, more than a hundred at a time.
-const ACCEPTED_AT_ONCE: u64 = 8;
+/// After this many new connections the open ones get a turn.
+const ADMITTED_AT_ONCE: usize = 8;
+
+/// Accepted connections that wait for their turn.
+const WAITING: usize = 64;
 
 /// How long a node of a cluster answers on open connections after it has stopped accepting new ones. It closes each
 /// connection after an answer, and the idle ones at the end.
@@ -64,19 +66,15 @@ pub async fn serve(
     let mut shutdown = pin!(shutdown);
     let port = listener.local_addr().ok().map(|address| address.port());
     let mut connections = Connections::new(connection::server(app, port, routes));
+    let waiting = || iter::from_fn(|| listener.accept().now_or_never()?.ok());
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = connections.open.join_next_with_id() => connections.note_end(ended),
             Some(ended) = connections.refused.join_next() => log_panic(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.admit(stream, peer.ip());
-                    if connections.accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
-                        tokio::task::yield_now().await;
-                    }
-                }
+            accepted = listener.accept(), if connections.waiting.has_room() => match accepted {
+                Ok(first) => connections.let_wait(iter::once(first).chain(waiting().take(WAITING))),
                 Err(error) => {
                     if needs_pause(&error, &mut connections.is_in_trouble) {
                         tokio::select! {
@@ -86,12 +84,16 @@ pub async fn serve(
                     }
                 }
             },
+            () = future::ready(()), if !connections.waiting.connections.is_empty() => {}
+        }
+        connections.admit_first(ADMITTED_AT_ONCE);
+        if !connections.waiting.connections.is_empty() {
+            task::yield_now().await;
         }
     }
     // These clients know of no refusal.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        connections.admit(stream, peer.ip());
-    }
+    connections.let_wait(waiting());
+    connections.admit_first(usize::MAX);
     drop(listener);
     connections.finish().await;
 }
@@ -149,6 +151,39 @@ struct Candidate {
     id: task::Id,
 }
 
+/// Accepted connections that wait for their turn: those of clients with more than their share of a full server last, so
+/// that a burst of theirs delays no other client.
+#[derive(Debug)]
+struct Waiting<T> {
+    /// By whether their client is large and then by number, from 1.
+    connections: BTreeMap<(bool, u64), T>,
+    accepted: u64,
+}
+
+impl<T> Waiting<T> {
+    /// Whether one more may wait, or waits in the place of one of a large client.
+    fn has_room(&self) -> bool {
+        self.connections.len() < WAITING
+            || self.connections.keys().next_back().is_some_and(|(large, _)| *large)
+    }
+
+    /// Closes the last connection of large clients if too many wait.
+    fn push(&mut self, is_large: bool, connection: T) {
+        self.accepted += 1;
+        self.connections.insert((is_large, self.accepted), connection);
+        if self.connections.len() > WAITING
+            && let Some(last) = self.connections.last_entry().filter(|last| last.key().0)
+        {
+            last.remove();
+        }
+    }
+
+    /// The next connection with its number.
+    fn pop(&mut self) -> Option<(u64, T)> {
+        self.connections.pop_first().map(|((_, number), connection)| (number, connection))
+    }
+}
+
 struct Connections {
     server: Arc<Server>,
     open: JoinSet<()>,
@@ -163,7 +198,7 @@ struct Connections {
     /// When all may be looked at again.
     next_look: Option<Instant>,
     refused: JoinSet<()>,
-    accepted: u64,
+    waiting: Waiting<(TcpStream, IpAddr)>,
     is_full: bool,
     is_in_trouble: bool,
 }
@@ -179,7 +214,7 @@ impl Connections {
             held: HashMap::new(),
             next_look: None,
             refused: JoinSet::new(),
-            accepted: 0,
+            waiting: Waiting { connections: BTreeMap::new(), accepted: 0 },
             is_full: false,
             is_in_trouble: false,
         }
@@ -276,12 +311,29 @@ impl Connections {
         (self.found, self.idlest) = (idle.len(), idle);
     }
 
+    fn let_wait(&mut self, accepted: impl Iterator<Item = (TcpStream, SocketAddr)>) {
+        for (stream, peer) in accepted {
+            let is_large = self.is_full && self.held_by(peer.ip()) > self.share();
+            self.waiting.push(is_large, (stream, peer.ip()));
+        }
+    }
+
+    /// Admits at most this many of the connections that wait.
+    fn admit_first(&mut self, most: usize) {
+        while let Some(ended) = self.open.try_join_next_with_id() {
+            self.note_end(ended);
+        }
+        for _ in 0..most {
+            let Some((number, (stream, peer))) = self.waiting.pop() else { return };
+            self.admit(stream, peer, number);
+        }
+    }
+
     /// Serves a connection. Beyond the limit another one gives way; if all are in use, the new one is refused.
-    fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr, number: u64) {
         if std::mem::take(&mut self.is_in_trouble) {
             info!("connections accepted again");
         }
-        self.accepted += 1;
         let limit = self.server.app.settings.bounds.connections;
         // Logged again only after a real relief, not for each connection that ends and is replaced.
         self.is_full &= self.open.len() > limit / 8 * 7;
@@ -295,7 +347,7 @@ impl Connections {
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
-            let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer, None);
+            let connection = Connection::new(Arc::clone(&self.server), number, peer, None);
             let open = Arc::clone(&connection);
             let task = match self.server.tls() {
                 None => self.open.spawn(connection::serve(stream, connection)),
@@ -306,7 +358,7 @@ impl Connections {
             return;
         }
         if self.refused.len() < REFUSED {
-            let id = request::own_id(self.server.request_id_prefix, self.accepted, 0);
+            let id = request::own_id(self.server.request_id_prefix, number, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
             match self.server.tls() {
                 None => self.refused.spawn(respond_and_close(stream, response)),
@@ -350,6 +402,27 @@ fn needs_pause(error: &io::Error, is_in_trouble: &mut bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_burst_of_a_large_client_waits_behind_all_others_and_is_cut_short() {
+        let mut waiting = Waiting { connections: BTreeMap::new(), accepted: 0 };
+        (0..100).for_each(|_| waiting.push(true, "large"));
+        assert!(waiting.has_room());
+        (0..2).for_each(|_| waiting.push(false, "small"));
+        assert_eq!(
+            [waiting.pop(), waiting.pop(), waiting.pop()],
+            [Some((101, "small")), Some((102, "small")), Some((1, "large"))]
+        );
+        assert_eq!(iter::from_fn(|| waiting.pop()).last(), Some((62, "large")));
+    }
+
+    #[test]
+    fn connections_of_small_clients_are_never_cut_short() {
+        let mut waiting = Waiting { connections: BTreeMap::new(), accepted: 0 };
+        (0..100).for_each(|_| waiting.push(false, "small"));
+        assert!(!waiting.has_room());
+        assert_eq!(iter::from_fn(|| waiting.pop()).last(), Some((100, "small")));
+    }
 
     #[test]
     fn a_peer_that_left_is_no_reason_to_pause_and_a_lack_of_files_is() {
