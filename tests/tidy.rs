@@ -128,7 +128,10 @@ fn modules_use_only_modules_below_them() {
         let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
         let Some((own, _)) = place(path).filter(|(_, place)| *place != "http" || path == "http") else {
             if !["lib", "main"].contains(&path) {
-                findings.push(format!("{}: not in MODULES of tests/tidy.rs", file.path));
+                findings.push(format!(
+                    "{}: not in MODULES of tests/tidy.rs; add it behind what it uses",
+                    file.path
+                ));
             }
             continue;
         };

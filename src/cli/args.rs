@@ -7,7 +7,7 @@ use clap::{ArgGroup, Parser};
 
 use super::Command;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::variable_prefixes;
+use crate::config::{Overrides, variable_prefixes};
 use crate::domain::Timestamp;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
@@ -73,6 +73,16 @@ pub struct ServeArgs {
     /// Print the JSON Schema of config.json and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
+}
+
+impl ServeArgs {
+    /// What the options say wins over files and variables.
+    pub fn add_to(&self, overrides: &mut Overrides) {
+        overrides.listen.clone_from(&self.listen);
+        overrides.log_level.clone_from(&self.log_level);
+        overrides.log_format.clone_from(&self.log_format);
+        overrides.strict = self.strict;
+    }
 }
 
 /// Reads a time of an option. Relative times are those of this machine's clock.

@@ -203,12 +203,7 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
     (sources.config_file, sources.overrides.data_dir) = (config, data_dir);
     let overrides = &mut sources.overrides;
     match &command {
-        Command::Serve(args) => {
-            overrides.listen.clone_from(&args.listen);
-            overrides.log_level.clone_from(&args.log_level);
-            overrides.log_format.clone_from(&args.log_format);
-            overrides.strict = args.strict;
-        }
+        Command::Serve(args) => args.add_to(overrides),
         Command::Health { listen } => overrides.listen.clone_from(listen),
         _ => {}
     }

@@ -14,17 +14,11 @@ pub use file::{ExportError, Header, ImportError, Reader, Writer};
 use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::limits::budgets::BudgetRecord;
-use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber};
-use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
-use crate::registry;
-use crate::registry::audit::AuditEntry;
+use crate::node::kinds::found_under_another_key;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
-use crate::verification::hosted::HostedSession;
-use crate::verification::numbers::{CarryUse, NumberKey};
-use crate::webhook::EventRecord;
+use crate::verification::numbers::NumberKey;
 
 /// Marks the record of a test number in a line.
 const TEST: &str = "test:";
@@ -57,8 +51,7 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
 
 /// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned
 /// message. Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also
-/// returns whether a code or a planned message was dropped. A new kind must be added here: an unknown one is an error,
-/// not a silent loss.
+/// returns whether a code or a planned message was dropped. An unknown kind is an error, not a silent loss.
 pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
@@ -73,18 +66,10 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             let had_plan = log.plan.take().is_some();
             Ok((Some(restored(entry.key, &log)), had_plan))
         }
-        history::Row::KIND
-        | AuditEntry::KIND
-        | GuardRow::KIND
-        | BudgetRecord::KIND
-        | VerifiedNumber::KIND
-        | RefusedNumber::KIND
-        | CarryUse::KIND => Ok((Some(entry), false)),
-        kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
-        // Counters and idempotency keys are found by hashes under the old key; events and hosted sessions by ids that it
-        // sealed.
-        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
-        unknown => Err(RecordError::Kind(unknown)),
+        kind => {
+            let is_found = found_under_another_key(kind).ok_or(RecordError::Kind(kind))?;
+            Ok((Some(entry).filter(|_| is_found), false))
+        }
     }
 }
 

@@ -228,8 +228,7 @@ impl GatewayLine {
 
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
-        let circuit = self.reading.circuit.iter().find(|(_, is)| *is);
-        match circuit.and_then(|(name, _)| Circuit::ALL.into_iter().find(|known| known.as_str() == *name)) {
+        match self.health.as_ref().map(|health| health.circuit) {
             Some(Circuit::Closed) if self.problem().is_some() => "not working",
             Some(Circuit::Closed) => "working",
             Some(Circuit::Open) => "paused",
@@ -239,7 +238,7 @@ impl GatewayLine {
     }
 
     fn problem(&self) -> Option<&str> {
-        self.health.as_ref()?.problem()
+        self.health.as_ref()?.problem.as_deref()
     }
 
     /// The problem, unless the last error has the same text.

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
+use super::PAGES;
 use super::session::{Kept, Notice, Session, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::api::error::Error;
@@ -34,18 +35,6 @@ use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
-
-/// The pages that each page leads to, and their names.
-pub const PAGES: [(&str, &str); 8] = [
-    ("/admin", "Overview"),
-    ("/admin/messages", "Messages"),
-    ("/admin/refusals", "Refusals"),
-    ("/admin/webhooks", "Webhooks"),
-    ("/admin/services", "Services"),
-    ("/admin/keys", "Keys"),
-    ("/admin/guard", "Guard"),
-    ("/admin/audit", "Audit log"),
-];
 
 /// The most services to choose from.
 const SERVICES: usize = 200;

@@ -38,15 +38,15 @@ struct ServicePage<'a> {
     keys: usize,
 }
 
-/// Settings by what they are about: their keys, of which the last group has all others.
-const GROUPS: [(&str, &str); 4] = [
+/// Settings by what they are about: their keys. One that is in no group is in the first.
+static GROUPS: [(&str, &str); 4] = [
     (
         "Codes and checks",
         "friendly-name code-length code-life max-checks max-sends lockout resend cooling-down custom-code",
     ),
     ("Messages", "locale default-template do-not-share-warning workflow send-budget skip-sms-to-landlines"),
     ("Hosted page", "return-urls embed-origins logo-url accent-color privacy-url terms-url"),
-    (WITHOUT_EFFECT, ""),
+    (WITHOUT_EFFECT, "lookup-enabled dtmf-input-required tts-name verify-event-subscription-enabled"),
 ];
 
 const WITHOUT_EFFECT: &str = "Without effect";
@@ -116,12 +116,12 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
     };
     let place = |keys: &str, of: &ServiceParameter| keys.split(' ').position(|key| key == of.key);
     let groups = GROUPS.map(|(title, keys)| {
-        let is_in = |of: &&ServiceParameter| match keys {
-            "" => GROUPS.iter().all(|(_, keys)| place(keys, of).is_none()),
-            keys => place(keys, of).is_some(),
+        let is_in = |of: &&ServiceParameter| {
+            let own = GROUPS.iter().find(|(_, keys)| place(keys, of).is_some()).unwrap_or(&GROUPS[0]);
+            own.0 == title
         };
         let mut own: Vec<_> = service_parameters().iter().filter(is_in).collect();
-        own.sort_by_key(|of| place(keys, of));
+        own.sort_by_key(|of| place(keys, of).unwrap_or(usize::MAX));
         (title, own.into_iter().map(field).collect())
     });
     let groups = groups.into();
@@ -182,4 +182,18 @@ async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Err
 
 fn unknown(request: &AdminRequest) -> Response {
     request.redirect_with_notice(PATH, Notice::failure("There is no such service."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_shown_as_without_effect_if_it_says_so() {
+        let keys = GROUPS.iter().find(|(title, _)| *title == WITHOUT_EFFECT).map_or("", |(_, keys)| keys);
+        for ServiceParameter { key, description, .. } in service_parameters() {
+            let says_so = description.starts_with("Kept and shown without effect");
+            assert_eq!(keys.split(' ').any(|known| known == key), says_so, "{key}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it. `HOOKS`
-//! has them all; `systems` has the payloads, the signatures and the answers.
+//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it.
+//! `systems` has them all, with their payloads, signatures and answers.
 
 mod carry;
 mod systems;
@@ -16,6 +16,7 @@ use sha2::Sha256;
 use tracing::{info, warn};
 
 use self::carry::{Message, carry, outcome};
+use self::systems::HOOKS;
 use super::call::Call;
 use super::response::{self, NotServed, Problem, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
@@ -34,48 +35,6 @@ struct Hook {
     /// How long the system waits, less the time on the network.
     within: Duration,
 }
-
-static HOOKS: [Hook; 5] = [
-    Hook {
-        path: "/hooks/supabase",
-        proof: Proof::Signature(systems::supabase_signed),
-        read: systems::supabase,
-        answer: systems::supabase_answer,
-        // Supabase waits 5 s.
-        within: Duration::from_secs(4),
-    },
-    Hook {
-        path: "/hooks/logto",
-        proof: Proof::Key,
-        read: systems::logto,
-        answer: systems::answer,
-        // The connector has no time limit of its own. This is about as long as a person waits.
-        within: Duration::from_secs(10),
-    },
-    Hook {
-        path: "/hooks/logto/events",
-        proof: Proof::Signature(systems::logto_signed),
-        read: systems::logto_event,
-        answer: systems::answer,
-        within: Duration::ZERO,
-    },
-    Hook {
-        path: "/hooks/zitadel",
-        proof: Proof::Signature(systems::zitadel_signed),
-        read: systems::zitadel,
-        answer: systems::answer,
-        // Zitadel waits 5 s.
-        within: Duration::from_secs(4),
-    },
-    Hook {
-        path: "/hooks/okta",
-        proof: Proof::Key,
-        read: systems::okta,
-        answer: systems::okta_answer,
-        // Okta waits 3 s, and tries its own provider after an error.
-        within: Duration::from_millis(2_500),
-    },
-];
 
 /// How a system proves that it sends a request.
 enum Proof {

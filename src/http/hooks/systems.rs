@@ -1,4 +1,6 @@
-//! What each system sends, how it signs it, and what it reads of the answer.
+//! Every hook: what its system sends, how it signs it, what it reads of the answer, and how long it waits.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,13 +9,55 @@ use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::carry::Message;
-use super::{Done, Refused, Signed, Task};
+use super::{Done, Hook, Proof, Refused, Signed, Task};
 use crate::config::HookSettings;
 use crate::domain::{Channel, Timestamp};
 use crate::http::request;
 
+pub static HOOKS: [Hook; 5] = [
+    Hook {
+        path: "/hooks/supabase",
+        proof: Proof::Signature(supabase_signed),
+        read: supabase,
+        answer: supabase_answer,
+        // Supabase waits 5 s.
+        within: Duration::from_secs(4),
+    },
+    Hook {
+        path: "/hooks/logto",
+        proof: Proof::Key,
+        read: logto,
+        answer: answer,
+        // The connector has no time limit of its own. This is about as long as a person waits.
+        within: Duration::from_secs(10),
+    },
+    Hook {
+        path: "/hooks/logto/events",
+        proof: Proof::Signature(logto_signed),
+        read: logto_event,
+        answer: answer,
+        within: Duration::ZERO,
+    },
+    Hook {
+        path: "/hooks/zitadel",
+        proof: Proof::Signature(zitadel_signed),
+        read: zitadel,
+        answer: answer,
+        // Zitadel waits 5 s.
+        within: Duration::from_secs(4),
+    },
+    Hook {
+        path: "/hooks/okta",
+        proof: Proof::Key,
+        read: okta,
+        answer: okta_answer,
+        // Okta waits 3 s, and tries its own provider after an error.
+        within: Duration::from_millis(2_500),
+    },
+];
+
 /// Supabase Auth: the Send SMS hook. Its numbers have no +.
-pub fn supabase(payload: &Value) -> Result<Task<'_>, Refused> {
+fn supabase(payload: &Value) -> Result<Task<'_>, Refused> {
     // `/user/phone` is empty until the first number is verified. `/user/new_phone` is to become the user's, and stays until
     // it is verified. `/sms/phone` is the recipient, since supabase/auth#2160.
     // Without it a change of the number and a sign-in beside one look alike. At the old number the code of a change would
@@ -26,14 +70,14 @@ pub fn supabase(payload: &Value) -> Result<Task<'_>, Refused> {
 }
 
 /// Logto: the HTTP SMS connector.
-pub fn logto(payload: &Value) -> Result<Task<'_>, Refused> {
+fn logto(payload: &Value) -> Result<Task<'_>, Refused> {
     let message = Message::new(required(payload, "/to")?, required(payload, "/payload/code")?);
     let (locale, address) = (text(payload, "/payload/locale")?, text(payload, "/ip")?);
     Ok(Task::Carry(Message { locale, address, ..message }))
 }
 
 /// Logto: web hooks after a sign-in or a registration.
-pub fn logto_event(payload: &Value) -> Result<Task<'_>, Refused> {
+fn logto_event(payload: &Value) -> Result<Task<'_>, Refused> {
     let phone = text(payload, "/user/primaryPhone")?.filter(|phone| !phone.is_empty());
     Ok(match (required(payload, "/event")?, phone) {
         ("PostSignIn" | "PostRegister", Some(phone)) => Task::Verified(phone),
@@ -43,13 +87,13 @@ pub fn logto_event(payload: &Value) -> Result<Task<'_>, Refused> {
 }
 
 /// Zitadel: an SMS provider of the type HTTP.
-pub fn zitadel(payload: &Value) -> Result<Task<'_>, Refused> {
+fn zitadel(payload: &Value) -> Result<Task<'_>, Refused> {
     let to = required(payload, "/contextInfo/recipientPhoneNumber")?;
     Ok(Task::Carry(Message::new(to, required(payload, "/args/code")?)))
 }
 
 /// Okta: the telephony inline hook.
-pub fn okta(payload: &Value) -> Result<Task<'_>, Refused> {
+fn okta(payload: &Value) -> Result<Task<'_>, Refused> {
     let to = required(payload, "/data/messageProfile/phoneNumber")?;
     let code = required(payload, "/data/messageProfile/otpCode")?;
     // `SMS`, or a call.
@@ -94,7 +138,7 @@ fn unreadable(what: &str) -> Refused {
 
 /// Supabase signs as Standard Webhooks has it, with each of its secrets. Its header separates several signatures with a
 /// comma and a space.
-pub fn supabase_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
+fn supabase_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
     let (id, at) = (header(headers, "webhook-id"), header(headers, "webhook-timestamp"));
     let given = header(headers, "webhook-signature").split([' ', '\t']);
     let given = given.filter_map(|one| STANDARD.decode(one.trim_end_matches(',').strip_prefix("v1,")?).ok());
@@ -103,7 +147,7 @@ pub fn supabase_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSetti
 }
 
 /// Zitadel signs with the key that it shows when the provider is made; while it changes the key it signs with both.
-pub fn zitadel_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
+fn zitadel_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
     let parts = || header(headers, "zitadel-signature").split(',').filter_map(|part| part.split_once('='));
     let at = parts().find(|(name, _)| *name == "t").map_or("", |(_, at)| at);
     let given = parts().filter(|(name, _)| *name == "v1");
@@ -113,7 +157,7 @@ pub fn zitadel_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettin
 }
 
 /// Logto signs without a time of its own: the body has it.
-pub fn logto_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
+fn logto_signed<'a>(headers: &HeaderMap, body: &[u8], keys: &'a HookSettings) -> Signed<'a> {
     let event: Value = serde_json::from_slice(body).unwrap_or_default();
     let at = text(&event, "/createdAt").ok().flatten().and_then(Timestamp::parse_day_or_moment);
     let given = base16ct::mixed::decode_vec(header(headers, "logto-signature-sha-256")).ok();
@@ -131,7 +175,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> &'a str {
 }
 
 /// The answer to a system that reads only the status.
-pub fn answer(done: &Done) -> (StatusCode, Value) {
+fn answer(done: &Done) -> (StatusCode, Value) {
     match done {
         Ok(_) => (StatusCode::OK, json!({})),
         Err(refused) => (refused.status, json!({ "message": refused.message })),
@@ -139,14 +183,14 @@ pub fn answer(done: &Done) -> (StatusCode, Value) {
 }
 
 /// Supabase shows the error of a body with the status 200 to the client, and makes a 500 of any other status.
-pub fn supabase_answer(done: &Done) -> (StatusCode, Value) {
+fn supabase_answer(done: &Done) -> (StatusCode, Value) {
     let Err(Refused { status, message, .. }) = done else { return answer(done) };
     let is_unsigned = *status == StatusCode::UNAUTHORIZED;
     let error = json!({ "error": { "http_code": status.as_u16(), "message": message } });
     (if is_unsigned { *status } else { StatusCode::OK }, error)
 }
 
-pub fn okta_answer(done: &Done) -> (StatusCode, Value) {
+fn okta_answer(done: &Done) -> (StatusCode, Value) {
     match done {
         Ok(sid) => {
             let id = sid.map(|sid| sid.to_string());

@@ -271,12 +271,7 @@ impl<'a> PageContext<'a> {
     fn buttons(&self, session: &HostedSession) -> Vec<(&'static str, &'static str)> {
         let (texts, chosen) = (self.texts, &session.request.channels);
         let name = |channel: Channel| {
-            let label = match channel {
-                Channel::Sms => "SMS",
-                Channel::Call => texts.call,
-                Channel::WhatsApp => "WhatsApp",
-                Channel::Telegram => "Telegram",
-            };
+            let label = if channel == Channel::Call { texts.call } else { channel.title() };
             (channel.as_str(), label)
         };
         let mut buttons: Vec<_> = chosen.iter().copied().map(name).collect();

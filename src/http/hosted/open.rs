@@ -257,7 +257,18 @@ impl OpenSession<'_> {
             Refused::ByGuard { .. } | Refused::Country => (Notice::Refused, SendEnd::Refused),
             // Of the others, a gateway may have taken a message before the last one refused it.
             Refused::BudgetSpent { .. } => (Notice::Later, SendEnd::NotSent),
-            _ => (Notice::Refused, SendEnd::NotSent),
+            Refused::NotFound
+            | Refused::Invalid(_)
+            | Refused::Text(_)
+            | Refused::FeatureOff(_)
+            | Refused::ChannelOff
+            | Refused::Landline(_)
+            | Refused::OptedOut
+            | Refused::Blocked
+            | Refused::OtherRequest
+            | Refused::StillAnswering
+            | Refused::Ended
+            | Refused::Replaced => (Notice::Refused, SendEnd::NotSent),
         };
         self.sent(number, end).await?;
         match refused {

@@ -159,6 +159,26 @@ impl Channel {
         Self::ALL.map(Self::as_str).join(between)
     }
 
+    /// The name as people write it, where the page of a language has none.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Sms => "SMS",
+            Self::Call => "Call",
+            Self::WhatsApp => "WhatsApp",
+            Self::Telegram => "Telegram",
+        }
+    }
+
+    /// The channel that stands in for one which does not reach a number. A call reaches every phone; therefore nothing
+    /// stands in for it.
+    pub const fn stand_in(self, voice: bool) -> Option<Self> {
+        match self {
+            Self::WhatsApp | Self::Telegram => Some(Self::Sms),
+            Self::Sms if voice => Some(Self::Call),
+            Self::Sms | Self::Call => None,
+        }
+    }
+
     /// Reads that name, in any case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.as_str().eq_ignore_ascii_case(text))

@@ -338,7 +338,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let case = |(name, recipe): (&'static str, &'static Recipe)| {
         let path = format!("{}/recipes/tests/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let documented = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         Case { name, recipe, documented }
     };

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tracing::{debug, info, warn};
 
 use super::error::NO_ANSWER;
@@ -14,7 +15,8 @@ use crate::gateway::{ErrorClass, GatewayError};
 
 crate::named! {
     /// The shown state of a circuit.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "kebab-case")]
     pub enum Circuit {
         /// The gateway is asked.
         Closed = "closed",

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
@@ -110,42 +110,28 @@ struct Candidate<'a> {
     gateway: &'a GuardedGateway,
 }
 
-/// The state of one gateway, for `/readyz`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The state of one gateway, for `/readyz`. The names of the fields are part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GatewayState {
     /// The gateway.
     pub name: GatewayName,
     /// Whether it is asked.
     pub circuit: Circuit,
     /// The time until the next attempt, while the circuit is open.
+    #[serde(
+        rename = "next_try_in_seconds",
+        serialize_with = "in_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tries_again_in: Option<Duration>,
-    /// The gateway's own state: `Ok`, or the problem that an operator must fix.
-    pub readiness: Result<(), String>,
-    /// The last failure of a circuit that is not closed.
-    pub outage: Option<String>,
+    /// What an operator must fix, or the last failure of a circuit that is not closed. Contains no secret and no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
-impl GatewayState {
-    /// The reason, for an operator. Contains no secret and no number.
-    pub fn problem(&self) -> Option<&str> {
-        self.readiness.as_ref().err().or(self.outage.as_ref()).map(String::as_str)
-    }
-}
-
-/// As `/readyz` shows it. The names of the fields are part of the answer.
-impl Serialize for GatewayState {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_map(None)?;
-        fields.serialize_entry("name", self.name.as_str())?;
-        fields.serialize_entry("circuit", self.circuit.as_str())?;
-        if let Some(wait) = self.tries_again_in {
-            fields.serialize_entry("next_try_in_seconds", &seconds_up(wait))?;
-        }
-        if let Some(problem) = self.problem() {
-            fields.serialize_entry("problem", problem)?;
-        }
-        fields.end()
-    }
+#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+fn in_seconds<S: Serializer>(wait: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    wait.map(seconds_up).serialize(to)
 }
 
 impl Delivery {
@@ -156,7 +142,7 @@ impl Delivery {
         deps.metrics.create_outcomes_at_zero(gateways.iter().map(|gateway| gateway.name));
         Self {
             gateways,
-            workflow: Workflow::new(&deps.settings),
+            workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),
             deps,
             unknown_holders: Mutex::default(),
             long_texts: Mutex::default(),
@@ -273,31 +259,22 @@ impl Delivery {
         let now = self.now();
         let (circuit, until) = gateway.circuit.shown(now);
         let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
-        GatewayState {
-            name: gateway.name,
-            circuit,
-            tries_again_in: until.map(|until| until.since(now)),
-            readiness: gateway.gateway.readiness(),
-            outage: outage.map(|outage| outage.reason),
-        }
+        let problem = gateway.gateway.readiness().err().or_else(|| Some(outage?.reason));
+        let tries_again_in = until.map(|until| until.since(now));
+        GatewayState { name: gateway.name, circuit, tries_again_in, problem }
     }
 
     /// Why a gateway cannot be expected to work. One that may be tried again can: behind a load balancer
     /// only a ready server gets the message that can prove it.
     fn unready(&self, gateway: &GuardedGateway) -> Option<String> {
-        let GatewayState { name, circuit, tries_again_in, readiness, .. } = self.state(gateway);
-        let wait = seconds_up(tries_again_in.unwrap_or_default());
-        match readiness {
-            Err(reason) => Some(reason),
-            Ok(()) if circuit == Circuit::Open => {
-                let outage = gateway.circuit.outage()?;
-                let (seconds, reason) = (outage.seconds(self.now()), outage.reason);
-                Some(format!(
-                    "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"
-                ))
-            }
-            Ok(()) => None,
+        if let Err(reason) = gateway.gateway.readiness() {
+            return Some(reason);
         }
+        let (name, now) = (gateway.name, self.now());
+        let wait = seconds_up(gateway.circuit.shown(now).1?.since(now));
+        let outage = gateway.circuit.outage()?;
+        let (seconds, reason) = (outage.seconds(now), outage.reason);
+        Some(format!("{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"))
     }
 
     /// The gateways that may carry a message on a channel, in the order in which they are tried. The messages of a

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{DeliverySettings, WorkflowStep};
+use crate::config::WorkflowStep;
 use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
 
@@ -35,16 +35,6 @@ pub(super) const fn after_error(class: ErrorClass, channel: Channel) -> AfterErr
         // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
         // another gateway.
         (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => AfterError::Stop,
-    }
-}
-
-/// The channel that stands in for one which does not reach a number. A call reaches every phone,
-/// so nothing stands in for it.
-pub(super) const fn stand_in(channel: Channel, voice: bool) -> Option<Channel> {
-    match channel {
-        Channel::WhatsApp | Channel::Telegram => Some(Channel::Sms),
-        Channel::Sms if voice => Some(Channel::Call),
-        Channel::Sms | Channel::Call => None,
     }
 }
 
@@ -107,10 +97,6 @@ impl Workflow {
     /// These steps, with at most `sends` messages in all.
     pub const fn of(steps: Vec<WorkflowStep>, sends: u8) -> Self {
         Self { steps, sends }
-    }
-
-    pub fn new(settings: &DeliverySettings) -> Self {
-        Self { steps: settings.workflow.clone(), sends: settings.workflow_sends }
     }
 
     pub const fn is_empty(&self) -> bool {
@@ -199,7 +185,7 @@ mod tests {
     fn an_opt_out_leads_from_text_messages_only_to_a_call() {
         let steps = [Sms, WhatsApp, Call].map(|channel| after_error(ErrorClass::OptedOut, channel));
         assert_eq!(steps, [AfterError::OtherChannel, AfterError::Stop, AfterError::Stop]);
-        assert_eq!([Channel::Telegram, WhatsApp].map(|of| stand_in(of, false)), [Some(Sms); 2]);
+        assert_eq!([Channel::Telegram, WhatsApp].map(|of| of.stand_in(false)), [Some(Sms); 2]);
     }
 
     #[test]
@@ -264,12 +250,7 @@ mod tests {
             channel: *channel,
             timeout: Duration::from_secs(10 * n),
         };
-        let steps = (1..).zip(channels).map(step).collect();
-        Workflow::new(&DeliverySettings {
-            workflow: steps,
-            workflow_sends: sends,
-            ..DeliverySettings::default()
-        })
+        Workflow::of((1..).zip(channels).map(step).collect(), sends)
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::job::{
     SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry, stand_in};
+use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
@@ -187,7 +187,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
     async fn run(&mut self) -> End {
-        if !self.workflow.allows_after(self.sent()) {
+        if !self.workflow.allows_after(self.permitted.sent()) {
             return Failure::TooManyMessages.into();
         }
         if self.permitted.is_next_step()
@@ -461,7 +461,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let may_have_been_sent = self.may_have_been_sent();
         let (result, plan, reason) = match end {
             End::Accepted { message_id, held } => {
-                let sent = self.sent().saturating_add(1);
+                let sent = self.permitted.sent().saturating_add(1);
                 let next = self.workflow.plan(self.step, sent, self.now(), self.permitted.expires());
                 let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
                     let follow_up = self.follow_up(due, channel, Reason::NextStep, step);
@@ -495,11 +495,6 @@ impl<'a, O> DeliveryRun<'a, O> {
         Delivered { result, attempts, plan, reason, allowance, parts }
     }
 
-    /// Messages of the verification that gateways accepted before this run.
-    fn sent(&self) -> u8 {
-        self.permitted.sent()
-    }
-
     /// The last message of this run that may have left although its gateway did not accept it.
     fn may_have_been_sent(&self) -> Option<PossiblySent> {
         let may_have_left = |class: ErrorClass| class.may_have_been_sent();
@@ -514,7 +509,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {
-        FollowUp { due, channel, reason, step, sent: self.sent(), allowance: self.allowance }
+        FollowUp { due, channel, reason, step, sent: self.permitted.sent(), allowance: self.allowance }
     }
 
     /// The number of this run's next attempt: it follows the earlier attempts, except for a first one that repeats an
@@ -594,7 +589,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The channel to go on with when the present one does not reach the number.
     fn stand_in_channel(&self) -> Option<Channel> {
-        let next = |channel: &Channel| stand_in(*channel, self.delivery.deps.settings.voice_fallback);
+        let next = |channel: &Channel| channel.stand_in(self.delivery.deps.settings.voice_fallback);
         std::iter::successors(next(&self.channel), next).find(|channel| {
             let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
             is_new && !self.candidates(*channel).is_empty()

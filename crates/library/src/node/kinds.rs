@@ -9,13 +9,13 @@ use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
-use crate::shard::{Kinds, ShardSettings};
+use crate::shard::{Kinds, Record as _, ShardSettings};
 use crate::verification::hosted::HostedSession;
 use crate::verification::numbers::CarryUse;
 use crate::verification::numbers::table::{NumberCapacity, NumberTable};
 use crate::webhook::EventRecord;
 
-/// Every kind of record. A new kind also needs a decision in `without_codes` of the exports.
+/// Every kind of record. A new kind also needs a decision in [`found_under_another_key`].
 pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
     let (capacity, verified) = (capacity.clone(), verified.clone());
     Kinds::default()
@@ -35,6 +35,28 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<HostedSession>()
         .with::<CarryUse>()
         .with_table::<VerifiedNumber>(move || verified.table())
+}
+
+/// Whether a server with another key finds records of a kind; `None` for an unknown kind, whose records an import must not
+/// lose silently. Counters and idempotency keys are found by hashes under the old key, events and hosted sessions by ids that
+/// it sealed.
+pub const fn found_under_another_key(kind: u8) -> Option<bool> {
+    match kind {
+        NumberState::KIND
+        | ServiceRecord::KIND
+        | Credential::KIND
+        | SafeNumber::KIND
+        | AttemptLog::KIND
+        | history::Row::KIND
+        | AuditEntry::KIND
+        | GuardRow::KIND
+        | BudgetRecord::KIND
+        | VerifiedNumber::KIND
+        | RefusedNumber::KIND
+        | CarryUse::KIND => Some(true),
+        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Some(false),
+        _ => None,
+    }
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.

@@ -11,13 +11,13 @@ use rand::rngs::{StdRng, SysRng};
 
 use super::{AccountFile, StartError, configured, kinds, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, Settings, StorageSettings};
+use crate::config::{Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
-use crate::limits::rate::{self, IdempotencyKeys, Limits};
+use crate::limits::rate::{IdempotencyKeys, Limits, MOST_RECORDS};
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, Reading, TableReading};
 use crate::observe::trace::Tracer;
@@ -140,7 +140,8 @@ impl Running {
         let taken = |service, number, ticket| guard.take_again(service, number, &ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let history = History::start(&shards, &server_key, settings.history);
-        let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
+        let limits = Limits::new(&shards, &server_key, MOST_RECORDS, bounds.commands);
+        let keys = IdempotencyKeys::new(&shards, &server_key, MOST_RECORDS);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
@@ -231,11 +232,6 @@ impl Running {
         self.guard.flush().await;
         close(&self.shards, &*self.store).await
     }
-}
-
-fn limits_and_keys(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, IdempotencyKeys) {
-    let bounds = rate::Bounds { queue: bounds.commands, ..rate::Bounds::default() };
-    (Limits::new(shards, server_key, bounds), IdempotencyKeys::new(shards, server_key, bounds))
 }
 
 /// Says so if the start failed because the disk refuses writes.

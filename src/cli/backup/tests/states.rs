@@ -20,7 +20,7 @@ use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{
     ClientSignals, Cost, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
 };
-use crate::limits::rate::{Bounds, BucketRule, Charge, CheckAnswer, KeyedRequest, Limits};
+use crate::limits::rate::{BucketRule, Charge, CheckAnswer, KeyedRequest, Limits, MOST_RECORDS};
 use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
@@ -75,7 +75,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };
     let limit = Sid::new(SidKind::RateLimit, [1; 16]);
     let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
-    Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
+    Limits::new(&shards, &key(), MOST_RECORDS, 1).take(vec![charge]).await.expect("counted");
 
     let server_key = key();
     let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };

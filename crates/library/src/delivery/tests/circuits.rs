@@ -113,7 +113,7 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
         states.iter().map(|state| state.name).collect::<Vec<_>>(),
         [Mada, TwilioMessages, Http, TwilioVoice]
     );
-    assert_eq!(states[2].readiness, Err("Http has no credit".to_owned()));
+    assert_eq!(states[2].problem.as_deref(), Some("Http has no credit"));
     // The remaining time is rounded up, as in the details next to it.
     world.waits(Duration::from_millis(9_500)).await;
     let reasons = world.delivery.readiness().expect_err("not ready");

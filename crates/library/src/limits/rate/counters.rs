@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::Bounds;
 use super::decide::{self, BucketRule, Counted, ValueCounts};
 use super::digest::Digester;
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
@@ -101,13 +100,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Over shards that keep [`Counter`]s.
-    pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
+    /// Over shards that keep [`Counter`]s. At most `queue` requests wait for a decision or a commit.
+    pub fn new(shards: &Shards, server_key: &ServerKey, records: usize, queue: usize) -> Self {
         Self {
             shards: shards.clone(),
             digester: Arc::new(Digester::new(server_key)),
-            capacity: Capacity::following::<Counter>(shards, LimitedTable::Counters, bounds.records),
-            queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))),
+            capacity: Capacity::following::<Counter>(shards, LimitedTable::Counters, records),
+            queue: Arc::new(Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS))),
         }
     }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Bounds;
 use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
@@ -189,15 +188,11 @@ impl Inner {
 
 impl IdempotencyKeys {
     /// Over shards that keep [`KeyedRequest`]s.
-    pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
+    pub fn new(shards: &Shards, server_key: &ServerKey, records: usize) -> Self {
         Self(Arc::new(Inner {
             shards: shards.clone(),
             digester: Digester::new(server_key),
-            capacity: Capacity::following::<KeyedRequest>(
-                shards,
-                LimitedTable::IdempotencyKeys,
-                bounds.records,
-            ),
+            capacity: Capacity::following::<KeyedRequest>(shards, LimitedTable::IdempotencyKeys, records),
             running: Mutex::default(),
         }))
     }

@@ -20,18 +20,6 @@ pub use keyed::{
     RunningRequest,
 };
 
-/// Bounds of each of the two kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Records of one service over all shards, of at most 512 bytes. A longer one counts for several, and all services
-    /// together may have a quarter more.
-    pub records: usize,
-    /// Requests that wait for a decision or a commit.
-    pub queue: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { records: 1_000_000, queue: 20_000 }
-    }
-}
+/// Records of one service of each of the two kinds over all shards, of at most 512 bytes. A longer one counts for several,
+/// and all services together may have a quarter more.
+pub const MOST_RECORDS: usize = 1_000_000;

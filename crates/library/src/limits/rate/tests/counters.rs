@@ -134,7 +134,7 @@ async fn what_is_too_long_or_too_much_is_refused_by_name_and_not_counted() {
 #[tokio::test]
 async fn when_the_queue_is_full_the_next_request_is_refused_by_name() {
     let mut world = World::new();
-    world.bounds.queue = 1;
+    world.queue = 1;
     let limits = world.limits().await;
     let rule = [bucket(1, 5, 60)];
     world.store.hold();

@@ -16,7 +16,7 @@ fn number(last: u64) -> PhoneNumber {
 
 async fn keys_of(world: &World) -> (Shards, IdempotencyKeys) {
     let shards = world.start().await;
-    let keys = IdempotencyKeys::new(&shards, &ServerKey::from_bytes([7; 32]), world.bounds);
+    let keys = IdempotencyKeys::new(&shards, &ServerKey::from_bytes([7; 32]), world.records);
     (shards, keys)
 }
 

@@ -8,7 +8,7 @@ mod model;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
+use super::{BucketRule, Charge, Charged, LimitRefusal, Limits, MOST_RECORDS};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::world::start_shards;
@@ -46,17 +46,18 @@ pub fn reached(until: Timestamp) -> Result<Charged, LimitRefusal> {
 pub struct World {
     pub store: FaultyStore,
     pub clock: Arc<ManualClock>,
-    pub bounds: Bounds,
+    pub records: usize,
+    pub queue: usize,
 }
 
 impl World {
     pub fn new() -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        Self { store: FaultyStore::new(), clock, bounds: Bounds::default() }
+        Self { store: FaultyStore::new(), clock, records: MOST_RECORDS, queue: 20_000 }
     }
 
     pub fn with_records(records: usize) -> Self {
-        Self { bounds: Bounds { records, ..Bounds::default() }, ..Self::new() }
+        Self { records, ..Self::new() }
     }
 
     /// Starts two shards on the durable records: the counters of a request then have several owners.
@@ -66,7 +67,7 @@ impl World {
     }
 
     pub async fn limits(&self) -> Limits {
-        Limits::new(&self.start().await, &ServerKey::from_bytes([7; 32]), self.bounds)
+        Limits::new(&self.start().await, &ServerKey::from_bytes([7; 32]), self.records, self.queue)
     }
 
     /// The program dies: writes that are not yet applied are lost.

@@ -285,7 +285,18 @@ pub(super) fn begun(
                 Refused::ByGuard { is_for_an_allowance: false }
             }
             Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
-            _ => Refused::GatewayFailed,
+            Some(
+                Failure::Gateway
+                | Failure::NoAnswerInTime
+                | Failure::TimedOutWaiting
+                | Failure::NoLongerUsable
+                | Failure::StateUnknown
+                | Failure::Overloaded
+                | Failure::BudgetUnknown
+                | Failure::TooManyMessages
+                | Failure::RetriesUsedUp,
+            )
+            | None => Refused::GatewayFailed,
         },
     })
 }

@@ -190,19 +190,6 @@ impl Verifying {
         }
     }
 
-    /// The verification that a reply is about, after a request that may have ended it.
-    fn shown_after<O>(
-        &self,
-        service: ServiceId,
-        to: PhoneNumber,
-        Reply { verification, attempts, .. }: Reply<O>,
-        status: Status,
-        ended: Option<Timestamp>,
-    ) -> Result<Verification, Refused> {
-        let summary = verification.ok_or(Refused::NotFound)?;
-        Ok(self.shown(service, to, &summary, attempts, status, ended))
-    }
-
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
     fn shown(
         &self,
@@ -280,7 +267,8 @@ impl Verifying {
         };
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
-        self.shown_after(service.id, number, reply, status, ended)
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, ended))
     }
 
     /// The verification that is under way: pending, or with no attempts left. A canceled one is shown to those who name
@@ -322,8 +310,8 @@ impl Verifying {
         let audited = by.map(|author| author.audited(action, service.sid, number));
         let key = self.key(&service, number);
         let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
-        let at = reply.at;
-        self.shown_after(service.id, number, reply, status, Some(at))
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
     }
 
     pub async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {

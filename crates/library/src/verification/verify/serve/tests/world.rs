@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
-use crate::limits::rate::{self, IdempotencyKeys, Limits};
+use crate::limits::rate::{IdempotencyKeys, Limits, MOST_RECORDS};
 use crate::node::kinds;
 use crate::registry::world::{contract, given};
 use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
@@ -402,8 +402,7 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("shards");
     let policy = contract(Duration::from_secs(30));
-    let limits = Limits::new(&shards, &key, rate::Bounds::default());
-    let keys = rate::Bounds { records: keys, ..rate::Bounds::default() };
+    let limits = Limits::new(&shards, &key, MOST_RECORDS, 20_000);
     let keys = IdempotencyKeys::new(&shards, &key, keys);
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
