@@ -141,14 +141,15 @@ impl<'a> PageContext<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
         let running = call.app.running().map_err(Problem::Refused)?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
-        let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
-        let of_tag = tag.and_then(|(_, region)| Region::parse(region));
+        let tag = accepted(call).next().unwrap_or_default();
+        let of_tag = tag.rsplit_once('-').and_then(|(_, region)| Region::parse(region));
+        let likely = Locale::parse(tag).unwrap_or(texts.locale).likely_region();
         let mut context = Self {
             call,
             running,
             transport,
             texts,
-            regions: [of_tag, call.app.settings.storage.default_region, Region::parse(texts.region)],
+            regions: [of_tag, call.app.settings.storage.default_region, likely],
             notice: None,
             now: running.verifier.now(),
         };

@@ -10,8 +10,6 @@ macro_rules! texts {
         /// Texts in one language.
         pub struct Texts {
             pub tag: &'static str,
-            /// The country of a person with that language, if nothing else tells it.
-            pub region: &'static str,
             pub locale: Locale,
             $(pub $name: &'static str,)+
         }
@@ -19,8 +17,8 @@ macro_rules! texts {
         impl Texts {
             fn read(line: &'static str) -> Option<Self> {
                 let mut parts = line.split('|');
-                let (tag, region) = (parts.next()?, parts.next()?);
-                Some(Self { tag, region, locale: Locale::parse(tag)?, $($name: parts.next()?,)+ })
+                let tag = parts.next()?;
+                Some(Self { tag, locale: Locale::parse(tag)?, $($name: parts.next()?,)+ })
             }
         }
     };
@@ -58,7 +56,6 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Region;
     use crate::template::StandardMessage;
 
     #[test]
@@ -68,11 +65,10 @@ mod tests {
         assert_eq!(languages, standard);
         for line in include_str!("languages.txt").lines().filter(|line| !line.starts_with('#')) {
             let parts: Vec<_> = line.split('|').collect();
-            assert!(Region::parse(parts[1]).is_some(), "{line}");
-            assert_eq!(parts.len(), 28, "{line}");
+            assert_eq!(parts.len(), 27, "{line}");
             for (index, text) in parts.iter().enumerate() {
                 assert!(!text.is_empty(), "{line}");
-                assert_eq!(text.contains("{}"), matches!(index, 7 | 11 | 26), "{line} {text}");
+                assert_eq!(text.contains("{}"), matches!(index, 6 | 10 | 25), "{line} {text}");
             }
         }
     }
