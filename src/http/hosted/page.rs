@@ -35,7 +35,8 @@ pub enum View {
     },
     Code {
         number: String,
-        wait: u64,
+        /// Seconds until the next message.
+        wait: Option<u64>,
         may_resend: bool,
         may_change: bool,
         /// Whether the inbox has the code.
