@@ -124,6 +124,9 @@ async function walk(width, scheme, scripts) {
   await enter();
   assert.equal(await focused(page), "code");
   if (scripts) assert.ok(await page.$eval(".resend", (button) => button.disabled), "it waits");
+  await page.setViewport({ width: 360, height: 800 });
+  assert.ok(await page.$eval(".whole", ({ offsetHeight }) => offsetHeight) < 40, "the full stop is beside the number");
+  await page.setViewport({ width, height: width === 390 ? 844 : 800 });
   await shown("code");
   // With scripts the last digit submits; a space does no harm.
   const submit = async (text) => {

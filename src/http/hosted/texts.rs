@@ -42,9 +42,11 @@ impl Texts {
         wanted.into_iter().find_map(nearest).or_else(english).expect("English")
     }
 
-    /// The text [`Texts::sent_to`] before and after the number.
-    pub fn around_number(&self) -> (&'static str, &'static str) {
-        self.sent_to.split_once("{}").unwrap_or((self.sent_to, ""))
+    /// The text [`Texts::sent_to`] before the number, the mark right behind it, and the rest.
+    pub fn around_number(&self) -> (&'static str, &'static str, &'static str) {
+        let (before, after) = self.sent_to.split_once("{}").unwrap_or((self.sent_to, ""));
+        let (mark, rest) = after.split_at(after.find(' ').unwrap_or(after.len()));
+        (before, mark, rest)
     }
 
     /// The direction of the script.
