@@ -4,6 +4,7 @@
 use axum::response::Response;
 use hyper::StatusCode;
 
+use super::page::{Page, View};
 use super::{PageContext, field};
 use crate::domain::ServiceId;
 use crate::http::call::Call;
@@ -28,9 +29,13 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
         Some(secret) => context.running.hosted.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
         None => false,
     };
+    let leads_on = |status, text| {
+        let view = View::Over { text, back: Some("/".to_owned()) };
+        Page::new(status, texts, view).answer()
+    };
     Ok(match field(query, "error").as_str() {
-        _ if is_verified => context.message(StatusCode::OK, texts.verified),
-        "" => context.message(StatusCode::NOT_FOUND, texts.gone),
+        _ if is_verified => leads_on(StatusCode::OK, texts.verified),
+        "" => leads_on(StatusCode::NOT_FOUND, texts.gone),
         _ => redirect("/"),
     })
 }

@@ -29,7 +29,10 @@
     const names = new Intl.DisplayNames([lang], { type: "region" });
     const options = [...country.options];
     const chosen = country.value;
-    options.forEach((option) => { option.text = option.text.replace(option.value, names.of(option.value)); });
+    // The mark keeps the + of +20 before its digits, also after a name that is read from right to left.
+    options.forEach((option) => {
+      option.text = option.text.replace(`${option.value} `, `${names.of(option.value)} \u200e`);
+    });
     country.append(...options.sort((one, other) => one.text.localeCompare(other.text, lang)));
     country.value = chosen;
   }

@@ -98,7 +98,8 @@ impl PageContext<'_> {
             return context.end_unlisted(secret, &session).await;
         }
         if session.is_over(context.now) {
-            return Ok(context.over(service, &session));
+            let place = if is_begun { "/verify" } else { self.call.head.uri.path() };
+            return Ok(if is_post { redirect(place) } else { context.over(service, &session) });
         }
         let open = OpenSession { context, secret, is_begun, service, session: &session };
         if !is_post {
@@ -141,14 +142,15 @@ impl<'a> PageContext<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
         let running = call.app.running().map_err(Problem::Refused)?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
-        let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
-        let of_tag = tag.and_then(|(_, region)| Region::parse(region));
+        let tag = accepted(call).next().unwrap_or_default();
+        let of_tag = tag.rsplit_once('-').and_then(|(_, region)| Region::parse(region));
+        let likely = Locale::parse(tag).unwrap_or(texts.locale).likely_region();
         let mut context = Self {
             call,
             running,
             transport,
             texts,
-            regions: [of_tag, call.app.settings.storage.default_region, Region::parse(texts.region)],
+            regions: [of_tag, call.app.settings.storage.default_region, likely],
             notice: None,
             now: running.verifier.now(),
         };
@@ -259,7 +261,8 @@ impl<'a> PageContext<'a> {
     /// The page of a session whose time is over. It leads back, and the application learns why there is no code.
     fn over(&self, service: &Service, session: &HostedSession) -> Response {
         let back = return_url(&session.request.returns_to, ("error", "expired"));
-        let page = Page::new(StatusCode::NOT_FOUND, self.texts, View::Over { back });
+        let view = View::Over { text: self.texts.gone, back };
+        let page = Page::new(StatusCode::NOT_FOUND, self.texts, view);
         Page { of: Some((service, session)), ..page }.answer()
     }
 

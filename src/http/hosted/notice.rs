@@ -1,7 +1,5 @@
 //! What the page says after a form: every form leads to the page again, and no address has a number.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
@@ -52,8 +50,7 @@ impl Notice {
             Self::Later => texts.try_later,
             Self::Locked(until) => return Some(locked(texts, *until, now)),
             Self::Wait => {
-                let seconds = seconds_up(next_send.since(now));
-                return (seconds > 0).then(|| texts.wait.replace("{}", &seconds.to_string()));
+                return seconds_left(next_send, now).map(|left| texts.wait.replace("{}", &left.to_string()));
             }
             Self::Wrong => texts.wrong_code,
             Self::Failed => texts.failed,
@@ -62,11 +59,29 @@ impl Notice {
     }
 }
 
+/// Whole seconds from now, rounded up; `None` afterwards.
+pub fn seconds_left(until: Timestamp, now: Timestamp) -> Option<u64> {
+    (now < until).then(|| seconds_up(until.since(now)))
+}
+
 /// The words where no check is left.
 pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String {
-    let left = until.map(|until| until.since(now)).filter(|left| *left > Duration::ZERO);
-    match left {
-        Some(left) => texts.try_in.replace("{}", &seconds_up(left).div_ceil(60).to_string()),
+    match until.and_then(|until| seconds_left(until, now)) {
+        Some(left) => texts.try_in.replace("{}", &left.div_ceil(60).to_string()),
         None => texts.none_left.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_over_has_no_words() {
+        let (english, at) = (Texts::choose([]), Timestamp::from_millis);
+        let words = |now| Notice::Wait.words(english, None, at(30_000), at(now));
+        assert_eq!(words(29_001).as_deref(), Some("You can ask for another code in 1 s."));
+        assert_eq!(words(30_000), None);
+        assert_eq!(seconds_left(at(30_000), at(30_000)), None);
     }
 }

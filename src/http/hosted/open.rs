@@ -8,10 +8,10 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::captcha::Captcha;
-use super::notice::{Notice, locked};
+use super::notice::{Notice, locked, seconds_left};
 use super::page::{COUNTRIES, Page, View};
 use super::{PageContext, field, return_url};
-use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp, seconds_up};
+use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
@@ -88,7 +88,7 @@ impl OpenSession<'_> {
             Some(number) if session.awaits_code => View::Code {
                 // The person has typed it here, unless the application fixed it.
                 number: if self.is_fixed() { number.to_string() } else { number.international() },
-                wait: seconds_up(session.next_send.since(self.context.now)),
+                wait: seconds_left(session.next_send, self.context.now),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
                 is_demo: self.context.is_demo(self.service),

@@ -35,7 +35,8 @@ pub enum View {
     },
     Code {
         number: String,
-        wait: u64,
+        /// Seconds until the next message.
+        wait: Option<u64>,
         may_resend: bool,
         may_change: bool,
         /// Whether the inbox has the code.
@@ -44,8 +45,9 @@ pub enum View {
     Verified,
     /// Every check is used: the person can only go back.
     NoneLeft,
-    /// The time of the session is over. The application hears of it at this address.
+    /// The session has ended. This address leads on.
     Over {
+        text: &'static str,
         back: Option<String>,
     },
     Message {
@@ -65,8 +67,7 @@ impl View {
             Self::Number { .. } | Self::NoneLeft => None,
             Self::Code { .. } => Some(texts.code),
             Self::Verified => Some(texts.verified),
-            Self::Over { .. } => Some(texts.gone),
-            Self::Message { text } => Some(text),
+            Self::Over { text, .. } | Self::Message { text } => Some(text),
         }
     }
 }

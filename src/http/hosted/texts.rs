@@ -10,8 +10,6 @@ macro_rules! texts {
         /// Texts in one language.
         pub struct Texts {
             pub tag: &'static str,
-            /// The country of a person with that language, if nothing else tells it.
-            pub region: &'static str,
             pub locale: Locale,
             $(pub $name: &'static str,)+
         }
@@ -19,8 +17,8 @@ macro_rules! texts {
         impl Texts {
             fn read(line: &'static str) -> Option<Self> {
                 let mut parts = line.split('|');
-                let (tag, region) = (parts.next()?, parts.next()?);
-                Some(Self { tag, region, locale: Locale::parse(tag)?, $($name: parts.next()?,)+ })
+                let tag = parts.next()?;
+                Some(Self { tag, locale: Locale::parse(tag)?, $($name: parts.next()?,)+ })
             }
         }
     };
@@ -44,9 +42,11 @@ impl Texts {
         wanted.into_iter().find_map(nearest).or_else(english).expect("English")
     }
 
-    /// The text [`Texts::sent_to`] before and after the number.
-    pub fn around_number(&self) -> (&'static str, &'static str) {
-        self.sent_to.split_once("{}").unwrap_or((self.sent_to, ""))
+    /// The text [`Texts::sent_to`] before the number, the mark right behind it, and the rest.
+    pub fn around_number(&self) -> (&'static str, &'static str, &'static str) {
+        let (before, after) = self.sent_to.split_once("{}").unwrap_or((self.sent_to, ""));
+        let (mark, rest) = after.split_at(after.find(' ').unwrap_or(after.len()));
+        (before, mark, rest)
     }
 
     /// The direction of the script.
@@ -58,7 +58,6 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Region;
     use crate::template::StandardMessage;
 
     #[test]
@@ -68,11 +67,10 @@ mod tests {
         assert_eq!(languages, standard);
         for line in include_str!("languages.txt").lines().filter(|line| !line.starts_with('#')) {
             let parts: Vec<_> = line.split('|').collect();
-            assert!(Region::parse(parts[1]).is_some(), "{line}");
-            assert_eq!(parts.len(), 28, "{line}");
+            assert_eq!(parts.len(), 27, "{line}");
             for (index, text) in parts.iter().enumerate() {
                 assert!(!text.is_empty(), "{line}");
-                assert_eq!(text.contains("{}"), matches!(index, 7 | 11 | 26), "{line} {text}");
+                assert_eq!(text.contains("{}"), matches!(index, 6 | 10 | 25), "{line} {text}");
             }
         }
     }

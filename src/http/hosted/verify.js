@@ -1,6 +1,6 @@
 // onceward.verify(url) shows the hosted page of a session that was made with EmbedOrigin. It resolves to { code, state },
-// or fails with "canceled", "closed" or "ended". After "ended" the frame stays until the next call: it says what happened.
-// Where the browser blocks the frame or its cookie, a button opens a window.
+// or fails with "canceled", "too_many_attempts", "closed" or "ended". After "ended" the frame stays until the next call:
+// it says what happened. Where the browser blocks the frame or its cookie, a button opens a window.
 (() => {
   "use strict";
   const PATIENCE = 5000;

@@ -25,7 +25,7 @@ use crate::verification::numbers::{Check, NumberKey};
 const IN_JSON: usize = 100;
 
 /// Messages on the page: as many as a person looks through, and less than 30 kB.
-const ON_PAGE: usize = 40;
+const ON_PAGE: usize = 30;
 
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];

@@ -51,6 +51,13 @@ impl Locale {
         Some(Self::of(&id))
     }
 
+    /// The country of most people who read this language in this script, by CLDR's likely subtags.
+    pub fn likely_region(self) -> Option<Region> {
+        let mut id = LanguageIdentifier::from((self.language, self.script, None));
+        LIKELY.maximize(&mut id);
+        Region::parse(id.region?.as_str())
+    }
+
     /// The language without script and region.
     #[must_use]
     pub const fn language(self) -> Self {
@@ -154,6 +161,22 @@ mod tests {
         ] {
             let region = Region::parse(region).expect("a region");
             assert_eq!(Locale::of_region(region).map(|l| l.to_string()).as_deref(), Some(tag));
+        }
+    }
+
+    #[test]
+    fn a_language_has_its_usual_country() {
+        for (tag, region) in [
+            ("de", "DE"),
+            ("ar", "EG"),
+            ("fa", "IR"),
+            ("sr", "RS"),
+            ("zh-Hant", "TW"),
+            ("es-419", "ES"),
+            ("en-GB", "US"),
+        ] {
+            let region = Region::parse(region);
+            assert_eq!(locale(tag).likely_region(), region, "{tag}");
         }
     }
 
