@@ -27,7 +27,7 @@ pub static HOOKS: [Hook; 5] = [
         path: "/hooks/logto",
         proof: Proof::Key,
         read: logto,
-        answer: answer,
+        answer,
         // The connector has no time limit of its own. This is about as long as a person waits.
         within: Duration::from_secs(10),
     },
@@ -35,14 +35,14 @@ pub static HOOKS: [Hook; 5] = [
         path: "/hooks/logto/events",
         proof: Proof::Signature(logto_signed),
         read: logto_event,
-        answer: answer,
+        answer,
         within: Duration::ZERO,
     },
     Hook {
         path: "/hooks/zitadel",
         proof: Proof::Signature(zitadel_signed),
         read: zitadel,
-        answer: answer,
+        answer,
         // Zitadel waits 5 s.
         within: Duration::from_secs(4),
     },
