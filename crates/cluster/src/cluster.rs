@@ -479,7 +479,8 @@ async fn reserve_address(state: Arc<MemberState>) {
                 let node = holder.map(|holder| String::from_utf8_lossy(&holder.value).into_owned());
                 let node = node.unwrap_or_default();
                 attempts += 1;
-                if attempts >= QUIET_ATTEMPTS && !has_held {
+                // One of the same name is an earlier process of this node, or its copy.
+                if attempts >= QUIET_ATTEMPTS && !has_held && node != *name {
                     state.reservation.send_replace(Reservation::Taken(node));
                     return;
                 }

@@ -312,7 +312,8 @@ fn no_formula(cell: &str) -> String {
         let of_formula = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
         safe.extend((begins && of_formula.contains(&c)).then_some('\''));
         safe.push(c);
-        begins = [';', '\t', '\r', '\n'].contains(&c);
+        // After a quote that closes at once, the cell goes on.
+        begins = [';', '\t', '\r', '\n'].contains(&c) || begins && [' ', '"'].contains(&c);
     }
     safe
 }
@@ -332,6 +333,7 @@ mod tests {
             ("+1+HYPERLINK(\"//e.vi\",\"x\")", "\"'+1+HYPERLINK(\"\"//e.vi\"\",\"\"x\"\")\""),
             ("+1415*****71", "\"+1415*****71\""),
             ("x;=cmd|' /C calc'!A0;-1; 2", "\"x;'=cmd|' /C calc'!A0;'-1; 2\""),
+            ("x;\"=cmd|' /C calc'!A0;", "\"x;\"\"'=cmd|' /C calc'!A0;\""),
         ] {
             let file = written("name", std::iter::once([cell.to_owned()])).expect("a file");
             assert_eq!(String::from_utf8_lossy(&file), format!("name\r\n{text}\r\n"));

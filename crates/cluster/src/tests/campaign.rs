@@ -134,6 +134,19 @@ async fn a_node_whose_address_another_one_has_is_refused() {
     timeout(PATIENCE, b.campaign()).await.expect("won").unwrap();
 }
 
+/// etcd prolongs all leases when it has a new leader.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_waits_while_its_earlier_process_has_the_address() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await.unwrap();
+    let again = join(&etcd, "a").await;
+    // After four seconds another node would be refused.
+    assert!(timeout(Duration::from_secs(5), again.campaign()).await.is_err());
+    kill(a, store);
+    timeout(PATIENCE, again.campaign()).await.expect("won").unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_of_a_node_that_leaves_is_free_at_once() {
     let etcd = Etcd::start(1).await;

@@ -30,7 +30,7 @@ pub const MOST_ALLOWANCES: usize = 700_000;
 pub enum GuardRow {
     Allowance(ServiceId, Dimension, Row),
     Entry(Key, Entry),
-    /// The stored allowances contain every message before this second since the epoch.
+    /// The stored allowances contain every message whose [`Ticket`] is of an earlier second since the epoch.
     Written(u32),
 }
 
@@ -49,7 +49,7 @@ impl GuardRow {
 pub struct Guard {
     pub rows: Table,
     pub entries: Entries,
-    /// The second of the last message; it never goes back.
+    /// The second of the last message, or a later one if the rows were written since; it never goes back.
     latest: u32,
     /// [`GuardRow::Written`] before the start.
     written: u32,
@@ -235,11 +235,11 @@ impl Guard {
         assessment
     }
 
-    /// The second from which on messages may not be in the rows: what is stored now has all earlier ones; and whether it has
-    /// all messages until now. In the second of the last message more may come, but not at the end of the server's life.
-    pub fn complete_before(&self, is_last: bool, now: Timestamp) -> (u32, bool) {
-        let has_all = is_last || seconds(now) > self.latest;
-        (if has_all { self.latest + 1 } else { seconds(now) }, has_all)
+    /// For [`GuardRow::Written`], if the rows are stored as they are now. Messages from now on are of this second or a later
+    /// one. With at most one call in a second, it is never more than a second ahead of the clock.
+    pub fn close_second(&mut self) -> u32 {
+        self.latest = self.latest.saturating_add(1);
+        self.latest
     }
 
     /// The moment from which on messages may not be in the rows that were restored.

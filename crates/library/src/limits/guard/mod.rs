@@ -1,8 +1,8 @@
 //! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
 //! stores their records.
 //!
-//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards. What a message
-//! took is also in the commit of its own decision, and a start after a crash takes it again if the records may lack it.
+//! The state is in memory, behind one lock. Every second its changes are written to records of the shards. What a message
+//! took is also in the commit of its own decision, and a start after a crash takes it again if the records lack it.
 //! Manual entries are durable before they are answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
@@ -42,13 +42,13 @@ pub use onceward_core::guard::{
 use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES};
 
 /// Interval between writes of the changes.
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Refused numbers that are written in each interval.
-const REFUSED_AT_ONCE: usize = 64;
+const REFUSED_AT_ONCE: usize = 256;
 
 /// Rows that are looked at in each interval, to free those that say nothing.
-const LOOKS: usize = 64;
+const LOOKS: usize = 256;
 
 /// Records that are taken under one lock: some 100 us.
 const AT_ONCE: usize = 512;
@@ -199,9 +199,8 @@ struct Inner {
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
-    /// Held while records are written, which keeps their order. Whether [`GuardRow::Written`] lacks the last second, whose
-    /// messages each crash would charge again.
-    writing: Arc<tokio::sync::Mutex<bool>>,
+    /// Held while records are written, which keeps their order.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl PumpingGuard {
@@ -411,7 +410,7 @@ impl PumpingGuard {
         }
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard().unlock(service, number);
-        inner.write(false).await?;
+        inner.write().await?;
         // Refusals that are being written would come after the removal.
         let _writing = inner.writing.lock().await;
         let is_listed = inner.findings().forget(service, number) | inner.waiting().forget(service, number);
@@ -431,7 +430,7 @@ impl PumpingGuard {
     pub async fn flush(&self) {
         self.inner.write_refused(usize::MAX).await;
         // The shard logs why it refuses.
-        let _ = self.inner.write(true).await;
+        let _ = self.inner.write().await;
     }
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
@@ -455,7 +454,7 @@ async fn run(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
-        let _ = inner.write(false).await;
+        let _ = inner.write().await;
         inner.write_refused(REFUSED_AT_ONCE).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard());
         guard.rows.sweep(LOOKS, now);
@@ -518,18 +517,21 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
-    /// Writes the changed allowances, and then up to which message they are. After a refusal, what was not written waits for
-    /// the next time.
-    async fn write(&self, is_last: bool) -> Result<(), Refusal> {
-        let mut lacks_some = self.writing.lock().await;
-        let (complete_before, has_all) = self.guard().complete_before(is_last, self.clock.now());
-        let mut has_written = is_last || *lacks_some;
-        loop {
-            let changed = self.guard().rows.take_changed(AT_ONCE);
+    /// Writes the changed allowances, and then up to which message they are: a crash in between charges messages twice. After
+    /// a refusal, what was not written waits for the next time.
+    async fn write(&self) -> Result<(), Refusal> {
+        let _writing = self.writing.lock().await;
+        let (mut changed, written) = {
+            let mut guard = self.guard();
+            let changed = guard.rows.take_changed(AT_ONCE);
             if changed.is_empty() {
-                break;
+                return Ok(());
             }
-            has_written = true;
+            (changed, guard.close_second())
+        };
+        loop {
+            // While many messages are sent, there may always be further changes.
+            let is_rest = changed.len() < AT_ONCE;
             // By slot: a decision is about one.
             let mut slots = BTreeMap::<u8, Vec<_>>::new();
             for ((service, dimension), row) in changed {
@@ -541,16 +543,13 @@ impl Inner {
             for written in join_all(writes).await {
                 written?;
             }
-        }
-        if !has_written {
-            return Ok(());
+            if is_rest {
+                break;
+            }
+            changed = self.guard().rows.take_changed(AT_ONCE);
         }
         let subject = Subject::of_name(&"guard rows", &self.slots);
-        let record = GuardRow::Written(complete_before);
-        *lacks_some = true;
-        self.put(subject, Some(record), Durability::Lazy, None).await?;
-        *lacks_some = !has_all;
-        Ok(())
+        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await
     }
 
     /// Writes allowances of one slot, which are changed again after a refusal.

@@ -90,9 +90,9 @@ impl Record for KeyedRequest {
     }
 
     /// A failed commit sent no message, and a message whose record it removed was never sent: in both cases no record
-    /// stays.
+    /// stays. The answer to a check stays: its wrong code is counted, and its right one accepted by no other request.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
-        before.and(after)
+        if after.as_ref().is_some_and(|after| after.answer.is_some()) { after } else { before.and(after) }
     }
 }
 

@@ -252,6 +252,19 @@ impl Verifier {
         Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
     }
 
+    /// Returns when it is durable what the requests before this one did to a number.
+    ///
+    /// # Errors
+    /// [`Refusal`], while the store does not say so.
+    pub async fn until_durable(&self, key: NumberKey) -> Result<(), Refusal> {
+        let subject = self.deps.subject(&key);
+        let behind = self.shards.router().decide(subject, move |view| {
+            let _ = view.get::<NumberState>(subject.id);
+            Ok(())
+        });
+        behind.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
     /// The lockout and the counts of a number; `None` without a record.
     ///
     /// # Errors

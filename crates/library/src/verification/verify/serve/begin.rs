@@ -220,17 +220,18 @@ impl Verifying {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
+        if let Some(default) = self.default_with_test_numbers() {
+            check.key = self.key(&default, check.key.number);
+        }
         if let Some(key) = check.node_key.take() {
             match self.keys.begin(ServiceId::DEFAULT, check.key.number, &key, [0; 32]).await? {
                 KeyDecision::First(running) => check.keyed = Some(running),
                 KeyDecision::Again(request) => {
+                    self.verifier.until_durable(check.key).await?;
                     return answered_before(&request).map_err(|_| Refusal::StoreUnavailable);
                 }
                 _ => return Err(Refusal::StoreUnavailable),
             }
-        }
-        if let Some(default) = self.default_with_test_numbers() {
-            check.key = self.key(&default, check.key.number);
         }
         self.verifier.check(check).await
     }

@@ -258,7 +258,10 @@ impl Verifying {
         if let Some(key) = idempotency_key {
             match self.keyed(service.id, number, &key, fingerprint).await? {
                 Ok(running) => check.keyed = Some(running),
-                Err(request) => known = Some(answered_before(&request)?),
+                Err(request) => {
+                    self.verifier.until_durable(check.key).await?;
+                    known = Some(answered_before(&request)?);
+                }
             }
         }
         let reply = match known {

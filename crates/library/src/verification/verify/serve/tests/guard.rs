@@ -102,6 +102,21 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
     sends(&world, TJ + 60).await.expect("one message is back");
 }
 
+#[tokio::test(start_paused = true)]
+async fn crashes_charge_a_message_once() {
+    let mut world = paid(GuardSettings::default()).await;
+    for messages in 1..=3 {
+        sends(&world, TJ + messages).await.expect("sent");
+        for crash in 0..3 {
+            // The next second, a row of the last life may be written.
+            tokio::time::sleep(Duration::from_secs(crash)).await;
+            world = world.crashes().await;
+            let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
+            assert_eq!(prefix.allowances[0].messages, Some(10 - messages));
+        }
+    }
+}
+
 #[tokio::test]
 async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
     let mut world = paid(GuardSettings::default()).await;

@@ -255,6 +255,33 @@ async fn a_check_that_the_store_refused_is_carried_out_by_its_repetition() {
     assert_eq!(checks_once(&world, begun.sid, code).await.expect("carried out").status, Status::Approved);
 }
 
+#[tokio::test]
+async fn a_check_of_which_the_store_does_not_tell_gets_its_answer_by_its_repetition() {
+    for (fault, is_right) in [
+        (StoreFault::UnknownApplied, true),
+        (StoreFault::UnknownApplied, false),
+        (StoreFault::UnknownNotApplied, true),
+        (StoreFault::UnknownNotApplied, false),
+    ] {
+        let world = World::new().await;
+        let begun = world.begun(number(1)).await;
+        let right = world.provider.code_for(number(1));
+        let code = Some(if is_right { right.clone() } else { wrong_of(&right) });
+        world.store.checkpoint().await.expect("a checkpoint");
+        world.store.fail_next([fault]);
+        let unknown = checks_once(&world, begun.sid, code.clone()).await;
+        assert!(matches!(unknown, Err(Refused::Unavailable(_))), "{unknown:?}");
+        let told = if is_right { Status::Approved } else { Status::Pending };
+        for _ in 0..5 {
+            let again = checks_once(&world, begun.sid, code.clone()).await;
+            assert_eq!(again.expect("its answer").status, told, "{fault:?}");
+        }
+        let after = checks_by_number(&world, Some(right)).await;
+        let expected = if is_right { Err(Refused::NotFound) } else { Ok(Status::Approved) };
+        assert_eq!(after, expected, "{fault:?}");
+    }
+}
+
 fn wrong_of(right: &Code) -> Code {
     let other = ["000000", "111111"].into_iter().find(|other| *other != right.expose());
     Code::parse(other.expect("two codes")).expect("a code")
