@@ -339,10 +339,10 @@ async fn a_page_of_a_busy_guard_stays_small() {
     }
     let page = visitor.get("/admin/guard").await.text();
     let count = |kind: &str| page.matches(&format!("data-name=\"Type\">{kind}<")).count();
-    assert_eq!((count("entry"), count("refused")), (20, 20));
-    page.says(["at most 20 rows of each type"]);
+    assert_eq!((count("entry"), count("refused")), (15, 15));
+    page.says(["at most 15 rows of each type"]);
     // Two of the four types are full.
-    assert!(page.len() < 17_500, "{} bytes", page.len());
+    assert!(page.len() < 13_500, "{} bytes", page.len());
 }
 
 #[tokio::test]

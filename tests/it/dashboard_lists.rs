@@ -99,6 +99,10 @@ async fn digits_find_numbers_that_were_refused_wherever_the_server_is() {
     for words in ["4915223456708", "015223456708", "0049 1522 3456708", "3456708", "6708", "*****08"] {
         assert_eq!(find(words).await, page, "{words}");
     }
+    for words in ["<+4915223456708>", "'+4915223456708'", "\"015223456708\"", "٠١٥٢٢٣٤٥٦٧٠٨", "６７０８"]
+    {
+        assert_eq!(find(words).await, page, "{words}");
+    }
     world.send("+4915229996708").await.expects_status(403);
     assert_eq!(find("6708").await, "/admin/refusals?ending=6708");
     assert_eq!(rows(&visitor.get("/admin/refusals?ending=6708").await).len(), 2);
@@ -184,6 +188,11 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
     let found = visitor.submit("/admin/search", &[("q", &event.to_uppercase())]).await.text();
     assert_eq!((found.matches("Deliver evt_").count(), found.contains(&event)), (1, true), "{found}");
+    found.says(["<summary>Payload", "&#34;verification_sid&#34;:&#34;VE"]);
+    assert!(!page.contains("&#34;verification_sid&#34;"), "a list stays small: {page}");
+    page.says([&format!("{path}?id=evt_")]);
+    let elsewhere = visitor.get(&format!("{path}?id=evt_{}", "0".repeat(32))).await;
+    elsewhere.says(["No delivery fits."]);
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
     let page = visitor.get(&path).await.text();
     assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");

@@ -102,13 +102,17 @@ async fn doctor_looks_at_the_data_directory() {
 
 #[tokio::test]
 async fn doctor_asks_the_public_address_only_if_told_so() {
-    let world = World::of(Setup::new()).await;
+    let world = World::of(Setup::new().config("public-url", "https://otp.example.com")).await;
     let address = format!("http://{}", world.server.client.address());
     let setup = world.setup.clone().env("ONCEWARD_PUBLIC_URL", &address);
     let checks = report(&setup, 0).await;
     finds(&checks, "warn", "callbacks", "leads to this machine");
     let checks = checks_in(&setup.command(["doctor", "--online", "--json"]).await.exits(0));
-    finds(&checks, "ok", "callbacks", "/callbacks/ answers as onceward does");
+    finds(&checks, "ok", "callbacks", "/callbacks/twilio/message answers as onceward does");
+    finds(&checks, "warn", "callbacks", "leads to this machine");
+    let below = setup.clone().env("ONCEWARD_PUBLIC_URL", &format!("{address}/otp"));
+    let checks = checks_in(&below.command(["doctor", "--online", "--json"]).await.exits(70));
+    finds(&checks, "fail", "callbacks", "/otp/callbacks/twilio/message is no path of onceward");
     let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio().base_url());
     let checks = checks_in(&elsewhere.command(["doctor", "--online", "--json"]).await.exits(70));
     finds(&checks, "fail", "callbacks", "and not as onceward does");

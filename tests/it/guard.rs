@@ -46,6 +46,24 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
 }
 
 #[tokio::test]
+async fn a_country_is_explained_with_its_empty_prefixes_after_a_restart_too() {
+    let mut world = World::of(Setup::new().config("guard", json!({}))).await;
+    for last in 0..10 {
+        world.send(&format!("+99290000010{last}")).await.expects_status(200);
+    }
+    world.send("+992900000199").await.expects_status(403);
+    let partly = "partly refused by the guard";
+    guard(&world, &["explain", "TJ"]).await.says([partly, "+99290000****: 1 refused by the rule prefix"]);
+    (world, _) = world.restart().await;
+    guard(&world, &["explain", "TJ"])
+        .await
+        .says([partly, "The allowance of +99290000**** is used up until "]);
+    guard(&world, &["explain", "DE"]).await.says(["messages: pass the guard"]);
+    guard(&world, &["allow", "TJ"]).await;
+    guard(&world, &["explain", "TJ"]).await.says(["messages: pass the guard"]);
+}
+
+#[tokio::test]
 async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     let world = World::new().await;
     let number = world.number();

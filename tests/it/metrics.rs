@@ -51,6 +51,23 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
 }
 
 #[tokio::test]
+async fn the_counters_of_a_service_begin_at_zero() {
+    let (world, v2) = World::with_account(Setup::new()).await;
+    let service = v2.post("/Services", &[("FriendlyName", "Heron")]).await.json();
+    let scrape = scraped(&world.server).await;
+    for service in ["default", text(&service, "sid")] {
+        let of = format!(r#"{{service="{service}",channel="sms""#);
+        for sample in [
+            format!("onceward_verifications_begun_total{of}}}"),
+            format!(r#"onceward_sends_total{of},outcome="failed"}}"#),
+            format!(r#"onceward_checks_total{of},outcome="wrong"}}"#),
+        ] {
+            assert_eq!(scrape.value(&sample), Some(0.0), "{sample}\n{}", scrape.0);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;

@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{AccountFinding, ErrorClass, fetch};
+use crate::gateway::{AccountFinding, CallbackKind, ErrorClass, fetch};
 use crate::http;
 use crate::net::is_loopback_host;
 use crate::node::build_gateways;
@@ -53,12 +53,25 @@ pub(super) fn examine(
             }
         }
     }
-    let callbacks = match settings.delivery.public_url.as_deref() {
-        None => ok("public-url is not set: no provider reports to this server"),
-        Some(url) if online => runtime.block_on(callbacks(url)),
-        Some(url) => not_asked(url),
+    let Some(url) = settings.delivery.public_url.as_deref() else {
+        findings.add("callbacks", ok("public-url is not set: no provider reports to this server"));
+        return Ok(());
     };
-    findings.add("callbacks", callbacks);
+    let parsed = Url::parse(url).ok();
+    let is_here = parsed.as_ref().and_then(Url::host_str).is_some_and(is_loopback_host);
+    if is_here {
+        let found = warn(
+            format!("public-url leads to this machine, where no provider can report: {url}"),
+            "name the address under which the internet reaches this server",
+        );
+        findings.add("callbacks", found);
+    }
+    if online {
+        let has_path = parsed.is_some_and(|url| url.path() != "/");
+        findings.add("callbacks", runtime.block_on(callbacks(url, has_path)));
+    } else if !is_here {
+        findings.add("callbacks", ok(format!("{url}; not asked: --online asks it")));
+    }
     Ok(())
 }
 
@@ -112,35 +125,31 @@ fn one(
     }
 }
 
-fn not_asked(public_url: &str) -> Found {
-    let host = Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    if host.is_some_and(|host| is_loopback_host(&host)) {
-        warn(
-            format!("public-url leads to this machine, where no provider can report: {public_url}"),
-            "name the address under which the internet reaches this server",
-        )
-    } else {
-        ok(format!("{public_url}; not asked: --online asks it"))
-    }
-}
-
 /// Asks the public address as a provider would, but from this machine. A proxy passes what is below /callbacks/ from
-/// everywhere; there is nothing at this path itself, and the server says so.
-async fn callbacks(public_url: &str) -> Found {
+/// everywhere. The server says that a report of Twilio does not come by GET; or, without a gateway that reports, that there is
+/// nothing at this path, which also a path of the address would do that no proxy removes.
+async fn callbacks(public_url: &str, has_path: bool) -> Found {
     const REMEDY: &str =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
-    let address = format!("{}/callbacks/", public_url.trim_end_matches('/'));
+    let address = format!("{}{}", public_url.trim_end_matches('/'), CallbackKind::Message.path());
     let asked = match Url::parse(&address) {
         Ok(url) => timeout(WITHIN, fetch(url)).await,
         Err(error) => Ok(Err(error.to_string())),
     };
     match asked {
-        Ok(Ok(answer)) if answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
-            ok(format!("{address} answers as onceward does"))
-        }
         Ok(Ok(answer)) => {
+            let is_unknown = answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND);
+            let is_known =
+                answer.is_answer(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed. Allowed here: POST.");
             let status = answer.status.as_u16();
-            fail(format!("{address} answers HTTP {status}, and not as onceward does"), REMEDY)
+            match (is_known, is_unknown, has_path) {
+                (true, ..) | (_, true, false) => ok(format!("{address} answers as onceward does")),
+                (_, true, true) => fail(
+                    format!("{address} is no path of onceward"),
+                    "let the proxy in front remove the path of public-url, or remove it from public-url",
+                ),
+                _ => fail(format!("{address} answers HTTP {status}, and not as onceward does"), REMEDY),
+            }
         }
         Ok(Err(why)) => fail(format!("{address}: {why}"), REMEDY),
         Err(_) => fail(format!("{address}: no answer within {} s", WITHIN.as_secs()), REMEDY),

@@ -54,7 +54,7 @@ struct Row {
 /// `GET /admin/audit`.
 pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
-    list.has_file = true;
+    (list.has_file, list.rows) = (true, 30);
     let mut entries = Vec::new();
     if let Some(Filters { since, until, service, action, actor, of }) = filters {
         // A deleted service has entries too.

@@ -17,8 +17,9 @@ use crate::node::history::{Resolution, totals};
 use crate::registry::Service;
 use crate::verification::numbers::Refusal;
 
-/// Items of each type: the page stays below 30 kB with all four full.
-pub const MOST_ITEMS: usize = 20;
+/// Items of each type: the page stays below 30 kB with all four full, and with fewer below an explanation.
+const MOST_ITEMS: usize = 15;
+const FEWER_ITEMS: usize = 4;
 
 const PATH: &str = "/admin/guard";
 
@@ -35,6 +36,8 @@ struct GuardPage<'a> {
     explanation: Option<Explanation>,
     /// Since when refusals are counted, if the server has just started.
     counted_since: Option<Timestamp>,
+    /// At most so many of each type.
+    most: usize,
     items: Vec<Item>,
 }
 
@@ -100,8 +103,9 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
         }
         _ => {}
     }
-    let (items, counted_since) = (guard.overview(None, MOST_ITEMS, exact), guard.counted_since());
-    Ok(html(&GuardPage { request: &request, entry, question, explanation, counted_since, items }))
+    let most = if explanation.is_some() { FEWER_ITEMS } else { MOST_ITEMS };
+    let (items, counted_since) = (guard.overview(None, most, exact), guard.counted_since());
+    Ok(html(&GuardPage { request: &request, entry, question, explanation, counted_since, most, items }))
 }
 
 /// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is

@@ -66,6 +66,8 @@ fn scopes_of(key: &ApiKey) -> String {
 /// Reads no record: keys are in memory.
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
+    // Each has a form.
+    list.rows = 15;
     let mut rows = Vec::new();
     if let Some(Filters { service, is_live }) = filters
         && let Ok(service) = list.service(&request, service)

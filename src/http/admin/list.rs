@@ -17,8 +17,8 @@ use crate::http::response;
 use crate::registry::Service;
 use crate::shard::{LogPart, LogRange};
 
-/// Rows on a page, unless they are long.
-const ROWS: usize = 50;
+/// Rows on a page, unless they are long. Each page stays below 30 kB.
+const ROWS: usize = 40;
 
 /// Rows in a CSV file.
 const CSV_ROWS: usize = 5_000;

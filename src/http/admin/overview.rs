@@ -23,8 +23,9 @@ use crate::verification::numbers::{LockedNumber, Refusal};
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 10;
 
-/// Lockouts that are listed, and gateways with a plot of their own.
+/// Lockouts and spent budgets that are listed, and gateways with a plot of their own.
 const LOCKOUTS: usize = 10;
+const SPENT: usize = 3;
 const PLOTTED: usize = 4;
 
 parameters! {

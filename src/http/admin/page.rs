@@ -36,8 +36,8 @@ use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
 
-/// The most services to choose from.
-const SERVICES: usize = 200;
+/// The most services to choose from: one takes some 100 bytes of a page.
+const SERVICES: usize = 40;
 
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 200;
@@ -105,9 +105,17 @@ impl AdminRequest {
         self.running.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
     }
 
-    /// Services to choose from, the newest.
+    /// Services to choose from: the newest, and the one that the address or the form names.
     pub fn services(&self) -> Vec<(Sid, String)> {
-        let services = self.running.registry.services(0, SERVICES);
+        let mut services = self.running.registry.services(0, SERVICES);
+        let asked = Fields::of_form(self.call.query().as_bytes());
+        for named in
+            [&asked, &self.form].into_iter().filter_map(|fields| self.service(fields.first("service")))
+        {
+            if !services.iter().any(|known| known.sid == named.sid) {
+                services.push(named);
+            }
+        }
         services.iter().map(|service| (service.sid, self.running.registry.title(service))).collect()
     }
 

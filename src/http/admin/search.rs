@@ -1,13 +1,12 @@
 //! The search box of every page: it leads to what its words are about. No address has a whole number.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use axum::response::Response;
 
 use super::page::{AdminRequest, Unavailable};
 use super::session::Notice;
-use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
+use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, meant};
 use crate::http::pages::redirect;
 use crate::limits::guard::RefusedNumber;
 use crate::shard::LogRange;
@@ -25,8 +24,9 @@ const READ: usize = 20_000;
 
 /// `POST /admin/search`.
 pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
-    // A sentence may go on behind a number.
-    let words = request.field("q").trim_end_matches([',', ';', '.', ':']);
+    let words: String = request.field("q").chars().filter_map(meant).collect();
+    // A sentence may go on behind a number, which a mail or a sheet puts between signs.
+    let words = words.trim_matches([' ', ',', ';', '.', ':', '"', '\'', '<', '>']);
     // In letters of either case.
     let (upper, lower) = (words.to_ascii_uppercase(), words.to_ascii_lowercase());
     if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, &upper)) {
@@ -67,12 +67,10 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
 /// Leads to the newest delivery of an event, with its payload and its answer.
 async fn of_event(request: &AdminRequest, id: EventId) -> Result<Response, Unavailable> {
     let found = request.running.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
-    let Some(Delivery { webhook, event, .. }) = found.first() else {
+    let Some(Delivery { webhook, .. }) = found.first() else {
         return Ok(not_found(request, "No event has this id, or it is no longer kept."));
     };
-    let [since, until] = [0, 1].map(|more| event.at.plus(Duration::from_millis(more)).rfc3339_millis());
-    let kind = event.kind.as_str();
-    Ok(redirect(&format!("/admin/webhooks/{webhook}?since={since}&until={until}&event={kind}")))
+    Ok(redirect(&format!("/admin/webhooks/{webhook}?id={id}")))
 }
 
 /// Whether a word that should be an id may be a number between other signs.

@@ -13,7 +13,7 @@ use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
 use crate::http::api::error::Error;
-use crate::http::api::params::{Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::api::params::{Parameters as _, ServiceSid, Text, UtcTime, parameters};
 use crate::http::api::webhooks::{Changed, New};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
@@ -46,6 +46,8 @@ parameters! {
         "state" = "failed" => state: Option<DeliveryState>,
         /// Event
         "event" = "verification.approved" => event: Option<EventType>,
+        /// Id of the event
+        "id" = "evt_0123456789abcdef0123456789abcdef" => id: Option<Text<40>>,
     }
 }
 
@@ -103,8 +105,8 @@ struct WebhookPage<'a> {
     request: &'a AdminRequest,
     list: &'a List,
     row: Row,
-    /// With what is posted. A number is masked.
-    deliveries: Vec<(Delivery, String)>,
+    /// With what is posted, if the address names the event. A number is masked.
+    deliveries: Vec<(Delivery, Option<String>)>,
 }
 
 /// Its class in the style sheet, and a word.
@@ -120,6 +122,8 @@ pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let outbox = &request.running.outbox;
+    // Each may have a long address.
+    list.rows = 20;
     let mut all = Vec::new();
     if let Some(Filters { service }) = filters
         && let Ok(only) = list.service(&request, service)
@@ -170,18 +174,28 @@ pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
     let (outbox, mut deliveries) = (&request.running.outbox, Vec::new());
-    // Each has a payload.
+    // Each has a form.
     list.rows = 15;
-    if let Some(DeliveryFilters { since: after, until, state, event: kind }) = filters {
+    let mut is_one = false;
+    if let Some(DeliveryFilters { since: after, until, state, event: kind, id }) = filters {
+        is_one = id.is_some();
         let (before, read) = (Some(list.until(until)), Some(list::READ));
         let query =
             DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
-        deliveries = list.take(outbox.deliveries(service.id, webhook.sid, &query).await?);
+        deliveries = match id.map(|id| EventId::parse(&id)) {
+            None => list.take(outbox.deliveries(service.id, webhook.sid, &query).await?),
+            Some(id) => {
+                let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.id) == id;
+                outbox.deliveries_that(is_it, 1).await?
+            }
+        };
     }
+    // The search and the rows lead to it.
+    list.filters.retain(|field| field.name != "id" || is_one);
     let shown = |delivery: Delivery| {
-        let payload = outbox.payload(service.sid, &delivery.event);
         let to = delivery.event.about.to;
-        (delivery, payload.replace(&to.e164(), &to.to_string()))
+        let payload = is_one.then(|| outbox.payload(service.sid, &delivery.event));
+        (delivery, payload.map(|payload| payload.replace(&to.e164(), &to.to_string())))
     };
     let deliveries = deliveries.into_iter().map(shown).collect();
     let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));

@@ -60,3 +60,4 @@ pub use phone::{NumberError, NumberType, PhoneNumber, Region, mask_number};
 pub use routing::{ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{DateTime, Timestamp, minutes_up, seconds_up};
+pub use typed::meant;

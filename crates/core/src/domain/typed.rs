@@ -6,7 +6,7 @@ use super::NumberError;
 
 /// The sign that a person means: digits of every script and full-width signs as ASCII, each white space as a space, each
 /// dash as a hyphen. `None` for a sign that cannot be seen, such as the marks of direction around a pasted number.
-pub(super) fn meant(sign: char) -> Option<char> {
+pub fn meant(sign: char) -> Option<char> {
     if sign.is_ascii_graphic() {
         return Some(sign);
     }

@@ -19,7 +19,7 @@ use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limits::rate::{IdempotencyKeys, Limits, MOST_RECORDS};
 use crate::node::history::History;
-use crate::observe::metrics::{Metrics, Reading, TableReading};
+use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
@@ -199,6 +199,11 @@ impl Running {
 
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
+        if self.registry.count() <= NAMED_SERVICES {
+            for service in self.registry.services(0, NAMED_SERVICES) {
+                self.shards.metrics().create_service_at_zero(service.id);
+            }
+        }
         let [counters, keys] = self.verifying.capacities();
         let numbers = self.verifier.capacities();
         let reading = |name, Usage { held, limit }| TableReading { name, held, limit };

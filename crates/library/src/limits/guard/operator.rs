@@ -2,7 +2,7 @@
 //! items.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +134,8 @@ pub struct ServiceExplanation {
     pub reasons: Vec<String>,
     /// The narrowest first.
     pub allowances: Vec<Item>,
-    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, each in a sentence.
+    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, or have no allowance
+    /// left, each in a sentence.
     pub parts: Vec<String>,
 }
 
@@ -232,13 +233,19 @@ impl PumpingGuard {
             ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
         });
         let mut explained: Vec<_> = explained.collect();
-        explained.sort_by_key(|(rank, ..)| *rank);
+        let mut parts = self.refused_parts(dimension);
+        explained.sort_by_key(|((passes, least, service), ..)| {
+            (*passes, !parts.contains_key(service), *least, *service)
+        });
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
         let mut services = Vec::new();
         for ((.., service), is_known, explained) in explained {
+            let is_allowed = explained.entries.iter().any(|(_, entry)| entry.action == EntryAction::Allow);
             let mut of_service = self.of_service(service, dimension, is_known, explained);
-            of_service.parts = self.refused_parts(service, dimension);
+            if !is_allowed {
+                of_service.parts = parts.remove(&service).unwrap_or_default();
+            }
             if let Dimension::Number(number) = dimension {
                 let refused = self.refusals(service, number).await?;
                 of_service.reasons.extend(refused.and_then(|refused| refused.last()).map(refusals_in_words));
@@ -250,24 +257,45 @@ impl PumpingGuard {
         Ok(Explanation { subject: exact(dimension), services, services_left_out })
     }
 
-    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, in sentences.
-    fn refused_parts(&self, service: ServiceId, dimension: Dimension) -> Vec<String> {
-        let of_country = matches!(dimension, Dimension::Country(_));
+    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, or, as is known after a
+    /// restart too, have no allowance left. In sentences.
+    fn refused_parts(&self, dimension: Dimension) -> BTreeMap<ServiceId, Vec<String>> {
+        let (mut parts, mut known) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+        let is_part = |of: Dimension| {
+            matches!(of, Dimension::Prefix(_) | Dimension::Number(_))
+                && Dimension::Country(country_and_type(of).0) == dimension
+        };
+        if !matches!(dimension, Dimension::Country(_)) {
+            return parts;
+        }
+        let mut add = |service, of, text: String| {
+            let parts = parts.entry(service).or_default();
+            if parts.len() < PARTS {
+                parts.push(format!("{text}. Explain {of} to see more."));
+            }
+        };
         let mut broken: Vec<_> = self.inner.findings().list(self.now()).collect();
-        broken.retain(|(of, _, Finding { key, is_refused, .. })| {
-            let is_part = matches!(key.dimension, Dimension::Prefix(_) | Dimension::Number(_));
-            let is_in = || Dimension::Country(country_and_type(key.dimension).0) == dimension;
-            of_country && *of == service && *is_refused && is_part && is_in()
-        });
+        broken.retain(|(_, _, Finding { key, is_refused, .. })| *is_refused && is_part(key.dimension));
         broken.sort_by_key(|(_, messages, _)| Reverse(*messages));
-        let in_words = |(_, messages, Finding { rule, key, until, .. }): &(_, u64, Finding)| {
+        for (service, messages, Finding { rule, key, until, .. }) in broken {
             let until = until.map(|until| format!(" until {}", shown(until))).unwrap_or_default();
             let of = masked(key.dimension);
-            format!(
-                "Messages to {of}: {messages} refused by the rule {rule}{until}. Explain {of} to see more."
-            )
+            let text = format!("Messages to {of}: {messages} refused by the rule {rule}{until}");
+            add(service, of, text);
+            known.insert((service, key.dimension));
+        }
+        let is_empty = |allowance: &AllowanceNow| {
+            let of = (allowance.service, allowance.dimension);
+            let blocks = self.inner.rules(allowance.service).mode == Mode::Block;
+            blocks && allowance.next_pass_at().is_some() && !known.contains(&of) && is_part(of.1)
         };
-        broken.iter().take(PARTS).map(in_words).collect()
+        for allowance in self.allowances(None, is_empty) {
+            let until = allowance.next_pass_at().map(shown).unwrap_or_default();
+            let of = masked(allowance.dimension);
+            let text = format!("The allowance of {of} is used up until {until}");
+            add(allowance.service, of, text);
+        }
+        parts
     }
 
     /// The services that have allowances, entries or rules of their own, and the default one.
@@ -491,6 +519,27 @@ impl PumpingGuard {
         (self.now().since(began) < COUNTED_FOR).then_some(began)
     }
 
+    /// The allowances of a service, or of all, with this property.
+    fn allowances(
+        &self,
+        service: Option<ServiceId>,
+        fits: impl Fn(&AllowanceNow) -> bool,
+    ) -> Vec<AllowanceNow> {
+        let (now, mut found) = (self.now(), Vec::new());
+        let held = self.inner.guard().rows.held();
+        for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
+            let page: Vec<_> = self.inner.guard().rows.page(start, ALLOWANCES_AT_ONCE).collect();
+            // No send waits for this: the lock is free.
+            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
+            found.extend(page.filter_map(|(service, dimension, allowance)| {
+                let rules = self.inner.rules(service);
+                let allowance = AllowanceNow::new(service, dimension, Some(allowance), rules, now);
+                (rules.mode != Mode::Off && fits(&allowance)).then_some(allowance)
+            }));
+        }
+        found
+    }
+
     /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
     /// left.
     pub fn low_allowances(
@@ -499,18 +548,7 @@ impl PumpingGuard {
         limit: usize,
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
-        let (now, mut low) = (self.now(), Vec::new());
-        let held = self.inner.guard().rows.held();
-        for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
-            let page: Vec<_> = self.inner.guard().rows.page(start, ALLOWANCES_AT_ONCE).collect();
-            // No send waits for this: the lock is free.
-            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
-            low.extend(page.filter_map(|(service, dimension, allowance)| {
-                let rules = self.inner.rules(service);
-                let allowance = AllowanceNow::new(service, dimension, Some(allowance), rules, now);
-                (rules.mode != Mode::Off && allowance.is_low()).then_some(allowance)
-            }));
-        }
+        let mut low = self.allowances(service, AllowanceNow::is_low);
         low.sort_by_cached_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
         low.truncate(limit);
         low.into_iter().map(|allowance| self.allowance(allowance, named)).collect()

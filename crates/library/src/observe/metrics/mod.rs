@@ -37,7 +37,7 @@ pub use self::facts::{
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
-const NAMED_SERVICES: usize = 100;
+pub const NAMED_SERVICES: usize = 100;
 
 /// The names of services in labels and in the log. Clones share the source of the names.
 #[derive(Clone, Default)]
@@ -187,12 +187,7 @@ impl Metrics {
 
     /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
     fn create_at_zero(&self) {
-        let labels = OfService { service: ServiceId::DEFAULT_NAME.into(), channel: Channel::Sms.as_str() };
-        let Families { begun, approved, canceled, commits, .. } = &self.families;
-        for counters in [begun, approved, canceled] {
-            drop(counters.get_or_create(&labels));
-        }
-        zeros(commits, "outcome", ["durable", "failed"]);
+        zeros(&self.families.commits, "outcome", ["durable", "failed"]);
         zeros(&self.families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
     }
 
@@ -243,15 +238,25 @@ impl Metrics {
         self.families.commit_records.observe(u32::try_from(records).unwrap_or(u32::MAX).into());
     }
 
-    /// Creates the outcomes of each gateway at zero, and those of sends and checks in the default service.
+    /// Creates the outcomes of each gateway at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
     pub fn create_outcomes_at_zero(&self, gateways: impl Iterator<Item = GatewayName>) {
-        let Families { gateway_requests, sends, checks, .. } = &self.families;
+        let gateway_requests = &self.families.gateway_requests;
         for (gateway, outcome) in gateways.flat_map(|gateway| GatewayEnd::ALL.map(|end| (gateway, end))) {
             let operation = ("operation", GatewayOperation::Send.as_str());
             let (gateway, outcome) = (("gateway", gateway.as_str()), ("outcome", outcome.as_str()));
             drop(gateway_requests.get_or_create(&[gateway, operation, outcome]));
         }
-        let (service, channel): (Arc<str>, _) = (ServiceId::DEFAULT_NAME.into(), Channel::Sms.as_str());
+    }
+
+    /// Creates the counters of a service at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero): those of
+    /// text messages.
+    pub fn create_service_at_zero(&self, service: ServiceId) {
+        let Families { begun, approved, canceled, sends, checks, .. } = &self.families;
+        let (service, channel) = (self.label(service), Channel::Sms.as_str());
+        let labels = OfService { service: Arc::clone(&service), channel };
+        for counters in [begun, approved, canceled] {
+            drop(counters.get_or_create(&labels));
+        }
         let zero = |counters: &Counters<OutcomeOfService>, outcome| {
             let service = Arc::clone(&service);
             drop(counters.get_or_create(&OutcomeOfService { service, channel, outcome }));

@@ -69,8 +69,7 @@ fn a_test_number_begins_no_verification() {
     let recipient = NumberKey { is_test: true, ..recipient(0) };
     let (channel, step) = (Channel::Sms, VerificationStep::Begun);
     metrics.count(&Fact::Verification { recipient, channel, gateway: None, step });
-    let begun = "onceward_verifications_begun_total{service=\"default\",channel=\"sms\"} 0";
-    assert_eq!(samples(&metrics, "onceward_verifications_begun_total"), [begun]);
+    assert!(samples(&metrics, "onceward_verifications_begun_total{").is_empty());
 }
 
 #[test]
