@@ -21,7 +21,7 @@ use crate::writer::sequence_key;
 /// Longest time until a change of the owner that the watch did not report is noticed.
 const POLL: Duration = Duration::from_millis(500);
 /// Attempts to reserve the node's address before the log warns, or the start is refused. An earlier process of the node,
-/// which was killed, holds it for up to two seconds.
+/// which was killed, holds it for up to two seconds, or longer while etcd changes its leader.
 const QUIET_ATTEMPTS: u32 = 8;
 /// By this time after the join, the lease of an earlier process of this node has ended. etcd ends a lease up to half a
 /// second late.
@@ -229,7 +229,7 @@ impl Cluster {
     /// campaign goes on.
     ///
     /// # Errors
-    /// [`CampaignError::AddressTaken`], within four seconds if etcd answers.
+    /// [`CampaignError::AddressTaken`] if a node of another name has the address: within four seconds if etcd answers.
     pub async fn campaign(&self) -> Result<EtcdStore, CampaignError> {
         let mut changes = self.state.changes.subscribe();
         let mut reservation = self.state.reservation.subscribe();
@@ -489,7 +489,7 @@ async fn reserve_address(state: Arc<MemberState>) {
                         node = name,
                         holder = node,
                         address = advertise,
-                        "address in use by another node, this node cannot own the records; give every node its own \"advertise\" in \"cluster\""
+                        "address in use, this node cannot own the records; unless an earlier process of this node has it, give every node its own \"name\" and \"advertise\" in \"cluster\""
                     );
                 }
             }
