@@ -26,10 +26,10 @@ use super::response::Problem;
 /// fail too until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After this many new connections the open ones get a turn.
+/// After this many admitted connections, if more wait, the open ones get a turn.
 const ADMITTED_AT_ONCE: usize = 8;
 
-/// Accepted connections that wait for their turn.
+/// Accepted connections that wait for their turn. One burst may double them.
 const WAITING: usize = 64;
 
 /// How long a node of a cluster answers on open connections after it has stopped accepting new ones. It closes each
@@ -161,13 +161,13 @@ struct Waiting<T> {
 }
 
 impl<T> Waiting<T> {
-    /// Whether one more may wait, or waits in the place of one of a large client.
+    /// Whether another one may wait, if need be in the place of one of a large client.
     fn has_room(&self) -> bool {
         self.connections.len() < WAITING
             || self.connections.keys().next_back().is_some_and(|(large, _)| *large)
     }
 
-    /// Closes the last connection of large clients if too many wait.
+    /// If too many wait, closes the last connection of large clients without an answer.
     fn push(&mut self, is_large: bool, connection: T) {
         self.accepted += 1;
         self.connections.insert((is_large, self.accepted), connection);

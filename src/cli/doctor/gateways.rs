@@ -126,8 +126,8 @@ fn one(
 }
 
 /// Asks the public address as a provider would, but from this machine. A proxy passes what is below /callbacks/ from
-/// everywhere. The server says that a report of Twilio does not come by GET; or, without a gateway that reports, that there is
-/// nothing at this path, which also a path of the address would do that no proxy removes.
+/// everywhere. The server answers 405, because Twilio posts its reports; without a gateway that reports, 404. It also
+/// answers 404 if the address has a path that no proxy removes.
 async fn callbacks(public_url: &str, has_path: bool) -> Found {
     const REMEDY: &str =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";

@@ -312,7 +312,7 @@ fn no_formula(cell: &str) -> String {
         let of_formula = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
         safe.extend((begins && of_formula.contains(&c)).then_some('\''));
         safe.push(c);
-        // After a quote that closes at once, the cell goes on.
+        // The file doubles a quote. A reader that cuts cells at `;` takes that for an empty text in quotes and goes on.
         begins = [';', '\t', '\r', '\n'].contains(&c) || begins && [' ', '"'].contains(&c);
     }
     safe

@@ -45,7 +45,7 @@ pub enum View {
     Verified,
     /// Every check is used: the person can only go back.
     NoneLeft,
-    /// The session has ended. This address leads on.
+    /// The end of a session or of the demo, and the address that leads on.
     Over {
         text: &'static str,
         back: Option<String>,

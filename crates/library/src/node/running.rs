@@ -197,7 +197,7 @@ impl Running {
         reasons
     }
 
-    /// The state for metrics. Waits for nothing.
+    /// The state for metrics; creates the counters of new services. Waits for nothing.
     pub fn reading(&self) -> Reading {
         if self.registry.count() <= NAMED_SERVICES {
             for service in self.registry.services(0, NAMED_SERVICES) {

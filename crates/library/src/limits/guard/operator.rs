@@ -257,8 +257,8 @@ impl PumpingGuard {
         Ok(Explanation { subject: exact(dimension), services, services_left_out })
     }
 
-    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, or, as is known after a
-    /// restart too, have no allowance left. In sentences.
+    /// Sentences about the numbers and prefixes of a country that were refused messages in this hour and the one before,
+    /// or have no allowance left, which is known after a restart too.
     fn refused_parts(&self, dimension: Dimension) -> BTreeMap<ServiceId, Vec<String>> {
         let (mut parts, mut known) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
         let is_part = |of: Dimension| {

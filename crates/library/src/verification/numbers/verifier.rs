@@ -252,10 +252,10 @@ impl Verifier {
         Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
     }
 
-    /// Returns when it is durable what the requests before this one did to a number.
+    /// Returns when what earlier requests did to a number is durable.
     ///
     /// # Errors
-    /// [`Refusal`], while the store does not say so.
+    /// [`Refusal`], while the store does not confirm it.
     pub async fn until_durable(&self, key: NumberKey) -> Result<(), Refusal> {
         let subject = self.deps.subject(&key);
         let behind = self.shards.router().decide(subject, move |view| {

@@ -108,7 +108,7 @@ async fn crashes_charge_a_message_once() {
     for messages in 1..=3 {
         sends(&world, TJ + messages).await.expect("sent");
         for crash in 0..3 {
-            // The next second, a row of the last life may be written.
+            // In later seconds the guard writes its rows.
             tokio::time::sleep(Duration::from_secs(crash)).await;
             world = world.crashes().await;
             let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;

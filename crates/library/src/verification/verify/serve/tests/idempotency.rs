@@ -256,7 +256,7 @@ async fn a_check_that_the_store_refused_is_carried_out_by_its_repetition() {
 }
 
 #[tokio::test]
-async fn a_check_of_which_the_store_does_not_tell_gets_its_answer_by_its_repetition() {
+async fn a_check_with_an_unknown_commit_is_answered_by_its_repetition() {
     for (fault, is_right) in [
         (StoreFault::UnknownApplied, true),
         (StoreFault::UnknownApplied, false),
