@@ -484,6 +484,8 @@ impl Core {
         let earlier: Vec<RecordKey> = lazy.drain(..drained).collect();
         let unchanged = earlier.iter().filter(|key| !changes.contains_key(*key));
         carried.extend(unchanged.map(|key| (*key, tables.stored(key))));
+        // Numbers come before idempotency keys: the answer to a check is never durable without what the check did.
+        uncertain.sort_unstable_by_key(|key| key.kind);
         let failed = uncertain
             .iter()
             .filter(|key| !changes.contains_key(*key))

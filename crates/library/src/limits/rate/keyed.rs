@@ -158,7 +158,7 @@ pub enum KeyDecision {
     /// Carry the request out.
     First(RunningRequest),
     /// An earlier request with this key may have sent a message of this verification, or has compared this code. Do neither.
-    Again(KeyedRequest),
+    Again(RequestKey, KeyedRequest),
     /// The key came with another request.
     OtherRequest,
     /// The first request with this key is being carried out.
@@ -252,7 +252,7 @@ impl IdempotencyKeys {
         let record = RecordKey { slot: id.slot(), kind: KeyedRequest::KIND, id: id.id() };
         let known: Option<KeyedRequest> = self.0.shards.router().get(record).await?;
         Ok(match known {
-            Some(request) if request.known.identity == identity => KeyDecision::Again(request),
+            Some(known) if known.known.identity == identity => KeyDecision::Again(request, known),
             Some(_) => KeyDecision::OtherRequest,
             None => {
                 if let (KeyDecision::First(_), Some((_, is_new))) = (&begun, self.0.running().get_mut(&id)) {

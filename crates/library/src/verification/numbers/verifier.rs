@@ -24,6 +24,7 @@ use crate::gateway::Receipt;
 use crate::limits::guard::{
     ClientSignals, Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket,
 };
+use crate::limits::rate::RequestKey;
 use crate::observe::metrics::Fact;
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
@@ -252,14 +253,14 @@ impl Verifier {
         Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
     }
 
-    /// Returns when what earlier requests did to a number is durable.
+    /// Returns when the answer to an earlier request and what it did to a number are durable, both by the same commit.
     ///
     /// # Errors
     /// [`Refusal`], while the store does not confirm it.
-    pub async fn until_durable(&self, key: NumberKey) -> Result<(), Refusal> {
+    pub async fn until_durable(&self, key: NumberKey, request: RequestKey) -> Result<(), Refusal> {
         let subject = self.deps.subject(&key);
         let behind = self.shards.router().decide(subject, move |view| {
-            let _ = view.get::<NumberState>(subject.id);
+            let _ = (view.get::<NumberState>(subject.id), request.is_taken(view));
             Ok(())
         });
         behind.await.unwrap_or(Err(Refusal::Stopping))

@@ -9,7 +9,7 @@ use crate::engine::{SendOptions, fingerprint_with_code};
 use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::limits::rate::{
     BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
-    RunningRequest,
+    RequestKey, RunningRequest,
 };
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
@@ -27,7 +27,7 @@ impl Verifying {
             let fingerprint = self.fingerprint(begin.fingerprint, begin.message.supplied_code.as_ref());
             match self.keyed(service.id, number, key, fingerprint).await? {
                 Ok(running) => begin.message.keyed = Some(running),
-                Err(request) => return self.begun_before(&service, number, &request.known).await,
+                Err((_, request)) => return self.begun_before(&service, number, &request.known).await,
             }
         }
         self.start(&service, begin).await
@@ -40,14 +40,14 @@ impl Verifying {
         number: PhoneNumber,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<Result<RunningRequest, KeyedRequest>, Refused> {
+    ) -> Result<Result<RunningRequest, (RequestKey, KeyedRequest)>, Refused> {
         if key.is_empty() || key.len() > LONGEST_KEY {
             let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
             return Err(Refused::Invalid(why));
         }
         match self.keys.begin(service, number, key, fingerprint).await? {
             KeyDecision::First(running) => Ok(Ok(running)),
-            KeyDecision::Again(request) => Ok(Err(request)),
+            KeyDecision::Again(key, request) => Ok(Err((key, request))),
             KeyDecision::OtherRequest => Err(Refused::OtherRequest),
             KeyDecision::StillAnswering => Err(Refused::StillAnswering),
         }
@@ -226,8 +226,8 @@ impl Verifying {
         if let Some(key) = check.node_key.take() {
             match self.keys.begin(ServiceId::DEFAULT, check.key.number, &key, [0; 32]).await? {
                 KeyDecision::First(running) => check.keyed = Some(running),
-                KeyDecision::Again(request) => {
-                    self.verifier.until_durable(check.key).await?;
+                KeyDecision::Again(key, request) => {
+                    self.verifier.until_durable(check.key, key).await?;
                     return answered_before(&request).map_err(|_| Refusal::StoreUnavailable);
                 }
                 _ => return Err(Refusal::StoreUnavailable),

@@ -27,7 +27,7 @@ impl Verifying {
         let outgoing = self.worded(&service, begin, Some(code.expose().len()))?;
         let running = match self.keys.begin_carried(service.id, to, &code).await? {
             KeyDecision::First(running) => running,
-            KeyDecision::Again(request) => {
+            KeyDecision::Again(_, request) => {
                 // The attempt that an earlier request with the same code made.
                 let (known, at) = (request.known.verification, request.known.at);
                 let log = self.log_of(service.id, to, known).await?;

@@ -258,8 +258,8 @@ impl Verifying {
         if let Some(key) = idempotency_key {
             match self.keyed(service.id, number, &key, fingerprint).await? {
                 Ok(running) => check.keyed = Some(running),
-                Err(request) => {
-                    self.verifier.until_durable(check.key).await?;
+                Err((key, request)) => {
+                    self.verifier.until_durable(check.key, key).await?;
                     known = Some(answered_before(&request)?);
                 }
             }
