@@ -39,7 +39,7 @@ pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedNumber,
 };
-use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES};
+use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES, Row};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -199,8 +199,8 @@ struct Inner {
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
-    /// Held while records are written, which keeps their order.
-    writing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while records are written, which keeps their order. Whether [`GuardRow::Written`] may lack what was written.
+    writing: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl PumpingGuard {
@@ -410,9 +410,11 @@ impl PumpingGuard {
         }
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard().unlock(service, number);
-        inner.write().await?;
         // Refusals that are being written would come after the removal.
-        let _writing = inner.writing.lock().await;
+        let mut writing = inner.writing.lock().await;
+        *writing = true;
+        let changed = inner.guard().rows.take_changed(AT_ONCE);
+        inner.write_changed(changed).await?;
         let is_listed = inner.findings().forget(service, number) | inner.waiting().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -517,18 +519,31 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
-    /// Writes the changed allowances, and then up to which message they are: a crash in between charges messages twice. After
-    /// a refusal, what was not written waits for the next time.
+    /// Writes the changed allowances, and then up to which message they are: a crash in between charges messages twice, and
+    /// any crash those that arrived while more than `AT_ONCE` were written.
     async fn write(&self) -> Result<(), Refusal> {
-        let _writing = self.writing.lock().await;
-        let (mut changed, written) = {
+        let mut writing = self.writing.lock().await;
+        let (changed, written) = {
             let mut guard = self.guard();
             let changed = guard.rows.take_changed(AT_ONCE);
-            if changed.is_empty() {
+            if changed.is_empty() && !*writing {
                 return Ok(());
             }
             (changed, guard.close_second())
         };
+        *writing = true;
+        self.write_changed(changed).await?;
+        let subject = Subject::of_name(&"guard rows", &self.slots);
+        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await?;
+        *writing = false;
+        Ok(())
+    }
+
+    /// Writes these allowances and all others that changed. After a refusal, what was not written waits for the next time.
+    async fn write_changed(
+        &self,
+        mut changed: Vec<((ServiceId, Dimension), Option<Row>)>,
+    ) -> Result<(), Refusal> {
         loop {
             // While many messages are sent, there may always be further changes.
             let is_rest = changed.len() < AT_ONCE;
@@ -544,12 +559,10 @@ impl Inner {
                 written?;
             }
             if is_rest {
-                break;
+                return Ok(());
             }
             changed = self.guard().rows.take_changed(AT_ONCE);
         }
-        let subject = Subject::of_name(&"guard rows", &self.slots);
-        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await
     }
 
     /// Writes allowances of one slot, which are changed again after a refusal.
