@@ -76,6 +76,7 @@ pub async fn serve(
             accepted = listener.accept(), if connections.waiting.has_room() => match accepted {
                 Ok(first) => connections.let_wait(iter::once(first).chain(waiting().take(WAITING))),
                 Err(error) => {
+                    connections.admit_first(usize::MAX);
                     if needs_pause(&error, &mut connections.is_in_trouble) {
                         tokio::select! {
                             () = &mut shutdown => break,
@@ -312,6 +313,9 @@ impl Connections {
     }
 
     fn let_wait(&mut self, accepted: impl Iterator<Item = (TcpStream, SocketAddr)>) {
+        if std::mem::take(&mut self.is_in_trouble) {
+            info!("connections accepted again");
+        }
         for (stream, peer) in accepted {
             let is_large = self.is_full && self.held_by(peer.ip()) > self.share();
             self.waiting.push(is_large, (stream, peer.ip()));
@@ -331,9 +335,6 @@ impl Connections {
 
     /// Serves a connection. Beyond the limit another one gives way; if all are in use, the new one is refused.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, number: u64) {
-        if std::mem::take(&mut self.is_in_trouble) {
-            info!("connections accepted again");
-        }
         let limit = self.server.app.settings.bounds.connections;
         // Logged again only after a real relief, not for each connection that ends and is replaced.
         self.is_full &= self.open.len() > limit / 8 * 7;
