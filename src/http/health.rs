@@ -111,6 +111,9 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
     if let Some(forwarder) = &app.forwarder {
         app.metrics.node_state(forwarder.state());
     }
+    if let Ok(running) = app.running() {
+        running.create_counters_at_zero();
+    }
     let is_open = request::accepts(&head.headers, "application/openmetrics-text");
     let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
     let text = app.metrics.text(format, app.reading().as_ref());

@@ -14,7 +14,7 @@ use crate::clock::{Clock, EngineClock};
 use crate::config::{Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
-use crate::domain::{GatewayName, ServerKey, Timestamp};
+use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limits::rate::{IdempotencyKeys, Limits, MOST_RECORDS};
@@ -197,13 +197,16 @@ impl Running {
         reasons
     }
 
-    /// The state for metrics; creates the counters of new services. Waits for nothing.
+    /// Creates the counters of each service at zero; of the default one alone, if they are too many to have names.
+    pub fn create_counters_at_zero(&self) {
+        let most = if self.registry.count() <= NAMED_SERVICES { NAMED_SERVICES } else { 0 };
+        let services = self.registry.services(0, most).into_iter().map(|service| service.id);
+        let metrics = self.shards.metrics();
+        services.chain([ServiceId::DEFAULT]).for_each(|service| metrics.create_service_at_zero(service));
+    }
+
+    /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
-        if self.registry.count() <= NAMED_SERVICES {
-            for service in self.registry.services(0, NAMED_SERVICES) {
-                self.shards.metrics().create_service_at_zero(service.id);
-            }
-        }
         let [counters, keys] = self.verifying.capacities();
         let numbers = self.verifier.capacities();
         let reading = |name, Usage { held, limit }| TableReading { name, held, limit };
