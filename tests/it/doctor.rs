@@ -111,8 +111,8 @@ async fn doctor_asks_the_public_address_only_if_told_so() {
     finds(&checks, "ok", "callbacks", "/callbacks/twilio/message answers as onceward does");
     finds(&checks, "warn", "callbacks", "leads to this machine");
     let below = setup.clone().env("ONCEWARD_PUBLIC_URL", format!("{address}/otp"));
-    let checks = checks_in(&below.command(["doctor", "--online", "--json"]).await.exits(70));
-    finds(&checks, "fail", "callbacks", "/otp/callbacks/twilio/message is no path of onceward");
+    let checks = checks_in(&below.command(["doctor", "--online", "--json"]).await.exits(0));
+    finds(&checks, "warn", "callbacks", "/otp/callbacks/twilio/message is no path of onceward");
     let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio().base_url());
     let checks = checks_in(&elsewhere.command(["doctor", "--online", "--json"]).await.exits(70));
     finds(&checks, "fail", "callbacks", "and not as onceward does");
