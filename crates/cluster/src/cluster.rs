@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
-use onceward_core::domain::ServerKey;
+use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::Slot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +23,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// Attempts to reserve the node's address before the log warns, or the start is refused. An earlier process of the node,
 /// which was killed, holds it for up to two seconds, or longer while etcd changes its leader.
 const QUIET_ATTEMPTS: u32 = 8;
+/// By this time after the join, the lease of an earlier process of this node has ended. etcd ends a lease up to half a
+/// second late.
+const EARLIER_LEASE_ENDED: Duration = lease::TTL.saturating_add(Duration::from_secs(1));
 
 /// The arguments of [`Cluster::join`].
 pub struct ClusterOptions {
@@ -123,6 +126,8 @@ pub struct MemberState {
     pub options: ClusterOptions,
     pub client: Arc<Client>,
     pub sealing: Arc<Sealing>,
+    /// When this node joined, by `uptime`.
+    joined: Timestamp,
     /// Why etcd refused the last attempt to own the records or to reserve the address.
     refusal: watch::Sender<Option<String>>,
     reservation: watch::Sender<Reservation>,
@@ -194,6 +199,7 @@ impl Cluster {
             return Err(JoinError::OtherKey);
         }
         let state = Arc::new(MemberState {
+            joined: options.uptime.now(),
             sealing: Arc::new(Sealing::new(&options.key)),
             options,
             client: Arc::new(client),
@@ -439,8 +445,8 @@ impl MemberState {
             |node: &str, address: &str, proof: &str| self.sealing.is_owner_proof(node, address, lease, proof);
         let owner = owner_of(&value).filter(|(node, address, proof)| is_proven(node, address, proof));
         let Some((node, address, _)) = owner else { return Owner::Unproven };
-        let ClusterOptions { name, advertise, .. } = &self.options;
-        if node == *name && address == *advertise {
+        let ClusterOptions { name, advertise, uptime, .. } = &self.options;
+        if node == *name && address == *advertise && uptime.now().since(self.joined) < EARLIER_LEASE_ENDED {
             // An earlier process of this node, whose lease has not ended yet.
             return Owner::Vacant;
         }
