@@ -5,7 +5,7 @@ use super::args::{at_least_one, parse_time};
 use super::{CommandError, CommandOutput, Context};
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::answers::{Message, Total};
+use crate::http::answers::Message;
 
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
@@ -33,10 +33,6 @@ pub struct TrackerArgs {
     /// At most this many messages.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     limit: usize,
-
-    /// Count the messages by status, gateway and type, without a limit, and list none.
-    #[arg(long)]
-    totals: bool,
 }
 
 fn status(text: &str) -> Result<String, String> {
@@ -48,7 +44,7 @@ const COLUMNS: &str = "time type to gateway priority send_status verify_status r
                        receipt_status error_code parts message_id";
 
 pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let TrackerArgs { number, service, status, since, until, limit, totals } = args;
+    let TrackerArgs { number, service, status, since, until, limit } = args;
     let number = number.map(|number| e164(&number, "--number ", cx)).transpose()?;
     let moment = |at: Option<Timestamp>| at.map(|at| at.rfc3339_millis().to_string());
     let fields = [
@@ -59,12 +55,7 @@ pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandErro
         ("Until", moment(until)),
         ("Limit", Some(limit.to_string())),
     ];
-    let client = cx.client()?;
-    if totals {
-        let totals: Vec<Total> = client.get("/local/Messages/Totals", &fields)?;
-        return Ok(list(&totals, cx.json, "no sends found", "by value messages"));
-    }
-    let messages: Vec<Message> = client.get("/local/Messages", &fields)?;
+    let messages: Vec<Message> = cx.client()?.get("/local/Messages", &fields)?;
     Ok(list(&messages, cx.json, "no sends found", COLUMNS))
 }
 

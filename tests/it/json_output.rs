@@ -35,7 +35,6 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("doctor", vec!["doctor"], None),
         ("check-data", vec!["check-data"], None),
         ("tracker", vec!["tracker"], Some(ATTEMPT)),
-        ("tracker --totals", vec!["tracker", "--totals"], None),
         (
             "gateways try",
             vec!["gateways", "try", "TwilioMessages", &number, "--yes", "--wait", "0"],

@@ -61,14 +61,6 @@ impl From<&ListedAttempt> for Message {
     }
 }
 
-/// The messages with one value of a property.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Total {
-    pub by: String,
-    pub value: String,
-    pub messages: u64,
-}
-
 /// What is known of a number in a service.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]

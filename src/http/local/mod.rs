@@ -36,7 +36,7 @@ use crate::store::{self, Copied};
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarryCode, Erasure, NumberStatus};
 
-use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Total, Unlocked};
+use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Unlocked};
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
@@ -51,17 +51,6 @@ async fn server(call: Call) -> Json<ServerAnswer> {
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
     let found = request.running.verifier.attempts.list(&query(&request)?).await.map_err(Error::from)?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
-}
-
-/// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
-pub async fn totals(request: Request) -> Result<impl IntoResponse, Error> {
-    let totals = request.running.verifier.attempts.totals(&query(&request)?).await.map_err(Error::from)?;
-    let total = |(by, value, messages): (&str, &str, _)| Total {
-        by: by.to_owned(),
-        value: value.to_owned(),
-        messages,
-    };
-    Ok(Json(totals.rows().map(total).collect::<Vec<_>>()))
 }
 
 fn query(request: &Request) -> Result<AttemptQuery, Error> {
@@ -304,7 +293,6 @@ pub fn routes() -> ApiRouter {
         .get("/local/Server", server, Operation::page())
         .get("/local/Services/{Name}", service_id, Operation::page())
         .get("/local/Messages", messages, Operation::page())
-        .get("/local/Messages/Totals", totals, Operation::page())
         .post("/local/Gateways/{Name}/Messages", try_gateway, Operation::page())
         .get("/local/Numbers/{To}", status, Operation::page())
         .delete("/local/Numbers/{To}", erase, Operation::page())

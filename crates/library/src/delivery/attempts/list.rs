@@ -1,7 +1,5 @@
 //! The list of attempts, for people and for programs.
 
-use std::collections::BTreeMap;
-
 use super::log::{AttemptLog, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{
@@ -110,36 +108,6 @@ impl AttemptQuery {
             && self.prefix.as_ref().is_none_or(|prefix| digits().starts_with(prefix.as_str()))
             // Costs microseconds; therefore it comes last.
             && self.country.is_none_or(|country| number.region() == Some(country))
-    }
-}
-
-/// Numbers of attempts, by their properties.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Totals {
-    all: u64,
-    counts: BTreeMap<(&'static str, &'static str), u64>,
-}
-
-impl Totals {
-    /// Counts one attempt.
-    pub fn add(&mut self, row: &ListedAttempt) {
-        self.all += 1;
-        let attempt = &row.attempt;
-        for of in [
-            ("gateway", attempt.gateway.as_str()),
-            ("receipt", attempt.receipt.map_or("none", ReceiptStatus::as_str)),
-            ("send", attempt.status.as_str()),
-            ("type", attempt.channel.as_str()),
-            ("verify", row.verify_status.as_str()),
-        ] {
-            *self.counts.entry(of).or_default() += 1;
-        }
-    }
-
-    /// All attempts, and those with each value of each property: `("send", "sent", 7)`.
-    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let counts = self.counts.iter().map(|((by, value), count)| (*by, *value, *count));
-        std::iter::once(("all", "", self.all)).chain(counts)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::shard::{
 
 pub use self::decide::Checked;
 pub use self::index::{Due, Plans};
-pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, Totals, attempts_of};
+pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 
 /// A cheap handle on the records of all shards.
@@ -188,16 +188,6 @@ impl Attempts {
         self.for_each_page(query, take).await?;
         records.drain(..query.skip.min(records.len()));
         Ok(LogPart { records, has_more: false, stopped })
-    }
-
-    /// The numbers of the attempts that a query asks for, whatever its limit.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn totals(&self, query: &AttemptQuery) -> Result<Totals, Refusal> {
-        let mut totals = Totals::default();
-        self.each(query, |listed| totals.add(&listed)).await?;
-        Ok(totals)
     }
 
     /// Passes what the guard took for messages since a moment to `visit`.
