@@ -26,7 +26,7 @@ const READ: usize = 20_000;
 pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
     let words: String = request.field("q").chars().filter_map(meant).collect();
     // A sentence may go on behind a number, which a mail or a sheet puts between signs.
-    let words = words.trim_matches([' ', ',', ';', '.', ':', '"', '\'', '<', '>']);
+    let words = words.trim_matches(|c: char| !c.is_ascii() || " ,;.:\"'<>".contains(c));
     // In letters of either case.
     let (upper, lower) = (words.to_ascii_uppercase(), words.to_ascii_lowercase());
     if let Some(sid) = SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, &upper)) {
