@@ -21,10 +21,10 @@ use crate::observe::metrics::GatewayReading;
 use crate::verification::numbers::{LockedNumber, Refusal};
 
 /// Rows of a table, without the one of all others.
-const ROWS: usize = 10;
+const ROWS: usize = 8;
 
 /// Lockouts and spent budgets that are listed, and gateways with a plot of their own.
-const LOCKOUTS: usize = 10;
+const LOCKOUTS: usize = 5;
 const SPENT: usize = 3;
 const PLOTTED: usize = 4;
 
