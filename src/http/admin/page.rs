@@ -37,7 +37,7 @@ use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
 
 /// The most services to choose from: one takes some 100 bytes of a page.
-const SERVICES: usize = 30;
+const SERVICES: usize = 24;
 
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 200;
