@@ -1,9 +1,7 @@
 //! Commands of clients, and of delivery on their behalf.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use onceward::delivery::attempts::AttemptLog;
@@ -12,13 +10,13 @@ use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
-use onceward::verification::numbers::command::{Caller, NumberCommand, Request, Responder};
+use onceward::verification::numbers::command::{Caller, NumberCommand, PendingReply, Request, Responder};
 use onceward::verification::numbers::in_flight::CommandPermit;
 use rand::RngExt;
 
 use crate::facts::{Checked, CommandId, Intent, Outcome, Stage, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
-use crate::world::{AnswerEnd, Open, Plan, World, log_record};
+use crate::world::{Answer, Open, Plan, World, log_record};
 
 impl World {
     pub fn client_asks(&mut self) -> Checked {
@@ -60,7 +58,7 @@ impl World {
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
         let request = Request::Send(Box::new(outgoing), Caller::Send(responder));
-        self.submits(number, intent, AnswerEnd::Send(answer), request)
+        self.submits(number, intent, told(answer, |reply| Outcome::Send(reply.outcome)), request)
     }
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
@@ -69,7 +67,12 @@ impl World {
         let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
         let request = Request::Check(check, Caller::Check(responder));
-        self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), request)
+        self.submits(
+            number,
+            Intent::Check { code },
+            told(answer, |reply| Outcome::Check(reply.outcome)),
+            request,
+        )
     }
 
     /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
@@ -90,7 +93,7 @@ impl World {
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
         let request = Request::Resume(log, Caller::FollowUp(responder));
-        self.submits(number, intent, AnswerEnd::Resume(answer), request)?;
+        self.submits(number, intent, told(answer, |()| Outcome::Followed), request)?;
         // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);
@@ -116,7 +119,7 @@ impl World {
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, request: Request) -> Checked {
+    fn submits(&mut self, number: usize, intent: Intent, answer: Answer, request: Request) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
         // Some commands come while the shard of the number restarts.
@@ -132,7 +135,7 @@ impl World {
         let (stage, at_gateway, useless_since) = (Stage::Direct, false, None);
         let mut open = Open { number, shard, intent, stage, since, at_gateway, useless_since, answer };
         let waker = self.captured.waker(command);
-        let waiting = open.answer.poll(&mut Context::from_waker(&waker));
+        let waiting = open.answer.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
         self.hands_over(owner, number, request)
@@ -165,21 +168,9 @@ pub fn command_of(style: &MessageStyle) -> CommandId {
     }
 }
 
-impl AnswerEnd {
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
-        fn told<T, E>(answer: Result<Result<T, Refusal>, E>, of: fn(T) -> Outcome) -> Outcome {
-            answer.map_or(Outcome::Dropped, |answer| answer.map_or_else(Outcome::Refused, of))
-        }
-        match self {
-            Self::Send(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |it| Outcome::Send(it.outcome)))
-            }
-            Self::Check(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |it| Outcome::Check(it.outcome)))
-            }
-            Self::Resume(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |()| Outcome::Followed))
-            }
-        }
-    }
+/// What a client gets. `Dropped` if the shard or its process died with the command.
+fn told<T: 'static>(answer: PendingReply<T>, of: fn(T) -> Outcome) -> Answer {
+    Box::pin(async move {
+        answer.await.map_or(Outcome::Dropped, |answer| answer.map_or_else(Outcome::Refused, of))
+    })
 }

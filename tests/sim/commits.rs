@@ -20,11 +20,10 @@ impl World {
         if !self.chance(self.setup.faults) {
             return None;
         }
-        Some(match self.rng.random_range(0..6) {
+        Some(match self.rng.random_range(0..5) {
             0 => Fault::Unavailable,
             1 => Fault::UnknownApplied,
             2 => Fault::UnknownNotApplied,
-            3 => Fault::Torn { whole: self.chance(50) },
             _ => Fault::Hang,
         })
     }
@@ -108,7 +107,6 @@ impl World {
         let fault = self.fenced(shard, fault);
         match fault {
             None | Some(Fault::Hang) => {}
-            Some(Fault::Torn { .. }) => self.tally.count("fault Torn"),
             Some(fault) => self.tally.count(format!("fault {fault:?}")),
         }
         let progress =
@@ -165,8 +163,7 @@ impl World {
         };
         self.event();
         let fault = match &commit.progress {
-            Progress::Before => Fault::of_a_crash(&mut self.rng),
-            Progress::Hanging => self.chance(50).then_some(Fault::Unavailable),
+            Progress::Before | Progress::Hanging => self.chance(50).then_some(Fault::Unavailable),
             Progress::Unanswered(_) => {
                 self.tally.count("crash after the commit, unanswered");
                 return self.doubts(shard, &commit.notice);
@@ -176,7 +173,6 @@ impl World {
         self.tally.count(match (&commit.progress, fault) {
             (Progress::Hanging, _) => "crash while the store hangs",
             (_, None) => "crash after the commit, unanswered",
-            (_, Some(Fault::Torn { .. })) => "crash in the commit",
             (_, Some(_)) => "crash before the commit",
         });
         self.says(&commit.notice.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));

@@ -177,20 +177,25 @@ impl Decision<'_> {
         })
     }
 
+    /// An answer that fits some memories, and changes none.
+    fn unchanged(&self, fits: impl Fn(Memory) -> bool) -> Memories {
+        self.each(|memory, now| {
+            let fits = fits(memory.at(now, self.rules));
+            fits.then(|| memory.or_what_became_of_it(now, self.rules)).into_iter().flatten()
+        })
+    }
+
     /// A check whose text held no code was answered: it is wrong, and counts nothing.
     pub fn checked_nothing(&self, answer: &CheckOutcome) -> Memories {
-        self.each(|memory, now| {
-            let fits = match (memory.at(now, self.rules), answer) {
-                (Nothing, CheckOutcome::Wrong { attempts_left, live: false }) => {
-                    *attempts_left == self.rules.attempts
-                }
-                (Open { wrong, asking: 0, .. }, CheckOutcome::Wrong { attempts_left, .. }) => {
-                    wrong + attempts_left == self.rules.attempts
-                }
-                (Locked { until }, CheckOutcome::Locked { until: told }) => told.as_millis() == until,
-                _ => false,
-            };
-            fits.then(|| memory.or_what_became_of_it(now, self.rules)).into_iter().flatten()
+        self.unchanged(|memory| match (memory, answer) {
+            (Nothing, CheckOutcome::Wrong { attempts_left, live: false }) => {
+                *attempts_left == self.rules.attempts
+            }
+            (Open { wrong, asking: 0, .. }, CheckOutcome::Wrong { attempts_left, .. }) => {
+                wrong + attempts_left == self.rules.attempts
+            }
+            (Locked { until }, CheckOutcome::Locked { until: told }) => told.as_millis() == until,
+            _ => false,
         })
     }
 
@@ -302,27 +307,21 @@ impl Decision<'_> {
     }
 
     pub fn send_answered(&self, end: End, answer: &SendOutcome) -> Memories {
-        let kept = self.each(|memory, now| {
-            let fits = match (memory.at(now, self.rules), answer) {
-                (Open { wrong, .. }, SendOutcome::Sent { attempts_left, .. }) => {
-                    self.rules.attempts.saturating_sub(wrong) == *attempts_left
-                }
-                (Nothing, SendOutcome::Sent { attempts_left, .. }) => *attempts_left == self.rules.attempts,
-                (Locked { until }, SendOutcome::Locked { until: told }) => told.as_millis() == until,
-                (Open { .. } | Nothing, SendOutcome::GatewayFailed) | (_, SendOutcome::NumberRefused) => true,
-                _ => false,
-            };
-            fits.then(|| memory.or_what_became_of_it(now, self.rules)).into_iter().flatten()
+        let kept = self.unchanged(|memory| match (memory, answer) {
+            (Open { wrong, .. }, SendOutcome::Sent { attempts_left, .. }) => {
+                self.rules.attempts.saturating_sub(wrong) == *attempts_left
+            }
+            (Nothing, SendOutcome::Sent { attempts_left, .. }) => *attempts_left == self.rules.attempts,
+            (Locked { until }, SendOutcome::Locked { until: told }) => told.as_millis() == until,
+            (Open { .. } | Nothing, SendOutcome::GatewayFailed) | (_, SendOutcome::NumberRefused) => true,
+            _ => false,
         });
         may_have_ended(&kept, end)
     }
 
     /// A send was refused because the number is locked.
     pub fn refused_locked(&self, told: Timestamp) -> Memories {
-        self.each(|memory, now| {
-            let fits = matches!(memory.at(now, self.rules), Locked { until } if told.as_millis() == until);
-            fits.then(|| memory.or_what_became_of_it(now, self.rules)).into_iter().flatten()
-        })
+        self.unchanged(|memory| matches!(memory, Locked { until } if told.as_millis() == until))
     }
 }
 

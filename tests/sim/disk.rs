@@ -8,8 +8,6 @@ use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
 use onceward::store::StoreError;
-use rand::RngExt;
-use rand::rngs::StdRng;
 
 pub type Committed = Result<(), StoreError>;
 
@@ -22,23 +20,10 @@ pub enum Fault {
     UnknownApplied,
     /// Not written, but the store does not know.
     UnknownNotApplied,
-    /// The frame is on the disk up to some byte. It counts if it is whole.
-    Torn { whole: bool },
     /// No answer yet.
     Hang,
     /// The process has lost its lease: not written.
     Fenced,
-}
-
-impl Fault {
-    /// The fault of a commit in which its process dies.
-    pub fn of_a_crash(rng: &mut StdRng) -> Option<Self> {
-        match rng.random_range(0..3) {
-            0 => None,
-            1 => Some(Self::Torn { whole: rng.random_range(0..100) < 50 }),
-            _ => Some(Self::Unavailable),
-        }
-    }
 }
 
 /// The durable records, and what orders the transactions that change them.
@@ -67,7 +52,7 @@ impl Disk {
         if std::mem::take(&mut self.is_last_unknown) {
             self.sequence += 1;
         }
-        if fault != Some(Fault::Unavailable) && !matches!(fault, Some(Fault::Torn { .. })) {
+        if fault != Some(Fault::Unavailable) {
             self.delayed.push((self.sequence, writes.to_vec()));
             self.delayed.drain(..self.delayed.len().saturating_sub(MOST_DELAYED));
         }
@@ -77,7 +62,7 @@ impl Disk {
                 Some(Ok(()))
             }
             Some(Fault::Unavailable) => Some(Err(StoreError::Unavailable("a fault".to_owned()))),
-            Some(Fault::UnknownApplied | Fault::Torn { whole: true }) => {
+            Some(Fault::UnknownApplied) => {
                 self.apply(writes);
                 Some(unknown())
             }
@@ -85,7 +70,7 @@ impl Disk {
                 self.is_last_unknown = true;
                 Some(unknown())
             }
-            Some(Fault::Torn { whole: false } | Fault::Fenced) => Some(unknown()),
+            Some(Fault::Fenced) => Some(unknown()),
             Some(Fault::Hang) => None,
         }
     }

@@ -2,20 +2,14 @@
 
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
-use onceward::engine::{CheckResult, PossiblySent, SendResult};
+use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::limits::guard::Ticket;
 use onceward::verification::numbers::Refusal;
 use onceward::verification::numbers::command::Request;
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};
-use crate::shard::is_usable;
 use crate::world::{AtGateway, HeldCode, Open, Plan, World};
-
-pub fn delivered(result: SendResult, plan: PlanChange) -> Delivered {
-    let allowance = TakenAllowance::Refundable(Ticket::default());
-    Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
-}
 
 impl World {
     /// A message at a gateway gets its result.
@@ -55,7 +49,10 @@ impl World {
             let is_useless = end == SendResult::NoLongerUsable && dispatch.permitted.follow_up.is_none();
             open.useless_since = is_useless.then_some(heard_at);
         }
-        self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered(end, plan)))
+        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let delivered =
+            Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
+        self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
@@ -189,11 +186,11 @@ impl World {
     fn is_usable(&mut self, number: usize, salt: Salted) -> bool {
         let shard = self.owner(number);
         // A question about records is no input of the core, which does not note its time.
-        let now = self.shards[shard].seen.max(self.clock);
-        let at = [now; 2];
-        let now = Timestamp::from_millis(now);
-        let (key, policy) = (self.record_key(number), self.setup.policy(number));
-        let said = is_usable(&self.shards[shard].core, &key, policy, salt, now);
+        let at = [self.shards[shard].seen.max(self.clock); 2];
+        let now = Timestamp::from_millis(at[0]);
+        let state: Option<NumberState> = self.shards[shard].core.tables().get(&self.record_key(number), now);
+        let verification = state.and_then(|state| state.at(self.setup.policy(number), now).verification());
+        let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
         let (call, what) = (self.event(), What::Usable { salt, said });
         self.notes(Fact { call, number, shard, at, in_commit: false, what });

@@ -1,10 +1,8 @@
 //! The real engine and the real shard logic over a faulty disk, with every kind of fault, against an independent model
 //! of the contract. `README.md` in this folder says how to read a failure.
 //!
-//! One seed decides a whole world: the number of shards, the rules of the services, the commands of clients, the
-//! answers of gateways and of the store, the jumps of the clock and the crashes of a process. The world (`world` and
-//! the modules that it uses) only notes what clients got, what gateways got, and in which call of a shard that took
-//! effect. The checker (`checker`, `count`, `codes`) reads these facts and does not use the engine.
+//! The world only notes what clients got, what gateways got, and in which call of a shard that took effect. The checker
+//! (`checker`, `count`, `codes`) reads these facts and does not use the engine.
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on fails")]
 
 mod checker;
@@ -32,18 +30,17 @@ const SEEDS: u64 = 500;
 #[test]
 fn whatever_happens_the_promises_hold() {
     if let Some(seed) = number_from("SIM_SEED") {
-        let steps = number_from("SIM_STEPS").map(|steps| usize::try_from(steps).expect("steps"));
-        let run = Run::of(seed, steps, true);
-        println!("{:?}\n{}\n{}", run.setup, run.whole_log(), run.tally);
+        let run = Run::of(seed, true);
+        println!("{:?}\n{}\n{:#?}", run.setup, run.whole_log(), run.tally);
         assert!(run.broken.is_none(), "{}", run.story(seed));
         return;
     }
     let seeds = number_from("SIM_SEEDS").unwrap_or(SEEDS);
     let first = number_from("SIM_FIRST").unwrap_or(0);
     let (tally, broken) = runs::all(first..first + seeds);
-    println!("{tally}\n{seeds:>12}  seeds from {first}");
+    println!("{tally:#?}\n{seeds} seeds from {first}");
     if let Some(seed) = broken {
-        panic!("{}", runs::explain(seed));
+        panic!("{}", Run::of(seed, true).story(seed));
     }
     let missing = tally.missing();
     assert!(seeds < SEEDS || missing.is_empty(), "this never happened: {missing:?}");
@@ -52,7 +49,7 @@ fn whatever_happens_the_promises_hold() {
 #[test]
 fn the_same_seed_gives_the_same_log() {
     for seed in 0..40 {
-        let (first, second) = (Run::of(seed, None, true), Run::of(seed, None, true));
+        let (first, second) = (Run::of(seed, true), Run::of(seed, true));
         assert!(first.log.len() > 100, "seed {seed}: a log of {} lines", first.log.len());
         let differs = first.log.iter().zip(&second.log).find(|(a, b)| a != b);
         assert!(differs.is_none() && first.log.len() == second.log.len(), "seed {seed}: {differs:?}");

@@ -35,7 +35,7 @@ impl World {
         for left in &left {
             let Left::Outcome(command) = left else { continue };
             let mut open = self.commands.remove(command).expect("a command that waits");
-            match open.answer.poll(&mut Context::from_waker(Waker::noop())) {
+            match open.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(answer) => drop(answers.insert(*command, (open, answer))),
                 Poll::Pending => return Err(format!("command {command} was woken for nothing")),
             }
@@ -444,30 +444,10 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Outc
     })
 }
 
-fn name(answer: &Outcome) -> &'static str {
-    match answer {
-        Outcome::Check(CheckOutcome::Approved) => "answer Approved",
-        Outcome::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
-        Outcome::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
-        Outcome::Check(CheckOutcome::Locked { .. }) => "answer Locked of a check",
-        Outcome::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
-        Outcome::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
-        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
-        Outcome::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
-        Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
-        Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
-        Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
-        | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::GuardRefused(_)) => {
-            panic!("{answer:?} by rules that have no limits")
-        }
-        Outcome::Followed => "answer Followed",
-        Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
-        Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
-        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
-        Outcome::Refused(Refusal::Stopping) => "refused Stopping",
-        Outcome::Refused(Refusal::Overloaded | Refusal::TableFull { .. } | Refusal::Starting) => {
-            "refused otherwise"
-        }
-        Outcome::Dropped => "answer Dropped",
-    }
+/// Such as `answer Check(Wrong`.
+fn name(answer: &Outcome) -> String {
+    let text = format!("{answer:?}");
+    let variant = text.split([' ', ',']).next().unwrap_or_default().trim_end_matches(')');
+    let later = if text.contains("postponed: true") { ", postponed" } else { "" };
+    format!("answer {variant}{later}")
 }

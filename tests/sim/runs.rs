@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::{fmt, thread};
+use std::thread;
 
 use crate::checker;
 use crate::facts::Fact;
@@ -44,9 +42,8 @@ impl From<String> for Box<Broken> {
 }
 
 impl Run {
-    /// Runs a seed, or its first `steps` steps.
-    pub fn of(seed: u64, steps: Option<usize>, logged: bool) -> Self {
-        let mut world = World::new(seed, steps, logged);
+    pub fn of(seed: u64, logged: bool) -> Self {
+        let mut world = World::new(seed, logged);
         let ran = caught(|| Ok(world.runs()?));
         let judged = caught(|| checker::check(&world.facts, &world.setup.number_rules()));
         let broken = judged.err().or(ran.err()).map(|broken| *broken);
@@ -75,11 +72,9 @@ impl Run {
         for line in &lines[lines.len().saturating_sub(LINES)..] {
             let _ = writeln!(text, "{}", line.text);
         }
-        let _ = writeln!(text, "seed {seed} breaks a promise: {what}");
-        if let Some(fact) = fact {
-            let _ = writeln!(text, "by {fact:?}");
-        }
-        text
+        let by = fact.as_ref().map(|fact| format!("\nby {fact:?}")).unwrap_or_default();
+        let again = format!("SIM_SEED={seed} cargo test --test sim promises -- --nocapture");
+        format!("{text}seed {seed} breaks a promise: {what}{by}\nto see it again: {again}")
     }
 }
 
@@ -92,71 +87,49 @@ fn caught(part: impl FnOnce() -> Result<(), Box<Broken>>) -> Result<(), Box<Brok
     })
 }
 
-/// Runs many seeds on all cores. Returns the tally of all, and the first failing seed.
+/// Runs many seeds on all cores. Returns the tally of all, and the first failing seed of some core.
 pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
-    let next = AtomicU64::new(seeds.start);
-    let broken = AtomicU64::new(u64::MAX);
-    let tally = Mutex::new(Tally::default());
     let threads = thread::available_parallelism().map_or(1, usize::from);
+    let some = |first| {
+        let mut tally = Tally::default();
+        for seed in seeds.clone().skip(first).step_by(threads) {
+            let run = Run::of(seed, false);
+            tally.add(run.tally);
+            if run.broken.is_some() {
+                return (tally, Some(seed));
+            }
+        }
+        (tally, None)
+    };
     thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut mine = Tally::default();
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || broken.load(Ordering::Relaxed) < seed {
-                        break;
-                    }
-                    let run = Run::of(seed, None, false);
-                    mine.add(run.tally);
-                    if run.broken.is_some() {
-                        broken.fetch_min(seed, Ordering::Relaxed);
-                    }
-                }
-                tally.lock().unwrap_or_else(PoisonError::into_inner).add(mine);
-            });
-        }
-    });
-    let broken = broken.into_inner();
-    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (tally, (broken < u64::MAX).then_some(broken))
-}
-
-/// Reports the broken promise, the end of the log of a short failing run of this seed, and how to repeat it.
-pub fn explain(seed: u64) -> String {
-    let whole = World::new(seed, None, false).setup.steps;
-    // A run with fewer steps is the beginning of the same run. A short run that holds proves little about a longer one;
-    // therefore this search finds a short failing run, but not always the shortest.
-    let (mut holds, mut breaks) = (0, whole);
-    while breaks - holds > 1 {
-        let middle = usize::midpoint(holds, breaks);
-        if Run::of(seed, Some(middle), false).broken.is_some() {
-            breaks = middle;
-        } else {
-            holds = middle;
-        }
-    }
-    let again = format!("SIM_SEED={seed} SIM_STEPS={breaks} cargo test --test sim promises -- --nocapture");
-    format!("{}to see it again: {again}", Run::of(seed, Some(breaks), true).story(seed))
+        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || some(first))).collect();
+        let parts = parts.into_iter().map(|part| part.join().expect("panics are caught"));
+        parts.reduce(|(mut tally, broken), (more, also)| {
+            tally.add(more);
+            (tally, broken.or(also))
+        })
+    })
+    .expect("a core")
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<String, u64>);
 
 /// Events that must occur in some hundred seeds.
-const EXPECTED: [&[&str]; 27] = [
+const EXPECTED: [&[&str]; 28] = [
     &["command send", "command check", "command resume", "command settle", "command settle_check"],
-    &["answer Approved", "answer Wrong", "answer LockedNow", "answer Locked of a check"],
-    &["answer Sent", "answer Sent, postponed", "answer Locked of a send", "answer NumberRefused"],
-    &["answer GatewayFailed of a check", "answer GatewayFailed of a send"],
-    &["refused NumberBusy", "refused StoreUnavailable", "refused SendsOverloaded", "refused Stopping"],
+    &["answer Check(Approved", "answer Check(Wrong", "answer Check(LockedNow", "answer Check(Locked"],
+    &["answer Send(Sent", "answer Send(Sent, postponed", "answer Send(Locked", "answer Send(NumberRefused"],
+    &["answer Check(GatewayFailed", "answer Send(GatewayFailed"],
+    &["answer Refused(NumberBusy", "answer Refused(StoreUnavailable"],
+    &["answer Refused(SendsOverloaded", "answer Refused(Stopping"],
     &["answer Followed", "answer Dropped"],
     &["planned send made", "planned send not usable", "planned send without a plan"],
     &["a commit is applied", "a commit is of several numbers", "a commit is given up"],
     &["a commit is without the lease"],
-    &["fault Unavailable", "fault UnknownApplied", "fault UnknownNotApplied", "fault Torn"],
+    &["fault Unavailable", "fault UnknownApplied", "fault UnknownNotApplied"],
     &["fault Hang, then applied", "fault Hang, then failed"],
-    &["crash without a commit", "crash before the commit", "crash in the commit"],
+    &["crash without a commit", "crash before the commit"],
     &["crash after the commit, unanswered", "crash while the store hangs"],
     &["a sweep", "a lease is lost", "a shard panics", "a batch waits for more commands"],
     &["a command for a former owner", "a command for a shard that restarts"],
@@ -185,20 +158,7 @@ impl Tally {
         }
     }
 
-    pub fn commands(&self) -> u64 {
-        self.0.iter().filter(|(what, _)| what.starts_with("command ")).map(|(_, times)| times).sum()
-    }
-
     pub fn missing(&self) -> Vec<&'static str> {
         EXPECTED.concat().into_iter().filter(|name| !self.0.contains_key(*name)).collect()
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, times) in &self.0 {
-            writeln!(f, "{times:>12}  {what}")?;
-        }
-        write!(f, "{:>12}  commands in all", self.commands())
     }
 }

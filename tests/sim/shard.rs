@@ -4,24 +4,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use onceward::config::AttemptLogSettings;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
-use onceward::engine::{NumberState, Policy, SlotHash};
+use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::rate::KeyedRequest;
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{
-    Capacity, Core, Kinds, LimitedTable, RecordKey, Records, ShardSettings, Tables, Write,
-};
+use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
+use onceward::verification::numbers::NumberCapacity;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use onceward::verification::numbers::table::NumberTable;
-use onceward::verification::numbers::{NumberCapacity, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Committed;
-use crate::facts::{CommandId, Salted};
+use crate::facts::CommandId;
 use crate::setup::{Setup, server_key};
 
 /// More than the commands of a run.
@@ -72,7 +69,16 @@ pub enum Progress {
 
 impl Shard {
     pub fn new(setup: &Setup, records: Records, rng: &mut StdRng) -> Self {
-        let mut core = core(setup.commands_per_number, records, rng);
+        let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
+        let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
+        let mut tables = Tables::new(&kinds);
+        for (key, stored) in records {
+            tables.set(key, Some(stored));
+        }
+        let commands_per_subject = setup.commands_per_number;
+        let settings = ShardSettings { commands_per_subject, commit_timeout: COMMIT_TIMEOUT };
+        let rng = StdRng::seed_from_u64(rng.random());
+        let mut core = Core::new(tables, kinds, rng, settings, StoreLimits::NONE);
         if setup.gathers {
             core.enable_batch_delay();
         }
@@ -84,26 +90,6 @@ impl Shard {
         self.seen = self.seen.max(clock);
         Timestamp::from_millis(clock)
     }
-}
-
-/// A core with these records.
-pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
-    let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
-    let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
-    let mut tables = Tables::new(&kinds);
-    for (key, stored) in records {
-        tables.set(key, Some(stored));
-    }
-    let settings =
-        ShardSettings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
-    Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings, StoreLimits::NONE)
-}
-
-/// Whether the core's memory has this code, and it is live.
-pub fn is_usable(core: &Core, key: &RecordKey, policy: &Policy, salt: Salted, now: Timestamp) -> bool {
-    let state: Option<NumberState> = core.tables().get(key, now);
-    let verification = state.and_then(|state| state.at(policy, now).verification());
-    verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0)
 }
 
 /// Answers, messages and questions that left the shards, in the order of their decisions.
@@ -151,15 +137,10 @@ impl Wake for Waiter {
     }
 }
 
-pub fn deps(
-    policies: Policies,
-    (send_budget, check_budget): (Duration, Duration),
-    attempt_log: AttemptLogSettings,
-    captured: &Arc<Captured>,
-) -> Arc<NumberDeps> {
+pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let captured = Arc::clone(captured);
     Arc::new(NumberDeps {
-        policies,
+        policies: setup.policies(),
         slots: SlotHash::new(&server_key()),
         key: server_key(),
         capacity: NumberCapacity::new(usize::MAX),
@@ -168,9 +149,9 @@ pub fn deps(
             usize::MAX,
             &ServiceNames::default(),
         ),
-        send_budget,
-        check_budget,
-        attempt_log,
+        send_budget: setup.send_budget,
+        check_budget: setup.check_budget,
+        attempt_log: setup.attempt_log,
         tells_ends: false,
         events: None,
         metrics: Arc::default(),

@@ -28,8 +28,7 @@ impl World {
                 self.commit_reaches_the_store(shard);
             }
         }
-        self.says(&[], || "the process loses its lease".to_owned());
-        self.tally.count("a lease is lost");
+        self.happens("a lease is lost");
         self.is_stale = true;
         self.disk.advance_sequence();
         if self.chance(50) {
@@ -50,13 +49,10 @@ impl World {
             self.former_ends()?;
         }
         let assumes_valid_lease = self.chance(50);
-        self.says(&[], || {
-            format!("another process takes over; the former one assumes a valid lease: {assumes_valid_lease}")
-        });
         if assumes_valid_lease {
-            self.tally.count("a former owner assumes a valid lease");
+            self.happens("a former owner assumes a valid lease");
         } else {
-            self.tally.count("a former owner knows of the loss");
+            self.happens("a former owner knows of the loss");
             self.notices_the_loss();
         }
         for shard in self.current() {
@@ -110,11 +106,12 @@ impl World {
         // The newest one is the most dangerous.
         let back = if self.chance(60) { 0 } else { self.rng.random_range(0..MOST_DELAYED) };
         let Some(is_applied) = self.disk.late_arrival(back) else { return };
-        let what =
-            if is_applied { "a delayed transaction is applied" } else { "a delayed transaction is refused" };
-        self.tally.count(what);
         self.event();
-        self.says(&[], || what.to_owned());
+        self.happens(if is_applied {
+            "a delayed transaction is applied"
+        } else {
+            "a delayed transaction is refused"
+        });
     }
 
     /// The process dies and starts again from the store.
@@ -141,9 +138,8 @@ impl World {
             // It can read nothing from the store.
             return Ok(());
         }
-        let shard = self.any_current_shard();
-        self.says(&[], || format!("[shard {shard}] it panics"));
-        self.tally.count("a shard panics");
+        let shard = self.rng.random_range(self.current());
+        self.happens("a shard panics");
         self.commit_dies(shard);
         self.restarts(shard)
     }
@@ -171,19 +167,17 @@ impl World {
             17..19 => (millis(lockout) + self.rng.random_range(0..2), "clock past lockout"),
             _ => (millis(self.setup.check_budget), "clock past a budget"),
         };
-        self.tally.count(what);
         self.clock += step;
         self.event();
-        self.says(&[], || format!("{what}: {step} ms"));
+        self.happens(what);
     }
 
     pub fn clock_goes_back(&mut self) {
         let step = [10, 5_000, 2_000_000][self.rng.random_range(0..3)];
-        self.tally.count("clock backwards");
         self.latest = self.latest.max(self.clock);
         self.clock -= step;
         self.event();
-        self.says(&[], || format!("the clock is set back by {step} ms"));
+        self.happens("clock backwards");
     }
 
     pub fn sweeps(&mut self) -> Checked {

@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey};
-use onceward::verification::numbers::command::{Asking, NumberDeps, PendingReply, Sending};
+use onceward::verification::numbers::command::{Asking, NumberDeps, Sending};
 use onceward::verification::numbers::in_flight::CommandLimit;
-use onceward::verification::numbers::{CheckOutcome, Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::Disk;
-use crate::facts::{Checked, CommandId, Fact, Intent, Salted, Stage, What};
+use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::runs::Tally;
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
@@ -90,14 +90,11 @@ pub struct Open {
     pub at_gateway: bool,
     /// When a shard heard that the code of its message had ended: the shard decides the send again.
     pub useless_since: Option<u64>,
-    pub answer: AnswerEnd,
+    pub answer: Answer,
 }
 
-pub enum AnswerEnd {
-    Send(PendingReply<Reply<SendOutcome>>),
-    Check(PendingReply<Reply<CheckOutcome>>),
-    Resume(PendingReply<()>),
-}
+/// What a client waits for.
+pub type Answer = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A message or a submitted code at a gateway.
 pub struct AtGateway<T> {
@@ -135,13 +132,11 @@ pub struct LogLine {
 const BEGINNING: u64 = 1_700_000_000_000;
 
 impl World {
-    pub fn new(seed: u64, steps: Option<usize>, logged: bool) -> Self {
-        let (mut setup, mut rng) = Setup::of(seed);
-        setup.steps = steps.unwrap_or(setup.steps);
+    pub fn new(seed: u64, logged: bool) -> Self {
+        let (setup, mut rng) = Setup::of(seed);
         let shards = (0..2 * setup.shards).map(|_| Shard::new(&setup, Vec::new(), &mut rng)).collect();
         let captured = Arc::<Captured>::default();
-        let deps =
-            deps(setup.policies(), (setup.send_budget, setup.check_budget), setup.attempt_log, &captured);
+        let deps = deps(&setup, &captured);
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
@@ -229,11 +224,6 @@ impl World {
         (self.current().start + place) % self.shards.len()
     }
 
-    /// A shard of the process that owns the records.
-    pub fn any_current_shard(&mut self) -> usize {
-        self.rng.random_range(self.current())
-    }
-
     /// The shards of the process that owns the records, or did last.
     pub const fn current(&self) -> Range<usize> {
         let first = self.process * self.setup.shards;
@@ -307,6 +297,12 @@ impl World {
             let text = format!("{event:>5} {since:>+9} ms  {}", words());
             log.push(LogLine { event, numbers: numbers.to_vec(), text });
         }
+    }
+
+    /// Counts an event that concerns all numbers, and writes it into the log.
+    pub fn happens(&mut self, what: &'static str) {
+        self.tally.count(what);
+        self.says(&[], || what.to_owned());
     }
 
     pub fn notes(&mut self, fact: Fact) {
