@@ -1,156 +1,133 @@
-//! Accepted and refused bodies.
+//! The bodies of the compatible routes: what is read, what is ignored, and what is refused.
 
-use onceward_testkit::{NUMBER, Reply, World, send_body, sms_code_body, verify_body};
+use onceward::domain::Channel;
+use onceward_testkit::{NUMBER, Setup, World, post, send_body, sms_code_body};
+use serde_json::json;
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
 const MESSAGE: &str = r#"{"message":"Invalid request body"}"#;
+const NOT_AN_OBJECT: &str = "where a JSON object must be";
+const NO_STRING: &str = "where a string must be";
 
 #[tokio::test]
-async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
+async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
     let world = World::new().await;
-    for body in [
-        "",
-        "null",
-        "NaN",
-        r#""+14155552671""#,
-        "[]",
-        r#"[{"phoneNumber":"+14155552671"}]"#,
-        "{}",
-        "{",
-        r#"{"phoneNumber":"+14155552671""#,
-        r#"{"phoneNumber":"+14155552671"}}"#,
-        r"{'phoneNumber':'+14155552671'}",
-        r#"{"phoneNumber":null}"#,
-        r#"{"phoneNumber":14155552671}"#,
-        r#"{"phoneNumber":{"e164":"+14155552671"}}"#,
-        r#"{"phoneNumber":""}"#,
-        r#"{"phoneNumber":"+1415"}"#,
-        r#"{"phoneNumber":"+1 415 CALL NOW"}"#,
-        r#"{"phoneNumber":"\ud800"}"#,
-        r#"{"phoneNumber":"+14155552671","phoneNumber":"+14155552672"}"#,
-        "phoneNumber=%2B14155552671",
-        "\u{feff}{\"phoneNumber\":\"+14155552671\"}",
+    let deep = "[".repeat(15_000);
+    for (path, body, reason) in [
+        ("/api/send-otp", "", "it ends before the JSON does"),
+        ("/api/send-otp", "{", "it ends before the JSON does"),
+        ("/api/send-otp", r#"{"phoneNumber":"+14155552671""#, "it ends before the JSON does"),
+        ("/api/send-otp", "null", NOT_AN_OBJECT),
+        ("/api/send-otp", r#""+14155552671""#, NOT_AN_OBJECT),
+        ("/api/send-otp", r#"[{"phoneNumber":"+14155552671"}]"#, NOT_AN_OBJECT),
+        ("/api/send-otp", &deep, NOT_AN_OBJECT),
+        ("/api/send-otp", "NaN", "it is not JSON at line 1"),
+        ("/api/send-otp", r#"{"phoneNumber":"+14155552671"}}"#, "it is not JSON at line 1, column 31"),
+        ("/api/send-otp", "{\n'phoneNumber':'+14155552671'}", "it is not JSON at line 2"),
+        ("/api/send-otp", r#"{"phoneNumber":"\ud800"}"#, "it is not JSON"),
+        ("/api/send-otp", "phoneNumber=%2B14155552671", "it is not JSON"),
+        ("/api/send-otp", "\u{feff}{\"phoneNumber\":\"+14155552671\"}", "it is not JSON"),
+        ("/api/send-otp", "{}", "the field phoneNumber is missing"),
+        ("/api/send-otp", r#"{"phoneNumber":null}"#, NO_STRING),
+        ("/api/send-otp", r#"{"phoneNumber":14155552671}"#, NO_STRING),
+        ("/api/send-otp", r#"{"phoneNumber":{"e164":"+14155552671"}}"#, NO_STRING),
+        ("/api/send-otp", &format!(r#"{{"phoneNumber":{deep}"#), NO_STRING),
+        (
+            "/api/send-otp",
+            r#"{"phoneNumber":"+1","phoneNumber":"+1"}"#,
+            "the field phoneNumber is given twice",
+        ),
+        (
+            "/api/send-otp",
+            r#"{"phoneNumber":""}"#,
+            "phoneNumber cannot be used: not a phone number in E.164 form",
+        ),
+        ("/api/send-otp", r#"{"phoneNumber":"+1415"}"#, "no number with the country code +1 has this length"),
+        (
+            "/api/send-otp",
+            r#"{"phoneNumber":"+14155552671","channel":"call"}"#,
+            "the channel call is not served here",
+        ),
+        ("/api/send-otp", r#"{"channel":null,"channel":"sms"}"#, "the field channel is given twice"),
+        ("/api/verify-otp", "{}", "the field user is missing"),
+        ("/api/verify-otp", r#"{"user":{},"code":"123456"}"#, "the field phoneNumber is missing"),
+        ("/api/verify-otp", r#"{"user":"+14155552671","code":"123456"}"#, NOT_AN_OBJECT),
+        ("/api/verify-otp", r#"["+14155552671","123456"]"#, NOT_AN_OBJECT),
+        ("/api/verify-otp", &r#"{"user":"#.repeat(2_000), "it ends before the JSON does"),
+        ("/api/verify-otp", r#"{"user":{"phoneNumber":"+14155552671"}}"#, "the field code is missing"),
+        ("/api/verify-otp", r#"{"user":{"phoneNumber":"+14155552671"},"code":123456}"#, NO_STRING),
+        ("/api/verify-otp", r#"{"user":{"phoneNumber":"+14155552671"},"code":""}"#, "the code is empty"),
+        ("/api/verify-otp", r#"{"code":"123456","code":"654321"}"#, "the field code is given twice"),
+        ("/send-code", "{}", "the field phoneNumber is missing"),
+        ("/verify-code", r#"{"smsCode":"123456"}"#, "the field phoneNumber is missing"),
+        ("/verify-code", r#"{"phoneNumber":"+14155552671","code":"123456"}"#, "the field smsCode is missing"),
+        ("/verify-code", r#"{"phoneNumber":"+14155552671","smsCode":123456.5}"#, NO_STRING),
+        ("/verify-code", r#"{"phoneNumber":"+14155552671","smsCode":""}"#, "the code is empty"),
+        ("/verify-code", r#"["+14155552671","123456"]"#, NOT_AN_OBJECT),
     ] {
-        is_refused(&world.post("/api/send-otp", body).await, ENVELOPE, body);
-        is_refused(&world.post("/send-code", body).await, MESSAGE, body);
+        let reply = world.post(path, body).await;
+        reply.is(400, if path.starts_with("/api/") { ENVELOPE } else { MESSAGE });
+        let told = reply.header("x-onceward-reason").unwrap_or_default();
+        let body = body.get(..100).unwrap_or(body);
+        assert!(told.contains(reason), "{path} {body:?}: {told:?}");
+        let repeats =
+            ["4155552671", "123456"].iter().any(|part| told.replace("+14155552671", "").contains(part));
+        assert!(told.len() <= 120 && !repeats, "{body:?}: {told:?}");
     }
-}
-
-#[tokio::test]
-async fn what_is_not_a_user_and_a_code_is_a_bad_body_of_a_check() {
-    let world = World::new().await;
-    for body in [
-        "",
-        "{}",
-        r#"{"code":"123456"}"#,
-        r#"{"user":{"phoneNumber":"+14155552671"}}"#,
-        r#"{"user":{"phoneNumber":"+14155552671"},"code":123456}"#,
-        r#"{"user":{"phoneNumber":"+14155552671"},"code":""}"#,
-        r#"{"user":"+14155552671","code":"123456"}"#,
-        r#"{"user":{},"code":"123456"}"#,
-        r#"{"user":{"phoneNumber":"+14155552671"},"code":"123456","code":"654321"}"#,
-        r#"{"phoneNumber":"+14155552671","code":"123456"}"#,
-        r#"[{"phoneNumber":"+14155552671"},"123456"]"#,
-    ] {
-        is_refused(&world.post("/api/verify-otp", body).await, ENVELOPE, body);
-    }
-}
-
-#[tokio::test]
-async fn what_is_not_a_number_and_a_code_is_a_bad_body_of_a_tutorial_check() {
-    let world = World::new().await;
-    for body in [
-        "{}",
-        r#"{"phoneNumber":"+14155552671"}"#,
-        r#"{"smsCode":"123456"}"#,
-        r#"{"phoneNumber":"+14155552671","smsCode":123456.5}"#,
-        r#"{"phoneNumber":"+14155552671","smsCode":""}"#,
-        r#"{"phoneNumber":"+14155552671","code":"123456"}"#,
-        r#"["+14155552671","123456"]"#,
-    ] {
-        is_refused(&world.post("/verify-code", body).await, MESSAGE, body);
-    }
-}
-
-/// Asserts that the answer says why in its header, without the number.
-#[track_caller]
-fn is_refused(reply: &Reply, expected: &str, body: &str) {
-    assert_eq!((reply.status, reply.body.as_str()), (400, expected), "{body:?}");
-    let reason = reply.header("x-onceward-reason").unwrap_or_default();
-    assert!((10..=120).contains(&reason.len()) && reason.is_ascii(), "{body:?}: {reason:?}");
-    let sample = "such as +14155552671";
-    assert!(!reason.replace(sample, "").contains("4155552671"), "{body:?}: {reason:?}");
+    assert!(world.messages().is_empty());
 }
 
 #[tokio::test]
 async fn bytes_that_are_not_utf8_are_a_bad_body_even_in_ignored_fields() {
     let world = World::new().await;
-    for body in [
-        b"{\"phoneNumber\":\"+1415555\xff2671\"}".as_slice(),
-        b"{\"phoneNumber\":\"+14155552671\",\"x\":\"\xff\"}",
-        b"\xff\xfe{\0}\0",
-    ] {
-        let mut request =
-            format!("POST /api/send-otp HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len())
-                .into_bytes();
-        request.extend_from_slice(body);
-        world.ask(request).await.is(400, ENVELOPE);
+    for body in [b"{\"phoneNumber\":\"+14155552671\",\"x\":\"\xff\"}".as_slice(), b"\xff\xfe{\0}\0"] {
+        let head =
+            format!("POST /api/send-otp HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
+        world.ask([head.as_bytes(), body].concat()).await.is(400, ENVELOPE);
     }
 }
 
 #[tokio::test]
-async fn deep_nesting_is_a_bad_body_if_it_is_read_and_harmless_if_not() {
+async fn unknown_fields_spaces_escapes_and_the_content_type_do_not_matter() {
     let world = World::new().await;
-    let deep = "[".repeat(15_000);
-    world.post("/api/send-otp", &deep).await.is(400, ENVELOPE);
-    world.post("/api/send-otp", &format!(r#"{{"phoneNumber":{deep}"#)).await.is(400, ENVELOPE);
-    world.post("/api/verify-otp", &r#"{"user":"#.repeat(2_000)).await.is(400, ENVELOPE);
-    assert!(world.messages().is_empty());
     let (open, close) = ("[".repeat(7_000), "]".repeat(7_000));
-    world.post("/api/send-otp", &format!(r#"{{"x":{open}{close},"phoneNumber":"{NUMBER}"}}"#)).await;
-    assert_eq!(world.messages().len(), 1);
-}
-
-#[tokio::test]
-async fn unknown_fields_spaces_and_escapes_do_not_matter() {
-    let world = World::new().await;
-    for body in [
+    let bodies = [
         r#"{"phoneNumber":"+14155552671","code":5,"user":[],"smsCode":null}"#,
         "\r\n\t {\t\"phoneNumber\" : \"+1 (415) 555-2671\" }\n ",
-        r#"{"phoneNumber":"\u002b14155552671"}"#,
-        r#"{"x":"\ud83d\ude00","phone\u004eumber":"+14155552671"}"#,
-    ] {
+        r#"{"x":"\ud83d\ude00","phone\u004eumber":"\u002b14155552671"}"#,
+        &format!(r#"{{"x":{open}{close},"phoneNumber":"{NUMBER}"}}"#),
+    ];
+    for body in bodies {
         world.post("/api/send-otp", body).await;
     }
+    for kind in ["text/plain", "application/x-www-form-urlencoded"] {
+        let kind = format!("\r\ncontent-type: {kind}\r\n\r\n");
+        world.ask(post("/api/send-otp", &send_body()).replace("\r\n\r\n", &kind)).await;
+    }
     let messages = world.messages();
-    assert!(messages.len() == 4 && messages.iter().all(|message| message.to.e164() == NUMBER));
+    assert!(messages.len() == 6 && messages.iter().all(|message| message.to.e164() == NUMBER));
     let check = r#"{"user":{"phoneNumber":"+14155552671","name":"Ada"},"code":"CODE","remember":true}"#;
     let reply = world.post("/api/verify-otp", &check.replace("CODE", &world.code())).await;
     assert_eq!(reply.status, 200);
 }
 
 #[tokio::test]
-async fn no_particular_content_type_is_needed() {
+async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
     let world = World::new().await;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
-    {
-        let body = send_body();
-        let request = format!(
-            "POST /api/send-otp HTTP/1.1\r\nhost: test\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        world.ask(request).await;
+    for field in ["PhoneNumber", "phonenumber"] {
+        let body = format!(r#"{{"{field}":"{NUMBER}"}}"#);
+        assert_eq!(world.post("/api/send-otp", &body).await.status, 200, "{field}");
+        let body = format!(r#"{{"User":{{"{field}":"{NUMBER}"}},"Code":"{}"}}"#, world.code());
+        assert_eq!(world.post("/api/verify-otp", &body).await.status, 200, "{field}");
     }
-    assert_eq!(world.messages().len(), 3);
 }
 
 #[tokio::test]
-async fn a_code_is_read_from_its_field_on_each_route() {
+async fn the_tutorials_routes_read_their_fields() {
     let world = World::new().await;
-    world.post("/api/send-otp", &send_body()).await;
-    assert_eq!(world.post("/api/verify-otp", &verify_body(&world.code())).await.status, 200);
     world.post("/send-code", &send_body()).await;
-    assert_eq!(world.post("/verify-code", &sms_code_body(&world.code())).await.status, 200);
+    let answer = world.post("/verify-code", &sms_code_body(&world.code())).await;
+    answer.is(200, r#"{"message":"This is a valid match!"}"#);
 }
 
 #[tokio::test]
@@ -160,4 +137,38 @@ async fn answers_carry_the_one_spelling_of_a_number() {
     let reply = world.post("/api/verify-otp", body).await;
     let data = r#"{"user":{"phoneNumber":"+491711234567"},"trials":5}"#;
     reply.is(401, &format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{data}}}"#));
+}
+
+#[tokio::test]
+async fn a_send_can_ask_for_a_channel_a_language_and_an_app_and_what_is_none_is_ignored() {
+    let german = json!({ "sms": { "de": "Ihr Code: {code}" } });
+    let world = World::with(Setup::of(json!({ "otp-messages": german }))).await;
+    let sent = async |fields: &str| {
+        let reply = world.post("/api/send-otp", &format!(r#"{{"phoneNumber":"{NUMBER}",{fields}}}"#)).await;
+        assert_eq!(reply.status, 200, "{fields}: {}", reply.body);
+        let message = world.newest().expect("a message");
+        (message.channel, message.text.replace(message.code.expose(), "CODE"))
+    };
+    let usual = sent(r#""x":1"#).await;
+    assert_eq!(sent(r#""channel":"whatsApp""#).await.0, Channel::WhatsApp);
+    assert_eq!(sent(r#""locale":"de_at""#).await, (Channel::Sms, "Ihr Code: CODE".to_owned()));
+    let (channel, text) = sent(r#""appHash":"FA+9qCX9VSu""#).await;
+    assert!(channel == Channel::Sms && text.ends_with("FA+9qCX9VSu"), "{text}");
+    for fields in [
+        r#""channel":null,"locale":null,"appHash":null"#,
+        r#""channel":"pigeon""#,
+        r#""channel":"""#,
+        r#""channel":["sms"]"#,
+        r#""channel":{"id":{"n":[1.5,null]}}"#,
+        r#""channel":1"#,
+        r#""locale":"""#,
+        r#""locale":"english please""#,
+        r#""locale":{}"#,
+        r#""appHash":"""#,
+        r#""appHash":"FA+9qCX9VS""#,
+        r#""appHash":"@evil.io #1""#,
+        r#""appHash":true"#,
+    ] {
+        assert_eq!(sent(fields).await, usual, "{fields}");
+    }
 }

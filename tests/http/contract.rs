@@ -1,24 +1,8 @@
 //! The contract on the wire; health and the index.
 
-use std::sync::Arc;
-
-use onceward::clock::ManualClock;
 use onceward::config::AnswerSet;
-use onceward::domain::Timestamp;
-use onceward::gateway::Simulator;
 use onceward::registry::Scope;
 use onceward_testkit::{Gate, NUMBER, Setup, V2World, World, get, root, verify_body};
-
-#[tokio::test]
-async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
-    for field in ["PhoneNumber", "phonenumber"] {
-        let world = World::new().await;
-        let body = format!(r#"{{"{field}":"{NUMBER}"}}"#);
-        assert_eq!(world.post("/api/send-otp", &body).await.status, 200, "{field}");
-        let body = format!(r#"{{"User":{{"{field}":"{NUMBER}"}},"Code":"{}"}}"#, world.code());
-        assert_eq!(world.post("/api/verify-otp", &body).await.status, 200, "{field}");
-    }
-}
 
 #[tokio::test]
 async fn as_built_a_body_and_a_check_are_answered_as_the_settings_say() {
@@ -61,7 +45,7 @@ async fn readyz_tells_strangers_the_part_and_operators_the_reasons_and_every_gat
             ),
         ),
     ] {
-        let world = V2World::with(Setup::through(Gate::with_readiness(readiness))).await;
+        let world = V2World::with(Setup::through(Gate::with_readiness(move || readiness.clone()))).await;
         world.world.get("/readyz").await.is(status, stranger);
         let [verifies, watches] =
             [world.key(None, &[Scope::Verify]).await, world.key(None, &[Scope::Metrics]).await];
@@ -79,7 +63,7 @@ async fn readyz_tells_strangers_the_part_and_operators_the_reasons_and_every_gat
 
 #[tokio::test]
 async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
-    let world = with_inbox().await;
+    let world = World::with(Setup { has_inbox: true, ..Setup::default() }).await;
     let index = |accept: &str| get("/").replace("\r\n\r\n", &format!("\r\naccept: {accept}\r\n\r\n"));
     for browser in ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Text/HTML;q=0.5"] {
         let reply = world.ask(index(browser)).await;
@@ -90,26 +74,7 @@ async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
     }
     for program in ["*/*", "application/json", "text/htmlx"] {
         let reply = world.ask(index(program)).await;
-        assert_eq!(
-            (reply.status, reply.header("content-type")),
-            (200, Some("application/json")),
-            "{program}"
-        );
+        let kind = reply.header("content-type");
+        assert_eq!((reply.status, kind), (200, Some("application/json")), "{program}");
     }
-}
-
-#[tokio::test]
-async fn without_a_simulator_there_is_no_inbox() {
-    let world = World::new().await;
-    for path in ["/inbox", "/inbox/messages?to=%2B14155552671"] {
-        assert_eq!(world.get(path).await.status, 404, "{path}");
-        assert_eq!(world.post(path, "").await.status, 404, "{path}");
-    }
-}
-
-async fn with_inbox() -> World {
-    let mut setup = Setup::default();
-    let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
-    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(clock))));
-    World::with(setup).await
 }

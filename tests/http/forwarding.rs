@@ -8,14 +8,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{HeaderMap, Request};
+use hyper::http::request::Builder;
 use onceward::clock::ManualClock;
-use onceward::domain::Timestamp;
 use onceward::gateway::{HttpClient, PeerAuthorities};
 use onceward::http::{Forwarder, Proofs, RequestTarget, ServedRoutes};
-use onceward_testkit::{Gate, Reply, Setup, V2World, World, basic, post, root, send_body};
+use onceward_testkit::{Client, Gate, Setup, THEN, V2World, World, basic, post, root, send_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,28 +29,19 @@ const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
 async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
     let owner = node(RequestTarget::Local).await;
     let standby = node(peer(owner.address)).await;
-    let request = post("/api/send-otp", &send_body());
-    let request = request.replacen("\r\n", &format!("\r\nX-Request-Id: {ID}\r\n"), 1);
-    let [direct, passed_on]: [Reply; 2] = [owner.ask(&request).await, standby.ask(&request).await];
+    let id = format!("\r\nX-Request-Id: {ID}\r\n");
+    let request = post("/api/send-otp", &send_body()).replacen("\r\n", &id, 1);
+    let (direct, passed_on) = (owner.ask(&request).await, standby.ask(&request).await);
     assert_eq!((passed_on.status, &passed_on.body), (200, &direct.body));
     assert_eq!(passed_on.header("x-request-id"), Some(ID));
     assert_eq!(passed_on.header("x-onceward-node"), None);
 }
 
 #[tokio::test]
-async fn a_standby_answers_healthz_and_readyz_itself() {
-    let standby = node(RequestTarget::Unknown).await;
-    assert_eq!(standby.get("/healthz").await.status, 200);
-    let not_ready = standby.get("/readyz").await;
-    assert_eq!(not_ready.status, 503);
-    assert!(not_ready.body.contains(r#""data":{"reason":"cluster"}"#), "{}", not_ready.body);
-}
-
-#[tokio::test]
 async fn a_standby_is_as_ready_as_the_owner() {
     for (readiness, status) in [(Ok(()), 200), (Err("the disk is full".to_owned()), 503)] {
         let forwarder = Some(forwarder(watch::channel(RequestTarget::Local).1));
-        let setup = Setup { forwarder, ..Setup::through(Gate::with_readiness(readiness)) };
+        let setup = Setup { forwarder, ..Setup::through(Gate::with_readiness(move || readiness.clone())) };
         let owner = V2World::with(setup).await;
         let standby = node(peer(owner.world.address)).await;
         let head = format!("GET /readyz HTTP/1.1\r\nHost: onceward\r\n{}", basic(&root()));
@@ -67,15 +57,19 @@ async fn a_standby_is_as_ready_as_the_owner() {
 }
 
 #[tokio::test]
-async fn nodes_that_take_each_other_for_the_owner_are_not_ready() {
+async fn without_an_owner_and_with_each_other_for_one_nodes_live_and_are_not_ready() {
+    let standby = node(RequestTarget::Unknown).await;
     let [(of_a, known_to_a), (of_b, known_to_b)] = [(); 2].map(|()| watch::channel(RequestTarget::Unknown));
     let a = World::with(with_forwarder(known_to_a)).await;
     let b = World::with(with_forwarder(known_to_b)).await;
     of_a.send_replace(peer(b.address));
     of_b.send_replace(peer(a.address));
-    let reply = a.get("/readyz").await;
-    assert_eq!(reply.status, 503);
-    assert!(reply.body.contains(r#""data":{"reason":"cluster"}"#), "{}", reply.body);
+    for node in [standby, a] {
+        assert_eq!(node.get("/healthz").await.status, 200);
+        let reply = node.get("/readyz").await;
+        assert_eq!(reply.status, 503);
+        assert!(reply.body.contains(r#""data":{"reason":"cluster"}"#), "{}", reply.body);
+    }
 }
 
 #[tokio::test]
@@ -85,9 +79,7 @@ async fn a_listener_for_metrics_passes_nothing_on() {
     let mut setup = with_forwarder(known);
     setup.routes = ServedRoutes::MetricsOnly;
     let standby = World::with(setup).await;
-    let mut client = standby.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
-    assert_eq!(client.reply().await.status, 404);
+    assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 404);
     let scrape = standby.get("/metrics").await;
     assert!(scrape.body.contains("onceward_cluster_node{state=\"standby\"} 1\n"), "{}", scrape.body);
 }
@@ -97,16 +89,10 @@ async fn the_owner_says_whether_a_caller_may_read_metrics_without_the_text() {
     let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
     let owner = V2World::with(with_forwarder(watch::channel(RequestTarget::Local).1)).await;
     for (credentials, status) in [(root(), 200), ("AC:wrong".to_owned(), 401)] {
-        let mut question = Request::get("/metrics").body(()).expect("a request").into_parts().0;
         let authorization = format!("Basic {}", STANDARD.encode(&credentials));
-        question.headers.insert("authorization", authorization.parse().expect("a value"));
-        let headers = passed_on(&standby, &question, b"");
-        let lines: Vec<String> = ["x-onceward-node", "x-onceward-client", "x-onceward-owner"]
-            .iter()
-            .map(|name| format!("{name}: {}", headers[*name].to_str().expect("ASCII")))
-            .collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let answer = owner.ask("GET", "/metrics", &credentials, &lines, "").await;
+        let question = Request::get("/metrics").header("authorization", authorization);
+        let lines = passed_on(&standby, question, "");
+        let answer = owner.world.ask(format!("GET /metrics HTTP/1.1\r\nhost: onceward\r\n{lines}\r\n")).await;
         assert_eq!((answer.status, answer.body.contains("onceward_")), (status, false), "{}", answer.body);
     }
     assert!(owner.get("/metrics").await.body.contains("onceward_cluster_node"));
@@ -117,20 +103,14 @@ async fn a_request_for_another_node_is_logged() {
     let owner = node(RequestTarget::Local).await;
     // It takes the node at that address for `b`.
     let standby = node(peer(owner.address)).await;
-    let log = Log::default();
-    let _guard = log.capture(Level::WARN);
+    let (log, _guard) = Log::at(Level::WARN);
     assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 200);
-    let text = log.text();
-    let line = text.lines().find(|line| line.contains("request for another node received"));
-    assert!(line.is_some_and(|line| line.contains("owner=\"b\"")), "{text}");
+    log.has_line("request for another node received", &["owner=\"b\""]);
 }
 
 #[tokio::test]
 async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
-    let (owner, known) = watch::channel(RequestTarget::Unknown);
-    let standby = World::with(with_forwarder(known)).await;
-    let mut client = standby.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
+    let (owner, _standby, mut client) = asking(RequestTarget::Unknown).await;
     owner.send_replace(RequestTarget::Local);
     assert_eq!(client.reply().await.status, 200);
 }
@@ -138,10 +118,7 @@ async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
 #[tokio::test]
 async fn a_request_goes_to_the_next_owner_if_the_last_refuses_connections() {
     let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind").local_addr().expect("an address");
-    let (owner, known) = watch::channel(peer(gone));
-    let standby = World::with(with_forwarder(known)).await;
-    let mut client = standby.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
+    let (owner, _standby, mut client) = asking(peer(gone)).await;
     let next = node(RequestTarget::Local).await;
     owner.send_replace(peer(next.address));
     assert_eq!(client.reply().await.status, 200);
@@ -170,10 +147,7 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
 #[tokio::test]
 async fn a_send_at_an_owner_that_is_silent_is_asked_again_with_its_key_when_that_is_replaced() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
-    let (owner, known) = watch::channel(peer(silent.local_addr().expect("an address")));
-    let standby = World::with(with_forwarder(known)).await;
-    let mut client = standby.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
+    let (owner, _standby, mut client) = asking(peer(silent.local_addr().expect("an address"))).await;
     let (mut connection, _) = silent.accept().await.expect("a connection");
     let mut head = [0; 4_096];
     let length = connection.read(&mut head).await.expect("a head");
@@ -185,31 +159,23 @@ async fn a_send_at_an_owner_that_is_silent_is_asked_again_with_its_key_when_that
 
 #[tokio::test]
 async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
-    let owner = node(RequestTarget::Local).await;
+    let [owner, another] = [node(RequestTarget::Local).await, node(RequestTarget::Unknown).await];
     let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
-    let headers = passed_on(&standby, &head(), send_body().as_bytes());
-    let lines = |headers: &HeaderMap| -> String {
-        let line = |(name, value): (&HeaderName, &HeaderValue)| {
-            format!("\r\n{name}: {}", value.to_str().expect("ASCII"))
-        };
-        headers.iter().map(line).collect()
+    let proof = || passed_on(&standby, Request::post("/api/send-otp"), &send_body());
+    let ask = async |node: &World, lines: &str, body: &str| {
+        let reply = node.ask(post("/api/send-otp", body).replacen("\r\n", &format!("\r\n{lines}"), 1)).await;
+        (reply.status, reply.header("x-onceward-not-owner").is_some())
     };
-    let ask_at = async |node: &World, headers: &HeaderMap, body: &str| {
-        let request = post("/api/send-otp", body);
-        node.ask(request.replacen("\r\n", &format!("{}\r\n", lines(headers)), 1)).await
-    };
-    let ask = async |headers: &HeaderMap, body: &str| ask_at(&owner, headers, body).await;
-    let mut forged = headers.clone();
-    forged.insert("x-onceward-client", HeaderValue::from_static("192.0.2.8"));
-    assert_eq!(ask(&forged, &send_body()).await.status, 503, "another client");
-    assert_eq!(ask(&headers, &send_body()).await.status, 200);
-    let again = ask(&headers, &send_body()).await;
-    assert_eq!((again.status, again.header("x-onceward-not-owner")), (503, Some("1")));
-    let headers = passed_on(&standby, &head(), send_body().as_bytes());
-    assert_eq!(ask(&headers, "{}").await.status, 400, "another body");
-    let another = node(RequestTarget::Unknown).await;
-    let once = ask_at(&another, &headers, &send_body()).await;
-    assert_eq!(once.header("x-onceward-not-owner"), Some("1"), "a request is passed on once");
+    let sent = proof();
+    assert_eq!(
+        ask(&owner, &sent.replace("192.0.2.7", "192.0.2.8"), &send_body()).await.0,
+        503,
+        "another client"
+    );
+    assert_eq!(ask(&owner, &sent, &send_body()).await, (200, false));
+    assert_eq!(ask(&owner, &sent, &send_body()).await, (503, true), "a second time");
+    assert_eq!(ask(&owner, &proof(), "{}").await.0, 400, "another body");
+    assert_eq!(ask(&another, &proof(), &send_body()).await, (503, true), "a request is passed on once");
 }
 
 #[tokio::test]
@@ -263,20 +229,23 @@ const IN_FLIGHT: usize = 8;
 fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
     static STARTS: AtomicU64 = AtomicU64::new(0);
     let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
-    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_785_441_600_000)));
+    let clock = Arc::new(ManualClock::starting_at(THEN));
     let start = STARTS.fetch_add(1, Ordering::Relaxed);
     let proofs = Proofs::new(b"a secret of all nodes", start, clock);
     Forwarder::new("a".to_owned(), owner, client, proofs, (IN_FLIGHT, Duration::from_secs(2)))
 }
 
-/// The headers with which a node passes a request on to node `a`.
-fn passed_on(node: &Forwarder, head: &Parts, body: &[u8]) -> HeaderMap {
+/// The header lines with which a node passes a request on to node `a`.
+fn passed_on(node: &Forwarder, request: Builder, body: &str) -> String {
+    let head = request.body(()).expect("a request").into_parts().0;
     let mut url = Url::parse("http://127.0.0.1:9").expect("a URL");
     url.set_path(head.uri.path());
-    let body = Bytes::copy_from_slice(body);
-    let mut passed_on =
-        node.request(head, &body, [192, 0, 2, 7].into(), &HeaderValue::from_static(ID), "a", url);
-    std::mem::take(passed_on.headers_mut())
+    let (body, id) = (Bytes::copy_from_slice(body.as_bytes()), HeaderValue::from_static(ID));
+    let passed_on = node.request(&head, &body, [192, 0, 2, 7].into(), &id, "a", url);
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        format!("{name}: {}\r\n", value.to_str().expect("ASCII"))
+    };
+    passed_on.headers().iter().map(line).collect()
 }
 
 fn with_forwarder(owner: watch::Receiver<RequestTarget>) -> Setup {
@@ -295,11 +264,16 @@ async fn node(owner: RequestTarget) -> World {
     World::with(Setup { is_loaded, ..with_forwarder(watch::channel(owner).1) }).await
 }
 
+/// A node for which this one is the owner, and a client that has sent it a request.
+async fn asking(owner: RequestTarget) -> (watch::Sender<RequestTarget>, World, Client) {
+    let (owner, known) = watch::channel(owner);
+    let standby = World::with(with_forwarder(known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    (owner, standby, client)
+}
+
 fn peer(address: SocketAddr) -> RequestTarget {
     let url = Url::parse(&format!("http://{address}")).expect("a URL");
     RequestTarget::Peer { node: "b".to_owned(), url }
-}
-
-fn head() -> Parts {
-    Request::post("/api/send-otp").body(()).expect("a request").into_parts().0
 }

@@ -1,15 +1,15 @@
-//! The inbox as HTML and JSON.
+//! The inbox as HTML and JSON, and who may see it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::clock::ManualClock;
-use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
-use onceward::gateway::{Gateway as _, OutgoingMessage, Simulator};
+use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId};
+use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
 use onceward::template::Wording;
-use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, get, json, root};
+use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, World, get, json, root};
 use serde_json::Value;
+
+use super::callbacks::with_twilio;
 
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
@@ -28,13 +28,12 @@ async fn a_message_with_markup_is_shown_as_it_is_written() {
 async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() {
     let inbox = Inbox::new().await;
     let number = 14_155_552_671;
-    let message =
-        OutgoingMessage { valid_for: Duration::from_secs(600), ..message(number, "Code", "111111") };
-    inbox.simulator.send(&message).await.expect("accepted");
+    let valid_for = Duration::from_secs(600);
+    inbox.accepts(&OutgoingMessage { valid_for, ..message(number, "Code", "111111") }).await;
     for (after_ms, age, life) in
         [(1_900, "1 s ago", "10 min"), (128_100, "2 min ago", "8 min"), (350_500, "8 min ago", "2 min")]
     {
-        inbox.clock.advance(Duration::from_millis(after_ms));
+        inbox.wait(after_ms);
         let page = inbox.page("").await.body;
         for part in [age, &format!("expires in {life}")] {
             assert!(page.contains(part), "no {part:?} in {page}");
@@ -46,9 +45,9 @@ async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() 
 async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() {
     let inbox = Inbox::new().await;
     inbox.receive(14_155_552_671, "Your Acme code 111111", "111111").await;
-    inbox.clock.advance(Duration::from_secs(29));
+    inbox.wait(29_000);
     inbox.receive(491_711_234_567, "Ihr Code 222222", "222222").await;
-    inbox.clock.advance(Duration::from_secs(1));
+    inbox.wait(1_000);
     let found = async |query: &str| {
         let page = inbox.page(query).await.body;
         ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
@@ -94,27 +93,28 @@ async fn the_policy_lets_only_files_of_this_server_run_and_a_browser_keeps_them(
 async fn messages_are_told_in_full_with_the_newest_first() {
     let inbox = Inbox::new().await;
     inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-    inbox.clock.advance(Duration::from_secs(2));
+    inbox.wait(2_000);
     inbox.receive(491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
-    inbox.clock.advance(Duration::from_secs(1));
+    inbox.wait(1_000);
 
-    let ids: Vec<_> = inbox.simulator.messages(None, 2).into_iter().map(|m| m.id).collect();
+    let ids: Vec<_> = inbox.world.world.messages().into_iter().map(|m| m.id).collect();
+    let then = THEN.as_millis();
     let expected = serde_json::json!({
         "messages": [
             {
                 "id": ids[0], "to": "+491711234567", "channel": "sms",
                 "text": "<b>\"222222\"</b>\n&", "code": "222222",
-                "receivedAtMs": 1_002_000, "expiresAtMs": 1_032_000,
+                "receivedAtMs": then + 2_000, "expiresAtMs": then + 32_000,
                 "service": "default", "status": "live"
             },
             {
                 "id": ids[1], "to": "+14155552671", "channel": "sms",
                 "text": "Code 111111", "code": "111111",
-                "receivedAtMs": 1_000_000, "expiresAtMs": 1_030_000,
+                "receivedAtMs": then, "expiresAtMs": then + 30_000,
                 "service": "default", "status": "live"
             }
         ],
-        "nowMs": 1_003_000
+        "nowMs": then + 3_000
     });
     assert_eq!(inbox.json("").await, expected);
 }
@@ -148,35 +148,95 @@ async fn a_query_names_a_number_in_several_spellings() {
     for all in ["", "a=b"] {
         assert_eq!(codes(all).await, ["222222", "111111"], "{all:?}");
     }
-    for american in ["to=%2B14155552671", "to=+14155552671", "x=1&to=%2B1+415+555+2671", "to=+1-415-555-2671"]
-    {
+    for american in ["to=%2B14155552671", "to=+1-415-555-2671"] {
         assert_eq!(codes(american).await, ["111111"], "{american}");
     }
     assert_eq!(codes("to=01711234567").await, ["222222"]);
     assert!(codes("to=%2B442079460000").await.is_empty());
-    for unreadable in ["to=", "to=%FF", "to=anna"] {
-        let refused = inbox.messages(unreadable).await;
-        assert_eq!(refused.status, 400, "{unreadable}");
-    }
+    assert_eq!(inbox.messages("to=anna").await.status, 400);
 }
 
 #[tokio::test]
 async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
-    let page = html().await;
-    assert!(page.contains("action=\"/inbox\"") && page.contains("value=\"+14155550123\""));
-    let page = Inbox::with(false).await.page("").await.body;
-    assert!(!page.contains("method=\"post\""));
+    for (setup, has_form) in [(Setup::default(), true), (with_twilio(), false)] {
+        let page = Inbox::with(setup).await.page("").await.body;
+        let found = ["method=\"post\"", "value=\"+14155550123\""].map(|part| page.contains(part));
+        assert_eq!(found, [has_form; 2], "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_form_sends_checks_and_repeats_little() {
+    let inbox = Inbox::new().await;
+    let ask = async |method: &str, cookie: &str, form: &str| {
+        let head = format!("{method} /inbox HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n");
+        let length = form.len();
+        let rest = format!("accept: text/html\r\ncookie: {cookie}\r\ncontent-length: {length}\r\n\r\n{form}");
+        inbox.world.world.ask(head + &rest).await
+    };
+    let reply = ask("POST", "a=b", "number=%2B14155552671&action=send").await;
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox#messages")));
+    for (form, words) in [
+        ("number=%2B14155552671&code=x&action=check".to_owned(), "doesn&#39;t match"),
+        (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),
+    ] {
+        // A reload of what it leads to repeats nothing.
+        let failed = ask("POST", "a=b", &form).await;
+        assert_eq!((failed.status, failed.header("location")), (303, Some("/inbox")));
+        let cookie =
+            failed.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+        let page = ask("GET", cookie, "").await;
+        assert!(page.header("set-cookie").expect("a cookie").contains("Max-Age=0"));
+        let repeated = page.body.matches("&#34;").count();
+        assert!(page.body.contains(words) && repeated <= 200, "{repeated} {}", page.body);
+    }
+    assert_eq!(inbox.world.world.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
+    let mut setup = Setup::default();
+    "codes.example".clone_into(&mut setup.settings.listen.host);
+    let world = Inbox::with(setup).await.world.world;
+    let foreign = "The inbox can be opened only by an IP address, localhost, or the configured host name.";
+    let foreign = format!(r#"{{"code":403,"message":"{foreign}"}}"#);
+    for path in ["/inbox", "/inbox/messages"] {
+        for (host, status) in [
+            ("localhost:3000", 200),
+            ("127.0.0.1:3000", 200),
+            ("Codes.example:3000", 200),
+            ("evil.example:3000", 403),
+            ("", 403),
+            ("a b", 400),
+        ] {
+            let reply = world.ask(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+            assert_eq!((reply.status, reply.body == foreign), (status, status == 403), "{host} {path}");
+        }
+    }
+    let of_target = "GET http://evil.example/inbox HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    world.ask(of_target).await.is(403, &foreign);
+    let link = get("/inbox").replacen("\r\n", "\r\nsec-fetch-site: cross-site\r\n", 1);
+    assert_eq!(world.ask(link).await.status, 200, "a link on another site may lead to it");
+}
+
+#[tokio::test]
+async fn without_a_simulator_there_is_no_inbox() {
+    let world = World::with(Setup::through(Gate::closed())).await;
+    for path in ["/inbox", "/inbox/messages?to=%2B14155552671"] {
+        assert_eq!(world.get(path).await.status, 404, "{path}");
+        assert_eq!(world.post(path, "").await.status, 404, "{path}");
+    }
 }
 
 #[tokio::test]
 async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
-    let simulator = Simulator::new(Arc::new(ManualClock::starting_at(THEN)));
-    simulator.send(&message(14_155_552_671, "Code 111111", "111111")).await.expect("accepted");
-    let mut setup = Setup { inbox: Some(Arc::new(simulator)), ..Setup::default() };
+    let mut setup = Setup::default();
     setup.settings.registry.local_only = false;
     setup.settings.registry.allows_unauthenticated = false;
     "codes.example".clone_into(&mut setup.settings.listen.host);
-    let world = V2World::with(setup).await;
+    let inbox = Inbox::with(setup).await;
+    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+    let world = inbox.world;
     let of_one = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let [verify, admin, both] = [&[Scope::Verify][..], &[Scope::Admin], &[Scope::Admin, Scope::Verify]];
     let [verify, admin, both] = [
@@ -192,7 +252,7 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
         (&both, 200, 303),
         (&root(), 200, 303),
     ] {
-        for path in ["/inbox", "/inbox/", "/inbox/messages", "/inbox/messages?to=%2B14155552671"] {
+        for path in ["/inbox", "/inbox/messages"] {
             let reply = world.ask("GET", path, caller, &[], "").await;
             assert_eq!((reply.status, reply.body.contains("14155552671")), (page, page == 200), "{path}");
             let asks_the_user = reply.header("www-authenticate").is_some_and(|how| how.starts_with("Basic"));
@@ -209,34 +269,33 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     assert_eq!(world.world.ask(get("/inbox").replace("localhost", "codes.example")).await.status, 401);
 }
 
-async fn html() -> String {
-    Inbox::new().await.page("").await.body
-}
-
-/// A front end that shows a simulator's messages. The default service is called "default".
+/// A server whose simulator has an inbox. The default service is called "default".
 struct Inbox {
     world: V2World,
-    simulator: Arc<Simulator>,
-    clock: Arc<ManualClock>,
 }
 
 impl Inbox {
     async fn new() -> Self {
-        Self::with(true).await
+        Self::with(Setup::default()).await
     }
 
-    async fn with(simulates_all: bool) -> Self {
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
-        let simulator = Arc::new(Simulator::new(clock.clone()));
-        let mut setup = if simulates_all { Setup::default() } else { Setup::through(Gate::closed()) };
-        setup.inbox = Some(Arc::clone(&simulator));
+    async fn with(mut setup: Setup) -> Self {
+        setup.has_inbox = true;
         setup.settings.storage.default_region = Region::parse("DE");
         "default".clone_into(&mut setup.settings.brand);
-        Self { world: V2World::with(setup).await, simulator, clock }
+        Self { world: V2World::with(setup).await }
+    }
+
+    fn wait(&self, milliseconds: u64) {
+        self.world.world.clock.advance(Duration::from_millis(milliseconds));
     }
 
     async fn receive(&self, to: u64, text: &str, code: &str) {
-        self.simulator.send(&message(to, text, code)).await.expect("accepted");
+        self.accepts(&message(to, text, code)).await;
+    }
+
+    async fn accepts(&self, message: &OutgoingMessage) {
+        self.world.world.simulator().send(message).await.expect("accepted");
     }
 
     async fn page(&self, query: &str) -> Reply {
@@ -255,7 +314,7 @@ impl Inbox {
     }
 }
 
-pub fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
+fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
     OutgoingMessage {
         to: PhoneNumber::from_u64(to).expect("a number"),
         channel: Channel::Sms,

@@ -2,8 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-mod bad_bodies;
-mod browsers;
+mod bodies;
 mod callbacks;
 mod connections;
 mod contract;
@@ -13,7 +12,6 @@ mod http2;
 mod inbox;
 mod logs;
 mod openapi;
-mod send_options;
 mod stopping;
 mod time_limits;
 mod tls;

@@ -25,24 +25,15 @@ async fn a_stop_answers_a_held_request_and_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn when_the_server_stops_idle_and_silent_connections_end_at_once() {
+async fn a_stop_ends_idle_and_silent_connections_at_once_and_accepts_no_more() {
     let world = World::new().await;
-    let mut idle = world.client().await;
-    idle.send(get("/healthz")).await;
-    assert_eq!(idle.reply().await.status, 200);
-    let mut silent = world.client().await;
+    let address = world.address;
+    let (mut idle, mut silent) = (world.client().await, world.client().await);
+    assert_eq!(idle.ask(get("/healthz")).await.status, 200);
     // The server has accepted both once it serves a third one.
     assert_eq!(world.get("/healthz").await.status, 200);
     world.begin_stop().await.expect("no panic");
-    assert_eq!(idle.rest().await, "");
-    assert_eq!(silent.rest().await, "");
-}
-
-#[tokio::test]
-async fn a_stop_ends_the_accepting_of_connections() {
-    let world = World::new().await;
-    let address = world.address;
-    world.begin_stop().await.expect("no panic");
+    assert_eq!((idle.rest().await, silent.rest().await), (String::new(), String::new()));
     assert!(TcpStream::connect(address).await.is_err());
 }
 

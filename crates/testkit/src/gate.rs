@@ -11,17 +11,17 @@ use tokio::sync::Semaphore;
 pub struct Gate {
     arrived: Arc<Semaphore>,
     open: Arc<Semaphore>,
-    readiness: Result<(), String>,
+    readiness: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 impl Gate {
     pub fn closed() -> Self {
-        Self::with_readiness(Ok(()))
+        Self::with_readiness(|| Ok(()))
     }
 
-    pub fn with_readiness(readiness: Result<(), String>) -> Self {
+    pub fn with_readiness(readiness: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
         let none = || Arc::new(Semaphore::new(0));
-        Self { arrived: none(), open: none(), readiness }
+        Self { arrived: none(), open: none(), readiness: Arc::new(readiness) }
     }
 
     /// Waits until one more message has arrived.
@@ -52,6 +52,6 @@ impl Gateway for Gate {
     }
 
     fn readiness(&self) -> Result<(), String> {
-        self.readiness.clone()
+        (self.readiness)()
     }
 }

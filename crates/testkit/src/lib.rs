@@ -34,5 +34,5 @@ pub use client::{Client, Reply, get, is_error, json, post};
 pub use gate::Gate;
 pub use memory::Memory;
 pub use setup::{Setup, THEN, account, given};
-pub use v2::{V2World, basic, gateway, named, root};
-pub use world::{NUMBER, World, number, send_body, send_body_to, sms_code_body, verify_body};
+pub use v2::{V2World, basic, named, root, sid};
+pub use world::{NUMBER, World, send_body, send_body_to, sms_code_body, verify_body};

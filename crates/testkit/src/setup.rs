@@ -24,8 +24,6 @@ pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
 /// Of the account.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-pub(crate) const SERVER_KEY: [u8; 32] = [7; 32];
-
 pub fn account() -> Sid {
     Sid::new(SidKind::Account, [0xac; 16])
 }
@@ -33,11 +31,11 @@ pub fn account() -> Sid {
 /// The parts of a server that tests change. The defaults of a server with the simulator, whose compatible routes need no
 /// credential, and without a guard.
 pub struct Setup {
-    pub settings: Settings,
+    pub settings: Box<Settings>,
     /// Sends in place of the simulator.
     pub gateway: Option<Arc<dyn Gateway>>,
-    /// What the inbox shows; without one there is no inbox.
-    pub inbox: Option<Arc<Simulator>>,
+    /// Whether the simulator has an inbox.
+    pub has_inbox: bool,
     pub routes: ServedRoutes,
     pub forwarder: Option<Forwarder>,
     /// Whether the store is loaded.
@@ -81,18 +79,18 @@ impl Setup {
             overrides: Overrides { program, ..Overrides::default() },
             parallelism: 1,
         };
-        let mut settings = config::load(&sources).expect("settings").settings;
+        let mut settings = Box::new(config::load(&sources).expect("settings").settings);
         let token = ApiSecret::new(TOKEN.to_owned());
         settings.registry.account = Some(AccountSettings { sid: account(), token });
         settings.registry.allows_unauthenticated = true;
         settings.shards = 1;
-        let (inbox, forwarder) = (None, None);
-        Self { settings, gateway, inbox, routes: ServedRoutes::All, forwarder, is_loaded: true }
+        let (has_inbox, routes, forwarder) = (false, ServedRoutes::All, None);
+        Self { settings, gateway, has_inbox, routes, forwarder, is_loaded: true }
     }
 
     /// Starts the server over memory. Its clock stands still.
     pub(crate) async fn start(self) -> Started {
-        let Self { settings, gateway, inbox, routes, forwarder, is_loaded } = self;
+        let Self { settings, gateway, has_inbox, routes, forwarder, is_loaded } = self;
         let hand = Arc::new(ManualClock::starting_at(THEN));
         let clock = Arc::new(EngineClock::over(Arc::clone(&hand) as _));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
@@ -103,12 +101,14 @@ impl Setup {
         let reason = || Unready { part: "starting", why: "the test does not load it".to_owned() };
         let reasons: Vec<_> = forwarder.is_none().then(reason).into_iter().collect();
         let starting = move || reasons.clone();
+        let inbox = gateways.simulator.clone().filter(|_| has_inbox);
         let random = (StdRng::seed_from_u64(7), 0xabcd_0123);
-        let mut app = FrontEnd::new(settings.clone(), inbox, starting, random).expect("a front end");
+        let mut app =
+            FrontEnd::new(Settings::clone(&settings), inbox, starting, random).expect("a front end");
         app.forwarder = forwarder;
         let running = Running::start(StartOptions {
-            settings,
-            records: Some((ServerKey::from_bytes(SERVER_KEY), Arc::new(MemoryStore::default()))),
+            settings: *settings,
+            records: Some((ServerKey::from_bytes([7; 32]), Arc::new(MemoryStore::default()))),
             clock,
             gateways: gateways.routed,
             serves: true,

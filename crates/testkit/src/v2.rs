@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use onceward::domain::{GatewayName, ServerKey, ServiceId, Sid};
-use onceward::engine::SlotHash;
-use onceward::registry::{Registry, Scope, Service, gateway_sid};
-use onceward::webhook::Event;
+use onceward::domain::ServiceId;
+use onceward::registry::{Registry, Scope, Service};
 use serde_json::{Map, Value, json};
 
-use crate::client::Reply;
-use crate::setup::{SERVER_KEY, Setup, TOKEN, account, given};
+use crate::client::{Reply, json};
+use crate::setup::{Setup, TOKEN, account, given};
 use crate::world::World;
 
 /// A server with the service "Owl Bank" beside the default one. Requests have the account's credentials unless they name
@@ -25,11 +23,6 @@ pub struct V2World {
 /// User and password of the account.
 pub fn root() -> String {
     format!("{}:{TOKEN}", account())
-}
-
-/// The messaging service that stands for the only gateway.
-pub fn gateway() -> Sid {
-    gateway_sid(GatewayName::Simulator)
 }
 
 impl V2World {
@@ -51,16 +44,16 @@ impl V2World {
         format!("{}:{}", made.key.sid, made.secret.expose())
     }
 
-    /// Records an event as a decision about its number would.
-    pub async fn emit(&self, event: Event) {
-        let slots = SlotHash::new(&ServerKey::from_bytes(SERVER_KEY));
-        let slot = slots.of_number(event.service, event.about.to);
-        self.world.running.outbox.announce(event, slot).await.expect("kept");
-    }
-
     /// A path below the service.
     pub fn below(&self, path: &str) -> String {
         format!("/v2/Services/{}{path}", self.service.sid)
+    }
+
+    /// Sends a code by text message. Returns the verification.
+    pub async fn begin(&self, to: &str) -> Value {
+        let begun = self.post(&self.below("/Verifications"), &[("To", to), ("Channel", "sms")]).await;
+        assert_eq!(begun.status, 201, "{}", begun.body);
+        json(&begun)
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -82,20 +75,18 @@ impl V2World {
 
     pub async fn ask(&self, method: &str, path: &str, user: &str, headers: &[&str], body: &str) -> Reply {
         let headers: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
-        let length =
-            if method == "GET" { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-        let basic = basic(user);
-        self.world
-            .ask(format!(
-                "{method} {path} HTTP/1.1\r\nhost: codes.example\r\n{basic}{headers}{length}\r\n{body}"
-            ))
-            .await
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: codes.example\r\n{}{headers}", basic(user));
+        self.world.ask(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await
     }
 }
 
 /// The header line with these credentials.
 pub fn basic(user: &str) -> String {
     format!("authorization: Basic {}\r\n", STANDARD.encode(user))
+}
+
+pub fn sid(resource: &Value) -> &str {
+    resource["sid"].as_str().expect("a sid")
 }
 
 /// Settings with only a name.

@@ -1,10 +1,9 @@
 //! A server on loopback.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use onceward::clock::ManualClock;
-use onceward::domain::PhoneNumber;
 use onceward::gateway::{InboxMessage, Simulator};
 use onceward::http::{App, serve};
 use onceward::node::Running;
@@ -16,10 +15,6 @@ use crate::client::{Client, Reply, get, post};
 use crate::setup::{Setup, Started};
 
 pub const NUMBER: &str = "+14155552671";
-
-pub fn number() -> PhoneNumber {
-    PhoneNumber::parse(NUMBER, None).expect("a number")
-}
 
 /// A server, until it is dropped.
 pub struct World {
@@ -49,13 +44,17 @@ impl World {
         Self { address, app, running, clock, simulator, stop, server }
     }
 
+    pub fn simulator(&self) -> &Simulator {
+        self.simulator.as_deref().expect("the simulator")
+    }
+
     /// The messages that the simulator has accepted, the newest first.
     pub fn messages(&self) -> Vec<InboxMessage> {
-        self.simulator.as_ref().map_or_else(Vec::new, |simulator| simulator.messages(None, usize::MAX))
+        self.simulator().messages(None, usize::MAX)
     }
 
     pub fn newest(&self) -> Option<InboxMessage> {
-        self.simulator.as_ref()?.messages(None, 1).pop()
+        self.simulator().messages(None, 1).pop()
     }
 
     /// The code of the newest message.
@@ -69,14 +68,12 @@ impl World {
     }
 
     pub async fn client(&self) -> Client {
-        Client::connect(self.address).await
+        Client::connect_from(Ipv4Addr::LOCALHOST.into(), self.address).await
     }
 
     /// Sends a request on its own connection.
     pub async fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
-        let mut client = self.client().await;
-        client.send(request).await;
-        client.reply().await
+        self.client().await.ask(request).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {

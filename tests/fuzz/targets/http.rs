@@ -1,44 +1,16 @@
 //! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback.
 
-use std::cell::RefCell;
-use std::sync::Arc;
-
-use onceward::clock::ManualClock;
 use onceward::domain::PhoneNumber;
-use onceward::gateway::Simulator;
-use onceward_testkit::{Client, Reply, Setup, THEN, World};
-use serde_json::{Value, json};
+use onceward_testkit::Reply;
+use serde_json::Value;
 
-use super::support::front_end::FrontEnd;
-use super::support::text;
+use super::support::with_front_end;
 
 /// Statuses that a request can get from a healthy server.
 const DOCUMENTED: [u16; 12] = [200, 204, 303, 400, 401, 403, 404, 405, 408, 413, 414, 431];
 
 /// What has a target of its own, or other answers.
 const OTHERS: [&str; 6] = ["/v1/", "/v2/", "/v3/", "/verify", "/hooks", "/admin"];
-
-/// Twilio, whose reports the server takes, sends only to St Helena.
-fn start() -> FrontEnd<World> {
-    let mut setup = Setup::of(json!({
-        "otp-sms-provider": "Twilio:+290;Simulator",
-        "TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef",
-        "TWILIO_AUTH_TOKEN": "fuzz-token",
-        "TWILIO_PHONE_NUMBER": "+15005550006",
-        "TWILIO_BASE_URL": "http://127.0.0.1:9",
-        "public-url": "https://otp.example.com/base",
-        "guard": { "mode": "off" },
-    }));
-    setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
-    FrontEnd::start(World::with(setup), |world| world.address)
-}
-
-fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd<World>) -> T) -> T {
-    thread_local! {
-        static FRONT_END: RefCell<Option<FrontEnd<World>>> = const { RefCell::new(None) };
-    }
-    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(start)))
-}
 
 type Headers<'a> = Vec<(&'a str, &'a str)>;
 
@@ -47,7 +19,7 @@ pub fn requests(input: &[u8]) {
     let at = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
     let (head, body) = input.split_at(at);
     let body = body.get(2..).unwrap_or_default();
-    let Some((method, path, headers)) = text(head).and_then(read_head) else { return };
+    let Some((method, path, headers)) = std::str::from_utf8(head).ok().and_then(read_head) else { return };
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in &headers {
         request.extend([name, ": ", value, "\r\n"]);
@@ -57,12 +29,8 @@ pub fn requests(input: &[u8]) {
     if body.windows(7).any(|digits| digits == b"5005550") {
         return;
     }
-    let (reply, has_sent) = with_front_end(|it| {
-        let newest = |world: &World| world.newest().map(|message| message.id);
-        let before = newest(&it.world);
-        let reply = it.ask(&[request.as_bytes(), body].concat(), method == "HEAD");
-        (reply, newest(&it.world) != before)
-    });
+    let request = [request.as_bytes(), body].concat();
+    let (reply, has_sent) = with_front_end(|it| it.ask(&request, method == "HEAD"));
     // hyper refuses some heads before any route.
     if is_of_hyper(&reply) || OTHERS.iter().any(|other| path.starts_with(other)) {
         return assert!(!has_sent && reply.status < 500, "{reply:?}");
@@ -165,15 +133,7 @@ fn has_doubles(body: &[u8]) -> bool {
 pub fn connections(input: &[u8]) {
     // The length of an answer to HEAD is not that of its body.
     let has_head = input.windows(5).any(|five| five == b"HEAD ");
-    let replies = with_front_end(|it| {
-        it.say(input, async |client: &mut Client| {
-            if has_head {
-                client.rest().await;
-                return None;
-            }
-            Some(client.replies().await)
-        })
-    });
+    let replies = with_front_end(|it| it.say(input, !has_head));
     let Some(replies) = replies else { return };
     assert!(!replies.is_empty() || input.iter().all(|b| matches!(b, b'\r' | b'\n')), "no answer at all");
     for reply in replies {

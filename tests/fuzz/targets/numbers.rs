@@ -2,11 +2,11 @@
 
 use onceward::domain::{Locale, NumberError, PhoneNumber, Region};
 
-use super::support::{first_line, text};
+use super::support::first_line;
 
 /// A region in the first line, or `-`; a number in the rest.
 pub fn numbers(input: &[u8]) {
-    let Some(input) = text(input) else { return };
+    let Ok(input) = std::str::from_utf8(input) else { return };
     let (region, written) = first_line(input);
     let region = Region::parse(region);
     let read = PhoneNumber::parse(written, region);
@@ -50,7 +50,7 @@ fn good(number: PhoneNumber, written: &str, region: Option<Region>) {
 
 /// A language tag.
 pub fn locales(input: &[u8]) {
-    let Some(input) = text(input) else { return };
+    let Ok(input) = std::str::from_utf8(input) else { return };
     if let Some(region) = Region::parse(input) {
         let _ = Locale::of_region(region).map(known_again);
     }

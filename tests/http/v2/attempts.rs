@@ -4,26 +4,21 @@ use onceward::delivery::attempts::AttemptQuery;
 use onceward::domain::PhoneNumber;
 use onceward::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use onceward::registry::Scope;
-use onceward_testkit::{V2World, is_error, json, root};
+use onceward_testkit::{V2World, is_error, json, root, sid};
 use serde_json::{Value, json};
-
-/// Begins a verification in the service with this path. Returns its id.
-async fn begin(world: &V2World, service: &str, to: &str, channel: &str) -> String {
-    let begun = world.post(&format!("{service}/Verifications"), &[("To", to), ("Channel", channel)]).await;
-    assert_eq!(begun.status, 201, "{}", begun.body);
-    json(&begun)["sid"].as_str().expect("a sid").to_owned()
-}
 
 /// A world with three attempts: two of its service, of which the second led to a verified number, and one of the default
 /// service. Returns the id of the first verification, and the sid of the default service.
 async fn with_attempts() -> (V2World, String, String) {
     let world = V2World::new().await;
-    let first = begin(&world, &world.below(""), "+573003003030", "sms").await;
-    begin(&world, &world.below(""), "+14155552671", "whatsapp").await;
+    let first = sid(&world.begin("+573003003030").await).to_owned();
+    let whatsapp = [("To", "+14155552671"), ("Channel", "whatsapp")];
+    assert_eq!(world.post(&world.below("/Verifications"), &whatsapp).await.status, 201);
     let code = world.world.code();
     world.post(&world.below("/VerificationCheck"), &[("To", "+14155552671"), ("Code", &code)]).await;
     let default = world.registry.default_service().sid.to_string();
-    begin(&world, &format!("/v2/Services/{default}"), "+491711234567", "sms").await;
+    let verifications = format!("/v2/Services/{default}/Verifications");
+    world.post(&verifications, &[("To", "+491711234567"), ("Channel", "sms")]).await;
     (world, first, default)
 }
 
@@ -59,40 +54,24 @@ async fn an_attempt_is_shown_as_twilios_example_is() {
     );
     assert_eq!(attempts[0]["conversion_status"], "unconverted");
     assert_eq!(attempts[0]["service_sid"], world.service.sid.to_string());
-    let sid = attempts[0]["sid"].as_str().expect("a sid");
-    assert_eq!(attempts[0]["url"], format!("http://codes.example/v2/Attempts/{sid}"));
-    assert_eq!(json(&world.get(&format!("/v2/Attempts/{sid}")).await), attempts[0]);
-    let converted = &listed(&world, &root(), "ChannelData.To=%2B14155552671").await[0];
-    assert_eq!(converted["conversion_status"], "converted");
-    assert_eq!(converted["channel_data"]["status"], "confirmed");
+    let path = format!("/v2/Attempts/{}", sid(&attempts[0]));
+    assert_eq!(attempts[0]["url"], format!("http://codes.example{path}"));
+    assert_eq!(json(&world.get(&path).await), attempts[0]);
 }
 
 #[tokio::test]
-async fn every_filter_is_read() {
-    let (world, first, _) = with_attempts().await;
-    let service = world.service.sid;
+async fn filters_go_together_and_what_cannot_be_one_is_60200() {
+    let (world, ..) = with_attempts().await;
     for (query, count) in [
         ("DateCreatedAfter=2015-07-30", 3),
         ("DateCreatedAfter=2015-07-31", 0),
         ("DateCreatedBefore=2015-07-30", 0),
-        ("DateCreatedBefore=2015-07-30T20:00:01Z", 3),
-        ("ChannelData.To=%2B14155552671", 1),
         ("Country=co", 1),
-        ("Channel=sms", 2),
-        (&format!("VerifyServiceSid={service}"), 2),
-        (&format!("VerificationSid={first}"), 1),
-        ("Status=converted", 1),
         ("Status=unconverted&Channel=sms", 2),
         ("PageSize=2&Page=1", 1),
         ("PageSize=2&Page=2", 0),
     ] {
         assert_eq!(listed(&world, &root(), query).await.len(), count, "{query}");
-    }
-    for (query, total) in
-        [("", 3), ("DestinationPrefix=%2B57", 1), ("Channel=whatsapp", 1), ("Channel=call", 0)]
-    {
-        let summary = json(&world.get(&format!("/v2/Attempts/Summary?{query}")).await);
-        assert_eq!(summary["total_attempts"], total, "{query}: {summary}");
     }
     for query in [
         "DateCreatedAfter=yesterday",
@@ -112,7 +91,7 @@ async fn every_filter_is_read() {
 async fn later_pages_go_on_from_the_moment_of_the_first() {
     let world = V2World::new().await;
     for last in 1..=5 {
-        begin(&world, &world.below(""), &format!("+1415555267{last}"), "sms").await;
+        world.begin(&format!("+1415555267{last}")).await;
     }
     let first = json(&world.get("/v2/Attempts?PageSize=2&Channel=sms").await);
     let next = first["meta"]["next_page_url"].as_str().expect("a next page");
@@ -122,7 +101,6 @@ async fn later_pages_go_on_from_the_moment_of_the_first() {
     let second = json(&world.get(next.trim_start_matches("http://codes.example")).await);
     assert_eq!(second["attempts"].as_array().map(Vec::len), Some(2));
     assert_ne!(second["attempts"][0]["sid"], first["attempts"][0]["sid"]);
-    assert_eq!(second["meta"]["previous_page_url"].as_str().map(|url| url.contains("Page=0")), Some(true));
 }
 
 #[tokio::test]
@@ -134,15 +112,11 @@ async fn a_key_of_one_service_sees_that_ones_attempts() {
     assert_eq!((all.len(), own.len()), (3, 2));
     assert!(listed(&world, &key, &format!("VerifyServiceSid={default}")).await.is_empty());
     for attempt in all {
-        let path = format!("/v2/Attempts/{}", attempt["sid"].as_str().expect("a sid"));
+        let path = format!("/v2/Attempts/{}", sid(&attempt));
         let status = if own.contains(&attempt) { 200 } else { 404 };
         assert_eq!(world.ask("GET", &path, &key, &[], "").await.status, status, "{attempt}");
     }
-    is_error(
-        &world.ask("GET", "/v2/Attempts/VL03030303030303030303030303030303", &key, &[], "").await,
-        404,
-        20404,
-    );
+    is_error(&world.get("/v2/Attempts/VL03030303030303030303030303030303").await, 404, 20404);
     let summary = json(&world.ask("GET", "/v2/Attempts/Summary", &key, &[], "").await);
     assert_eq!(summary["total_attempts"], 2, "{summary}");
 }

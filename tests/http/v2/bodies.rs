@@ -25,54 +25,32 @@ async fn a_body_without_a_type_is_a_form_and_other_types_are_415() {
 async fn json_takes_truth_values_numbers_and_null_and_refuses_what_is_no_object() {
     let world = V2World::new().await;
     let json_type = ["content-type: application/json"];
-    let path = "/v2/Services";
-    let ask = async |body: &str| world.ask("POST", path, &root(), &json_type, body).await;
+    let ask = async |body: &str| world.ask("POST", "/v2/Services", &root(), &json_type, body).await;
     let made =
         ask(r#"{"FriendlyName":"Cat","CodeLength":8,"CustomCodeEnabled":true,"TtsName":null,"x":[{}]}"#)
             .await;
-    let made = (made.status, json(&made));
-    assert_eq!(
-        (made.0, &made.1["code_length"], &made.1["custom_code_enabled"]),
-        (201, &8.into(), &true.into())
-    );
-    for body in [
-        "",
-        "[]",
-        "null",
-        "\"x\"",
-        "{",
-        r#"{"FriendlyName":["Cat"]}"#,
-        r#"{"FriendlyName":{"a":1}}"#,
-        r#"{"FriendlyName":"Cat","FriendlyName":"Dog"}"#,
-        r#"{"FriendlyName":"Cat","CodeLength":8.5}"#,
-        r#"{"FriendlyName":"Cat","CustomCodeEnabled":1}"#,
-        r#"{"FriendlyName":"Cat","CustomCodeEnabled":"true"}"#,
-        r#"{"FriendlyName":"Cat","CodeLength":"8"}"#,
-        r#"{"FriendlyName":7}"#,
-        "{\"FriendlyName\":\"\u{7}\"}",
+    let shown = json(&made);
+    let found = (made.status, &shown["code_length"], &shown["custom_code_enabled"]);
+    assert_eq!(found, (201, &8.into(), &true.into()));
+    for (body, problem) in [
+        ("", ""),
+        ("[]", ""),
+        ("null", ""),
+        ("{", ""),
+        (r#"{"FriendlyName":["Cat"]}"#, ""),
+        (r#"{"FriendlyName":{"a":1}}"#, ""),
+        (r#"{"FriendlyName":"Cat","FriendlyName":"Dog"}"#, ""),
+        (r#"{"FriendlyName":7}"#, ""),
+        ("{\"FriendlyName\":\"\u{7}\"}", ""),
+        (r#"{"FriendlyName":"Cat","CustomCodeEnabled":1}"#, "true or false"),
+        (r#"{"FriendlyName":"Cat","CustomCodeEnabled":"true"}"#, "true or false, in JSON without quotes"),
+        (r#"{"FriendlyName":"Cat","CodeLength":11}"#, "a whole number from 4 to 10"),
+        (r#"{"FriendlyName":"Cat","CodeLength":8.5}"#, "a whole number from 4 to 10"),
+        (r#"{"FriendlyName":"Cat","CodeLength":"8"}"#, "a whole number from 4 to 10, in JSON without quotes"),
     ] {
-        is_error(&ask(body).await, 400, 60200);
-    }
-}
-
-#[tokio::test]
-async fn an_error_about_a_setting_of_a_service_says_what_it_must_be() {
-    let world = V2World::new().await;
-    let length = "it must be a whole number from 4 to 10";
-    for (body, name, problem) in [
-        (r#"{"CodeLength":11}"#, "CodeLength", length.to_owned()),
-        (r#"{"CodeLength":6.5}"#, "CodeLength", length.to_owned()),
-        (r#"{"CodeLength":"8"}"#, "CodeLength", format!("{length}, in JSON without quotes")),
-        (
-            r#"{"CustomCodeEnabled":"true"}"#,
-            "CustomCodeEnabled",
-            "it must be true or false, in JSON without quotes".to_owned(),
-        ),
-    ] {
-        let json_type = ["content-type: application/json"];
-        let refused = world.ask("POST", &world.below(""), &root(), &json_type, body).await;
-        let message = format!("Invalid parameter `{name}`: {problem}");
-        assert_eq!(json(&refused)["message"], message.as_str(), "{body}");
+        let refused = ask(body).await;
+        is_error(&refused, 400, 60200);
+        assert!(refused.body.contains(problem), "{body}: {}", refused.body);
     }
 }
 
@@ -98,6 +76,10 @@ async fn a_repetition_is_known_in_form_and_json_and_by_its_parameters() {
         [form.to_owned(), format!("{form}&CustomCode=123457"), format!("{form}&CustomCode=123456&x=1")]
     {
         is_error(&ask(form_type, &other).await, 422, 20422);
+    }
+    for key in ["", "with a space", &"k".repeat(256), "\u{e4}"] {
+        let header = format!("idempotency-key: {key}");
+        is_error(&world.ask("POST", &path, &root(), &[&header], GOOD).await, 400, 60200);
     }
     assert_eq!(world.world.messages().len(), 1);
 }

@@ -3,10 +3,8 @@
 mod attempts;
 mod authentication;
 mod bodies;
-mod checks;
 mod deliveries;
-mod long_answers;
+mod lists;
 mod other_routes;
-mod paging;
 mod resources;
 mod verifications;
