@@ -21,7 +21,6 @@ async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
         ("/api/send-otp", r#""+14155552671""#, NOT_AN_OBJECT),
         ("/api/send-otp", r#"[{"phoneNumber":"+14155552671"}]"#, NOT_AN_OBJECT),
         ("/api/send-otp", &deep, NOT_AN_OBJECT),
-        ("/api/send-otp", "NaN", "it is not JSON at line 1"),
         ("/api/send-otp", r#"{"phoneNumber":"+14155552671"}}"#, "it is not JSON at line 1, column 31"),
         ("/api/send-otp", "{\n'phoneNumber':'+14155552671'}", "it is not JSON at line 2"),
         ("/api/send-otp", r#"{"phoneNumber":"\ud800"}"#, "it is not JSON"),
@@ -30,7 +29,6 @@ async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
         ("/api/send-otp", "{}", "the field phoneNumber is missing"),
         ("/api/send-otp", r#"{"phoneNumber":null}"#, NO_STRING),
         ("/api/send-otp", r#"{"phoneNumber":14155552671}"#, NO_STRING),
-        ("/api/send-otp", r#"{"phoneNumber":{"e164":"+14155552671"}}"#, NO_STRING),
         ("/api/send-otp", &format!(r#"{{"phoneNumber":{deep}"#), NO_STRING),
         (
             "/api/send-otp",
@@ -158,7 +156,6 @@ async fn a_send_can_ask_for_a_channel_a_language_and_an_app_and_what_is_none_is_
         r#""channel":null,"locale":null,"appHash":null"#,
         r#""channel":"pigeon""#,
         r#""channel":"""#,
-        r#""channel":["sms"]"#,
         r#""channel":{"id":{"n":[1.5,null]}}"#,
         r#""channel":1"#,
         r#""locale":"""#,

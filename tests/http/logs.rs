@@ -143,9 +143,8 @@ impl Log {
         let text = self.text();
         let lines: Vec<_> = text.lines().filter(|line| line.contains(mark)).collect();
         assert_eq!(lines.len(), 1, "{mark} in:\n{text}");
-        for part in parts {
-            assert!(lines[0].contains(part), "{part} not in {}", lines[0]);
-        }
+        let missing: Vec<_> = parts.iter().filter(|part| !lines[0].contains(**part)).collect();
+        assert!(missing.is_empty(), "{missing:?} not in {}", lines[0]);
     }
 
     /// Fails unless one line has the number and this outcome, with the answer's id.

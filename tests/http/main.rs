@@ -12,7 +12,6 @@ mod http2;
 mod inbox;
 mod logs;
 mod openapi;
-mod stopping;
 mod time_limits;
 mod tls;
 mod v2;

@@ -9,7 +9,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::Instant;
 
 use super::forwarding::local;
-use super::http2::{BEGINNING, frame};
 
 pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
 
@@ -157,6 +156,15 @@ async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     server.stop();
     connection.await.expect("no panic");
     assert_eq!(since(start), 2);
+}
+
+/// The preface and empty settings.
+const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A frame (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A request for a long page. The client's windows take all of the answer, and its stream does not.

@@ -51,10 +51,6 @@ impl Run {
         Self { setup, log: log.unwrap_or_default(), tally, broken }
     }
 
-    pub fn whole_log(&self) -> String {
-        self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
-    }
-
     /// The log of the number up to the broken promise.
     pub fn story(&self, seed: u64) -> String {
         let Some(Broken { what, fact }) = &self.broken else { return format!("seed {seed} holds") };

