@@ -1,3 +1,5 @@
+//! The rule of the circuit breaker, and its lines in the log.
+
 use super::*;
 use crate::delivery::tests::log_capture::log_of;
 

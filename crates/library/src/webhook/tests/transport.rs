@@ -1,3 +1,5 @@
+//! Requests to webhooks over loopback: what arrives, and what is told without an answer.
+
 use super::*;
 use crate::gateway::double::{Double, Reply, answer, refusing_url};
 
