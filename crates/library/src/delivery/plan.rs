@@ -167,18 +167,19 @@ mod tests {
     use super::*;
     use Channel::{Call, Sms, WhatsApp};
 
-    const MAX_RETRIES: u32 = 20;
-
-    const TOO_LATE: Result<Timestamp, Failure> = Err(Failure::NoLongerUsable);
-
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn after_ms(ms: u64) -> Timestamp {
         NOW.plus(Duration::from_millis(ms))
     }
 
+    fn after_secs(secs: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(secs))
+    }
+
+    /// Of a code that lives for ten minutes.
     fn inputs(retries: u32) -> RetryInputs {
-        RetryInputs { retries, not_before: NOW, expires: after_ms(600_000), step_timeout: None, now: NOW }
+        RetryInputs { retries, not_before: NOW, expires: after_secs(600), step_timeout: None, now: NOW }
     }
 
     #[test]
@@ -198,64 +199,44 @@ mod tests {
             (7, 30_000, 60_000),
             (19, 30_000, 60_000),
         ] {
-            assert_eq!(retry(MAX_RETRIES, inputs(retries), 0), Ok(after_ms(shortest)));
-            assert_eq!(retry(MAX_RETRIES, inputs(retries), u32::MAX), Ok(after_ms(longest)));
-            let Ok(due) = retry(MAX_RETRIES, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
+            assert_eq!(retry(20, inputs(retries), 0), Ok(after_ms(shortest)));
+            assert_eq!(retry(20, inputs(retries), u32::MAX), Ok(after_ms(longest)));
+            let Ok(due) = retry(20, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
             assert!(due > after_ms(shortest) && due < after_ms(longest));
         }
     }
 
     #[test]
-    fn it_is_never_tried_before_the_moment_that_the_provider_names() {
-        let not_before = after_ms(90_000);
-        for (random, due) in [(0, 90_000), (u32::MAX, 90_250)] {
-            let inputs = RetryInputs { not_before, ..inputs(0) };
-            assert_eq!(retry(MAX_RETRIES, inputs, random), Ok(after_ms(due)));
-        }
-        let past = RetryInputs { not_before: Timestamp::EPOCH, ..inputs(0) };
-        assert_eq!(retry(MAX_RETRIES, past, 0), Ok(after_ms(250)));
-    }
-
-    #[test]
-    fn a_code_that_has_expired_by_then_is_not_tried_again() {
+    fn it_is_tried_neither_before_the_provider_wants_it_nor_after_its_time() {
+        let not_before = |at| RetryInputs { not_before: at, ..inputs(0) };
         let expiring = |ms| RetryInputs { expires: after_ms(ms), ..inputs(0) };
-        assert_eq!(retry(MAX_RETRIES, expiring(251), 0), Ok(after_ms(250)));
-        assert_eq!(retry(MAX_RETRIES, expiring(250), 0), TOO_LATE);
-        assert_eq!(retry(MAX_RETRIES, expiring(0), 0), TOO_LATE);
-        let in_years = RetryInputs { not_before: Timestamp::from_millis(u64::MAX), ..inputs(0) };
-        assert_eq!(retry(MAX_RETRIES, in_years, u32::MAX), TOO_LATE);
-    }
-
-    #[test]
-    fn a_step_with_another_behind_it_is_tried_no_longer_than_it_may_take() {
-        let patient =
+        let within =
             |retries, secs| RetryInputs { step_timeout: Some(Duration::from_secs(secs)), ..inputs(retries) };
-        // 0.5 s have passed, and the next wait is 0.5 s at least.
-        assert_eq!(retry(MAX_RETRIES, patient(1, 1), 0), Ok(after_ms(500)));
-        assert_eq!(retry(MAX_RETRIES, patient(1, 1), u32::MAX), TOO_LATE);
-        // 7.5 s have passed, and the next wait is 4 s at least.
-        assert_eq!(retry(MAX_RETRIES, patient(4, 12), 0), Ok(after_ms(4_000)));
-        assert_eq!(retry(MAX_RETRIES, patient(4, 11), 0), TOO_LATE);
-        let late = retry(u32::MAX, patient(u32::MAX - 1, 1_800), 0);
-        assert_eq!(late, TOO_LATE);
-    }
-
-    fn after_secs(secs: u64) -> Timestamp {
-        NOW.plus(Duration::from_secs(secs))
-    }
-
-    fn workflow(channels: &[Channel], sends: u8) -> Workflow {
-        // Time-outs of 10 s, 20 s, ...
-        let step = |(n, channel): (u64, &Channel)| WorkflowStep {
-            channel: *channel,
-            timeout: Duration::from_secs(10 * n),
-        };
-        Workflow::of((1..).zip(channels).map(step).collect(), sends)
+        for (inputs, random, due) in [
+            (not_before(after_ms(90_000)), 0, Some(90_000)),
+            (not_before(after_ms(90_000)), u32::MAX, Some(90_250)),
+            (not_before(Timestamp::EPOCH), 0, Some(250)),
+            (not_before(Timestamp::from_millis(u64::MAX)), u32::MAX, None),
+            (expiring(251), 0, Some(250)),
+            (expiring(250), 0, None),
+            (expiring(0), 0, None),
+            // 0.5 s have passed, and the next wait is 0.5 s at least.
+            (within(1, 1), 0, Some(500)),
+            (within(1, 1), u32::MAX, None),
+            // 7.5 s have passed, and the next wait is 4 s at least.
+            (within(4, 12), 0, Some(4_000)),
+            (within(4, 11), 0, None),
+            (within(u32::MAX - 1, 1_800), 0, None),
+        ] {
+            let expected = due.map(after_ms).ok_or(Failure::NoLongerUsable);
+            assert_eq!(retry(u32::MAX, inputs, random), expected, "{inputs:?}");
+        }
     }
 
     #[test]
     fn a_step_is_followed_by_the_next_one_after_its_own_time() {
-        let steps = workflow(&[Sms, Call, WhatsApp], 3);
+        let step = |channel, secs| WorkflowStep { channel, timeout: Duration::from_secs(secs) };
+        let steps = Workflow::of(vec![step(Sms, 10), step(Call, 20), step(WhatsApp, 30)], 3);
         for (step, sent, expires, planned) in [
             (0, 1, 600, Some((after_secs(10), 1, Call))),
             (1, 2, 600, Some((after_secs(20), 2, WhatsApp))),
@@ -270,8 +251,5 @@ mod tests {
         ] {
             assert_eq!(steps.plan(step, sent, NOW, after_secs(expires)), planned, "{step} {sent} {expires}");
         }
-        assert_eq!(steps.step_timeout(0), Some(Duration::from_secs(10)));
-        assert_eq!(steps.step_timeout(2), None);
-        assert!(steps.allows_after(2) && !steps.allows_after(3));
     }
 }

@@ -25,7 +25,6 @@ pub mod world;
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use tokio::sync::watch;
 
 use self::audit::{Actor, AuditLog, Author};
 use self::command::NEW;
@@ -240,11 +239,6 @@ impl Registry {
     /// The rules of every service, those of the default one as given.
     pub fn policies(&self, default: Policy) -> Policies {
         Policies { default, others: Arc::clone(&self.inner.published.policies) }
-    }
-
-    /// A counter of changes to services. Data derived from services is out of date when it grows.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.published.generation.subscribe()
     }
 
     /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key

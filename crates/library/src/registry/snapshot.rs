@@ -5,7 +5,6 @@ use std::mem::take;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
@@ -16,8 +15,6 @@ use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 pub(super) struct Published {
     pub(super) current: ArcSwap<Snapshot>,
     pub(super) policies: OwnPolicies,
-    /// Grows with each change of a service.
-    pub(super) generation: watch::Sender<u64>,
     /// Up to 100,000, which are not copied for one of them.
     pub(super) safe_numbers: RwLock<HashMap<PhoneNumber, SafeNumber>>,
 }
@@ -38,7 +35,6 @@ impl Published {
         let published = Arc::new(Self {
             current: ArcSwap::from_pointee(empty),
             policies: OwnPolicies::default(),
-            generation: watch::Sender::new(0),
             safe_numbers: RwLock::default(),
         });
         follow::<ServiceRecord>(shards, &published, Self::change_services);
@@ -80,7 +76,6 @@ impl Published {
         let own = next.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
         self.policies.store(Arc::new(own.map(|own| (own.id, own.settings.policy())).collect()));
         self.current.store(Arc::new(next));
-        self.generation.send_modify(|generation| *generation += 1);
     }
 
     fn change_credentials(&self, anew: bool, changes: Vec<Change<Credential>>) {

@@ -95,11 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_they_are_written() {
-        for kind in EventType::ALL {
-            assert_eq!(EventType::parse(kind.as_str()), Some(kind));
-        }
-        assert_eq!(EventType::parse("*"), None);
+    fn an_id_is_read_as_it_is_written() {
         let id = EventId::new([0xa7; 16]);
         assert_eq!(EventId::parse(&id.to_string()), Some(id));
         let short = &id.to_string()[..35];

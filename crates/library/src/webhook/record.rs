@@ -383,14 +383,6 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_can_ask_for_more_time_within_limits() {
-        let asked = |secs| {
-            next_attempt(NOW, NOW, 1, Some(Duration::from_secs(secs)), 0).map(|due| due.since(NOW).as_secs())
-        };
-        assert_eq!([1, 77, 1_000_000].map(asked), [5, 77, 21_600].map(Some));
-    }
-
-    #[test]
     fn nothing_is_planned_behind_the_end() {
         let since = NOW.minus(LIFE).plus(Duration::from_secs(30));
         assert!(next_attempt(NOW, since, 1, None, 0).is_some());

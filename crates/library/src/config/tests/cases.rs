@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use std::fs::{read_dir, read_to_string};
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::config::services::{RegistrySettings, ServiceSettings, TestNumber};
 
 #[test]
 fn the_program_says_what_is_expected_about_every_configuration() {
@@ -44,12 +47,24 @@ fn said_about(folder: &Path) -> String {
     let mut text = String::new();
     let warnings = match load(&sources) {
         Ok(loaded) => {
-            if let Some(error) = loaded.settings.registry.unless_keys {
+            assert!(!format!("{loaded:?}").contains("hunter2"), "Debug shows a secret");
+            if let Some(error) = &loaded.settings.registry.unless_keys {
                 let _ = writeln!(text, "unless there is a key: {error}");
             }
             let rows = loaded.effective.iter().filter(|row| !row.origin.starts_with("the default"));
             for row in rows {
                 let _ = writeln!(text, "{} = {}  # {}", row.key, row.shown(), row.origin);
+            }
+            let RegistrySettings { services, templates, .. } = &loaded.settings.registry;
+            for service in services {
+                let _ = writeln!(text, "services.{} = {}", service.name, not_default(&service.settings));
+                for TestNumber { pattern, code, expires, .. } in &service.test_numbers {
+                    let (digits, end) = (code.len(), expires.rfc3339_seconds());
+                    let _ = writeln!(text, "  {pattern} has {digits} digits until {end}");
+                }
+            }
+            for template in templates {
+                let _ = writeln!(text, "templates.{} = {}", template.name, json!(template));
             }
             loaded.warnings
         }
@@ -62,4 +77,10 @@ fn said_about(folder: &Path) -> String {
         let _ = writeln!(text, "warning: {warning}");
     }
     text.replace(&format!("{}/", folder.display()), "")
+}
+
+fn not_default(settings: &ServiceSettings) -> Value {
+    let (mut settings, defaults) = (json!(settings), json!(ServiceSettings::default()));
+    settings.as_object_mut().expect("an object").retain(|key, value| *value != defaults[key]);
+    settings
 }

@@ -114,7 +114,7 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
 
 #[test]
 fn every_env_sample_in_the_manual_is_read() {
-    let samples: Vec<&str> = blocks("sh").filter(|block| block.contains("TWILIO_AUTH")).collect();
+    let samples: Vec<&str> = blocks_of(&MANUAL, "sh").filter(|block| block.contains("TWILIO_AUTH")).collect();
     assert!(!samples.is_empty());
     for sample in samples {
         let world = World::empty().file(".env", sample).file("token", TOKEN);
@@ -136,7 +136,7 @@ fn all_gateways() -> World {
 
 #[test]
 fn the_env_sample_about_quotes_means_what_the_manual_says() {
-    let sample = blocks("sh").find(|block| block.contains("ONCEWARD_BRAND")).expect("a sample");
+    let sample = blocks_of(&MANUAL, "sh").find(|block| block.contains("ONCEWARD_BRAND")).expect("a sample");
     let world = World::empty().file(".env", sample);
     assert_eq!(world.settings().brand, "Joe's Shop");
     assert_eq!(
@@ -162,11 +162,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The fenced blocks of a language in the manual.
-fn blocks(language: &'static str) -> impl Iterator<Item = &'static str> {
-    blocks_of(&MANUAL, language)
-}
-
+/// The fenced blocks of a language.
 fn blocks_of<'t>(text: &'t str, language: &str) -> impl Iterator<Item = &'t str> {
     let fence = format!("```{language}\n");
     let parts = text.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));

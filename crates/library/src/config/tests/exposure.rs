@@ -4,23 +4,23 @@ use super::*;
 use crate::config::ListenAddress;
 
 #[test]
-fn every_address_that_others_reach_needs_a_key() {
-    for host in ["0.0.0.0", "::", "192.168.1.5", "otp.example.com", ""] {
-        let registry =
-            simulating(World::with_config(&format!("{{\"test-hostname\": {host:?}}}"))).settings().registry;
-        assert!(!registry.local_only && registry.unless_keys.is_some(), "{host}");
-    }
-}
-
-#[test]
-fn an_address_of_this_machine_alone_needs_nothing() {
-    for (host, listens) in
-        [("localhost", "localhost"), ("127.0.0.2", "127.0.0.2"), ("::1", "::1"), ("[::1]", "::1")]
-    {
-        let world = World::with_config(&format!("{{\"test-hostname\": {host:?}, \"test-port\": 0}}"));
-        assert_eq!(world.settings().listen, address(listens, 0));
-        let registry = world.settings().registry;
-        assert!(registry.local_only && registry.unless_keys.is_none());
+fn every_address_needs_a_key_unless_only_this_machine_reaches_it() {
+    for (host, listens, local_only) in [
+        ("localhost", "localhost", true),
+        ("127.0.0.2", "127.0.0.2", true),
+        ("::1", "::1", true),
+        ("[::1]", "::1", true),
+        ("0.0.0.0", "0.0.0.0", false),
+        ("::", "::", false),
+        ("192.168.1.5", "192.168.1.5", false),
+        ("otp.example.com", "otp.example.com", false),
+        ("", "", false),
+    ] {
+        let config = format!("{{\"test-hostname\": {host:?}, \"test-port\": 0}}");
+        let settings = simulating(World::with_config(&config)).settings();
+        assert_eq!(settings.listen, address(listens, 0));
+        let registry = settings.registry;
+        assert_eq!((registry.local_only, registry.unless_keys.is_none()), (local_only, local_only), "{host}");
     }
 }
 

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
-use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVerifySettings};
+use super::{ConfigErrors, Loaded, Overrides, Settings, Sources, load};
+use crate::gateway::TwilioSettings;
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -56,11 +56,6 @@ impl World {
             .variable("TWILIO_ACCOUNT_SID", ACCOUNT)
             .variable("TWILIO_AUTH_TOKEN", TOKEN)
             .variable("TWILIO_PHONE_NUMBER", "+14155552671")
-    }
-
-    /// Only Twilio's Verify.
-    fn with_verify() -> Self {
-        Self::with_twilio().without("TWILIO_PHONE_NUMBER").variable("TWILIO_SERVICES_ID", VERIFY)
     }
 
     fn and_sinch(self) -> Self {
@@ -140,15 +135,6 @@ impl World {
         let effective = self.loads().effective;
         let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
         (row.shown(), row.origin)
-    }
-}
-
-impl GatewaySettings {
-    fn twilio_verify(&self) -> Option<&TwilioVerifySettings> {
-        self.providers.iter().find_map(|provider| match provider {
-            ProviderSettings::TwilioVerify(settings) => Some(settings),
-            _ => None,
-        })
     }
 }
 

@@ -1,4 +1,7 @@
+//! The rule of the circuit breaker, and its lines in the log.
+
 use super::*;
+use crate::delivery::tests::log_capture::log_of;
 
 const SETTINGS: BreakerSettings =
     BreakerSettings { failures: 3, open_for: Duration::from_secs(10), longest: Duration::from_secs(60) };
@@ -25,21 +28,12 @@ fn fails(circuit: &CircuitBreaker, now: Timestamp) {
 
 fn opened_at(now: Timestamp) -> CircuitBreaker {
     let circuit = circuit();
-    (0..SETTINGS.failures).for_each(|_| fails(&circuit, now));
+    for _ in 0..SETTINGS.failures {
+        assert_eq!(circuit.shown(now).0, Circuit::Closed);
+        fails(&circuit, now);
+    }
     assert_eq!(circuit.shown(now).0, Circuit::Open);
     circuit
-}
-
-#[test]
-fn failures_in_a_row_open_the_circuit() {
-    let circuit = circuit();
-    for now in [1, 2] {
-        fails(&circuit, at(now));
-        assert_eq!(circuit.shown(at(now)), (Circuit::Closed, None));
-    }
-    circuit.answered(None::<Result<(), _>>, at(3));
-    assert_eq!(circuit.shown(at(3)), (Circuit::Open, Some(at(13))));
-    assert!(circuit.keeps_out(at(12)) && !circuit.enter(at(12)));
 }
 
 #[test]
@@ -90,5 +84,23 @@ fn only_errors_that_every_message_would_have_met_count() {
         let circuit = circuit();
         (0..10).for_each(|_| drop(circuit.answered(Some(error(class, false)), at(0))));
         assert_eq!(circuit.shown(at(0)).0, Circuit::Closed, "{class:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_each_change_once() {
+    let text = log_of(async || {
+        let circuit = opened_at(at(0));
+        for now in [10, 20] {
+            assert!(circuit.enter(at(now)));
+            fails(&circuit, at(now));
+        }
+        for now in [30, 31] {
+            circuit.answered(Some(Ok(())), at(now));
+        }
+    })
+    .await;
+    for words in ["WARN", "gateway unavailable", "gateway available again"] {
+        assert_eq!(text.matches(words).count(), 1, "{text}");
     }
 }

@@ -1,30 +1,9 @@
 //! The order of gateways, and the replacement of one channel by another.
 
-use super::RETRY;
-use super::gateways::{accepted, error, hanging};
-use super::world::{KEY, Setup, World, failed, failure, secs, taken};
-use crate::config::Bounds;
-use crate::delivery::SendStatus;
-use crate::delivery::error::Failure;
-use crate::domain::Channel::{Call, Sms, WhatsApp};
-use crate::domain::GatewayName::{Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
-use crate::domain::{AttemptId, Held};
-use crate::engine::{PossiblySent, SendResult};
-use crate::gateway::ErrorClass;
+use std::collections::BTreeSet;
 
-const BOTH: &str = "Mada;Http";
-
-#[tokio::test(start_paused = true)]
-async fn gateways_with_the_prefix_are_asked_before_those_without_prefixes() {
-    let world = Setup::routing("Twilio;Mada:+1415,+44;Sinch:+49;Http").build();
-    let refused = || [error(ErrorClass::Refused)];
-    let world = world.and(Mada, refused()).and(TwilioMessages, refused()).and(Http, [accepted("H1")]);
-    assert_eq!(world.requests().await, taken("H1"));
-    assert_eq!(world.asked(), [(Mada, Sms), (TwilioMessages, Sms), (Http, Sms)]);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.priority, row.status)).collect();
-    let failed = SendStatus::GatewayError;
-    assert_eq!(rows, [(Mada, 0, failed), (TwilioMessages, 1, failed), (Http, 2, SendStatus::Sent)]);
-}
+use super::*;
+use crate::gateway::ReceiptStatus;
 
 #[tokio::test(start_paused = true)]
 async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
@@ -38,15 +17,6 @@ async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_every_gateway_would_share_ends_it() {
-    for class in [ErrorClass::BadNumber, ErrorClass::Fraud] {
-        let world = Setup::routing("Twilio;Http").with_voice().build().and(TwilioMessages, [error(class)]);
-        assert_eq!(failure(world.requests().await).class, Some(class));
-        assert_eq!(world.asked().len(), 1, "{class:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
     let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
     let world = Setup::routing("Mada;Http;Twilio").build();
@@ -54,19 +24,16 @@ async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
         world.and(Mada, [after(4)]).and(Http, [after(2), accepted("H2")]).and(TwilioMessages, [after(3)]);
     assert_eq!(world.requests().await, taken("H2"));
     assert_eq!(world.sent_at(), [0, 0, 0, 2_000]);
-    assert_eq!(world.rows().len(), 4);
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.priority)).collect();
+    assert_eq!(rows, [(Mada, 0), (Http, 1), (TwilioMessages, 2), (Http, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
-    let overloaded = |sends_waiting| {
-        let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
-        let world = Setup { bounds, ..Setup::routing(BOTH) }.build().and(Mada, [hanging()]);
-        world.and(Http, [accepted("H1"), accepted("H2")])
-    };
     // No room to wait, and a wait for half of the gateway's time.
     for (sends_waiting, at) in [(0, 0), (10, 2_500)] {
-        let world = overloaded(sends_waiting);
+        let world = Setup::routing(BOTH).with_places(1, sends_waiting).build();
+        let world = world.and(Mada, [hanging()]).and(Http, [accepted("H1"), accepted("H2")]);
         let (hanging, moved_on) = tokio::join!(world.requests(), world.requests());
         assert_eq!((hanging.result, moved_on.result), (taken("H2"), taken("H1")));
         assert_eq!(world.sent_at(), [0, at, 5_000]);
@@ -74,44 +41,34 @@ async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_number_that_texts_do_not_reach_is_called() {
-    let world = Setup::routing("Twilio;Http").with_voice().build();
-    let world =
-        world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests().await, taken("CA1"));
-    assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
-    let sent = world.sent();
-    assert_eq!(sent[0].code, sent[1].code);
-    assert_eq!(world.rows()[1].priority, 0, "voice goes by the name of Twilio");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_person_who_replied_stop_is_called_where_a_landline_is() {
-    let world = Setup::routing("Twilio;Http").with_voice().build();
-    let world = world.and(TwilioMessages, [error(ErrorClass::OptedOut)]).and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests().await, taken("CA1"));
-    assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
-    let mut setup = Setup::routing("Twilio;Http").with_voice();
-    setup.settings.voice_fallback = false;
-    let world = setup.build().and(TwilioMessages, [error(ErrorClass::OptedOut)]);
-    assert_eq!(failure(world.requests().await), failed(Failure::OptedOut));
-    assert_eq!(world.asked(), [(TwilioMessages, Sms)]);
+async fn a_landline_or_a_person_who_replied_stop_is_called() {
+    for (class, failure) in
+        [(ErrorClass::NotReachableHere, Failure::NotReachable), (ErrorClass::OptedOut, Failure::OptedOut)]
+    {
+        let world = Setup::routing("Twilio;Http").with_voice().build();
+        let world = world.and(TwilioMessages, [error(class)]).and(TwilioVoice, [accepted("CA1")]);
+        assert_eq!(world.requests().await, taken("CA1"));
+        assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
+        let sent = world.sent();
+        assert_eq!(sent[0].code, sent[1].code);
+        assert_eq!(world.rows()[1].priority, 0, "voice goes by the name of Twilio");
+        let world = Setup::routing("Twilio;Http").build().and(TwilioMessages, [error(class)]);
+        assert_eq!(world.requests().await, failure, "voice is switched off");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_further_message_goes_by_the_gateway_whose_turn_is_longest_ago() {
-    let world = Setup::routing("Mada;Http;Twilio").build();
-    for name in [Mada, Http, TwilioMessages] {
-        world.gateway(name).answers([accepted("1"), accepted("2"), accepted("3")]);
+    let mut world = Setup::routing("Mada;Http;Twilio").build();
+    let round = [Mada, Http, TwilioMessages];
+    for name in round {
+        world = world.and(name, vec![accepted("1"); 3]);
     }
     for _ in 0..7 {
         world.sends_again().await;
     }
-    let asked: Vec<_> = world.asked().into_iter().map(|(gateway, _)| gateway).collect();
-    let round = [Mada, Http, TwilioMessages];
-    assert_eq!(asked, [&round[..], &round[..], &round[..1]].concat());
-    let codes: Vec<_> = world.sent().into_iter().map(|message| message.code).collect();
-    assert!(codes.iter().all(|code| *code == codes[0]));
+    assert_eq!(gateways(&world), [&round[..], &round[..], &round[..1]].concat());
+    assert!(world.sent().iter().all(|message| message.code == "012345"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,31 +77,34 @@ async fn a_further_message_leaves_out_no_gateway_that_is_the_last_or_has_deliver
     world.requests().await;
     world.gateway(Http).answers([error(ErrorClass::Refused)]);
     assert_eq!(world.sends_again().await, taken("2"), "the promise that any gateway's message arrives");
-    world.arrived("2");
+    world.log().rows.last_mut().expect("the last message").receipt = Some(ReceiptStatus::Delivered);
     assert_eq!(world.sends_again().await, taken("3"));
     assert_eq!(world.asked(), [(Mada, Sms), (Http, Sms), (Mada, Sms), (Mada, Sms)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_further_message_changes_to_or_from_another_code_only_at_last() {
-    let gateways = |world: &World| world.asked().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    for routing in ["Http;Sinch", "Sinch;Http"] {
-        let world = Setup::routing(routing).build().and(Http, [accepted("1"), accepted("2"), accepted("3")]);
-        world.gateway(Sinch).answers([error(ErrorClass::Refused)]);
+    for (routing, of_http, of_sinch, asked) in [
+        ("Http;Sinch", vec![accepted("1"), accepted("2")], Vec::new(), vec![Http, Http]),
+        (
+            "Http;Sinch",
+            vec![accepted("1"), error(ErrorClass::Refused)],
+            vec![accepted("2")],
+            vec![Http, Http, Sinch],
+        ),
+        (
+            "Sinch;Http",
+            vec![accepted("1"), accepted("2")],
+            vec![error(ErrorClass::Refused)],
+            vec![Sinch, Http, Http],
+        ),
+        ("Sinch;Http", Vec::new(), vec![accepted("1"), accepted("2")], vec![Sinch, Sinch]),
+    ] {
+        let world = Setup::routing(routing).build().and(Http, of_http).and(Sinch, of_sinch);
         world.requests().await;
-        let before = world.asked().len();
-        assert_eq!(world.sends_again().await, taken("2"), "{routing}");
-        assert_eq!(gateways(&world)[before..], [Http], "{routing}");
+        world.sends_again().await;
+        assert_eq!(gateways(&world), asked);
     }
-    let world = Setup::routing("Http;Sinch").build().and(Http, [accepted("1"), error(ErrorClass::Refused)]);
-    world.gateway(Sinch).answers([accepted("2")]);
-    world.requests().await;
-    world.sends_again().await;
-    assert_eq!(gateways(&world), [Http, Http, Sinch]);
-    let world = Setup::routing("Sinch;Http").build().and(Sinch, [accepted("1"), accepted("2")]);
-    world.requests().await;
-    world.sends_again().await;
-    assert_eq!(gateways(&world), [Sinch, Sinch]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,83 +112,60 @@ async fn a_whatsapp_message_falls_to_text_and_then_to_voice() {
     let unreachable = || error(ErrorClass::NotReachableHere);
     let world = Setup::routing("Twilio").with_voice().build();
     let world = world.and(TwilioMessages, [unreachable(), unreachable()]).and(TwilioVoice, [unreachable()]);
-    let failed = failure(world.requests_by(WhatsApp).await);
-    assert!(failed.is_about_the_number());
+    assert_eq!(world.requests_by(WhatsApp).await, Failure::NotReachable);
     assert_eq!(world.asked(), [(TwilioMessages, WhatsApp), (TwilioMessages, Sms), (TwilioVoice, Call)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_no_gateway_serves_is_passed_over() {
-    // Text by Verify, whose code it would be, is allowed: nothing was taken yet.
-    let world = Setup::routing("Sinch").build().and(Sinch, [error(ErrorClass::NotReachableHere)]);
-    assert!(failure(world.requests().await).is_about_the_number(), "voice is switched off");
     let world = Setup::routing("Mada").with_voice().build().and(Mada, [error(ErrorClass::NotReachableHere)]);
-    assert!(
-        failure(world.requests().await).is_about_the_number(),
+    assert_eq!(
+        world.requests().await,
+        Failure::NotReachable,
         "voice is routed as Twilio, which is not asked"
     );
-    assert_eq!(world.asked(), [(Mada, Sms)]);
-    let setup = Setup::routing("Mada;Twilio").with_voice();
-    let world =
-        setup.build().and(Mada, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
+    let world = Setup::routing("Mada;Twilio").with_voice().build();
+    let world = world.and(Mada, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, taken("CA1"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
-    let world = Setup::routing("Mada").build();
-    assert_eq!(failure(world.requests_by(Call).await), failed(Failure::NotServed));
-    assert!(world.rows().is_empty());
-    let world = Setup::routing("Mada:+49").build();
-    let error = failure(world.requests().await);
-    assert_eq!(error, failed(Failure::NotServed));
-    assert_eq!((error.class, error.may_have_been_sent(), error.is_about_the_number()), (None, false, false));
+    for (routing, channel) in [("Mada", Call), ("Mada:+49", Sms)] {
+        let world = Setup::routing(routing).build();
+        assert_eq!(world.requests_by(channel).await, Failure::NotServed);
+        assert!(world.rows().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
-    let held = |by, channel| Some(Held { by, channel });
-    let world = Setup::routing("TwilioVerify").build().and(TwilioVerify, [accepted("VE1")]);
-    let accepted_by_verify =
-        SendResult::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
-    assert_eq!(world.requests().await, accepted_by_verify);
-    for (name, script, expected) in [
-        (TwilioVerify, hanging(), held(TwilioVerify, Call)),
-        (Sinch, error(ErrorClass::Ambiguous), held(Sinch, Call)),
-        (Sinch, error(ErrorClass::BadNumber), None),
-    ] {
-        let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
-        let world = Setup::routing(routing).build().and(name, [script]);
-        let held = match world.requests_by(Call).await.result {
-            SendResult::Failed { may_have_been_sent } => may_have_been_sent.and_then(|sent| sent.held),
-            SendResult::NumberRefused => None,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(held, expected);
-    }
-    let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
-    let may_have_been_sent = Some(PossiblySent { held: None });
-    assert_eq!(world.requests().await.result, SendResult::Failed { may_have_been_sent }, "it holds nothing");
+async fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
+    let world = Setup::routing(BOTH).build().and(Mada, vec![error(ErrorClass::Refused); 2]);
+    let world = world.and(Http, vec![accepted("H").after_ms(100); 2]);
+    tokio::join!(world.requests(), world.requests());
+    let numbers: BTreeSet<_> = world.rows().iter().map(|row| row.number).collect();
+    assert_eq!(numbers.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let mut setup = Setup::routing(BOTH);
     setup.settings.public_url = Some("https://otp.example".into());
-    let world =
-        setup.build().and(Mada, [error(ErrorClass::Refused)]).and(Http, [accepted("H1"), accepted("H2")]);
-    let world = world.and(Mada, [error(ErrorClass::Refused)]);
-    assert_eq!(world.requests().await, taken("H1"));
-    assert_eq!(world.requests().await, taken("H2"));
-    let callbacks: Vec<_> = world.sent().into_iter().filter_map(|sent| sent.callback).collect();
-    let attempts: Vec<_> = callbacks.iter().map(|callback| callback.attempt).collect();
-    assert_eq!(attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    assert_eq!(
-        attempts,
-        world.rows().iter().map(|row| AttemptId { key: KEY, attempt: row.number }).collect::<Vec<_>>()
-    );
-    assert_eq!(&*callbacks[0].public_url, "https://otp.example");
+    let world = setup.build().and(Mada, vec![error(ErrorClass::Refused); 2]);
+    let world = world.and(Http, vec![accepted("H"); 2]);
+    world.requests().await;
+    world.requests().await;
+    for (attempt, sent) in (0..).zip(world.sent()) {
+        let callback = sent.callback.expect("a callback");
+        assert_eq!(callback.attempt, AttemptId { key: KEY, attempt });
+        assert_eq!(&*callback.public_url, "https://otp.example");
+        assert_eq!(world.rows()[usize::from(attempt)].number, attempt);
+    }
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
     assert_eq!(world.sent()[0].callback, None);
+}
+
+fn gateways(world: &World) -> Vec<GatewayName> {
+    world.asked().into_iter().map(|(name, _)| name).collect()
 }

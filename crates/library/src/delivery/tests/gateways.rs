@@ -1,7 +1,6 @@
 //! Gateways that follow a test's script.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,44 +76,18 @@ pub type Record = Arc<Mutex<Vec<Sent>>>;
 /// A gateway with a script. A request after the script's end fails the test.
 pub struct ScriptedGateway {
     name: GatewayName,
-    channels: Vec<Channel>,
-    holds: bool,
     clock: Arc<TokioClock>,
     record: Record,
     sends: Mutex<VecDeque<Scripted>>,
     checks: Mutex<VecDeque<Scripted<Verdict>>>,
-    pub checked: AtomicUsize,
     pub reported: Mutex<Vec<String>>,
     pub unready: Mutex<Option<String>>,
-    /// A clone for each message until its answer, or until delivery gives it up.
-    present: Arc<()>,
-    pub most_present: AtomicUsize,
 }
 
 impl ScriptedGateway {
-    /// Each gateway of the tests has the real one's channels; Verify and Sinch hold the code.
-    pub fn new(name: GatewayName, clock: Arc<TokioClock>, record: Record) -> Arc<Self> {
-        let channels = match name {
-            GatewayName::Simulator | GatewayName::TwilioVerify => Channel::ALL.to_vec(),
-            GatewayName::TwilioMessages => vec![Channel::Sms, Channel::WhatsApp],
-            GatewayName::TwilioVoice => vec![Channel::Call],
-            GatewayName::Sinch => vec![Channel::Sms, Channel::Call],
-            _ => vec![Channel::Sms],
-        };
-        Arc::new(Self {
-            name,
-            channels,
-            holds: matches!(name, GatewayName::TwilioVerify | GatewayName::Sinch),
-            clock,
-            record,
-            sends: Mutex::default(),
-            checks: Mutex::default(),
-            checked: AtomicUsize::new(0),
-            reported: Mutex::default(),
-            unready: Mutex::default(),
-            present: Arc::default(),
-            most_present: AtomicUsize::new(0),
-        })
+    pub fn new(name: GatewayName, clock: Arc<TokioClock>, record: Record) -> Self {
+        let (sends, checks) = Default::default();
+        Self { name, clock, record, sends, checks, reported: Mutex::default(), unready: Mutex::default() }
     }
 
     pub fn answers(&self, script: impl IntoIterator<Item = Scripted>) {
@@ -125,10 +98,6 @@ impl ScriptedGateway {
         let answer = Scripted { delay: Duration::ZERO, result }.after_ms(after_ms);
         self.checks.lock().expect("the script").push_back(answer);
     }
-
-    pub fn has_said_everything(&self) -> bool {
-        self.sends.lock().expect("the script").is_empty()
-    }
 }
 
 impl Gateway for ScriptedGateway {
@@ -136,14 +105,19 @@ impl Gateway for ScriptedGateway {
         self.name
     }
 
+    /// The real one's.
     fn channels(&self) -> &[Channel] {
-        &self.channels
+        match self.name {
+            GatewayName::Simulator | GatewayName::TwilioVerify => &Channel::ALL,
+            GatewayName::TwilioMessages => &[Channel::Sms, Channel::WhatsApp],
+            GatewayName::TwilioVoice => &[Channel::Call],
+            GatewayName::Sinch => &[Channel::Sms, Channel::Call],
+            _ => &[Channel::Sms],
+        }
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
         Box::pin(async move {
-            let _present = Arc::clone(&self.present);
-            self.most_present.fetch_max(Arc::strong_count(&self.present) - 1, Ordering::SeqCst);
             self.record.lock().expect("the record").push(Sent {
                 at_ms: self.clock.elapsed().as_millis(),
                 by: self.name,
@@ -162,7 +136,7 @@ impl Gateway for ScriptedGateway {
     }
 
     fn holds_codes(&self) -> bool {
-        self.holds
+        matches!(self.name, GatewayName::TwilioVerify | GatewayName::Sinch)
     }
 
     fn wants_code_ends(&self) -> bool {
@@ -189,7 +163,6 @@ impl Gateway for ScriptedGateway {
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async move {
             assert_eq!((to, channel, code.expose()), (super::world::number(), Channel::Sms, "012345"));
-            self.checked.fetch_add(1, Ordering::SeqCst);
             let next = self.checks.lock().expect("the script").pop_front();
             next.expect("a script for this check").play(self.name).await
         })

@@ -2,44 +2,37 @@
 
 use std::sync::{Arc, Mutex};
 
-use tracing_subscriber::fmt::MakeWriter;
-
-/// The log of this thread.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LogCapture(Arc<Mutex<Vec<u8>>>);
-
-/// Captures until it is dropped.
-pub(crate) struct Capturing {
-    _guard: tracing::subscriber::DefaultGuard,
-    _second: tracing::Dispatch,
+/// What `scenario` logs. It runs twice: tracing remembers for the whole process whether anything listens to a log line,
+/// and another test's thread without a subscriber may reach the line first.
+pub(crate) async fn log_of(scenario: impl AsyncFn()) -> String {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    // With two subscribers in the process, tracing asks both instead of only the thread's own.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _capturing = tracing::subscriber::set_default(subscriber);
+    scenario().await;
+    tracing::callsite::rebuild_interest_cache();
+    log.take();
+    scenario().await;
+    log.take()
 }
 
-impl LogCapture {
-    /// Begins to capture, after running `scenario` once without listening: tracing remembers for the whole process
-    /// whether anything listens to a log line, and another test's thread without a subscriber may reach the line first.
-    /// With two subscribers in the process, tracing asks both instead of only the thread's own.
-    pub(crate) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
-        let second = tracing::Dispatch::new(tracing_subscriber::registry());
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(self.clone())
-            .finish();
-        let capturing = Capturing { _guard: tracing::subscriber::set_default(subscriber), _second: second };
-        scenario().await;
-        tracing::callsite::rebuild_interest_cache();
-        self.take();
-        capturing
-    }
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
 
-    /// The log since the last call.
-    pub(crate) fn take(&self) -> String {
+impl Log {
+    fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().expect("the log"))).expect("UTF-8")
     }
 }
 
-impl std::io::Write for LogCapture {
+impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().expect("the log").extend_from_slice(bytes);
         Ok(bytes.len())
@@ -47,13 +40,5 @@ impl std::io::Write for LogCapture {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogCapture {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }

@@ -1,3 +1,5 @@
+//! Delivery through scripted gateways, while time stands still and passes when all tasks wait.
+
 mod circuits;
 mod fallback;
 mod gateways;
@@ -10,7 +12,18 @@ mod unknown;
 mod workflow;
 mod world;
 
+use self::gateways::{TokioClock, accepted, down, error, hanging};
+use self::log_capture::log_of;
+use self::world::{KEY, Setup, World, accepted_by, number, postponed, retries, secs, taken};
+use crate::delivery::error::Failure;
+use crate::delivery::{Circuit, SendStatus};
+use crate::domain::Channel::{self, Call, Sms, WhatsApp};
+use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
+use crate::domain::{AttemptId, Held, ServiceId};
+use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
+
+const BOTH: &str = "Mada;Http";
 
 /// It is unknown whether it was sent.
 const DOUBT: ErrorClass = ErrorClass::Ambiguous;

@@ -1,14 +1,8 @@
 //! Retries in the background and their times.
 
-use super::gateways::{TokioClock, accepted, down, error, hanging};
-use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
-use super::{DOUBT, RETRY};
-use crate::config::Bounds;
-use crate::delivery::error::Failure;
-use crate::delivery::{SendStatus, TakenAllowance};
-use crate::domain::Channel::{Call, Sms};
-use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
-use crate::gateway::ErrorClass;
+use super::*;
+use crate::delivery::TakenAllowance;
+use crate::engine::PossiblySent;
 use crate::limits::guard::Ticket;
 
 fn one() -> World {
@@ -27,18 +21,23 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
-    for (first, allowance) in
-        [(RETRY, TakenAllowance::Refundable(Ticket::default())), (DOUBT, TakenAllowance::Final)]
-    {
-        let world = one().and(Mada, [error(first), error(RETRY), error(RETRY), error(RETRY)]);
-        world.requests().await;
+async fn a_retry_after_doubt_never_gives_its_allowance_back() {
+    let may_have_left = Some(PossiblySent { held: None });
+    for (first, may_have_been_sent, allowance) in [
+        (RETRY, None, TakenAllowance::Refundable(Ticket::default())),
+        (DOUBT, may_have_left, TakenAllowance::Final),
+    ] {
+        let world = one().and(Mada, [error(first)]).and(Mada, vec![error(RETRY); 3]);
+        let SendResult::Postponed { may_have_been_sent: told, .. } = world.requests().await.result else {
+            panic!("{first:?}")
+        };
+        assert_eq!(told, may_have_been_sent);
         for retry in 0..3 {
             let plan = world.takes_plan().expect("a plan");
             assert_eq!(plan.allowance, allowance, "retry {retry} after {first:?}");
             let job = world.planned(plan);
             if retry == 2 {
-                assert_eq!(world.deliver(&job, &world).await.allowance, allowance);
+                assert_eq!(world.deliver(&job).await.allowance, allowance);
             } else {
                 world.run(job).await;
             }
@@ -47,46 +46,28 @@ async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_double_until_a_gateway_takes_it_and_the_row_counts_them() {
-    let world = one().and(Mada, [error(RETRY), error(RETRY), error(RETRY), accepted("M4")]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.follows_up().await, postponed(0));
-    assert_eq!(world.follows_up().await, postponed(0));
-    assert_eq!(world.follows_up().await, taken("M4"));
-    let at = world.sent_at();
-    assert!(at.windows(3).all(|of| of[1] - of[0] < of[2] - of[1] + 2), "{at:?}");
-    let rows = world.rows();
-    assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].status, rows[0].retries), (SendStatus::Sent, 3));
-    assert_eq!(world.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
 async fn after_the_last_retry_it_is_unsendable() {
-    let world = one().and(Mada, [error(RETRY), error(RETRY), error(RETRY), error(RETRY)]);
+    let world = one().and(Mada, vec![error(RETRY); 4]);
     world.requests().await;
-    world.follows_up().await;
-    world.follows_up().await;
-    assert_eq!(failure(world.follows_up().await).class, Some(RETRY));
-    assert_eq!(world.takes_plan(), None);
+    assert_eq!(world.follows_up().await, postponed(0));
+    assert_eq!(world.follows_up().await, postponed(0));
+    assert_eq!(world.follows_up().await.failed_by(), Some(RETRY));
+    assert_eq!((world.takes_plan(), world.sent().len()), (None, 4));
     let row = world.rows().remove(0);
     assert_eq!((row.status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
-    assert!(world.is_played_out());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_code_that_expires_before_the_retry_fails_at_once() {
     let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(600)) })]);
-    let ended = world.delivers_expiring_in(secs(60)).await.expect_err("too late");
-    assert!(!failure(ended).may_have_been_sent());
-    assert_eq!(world.elapsed_ms(), 0);
-    assert_eq!(world.takes_plan(), None);
+    assert_eq!(world.requests_expiring_in(secs(60)).await, Failure::Gateway);
+    assert_eq!((world.elapsed_ms(), world.takes_plan()), (0, None));
     assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
-    let world = Setup::routing("Mada;Http").with_retry().build();
+    let world = Setup::routing(BOTH).with_retry().build();
     let world = world.and(Mada, [error(ErrorClass::Refused), error(RETRY)]);
     let world = world.and(Http, [error(RETRY), accepted("H2")]);
     assert_eq!(world.requests().await, postponed(1), "the row of the one that may take it later");
@@ -94,15 +75,6 @@ async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.status, row.retries)).collect();
     let failed = SendStatus::GatewayError;
     assert_eq!(rows, [(Mada, failed, 0), (Mada, failed, 1), (Http, SendStatus::Sent, 0)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_a_message_that_may_work_later_is_tried_later() {
-    for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::BadNumber] {
-        let world = one().and(Mada, [error(class)]);
-        assert_eq!(failure(world.requests().await).class, Some(class));
-        assert_eq!(world.takes_plan(), None, "{class:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,10 +102,8 @@ async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
     let world = setup.build().and(Mada, [error(RETRY), down(RETRY)]);
     assert_eq!(world.requests().await, postponed(0));
     let plan = world.takes_plan().expect("a plan");
-    let other = world.requests_by(Sms).await;
-    assert_eq!(other, postponed(1));
-    let follow_up = world.run(world.planned(plan)).await;
-    assert_eq!(follow_up, postponed(0));
+    assert_eq!(world.requests().await, postponed(1), "it opens the circuit");
+    assert_eq!(world.run(world.planned(plan)).await, postponed(0));
     assert_eq!(world.sent_at(), [0, 0]);
     let plan = world.takes_plan().expect("a plan");
     assert_eq!(retries(&plan), Some((0, 0)));
@@ -146,22 +116,20 @@ async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
     world.requests().await;
     let until = TokioClock::EPOCH.plus(secs(10));
-    assert_eq!(failure(world.requests().await), failed(Failure::OutOfService { until }));
+    assert_eq!(world.requests().await, Failure::OutOfService { until });
     let row = world.rows().remove(1);
     assert_eq!((row.status, row.retries), (SendStatus::Unsendable, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
-    let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
-    let world = Setup { bounds, ..Setup::routing("Mada").with_retry() }.build();
+    let world = Setup::routing("Mada").with_retry().with_places(1, 0).build();
     let world = world.and(Mada, [error(RETRY), hanging()]);
     world.requests().await;
     let plan = world.takes_plan().expect("a plan");
     let crowded = async {
-        assert_eq!(failure(world.requests().await), failed(Failure::Overloaded));
-        let follow_up = world.run(world.planned(plan)).await;
-        assert_eq!(follow_up, postponed(0));
+        assert_eq!(world.requests().await, Failure::Overloaded);
+        assert_eq!(world.run(world.planned(plan)).await, postponed(0));
         assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 0)), "no gateway was asked");
     };
     tokio::join!(world.requests(), crowded);

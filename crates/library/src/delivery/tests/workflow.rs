@@ -1,21 +1,16 @@
 //! The fallback by delivery: one step after another, with the same code.
 
-use super::gateways::{TokioClock, accepted, error};
-use super::world::{Setup, World, failure, postponed, retries, secs, taken};
-use super::{DOUBT, RETRY};
-use crate::delivery::{Reason, SendStatus};
-use crate::domain::Channel::{self, Call, Sms, WhatsApp};
-use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
-use crate::domain::{Held, ServiceId};
-use crate::engine::SendResult;
-use crate::gateway::ErrorClass;
+use super::*;
+use crate::delivery::Reason;
 
-const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
+/// Without a gateway for calls.
+fn steps() -> Setup {
+    Setup::routing("Twilio").with_workflow(&[Sms, Call, WhatsApp])
+}
 
+/// Calls are a step, and replace no text.
 fn setup() -> Setup {
-    let mut setup = Setup::routing("Twilio").with_voice().with_workflow(&STEPS);
-    setup.settings.voice_fallback = false;
-    setup
+    Setup { beside: vec![TwilioVoice], ..steps() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,44 +44,32 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_error_about_the_person_ends_the_workflow() {
     for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut] {
-        let mut setup = setup();
-        setup.settings.voice_fallback = false;
-        let world = setup.build().and(TwilioMessages, [error(class)]);
-        assert_eq!(failure(world.requests().await).class, Some(class));
+        let world = setup().build().and(TwilioMessages, [error(class)]);
+        assert_eq!(world.requests().await.failed_by(), Some(class));
         assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
     }
     let world = setup().build().and(TwilioMessages, [accepted("SM1")]);
     let world = world.and(TwilioVoice, [error(ErrorClass::Fraud)]);
     world.requests().await;
-    assert_eq!(failure(world.follows_up().await).class, Some(ErrorClass::Fraud));
-    assert_eq!(world.takes_plan(), None);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| row.status).collect();
-    assert_eq!(rows, [SendStatus::Sent, SendStatus::Unsendable]);
+    assert_eq!(world.follows_up().await, Failure::Blocked);
+    assert_eq!((world.takes_plan(), world.rows()[1].status), (None, SendStatus::Unsendable));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_verification_that_names_a_channel_begins_at_its_step() {
-    let world = setup().build().and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests_by(Call).await, taken("CA1"));
-    assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), Some((WhatsApp, 2)));
-    let setup = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
-    let world = setup.build().and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests_by(Call).await, taken("CA1"));
-    assert_eq!(world.takes_plan(), None, "a channel that is no step is followed by none");
-    assert_eq!(
-        Setup::routing("Twilio")
-            .with_workflow(&[WhatsApp, Sms])
-            .build()
-            .delivery
-            .first_channel_of(ServiceId::DEFAULT),
-        WhatsApp
-    );
+    let no_step = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
+    for (setup, next) in [(setup(), Some((WhatsApp, 2))), (no_step, None)] {
+        let world = setup.build().and(TwilioVoice, [accepted("CA1")]);
+        assert_eq!(world.requests_by(Call).await, taken("CA1"));
+        assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), next);
+    }
+    let world = Setup::routing("Twilio").with_workflow(&[WhatsApp, Sms]).build();
+    assert_eq!(world.delivery.first_channel_of(ServiceId::DEFAULT), WhatsApp, "it names none");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
-    let mut with_voice = setup();
-    with_voice.settings.voice_fallback = true;
+    let with_voice = steps().with_voice();
     let unreachable = || error(ErrorClass::NotReachableHere);
     let world = with_voice.build().and(TwilioMessages, [unreachable()]).and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, taken("CA1"));
@@ -95,14 +78,13 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_later_step_falls_back_to_no_channel_of_an_earlier_one() {
-    let mut with_voice = setup();
-    with_voice.settings.voice_fallback = true;
+    let with_voice = steps().with_voice();
     let world =
         with_voice.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
     let world = world.and(TwilioVoice, [accepted("CA2")]);
     world.requests().await;
     world.follows_up().await;
-    assert!(failure(world.follows_up().await).is_about_the_number());
+    assert_eq!(world.follows_up().await, Failure::NotReachable);
     assert_eq!(world.asked().last(), Some(&(TwilioMessages, WhatsApp)));
 }
 
@@ -133,9 +115,8 @@ async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
 
 /// Mada or Verify sends texts, and Verify holds its code; Verify or Twilio Voice makes calls.
 fn mixed() -> World {
-    let mut setup = Setup::routing("Mada;TwilioVerify;Twilio").with_voice().with_workflow(&[Sms, Call]);
-    setup.settings.voice_fallback = false;
-    setup.build()
+    let setup = Setup::routing("Mada;TwilioVerify;Twilio").with_workflow(&[Sms, Call]);
+    Setup { beside: vec![TwilioVoice], ..setup }.build()
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,12 +129,13 @@ async fn a_code_of_ours_is_repeated_by_no_gateway_that_makes_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
-    let by_verify = |channel| Some(Held { by: TwilioVerify, channel });
+    let by_verify = Some(Held { by: TwilioVerify, channel: Sms });
     let world = mixed().and(Mada, [error(ErrorClass::Refused)]);
     let world = world.and(TwilioVerify, [accepted("VE1"), error(ErrorClass::Refused)]);
-    let first = world.requests().await;
-    assert_eq!(first, SendResult::Accepted { message_id: "VE1".to_owned(), held: by_verify(Sms) });
-    assert!(matches!(world.follows_up_held(by_verify(Sms)).await.result, SendResult::Failed { .. }));
+    assert_eq!(world.requests().await, accepted_by(by_verify, "VE1"));
+    let mut job = world.planned(world.takes_plan().expect("a plan"));
+    job.permitted.permit.verification.held = by_verify;
+    assert_eq!(world.run(job).await, Failure::Gateway);
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
 }
 

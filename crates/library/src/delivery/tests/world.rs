@@ -1,7 +1,7 @@
 //! A delivery with scripted gateways, whose wall time is tokio's paused time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -21,26 +21,29 @@ use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::gateway::{ErrorClass, Gateway, ReceiptStatus};
+use crate::gateway::{ErrorClass, Gateway};
 use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
+
+pub const KEY: AttemptLogKey =
+    AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
 
 pub fn number() -> PhoneNumber {
     PhoneNumber::from_u64(14_155_552_671).expect("a number")
 }
 
-pub fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
+fn code() -> Code {
+    Code::parse("012345").expect("a code")
 }
 
-pub const KEY: AttemptLogKey =
-    AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
 
 /// A message, and the right to send it.
 pub struct Job {
     pub outgoing: Outgoing,
     pub permitted: Permitted,
-    code: Code,
 }
 
 pub struct Setup {
@@ -49,8 +52,6 @@ pub struct Setup {
     pub beside: Vec<GatewayName>,
     pub settings: DeliverySettings,
     pub bounds: Bounds,
-    /// The life of the code, from the world's start.
-    pub life: Duration,
 }
 
 impl Setup {
@@ -58,7 +59,7 @@ impl Setup {
     pub fn routing(routing: &'static str) -> Self {
         let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
         let settings = DeliverySettings { breaker, voice_fallback: false, ..DeliverySettings::default() };
-        Self { routing, beside: Vec::new(), settings, bounds: Bounds::default(), life: World::LIFE }
+        Self { routing, beside: Vec::new(), settings, bounds: Bounds::default() }
     }
 
     /// Adds Twilio's calls, which replace text messages.
@@ -70,7 +71,6 @@ impl Setup {
 
     pub fn with_retry(mut self) -> Self {
         (self.settings.sms_retry, self.settings.max_retries) = (true, 3);
-        self.life = secs(600);
         self
     }
 
@@ -78,51 +78,23 @@ impl Setup {
     pub fn with_workflow(mut self, channels: &[Channel]) -> Self {
         let step = |channel: &Channel| WorkflowStep { channel: *channel, timeout: secs(20) };
         self.settings.workflow = channels.iter().map(step).collect();
-        self.life = secs(600);
         self
     }
 
     /// A circuit that opens after `failures` failures, first for 10 s and then for 20 s.
     pub fn with_breaker(mut self, failures: u32) -> Self {
         self.settings.breaker = BreakerSettings { failures, open_for: secs(10), longest: secs(20) };
-        self.life = secs(600);
+        self
+    }
+
+    /// The places of each gateway.
+    pub fn with_places(mut self, sends: usize, sends_waiting: usize) -> Self {
+        self.bounds = Bounds { sends, sends_waiting, ..Bounds::default() };
         self
     }
 
     pub fn build(self) -> World {
-        World::of(self)
-    }
-}
-
-pub struct World {
-    pub delivery: Delivery,
-    gateways: Vec<Arc<ScriptedGateway>>,
-    record: Record,
-    /// The record of the attempts, as in the number's shard.
-    log: Mutex<AttemptLog>,
-    clock: Arc<TokioClock>,
-    life: Duration,
-    code: Mutex<CodeState>,
-    has_lease: AtomicBool,
-    asked: AtomicUsize,
-}
-
-impl World {
-    pub const LIFE: Duration = Duration::from_secs(30);
-
-    /// A world with one gateway.
-    pub fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
-        Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
-    }
-
-    /// A world with one gateway and few places.
-    pub fn with_places(sends: usize, sends_waiting: usize) -> Self {
-        let bounds = Bounds { sends, sends_waiting, ..Bounds::default() };
-        Setup { bounds, ..Setup::routing("Simulator") }.build()
-    }
-
-    fn of(setup: Setup) -> Self {
-        let Setup { routing, beside, settings, bounds, life } = setup;
+        let Self { routing, beside, settings, bounds } = self;
         let clock = TokioClock::starting_now();
         let record = Record::default();
         let resolved = Routing::parse(routing, |name| match name {
@@ -132,7 +104,7 @@ impl World {
         let routing = resolved.expect("a routing");
         let names = routing.entries().iter().map(|entry| entry.gateway).chain(beside);
         let gateways: Vec<_> =
-            names.map(|name| ScriptedGateway::new(name, clock.clone(), record.clone())).collect();
+            names.map(|name| Arc::new(ScriptedGateway::new(name, clock.clone(), record.clone()))).collect();
         let routed = |gateway: Arc<dyn Gateway>| {
             let name = gateway.name();
             let voice = name == GatewayName::TwilioVoice && !routing.names(name);
@@ -152,9 +124,41 @@ impl World {
             guard: None,
             metrics: Arc::default(),
         });
-        let (code, has_lease) = (Mutex::new(CodeState::Live), AtomicBool::new(true));
-        let asked = AtomicUsize::new(0);
-        Self { delivery, gateways, record, log, clock, life, code, has_lease, asked }
+        let (code, has_lease) = (Mutex::new(Some(CodeState::Live)), AtomicBool::new(true));
+        World { delivery, gateways, record, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
+    }
+}
+
+pub struct World {
+    pub delivery: Delivery,
+    gateways: Vec<Arc<ScriptedGateway>>,
+    record: Record,
+    /// The record of the attempts, as in the number's shard.
+    log: Mutex<AttemptLog>,
+    clock: Arc<TokioClock>,
+    /// `None` while the number's shard does not answer.
+    code: Mutex<Option<CodeState>>,
+    has_lease: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl World {
+    /// Of the code, from the world's start.
+    pub const LIFE: Duration = secs(600);
+
+    /// A world with one gateway.
+    pub fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
+        Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
+    }
+
+    /// A world with one gateway and few places.
+    pub fn with_places(
+        sends: usize,
+        sends_waiting: usize,
+        script: impl IntoIterator<Item = Scripted>,
+    ) -> Self {
+        let setup = Setup::routing("Simulator").with_places(sends, sends_waiting);
+        setup.build().and(GatewayName::Simulator, script)
     }
 
     pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
@@ -166,9 +170,8 @@ impl World {
         self
     }
 
-    /// Adds a script to the gateway of a world with one.
-    pub fn and_answers(self, script: impl IntoIterator<Item = Scripted>) -> Self {
-        self.and(GatewayName::Simulator, script)
+    pub fn log(&self) -> MutexGuard<'_, AttemptLog> {
+        self.log.lock().expect("the record")
     }
 
     pub fn job(&self) -> Job {
@@ -176,10 +179,8 @@ impl World {
             wording: Wording::Custom("Secret code: {code}".into()),
             ..MessageStyle::default()
         };
-        let code = Code::parse("012345").expect("a code");
-        let salt = Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
-        let options = SendOptions { life: self.life, length: code.length() };
-        let verification = Verification::beginning(salt, &options, TokioClock::EPOCH);
+        let options = SendOptions { life: Self::LIFE, length: code().length() };
+        let verification = Verification::beginning(Salt([1; 16]), &options, TokioClock::EPOCH);
         let outgoing = Outgoing {
             style,
             channel: Some(self.delivery.first_channel_of(ServiceId::DEFAULT)),
@@ -191,11 +192,11 @@ impl World {
             permit: SendPermit { verification, replaced: None, before: None },
             begins: true,
             log: KEY,
-            first_attempt: self.log.lock().expect("the record").reserve(),
+            first_attempt: self.log().reserve(),
             follow_up: None,
             asked: Vec::new(),
         };
-        Job { outgoing, permitted, code }
+        Job { outgoing, permitted }
     }
 
     /// A planned message.
@@ -206,15 +207,14 @@ impl World {
         job
     }
 
-    pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
-        self.delivery.deliver(&job.outgoing, &job.permitted, &job.code, liveness).await
+    pub async fn deliver(&self, job: &Job) -> Delivered {
+        self.delivery.deliver(&job.outgoing, &job.permitted, &code(), self).await
     }
 
     pub async fn run(&self, job: Job) -> Ended {
-        let delivered = self.deliver(&job, self).await;
+        let delivered = self.deliver(&job).await;
         let class = delivered.attempts.last().and_then(|attempt| attempt.class);
-        let mut log = self.log.lock().expect("the record");
-        log.settle(&job.outgoing.style, &job.permitted, &delivered);
+        self.log().settle(&job.outgoing.style, &job.permitted, &delivered);
         Ended { result: delivered.result, reason: delivered.reason, class }
     }
 
@@ -236,84 +236,51 @@ impl World {
         self.run(job).await
     }
 
-    /// For worlds with one gateway that holds no codes and is never retried.
-    pub async fn delivers(&self) -> Result<String, Ended> {
-        as_result(self.requests().await)
-    }
-
-    pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, Ended> {
+    /// A message with a code that expires this long after the world's start.
+    pub async fn requests_expiring_in(&self, life: Duration) -> Ended {
         let mut job = self.job();
         job.permitted.permit.verification.expires = TokioClock::EPOCH.plus(life);
-        as_result(self.run(job).await)
+        self.run(job).await
     }
 
-    /// Waits until a send is due, and delivers it as the shard would.
+    /// Waits until the planned message is due, and delivers it as the shard would.
     pub async fn follows_up(&self) -> Ended {
-        self.follows_up_held(None).await
+        let plan = self.takes_plan().expect("a plan");
+        sleep(plan.due.since(self.clock.now())).await;
+        self.run(self.planned(plan)).await
     }
 
-    pub async fn follows_up_held(&self, held: Option<Held>) -> Ended {
-        for _ in 0..100_000 {
-            let now = self.clock.now();
-            let is_due = |log: &AttemptLog| log.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
-            if is_due(&self.log.lock().expect("the record"))
-                && let Some(follow_up) = self.takes_plan()
-            {
-                let mut job = self.planned(follow_up);
-                job.permitted.permit.verification.held = held;
-                return self.run(job).await;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        panic!("nothing is due within 100 s");
-    }
-
-    /// Takes the planned attempt, whenever it is due.
+    /// Takes the planned message, whenever it is due.
     pub fn takes_plan(&self) -> Option<FollowUp> {
-        let plan = self.log.lock().expect("the record").plan.take();
-        plan.map(|plan| plan.follow_up)
+        self.log().plan.take().map(|plan| plan.follow_up)
     }
 
     /// A further message of the same verification.
     pub async fn sends_again(&self) -> Ended {
         let mut job = self.job();
-        let log = self.log.lock().expect("the record").clone();
-        job.permitted.asked = log.asked_in_vain();
+        job.permitted.asked = self.log().asked_in_vain();
         self.run(job).await
     }
 
-    /// The provider reports that the message with this id has arrived.
-    pub fn arrived(&self, message_id: &str) {
-        let mut log = self.log.lock().expect("the record");
-        let row = log.rows.iter_mut().find(|row| row.message_id.as_deref() == Some(message_id));
-        row.expect("that message").receipt = Some(ReceiptStatus::Delivered);
-    }
-
     pub fn rows(&self) -> Vec<Attempt> {
-        let mut rows = self.log.lock().expect("the record").rows.clone();
+        let mut rows = self.log().rows.clone();
         rows.sort_by_key(|row| row.number);
         rows
     }
 
     pub async fn checks(&self, by: GatewayName) -> CheckResult {
-        let check = Check::new(NumberKey::new(KEY.service, number()), Code::parse("012345"));
+        let check = Check::new(NumberKey::new(KEY.service, number()), Some(code()));
         self.delivery.check(&check, Held { by, channel: Channel::Sms }).await
     }
 
-    /// From now on the code counts as used, replaced or locked.
-    pub fn code_is_used_up(&self) {
-        *self.code.lock().expect("no panic") = CodeState::Ended;
+    /// From now on the number's shard says this about the code; with `None` it does not answer.
+    pub fn code_is(&self, state: Option<CodeState>) {
+        *self.code.lock().expect("the state") = state;
     }
 
     /// From now on this process may not own the number any more.
     pub fn loses_lease(&self) {
         self.has_lease.store(false, Ordering::SeqCst);
-        self.shard_restarts();
-    }
-
-    /// From now on the number's shard answers no question about the code.
-    pub fn shard_restarts(&self) {
-        *self.code.lock().expect("no panic") = CodeState::Unknown;
     }
 
     pub async fn waits(&self, span: Duration) {
@@ -337,24 +304,16 @@ impl World {
         self.sent().iter().map(|sent| sent.at_ms).collect()
     }
 
-    pub fn most_at_once(&self) -> usize {
-        self.gateway(GatewayName::Simulator).most_present.load(Ordering::SeqCst)
-    }
-
     pub fn elapsed_ms(&self) -> u128 {
         self.clock.elapsed().as_millis()
-    }
-
-    /// Whether every script has ended.
-    pub fn is_played_out(&self) -> bool {
-        self.gateways.iter().all(|gateway| gateway.has_said_everything())
     }
 }
 
 impl CodeLiveness for World {
     async fn code_state(&self) -> CodeState {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        *self.code.lock().expect("no panic")
+        let state = *self.code.lock().expect("the state");
+        if let Some(state) = state { state } else { std::future::pending().await }
     }
 
     fn may_send(&self) -> bool {
@@ -363,26 +322,25 @@ impl CodeLiveness for World {
 }
 
 /// The caller's result of a delivery, and the class of the last gateway's error.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Ended {
     pub result: SendResult,
     pub reason: Option<Failure>,
-    pub class: Option<ErrorClass>,
+    class: Option<ErrorClass>,
 }
 
 impl Ended {
-    pub const fn may_have_been_sent(&self) -> bool {
-        matches!(self.result, SendResult::Failed { may_have_been_sent: Some(_) })
+    /// The class of the last gateway's error; `None` for a message that was accepted or postponed.
+    pub fn failed_by(&self) -> Option<ErrorClass> {
+        self.class.filter(|_| self.reason.is_some())
     }
 
-    pub fn is_about_the_number(&self) -> bool {
-        self.result == SendResult::NumberRefused
-    }
-}
-
-impl PartialEq for Ended {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.result, self.reason) == (&other.result, other.reason)
+    /// Who holds the code of a message that failed and may have been sent.
+    pub fn held_by(&self) -> Option<Held> {
+        match self.result {
+            SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) } => held,
+            ref other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -392,34 +350,26 @@ impl PartialEq<SendResult> for Ended {
     }
 }
 
-fn as_result(ended: Ended) -> Result<String, Ended> {
-    match ended.result {
-        SendResult::Accepted { message_id, held: None } => Ok(message_id),
-        SendResult::Accepted { .. } | SendResult::Postponed { .. } => panic!("{ended:?}"),
-        _ => Err(ended),
+/// Whether this error ended it, and the caller learns what follows from it.
+impl PartialEq<Failure> for Ended {
+    fn eq(&self, error: &Failure) -> bool {
+        let possibly_sent = matches!(error, Failure::NoAnswerInTime).then_some(PossiblySent { held: None });
+        (&self.result, self.reason) == (&error.result(possibly_sent), Some(*error))
     }
 }
 
 /// The result of a message that a gateway without codes accepted.
 pub fn taken(id: &str) -> SendResult {
-    SendResult::Accepted { message_id: id.to_owned(), held: None }
+    accepted_by(None, id)
+}
+
+pub fn accepted_by(held: Option<Held>, id: &str) -> SendResult {
+    SendResult::Accepted { message_id: id.to_owned(), held }
 }
 
 pub fn postponed(row: u8) -> SendResult {
     let message_id = format!("postponed-0-0102030405060708-{row}");
     SendResult::Postponed { message_id, may_have_been_sent: None }
-}
-
-/// The caller's result of this error.
-pub fn failed(error: Failure) -> Ended {
-    let possibly_sent = matches!(error, Failure::NoAnswerInTime).then_some(PossiblySent { held: None });
-    Ended { result: error.result(possibly_sent), reason: Some(error), class: None }
-}
-
-pub fn failure(ended: Ended) -> Ended {
-    let failed = !matches!(ended.result, SendResult::Accepted { .. } | SendResult::Postponed { .. });
-    assert!(failed, "{ended:?}");
-    ended
 }
 
 /// The retries until now, if the plan is a retry.

@@ -1,13 +1,8 @@
 //! Entries of the audit log about changes of the registry.
 
-use std::time::Duration;
-
-use super::belongings::webhook;
-use super::world::{World, named};
+use super::*;
 use crate::clock::Clock as _;
-use crate::domain::Timestamp;
-use crate::registry::Registry;
-use crate::registry::audit::{Actor, AuditEntry};
+use crate::registry::audit::AuditEntry;
 use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]

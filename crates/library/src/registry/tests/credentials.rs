@@ -1,13 +1,9 @@
 //! Authentication of callers, and their scopes.
 
-use std::time::Duration;
-
-use super::world::{START, World, configured, refused_field};
-use crate::domain::{ServiceId, Sid, SidKind};
-use crate::registry::audit::Actor;
+use super::*;
 use crate::registry::{
-    AccountCredentials, ApiKey, Caller, Item, KEYS_PER_SERVICE, NewApiKey, Registry, RegistryError,
-    Revocation, Scope, Scopes, Unauthenticated,
+    AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Revocation, Scope, Scopes,
+    Unauthenticated,
 };
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -59,32 +55,26 @@ async fn the_environments_credentials_win_and_are_changed_there() {
 #[tokio::test]
 async fn only_the_right_secret_of_a_known_id_is_let_in() {
     let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
-    let made = key_for(&registry, None).await;
-    let other = key_for(&registry, None).await;
-    let sid = made.key.sid.to_string();
-    assert!(registry.authenticate(&sid, made.secret.expose()).is_ok());
-    assert!(registry.authenticate(&sid.to_uppercase(), made.secret.expose()).is_ok(), "as ids are read");
+    let (made, other) = (key_for(&registry, None).await, key_for(&registry, None).await);
+    let (sid, secret) = (made.key.sid.to_string(), made.secret.expose());
+    assert!(registry.authenticate(&sid.to_uppercase(), secret).is_ok(), "as ids are read");
     let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
     for (user, password) in [
         (sid.as_str(), other.secret.expose()),
         (&sid, ""),
         (&sid, TOKEN),
-        (&unknown, made.secret.expose()),
-        (ACCOUNT, made.secret.expose()),
+        (&unknown, secret),
+        (ACCOUNT, secret),
         (ACCOUNT, ""),
         ("", ""),
         ("root", TOKEN),
     ] {
         assert!(matches!(registry.authenticate(user, password), Err(Unauthenticated)), "{user}");
     }
-}
-
-#[tokio::test]
-async fn without_an_account_no_credentials_authenticate() {
-    let registry = World::new().open().await;
-    let unknown = registry.account_sid().to_string();
+    let without_account = World::new().open().await;
+    let unknown = without_account.account_sid().to_string();
     for password in ["", "\0", "0"] {
-        assert!(registry.authenticate(&unknown, password).is_err());
+        assert!(without_account.authenticate(&unknown, password).is_err());
     }
 }
 
@@ -92,20 +82,16 @@ async fn without_an_account_no_credentials_authenticate() {
 async fn a_caller_may_what_the_key_is_for_and_where() {
     let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
     let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
-    let caller = |made: &NewApiKey| {
-        registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).expect("let in")
-    };
     let root = registry.authenticate(ACCOUNT, TOKEN).expect("let in");
     for scope in Scope::ALL {
         assert!(root.may(scope, shop) && root.may(scope, ServiceId::DEFAULT) && root.may_everywhere(scope));
     }
-    let one = caller(&key_for(&registry, Some(shop)).await);
+    let one = caller(&registry, &key_for(&registry, Some(shop)).await).expect("let in");
     assert!(one.may(Scope::Verify, shop) && !one.may(Scope::Verify, club));
-    assert!(!one.may(Scope::Admin, shop));
-    assert!(!one.may_everywhere(Scope::Verify));
+    assert!(!one.may(Scope::Admin, shop) && !one.may_everywhere(Scope::Verify));
     assert_eq!((one.service(), root.service()), (Some(shop), None));
-    let scopes = [Scope::Admin].into_iter().collect();
-    let all = caller(&registry.create_key(None, scopes, None).await.expect("a key"));
+    let all = registry.create_key(None, admin(), None).await.expect("a key");
+    let all = caller(&registry, &all).expect("let in");
     assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
     assert!(!all.may(Scope::Verify, club));
 }
@@ -114,8 +100,7 @@ async fn a_caller_may_what_the_key_is_for_and_where() {
 async fn several_keys_are_live_at_once_until_one_is_revoked() {
     let registry = World::new().open().await;
     let (old, new) = (key_for(&registry, None).await, key_for(&registry, None).await);
-    let let_in =
-        |made: &NewApiKey| registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_ok();
+    let let_in = |made| caller(&registry, made).is_ok();
     assert!(let_in(&old) && let_in(&new));
     let revoked = registry.revoke_key(old.key.sid, false).await.expect("revoked");
     assert_eq!((revoked.key.revoked, revoked.already_revoked), (Some(START), false));
@@ -131,14 +116,14 @@ async fn several_keys_are_live_at_once_until_one_is_revoked() {
 async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await.id;
-    let mut last = None;
-    for _ in 0..KEYS_PER_SERVICE {
-        last = Some(key_for(&registry, Some(shop)).await.key.sid);
+    let first = key_for(&registry, Some(shop)).await.key.sid;
+    for _ in 1..KEYS_PER_SERVICE {
+        key_for(&registry, Some(shop)).await;
     }
     let refused = registry.create_key(Some(shop), verify(), None).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
     key_for(&registry, None).await;
-    registry.revoke_key(last.expect("a key"), false).await.expect("revoked");
+    registry.revoke_key(first, false).await.expect("revoked");
     key_for(&registry, Some(shop)).await;
 }
 
@@ -163,7 +148,7 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     let shop = registry.made("Shop").await;
     let made = key_for(&registry, Some(shop.id)).await;
     registry.delete_service(shop.sid).await.expect("removed");
-    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
+    assert!(caller(&registry, &made).is_err());
     assert_eq!(registry.live_keys(), 0);
     let refused = registry.create_key(Some(shop.id), verify(), None).await;
     assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound(Item::Service)));
@@ -183,24 +168,23 @@ async fn what_a_key_may_not_be_is_refused_by_name() {
 async fn a_key_grants_what_it_has_and_where_it_has_it() {
     let registry = World::new().open().await;
     let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
-    let admin: Scopes = [Scope::Admin].into_iter().collect();
     let both: Scopes = [Scope::Admin, Scope::Verify].into_iter().collect();
-    let all = registry.create_key(None, admin, None).await.expect("a key");
-    let one = registry.create_key(Some(shop), admin, None).await.expect("a key");
-    let by = |made: &NewApiKey| {
-        let caller = registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).expect("let in");
-        registry.on_behalf_of(registry.author(caller.session(), None))
+    let all = registry.create_key(None, admin(), None).await.expect("a key");
+    let one = registry.create_key(Some(shop), admin(), None).await.expect("a key");
+    let by = |made| {
+        let session = caller(&registry, made).expect("let in").session();
+        registry.on_behalf_of(registry.author(session, None))
     };
     for scopes in [verify(), both] {
         assert_eq!(refused_field(by(&all).create_key(None, scopes, None).await), "scopes");
     }
-    assert_eq!(refused_field(by(&one).create_key(Some(club), admin, None).await), "service");
-    assert_eq!(refused_field(by(&one).create_key(None, admin, None).await), "service");
-    let of_one = by(&one).create_key(Some(shop), admin, None).await.expect("a key");
+    assert_eq!(refused_field(by(&one).create_key(Some(club), admin(), None).await), "service");
+    assert_eq!(refused_field(by(&one).create_key(None, admin(), None).await), "service");
+    let of_one = by(&one).create_key(Some(shop), admin(), None).await.expect("a key");
     assert_eq!(of_one.key.creator.and_then(|creator| creator.key()), Some(one.key.sid));
     let revoked = by(&all);
     registry.revoke_key(all.key.sid, false).await.expect("revoked");
-    assert!(revoked.create_key(None, admin, None).await.is_err(), "its session may still be on its way");
+    assert!(revoked.create_key(None, admin(), None).await.is_err(), "its session may still be on its way");
 }
 
 #[tokio::test]
@@ -218,11 +202,10 @@ async fn a_key_is_revoked_with_those_that_were_created_with_it() {
     assert_eq!((sids(alone.created), registry.live_keys()), (vec![second, third], 3));
     let with_them = registry.revoke_key(first, true).await.expect("revoked");
     assert!(with_them.already_revoked && with_them.created.iter().all(|key| key.revoked == Some(START)));
-    let live = |registry: &Registry| {
-        registry.keys(None).into_iter().filter(|key| key.revoked.is_none()).collect::<Vec<_>>()
-    };
-    assert_eq!(sids(live(&registry)), [other]);
-    assert_eq!(sids(live(&world.restarted().open().await)), [other]);
+    for registry in [registry, world.restarted().open().await] {
+        let live = registry.keys(None).into_iter().filter(|key| key.revoked.is_none()).collect();
+        assert_eq!(sids(live), [other]);
+    }
 }
 
 #[tokio::test]
@@ -232,15 +215,13 @@ async fn the_last_use_is_written_later_and_to_the_minute() {
     assert_eq!(registry.keys(None)[0].last_used, None);
     let commits = world.store.commits();
     world.clock.advance(MINUTE + Duration::from_secs(7));
-    let sid = made.key.sid.to_string();
-    registry.authenticate(&sid, made.secret.expose()).expect("let in");
-    assert!(registry.authenticate(&sid, "wrong").is_err());
+    caller(&registry, &made).expect("let in");
     let used = Some(START.plus(MINUTE));
     assert_eq!(world.store.commits(), commits, "not in an answer's way");
 
     registry.inner.shards.flush().await;
     assert_eq!((registry.keys(None)[0].last_used, world.store.commits()), (used, commits + 1));
-    registry.authenticate(&sid, made.secret.expose()).expect("let in");
+    caller(&registry, &made).expect("let in");
     registry.inner.shards.flush().await;
     assert_eq!(world.store.commits(), commits + 1, "once a minute");
     assert_eq!(world.restarted().open().await.keys(None)[0].last_used, used);
@@ -272,6 +253,10 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     assert!(!needs(&world).await, "and may");
 }
 
+fn admin() -> Scopes {
+    [Scope::Admin].into_iter().collect()
+}
+
 fn verify() -> Scopes {
     [Scope::Verify].into_iter().collect()
 }
@@ -282,6 +267,10 @@ async fn new_root(registry: &Registry) -> AccountCredentials {
     root
 }
 
-async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
+pub(super) async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
     registry.create_key(service, verify(), None).await.expect("a key")
+}
+
+pub(super) fn caller(registry: &Registry, made: &NewApiKey) -> Result<Caller, Unauthenticated> {
+    registry.authenticate(&made.key.sid.to_string(), made.secret.expose())
 }

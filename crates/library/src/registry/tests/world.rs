@@ -45,10 +45,6 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
-        Self::over(&FaultyStore::new())
-    }
-
     /// A world, and its registry.
     pub async fn opened() -> (Self, Registry) {
         let world = Self::new();
@@ -56,9 +52,9 @@ impl World {
         (world, registry)
     }
 
-    pub fn over(store: &FaultyStore) -> Self {
+    pub fn new() -> Self {
         Self {
-            store: store.clone(),
+            store: FaultyStore::new(),
             clock: Arc::new(ManualClock::starting_at(START)),
             settings: RegistrySettings { local_only: true, ..RegistrySettings::default() },
             default: ServiceSettings::of_policy("Acme".to_owned(), &contract(Duration::from_secs(30))),

@@ -11,24 +11,23 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
         world.emits(verification, EventType::Created).await;
     }
     world.emits(3, EventType::Approved).await;
-    let list = async |query: DeliveryQuery| {
-        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
-        page.iter().map(|d| (d.event.verification, d.event.kind)).collect::<Vec<_>>()
-    };
-    let of = |verification, kind| (ve(verification), kind);
     let (created, approved) = (EventType::Created, EventType::Approved);
-    let all = vec![of(3, approved), of(3, created), of(2, created), of(1, created)];
+    let all = [(3, approved), (3, created), (2, created), (1, created)].map(|(of, kind)| (ve(of), kind));
     let everything = DeliveryQuery { limit: 4, ..DeliveryQuery::default() };
-    assert_eq!(list(everything).await, all);
-    assert_eq!(list(DeliveryQuery { limit: 2, ..everything }).await, all[..2]);
-    assert_eq!(list(DeliveryQuery { skip: 3, ..everything }).await, all[3..]);
-    let pending = DeliveryQuery { state: Some(DeliveryState::Pending), ..everything };
-    assert_eq!(list(pending).await, all[..2]);
-    let approvals = DeliveryQuery { kind: Some(approved), ..everything };
-    assert_eq!(list(approvals).await, all[..1]);
-    let second = START.plus(SECOND);
-    assert_eq!(list(DeliveryQuery { after: Some(second), ..everything }).await, all[..3]);
-    assert_eq!(list(DeliveryQuery { before: Some(second), ..everything }).await, all[3..]);
+    let second = Some(START.plus(SECOND));
+    for (query, expected) in [
+        (everything, &all[..]),
+        (DeliveryQuery { limit: 2, ..everything }, &all[..2]),
+        (DeliveryQuery { skip: 3, ..everything }, &all[3..]),
+        (DeliveryQuery { state: Some(DeliveryState::Pending), ..everything }, &all[..2]),
+        (DeliveryQuery { kind: Some(approved), ..everything }, &all[..1]),
+        (DeliveryQuery { after: second, ..everything }, &all[..3]),
+        (DeliveryQuery { before: second, ..everything }, &all[3..]),
+    ] {
+        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
+        let page: Vec<_> = page.iter().map(|d| (d.event.verification, d.event.kind)).collect();
+        assert_eq!(page, expected, "{query:?}");
+    }
     let elsewhere =
         world.outbox.deliveries(ServiceId::DEFAULT, yw(1), &everything).await.expect("a list").records;
     assert_eq!(elsewhere, []);
@@ -59,11 +58,11 @@ async fn an_event_is_delivered_once_more_with_the_same_id() {
     let world = World::new().await;
     world.emits(1, EventType::Created).await;
     let first = world.asked().remove(0);
-    let id = EventId::parse(&first.id).expect("an id");
+    let id = first.id();
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
     world.settle().await;
     let again = world.asked().remove(0);
-    assert_eq!((again.id, again.body), (first.id, first.body));
+    assert_eq!((again.id(), again.body), (id, first.body));
     assert_eq!(world.listed(1).await[0].attempts.len(), 2);
     let unknown = Replay::Event(EventId::new([9; 16]));
     assert_eq!(world.outbox.replay(SERVICE, yw(1), unknown).await, Err(ReplayError::NotFound));

@@ -10,15 +10,12 @@ mod retries;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use crate::engine::SlotHash;
 use crate::registry::world::{World as Services, blank, start};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
-use crate::shard::Refusal;
 use crate::shard::tests::FaultyStore;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -29,6 +26,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const SERVICE: ServiceId = ServiceId::new(7);
 const OTHER: ServiceId = ServiceId::new(8);
+
+/// The slot of all events.
+const SLOT: u8 = 42;
 
 /// An outbox over a store in memory, a stopped clock, and receivers with a test's script. The runtime's time stands
 /// still too, and passes when all tasks wait.
@@ -54,25 +54,24 @@ impl World {
         let clock = Arc::new(ManualClock::starting_at(START));
         let services =
             Services::new().with_account("ACacacacacacacacacacacacacacacacac", "a token of 16 or more");
-        let registry = services.open().await;
-        let receivers = Arc::new(Receivers::default());
-        let store = FaultyStore::new();
-        let shards = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
-        let outbox = open(&shards, &registry, &receivers, &bounds);
-        let world =
-            Self { store, clock, services: services.store, registry, receivers, bounds, shards, outbox };
+        let (services, registry) = (services.store.clone(), services.open().await);
+        let (receivers, store) = (Arc::default(), FaultyStore::new());
+        let (shards, outbox) = open(&store, clock.clone(), &registry, &receivers, &bounds).await;
+        let world = Self { store, clock, services, registry, receivers, bounds, shards, outbox };
         world.set_hooks(hooks).await;
         world
     }
 
-    /// Kills the process and starts it again.
+    /// Kills the process and starts it again. The receivers have no script any more.
     async fn crash(&mut self) {
         self.shards.stop();
-        self.store = self.store.reopen();
-        self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
-        let shards = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
-        self.outbox = open(&shards, &self.registry, &self.receivers, &self.bounds);
-        self.shards = shards;
+        (self.store, self.receivers) = (self.store.reopen(), Arc::default());
+        let Self { store, clock, registry, receivers, bounds, .. } = &*self;
+        (self.shards, self.outbox) = open(store, clock.clone(), registry, receivers, bounds).await;
+    }
+
+    fn event(&self, service: ServiceId, verification: u8, kind: EventType) -> Event {
+        Event { kind, service, verification: ve(verification), at: self.clock.now(), about: about() }
     }
 
     fn emit(&self, verification: u8, kind: EventType) {
@@ -86,10 +85,9 @@ impl World {
     }
 
     fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
-        let (at, outbox) = (self.clock.now(), self.outbox.clone());
-        let event = Event { kind, service, verification: ve(verification), at, about: about() };
+        let (event, outbox) = (self.event(service, verification, kind), self.outbox.clone());
         // An event that the store does not accept is lost, as its decision would be.
-        tokio::spawn(async move { outbox.emit(event).await });
+        tokio::spawn(async move { outbox.announce(event, SLOT).await });
     }
 
     /// Lets both times pass, in steps that are shorter than any wait.
@@ -111,7 +109,7 @@ impl World {
     }
 
     /// The requests that receivers got since the last call.
-    fn asked(&self) -> Vec<ReceivedPost> {
+    fn asked(&self) -> Vec<Received> {
         std::mem::take(&mut *self.receivers.asked.lock().expect("what was asked"))
     }
 
@@ -125,26 +123,30 @@ impl World {
     }
 
     async fn set_hooks(&self, hooks: &[Webhook]) {
-        for service in [SERVICE, OTHER] {
-            self.registry.put_service(service_with(service, hooks.to_vec())).await;
+        for (id, sid) in [(SERVICE, 0x5e), (OTHER, 0x5f)] {
+            let sid = Sid::new(SidKind::Service, [sid; 16]);
+            let service = blank(id, sid, Origin::Api, ServiceSettings::default(), START);
+            self.registry.put_service(Service { webhooks: hooks.to_vec(), ..service }).await;
         }
     }
 }
 
-/// One shard over a store.
-async fn shards(store: &FaultyStore, clock: &Arc<dyn Clock>) -> Shards {
-    start(store, clock, 42).await.expect("shards")
-}
-
-fn open(shards: &Shards, registry: &Registry, receivers: &Arc<Receivers>, bounds: &OutboxBounds) -> Outbox {
-    Outbox::start(
-        shards.clone(),
-        &ServerKey::from_bytes([7; 32]),
-        registry.clone(),
-        Receivers::transport(receivers),
-        bounds.clone(),
-        None,
-    )
+/// One shard over a store, and its outbox.
+async fn open(
+    store: &FaultyStore,
+    clock: Arc<dyn Clock>,
+    registry: &Registry,
+    receivers: &Arc<Receivers>,
+    bounds: &OutboxBounds,
+) -> (Shards, Outbox) {
+    let shards = start(store, &clock, 42).await.expect("shards");
+    let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
+    let transport: Transport = Arc::new(move |post| {
+        let receivers = Arc::clone(&receivers);
+        Box::pin(async move { receivers.post(post).await })
+    });
+    let outbox = Outbox::start(shards.clone(), &key, registry.clone(), transport, bounds.clone(), None);
+    (shards, outbox)
 }
 
 impl Outbox {
@@ -152,33 +154,38 @@ impl Outbox {
     pub(crate) fn expected(&self) -> usize {
         self.inner.queues.expected()
     }
-
-    /// Records an event as a decision about its number would. Durable when it returns.
-    pub(crate) async fn emit(&self, event: Event) -> Result<(), Refusal> {
-        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-        let slot = slots.of_number(event.service, event.about.to);
-        self.announce(event, slot).await
-    }
 }
 
 /// A request that a receiver got.
 #[derive(Debug, Clone, PartialEq)]
-struct ReceivedPost {
+struct Received {
+    post: Post,
     at: Timestamp,
-    url: String,
-    id: String,
-    verification: String,
-    kind: String,
-    headers: [(&'static str, String); 3],
     body: serde_json::Value,
-    bytes: bytes::Bytes,
+}
+
+impl Received {
+    fn id(&self) -> EventId {
+        EventId::parse(&self.post.headers[0].1).expect("an id")
+    }
+
+    fn kind(&self) -> &str {
+        self.body["type"].as_str().expect("a type")
+    }
+
+    fn is_to(&self, webhook: u8) -> bool {
+        self.post.url == hook(webhook).url
+    }
+
+    fn is_about(&self, verification: u8) -> bool {
+        self.body["data"]["verification_sid"] == ve(verification).to_string()
+    }
 }
 
 /// The behaviour of a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Behaviour {
     Answer(u16),
-    AskForTime(u16, u64),
     Refuse,
     /// Accepts it after this many seconds.
     AnswerAfter(u64),
@@ -189,11 +196,9 @@ enum Behaviour {
 /// All receivers. Without a script they accept everything.
 #[derive(Default)]
 struct Receivers {
-    asked: Mutex<Vec<ReceivedPost>>,
+    asked: Mutex<Vec<Received>>,
     /// By URL. The last one repeats for ever.
     script: Mutex<BTreeMap<String, VecDeque<Behaviour>>>,
-    under_way: AtomicUsize,
-    most_under_way: AtomicUsize,
 }
 
 impl Receivers {
@@ -211,71 +216,35 @@ impl Receivers {
         }
         .unwrap_or(Behaviour::Answer(200))
     }
-}
-
-impl Receivers {
-    fn transport(this: &Arc<Self>) -> Transport {
-        let this = Arc::clone(this);
-        Arc::new(move |post| {
-            let this = Arc::clone(&this);
-            Box::pin(async move { this.post(post).await })
-        })
-    }
 
     async fn post(&self, post: Post) -> Posted {
-        let body: serde_json::Value = serde_json::from_slice(&post.body).expect("JSON");
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-        let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
-        self.asked.lock().expect("what was asked").push(ReceivedPost {
-            at: Timestamp::from_millis(seconds * 1000),
-            url: post.url.clone(),
-            id: header("webhook-id").expect("an id"),
-            verification: text(&body["data"]["verification_sid"]),
-            kind: text(&body["type"]),
-            headers: post.headers.clone(),
-            body,
-            bytes: post.body,
-        });
-        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
-        let posted = match self.next(&post.url) {
-            Behaviour::Answer(status) => {
-                Posted::Answered { status, retry_after: None, body: format!("an answer {status}") }
-            }
-            Behaviour::AskForTime(status, secs) => {
-                Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)), body: String::new() }
-            }
-            Behaviour::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
-            Behaviour::AnswerAfter(secs) => {
-                tokio::time::sleep(Duration::from_secs(secs)).await;
-                Posted::Answered { status: 200, retry_after: None, body: String::new() }
-            }
-            Behaviour::Hang(secs) => {
-                tokio::time::sleep(Duration::from_secs(secs)).await;
-                Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
-            }
+        let does = self.next(&post.url);
+        let seconds: u64 = post.headers[1].1.parse().expect("seconds");
+        let (at, body) = (Timestamp::from_millis(seconds * 1000), serde_json::from_slice(&post.body));
+        let received = Received { post, at, body: body.expect("JSON") };
+        self.asked.lock().expect("what was asked").push(received);
+        if let Behaviour::AnswerAfter(secs) | Behaviour::Hang(secs) = does {
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+        }
+        let answered = |status| {
+            let body = format!("an answer {status}");
+            Posted::Answered { status, retry_after: None, body }
         };
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
-        posted
+        match does {
+            Behaviour::Answer(status) => answered(status),
+            Behaviour::AnswerAfter(_) => answered(200),
+            Behaviour::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
+            Behaviour::Hang(_) => Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned()),
+        }
     }
-}
-
-fn service_with(id: ServiceId, webhooks: Vec<Webhook>) -> Service {
-    let sid = Sid::new(SidKind::Service, [if id == SERVICE { 0x5e } else { 0x5f }; 16]);
-    Service { webhooks, ..blank(id, sid, Origin::Api, ServiceSettings::default(), START) }
 }
 
 /// A webhook for every event.
 fn hook(webhook: u8) -> Webhook {
-    hook_for(webhook, &["*"])
-}
-
-fn hook_for(webhook: u8, events: &[&str]) -> Webhook {
     Webhook {
         sid: yw(webhook),
         friendly_name: "a webhook".to_owned(),
-        event_types: events.iter().map(|&name| name.to_owned()).collect(),
+        event_types: vec!["*".to_owned()],
         url: format!("https://{webhook}.example.com/hooks"),
         status: WebhookStatus::Enabled,
         secret: vec![webhook; 32],
@@ -304,6 +273,6 @@ fn about() -> About {
 }
 
 /// The kinds of the requests, in their order.
-fn kinds(asked: &[ReceivedPost]) -> Vec<&str> {
-    asked.iter().map(|asked| asked.kind.as_str()).collect()
+fn kinds<'a>(asked: impl IntoIterator<Item = &'a Received>) -> Vec<&'a str> {
+    asked.into_iter().map(Received::kind).collect()
 }

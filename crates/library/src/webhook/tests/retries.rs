@@ -1,8 +1,39 @@
 //! When the outbox retries, and when not.
 
 use super::*;
-use crate::delivery::tests::log_capture::LogCapture;
+use crate::delivery::tests::log_capture::log_of;
 use crate::shard::tests::StoreFault;
+use crate::webhook::record::WebhookHealth;
+
+/// A delivery whose first attempt was answered so, and what that says of its webhook.
+fn answered(status: u16, retry_after: Option<Duration>) -> (Delivery, WebhookHealth) {
+    let (kind, verification) = (EventType::Created, ve(1));
+    let event = Event { kind, service: SERVICE, verification, at: START, about: about() };
+    let mut delivery = Delivery::new(EventId::new([1; 16]), event, yw(1), START);
+    let posted = Posted::Answered { status, retry_after, body: String::new() };
+    let health = delivery.conclude(START, START, posted, 0);
+    (delivery, health)
+}
+
+#[test]
+fn every_status_but_2xx_is_a_failure_redirects_included() {
+    let (delivered, pending) = (DeliveryState::Delivered, DeliveryState::Pending);
+    for (state, statuses) in [(delivered, &[200, 204, 299][..]), (pending, &[199, 301, 307, 404, 500])] {
+        for status in statuses {
+            assert_eq!(answered(*status, None).0.state, state, "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_can_ask_for_more_time_within_limits() {
+    for (asked, given) in [(1, 5), (77, 77), (1_000_000, 21_600)] {
+        let asked = Some(Duration::from_secs(asked));
+        let (delivery, health) = answered(429, asked);
+        assert_eq!(delivery.due.since(START).as_secs(), given);
+        assert_eq!(health, WebhookHealth::Failing(asked));
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn when_one_has_failed_for_good_the_next_one_goes() {
@@ -15,36 +46,6 @@ async fn when_one_has_failed_for_good_the_next_one_goes() {
     world.receivers.play(1, [Behaviour::Answer(200)]);
     world.pass(30 * HOUR).await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered, DeliveryState::Failed]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_status_but_2xx_is_a_failure_redirects_included() {
-    for (status, state) in [
-        (200, DeliveryState::Delivered),
-        (204, DeliveryState::Delivered),
-        (299, DeliveryState::Delivered),
-        (199, DeliveryState::Pending),
-        (301, DeliveryState::Pending),
-        (307, DeliveryState::Pending),
-        (404, DeliveryState::Pending),
-        (500, DeliveryState::Pending),
-    ] {
-        let world = World::new().await;
-        world.receivers.play(1, [Behaviour::Answer(status)]);
-        world.emits(1, EventType::Created).await;
-        assert_eq!(world.states(1).await, [state], "{status}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_receiver_can_ask_for_more_time() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::AskForTime(429, 40), Behaviour::Answer(200)]);
-    world.emit(1, EventType::Created);
-    world.pass(39 * SECOND).await;
-    assert_eq!(world.asked().len(), 1);
-    world.pass(3 * SECOND).await;
-    assert_eq!(world.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,8 +88,7 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_webhook_with_a_backlog_is_logged_with_a_count() {
-    let log = LogCapture::default();
-    let scenario = async || {
+    let text = log_of(async || {
         let world = World::new().await;
         world.receivers.play(1, [Behaviour::Refuse]);
         for _ in 0..50 {
@@ -98,10 +98,8 @@ async fn a_removed_webhook_with_a_backlog_is_logged_with_a_count() {
         world.set_hooks(&[]).await;
         world.pass(HOUR).await;
         assert_eq!(world.outbox.backlog(), 0);
-    };
-    let _capturing = log.start(&scenario).await;
-    scenario().await;
-    let text = log.take();
+    })
+    .await;
     let lines = text.lines().filter(|line| line.contains("WARN") && line.contains("webhook event"));
     let counts: Vec<u64> =
         lines.filter_map(|line| line.split_once("count=")?.1.split(' ').next()?.parse().ok()).collect();

@@ -1,3 +1,5 @@
+//! Requests to webhooks over loopback: what arrives, and what is told without an answer.
+
 use super::*;
 use crate::gateway::double::{Double, Reply, answer, refusing_url};
 
@@ -13,17 +15,10 @@ async fn post_by(transport: &Transport, url: &str) -> Posted {
     transport(Post { url: url.to_owned(), headers, body: Bytes::from_static(b"{}") }).await
 }
 
-fn status(posted: &Posted) -> Option<u16> {
+fn error(posted: Posted) -> AttemptError {
     match posted {
-        Posted::Answered { status, .. } => Some(*status),
-        Posted::NotAnswered(..) => None,
-    }
-}
-
-fn error(posted: &Posted) -> Option<AttemptError> {
-    match posted {
-        Posted::Answered { .. } => None,
-        Posted::NotAnswered(error, _) => Some(*error),
+        Posted::NotAnswered(error, _) => error,
+        answered @ Posted::Answered { .. } => panic!("{answered:?}"),
     }
 }
 
@@ -45,20 +40,21 @@ async fn a_body_without_end_does_not_change_what_was_answered() {
     let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n".to_owned();
     for reply in [Reply::Endless(head.clone()), Reply::Silence(head)] {
         let receiver = Double::playing([reply]).await;
-        assert_eq!(status(&post(&receiver.base_url()).await), Some(200));
+        let posted = post(&receiver.base_url()).await;
+        assert!(matches!(posted, Posted::Answered { status: 200, .. }), "{posted:?}");
     }
 }
 
 #[tokio::test]
 async fn without_an_answer_the_reason_is_told() {
-    assert_eq!(error(&post(&refusing_url().await).await), Some(AttemptError::NotConnected));
+    assert_eq!(error(post(&refusing_url().await).await), AttemptError::NotConnected);
     let receiver = Double::playing([Reply::Reset]).await;
-    assert_eq!(error(&post(&receiver.base_url()).await), Some(AttemptError::Broken));
+    assert_eq!(error(post(&receiver.base_url()).await), AttemptError::Broken);
     let receiver = Double::playing([Reply::Silence(String::new())]).await;
     let hasty = Poster::new(true, Duration::from_millis(1)).transport();
-    assert_eq!(error(&post_by(&hasty, &receiver.base_url()).await), Some(AttemptError::TimedOut));
+    assert_eq!(error(post_by(&hasty, &receiver.base_url()).await), AttemptError::TimedOut);
     for url in ["", "nowhere", "ftp://hooks.example.com/", "http://169.254.169.254/latest/meta-data/"] {
-        assert_eq!(error(&post(url).await), Some(AttemptError::Address), "{url:?}");
+        assert_eq!(error(post(url).await), AttemptError::Address, "{url:?}");
     }
 }
 

@@ -5,8 +5,6 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
@@ -15,19 +13,19 @@ use crate::engine::{Salt, VerificationName};
 use crate::limits::guard::Ticket;
 use crate::registry::world::start_shards;
 use crate::shard::tests::FaultyStore;
-use crate::shard::{After, Command, Decided, Durability, Subject, Transaction};
+use crate::shard::{Durability, Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
 
-pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Shards over a store, and the handle of their attempts.
-pub(crate) struct World {
-    pub(crate) shards: Shards,
-    pub(crate) attempts: Attempts,
+struct World {
+    shards: Shards,
+    attempts: Attempts,
 }
 
 impl World {
-    pub(crate) async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
+    async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
         let shards = start_shards(3, store, &clock, 1).await.expect("shards");
         let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
@@ -39,50 +37,32 @@ impl World {
     }
 
     /// Keeps a record, as a decision about its number would.
-    pub(crate) async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
-        let (done, kept) = oneshot::channel();
-        self.shards.submit(Keep { key, log, done });
-        kept.await.expect("kept");
+    async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
+        let keep = move |view: &mut Transaction<'_>| {
+            view.put(key.id(), Some(&log), Durability::Durable);
+            Ok::<_, Refusal>(())
+        };
+        let subject = Subject { slot: key.slot(), id: key.id() };
+        self.shards.router().decide_unbounded(subject, keep).await.expect("an answer").expect("kept");
     }
 
+    /// The verifications of the newest attempts.
     async fn listed(&self, limit: usize) -> Vec<u64> {
-        let query = AttemptQuery::newest(limit);
-        let rows = self.attempts.list(&query).await.expect("a list").records;
+        let rows = self.attempts.list(&AttemptQuery::newest(limit)).await.expect("a list").records;
         rows.iter().map(|row| row.id.key.verification).collect()
     }
 }
 
-struct Keep {
-    key: AttemptLogKey,
-    log: AttemptLog,
-    done: oneshot::Sender<()>,
+fn second(seconds: u64) -> Timestamp {
+    START.plus(Duration::from_secs(seconds))
 }
 
-impl Command for Keep {
-    type Made = ();
-
-    fn subject(&self) -> Subject {
-        Subject { slot: self.key.slot(), id: self.key.id() }
-    }
-
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
-        view.put(self.key.id(), Some(&self.log), Durability::Durable);
-        Decided::Made(())
-    }
-
-    fn perform(self, (): (), _: &mut After<'_>) {
-        let _ = self.done.send(());
-    }
-
-    fn refuse(self, _: Refusal) {}
-}
-
-pub(crate) fn key(verification: u64) -> AttemptLogKey {
+fn key(verification: u64) -> AttemptLogKey {
     AttemptLogKey { service: ServiceId::DEFAULT, verification }
 }
 
 /// One message to a number with these last digits, which a gateway accepted at `at`.
-pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
+fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
     let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
     let row = Attempt {
         priority: 1,
@@ -117,45 +97,28 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
 }
 
 #[tokio::test]
-async fn a_list_has_the_newest_attempts_of_all_shards_first() {
+async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first() {
     let world = World::new().await;
-    for id in 1..=2_000 {
-        let at = START.plus(Duration::from_millis(id * 10));
-        world.keeps(key(id), sent(id % 90, at)).await;
-    }
-    assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
-    assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
-    let number = sent(7, START).number;
-    let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(2) };
-    let rows = world.attempts.list(&query).await.expect("a list").records;
-    let ids: Vec<_> = rows.iter().map(|row| row.id.key.verification).collect();
-    assert_eq!(ids, [1_987, 1_897]);
-}
-
-#[tokio::test]
-async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
-    let world = World::new().await;
-    let of = |service| ServiceId::new(service);
+    // Several at each moment, so that the order of services matters.
+    let at = |id| START.plus(Duration::from_millis(id / 5));
+    let key = |id: u64| {
+        let service = ServiceId::new(u32::try_from(id % 4).expect("small"));
+        AttemptLogKey { service, verification: id }
+    };
     for id in 1..=1_500 {
-        // Several at each moment, so that the order of services matters.
-        let at = START.plus(Duration::from_millis(id / 5));
-        let key = AttemptLogKey { service: of(u32::try_from(id % 4).expect("small")), verification: id };
-        world.keeps(key, sent(id % 90, at)).await;
+        world.keeps(key(id), sent(id % 90, at(id))).await;
     }
-    for services in [vec![0], vec![3, 1], vec![0, 1, 2, 3], vec![9], vec![]] {
-        let mut expected: Vec<_> = (1..=1_500)
-            .map(|id| (id / 5, of(u32::try_from(id % 4).expect("small")), id))
-            .filter(|(_, service, _)| services.contains(&service.get()))
-            .collect();
+    for (services, limit) in
+        [(None, 3), (Some(vec![0]), 2_000), (Some(vec![3, 1]), 2_000), (None, 2_000), (Some(vec![9]), 2_000)]
+    {
+        let services: Option<Vec<_>> = services.map(|of| of.into_iter().map(ServiceId::new).collect());
+        let is_listed = |id: &u64| services.as_ref().is_none_or(|of| of.contains(&key(*id).service));
+        let mut expected: Vec<_> = (1..=1_500).filter(is_listed).map(|id| (at(id), key(id))).collect();
         expected.sort_unstable_by(|a, b| b.cmp(a));
-        let of_services = Some(services.iter().copied().map(of).collect());
-        let query = AttemptQuery { services: of_services, ..AttemptQuery::newest(2_000) };
+        expected.truncate(limit);
+        let query = AttemptQuery { services: services.clone(), ..AttemptQuery::newest(limit) };
         let listed = world.attempts.list(&query).await.expect("a list").records;
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|listed| (listed.attempt.at.since(START), listed.id.key))
-            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.verification))
-            .collect();
+        let listed: Vec<_> = listed.iter().map(|listed| (listed.attempt.at, listed.id.key)).collect();
         assert_eq!(listed, expected, "{services:?}");
     }
     let page = async |read| {
@@ -197,9 +160,9 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
     let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
     let store = FaultyStore::new();
     let world = World::over(&store, settings).await;
-    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
+    world.keeps(key(1), planned(1, second(60))).await;
     for id in 2..=8 {
-        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
+        world.keeps(key(id), sent(id, second(id))).await;
     }
     for _ in 0..1_000 {
         if world.listed(10).await == [8, 7, 6, 1] {
@@ -215,42 +178,34 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
 #[tokio::test]
 async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
     let world = World::new().await;
-    let after = |seconds| START.plus(Duration::from_secs(seconds));
     for (id, seconds) in [(1, 3), (2, 1), (3, 9)] {
-        world.keeps(key(id), planned(id, after(seconds))).await;
+        world.keeps(key(id), planned(id, second(seconds))).await;
     }
-    let due = |seconds| -> Vec<u64> {
-        let mut due: Vec<_> = world
-            .attempts
-            .plans
-            .take_due(after(seconds), 10)
-            .iter()
-            .map(|due| due.key.verification)
-            .collect();
-        due.sort_unstable();
-        due
+    let plans = &world.attempts.plans;
+    let due = |seconds| {
+        let due = plans.take_due(second(seconds), 10).into_iter().map(|due| due.key.verification);
+        due.collect::<BTreeSet<_>>()
     };
-    assert_eq!(due(0), [0; 0]);
-    assert_eq!(due(3), [1, 2]);
-    assert_eq!(due(3), [0; 0]);
-    let tried = Due { key: key(1), number: planned(1, START).number };
-    world.attempts.plans.put_back(tried, after(4));
-    assert_eq!(due(4), [1]);
-    assert!(!world.attempts.plans.is_empty());
+    assert_eq!(due(0), [].into());
+    assert_eq!(due(3), [1, 2].into());
+    assert_eq!(due(3), [].into());
+    plans.put_back(Due { key: key(1), number: planned(1, START).number }, second(4));
+    assert_eq!(due(4), [1].into());
+    assert!(!plans.is_empty());
 }
 
 #[tokio::test]
 async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     let store = FaultyStore::new();
     let world = World::over(&store, AttemptLogSettings::default()).await;
-    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
+    world.keeps(key(1), planned(1, second(1))).await;
     world.keeps(key(2), sent(2, START)).await;
     let again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
     let mut listed = again.listed(10).await;
     listed.sort_unstable();
     assert_eq!(listed, [1, 2]);
-    let due = again.attempts.plans.take_due(START.plus(Duration::from_secs(1)), 10);
+    let due = again.attempts.plans.take_due(second(1), 10);
     assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
     let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
-    assert_eq!(log, planned(1, START.plus(Duration::from_secs(1))));
+    assert_eq!(log, planned(1, second(1)));
 }

@@ -1,18 +1,10 @@
 //! The change of a record by each event.
 
-use super::{START, key, planned, sent};
-use crate::config::AttemptLogSettings;
+use super::{START, key, planned, second, sent};
 use crate::delivery::attempts::{AttemptLog, ReceiptOutcome, VerifyStatus};
-use crate::delivery::{Attempt, Delivered, Permitted, PlanChange, SendStatus};
-use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
-use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::domain::{AttemptId, GatewayName};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record;
-use crate::template::MessageStyle;
-
-fn second(seconds: u64) -> Timestamp {
-    START.plus(std::time::Duration::from_secs(seconds))
-}
 
 fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Receipt {
     let attempt = AttemptId { key: key(1), attempt };
@@ -24,56 +16,6 @@ fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Rec
         code: None,
         class,
     }
-}
-
-/// Settles a send through `attempts` gateways, the last of which accepted the message.
-fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
-    let attempt = |number: u8| {
-        let is_last = number + 1 == first_attempt + attempts;
-        let status = if is_last { SendStatus::Sent } else { SendStatus::GatewayError };
-        Attempt::new(number, Channel::Sms, GatewayName::Http, status, START)
-    };
-    let delivered = Delivered {
-        result: SendResult::Accepted { message_id: "m".to_owned(), held: None },
-        attempts: (first_attempt..first_attempt + attempts).map(attempt).collect(),
-        plan: PlanChange::End(None),
-        reason: None,
-        allowance: crate::delivery::TakenAllowance::Final,
-        parts: 1,
-    };
-    let options = SendOptions { life: std::time::Duration::from_secs(30), length: CodeLength::SIX };
-    let verification = Verification::beginning(Salt([1; 16]), &options, START);
-    let permit = SendPermit { verification, replaced: None, before: None };
-    let asked = Vec::new();
-    let permitted = Permitted { permit, begins: true, log: key(1), first_attempt, follow_up: None, asked };
-    log.settle(&MessageStyle::default(), &permitted, &delivered);
-}
-
-fn numbers(log: &AttemptLog) -> Vec<u8> {
-    log.rows.iter().map(|row| row.number).collect()
-}
-
-#[test]
-fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
-    let mut log = AttemptLog::new(sent(1, START).number, START, AttemptLogSettings::default());
-    let (first, second) = (log.reserve(), log.reserve());
-    settle(&mut log, second, 2);
-    settle(&mut log, first, 1);
-    assert_eq!(numbers(&log), [second, second + 1, 0]);
-    let third = log.reserve();
-    settle(&mut log, third, 1);
-    assert_eq!(third, second + 2);
-}
-
-#[test]
-fn a_record_does_not_grow_beyond_its_bound() {
-    let mut log = sent(1, START);
-    for _ in 0..100 {
-        let first = log.reserve();
-        settle(&mut log, first, 1);
-    }
-    assert_eq!(log.rows.len(), 32);
-    assert_eq!(log.rows.last().map(|row| row.number), Some(100), "the last one is there");
 }
 
 #[test]
@@ -102,18 +44,16 @@ fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
 #[test]
 fn a_receipt_settles_only_an_attempt_of_its_own_gateway() {
     let mut log = sent(1, START);
-    let unchanged = log.clone();
-    for status in [ReceiptStatus::Delivered, ReceiptStatus::Failed] {
-        let forged = Receipt { gateway: Some(GatewayName::Mada), ..receipt(0, status, None) };
-        assert_eq!(log.receive(&forged, second(1)), ReceiptOutcome::Unknown);
-    }
-    assert_eq!(log, unchanged);
     // Also where the gateway did not say which message it is.
-    log.rows[0].message_id = None;
-    let unchanged = log.clone();
-    let forged = Receipt { gateway: Some(GatewayName::Mada), ..receipt(0, ReceiptStatus::Delivered, None) };
-    assert_eq!(log.receive(&forged, second(1)), ReceiptOutcome::Unknown);
-    assert_eq!(log, unchanged);
+    for message_id in [log.rows[0].message_id.clone(), None] {
+        log.rows[0].message_id = message_id;
+        let unchanged = log.clone();
+        for status in [ReceiptStatus::Delivered, ReceiptStatus::Failed] {
+            let forged = Receipt { gateway: Some(GatewayName::Mada), ..receipt(0, status, None) };
+            assert_eq!(log.receive(&forged, second(1)), ReceiptOutcome::Unknown);
+        }
+        assert_eq!(log, unchanged);
+    }
 }
 
 #[test]
