@@ -259,10 +259,9 @@ impl PhoneNumber {
         self.recent().region.get_or_insert_with(look_up).0
     }
 
-    /// The region and the type. The process keeps each with the number until
-    /// [`forget_lookup`](Self::forget_lookup), or until another number takes the place.
-    pub fn region_and_type(self) -> (Option<Region>, NumberType) {
-        (self.region(), self.plan().number_type)
+    /// The type, which the process keeps with the number as it keeps the [`region`](Self::region).
+    pub fn number_type(self) -> NumberType {
+        self.plan().number_type
     }
 
     fn plan(self) -> PlanLookup {
@@ -605,9 +604,7 @@ mod tests {
             ("+11111111111", NumberType::Other),
         ] {
             let number = PhoneNumber::from_e164(number).expect("a number");
-            let (region, found) = number.region_and_type();
-            assert_eq!(found, number_type, "{}", number.e164());
-            assert_eq!(region, number.region());
+            assert_eq!(number.number_type(), number_type, "{}", number.e164());
         }
     }
 
@@ -616,7 +613,7 @@ mod tests {
         // No other test looks these numbers up.
         let number = PhoneNumber(14_155_550_000 / RECENT_NUMBERS * RECENT_NUMBERS + 4_321);
         let other = PhoneNumber(number.0 + RECENT_NUMBERS);
-        let _ = number.region_and_type();
+        let _ = number.number_type();
         other.forget_lookup();
         assert_eq!(number.place().number, Some(number));
         number.forget_lookup();
@@ -629,7 +626,7 @@ mod tests {
         let (number, short) = ("+491711239871", "+49171");
         assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible(49)));
         let impossible = PhoneNumber::from_e164(short).expect("digits");
-        let _ = impossible.region_and_type();
+        let _ = impossible.number_type();
         assert!(!impossible.was_read());
         assert_eq!(
             PhoneNumber::parse(short, None),
@@ -638,7 +635,7 @@ mod tests {
         );
         let read = PhoneNumber::parse(number, None).expect("a number");
         assert!(read.was_read());
-        let _ = read.region_and_type();
+        let _ = read.number_type();
         assert!(read.was_read(), "a lookup keeps it");
         assert_eq!(PhoneNumber::parse(number, Region::parse("FR")), Ok(read));
         read.forget_lookup();

@@ -117,6 +117,11 @@ impl GuardRules {
         !is_in(&self.blocked_countries) && self.allowed_countries.as_ref().is_none_or(is_in)
     }
 
+    /// Whether the type of a number matters.
+    pub fn reads_types(&self) -> bool {
+        [self.number_types, self.landlines] != [Mode::Off; 2]
+    }
+
     /// The lists and types that a message breaks, and what follows.
     pub fn fixed(
         &self,

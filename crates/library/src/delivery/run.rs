@@ -249,7 +249,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let client = ClientSignals { exemption, ..ClientSignals::default() };
-        let signals = client.about(self.service(), self.outgoing.key.number, channel);
+        let signals = guard.signals(client, self.service(), self.outgoing.key.number, channel);
         let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
         self.allowance = allowance(ticket);

@@ -22,7 +22,9 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, NumberKey, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
+use crate::domain::{
+    Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id,
+};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
 pub use crate::limits::budgets::{Charge, ChargeError, Cost, SpentBudget};
@@ -92,26 +94,6 @@ pub struct ClientSignals {
     pub refuses_landlines: bool,
     /// [`Signals::without_outcomes`].
     pub without_outcomes: bool,
-}
-
-impl ClientSignals {
-    /// With the country and the type of the number, which cost some microseconds.
-    pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
-        let (country, number_type) = number.region_and_type();
-        let Self { exemption, without_outcomes, .. } = self;
-        let (address, price) = (self.address.map(ClientNet::from), None);
-        Signals {
-            service,
-            number,
-            country,
-            number_type,
-            channel,
-            address,
-            exemption,
-            without_outcomes,
-            price,
-        }
-    }
 }
 
 /// Why a manual entry was not stored.
@@ -269,6 +251,32 @@ impl PumpingGuard {
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
         let inner = &self.inner;
         inner.guard().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
+    }
+
+    /// What the rules read of a message, with the country of its number. The type is looked up only if it matters: that
+    /// costs some microseconds.
+    pub fn signals(
+        &self,
+        client: ClientSignals,
+        service: ServiceId,
+        number: PhoneNumber,
+        channel: Channel,
+    ) -> Signals {
+        let ClientSignals { address, exemption, refuses_landlines, without_outcomes } = client;
+        let reads_types = refuses_landlines || self.inner.rules(service).reads_types();
+        let number_type = if reads_types { number.number_type() } else { NumberType::Other };
+        let (country, address, price) = (number.region(), address.map(ClientNet::from), None);
+        Signals {
+            service,
+            number,
+            country,
+            number_type,
+            channel,
+            address,
+            exemption,
+            without_outcomes,
+            price,
+        }
     }
 
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.

@@ -164,7 +164,7 @@ fn shown(at: Timestamp) -> String {
 /// The country and the type of a subject's numbers.
 fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
     match dimension {
-        Dimension::Number(number) => number.region_and_type(),
+        Dimension::Number(number) => (number.region(), number.number_type()),
         Dimension::Prefix(digits) => {
             let number = PhoneNumber::from_u64(digits.saturating_mul(10_000));
             (number.and_then(PhoneNumber::region), NumberType::Other)

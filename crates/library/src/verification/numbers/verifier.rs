@@ -180,7 +180,7 @@ impl Verifier {
         let Some(guard) = self.delivery.guard().filter(|_| !is_test) else {
             return Ok(Ticket::default());
         };
-        let mut signals = client.about(service, number, *channel);
+        let mut signals = guard.signals(client, service, number, *channel);
         let is_landline = signals.number_type == NumberType::Landline;
         if is_landline && client.refuses_landlines && *channel == Channel::Sms {
             return Err(GuardRefusal { rule: Rule::Landline, until: None });
