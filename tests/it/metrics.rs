@@ -72,21 +72,16 @@ async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
 }
 
 #[tokio::test]
-async fn an_address_of_their_own_serves_metrics_and_nothing_else() {
-    let setup = Setup::new().config("metrics-listen", "127.0.0.1:0");
-    let server = setup.start().await;
-    let metrics = own_address(&server).await;
+async fn an_address_of_their_own_serves_metrics_only_during_a_stop_too() {
+    let world = World::with([("metrics-listen", "127.0.0.1:0".into()), ("send-budget", "1m".into())]).await;
+    let event = world.server.line("metrics served without credentials").await;
+    let metrics = Client::new(text(&event, "address").parse().unwrap());
     let answer = metrics.get(METRICS).await;
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     assert_eq!((answer.status(), answer.header("content-type")), (200, content_type));
     assert_eq!(metrics.get("/v2/Services").await.status(), 404);
-    assert_eq!(server.client.get(METRICS).await.status(), 401);
-}
+    assert_eq!(world.get(METRICS).await.status(), 401);
 
-#[tokio::test]
-async fn metrics_at_an_address_of_their_own_are_served_during_a_stop() {
-    let world = World::with([("metrics-listen", "127.0.0.1:0".into()), ("send-budget", "1m".into())]).await;
-    let metrics = own_address(&world.server).await;
     let ready = async || Scrape(metrics.get(METRICS).await.text()).value("onceward_ready");
     assert_eq!(ready().await, Some(1.0));
     let hanging = world.hang_at_the_gateway(&world.number()).await;
@@ -153,12 +148,6 @@ async fn promtool_accepts_the_alerts_their_tests_and_a_scrape() {
 }
 
 const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dist");
-
-/// A client of the address that serves only metrics.
-async fn own_address(server: &Server) -> Client {
-    let event = server.line("metrics served without credentials").await;
-    Client::new(text(&event, "address").parse().unwrap())
-}
 
 /// A scrape after a verification.
 async fn used(world: &World) -> Scrape {
