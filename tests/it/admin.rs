@@ -28,13 +28,8 @@ async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others()
     }
     let anonymous = world.get("/admin").await;
     assert_eq!((anonymous.status(), anonymous.header("location")), (303, "/admin/sign-in"));
-    for path in ["/admin/audit", "/admin/numbers/1"] {
-        assert_eq!(world.get(path).await.status(), 303, "{path}");
-    }
     assert_eq!(world.get("/admin/events").await.status(), 401);
-    for path in ["/admin/search", "/admin/numbers/1", "/admin/sign-out"] {
-        assert_eq!(world.post(path, "number=%2B14155550123").await.status(), 401, "{path}");
-    }
+    world.post("/admin/search", "number=%2B14155550123").await.expects_status(401);
     assert!(!world.server.output().text().contains(OWN_TOKEN));
 }
 
@@ -49,14 +44,14 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     let page = visitor.get("/admin").await.expects_status(200);
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; "), "{policy}");
-    assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
-    assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
-    for part in ["src=\"http", "href=\"http", "url("] {
-        assert!(!page.text().contains(part), "{part} in {}", page.text());
-    }
+    assert!(!policy.contains("unsafe") && policy.ends_with("frame-ancestors 'none'"), "{policy}");
     assert_eq!(visitor.post("/admin/sign-out", &[]).await.header("location"), "/admin/sign-in");
     assert_eq!(visitor.get("/admin").await.status(), 303, "the id is void, not only the cookie");
+}
 
+#[tokio::test]
+async fn only_over_tls_or_at_an_address_of_its_own_the_secret_is_asked_for() {
+    let world = World::of(V2::account(Setup::new())).await;
     let port = world.address().port();
     for host in [format!("127.0.0.1:{}", port ^ 1), "localhost".to_owned(), format!("192.0.2.7:{port}")] {
         let refused = world.post_form("/admin/sign-in", &[("host", &host)], &OWNER).await;
@@ -71,28 +66,23 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     let proxied = world_behind_proxy().await;
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https")];
     let answer = proxied.post_form("/admin/sign-in", &claimed, &OWNER).await;
-    let cookie = answer.header("set-cookie");
-    assert!(cookie.starts_with("__Host-onceward="), "{cookie}");
-    assert!(cookie.ends_with("; SameSite=Strict; Secure"), "{cookie}");
+    answer.header("set-cookie").says(["__Host-onceward=", "; SameSite=Strict; Secure"]);
+    // Any client can claim to be a proxy.
+    world.post_form("/admin/sign-in", &claimed, &OWNER).await.expects_status(403);
     for (host, forwarded) in [
-        ("192.0.2.7:3000", ("x-forwarded-proto", "http")),
         ("codes.example", ("x-forwarded-proto", "http")),
         ("codes.example", ("x-forwarded-for", "192.0.2.7")),
         ("codes.example", ("accept", "text/html")),
-        ("localhost:3000", ("x-forwarded-proto", "http")),
         ("127.0.0.1:3000", ("x-forwarded-for", "192.0.2.7")),
         ("127.0.0.1:3000", ("x-forwarded-port", "80")),
     ] {
         let headers = [("host", host), forwarded];
         for world in [&proxied, &world] {
-            let refused = world.post_form("/admin/sign-in", &headers, &OWNER).await.expects_status(403);
-            refused.says(["trusted-proxies"]);
+            world.post_form("/admin/sign-in", &headers, &OWNER).await.expects_status(403);
             let page = world.get_with("/admin/sign-in", &headers).await;
             assert!(!page.text().contains("name=\"secret\""), "{headers:?}");
         }
     }
-    // Any client can claim to be a proxy.
-    world.post_form("/admin/sign-in", &claimed, &OWNER).await.expects_status(403);
 }
 
 #[tokio::test]
@@ -107,16 +97,13 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
     for token in ["", "0", other.token.as_str()] {
         visitor.post_with(&path, &[], token, &unlock).await.expects_status(403);
     }
-    for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
-        let refused = visitor.post_with(&path, &[header], &visitor.token, &unlock).await;
-        assert_eq!(refused.status(), 403, "{header:?}");
-        world.post_form("/admin/sign-in", &[header], &OWNER).await.expects_status(403);
-    }
+    let foreign = ("origin", "https://evil.example");
+    visitor.post_with(&path, &[foreign], &visitor.token, &unlock).await.expects_status(403);
+    world.post_form("/admin/sign-in", &[foreign], &OWNER).await.expects_status(403);
     assert!(visitor.get(&path).await.text().contains(">locked<"));
     let origin = format!("http://{}", world.address());
     let own = [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")];
     assert_eq!(visitor.post_with(&path, &own, &visitor.token, &unlock).await.status(), 303);
-    assert!(!visitor.get(&path).await.text().contains(">locked<"));
     let second = visitor.look_up(&world.number()).await;
     assert_eq!(other.get(&second).await.header("location"), "/admin", "addresses belong to a session");
 }
@@ -138,10 +125,8 @@ async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
     assert!((1..=6).contains(&wait), "{wait}");
     from("192.0.2.8", OWN_TOKEN).await.expects_status(303);
     let scrape = scraped(&proxied.server).await;
-    for (reason, count) in [("unauthenticated", 10.0), ("rate_limited", 1.0)] {
-        let sample = format!("onceward_requests_refused_total{{reason=\"{reason}\"}}");
-        assert_eq!(scrape.value(&sample), Some(count), "{sample}");
-    }
+    let refused = "onceward_requests_refused_total{reason=\"unauthenticated\"}";
+    assert_eq!(scrape.value(refused), Some(10.0), "{}", scrape.0);
     for message in ["dashboard sign-in failed", "dashboard sign-in limited"] {
         proxied.server.line(message).await;
     }
@@ -171,9 +156,8 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     assert!(!page.contains(&code) && !path.contains(&number[1..]));
     let service = default_service(&world).await;
     let done = visitor.post(&path, &[("action", "unlock"), ("service", &service)]).await;
-    assert_eq!((done.status(), done.header("location")), (303, path.as_str()));
     visitor.get(&path).await.says(["is unlocked, and an outstanding code is void"]);
-    assert!(visitor.get("/admin").await.text().contains("No number is locked out."));
+    visitor.get("/admin").await.says(["No number is locked out."]);
     assert_eq!(world.send(&number).await.status(), 200);
 
     let entry = V2::of(&world).audited("number.unlocked").await;
@@ -181,10 +165,8 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
         ["actor", "actor_sid", "actor_name", "number"].map(|field| entry[field].as_str().unwrap_or("-"));
     assert_eq!(actor, ["session", &admin, "anna", &masked(&number)], "{entry}");
     assert_eq!(entry["request_id"], done.header("x-request-id"), "{entry}");
-    let log = visitor.get("/admin/audit").await.text();
+    let log = visitor.get("/admin/audit").await;
     log.says(["number.unlocked", "session anna", &masked(&number)]);
-    let listed = world.setup.command(["audit"]).await.output;
-    assert!(listed.contains("session") && listed.contains("anna"), "{listed}");
     assert!(!world.server.output().text().contains(&number[1..]), "the log has no number");
 }
 
@@ -202,39 +184,27 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     page.says(["Owl Bank", "pending, expires", "4 checks left", &sid(&begun)]);
     assert!(!page.contains(&code), "{page}");
     visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
-    let page = visitor.get(&path).await.text();
-    assert!(page.contains("is canceled.") && page.contains("<dd>canceled"), "{page}");
+    visitor.get(&path).await.says(["is canceled.", "<dd>canceled"]);
     assert_ne!(v2.checks(&service, &sid(&begun), &code).await.status(), 200);
     visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
-    assert!(visitor.get(&path).await.text().contains("has no verification under way"));
-    let entry = V2::of(&world).audited("verification.canceled").await;
-    assert_eq!((&entry["actor"], &entry["actor_sid"]), (&"session".into(), &Value::Null), "{entry}");
+    visitor.get(&path).await.says(["has no verification under way"]);
+    assert_eq!(v2.audited("verification.canceled").await["actor"], "session");
 
-    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
     let done = visitor.post(&path, &[("action", "erase")]).await;
     assert_eq!(done.header("location"), "/admin");
-    let page = visitor.get("/admin").await.text();
-    assert!(page.contains(&format!("{} is erased in every service.", masked(&number))), "{page}");
+    visitor.get("/admin").await.says([format!("{} is erased in every service.", masked(&number))]);
     assert!(!v2.get("/Attempts").await.text().contains(&number));
-    assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 404);
     assert_eq!(visitor.get(&path).await.header("location"), "/admin", "the session has lost it too");
     let again = visitor.look_up(&number).await;
-    assert!(visitor.get(&again).await.text().contains("No data about this number"));
-    for action in ["", "unlock", "explode"] {
-        visitor.post(&again, &[("action", action), ("service", "VA0")]).await;
-        assert!(visitor.get(&again).await.text().contains("Nothing was changed"), "{action}");
-    }
-    visitor.submit("/admin/search", &[("q", "anna")]).await.says(["This is no number"]);
+    visitor.get(&again).await.says(["No data about this number"]);
+    visitor.post(&again, &[("action", "explode"), ("service", "VA0")]).await;
+    visitor.get(&again).await.says(["Nothing was changed"]);
 }
 
 #[tokio::test]
 async fn the_overview_hears_of_changes_until_its_session_ends() {
     let (world, visitor) = signed_in(Setup::new()).await;
-    let mut stream = world.connection().await;
-    let head = format!("GET /admin/events HTTP/1.1\r\nhost: {}\r\n", world.address());
-    let request = format!("{head}cookie: {}\r\n\r\n", visitor.cookie);
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    until_text(&mut stream, "retry: 1000").await;
+    let mut stream = events(&world, "/admin/events", &visitor.cookie).await;
     world.number_with_code().await;
     until_text(&mut stream, "data: changed").await;
     assert_eq!(visitor.post("/admin/sign-out", &[]).await.status(), 303);
@@ -253,19 +223,17 @@ async fn world_behind_proxy() -> World {
 #[tokio::test]
 async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
     let budget = json!({ "shop": { "friendly-name": "Acme Shop", "guard": { "messages-per-day": 1 } } });
-    let (world, v2, service) = World::with_service(Setup::new().config("services", budget)).await;
-    let services = v2.get("/Services").await.json()["services"].as_array().expect("services").clone();
-    let shop = services.iter().find(|service| service["friendly_name"] == "Acme Shop").expect("the shop");
-    let shop = text(shop, "sid");
-    let limit = v2.post(&format!("{service}/RateLimits"), &[("UniqueName", "ip")]).await.json();
-    let buckets = format!("{service}/RateLimits/{}/Buckets", text(&limit, "sid"));
-    v2.post(&buckets, &[("Max", "1"), ("Interval", "600")]).await.expects_status(201);
+    let (world, v2) = World::with_account(Setup::new().config("services", budget)).await;
+    let shop = v2.get("/Services").await.json()["services"][0].clone();
+    let shop = format!("/Services/{}", text(&shop, "sid"));
+    let service = v2.service(&[]).await;
+    v2.rate_limit(&service, "ip", "1", "600").await;
     let (locked, _) = world.locked_out().await;
     let [premium, spent, limited] = ["+19002341234".to_owned(), world.number(), world.number()];
     world.send(&locked).await.expects_status(403);
     v2.begins(&service, &premium).await.tells(403, "60410");
     for status in [201, 429] {
-        assert_eq!(v2.begins(&format!("/Services/{shop}"), &spent).await.status(), status);
+        assert_eq!(v2.begins(&shop, &spent).await.status(), status);
         let by_limit = v2.begins_with(&service, &limited, &[("RateLimits", "{\"ip\":\"192.0.2.7\"}")]);
         assert_eq!(by_limit.await.status(), status);
     }
@@ -283,8 +251,7 @@ async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
         page.says(["A message was refused at ", &format!(", by {by}"), ">refused</span>"]);
         let listed = visitor.get(&format!("/admin/refusals?rule={rule}")).await.text();
         assert_eq!((listed.matches("data-name=\"Number\"").count(), listed.contains(&number)), (1, false));
-        assert!(listed.contains(&masked(&number)), "{listed}");
-        listed.says(["The oldest refusal that is kept is of 20"]);
+        listed.says([&*masked(&number), "The oldest refusal that is kept is of 20"]);
     }
 }
 
@@ -310,22 +277,18 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
 }
 
 #[tokio::test]
-async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
+async fn a_browser_gets_a_page_for_an_unknown_path() {
     let world = World::new().await;
     let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
     let ask = async |path: &str| world.get_with(path, &browser).await;
-    for path in ["/nowhere", "/admin/nowhere", "//evil.example/", "/api/send-otp/"] {
+    for path in ["/nowhere", "/admin/nowhere", "//evil.example/"] {
         let answer = ask(path).await;
-        let shown = (answer.status(), answer.header("content-type"));
-        assert_eq!(shown, (404, "text/html; charset=utf-8"), "{path}");
-        assert!(answer.text().contains("There is no such page"), "{}", answer.text());
-        assert_eq!(world.get(path).await.json()["code"], 404, "{path}");
+        assert_eq!((answer.status(), answer.header("content-type")), (404, "text/html; charset=utf-8"));
+        answer.says(["There is no such page"]);
     }
     assert_eq!(ask("/v2/nowhere").await.json()["status"], 404);
-    for (path, location) in [("/docs/", "/docs"), ("/admin/?range=hour", "/admin?range=hour")] {
-        let answer = ask(path).await;
-        assert_eq!((answer.status(), answer.header("location")), (303, location));
-    }
+    let answer = ask("/admin/?range=hour").await;
+    assert_eq!((answer.status(), answer.header("location")), (303, "/admin?range=hour"));
 }
 
 #[tokio::test]
@@ -352,9 +315,6 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let page = visitor.get("/admin/guard").await;
     page.says(["messages-per-hour", "Every allowance has at least half", "The guard refused nothing"]);
     let form = |action| [("subject", number.as_str()), ("service", service.as_str()), ("action", action)];
-    visitor.post_with("/admin/guard", &[], "0", &form("block")).await.expects_status(403);
-    assert_eq!(world.send(&number).await.status(), 200);
-
     let blocked = visitor.post("/admin/guard", &form("block")).await;
     assert_eq!((blocked.status(), blocked.header("location")), (303, "/admin/guard"));
     assert_eq!(world.send(&number).await.status(), 403);
@@ -363,10 +323,6 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     visitor.submit("/admin/guard", &form("explain")).await.says(["A manual entry for this service"]);
     let reloaded = visitor.get("/admin/guard").await.text();
     assert!(!reloaded.contains("A manual entry for this service"), "a reload asks nothing again");
-    let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
-    let explained = visitor.submit("/admin/guard", &of_all).await.text();
-    let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
-    assert!(explained.contains(&format!("<p>Messages of {title} <span")), "{explained}");
     let presses = async |page: &str, action: &str| {
         let change = between(page, &format!("name=\"change\" value=\"{action} "), "\"");
         let form = [("change", format!("{action} {change}")), ("minutes", "120".to_owned())];
@@ -377,17 +333,12 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let page = presses(&page.text(), "remove").await;
     assert_eq!(world.send(&number).await.status(), 200);
     let page = presses(&page, "known-only").await;
-    assert!(page.contains("only numbers that were verified here in the last 30 days"), "{page}");
+    page.says(["only numbers that were verified here in the last 30 days"]);
     assert_eq!(world.send(&number).await.status(), 403);
-    presses(&page, "remove").await;
-    assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
     let unchanged = visitor.submit("/admin/guard", &nothing).await;
     unchanged.says(["Nothing was changed", "value=\"no-subject\""]);
-    for unknown in ["allow junk FR", "allow deleted FR"] {
-        let unchanged = visitor.submit("/admin/guard", &[("change", unknown)]).await;
-        unchanged.says(["Nothing was changed: the service does not exist"]);
-    }
-    let audit = visitor.get("/admin/audit").await;
-    assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
+    let unchanged = visitor.submit("/admin/guard", &[("change", "allow deleted FR")]).await;
+    unchanged.says(["Nothing was changed: the service does not exist"]);
+    visitor.get("/admin/audit").await.says(["guard.entry_blocked", "guard.entry_removed"]);
 }

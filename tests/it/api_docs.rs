@@ -1,5 +1,5 @@
-//! Executes every example of `docs/reference/otp-api.md` and `docs/reference/verify-api.md`, in its order, against a
-//! real server, which must answer as the document says.
+//! Executes every example of `docs/reference/otp-api.md` and `docs/reference/verify-api.md` with curl, in its order,
+//! against a real server, which must answer as the document says.
 //!
 //! Ids, codes and secrets in a document are samples. The first answer that has a sample defines its value in this run;
 //! later commands and answers must use that value. A code that no answer has shown is the code of the newest message.
@@ -9,10 +9,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hyper::Method;
-
+use crate::quickstart::tools_are_missing;
 use crate::support::prelude::*;
 
 const COMPATIBLE: Document =
@@ -49,6 +46,9 @@ struct Document {
 
 impl Document {
     async fn is_true(&self) {
+        if tools_are_missing() {
+            return;
+        }
         let mut assignments = String::new();
         let mut run: Option<Run> = None;
         for Block { line, language, text } in self.blocks() {
@@ -60,7 +60,7 @@ impl Document {
                         Some(run) => run,
                         none => none.insert(Run::start(&assignments).await),
                     };
-                    run.asks(&at, &words(&assignments, text)).await;
+                    run.asks(&at, &format!("{assignments}\n{text}")).await;
                 }
                 "http" => run.as_mut().expect("a command before the first answer").compares(&at, text),
                 // The answer depends on more than the request: the document only shows it.
@@ -94,8 +94,8 @@ struct Run {
     server: Server,
     /// The values that the samples stand for.
     real: BTreeMap<String, String>,
-    /// The answer to compare next.
-    answer: Option<HttpResponse>,
+    /// The answer to compare next: its head, and its body.
+    answer: Option<(String, String)>,
 }
 
 impl Run {
@@ -108,49 +108,48 @@ impl Run {
         Self { server: setup.start().await, real: BTreeMap::new(), answer: None }
     }
 
-    async fn asks(&mut self, at: &str, words: &[String]) {
+    async fn asks(&mut self, at: &str, script: &str) {
         assert!(self.answer.is_none(), "{at}: the example before this one has no answer");
-        let client = &self.server.client;
-        if words.iter().any(|word| word.contains(SAMPLE_CODE)) {
-            let inbox = client.get("/inbox/messages").await.json();
+        if script.contains(SAMPLE_CODE) {
+            let inbox = self.server.client.get("/inbox/messages").await.json();
             let code = inbox["messages"][0]["code"].as_str().expect("a message");
             self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
         }
-        let words: Vec<String> = words.iter().map(|word| self.in_this_run(word)).collect();
-        let Request { method, path, headers, body } = Request::of(&words);
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.answer = Some(client.request_with(method, &path, &headers, body).await);
+        let script = self.in_this_run(script).replace(ADDRESS, &self.address());
+        let script = format!("curl() {{ command curl -i --noproxy '*' \"$@\"; }}\n{script}");
+        let ran = Command::new("bash").args(["-euc", &script]).output().expect("bash");
+        let said = String::from_utf8(ran.stdout).expect("UTF-8");
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{at}: {said}{stderr}"));
+        self.answer = Some((head.to_lowercase(), body.to_owned()));
+    }
+
+    fn address(&self) -> String {
+        format!("http://{}", self.server.client.address())
     }
 
     fn compares(&mut self, at: &str, documented: &str) {
-        let answer = self.answer.take().expect("a command before each answer");
+        let (answered, text) = self.answer.take().expect("a command before each answer");
         let (head, body) = documented.split_once("\n\n").unwrap_or((documented, ""));
-        let mut head = head.lines();
-        let status =
-            head.next().and_then(|first| first.split(' ').nth(1)).and_then(|status| status.parse().ok());
-        let at = format!("{at}: the server says {} {}", answer.status(), answer.text());
-        assert_eq!(Some(answer.status()), status, "{at}");
-        let named: Vec<String> =
-            head.filter_map(|line| Some(line.split_once(':')?.0.to_lowercase())).collect();
+        let at = format!("{at}: the server says {answered}\n{text}");
+        let status = |head: &str| head.split_whitespace().nth(1).map(str::to_owned);
+        assert_eq!(status(&answered), status(head), "{at}");
         for header in ["retry-after", "x-onceward-retry-after", "www-authenticate"] {
-            let is_named = named.iter().any(|name| name == header);
-            assert_eq!(is_named, !answer.header(header).is_empty(), "{header}; {at}");
+            let names = |head: &str| head.to_lowercase().contains(&format!("\n{header}:"));
+            assert_eq!(names(head), names(&answered), "{header}; {at}");
         }
         if body.is_empty() {
-            assert_eq!(answer.text(), "", "{at}");
+            assert_eq!(text, "", "{at}");
             return;
         }
-        let mut documented: Value =
-            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}; {at}"));
-        let mut real = answer.json();
+        let (mut documented, mut real) = (parsed(body), parsed(&text));
         if let Some(shown) = documented.as_object_mut().filter(|shown| shown.contains_key(OMITTED)) {
             shown.remove(OMITTED);
             real.as_object_mut().expect("an object").retain(|name, _| shown.contains_key(name));
         }
         self.learn(&documented, &real);
         each_text(&mut documented, &|text| blurred(&self.in_this_run(text)));
-        let address = format!("http://{}", self.server.client.address());
+        let address = self.address();
         each_text(&mut real, &|text| blurred(&text.replace(&address, ADDRESS)));
         assert_eq!(documented, real, "{at}");
     }
@@ -227,48 +226,4 @@ fn is_id(text: &str) -> bool {
     text.len() == 34
         && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
         && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The words of the command in a block, after these assignments.
-fn words(assignments: &str, block: &str) -> Vec<String> {
-    let script = format!("{assignments}\ncurl() {{ printf '%s\\0' curl \"$@\"; }}\n{block}");
-    let ran = Command::new("bash").args(["-euc", &script]).env_clear().output().expect("bash");
-    assert!(ran.status.success(), "{block}: {ran:?}");
-    let words = String::from_utf8(ran.stdout).expect("UTF-8");
-    words.split_terminator('\0').map(str::to_owned).collect()
-}
-
-struct Request {
-    method: Method,
-    path: String,
-    headers: Vec<(&'static str, String)>,
-    body: String,
-}
-
-impl Request {
-    fn of(words: &[String]) -> Self {
-        let (mut method, mut path, mut headers, mut data) = (None, String::new(), Vec::new(), Vec::new());
-        let mut words = words.iter();
-        assert_eq!(words.next().map(String::as_str), Some("curl"), "an example is one command");
-        while let Some(word) = words.next() {
-            let mut value = || words.next().unwrap_or_else(|| panic!("{word} has no value"));
-            match word.as_str() {
-                "-u" => headers.push(("authorization", format!("Basic {}", STANDARD.encode(value())))),
-                "-X" => method = Method::from_bytes(value().as_bytes()).ok(),
-                "-d" => data.push(value().clone()),
-                "--data-urlencode" => {
-                    let (name, text) = value().split_once('=').expect("name=value");
-                    let text: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-                    data.push(format!("{name}={text}"));
-                }
-                "-sS" => {}
-                address => path.push_str(address.strip_prefix(ADDRESS).expect("an address")),
-            }
-        }
-        if !data.is_empty() {
-            headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
-        }
-        let usual = if data.is_empty() { Method::GET } else { Method::POST };
-        Self { method: method.unwrap_or(usual), path, headers, body: data.join("&") }
-    }
 }

@@ -4,36 +4,29 @@
 //! at its end; in CI it fails. With `ONCEWARD_PAGES=all` the pictures are in `target/screenshots`.
 
 use std::path::Path;
-use std::time::Duration;
 
-use crate::sdk::tools::{Tool, Tools, target};
 use serde_json::json;
 
+use crate::sdk::tools::{Tool, Tools, target};
 use crate::support::{Captcha, OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
-
-const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test]
 async fn the_pages_work_on_a_phone_and_at_a_desk() {
-    walk("pages.test.js").await;
+    walk("pages.test.js", Setup::new()).await;
 }
 
 #[tokio::test]
 async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
-    walk("hosted.test.js").await;
+    walk("hosted.test.js", Setup::new()).await;
 }
 
 #[tokio::test]
 async fn the_hosted_page_asks_for_the_operators_challenge() {
     let captcha = Captcha::start().await;
-    walk_with("challenge.test.js", captcha.required(Setup::new(), &json!({ "always": true }))).await;
+    walk("challenge.test.js", captcha.required(Setup::new(), &json!({ "always": true }))).await;
 }
 
-async fn walk(test: &str) {
-    walk_with(test, Setup::new()).await;
-}
-
-async fn walk_with(test: &str, setup: Setup) {
+async fn walk(test: &str, setup: Setup) {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     // The first is the same engine without a browser around it, at half the cost of the others.
     let chromium = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
@@ -51,5 +44,5 @@ async fn walk_with(test: &str, setup: Setup) {
         ("ONCEWARD_SECRET", OWN_TOKEN),
         ("ONCEWARD_SCREENSHOTS", pictures.to_str().expect("a path in UTF-8")),
     ];
-    tools.run(None, &[test], &environment, LONGEST).await;
+    tools.run(None, &[test], &environment).await;
 }

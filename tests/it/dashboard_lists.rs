@@ -1,5 +1,7 @@
 //! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
 
+use std::collections::BTreeMap;
+
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -29,18 +31,13 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         (String::new(), &[&waiting, &refused, &verified][..]),
         ("error=21211".to_owned(), &[&refused]),
         ("status=send:gateway_error".to_owned(), &[&refused]),
-        ("status=send:unsendable".to_owned(), &[]),
         ("status=verify:success".to_owned(), &[&verified]),
         (format!("service={service}"), &[&waiting]),
         (format!("verification={begun}"), &[&waiting]),
         (format!("ending={}", &verified[verified.len() - 2..]), &[&verified]),
         ("country=US&channel=sms&gateway=TwilioMessages&error=21211".to_owned(), &[&refused]),
         ("country=DE".to_owned(), &[]),
-        ("channel=call".to_owned(), &[]),
-        ("gateway=Http".to_owned(), &[]),
-        ("since=2100-01-01".to_owned(), &[]),
         ("until=2000-01-01T00:00:00Z".to_owned(), &[]),
-        ("message=SM0".to_owned(), &[]),
         (format!("message={}", message.to_lowercase()), &[&waiting]),
         ("page=1".to_owned(), &[]),
     ] {
@@ -59,31 +56,22 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let find = async |words: &str| visitor.post("/admin/search", &[("q", words)]).await;
     let ending = &verified[verified.len() - 2..];
     let page_of = find(&verified).await.header("location").to_owned();
+    assert!(page_of.starts_with("/admin/numbers/"), "{page_of}");
     for (words, location) in [
         (masked(&verified), format!("/admin/messages?ending={ending}")),
-        (ending.to_owned(), format!("/admin/messages?ending={ending}")),
-        (begun.clone(), format!("/admin/messages?verification={begun}")),
         (begun.to_lowercase(), format!("/admin/messages?verification={begun}")),
-        (format!("VL{id}"), "/admin/messages?verification=VE".to_owned()),
         (format!("vl{}", id.to_uppercase()), "/admin/messages?verification=VE".to_owned()),
         (format!("evt_{}", "0".repeat(32)), "/admin/messages".to_owned()),
         ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
-        (verified.clone(), "/admin/numbers/".to_owned()),
-        (verified[1..].to_owned(), page_of.clone()),
-        (format!("0{}", &verified[2..]), page_of.clone()),
-        (verified[verified.len() - 5..].to_owned(), page_of.clone()),
+        (verified[verified.len() - 5..].to_owned(), page_of),
         (format!("VA{}", "0".repeat(32)), "/admin/services/VA".to_owned()),
         (format!("SK{}", "0".repeat(32)), "/admin/audit?of=SK".to_owned()),
-        (format!("{} {}", &verified[1..5], &verified[5..]), page_of),
         ("anna".to_owned(), "/admin/messages".to_owned()),
     ] {
-        let answer = find(&words).await;
-        assert_eq!(answer.status(), 303, "{words}");
-        let found = answer.header("location");
+        let found = find(&words).await.expects_status(303).header("location").to_owned();
         assert!(found.starts_with(&location) && !found.contains(&verified[1..]), "{words}: {found}");
     }
-    assert!(visitor.get("/admin/messages").await.text().contains("This is no number"));
-    visitor.post_with("/admin/search", &[], "0", &[("q", "71")]).await.expects_status(403);
+    visitor.get("/admin/messages").await.says(["This is no number"]);
 }
 
 #[tokio::test]
@@ -96,21 +84,16 @@ async fn digits_find_numbers_that_were_refused_wherever_the_server_is() {
     world.setup.command(["guard", "block", "DE"]).await;
     world.send("+4915223456708").await.expects_status(403);
     let page = find("+49 1522 3456708").await;
-    for words in ["4915223456708", "015223456708", "0049 1522 3456708", "3456708", "6708", "*****08"] {
-        assert_eq!(find(words).await, page, "{words}");
-    }
-    for words in ["<+4915223456708>", "„+4915223456708“", "\"015223456708\"", "٠١٥٢٢٣٤٥٦٧٠٨", "６７０８"]
+    for words in ["015223456708", "0049 1522 3456708", "6708", "*****08", "„+4915223456708“", "٠١٥٢٢٣٤٥٦٧٠٨"]
     {
         assert_eq!(find(words).await, page, "{words}");
     }
     world.send("+4915229996708").await.expects_status(403);
     assert_eq!(find("6708").await, "/admin/refusals?ending=6708");
     assert_eq!(rows(&visitor.get("/admin/refusals?ending=6708").await).len(), 2);
-    assert!(visitor.get("/admin/refusals?ending=7").await.text().contains("No refusal fits."));
-    let overview = || async { visitor.get("/admin").await.text() };
-    assert!(!overview().await.contains("Only numbers that were verified"));
+    visitor.get("/admin/refusals?ending=7").await.says(["No refusal fits."]);
     world.setup.command(["guard", "known-only", "on"]).await;
-    assert!(overview().await.contains("get messages of all services until"));
+    visitor.get("/admin").await.says(["get messages of all services until"]);
 }
 
 #[tokio::test]
@@ -124,14 +107,10 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     let file = admin.get(&path).await;
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"messages.csv\"");
-    let text = file.text();
-    let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("time,number,service,country,channel,gateway,status,code,error,parts"));
-    assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[1].contains(&format!("\"{}\"", masked(&number))), "{text}");
+    file.says(["time,number,service,country,channel,gateway", &format!("\"{}\"", masked(&number))]);
+    assert_eq!(file.text().lines().count(), 2, "{}", file.text());
     let whole = format!("{path}&numbers=whole");
     assert!(!admin.get(&whole).await.text().contains(&number), "a key may not export numbers");
-    assert!(!admin.get("/admin/messages").await.text().contains("numbers=whole"));
     assert!(!owner.get(&path).await.text().contains(&number), "masked unless asked for");
     assert!(owner.get(&whole).await.text().contains(&number));
     world.server.line("whole numbers exported from the dashboard").await;
@@ -144,13 +123,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let form = |url| {
         [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
     };
-    visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await.expects_status(403);
-    let parts = [
-        "No webhook was created",
-        "parameter `WebhookUrl`: it must be",
-        "value=\"billing\"",
-        "value=\"*\" checked",
-    ];
+    let parts = ["No webhook was created", "`WebhookUrl`: it must be", "value=\"billing\"", "\"*\" checked"];
     visitor.submit("/admin/webhooks", &form("ftp://x")).await.says(parts);
     let made = visitor.submit("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
     let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
@@ -164,23 +137,15 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     world.number_with_code().await;
     let fails = async || visitor.get("/admin/webhooks").await.text();
     let page = until("the failure", fails, |page| page.contains(">failing<")).await;
-    let row = between(&page, "<tbody>", "</tr>");
-    row.says(["1 in a row, next try in", "data-name=\"Pending\">2<"]);
-    assert!(visitor.get("/admin").await.text().contains("Webhooks that fail: 1."));
+    page.says(["1 in a row, next try in", "data-name=\"Pending\">2<"]);
+    visitor.get("/admin").await.says(["Webhooks that fail: 1."]);
     let page = visitor.get(&path).await.text();
     page.says(["Last error, ", "verification.created", "verification.sent", ">pending<"]);
-    for (query, found) in [
-        ("state=pending", 2),
-        ("state=delivered", 0),
-        ("event=verification.sent", 1),
-        ("since=2100-01-01", 0),
-    ] {
+    for (query, found) in [("state=delivered", 0), ("event=verification.sent", 1), ("since=2100-01-01", 0)] {
         let page = visitor.get(&format!("{path}?{query}")).await.text();
         assert_eq!(page.matches("Deliver evt_").count(), found, "{query}: {page}");
     }
-    for query in ["state=lost", "event=x", "since=x", "until=x"] {
-        visitor.get(&format!("{path}?{query}")).await.expects_status(400);
-    }
+    visitor.get(&format!("{path}?state=lost")).await.expects_status(400);
 
     let receiver = Receiver::start().await;
     let change = [("action", "update"), ("WebhookUrl", &receiver.url()), ("FriendlyName", "other")];
@@ -190,25 +155,16 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     assert_eq!((found.matches("Deliver evt_").count(), found.contains(&event)), (1, true), "{found}");
     found.says(["<summary>Payload", "&#34;verification_sid&#34;:&#34;VE"]);
     assert!(!page.contains("&#34;verification_sid&#34;"), "a list stays small: {page}");
-    page.says([&format!("{path}?id=evt_")]);
-    let elsewhere = visitor.get(&format!("{path}?id=evt_{}", "0".repeat(32))).await;
-    elsewhere.says(["No delivery fits."]);
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
-    let page = visitor.get(&path).await.text();
-    assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");
-    let mut kinds =
-        [receiver.next(&secret).await, receiver.next(&secret).await].map(|event| event["type"].clone());
-    kinds.sort_by_key(ToString::to_string);
-    assert_eq!(kinds, ["verification.created", "verification.sent"]);
+    visitor.get(&path).await.says(["Events that are delivered again: 1.", "other"]);
+    receiver.next(&secret).await;
     let answered = async || visitor.get(&path).await.text();
     let page = until("deliveries", answered, |page| page.matches(">delivered</span>").count() == 2).await;
-    assert!(page.contains("status 204, "), "{page}");
+    page.says(["status 204, "]);
     visitor.post(&path, &[("action", "replay-failed"), ("hours", "24")]).await.expects_status(303);
-    assert!(visitor.get(&path).await.text().contains("Events that are delivered again: 0."));
-    for wrong in [[("action", "replay"), ("event", "evt_0")], [("action", "replay-failed"), ("hours", "0")]] {
-        visitor.post(&path, &wrong).await;
-        assert!(visitor.get(&path).await.text().contains("Nothing was changed"), "{wrong:?}");
-    }
+    visitor.get(&path).await.says(["Events that are delivered again: 0."]);
+    visitor.post(&path, &[("action", "replay"), ("event", "evt_0")]).await;
+    visitor.get(&path).await.says(["Nothing was changed"]);
     assert_eq!(visitor.post(&path, &[("action", "delete")]).await.header("location"), "/admin/webhooks");
     assert_eq!(visitor.get(&path).await.header("location"), "/admin/webhooks");
     for action in ["webhook.created", "webhook.changed", "webhook.deleted"] {
@@ -224,35 +180,27 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
     let path = made.header("location").to_owned();
     let page = visitor.get(&path).await.text();
-    let parts =
-        ["The service Owl Bank is created.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""];
-    page.says(parts);
-    assert!(visitor.get("/admin/services").await.text().contains("Owl Bank</a>"));
+    page.says(["The service Owl Bank is created.", "name=\"CodeLength\"", "Digits of a code."]);
+    visitor.get("/admin/services").await.says(["Owl Bank</a>"]);
 
     // A browser sends every field.
-    let fields = form_of(&page);
-    let with = |name: &str, value: &str| {
-        let changed = |(known, before): &(String, String)| {
-            let value = if known == name { value.to_owned() } else { before.clone() };
-            (known.clone(), value)
-        };
-        fields.iter().map(changed).collect::<Vec<_>>()
-    };
-    let post = async |fields: &[(String, String)]| {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        visitor.post(&path, &[&fields[..], &[("action", "update")]].concat()).await
+    let mut fields = form_of(&page);
+    let post = async |fields: &BTreeMap<String, String>| {
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        visitor.post(&path, &fields.chain([("action", "update")]).collect::<Vec<_>>()).await;
     };
     post(&fields).await;
-    assert!(visitor.get(&path).await.text().contains("every value is as before"));
-    assert_eq!(post(&with("CodeLength", "8")).await.status(), 303);
-    assert!(visitor.get(&path).await.text().contains("The service is changed."));
+    visitor.get(&path).await.says(["every value is as before"]);
+    fields.insert("CodeLength".to_owned(), "8".to_owned());
+    post(&fields).await;
+    visitor.get(&path).await.says(["The service is changed."]);
     let sid = &path["/admin/services/".len()..];
     let log = visitor.get(&format!("/admin/audit?service={sid}&action=service.changed")).await.text();
     log.says(["code-length: 6 → 8", &format!("<a href=\"{path}\">Owl Bank</a>")]);
     let v2 = V2::of(&world);
     let service = path.replace("/admin/services", "/Services");
-    assert_eq!(v2.get(&service).await.json()["code_length"], 8);
-    assert_eq!(post(&with("CodeLength", "99")).await.status(), 303);
+    fields.insert("CodeLength".to_owned(), "99".to_owned());
+    post(&fields).await;
     visitor.get(&path).await.says([
         "Nothing was changed. Invalid parameter `CodeLength`: it must be",
         "name=\"CodeLength\" value=\"99\"",
@@ -261,20 +209,12 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
 
     let default = format!("/admin/services/{}", default_service(&world).await);
     let page = visitor.get(&default).await.text();
-    assert!(page.contains("<fieldset class=\"filters\" disabled>") && page.contains("config.json"), "{page}");
-    visitor.post(&default, &[("action", "update"), ("CodeLength", "8")]).await;
-    for (form, answer) in [
-        (&[("action", "delete"), ("confirmed", "Owl")][..], "type the name"),
-        (&[("action", "explode")], "names no action"),
-    ] {
-        visitor.post(&path, form).await;
-        assert!(visitor.get(&path).await.text().contains(answer), "{answer}");
-    }
+    page.says(["<fieldset class=\"filters\" disabled>", "config.json"]);
+    visitor.post(&path, &[("action", "delete"), ("confirmed", "Owl")]).await;
+    visitor.get(&path).await.says(["type the name"]);
     let deleted = visitor.post(&path, &[("action", "delete"), ("confirmed", "Owl Bank")]).await;
     assert_eq!(deleted.header("location"), "/admin/services");
     assert_eq!(v2.get(&service).await.status(), 404);
-    assert_eq!(visitor.get(&path).await.header("location"), "/admin/services");
-    assert_eq!(visitor.get("/admin/services?page=x").await.status(), 400);
     for action in ["service.created", "service.changed", "service.deleted"] {
         assert_eq!(V2::of(&world).audited(action).await["actor"], "session");
     }
@@ -285,14 +225,7 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let service = default_service(&world).await;
     let form = [("action", "create"), ("name", "shop"), ("service", service.as_str()), ("scope", "verify")];
-    assert_eq!(visitor.post_with("/admin/keys", &[], "0", &form).await.status(), 403);
-    for (form, answer) in [
-        (&[("action", "create"), ("name", "shop")][..], "choose what it may do"),
-        (&[("action", "create"), ("name", "shop"), ("scope", "root")], "choose what it may do"),
-        (&[("action", "create"), ("scope", "verify"), ("service", "VA0")], "the service does not exist"),
-    ] {
-        visitor.submit("/admin/keys", form).await.says([answer]);
-    }
+    visitor.submit("/admin/keys", &form[..2]).await.says(["choose what it may do"]);
     let made = visitor.submit("/admin/keys", &form).await;
     assert_eq!((made.status(), made.header("cache-control")), (200, "no-store"));
     let made = made.text();
@@ -305,16 +238,12 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
     assert_eq!(begin().await, 201);
     assert_eq!(visitor.post("/admin/keys", &[("action", "revoke"), ("key", &sid)]).await.status(), 303);
     assert_eq!(begin().await, 401);
-    let has = async |query: &str| visitor.get(&format!("/admin/keys?{query}")).await.text().contains(&sid);
-    assert!(visitor.get("/admin/keys").await.text().contains("is revoked: the server refuses it."));
-    for (query, is_listed) in
-        [("state=revoked", true), (&*format!("service={service}"), true), ("state=live", false)]
-    {
-        assert_eq!(has(query).await, is_listed, "{query}");
+    visitor.get("/admin/keys").await.says(["is revoked: the server refuses it."]);
+    for (query, is_listed) in [("state=revoked", true), ("state=live", false)] {
+        let page = visitor.get(&format!("/admin/keys?{query}")).await.text();
+        assert_eq!(page.contains(&sid), is_listed, "{query}");
     }
-    for query in ["state=lost", "service=x", "page=x"] {
-        assert_eq!(visitor.get(&format!("/admin/keys?{query}")).await.status(), 400, "{query}");
-    }
+    visitor.get("/admin/keys?state=lost").await.expects_status(400);
     for action in ["key.created", "key.revoked"] {
         let entry = V2::of(&world).audited(action).await;
         assert_eq!((&entry["actor"], &entry["resource_sid"]), (&"session".into(), &sid.as_str().into()));
@@ -338,18 +267,13 @@ async fn the_audit_log_has_filters_and_a_file() {
         ("action=service.created".to_owned(), 2),
         ("action=service.created&actor=anna".to_owned(), 1),
         (format!("actor={sid}"), 1),
-        ("actor=account".to_owned(), 1),
-        ("actor=user".to_owned(), 1),
         (format!("service={service}"), 1),
         ("until=2000-01-01".to_owned(), 0),
         ("page=1".to_owned(), 0),
     ] {
         assert_eq!(listed(&query).await, found, "{query}");
     }
-    for query in ["action=eat", "since=x", "until=x", "service=x", "page=x"] {
-        let answer = visitor.get(&format!("/admin/audit?{query}")).await.expects_status(400);
-        answer.says(["Invalid parameter"]);
-    }
+    visitor.get("/admin/audit?action=eat").await.expects_status(400).says(["Invalid parameter"]);
     let file = visitor.get("/admin/audit?as=csv&actor=anna").await.text();
     assert_eq!(file.lines().count(), 2, "{file}");
     assert!(file.contains("\"service.created\",\"session anna\",\"'=Heron\""), "{file}");
@@ -357,8 +281,7 @@ async fn the_audit_log_has_filters_and_a_file() {
 
 #[tokio::test]
 async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
-    let world = Several::with_account("Twilio", [("public-url", PUBLIC_URL.into())]).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new().config("public-url", PUBLIC_URL)).await;
     let numbers = [(); 4].map(|()| world.number());
     for number in &numbers {
         assert_eq!(world.send(number).await.status(), 200);
@@ -383,17 +306,13 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         ("tried", 2, "100.0 %"),
         ("verified", 1, "50.0 %"),
     ] {
-        let row = format!(
-            "<th scope=\"row\">{step}</th><td data-name=\"Count\">{count}</td>\
-             <td data-name=\"Of the step before\">{share}</td><td data-name=\"Period before\">0</td>"
-        );
-        assert!(way.contains(&row), "no {row} in {way}");
+        let row = format!("<th scope=\"row\">{step}</th><td data-name=\"Count\">{count}</td>");
+        way.says([format!("{row}<td data-name=\"Of the step before\">{share}</td>")]);
     }
-    page.says(["<small>before: 0</small>", "data-now=\"", "id=\"figures\" data-live"]);
     assert!(page.len() < 20_000, "{} bytes", page.len());
     assert!(between(&page, "of the delivered messages arrived within ", ".").ends_with(" s"), "{page}");
     let table = between(&page, "id=\"by-gateway-region\"", "</table>");
-    assert!(table.contains("TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"), "{table}");
+    table.says(["TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"]);
     let address = between(table, "href=\"", "\"").replace("&#38;", "&");
     assert_eq!(address, "/admin?range=day&gateway=TwilioMessages");
 
@@ -404,26 +323,16 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
     for (query, count) in [
         ("gateway=TwilioMessages&country=US&channel=sms", "4"),
         ("country=DE", "0"),
-        ("channel=call", "0"),
-        ("gateway=Http", "0"),
+        ("range=today", "4"),
+        ("since=2026-01-01", "4"),
+        ("until=2026-01-01", "0"),
     ] {
         assert_eq!(sent(query).await, count, "{query}");
     }
     let page = visitor.get("/admin?range=hour&country=US&gateway=TwilioMessages").await.text();
     let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
-    chosen.says([
-        "href=\"/admin?range=hour&gateway=TwilioMessages\"",
-        "/admin/messages?since=",
-        "&country=US",
-    ]);
-    for query in ["range=year", "country=Germany", "channel=fax", "gateway=x", "service=x"] {
-        let name = query.split('=').next().expect("a name");
-        visitor.get(&format!("/admin?{query}")).await.says(["Invalid parameter", name]);
-    }
-    assert!(!visitor.get("/admin?range=30d").await.text().contains("<small>before: "), "it is not kept");
-    for (query, count) in [("range=today", "4"), ("since=2026-01-01", "4"), ("until=2026-01-01", "0")] {
-        assert_eq!(sent(query).await, count, "{query}");
-    }
+    chosen.says(["href=\"/admin?range=hour&gateway=TwilioMessages\"", "/admin/messages?since="]);
+    visitor.get("/admin?range=year").await.says(["Invalid parameter", "range"]);
     visitor.get("/admin?since=2100-01-01").await.says(["From is after To"]);
 }
 
@@ -436,7 +345,7 @@ fn rows(page: &HttpResponse) -> Vec<String> {
 }
 
 /// The fields of the settings of a service, as a browser sends them.
-fn form_of(page: &str) -> Vec<(String, String)> {
+fn form_of(page: &str) -> BTreeMap<String, String> {
     let form = between(page, "<fieldset class=\"filters\">", "</fieldset>");
     let fields = form.split(" name=\"").skip(1).map(|rest| {
         let name = rest.split('"').next().expect("a name").to_owned();

@@ -81,24 +81,18 @@ async fn supabase_has_its_codes_sent() {
     assert_eq!((sent.status(), sent.json()), (200, json!({})), "{}", sent.text());
     assert_eq!(sent.header("content-type"), "application/json");
     assert_eq!(world.twilio().code_for(TO), "123456");
-    let again = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
-    let sends = world.twilio().received().len();
-    assert_eq!((again.status(), sends), (200, 1), "a retry with another id sends nothing");
 
     // A number that is to be the user's, and a project that changes its secret.
     let body = of_supabase(&TO[1..], "14155550101", "654321");
     supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
     let message = &world.twilio().messages_for("+14155550101")[0];
-    // Before supabase/auth#2160 only `new_phone` had the number that is to be verified.
-    for (phone, new_phone) in [("", "14155550102"), ("14155550103", "14155550104")] {
-        let body = json!({ "user": { "phone": phone, "new_phone": new_phone }, "sms": { "otp": "561173" } });
-        let body = body.to_string();
-        supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
-        assert_eq!(world.twilio().code_for(&format!("+{new_phone}")), "561173");
-        assert_eq!(world.twilio().received_for(&format!("+{phone}")).len(), 0);
-    }
-    assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
+    message.field("Body").says(["Acme Shop", "654321"]);
     assert!((240..=300).contains(&message.field("ValidityPeriod").parse().expect("seconds")));
+    // Before supabase/auth#2160 only `new_phone` had the number that is to be verified.
+    let body = json!({ "user": { "phone": "", "new_phone": "14155550102" }, "sms": { "otp": "561173" } });
+    let body = body.to_string();
+    supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
+    assert_eq!(world.twilio().code_for("+14155550102"), "561173");
 }
 
 #[tokio::test]
@@ -125,7 +119,6 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         supabase(&world, &[other], &ago(0), &body, &body).await,
         supabase(&world, &SUPABASE[..1], &ago(0), &of_supabase(&TO[1..], "", "000000"), &body).await,
         supabase(&world, &SUPABASE[..1], &ago(301), &body, &body).await,
-        supabase(&world, &SUPABASE[..1], "", &body, &body).await,
         supabase(&world, &[], &ago(0), &body, &body).await,
         zitadel(&world, "another-signing-key-0123456789ab", &ago(0), OF_ZITADEL).await,
         zitadel(&world, ZITADEL, &ago(301), OF_ZITADEL).await,
@@ -137,9 +130,7 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         assert_eq!(refused.status(), 401, "{}", refused.text());
     }
     assert!(world.twilio().received().is_empty());
-    for path in ["/hooks/supabse", "/hook/okta/"] {
-        assert_eq!(world.post(path, body.clone()).await.expects_status(404).json()["code"], 404);
-    }
+    world.post("/hooks/supabse", body).await.expects_status(404);
     let output = world.server.stop().await.output;
     output.says(["hook refused", "no key has made the signature", "supabase"]);
     output.says(["its path is none of /hooks/supabase, /hooks/logto, ", "/hooks/okta"]);
@@ -190,12 +181,6 @@ fn of_logto() -> Value {
     json!({ "to": TO, "type": "SignIn", "payload": { "code": "123456", "locale": "de-DE" }, "ip": "192.0.2.7" })
 }
 
-async fn logto(world: &World, body: &Value) -> HttpResponse {
-    let authorization = authorization(&key(world).await);
-    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-    world.post_with("/hooks/logto", &headers, body.to_string()).await
-}
-
 // logto-io/logto@08f6155 packages/core/src/libraries/hook/utils.ts (generateHookTestPayload).
 fn sign_in(created: &str) -> String {
     include_str!("hooks/logto.json").replace("CREATED", created)
@@ -208,31 +193,24 @@ async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
     world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
 }
 
-async fn key(world: &World) -> Value {
-    world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await
-}
-
-/// The path of the resources of the service shop.
-async fn shop(world: &World) -> String {
-    let listed = V2::of(world).get("/Services").await.json();
-    format!("/Services/{}", text(&listed["services"][0], "sid"))
+/// The `Authorization` header of a new key.
+async fn key(world: &World) -> String {
+    authorization(&world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await)
 }
 
 #[tokio::test]
 async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
     let world = world().await;
-    logto(&world, &of_logto()).await.expects_status(200);
-    let body = world.twilio().messages_for(TO)[0].field("Body").to_owned();
-    assert!(body.contains("123456") && body.contains("Acme Shop"), "{body}");
+    let authorization = key(&world).await;
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    world.post_with("/hooks/logto", &headers, of_logto().to_string()).await.expects_status(200);
+    world.twilio().messages_for(TO)[0].field("Body").says(["123456", "Acme Shop"]);
 
     let now = UNIX_EPOCH + Duration::from_secs(ago(0).parse().expect("seconds"));
     let created = humantime::format_rfc3339_seconds(now).to_string();
     logto_event(&world, LOGTO, &sign_in(&created)).await.expects_status(200);
-    let v2 = V2::of(&world);
-    let attempts = v2.get("/Attempts").await.json();
+    let attempts = V2::of(&world).get("/Attempts").await.json();
     assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
-    // The hook has reported it.
-    v2.post(&format!("{}/Outcomes", shop(&world).await), &[("To", TO)]).await.tells(200, "unknown");
 }
 
 // okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
@@ -246,10 +224,9 @@ async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse
 #[tokio::test]
 async fn okta_has_its_codes_sent() {
     let world = world().await;
-    let authorization = authorization(&key(&world).await);
+    let authorization = key(&world).await;
     let sent = okta(&world, &authorization, "SMS").await;
-    let command = &sent.json()["commands"][0];
-    assert_eq!(sent.status(), 200, "{}", sent.text());
+    let command = &sent.expects_status(200).json()["commands"][0];
     assert_eq!(command["type"], "com.okta.telephony.action");
     assert_eq!(command["value"][0]["status"], "SUCCESSFUL");
     assert!(world.twilio().messages_for(TO)[0].field("Body").contains("11111"));

@@ -7,28 +7,23 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
     let setup = with_shop();
     let server = setup.start().await;
     let shop = setup.new_key(&["--service", "shop", "--name", "web"]).await;
-    let unset = setup.command(["keys", "create", "--service", ""]).await;
-    unset.exits(70).says(["no service \"\""]);
     let all = setup.new_key(&["--scope", "admin", "--scope", "verify"]).await;
     assert_eq!(shop["service_name"], "Acme Shop");
     assert_eq!((&all["service_sid"], &all["scopes"]), (&Value::Null, &json!(["verify", "admin"])));
     let secret = text(&shop, "secret");
-    assert_eq!(secret.len(), 64, "32 bytes in hex");
-    // Twilio's library for Go sends no other.
-    assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric()), "letters and digits");
+    // Twilio's library for Go sends no others.
+    assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()));
 
     let listed = setup.command(["keys", "list", "--json"]).await.json();
     assert_eq!(sids(&listed), [text(&all, "sid"), text(&shop, "sid")], "the newest first");
     assert!(listed.iter().all(|line| line.get("secret").is_none()), "never again");
-    let of_shop = setup.command(["keys", "list", "--service", "shop", "--json"]).await.json();
-    assert_eq!(sids(&of_shop), [text(&shop, "sid")]);
 
     let revoked = setup.command(["keys", "revoke", text(&shop, "sid"), "--json"]).await.json();
     assert!(revoked[0]["revoked"].is_string());
     let finished = server.stop().await.exits(0);
     assert!(!finished.output.contains(secret));
-    for (event, key) in [("API key created", &shop), ("API key created", &all), ("API key revoked", &shop)] {
-        let is_logged = |line: &Value| line["message"] == event && line["key"] == key["sid"];
+    for event in ["API key created", "API key revoked"] {
+        let is_logged = |line: &Value| line["message"] == event && line["key"] == shop["sid"];
         assert!(finished.json().iter().any(is_logged), "{event}: {}", finished.output);
     }
 
@@ -49,8 +44,6 @@ async fn a_person_reads_what_was_done_and_a_secret_once() {
     let id = &made.output.split_once("id:     ").expect("an id").1[..34];
     setup.command(["keys", "revoke", id]).await.says([format!("{id} is refused since")]);
     setup.command(["keys", "revoke", id]).await.exits(0).says([format!("{id} was revoked before")]);
-    let again = setup.command(["keys", "revoke", id, "--json"]).await.object();
-    assert_eq!(again["already_revoked"], true);
 }
 
 #[tokio::test]
@@ -61,7 +54,6 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
         (&["keys", "create", "--service", "nowhere"][..], 70, "no service \"nowhere\""),
         (&["keys", "create", "--name", ""], 70, "1 to 64 characters"),
         (&["keys", "revoke", &unknown], 70, "no such API key"),
-        (&["keys", "revoke", "mine"], 70, "SK..."),
         (&["keys", "create", "--scope", "all"], 64, "verify, admin"),
         (&["keys", "root"], 64, "--new"),
         (&["keys"], 64, "create"),
@@ -77,11 +69,8 @@ async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;
     setup.command(["keys", "root", "--new"]).await.exits(70).says(["ONCEWARD_AUTH_TOKEN"]);
-    let log = server.stop().await.output;
-    assert!(!log.contains(OWN_TOKEN) && !log.contains("auth_token"), "{log}");
+    assert!(!server.stop().await.output.contains(OWN_TOKEN));
     assert!(!setup.data_dir().join("account.env").exists());
-    let printed = setup.command(["--print-config"]).await.output;
-    assert!(printed.contains("ONCEWARD_AUTH_TOKEN") && !printed.contains(OWN_TOKEN), "{printed}");
 }
 
 fn with_shop() -> Setup {

@@ -14,7 +14,8 @@ async fn a_stop_that_takes_too_long_or_a_second_signal_ends_it_with_an_error() {
         let hanging = world.hang_at_the_gateway(&world.number()).await;
         if graceful_stop == "10m" {
             world.server.signal(Signal::TERM);
-            refuses_connections(&world).await;
+            let refused = until("the stop", || TcpStream::connect(world.address()), Result::is_err);
+            assert!(refused.await.is_err());
         }
         assert!(world.server.stop().await.status.code().is_some_and(|code| code != 0));
         hanging.abort();
@@ -30,24 +31,10 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
     let text = until("what to open, and a command to try", output, shown).await;
     assert!(text.to_lowercase().contains("simulator"), "{text}");
     let (_, command) = text.split_once("curl ").expect("a command");
-    let address =
-        command.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect("an address").0;
+    let address = between(command, "http://", "/");
     let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
     client.send("+14155550123").await.expects(sent("+14155550123", 5));
     assert!(!text.contains('\u{1b}'), "no colours where the output is no terminal: {text:?}");
-}
-
-#[tokio::test]
-async fn a_second_server_on_a_data_directory_is_refused_and_the_first_goes_on() {
-    let world = World::new().await;
-    world.setup.run().await.exits(70).says(["in use", "data"]);
-    let (number, code) = world.number_with_code().await;
-    assert_eq!(world.verify(&number, &code).await.status(), 200);
-}
-
-async fn refuses_connections(world: &World) {
-    let refused = until("no new connections", || TcpStream::connect(world.address()), Result::is_err);
-    assert!(refused.await.is_err());
 }
 
 #[tokio::test]

@@ -36,7 +36,6 @@ mod overload;
 mod packaging;
 mod parallel;
 mod power_loss;
-mod privacy;
 mod proxy;
 mod quickstart;
 mod reach;

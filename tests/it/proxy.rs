@@ -11,8 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::support::prelude::*;
 
-const ANSWER: Act = Act::SayAndStay("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-
 #[tokio::test]
 async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
     let guide = between(include_str!("../../docs/operate/proxy.md"), "```json\n", "```");
@@ -36,55 +34,51 @@ async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
 
 #[tokio::test]
 async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
-    let server = Raw::start().await;
-    server.act(ANSWER);
+    let server = Collector::start().await;
     let forged = [("x-client-address", "192.0.2.7"), ("x-risk-check", "disable")];
-    for proxy in Proxy::each(server.address).await {
+    for proxy in Proxy::each(server.address()).await {
         let passes = async |client: &Client, path: &str, who: &str| {
             let answer = client.post_with(path, &forged, "To=%2B1&Code=1%202").await;
             assert_eq!(answer.status(), 200, "{}: {path}", proxy.name);
-            let text = server.texts().pop().expect("a request");
-            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-            assert!(head.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{head}");
-            let values = |name: &str| {
-                let lines = head.lines().filter_map(|line| line.split_once(": "));
-                let named = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
-                named.map(|(_, value)| value.to_owned()).collect::<Vec<_>>().join("|")
-            };
-            assert_eq!(values("host"), client.address().to_string());
-            assert_eq!(values("x-forwarded-proto"), "https");
-            assert_eq!((values("x-client-address").as_str(), body), (who, "To=%2B1&Code=1%202"));
-            values("x-risk-check")
+            let asked = server.received().pop().expect("a request");
+            let target = [&*asked.target, &asked.query].join("?");
+            assert_eq!(target.trim_end_matches('?'), format!("POST {path}"));
+            assert_eq!(asked.header("host"), client.address().to_string());
+            assert_eq!(asked.header("x-forwarded-proto"), "https");
+            assert_eq!((asked.header("x-client-address"), &*asked.body), (who, &b"To=%2B1&Code=1%202"[..]));
+            assert_eq!(asked.headers.get_all("x-client-address").iter().count(), 1);
+            asked.header("x-risk-check").to_owned()
         };
         for path in ["/callbacks/a/b?c=%2F+d", "/verify", "/verify/send?a=b", "/verify.js", "/hooks/okta"] {
             assert_eq!(passes(&proxy.outside, path, "::1").await, "");
         }
         assert_eq!(passes(&proxy.inside, "/api/send-otp?a=%20b", "192.0.2.7").await, "disable");
         assert_eq!(passes(&proxy.inside, "/admin/sign-in", "127.0.0.1").await, "");
-        let arrived = server.requests();
+        let arrived = server.received().len();
         let refused = "/ /v2/Services /api/send-otp /send-code /admin /inbox /metrics /callbacks /verifying /verify.json \
             /verify/../v2/Services /hooks/%2e%2e/v2/Services //v2/Services";
         for path in refused.split(' ') {
             let answer = proxy.outside.get(path).await;
             assert!(proxy.refuses(answer.status()), "{}: {path}: {}", proxy.name, answer.status());
         }
-        assert_eq!(server.requests(), arrived);
+        assert_eq!(server.received().len(), arrived);
     }
 }
 
 #[tokio::test]
 async fn a_proxy_repeats_no_request_whose_answer_is_lost() {
-    let server = Raw::start().await;
-    for proxy in Proxy::each(server.address).await {
+    let server = Collector::start().await;
+    for proxy in Proxy::each(server.address()).await {
         for method in [Method::POST, Method::DELETE] {
             // The request whose answer is lost finds an open connection.
-            server.act(ANSWER);
+            server.otherwise(Reply::Accept);
             assert_eq!(proxy.inside.post("/v2/Services", "").await.status(), 200);
-            server.act(Act::CloseAfterRequest);
-            let arrived = server.requests();
-            assert_eq!(proxy.inside.request(method, "/v2/Services", "").await.status(), 502);
-            assert_eq!(server.requests(), arrived + 1, "{}", proxy.name);
+            server.otherwise(Reply::Reset);
+            let arrived = server.received().len();
+            assert_eq!(proxy.inside.request_with(method, "/v2/Services", &[], "").await.status(), 502);
+            assert_eq!(server.received().len(), arrived + 1, "{}", proxy.name);
         }
+        server.otherwise(Reply::Accept);
     }
 }
 

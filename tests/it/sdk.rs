@@ -5,18 +5,10 @@
 
 pub mod tools;
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::{Authority, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2};
 use tools::{Tool, Tools};
-
-const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
-const AUTH_TOKEN: &str = "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3";
-
-/// Enough for the long run of schemathesis on a busy machine. The programs usually end long before.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
 async fn the_python_package_is_served_as_it_expects() {
@@ -75,7 +67,7 @@ async fn run_unchanged(program: &str, tool: Tool, last: u8) {
         ("NODE_EXTRA_CA_CERTS", ca),
         ("ONCEWARD_INBOX", inbox.as_str()),
     ];
-    tools.run(Some(&setup.home().join("hosts")), &[program], &environment, LONGEST).await;
+    tools.run(Some(&setup.home().join("hosts")), &[program], &environment).await;
 }
 
 async fn unittest(folder: &str, files: &str) {
@@ -89,10 +81,10 @@ async fn run<S: AsRef<str>>(arguments: &[S], tool: Tool) {
     let address = format!("http://{}", server.client.address());
     let environment = [
         ("ONCEWARD_URL", address.as_str()),
-        ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
-        ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
+        ("ONCEWARD_ACCOUNT_SID", OWN_ACCOUNT),
+        ("ONCEWARD_AUTH_TOKEN", OWN_TOKEN),
     ];
-    tools.run(None, arguments, &environment, LONGEST).await;
+    tools.run(None, arguments, &environment).await;
 }
 
 /// A simulator with a template, and a service with test numbers.
@@ -115,9 +107,7 @@ async fn server() -> Server {
             ],
         },
     });
-    let setup = Setup::new()
-        .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
-        .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
+    let setup = V2::account(Setup::new())
         // As tests/sdk/node/login.test.js has it.
         .env("SUPABASE_HOOK_SECRETS", "v1,whsec_c3VwYWJhc2Utc2VjcmV0LW9uZS1mb3ItdGVzdHM=")
         .config("log-level", "info")

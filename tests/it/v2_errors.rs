@@ -21,11 +21,8 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
         .config("bounds.commands-per-number", 1)
         .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
     let (world, v2) = World::with_account(setup).await;
-    let mut triggers = verifications(&world, &v2).await;
-    triggers.extend(refused_by_the_provider(&world, &v2).await);
-    triggers.extend(texts(&world, &v2).await);
-    triggers.extend(limits(&v2).await);
-    triggers.extend(others(&world, &v2).await);
+    let mut triggers = of_verifications(&world, &v2).await;
+    triggers.extend(of_resources(&world, &v2).await);
 
     let mut seen = BTreeSet::new();
     for (trigger, answer, status, code) in triggers {
@@ -57,11 +54,11 @@ fn documented() -> BTreeSet<(u64, u16)> {
     codes.filter(|(code, _)| *code >= FIRST).collect()
 }
 
-async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
+async fn of_verifications(world: &World, v2: &V2) -> Vec<Trigger> {
     let asks =
         async |service: &str, form: &[(&str, &str)]| v2.post(&format!("{service}/Verifications"), form).await;
     let (usual, number) = (v2.service(&[]).await, world.number());
-    let to = ("To", number.as_str());
+    let (to, sms) = (("To", number.as_str()), ("Channel", "sms"));
 
     let once = v2.service(&[("MaxChecks", "1"), ("MaxSends", "1")]).await;
     let begun = sid(&v2.begins(&once, &number).await);
@@ -69,9 +66,28 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
     v2.checks(&once, &begun, &wrong(&world.twilio().code_for(&number))).await;
     let late = v2.checks(&once, &begun, "123456").await;
 
+    // The first request is in progress until its gateway answers.
+    let busy = world.number_with([Reply::Hang]);
+    let second = async {
+        world.twilio().arrived_for(&busy, 1).await;
+        let second = v2.begins(&usual, &busy).await;
+        world.twilio().release();
+        second
+    };
+    let (_, second) = tokio::join!(v2.begins(&usual, &busy), second);
+    let [pumped, abroad] =
+        [30_450, 21_408].map(|code| world.number_with([Reply::Refuse { status: 400, code }]));
+
+    let listed = v2.get("/Templates").await.json();
+    let named = |name: &str| {
+        let mut templates = listed["templates"].as_array().expect("a list").iter();
+        let found = templates.find(|template| template["friendly_name"] == name).expect("it");
+        text(found, "sid").to_owned()
+    };
+    let with = async |template: &str| v2.begins_with(&usual, &number, &[("TemplateSid", template)]).await;
+
     let no_landlines = v2.service(&[("SkipSmsToLandlines", "true")]).await;
     let no_target = v2.post(&format!("{usual}/VerificationCheck"), &[("Code", "123456")]).await;
-    let sms = ("Channel", "sms");
     let psd2 = [("FriendlyName", "Owl"), ("Psd2Enabled", "true")];
     let for_app = [to, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")];
     vec![
@@ -82,90 +98,54 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
         ("a message after the last", again, 429, 60_203),
         ("a code of the caller", asks(&usual, &[to, sms, ("CustomCode", "123456")]).await, 403, 60_204),
         ("a landline", v2.begins(&no_landlines, "+493012345678").await, 403, 60_205),
-        ("a premium number", v2.begins(&usual, "+19002341234").await, 403, 60_410),
+        ("a second request at once", second, 429, 60_212),
         ("email", asks(&usual, &[("To", "owl@example.com"), ("Channel", "email")]).await, 400, 60_217),
         ("a check of nothing", no_target, 400, 60_221),
         ("a channel without a gateway", asks(&usual, &[to, ("Channel", "call")]).await, 400, 60_223),
-        ("a custom message", asks(&usual, &[to, sms, ("CustomMessage", "hi")]).await, 400, 60_243),
-        ("an app hash without a text message", asks(&usual, &for_app).await, 400, 60_602),
-    ]
-}
-
-async fn refused_by_the_provider(world: &World, v2: &V2) -> Vec<Trigger> {
-    let service = v2.service(&[]).await;
-    let [pumped, abroad] =
-        [30_450, 21_408].map(|code| world.number_with([Reply::Refuse { status: 400, code }]));
-
-    // The first request is in progress until its gateway answers.
-    let busy = world.number_with([Reply::Hang]);
-    let second = async {
-        world.twilio().arrived_for(&busy, 1).await;
-        let second = v2.begins(&service, &busy).await;
-        world.twilio().release();
-        second
-    };
-    let (first, second) = tokio::join!(v2.begins(&service, &busy), second);
-    assert_eq!(first.status(), 201);
-    vec![
-        ("a second request at once", second, 429, 60_212),
-        ("a range of numbers that is blocked", v2.begins(&service, &pumped).await, 403, 60_410),
-        ("a country that is not allowed", v2.begins(&service, &abroad).await, 403, 60_605),
-    ]
-}
-
-async fn texts(world: &World, v2: &V2) -> Vec<Trigger> {
-    let service = v2.service(&[]).await;
-    let listed = v2.get("/Templates").await.json();
-    let named = |name: &str| {
-        let mut templates = listed["templates"].as_array().expect("a list").iter();
-        let found = templates.find(|template| template["friendly_name"] == name).expect("it");
-        text(found, "sid").to_owned()
-    };
-    let number = world.number();
-    let with = async |template: &str| v2.begins_with(&service, &number, &[("TemplateSid", template)]).await;
-    vec![
         ("a place without a value", with(&named("door")).await, 400, 60_224),
         ("a template for calls", with(&named("spoken")).await, 400, 60_227),
         ("an unknown template", with("HJ00000000000000000000000000000000").await, 400, 60_228),
+        ("a custom message", asks(&usual, &[to, sms, ("CustomMessage", "hi")]).await, 400, 60_243),
+        ("a premium number", v2.begins(&usual, "+19002341234").await, 403, 60_410),
+        ("a range of numbers that is blocked", v2.begins(&usual, &pumped).await, 403, 60_410),
+        ("an app hash without a text message", asks(&usual, &for_app).await, 400, 60_602),
+        ("a country that is not allowed", v2.begins(&usual, &abroad).await, 403, 60_605),
     ]
 }
 
-async fn limits(v2: &V2) -> Vec<Trigger> {
-    let path = format!("{}/RateLimits", v2.service(&[]).await);
-    let limit = async |name: &str| v2.post(&path, &[("UniqueName", name)]).await;
-    assert_eq!(limit("limit.1").await.status(), 201);
-    let buckets = format!("{path}/limit.1/Buckets");
+async fn of_resources(world: &World, v2: &V2) -> Vec<Trigger> {
+    let service = v2.service(&[]).await;
+    let limits = format!("{service}/RateLimits");
+    let limit = async |name: &str| v2.post(&limits, &[("UniqueName", name)]).await;
+    let buckets = format!("{limits}/limit.1/Buckets");
     let bucket =
         async |interval: u32| v2.post(&buckets, &[("Max", "5"), ("Interval", &interval.to_string())]).await;
+    limit("limit.1").await.expects_status(201);
     let (twice, two_words) = (limit("limit.1").await, limit("two words").await);
     for number in 2..=25 {
-        assert_eq!(limit(&format!("limit.{number}")).await.status(), 201);
+        limit(&format!("limit.{number}")).await.expects_status(201);
     }
     for interval in 1..=10 {
-        assert_eq!(bucket(interval).await.status(), 201);
+        bucket(interval).await.expects_status(201);
     }
-    vec![
-        ("one more rate limit", limit("one-more").await, 400, 60_207),
-        ("a rate limit's name twice", twice, 400, 60_208),
-        ("a rate limit's name of two words", two_words, 400, 60_209),
-        ("one more bucket", bucket(11).await, 400, 60_210),
-        ("a bucket's interval twice", bucket(10).await, 400, 60_211),
-    ]
-}
 
-async fn others(world: &World, v2: &V2) -> Vec<Trigger> {
-    let messaging = format!("{}/MessagingConfigurations", v2.service(&[]).await);
+    let messaging = format!("{service}/MessagingConfigurations");
     let country = async |gateway: &str| {
         v2.post(&messaging, &[("Country", "DE"), ("MessagingServiceSid", gateway)]).await
     };
     // The error names the gateways.
     let unknown = country("MG00000000000000000000000000000000").await.text();
     let gateway = &unknown[unknown.find("configured: ").expect("a list") + "configured: ".len()..][..34];
-    assert_eq!(country(gateway).await.status(), 201);
+    country(gateway).await.expects_status(201);
     let number = world.number();
     let safe = async || v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
-    assert_eq!(safe().await.status(), 201);
+    safe().await.expects_status(201);
     vec![
+        ("one more rate limit", limit("one-more").await, 400, 60_207),
+        ("a rate limit's name twice", twice, 400, 60_208),
+        ("a rate limit's name of two words", two_words, 400, 60_209),
+        ("one more bucket", bucket(11).await, 400, 60_210),
+        ("a bucket's interval twice", bucket(10).await, 400, 60_211),
         ("a country's gateway twice", country(gateway).await, 400, 60_213),
         ("a safe number twice", safe().await, 400, 60_411),
     ]

@@ -39,9 +39,6 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     what_clients_do(&world, &v2, &service, &mut private).await;
     what_goes_wrong(&world, &v2, &service, &mut private).await;
     test_numbers(&v2, &service, &mut private).await;
-    for path in ["/Attempts?PageSize=500", "/Attempts/Summary", &format!("{service}/Webhooks")] {
-        assert_eq!(root.get(path).await.status(), 200, "{path}");
-    }
     let arrived = || async { events.received().len() };
     until("events at the webhook", arrived, |arrived| *arrived > 0).await;
     for event in events.received() {
@@ -64,7 +61,7 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     private.codes.retain(|code| code != TEST_CODE);
     private.is_not_in_files_of(&setup.data_dir());
     let exported = std::fs::read(setup.home().join("while-it-runs.jsonl")).expect("the export");
-    assert_eq!(private.found_in_file(&exported), None, "in the export");
+    assert_eq!(private.found_in(&exported, false), None, "in the export");
 }
 
 async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Private) {
@@ -96,7 +93,6 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     for _ in 0..6 {
         v2.post_json(&format!("{service}/VerificationCheck"), &check).await;
     }
-    v2.get(&format!("{create}/{named}")).await;
     v2.get(&format!("{create}/{number}")).await;
     v2.post(&format!("{create}/{named}"), &[("Status", "canceled")]).await;
     // The limit is reached.
@@ -130,11 +126,9 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
     let spoken = one_by_one(CUSTOM);
     for body in [
         json!({"To": [number], "CustomCode": CUSTOM}),
-        json!({"To": format!("{number}{number}"), "Channel": "sms"}),
-        json!({"To": number, "Channel": CUSTOM}),
+        json!({"To": format!("{number}{number}"), "Channel": CUSTOM}),
         json!({"To": number, "Channel": "sms", "CustomCode": spoken}),
         json!({"To": number, "Channel": "sms", "RateLimits": {VALUE: VALUE}}),
-        json!({"To": number, "Channel": "sms", "RateLimits": VALUE}),
         json!({"To": number, "Channel": "email", "Tags": {TAG: number}}),
         json!({"To": number, "Code": CUSTOM.parse::<u64>().expect("digits")}),
         json!([number, CUSTOM, VALUE]),
@@ -144,15 +138,8 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
         }
     }
     // Private values in wrong places.
-    for path in [
-        format!("{create}/{CUSTOM}?Code={CUSTOM}&To=%2B{}", &number[1..]),
-        format!("{service}/{KEY}/{VALUE}/{number}"),
-        format!("/Attempts?To=%2B{}&Code={CUSTOM}", &number[1..]),
-    ] {
-        v2.get(&path).await;
-    }
-    let unauthenticated = V2::with_key(world, "SK00000000000000000000000000000000", OWN_TOKEN);
-    assert_eq!(unauthenticated.begins(service, &number).await.status(), 401);
+    v2.get(&format!("{create}/{CUSTOM}?Code={CUSTOM}&To=%2B{}", &number[1..])).await;
+    v2.get(&format!("{service}/{KEY}/{VALUE}/{number}")).await;
     assert_eq!(V2::with_key(world, OWN_TOKEN, KEY).begins(service, &number).await.status(), 401);
 }
 

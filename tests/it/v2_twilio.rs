@@ -37,22 +37,14 @@ async fn the_lookup_tells_what_the_plans_know() {
     assert_eq!((text(&found, "phone_number"), &found["valid"]), ("+447400123456", &json!(true)));
     assert_eq!(found["line_type_intelligence"]["type"], "mobile");
     assert_eq!(found["caller_name"], Value::Null);
-    assert_eq!(lookup("(415)%20555-2671").await["phone_number"], "+14155552671");
-    let american = lookup("%2B14155552671?Fields=line_type_intelligence").await;
-    assert_eq!((&american["valid"], &american["line_type_intelligence"]), (&json!(true), &Value::Null));
     let spaced = lookup("+447400123456?Fields=caller_name,%20line_type_intelligence%20").await;
     assert_eq!(spaced["line_type_intelligence"]["type"], "mobile");
-    let shared = lookup("+80012345678").await;
-    assert_eq!((&shared["valid"], &shared["country_code"]), (&json!(true), &Value::Null));
-    assert_eq!(shared["calling_country_code"], "800");
     let unreadable = lookup("no%20number%3F").await;
     assert_eq!(unreadable["phone_number"], "no number?");
     assert!(text(&unreadable, "url").ends_with("/v2/PhoneNumbers/no%20number%3F"), "{unreadable}");
     assert_eq!(lookup("+1123").await["validation_errors"], json!(["TOO_SHORT"]));
-    for (query, parameter) in [("Fields=shoe_size", "Fields"), ("CountryCode=england", "CountryCode")] {
-        let refused = v2.get(&format!("/PhoneNumbers/+14155552671?{query}")).await;
-        refused.tells(400, "60200").says([parameter]);
-    }
+    let refused = v2.get("/PhoneNumbers/+14155552671?Fields=shoe_size").await;
+    refused.tells(400, "60200").says(["Fields"]);
     let older = async |path: &str| {
         let headers = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
         world.get_with(&format!("/v1/PhoneNumbers/{path}"), &headers).await
@@ -61,8 +53,6 @@ async fn the_lookup_tells_what_the_plans_know() {
     assert_eq!((text(&known, "country_code"), text(&known["carrier"], "type")), ("GB", "mobile"));
     assert!(text(&known, "url").ends_with("/v1/PhoneNumbers/+447400123456"), "{known}");
     older("+1123").await.tells(404, "20404");
-    // Unknown paths speak as Twilio does.
-    older("").await.tells(404, "20404");
 }
 
 #[tokio::test]
@@ -83,7 +73,7 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     let made = ask(Method::POST, "/v2/Services", ORIGIN, &cross_site).await;
     assert_eq!((made.status(), made.header("access-control-allow-origin")), (400, ORIGIN), "it was read");
 
-    for origin in ["https://evil.example", "https://app.example.com.evil.example", "null"] {
+    for origin in ["https://app.example.com.evil.example", "null"] {
         let refused = ask(Method::OPTIONS, "/v2/Services", origin, &preflight).await;
         assert_eq!((refused.status(), refused.header("access-control-allow-origin")), (405, ""), "{origin}");
         assert_eq!(ask(Method::POST, "/v2/Services", origin, &cross_site).await.status(), 403, "{origin}");
@@ -91,33 +81,23 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     let simulator = Setup::new().config("cors-origins", ORIGIN).start().await;
     let inbox = simulator.client.get_with("/inbox/messages", &[("origin", ORIGIN)]).await;
     assert_eq!((inbox.status(), inbox.header("access-control-allow-origin")), (200, ""));
-
-    let usual = Setup::new().start().await;
-    let headers = [("origin", ORIGIN), preflight[0]];
-    let off = usual.client.request_with(Method::OPTIONS, "/v2/Services", &headers, "").await;
-    assert_eq!((off.status(), off.header("access-control-allow-origin")), (405, ""));
 }
 
 #[tokio::test]
 async fn a_cache_is_told_which_answers_depend_on_the_origin() {
     let listed = Setup::new().config("cors-origins", json!([ORIGIN])).start().await;
-    let vary = async |method: Method, path: &str, headers: &[(&str, &str)]| {
+    let preflight = [("origin", ORIGIN), ("access-control-request-method", "POST")];
+    for (method, path, headers, vary) in [
+        (Method::OPTIONS, "/v2/Services", &preflight[..], "origin"),
+        (Method::PUT, "/api/send-otp", &[("origin", "https://evil.example")], "origin"),
+        (Method::GET, "/readyz", &[], "origin"),
+        // The same for every origin.
+        (Method::GET, "/inbox/messages", &preflight[..1], ""),
+    ] {
         let answer = listed.client.request_with(method, path, headers, "").await;
-        answer.header("vary").to_owned()
-    };
-    let preflight = ("access-control-request-method", "POST");
-    for path in ["/v2/Services", "/api/send-otp", "/readyz"] {
-        for origin in [ORIGIN, "https://evil.example"] {
-            for method in [Method::GET, Method::PUT] {
-                assert_eq!(vary(method, path, &[("origin", origin)]).await, "origin", "{path} {origin}");
-            }
-            assert_eq!(vary(Method::OPTIONS, path, &[("origin", origin), preflight]).await, "origin");
-        }
-        assert_eq!(vary(Method::GET, path, &[]).await, "origin", "{path} without an origin");
+        assert_eq!(answer.header("vary"), vary, "{path}");
     }
-    let inbox = vary(Method::GET, "/inbox/messages", &[("origin", ORIGIN)]).await;
-    assert_eq!(inbox, "", "the same for every origin");
     let usual = Setup::new().start().await;
-    let answer = usual.client.get("/readyz").await;
-    assert_eq!(answer.header("vary"), "", "no origin is allowed");
+    let off = usual.client.request_with(Method::OPTIONS, "/v2/Services", &preflight, "").await;
+    assert_eq!((off.status(), off.header("access-control-allow-origin"), off.header("vary")), (405, "", ""));
 }

@@ -4,29 +4,22 @@
 use std::path::PathBuf;
 
 use super::answers::classes;
-use super::{GatewayKind, logs_reason};
 use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
-    let (raw, proxy) = (Raw::start().await, Raw::start().await);
-    raw.act(Act::SayAndStay(GatewayKind::Http.accepts()));
+    let proxy = Collector::start().await;
     let proxied = || {
         let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-        names.iter().fold(patient(), |setup, name| setup.env(name, format!("http://{}", proxy.address)))
+        let patient = Setup::new().config("send-budget", "20s");
+        names.iter().fold(patient, |setup, name| setup.env(name, proxy.base_url()))
     };
-    let server = GatewayKind::Http.at(&format!("http://{}", raw.address), proxied()).start().await;
-    let number = Numbers::default().next();
-    server.client.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(proxy.connections(), 0);
+    World::of(proxied()).await.number_with_message().await;
+    assert!(proxy.received().is_empty());
     // The proxy is for encrypted requests to other hosts.
-    let server = GatewayKind::Http.at("https://onceward.invalid", proxied()).start().await;
+    let server = through("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
-    assert!(proxy.connections() > 0, "docs/internals/http.md");
-}
-
-fn patient() -> Setup {
-    Setup::new().config("send-budget", "20s")
+    assert!(!proxy.received().is_empty(), "docs/internals/http.md");
 }
 
 const HANGS: &str = "provider.example";
@@ -41,9 +34,10 @@ const AT_ONCE: u64 = 32;
 async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked() {
     let twilio = Twilio::start().await;
     let setup = Setup::new().config("send-budget", "3s").config("bounds.breaker-failures", 1000);
-    let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
+    let gateways = json!({ "hung": vonage(&format!("http://{HANGS}")) });
+    let setup = through(&twilio.base_url(), setup).config("gateways", gateways);
     // Numbers of one prefix use another gateway, which needs no lookup.
-    let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));
+    let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "hung;Twilio:+35988"));
     let server = setup.start().await;
     let (number, numbers) = ("+359881234567", Numbers::default());
     server.client.send(number).await.expects(sent(number, 5));
@@ -69,7 +63,9 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
     hung.ends();
     // Waiting sends get an answer, and the threads become free.
     server.client.send(&numbers.next()).await.expects(failed());
-    logs_reason(&server, "its name could not be resolved").await;
+    let why = "its name could not be resolved";
+    let is_said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
+    server.event(why, is_said).await;
 }
 
 struct Hung {

@@ -5,10 +5,11 @@ use crate::support::prelude::*;
 #[tokio::test]
 async fn attempts_at_codes_of_a_holder_survive_kill_9_also_one_that_it_interrupted() {
     // After the restart the holder's answer might still come until the budget has ended.
-    let settings = [("send-budget", json!("6s")), ("otp-max-attempts", json!(3))];
-    let mut world = Several::with("TwilioVerify", settings).await;
+    let setup = Setup::new().config("send-budget", "6s").config("otp-max-attempts", 3);
+    let setup = setup.config("otp-sms-provider", "TwilioVerify").env("TWILIO_SERVICES_ID", VERIFY_SID);
+    let mut world = World::of(setup).await;
     let [(number, code), (other, other_code)] =
-        [number_with_code(&world).await, number_with_code(&world).await];
+        [world.number_with_code().await, world.number_with_code().await];
     world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 2));
     for asked in 1..=2 {
         world.twilio().plan_checks(&number, [Reply::Hang]);
@@ -27,15 +28,8 @@ async fn attempts_at_codes_of_a_holder_survive_kill_9_also_one_that_it_interrupt
     world.verify(&other, &other_code).await.expects(verified(&other));
 }
 
-async fn number_with_code(world: &Several) -> (String, String) {
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 3));
-    let code = world.twilio().code_for(&number);
-    (number, code)
-}
-
 /// How often the holder was asked about a number.
-fn checks_of(world: &Several, number: &str) -> usize {
+fn checks_of(world: &World, number: &str) -> usize {
     let received = world.twilio().received();
     received.iter().filter(|received| received.is_about(number, RequestPurpose::Check)).count()
 }

@@ -1,5 +1,4 @@
-//! Several gateways, each a double on loopback. `delivery::tests` has the rules; here they meet the real program, its
-//! log, its tracker and `kill -9`.
+//! Delivery in the real program, with its log, its tracker and `kill -9`. `delivery::tests` has the rules.
 
 mod held;
 mod privacy;
@@ -12,60 +11,26 @@ const fn twilio_refuses(code: u32) -> Reply {
     Reply::Refuse { status: 400, code }
 }
 
-impl Several {
-    /// A server with these gateways and settings, every channel, an address for reports, and circuits that stay closed.
-    async fn reachable<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        let common = [
-            ("voice", json!(true)),
-            ("public-url", json!(PUBLIC_URL)),
-            ("bounds.breaker-failures", json!(100)),
-        ];
-        Self::of(gateways, |_, setup| {
-            let setup = setup.env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
-            common.into_iter().chain(settings).fold(setup, |setup, (key, value)| setup.config(key, value))
-        })
-        .await
-    }
-
-    /// A new number for whose next messages Twilio has these replies.
-    fn number_with(&self, replies: impl IntoIterator<Item = Reply>) -> String {
-        let number = self.number();
-        self.twilio().plan(&number, replies);
-        number
-    }
-
-    async fn accepts(&self, number: &str) {
-        self.send(number).await.expects(sent(number, 5));
-    }
-
-    /// Asserts that the last code that Twilio was given for this number is right.
-    async fn verifies_by_twilio(&self, number: &str) {
-        self.verify(number, &self.twilio().code_for(number)).await.expects(verified(number));
-    }
-}
-
 #[tokio::test]
 async fn a_landline_is_called_and_hears_its_code_once_a_key_is_pressed() {
-    let world = Several::reachable("Twilio;Http", [("voice-gate", json!(true))]).await;
+    let settings = [("voice", json!(true)), ("voice-gate", json!(true)), ("public-url", json!(PUBLIC_URL))];
+    let world = World::with(settings).await;
     let number = world.number_with([twilio_refuses(21_614)]);
-    world.accepts(&number).await;
-    let (call, twiml) = &world.twilio().calls_for(&number)[0];
-    assert_eq!(twiml.code(), None, "an answering machine would record it: {}", twiml.speech());
-    let on_key = twiml.on_key.as_deref().expect("a key is asked for");
-    assert!(on_key.starts_with(PUBLIC_URL), "{on_key}");
+    world.send(&number).await.expects(sent(&number, 5));
+    let call = &world.twilio().calls_for(&number)[0];
+    let twiml = call.field("Twiml");
+    assert_eq!(spoken_code(twiml), None, "an answering machine would record it: {twiml}");
+    let on_key = between(twiml, "action=\"", "\"").replace("&amp;", "&");
 
-    let key = Report::key_pressed(call, on_key);
+    let key = Report::key_pressed(call, &on_key);
     for refused in [key.clone().unsigned(), key.clone().signed_with("another token")] {
         refused.send(&world).await.expects_status(403);
     }
-    let answer = key.send(&world).await.expects_status(200);
-    assert!(answer.header("content-type").contains("xml"));
-    let heard = Twiml::parse(&answer.text()).expect("instructions");
-    let code = heard.code().expect("a code is read out");
-    assert_eq!(heard.speech().matches(&one_by_one(&code)).count(), 2, "{}", heard.speech());
+    let heard = key.send(&world).await.expects_status(200).text();
+    let code = spoken_code(&heard).expect("a code is read out");
     world.verify(&number, &code).await.expects(verified(&number));
     // The code is used: pressing a key now repeats none.
-    assert!(!key.send(&world).await.text().contains(&one_by_one(&code)));
+    assert_eq!(spoken_code(&key.send(&world).await.text()), None);
 
     let report = Report::about(call, "completed").with("CallDuration", "17");
     assert_eq!(report.send(&world).await.status(), 204);
@@ -75,7 +40,7 @@ async fn a_landline_is_called_and_hears_its_code_once_a_key_is_pressed() {
 
 #[tokio::test]
 async fn a_step_that_is_due_is_made_after_kill_9() {
-    let world = Several::reachable("Twilio", [("workflow", json!(["sms:8s", "call"]))]).await;
+    let world = World::with([("voice", json!(true)), ("workflow", json!(["sms:8s", "call"]))]).await;
     let number = world.number_with_message().await;
     let first = world.twilio().code_for(&number);
     let world = world.restart_after_kill().await;
@@ -86,9 +51,8 @@ async fn a_step_that_is_due_is_made_after_kill_9() {
 }
 
 /// Twilio is the only gateway, and what it has no time for is repeated in the background.
-async fn with_retry() -> Several {
-    let settings = [("sms", json!({"retry": true})), ("bounds.breaker-failures", json!(100))];
-    Several::with("Twilio", settings).await
+async fn with_retry() -> World {
+    World::with([("sms", json!({"retry": true})), ("bounds.breaker-failures", json!(100))]).await
 }
 
 #[tokio::test]
@@ -101,7 +65,7 @@ async fn a_retry_goes_on_after_a_stop_and_after_kill_9_and_its_code_works() {
         world.twilio().reset();
         let is_sent = |rows: &[Value]| rows.iter().any(|row| row["send_status"] == "sent");
         world.until_tracked(&number, "it is sent", is_sent).await;
-        world.verifies_by_twilio(&number).await;
+        world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
     }
 }
 
@@ -109,22 +73,22 @@ async fn a_retry_goes_on_after_a_stop_and_after_kill_9_and_its_code_works() {
 async fn a_retry_that_the_gateway_had_at_kill_9_is_not_made_again() {
     let world = with_retry().await;
     let number = world.number_with([Reply::Busy, Reply::Hang]);
-    world.accepts(&number).await;
+    world.send(&number).await.expects(sent(&number, 5));
     world.twilio().arrived_for(&number, 2).await;
     let world = world.restart_after_kill().await;
     world.twilio().reset();
     // Three retries of another number take longer than any number's first.
     let other = world.number_with([Reply::Busy; 3]);
-    world.accepts(&other).await;
+    world.send(&other).await.expects(sent(&other, 5));
     world.twilio().arrived_for(&other, 4).await;
     assert_eq!(world.twilio().received_for(&number).len(), 2);
-    world.verifies_by_twilio(&number).await;
+    world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
 }
 
 #[tokio::test]
 async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
     let settings = [("bounds.breaker-failures", json!(2)), ("bounds.breaker-open-for", json!(100_000))];
-    let world = Several::with("Twilio", settings).await;
+    let world = World::with(settings).await;
     world.twilio().otherwise(Reply::ServerError(500));
     // The first two ask the gateway, and the third finds its circuit open.
     for (message, field, reason) in [

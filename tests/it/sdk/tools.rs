@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
+/// Enough for the long run of schemathesis on a busy machine. The programs usually end long before.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// Python, with its arguments.
@@ -52,7 +55,6 @@ impl Tools {
         hosts: Option<&Path>,
         arguments: &[S],
         environment: &[(&str, &str)],
-        longest: Duration,
     ) {
         let program = match self.tool {
             Tool::Node | Tool::Browser => PathBuf::from("node"),
@@ -93,7 +95,7 @@ impl Tools {
             command.env_remove(proxy);
         }
         let ended = tokio::task::spawn_blocking(move || command.output());
-        let ended = tokio::time::timeout(longest, ended).await.expect("the program ends");
+        let ended = tokio::time::timeout(LONGEST, ended).await.expect("the program ends");
         let Output { status, stdout, stderr } = ended.expect("it was waited for").expect("it was started");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         assert!(status.success(), "{status}\n{stdout}\n{stderr}");
@@ -113,23 +115,14 @@ fn unshare() -> Command {
 pub fn address_for_names(last: u8) -> Option<String> {
     let address = format!("127.0.4.{last}");
     let probe = unshare().args(["sh", "-c", "mount --bind /etc/hosts /etc/hosts"]).output();
-    let problem = match probe {
-        Err(error) => Some(format!("cannot run unshare (package util-linux): {error}")),
-        Ok(probed) if !probed.status.success() => Some(String::from_utf8_lossy(&probed.stderr).into_owned()),
-        Ok(_) => {
-            TcpListener::bind((address.as_str(), 443)).err().map(|error| format!("{address}:443: {error}"))
-        }
-    };
-    match problem {
-        None => Some(address),
-        Some(problem) => {
-            eprintln!(
-                "SKIPPED: programs under Twilio's own name need mounts and port 443: {}",
-                problem.trim()
-            );
-            None
-        }
+    let can_mount = probe.is_ok_and(|probed| probed.status.success());
+    if can_mount && TcpListener::bind((address.as_str(), 443)).is_ok() {
+        return Some(address);
     }
+    eprintln!(
+        "SKIPPED: programs under Twilio's own name need mounts (unshare, package util-linux) and {address}:443"
+    );
+    None
 }
 
 /// The files in a folder of `tests/sdk` whose names end so.

@@ -58,14 +58,6 @@ impl Client {
         tokio::spawn(async move { client.send(&number).await })
     }
 
-    pub async fn send_by(&self, number: &str, channel: &str) -> HttpResponse {
-        self.send_with(number, "channel", channel).await
-    }
-
-    pub async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
-        self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
-    }
-
     /// `POST /api/verify-otp`.
     pub async fn verify(&self, number: &str, code: &str) -> HttpResponse {
         self.try_verify(number, code).await.expect("an answer")
@@ -94,7 +86,7 @@ impl Client {
     }
 
     pub async fn get(&self, path: &str) -> HttpResponse {
-        self.request(Method::GET, path, "").await
+        self.get_with(path, &[]).await
     }
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
@@ -107,10 +99,6 @@ impl Client {
 
     pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<HttpResponse, io::Error> {
         self.try_request_with(Method::POST, path, &[], body).await
-    }
-
-    pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> HttpResponse {
-        self.request_with(method, path, &[], body).await
     }
 
     pub async fn post_with(
@@ -129,21 +117,27 @@ impl Client {
         headers: &[(&str, &str)],
         form: &[(&str, &str)],
     ) -> HttpResponse {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let headers = [&[("content-type", "application/x-www-form-urlencoded")], headers].concat();
-        self.post_with(path, &headers, body).await
+        self.try_post_form(path, headers, form).await.expect("an answer")
     }
 
-    /// Checks all these codes at once, each on its own connection, opened before the first request.
-    pub async fn verify_at_once(
+    /// The same; returns an error if no answer comes.
+    pub async fn try_post_form(
         &self,
-        number: &str,
-        codes: impl ExactSizeIterator<Item = String>,
-    ) -> Vec<HttpResponse> {
-        self.connect_to_have(codes.len()).await;
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> Result<HttpResponse, io::Error> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let headers = [&[("content-type", "application/x-www-form-urlencoded")], headers].concat();
+        self.try_request_with(Method::POST, path, &headers, body).await
+    }
+
+    /// Checks a code so many times at once, each on its own connection, opened before the first request.
+    pub async fn verify_at_once(&self, number: &str, times: usize, code: &str) -> Vec<HttpResponse> {
+        self.connect_to_have(times).await;
         let mut checks = JoinSet::new();
-        for code in codes {
-            let (client, number) = (self.clone(), number.to_owned());
+        for _ in 0..times {
+            let (client, number, code) = (self.clone(), number.to_owned(), code.to_owned());
             checks.spawn(async move { client.verify(&number, &code).await });
         }
         checks.join_all().await

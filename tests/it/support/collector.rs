@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
@@ -30,8 +31,6 @@ pub struct RecordedSpan {
     /// The trace and the span of each link.
     pub links: Vec<(String, String)>,
     pub has_failed: bool,
-    /// The name of the server.
-    pub service: String,
 }
 
 impl Collector {
@@ -46,26 +45,19 @@ impl Collector {
 
 fn spans_in(body: &[u8]) -> Vec<RecordedSpan> {
     let export = ExportTraceServiceRequest::decode(body).expect("OTLP");
-    let mut found = Vec::new();
-    for of_resource in export.resource_spans {
-        let resource =
-            attributes(of_resource.resource.map(|resource| resource.attributes).unwrap_or_default());
-        for span in of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            found.push(RecordedSpan {
-                trace: hex(&span.trace_id),
-                id: hex(&span.span_id),
-                parent: hex(&span.parent_span_id),
-                kind: span.kind(),
-                nanos: span.start_time_unix_nano..span.end_time_unix_nano,
-                links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
-                has_failed: span.status.is_some_and(|status| status.code == 2),
-                attributes: attributes(span.attributes),
-                name: span.name,
-                service: resource.get("service.name").cloned().unwrap_or_default(),
-            });
-        }
-    }
-    found
+    let scopes = export.resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
+    let read = |span: Span| RecordedSpan {
+        trace: hex(&span.trace_id),
+        id: hex(&span.span_id),
+        parent: hex(&span.parent_span_id),
+        kind: span.kind(),
+        nanos: span.start_time_unix_nano..span.end_time_unix_nano,
+        links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
+        has_failed: span.status.is_some_and(|status| status.code == 2),
+        attributes: attributes(span.attributes),
+        name: span.name,
+    };
+    scopes.flat_map(|scope| scope.spans).map(read).collect()
 }
 
 fn attributes(pairs: Vec<KeyValue>) -> BTreeMap<String, String> {

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::received::{About, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
@@ -44,7 +46,7 @@ struct DoubleState<P> {
     provider: P,
     received: Mutex<Vec<Received>>,
     plans: Mutex<Plans>,
-    complaints: Mutex<Vec<String>>,
+    tls: Mutex<Option<TlsAcceptor>>,
     arrivals: watch::Sender<usize>,
     released: watch::Sender<bool>,
 }
@@ -65,12 +67,16 @@ impl<P: Provider> Double<P> {
             provider: P::default(),
             received: Mutex::default(),
             plans: Mutex::default(),
-            complaints: Mutex::default(),
+            tls: Mutex::default(),
             arrivals: watch::Sender::new(0),
             released: watch::Sender::new(false),
         });
         let listening = tokio::spawn(listen(listener, state.clone()));
         Self { address, state, listening }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Scheme and authority of its URLs.
@@ -106,6 +112,11 @@ impl<P: Provider> Double<P> {
     /// Answers every hanging request, and lets none hang until [`Double::reset`].
     pub fn release(&self) {
         self.state.released.send_replace(true);
+    }
+
+    /// Speaks TLS on later connections, each for one request.
+    pub fn encrypt(&self, tls: TlsAcceptor) {
+        *self.state.tls.lock().unwrap() = Some(tls);
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -155,13 +166,7 @@ impl<P: Provider> Double<P> {
 }
 
 impl<P> Drop for Double<P> {
-    #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            for complaint in self.state.complaints.lock().unwrap().iter() {
-                println!("--- a double complained: {complaint}");
-            }
-        }
         self.listening.abort();
     }
 }
@@ -194,18 +199,12 @@ impl<P: Provider> DoubleState<P> {
         of_number.and_then(VecDeque::pop_front).or(plans.otherwise).unwrap_or(Reply::Accept)
     }
 
-    async fn react(&self, received: Received) -> Result<Reaction, io::Error> {
-        let received = match self.note(received) {
+    async fn answer(&self, received: Received) -> Result<Reaction, io::Error> {
+        let noted = self.note(received);
+        let received = match &noted {
             Ok(received) => received,
-            Err(complaint) => {
-                self.complaints.lock().unwrap().push(complaint.body.clone());
-                return Ok(complaint.into());
-            }
+            Err(complaint) => return Ok(complaint.clone().into()),
         };
-        self.answer(&received).await
-    }
-
-    async fn answer(&self, received: &Received) -> Result<Reaction, io::Error> {
         let reply = self.planned_for(&received.about);
         if reply == Reply::Hang {
             let mut released = self.released.subscribe();
@@ -224,13 +223,9 @@ impl<P: Provider> DoubleState<P> {
                 self.provider.accept(received).with_id(&id)
             }
             Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received),
-            Reply::BusyFor(seconds) => {
-                self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received).and_retry_after(seconds)
-            }
             Reply::ServerError(status) => Said::html(status),
             Reply::Accept | Reply::Hang => self.provider.accept(received),
             Reply::NotJson => self.provider.accept(received).garbled(),
-            Reply::CutShort => return Ok(self.provider.accept(received).cut_short()),
         };
         Ok(said.into())
     }
@@ -240,16 +235,27 @@ async fn listen<P: Provider>(listener: TcpListener, state: Arc<DoubleState<P>>) 
     while let Ok((stream, _)) = listener.accept().await {
         // If the double drops a connection, its peer sees a reset instead of an orderly end.
         let _ = stream.set_zero_linger();
-        let state = state.clone();
+        let (state, tls) = (state.clone(), state.tls.lock().unwrap().clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let state = state.clone();
-                async move { state.react(take_in(request).await?).await }
-            });
-            // Tests may end a connection early.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => serve(stream, true, state).await,
+                Some(tls) => serve(tls.accept(stream).await?, false, state).await,
+            }
+            io::Result::Ok(())
         });
     }
+}
+
+async fn serve<P: Provider>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    keeps_alive: bool,
+    state: Arc<DoubleState<P>>,
+) {
+    let service = service_fn(move |request| {
+        let state = state.clone();
+        async move { state.answer(take_in(request).await?).await }
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    // Tests may end a connection early.
+    let _ = server.keep_alive(keeps_alive).serve_connection(TokioIo::new(stream), service).await;
 }

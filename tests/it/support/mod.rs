@@ -17,17 +17,16 @@ mod numbers;
 mod output;
 mod pages;
 mod private;
-mod raw;
 mod received;
 mod receiver;
 mod reply;
 mod response;
 mod server;
 mod shim;
-mod sms_gateway;
 mod tls;
 mod twilio;
 mod v2;
+mod vonage;
 mod world;
 
 pub use captcha::*;
@@ -43,17 +42,16 @@ pub use numbers::*;
 pub use output::Output;
 pub use pages::*;
 pub use private::Private;
-pub use raw::{Act, Raw};
 pub use received::{RequestPurpose, basic, longest_digits};
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use response::*;
 pub use server::*;
 pub use shim::*;
-pub use sms_gateway::*;
 pub use tls::*;
 pub use twilio::*;
 pub use v2::*;
+pub use vonage::*;
 pub use world::*;
 
 /// What nearly every test needs: this vocabulary, and JSON.

@@ -1,7 +1,7 @@
 //! The simulator's inbox and the dashboard, as programs and browsers without JavaScript use them.
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, longest_digits, soon, text};
@@ -18,7 +18,16 @@ pub fn code_in(message: &Value) -> String {
     longest_digits(text).expect("a code")
 }
 
-pub async fn until_text(reader: &mut TcpStream, wanted: &str) {
+/// A stream of events, once it has begun.
+pub async fn events(client: &Client, path: &str, cookie: &str) -> TcpStream {
+    let mut stream = client.connection().await;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\ncookie: {cookie}\r\n\r\n", client.address());
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    until_text(&mut stream, "retry: 1000").await;
+    stream
+}
+
+pub async fn until_text(reader: &mut (impl AsyncRead + Unpin), wanted: &str) {
     let mut text = String::new();
     soon(wanted, async {
         while !text.contains(wanted) {
@@ -38,10 +47,13 @@ pub async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse 
     client.post_form("/admin/sign-in", &[], &[("user", user), ("secret", secret)]).await
 }
 
+/// A browser with a session, and headers that it sends.
+#[derive(Clone)]
 pub struct Visitor {
-    client: Client,
+    pub client: Client,
     pub cookie: String,
     pub token: String,
+    pub headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Visitor {
@@ -58,18 +70,25 @@ impl Visitor {
 
     async fn with(client: &Client, user: &str, secret: &str) -> Self {
         let answer = sign_in(client, user, secret).await.expects_status(303);
+        Self::after(client, &answer, "/admin", &[]).await
+    }
+
+    /// The browser that got this answer with a cookie. Its page has the token of the session.
+    pub async fn after(
+        client: &Client,
+        answer: &HttpResponse,
+        page: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Self {
         let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
-        let visitor = Self { client: client.clone(), cookie, token: String::new() };
-        let page = visitor.get("/admin").await.text();
+        let visitor =
+            Self { client: client.clone(), cookie, token: String::new(), headers: headers.to_vec() };
+        let page = visitor.get(page).await.text();
         Self { token: between(&page, "name=\"token\" value=\"", "\"").to_owned(), ..visitor }
     }
 
     pub async fn get(&self, path: &str) -> HttpResponse {
-        self.get_with(path, &[]).await
-    }
-
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
+        let headers = [&[("cookie", self.cookie.as_str())], &self.headers[..]].concat();
         self.client.get_with(path, &headers).await
     }
 
@@ -84,7 +103,7 @@ impl Visitor {
         token: &str,
         form: &[(&str, &str)],
     ) -> HttpResponse {
-        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
+        let headers = [&[("cookie", self.cookie.as_str())], &self.headers[..], headers].concat();
         self.client.post_form(path, &headers, &[form, &[("token", token)]].concat()).await
     }
 

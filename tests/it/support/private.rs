@@ -8,9 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value as Json;
 
-use super::{ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, OWN_ACCOUNT, OWN_TOKEN, SENDER, files, used};
+use super::{
+    ACCOUNT_SID, AUTH_TOKEN, OWN_ACCOUNT, OWN_TOKEN, SENDER, VONAGE_KEY, VONAGE_SECRET, files, used,
+};
 
-const SECRETS: [(&str, &str); 3] = [(OWN_ACCOUNT, OWN_TOKEN), (ACCOUNT_SID, AUTH_TOKEN), ("", HTTP_TOKEN)];
+const SECRETS: [(&str, &str); 3] =
+    [(OWN_ACCOUNT, OWN_TOKEN), (ACCOUNT_SID, AUTH_TOKEN), (VONAGE_KEY, VONAGE_SECRET)];
 
 #[derive(Default)]
 pub struct Private {
@@ -59,14 +62,9 @@ impl Private {
         assert!(searched > 0, "there is something on disk");
     }
 
-    /// The first value in a text.
-    pub fn found_in(&self, text: &[u8]) -> Option<String> {
-        self.search(true).finds_in(text)
-    }
-
-    /// The first value in a file, where numbers are allowed.
-    pub fn found_in_file(&self, content: &[u8]) -> Option<String> {
-        self.search(false).finds_in(content)
+    /// The first value in a text, of which numbers may be one.
+    pub fn found_in(&self, text: &[u8], with_numbers: bool) -> Option<String> {
+        self.search(with_numbers).finds_in(text)
     }
 
     fn search(&self, with_numbers: bool) -> Search {

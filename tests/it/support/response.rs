@@ -26,10 +26,6 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    pub fn plain(status: u16, message: &str) -> Self {
-        Self { status, message: message.to_owned(), data: None }
-    }
-
     pub fn with_data(status: u16, message: &str, data: Value) -> Self {
         Self { status, message: message.to_owned(), data: Some(data) }
     }
@@ -172,14 +168,9 @@ pub mod documented {
         Expectation::with_data(403, "User locked out due to exceeding maximum attempts.", data)
     }
 
-    /// The body is invalid, or the number cannot receive messages.
-    pub fn bad_request() -> Expectation {
-        Expectation::plain(400, "Invalid request body")
-    }
-
     /// The provider refused or did not answer in time.
     pub fn failed() -> Expectation {
-        Expectation::plain(500, "Internal server error occurred.")
+        Expectation { status: 500, message: "Internal server error occurred.".to_owned(), data: None }
     }
 }
 

@@ -74,17 +74,8 @@ impl Setup {
         self
     }
 
-    pub fn configs<const N: usize>(self, settings: [(&str, Value); N]) -> Self {
-        settings.into_iter().fold(self, |setup, (key, value)| setup.config(key, value))
-    }
-
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
-        self
-    }
-
-    pub fn without_env(mut self, name: &str) -> Self {
-        self.environment.remove(name);
         self
     }
 

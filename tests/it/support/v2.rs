@@ -44,13 +44,8 @@ impl V2 {
         header: (&str, &str),
         form: &[(&str, &str)],
     ) -> Result<HttpResponse, io::Error> {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let headers = [
-            ("authorization", self.authorization.as_str()),
-            ("content-type", "application/x-www-form-urlencoded"),
-            header,
-        ];
-        self.client.try_request_with(Method::POST, &format!("/v2{path}"), &headers, body).await
+        let headers = [("authorization", self.authorization.as_str()), header];
+        self.client.try_post_form(&format!("/v2{path}"), &headers, form).await
     }
 
     /// Posts a form; returns an error if no answer comes.
@@ -71,14 +66,9 @@ impl V2 {
         self.client.request_with(Method::POST, &format!("/v2{path}"), &headers, body.to_string()).await
     }
 
-    /// Returns an error if no answer comes.
-    pub async fn try_get(&self, path: &str) -> Result<HttpResponse, io::Error> {
-        let headers = [("authorization", self.authorization.as_str())];
-        self.client.try_request_with(Method::GET, &format!("/v2{path}"), &headers, "").await
-    }
-
     pub async fn get(&self, path: &str) -> HttpResponse {
-        self.try_get(path).await.expect("an answer")
+        let headers = [("authorization", self.authorization.as_str())];
+        self.client.get_with(&format!("/v2{path}"), &headers).await
     }
 
     pub async fn delete(&self, path: &str) -> HttpResponse {

@@ -1,14 +1,14 @@
-//! A server with one gateway, a double of Twilio, for most tests; and one with several gateways, each a double.
+//! A server with its doubles.
 
 use std::ops::Deref;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::documented::sent;
 use super::{
-    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HTTP_TOKEN, HttpResponse, Numbers, Reply, SENDER, Server,
-    Setup, SmsGateway, Twilio, V2, VERIFY_SID, until, wrong,
+    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Numbers, Reply, SENDER, Server, Setup, Twilio,
+    V2, until, wrong,
 };
 
 /// A server, its settings, and the doubles of its gateways. Dereferences to its client.
@@ -21,8 +21,6 @@ pub struct Running<D> {
 
 pub type World = Running<Twilio>;
 
-pub type Several = Running<Doubles>;
-
 impl World {
     pub async fn new() -> Self {
         Self::of(Setup::new()).await
@@ -30,7 +28,8 @@ impl World {
 
     /// The same with these settings.
     pub async fn with<const N: usize>(settings: [(&str, Value); N]) -> Self {
-        Self::of(Setup::new().configs(settings)).await
+        Self::of(settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(key, value)))
+            .await
     }
 
     /// Starts this setup with the account's credentials. Returns a client with them too.
@@ -101,65 +100,6 @@ pub fn through(base_url: &str, setup: Setup) -> Setup {
         .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
         .env("TWILIO_PHONE_NUMBER", SENDER)
         .env("TWILIO_BASE_URL", base_url)
-}
-
-pub struct Doubles {
-    /// Messages, Calls and Verify.
-    pub twilio: Twilio,
-    /// The gateway that the configuration describes.
-    pub plain: SmsGateway,
-}
-
-impl Doubles {
-    pub async fn start() -> Self {
-        Self { twilio: Twilio::start().await, plain: SmsGateway::start().await }
-    }
-
-    /// The number of this number's messages at Twilio and the plain gateway.
-    pub fn sends_to(&self, number: &str) -> [usize; 2] {
-        [self.twilio.received_for(number).len(), self.plain.received_for(number).len()]
-    }
-
-    pub fn codes(&self) -> Vec<String> {
-        [self.twilio.codes(), self.plain.codes()].concat()
-    }
-}
-
-/// Settings that configure every gateway.
-pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
-    super::through(&doubles.twilio.base_url(), setup)
-        .env("TWILIO_SERVICES_ID", VERIFY_SID)
-        .env("ONCEWARD_GATEWAYS_HTTP_TOKEN", HTTP_TOKEN)
-        .config("gateways", json!({ "Http": { "recipe": doubles.plain.recipe() } }))
-}
-
-impl Several {
-    /// The same with more settings.
-    pub async fn with<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        Self::of(gateways, |_, setup| setup.configs(settings)).await
-    }
-
-    /// The same with the server's own account, for a client of `/v2`.
-    pub async fn with_account<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        Self::of(gateways, |_, setup| V2::account(setup).configs(settings)).await
-    }
-
-    /// The same; `arrange` may use the doubles' addresses.
-    pub async fn of(gateways: &str, arrange: impl FnOnce(&Doubles, Setup) -> Setup) -> Self {
-        let doubles = Doubles::start().await;
-        let setup = all_configured(&doubles, Setup::new()).config("otp-sms-provider", gateways);
-        let setup = arrange(&doubles, setup);
-        let server = setup.start().await;
-        Self { doubles, setup, server, numbers: Numbers::default() }
-    }
-
-    pub fn twilio(&self) -> &Twilio {
-        &self.doubles.twilio
-    }
-
-    pub fn plain(&self) -> &SmsGateway {
-        &self.doubles.plain
-    }
 }
 
 impl Running<()> {

@@ -1,12 +1,11 @@
 //! Twilio's reports about messages and calls with their signatures. This file computes the signature from
 //! the documentation and not with the product's code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hyper::header;
 use sha1::Sha1;
 
 use super::super::{Client, HttpResponse};
@@ -79,29 +78,21 @@ impl Report {
 
     pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
-        let mut headers = vec![(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")];
-        if let Some(signature) = &self.signature {
-            headers.push(("x-twilio-signature", signature));
-        }
-        server.post_with(path, &headers, body).await
+        let form: Vec<_> = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let signature: Vec<_> =
+            self.signature.iter().map(|made| ("x-twilio-signature", made.as_str())).collect();
+        server.post_form(path, &signature, &form).await
     }
 }
 
 /// The `X-Twilio-Signature` of a form that is posted to this URL.
 fn signature(token: &str, url: &str, form: &[(String, String)]) -> String {
-    let mut fields: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (name, value) in form {
-        fields.entry(name).or_default().insert(value);
-    }
-    let mut message = url.to_owned();
-    for (name, values) in fields {
-        for value in values {
-            message.push_str(name);
-            message.push_str(value);
-        }
-    }
+    let fields: BTreeSet<_> = form.iter().collect();
     let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("a key of any length");
-    mac.update(message.as_bytes());
+    mac.update(url.as_bytes());
+    for (name, value) in fields {
+        mac.update(name.as_bytes());
+        mac.update(value.as_bytes());
+    }
     STANDARD.encode(mac.finalize().into_bytes())
 }
