@@ -6,4 +6,7 @@
 
 pub mod hosted;
 pub mod numbers;
+#[cfg(test)]
+#[path = "verify/serve/tests/provider.rs"]
+pub(crate) mod provider;
 pub mod verify;
