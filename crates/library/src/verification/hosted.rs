@@ -553,14 +553,8 @@ impl HostedSessions {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-
     use super::*;
-    use crate::clock::{Clock, ManualClock};
-    use crate::registry::world::start;
-    use crate::shard::tests::FaultyStore;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_785_441_600_000);
+    use crate::verification::world::{START as NOW, World};
 
     fn number(text: &str) -> PhoneNumber {
         PhoneNumber::from_e164(text).expect("a number")
@@ -682,13 +676,6 @@ mod tests {
 
     const SERVICE: ServiceId = ServiceId::new(1);
 
-    /// Sessions over this store. One with this seed draws the same secrets again.
-    async fn sessions(store: &FaultyStore, clock: &Arc<ManualClock>, seed: u64) -> HostedSessions {
-        let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        let shards = start(store, &clock, seed).await.expect("shards");
-        HostedSessions::new(&shards, &ServerKey::from_bytes([7; 32]), 1_000, StdRng::seed_from_u64(seed))
-    }
-
     /// A session that a browser has opened.
     async fn opened(sessions: &HostedSessions) -> SessionSecret {
         let request = session(None, true).request;
@@ -715,23 +702,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_code_is_redeemed_within_a_minute_and_a_session_ends_after_15() {
-        let clock = Arc::new(ManualClock::starting_at(NOW));
-        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let (cookie, late) = verified(&sessions).await;
-        clock.advance(Duration::from_secs(60));
+        let world = World::new().await;
+        let sessions = &world.hosted;
+        let (cookie, late) = verified(sessions).await;
+        world.advance(Duration::from_secs(60));
         let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid(), code.expose()).await;
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
         let again = sessions.approve(&cookie, None).await.expect("another code");
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
-        clock.advance(Duration::from_secs(59));
+        world.advance(Duration::from_secs(59));
         assert_eq!(redeem(&again).await.map(|result| result.verified), Ok(NOW));
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
-        let (cookie, _) = verified(&sessions).await;
-        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(clock.now()));
+        let (cookie, _) = verified(sessions).await;
+        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(world.verifier.now()));
         for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
         {
-            clock.advance(Duration::from_secs(seconds));
+            world.advance(Duration::from_secs(seconds));
             assert_eq!(is_over().await, expected);
         }
         let checked = sessions.change(&cookie, |session, _| session.begin_check()).await;
@@ -740,12 +727,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_code_of_another_verification_approves_nothing() {
-        let clock = Arc::new(ManualClock::starting_at(NOW));
-        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let cookie = opened(&sessions).await;
+        let world = World::new().await;
+        let sessions = &world.hosted;
+        let cookie = opened(sessions).await;
         let (first, second) = (VERIFICATION, Sid::new(SidKind::Verification, [2; 16]));
-        sends(&sessions, &cookie, number("+14155552671"), first).await;
-        sends(&sessions, &cookie, number("+14155552672"), second).await;
+        sends(sessions, &cookie, number("+14155552671"), first).await;
+        sends(sessions, &cookie, number("+14155552672"), second).await;
         for sid in [Some(first), None] {
             assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
         }
@@ -754,14 +741,15 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_go_on_after_a_restart_and_what_was_used_stays_used() {
-        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(NOW)));
-        let before = sessions(&store, &clock, 1).await;
+        let world = World::new().await;
+        let before = &world.hosted;
         let (address, _) = before.create(SERVICE, session(None, true).request).await.expect("a session");
         let cookie = before.begin(&address).await.expect("a cookie");
-        let (_, code) = verified(&before).await;
-        let (_, redeemed) = verified(&before).await;
+        let (_, code) = verified(before).await;
+        let (_, redeemed) = verified(before).await;
         before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
-        let after = sessions(&store.reopen(), &clock, 2).await;
+        let world = world.crashes().await;
+        let after = &world.hosted;
         assert!(after.begin(&address).await.is_err());
         assert!(after.by_cookie(&cookie).await.is_ok());
         assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());

@@ -10,3 +10,6 @@ pub mod numbers;
 #[path = "verify/serve/tests/provider.rs"]
 pub(crate) mod provider;
 pub mod verify;
+#[cfg(test)]
+#[path = "verify/serve/tests/world.rs"]
+pub(crate) mod world;

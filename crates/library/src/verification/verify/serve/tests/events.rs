@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::world::{World, asking, asking_with, number};
 use crate::domain::AttemptId;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
 use crate::verification::verify::{Ending, Status, VerificationTarget};
+use crate::verification::world::{World, asking, asking_with, number};
 use crate::webhook::EventRecord;
 
 const SECOND: Duration = Duration::from_secs(1);

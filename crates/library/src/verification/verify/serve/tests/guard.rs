@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{START, World, asking, asking_with, number};
 use crate::config::GuardSettings;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
@@ -19,6 +18,7 @@ use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
 use crate::verification::verify::{CarryCode, Ending, Refused, Verification, VerificationTarget};
+use crate::verification::world::{START, World, asking, asking_with, number};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{World, asking, asking_once, number};
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
 use crate::limits::rate::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
 use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
+use crate::verification::world::{World, asking, asking_once, number};
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {

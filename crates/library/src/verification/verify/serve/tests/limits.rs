@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::world::{World, asking, number};
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
 use crate::verification::verify::{BeginRequest, Refused};
+use crate::verification::world::{World, asking, number};
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;

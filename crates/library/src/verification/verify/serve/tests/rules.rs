@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{START, World, asking, number};
 use crate::domain::{Channel, Code, NumberKey, ServiceId};
 use crate::registry::world::given;
 use crate::verification::numbers::{Check, Outgoing};
 use crate::verification::verify::{CheckCode, Ending, Refused, Status, VerificationTarget};
+use crate::verification::world::{START, World, asking, number};
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");

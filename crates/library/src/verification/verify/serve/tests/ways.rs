@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::world::{START, World, asking, asking_with, number};
 use crate::config::Bounds;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{AttemptQuery, CarryCode, Refused, Status, VerificationTarget};
+use crate::verification::world::{START, World, asking, asking_with, number};
 
 #[tokio::test]
 async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
