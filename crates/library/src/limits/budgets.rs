@@ -384,18 +384,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_charge_is_given_back_unless_it_is_spent() {
-        let budgets = budgets(&FaultyStore::new(), 2).await;
-        for _ in 0..5 {
-            drop(charge(&budgets).await.expect("a charge"));
-        }
-        for _ in 0..2 {
-            charge(&budgets).await.expect("a charge").spend();
-        }
-        assert!(matches!(charge(&budgets).await, Err(ChargeError::Spent(_))));
-    }
-
-    #[tokio::test]
     async fn a_service_without_outcomes_leaves_half_of_the_budget_to_the_others() {
         let budgets = budgets(&FaultyStore::new(), 10).await;
         let number = PhoneNumber::parse("+14155550123", None).expect("a number");

@@ -164,16 +164,10 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use hmac::{Hmac, KeyInit as _, Mac as _};
     use secrecy::SecretString;
 
     use super::*;
-    use crate::config::GatewaySettings;
-    use crate::gateway::{ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings};
-
-    const PATH: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-0";
+    use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
 
     fn gateways() -> GatewaySettings {
         let account = TwilioAccount {
@@ -187,16 +181,6 @@ mod tests {
         GatewaySettings { providers, ..GatewaySettings::simulator() }
     }
 
-    fn request(signature: Option<String>) -> CallbackRequest {
-        CallbackRequest {
-            kind: Some(CallbackKind::Message),
-            path_and_query: PATH.to_owned(),
-            signature,
-            headers: HeaderMap::new(),
-            body: "MessageSid=SM01&MessageStatus=sent".into(),
-        }
-    }
-
     #[test]
     fn the_path_prefix_is_the_path_of_the_public_url_without_its_last_slash() {
         for (public_url, path) in [
@@ -207,23 +191,5 @@ mod tests {
             let receiver = ReportReceiver::new(&gateways(), Some(&public_url.into())).expect("a receiver");
             assert_eq!(receiver.path_prefix(), path, "{public_url}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_signed_report_before_the_store_is_loaded_is_asked_for_again() {
-        let reports = ReportReceiver::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
-        let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
-        let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
-        assert_eq!(reports.record(&request(Some(signature)), None).await, CallbackAnswer::Unavailable);
-        assert_eq!(reports.record(&request(None), None).await, CallbackAnswer::BadSignature);
-    }
-
-    #[test]
-    fn no_reports_without_an_account_or_an_address() {
-        assert!(ReportReceiver::new(&gateways(), None).is_none());
-        assert!(
-            ReportReceiver::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none()
-        );
     }
 }

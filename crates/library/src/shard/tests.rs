@@ -69,9 +69,7 @@ fn kinds() -> Kinds {
     Kinds::default().with::<Voucher>().with::<Uses>()
 }
 
-/// The remaining amount; `None` if it was too small.
-type VoucherReply = Result<Option<u32>, Refusal>;
-
+#[derive(Clone, Copy)]
 enum VoucherAction {
     Issue(u32),
     Spend(u32),
@@ -81,50 +79,32 @@ enum VoucherAction {
     Panic,
 }
 
-struct VoucherCommand {
-    subject: Subject,
-    action: VoucherAction,
-    reply: oneshot::Sender<VoucherReply>,
-}
+/// The remaining amount; `None` if it was too small.
+type VoucherReply = Result<Option<u32>, Refusal>;
 
-impl Command for VoucherCommand {
-    type Made = Option<u32>;
-
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Option<u32>> {
-        let (id, ends) = (self.subject.id, view.now().plus(LIFE));
-        let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
-        let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
-        let uses = Uses { count, ends };
-        let left = match self.action {
-            VoucherAction::Issue(amount) => Some(amount),
-            VoucherAction::Spend(amount) => voucher.left.checked_sub(amount),
-            VoucherAction::Show => Some(voucher.left),
-            VoucherAction::Panic => panic!("a command that the shard cannot decide"),
-        };
-        match (&self.action, left) {
-            (VoucherAction::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
-            (VoucherAction::Issue(_), Some(left)) => {
-                view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
-            }
-            (VoucherAction::Spend(_), Some(left)) => {
+fn decide(id: Id, action: VoucherAction, view: &mut Transaction<'_>) -> Option<u32> {
+    let ends = view.now().plus(LIFE);
+    let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
+    let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
+    let uses = Uses { count, ends };
+    match action {
+        VoucherAction::Issue(left) => {
+            view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
+            Some(left)
+        }
+        VoucherAction::Spend(amount) => {
+            let left = voucher.left.checked_sub(amount);
+            if let Some(left) = left {
                 view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
                 view.put(id, Some(&uses), Durability::Durable);
             }
-            (VoucherAction::Panic, _) | (_, None) => {}
+            left
         }
-        Decided::Made(left)
-    }
-
-    fn perform(self, left: Option<u32>, _: &mut After<'_>) {
-        let _ = self.reply.send(Ok(left));
-    }
-
-    fn refuse(self, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal));
+        VoucherAction::Show => {
+            view.put(id, Some(&uses), Durability::Lazy);
+            Some(voucher.left)
+        }
+        VoucherAction::Panic => panic!("a command that the shard cannot decide"),
     }
 }
 
@@ -155,9 +135,7 @@ impl World {
     }
 
     fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<VoucherReply> {
-        let (reply, answer) = oneshot::channel();
-        self.shards.submit(VoucherCommand { subject, action, reply });
-        answer
+        self.shards.router().decide_unbounded(subject, move |view| Ok(decide(subject.id, action, view)))
     }
 
     async fn reply_to(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
@@ -336,8 +314,8 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.advance(LIFE);
     world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
-    world.store.checkpoint().await.expect("a checkpoint");
-    let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
+    let checkpoint = world.store.checkpoint().await.expect("a checkpoint");
+    let given: Vec<RecordKey> = checkpoint.into_keys().collect();
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
 }
 

@@ -553,14 +553,8 @@ impl HostedSessions {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-
     use super::*;
-    use crate::clock::{Clock, ManualClock};
-    use crate::registry::world::start;
-    use crate::shard::tests::FaultyStore;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_785_441_600_000);
+    use crate::verification::world::{START as NOW, World};
 
     fn number(text: &str) -> PhoneNumber {
         PhoneNumber::from_e164(text).expect("a number")
@@ -572,23 +566,14 @@ mod tests {
         HostedSession::new(request, [0; 32], NOW)
     }
 
+    const VERIFICATION: Sid = Sid::new(SidKind::Verification, [1; 16]);
+
     fn sent() -> SendEnd {
-        SendEnd::Sent(Sid::new(SidKind::Verification, [1; 16]), Channel::Sms)
+        SendEnd::Sent(VERIFICATION, Channel::Sms)
     }
 
     fn after(seconds: u64) -> Timestamp {
         NOW.plus(Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn another_number_awaits_no_code_until_its_message_is_sent() {
-        let mut session = session(None, true);
-        session.begin_send(number("+14155552671"), NOW).expect("a message");
-        let sid = Sid::new(SidKind::Verification, [1; 16]);
-        session.end_send(number("+14155552671"), SendEnd::Sent(sid, Channel::Sms), NOW);
-        assert!(session.awaits_code);
-        session.begin_send(number("+14155552672"), NOW).expect("a message");
-        assert!(!session.awaits_code);
     }
 
     #[test]
@@ -661,23 +646,22 @@ mod tests {
 
     #[test]
     fn five_codes_are_compared_whatever_number_they_are_for() {
-        let (mut session, sid) = (session(None, true), Sid::new(SidKind::Verification, [1; 16]));
+        let mut session = session(None, true);
         let [one, two] = ["+14155552671", "+14155552672"].map(number);
         assert_eq!(session.begin_check(), Err(Denied::NotSent));
         for (to, checks) in [(one, 3), (two, 2)] {
             assert_eq!(session.begin_send(to, NOW), Ok(()));
-            assert_eq!(session.begin_check(), Err(Denied::NotSent), "a code for another number is not meant");
-            session.end_send(to, SendEnd::Sent(sid, Channel::Sms), NOW);
+            assert!(!session.awaits_code, "a code for another number is not meant");
+            assert_eq!(session.begin_check(), Err(Denied::NotSent));
+            session.end_send(to, sent(), NOW);
+            assert!(session.awaits_code);
             for _ in 0..checks {
-                assert_eq!(session.begin_check(), Ok(sid));
+                assert_eq!(session.begin_check(), Ok(VERIFICATION));
             }
         }
         assert_eq!(session.begin_check(), Err(Denied::NoneLeft));
-        assert_eq!(
-            session.begin_send(two, after(60)),
-            Err(Denied::NoneLeft),
-            "its code could not be checked"
-        );
+        let begun = session.begin_send(two, after(60));
+        assert_eq!(begun, Err(Denied::NoneLeft), "its code could not be checked");
     }
 
     #[test]
@@ -691,13 +675,6 @@ mod tests {
     }
 
     const SERVICE: ServiceId = ServiceId::new(1);
-
-    /// Sessions over this store. One with this seed draws the same secrets again.
-    async fn sessions(store: &FaultyStore, clock: &Arc<ManualClock>, seed: u64) -> HostedSessions {
-        let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        let shards = start(store, &clock, seed).await.expect("shards");
-        HostedSessions::new(&shards, &ServerKey::from_bytes([7; 32]), 1_000, StdRng::seed_from_u64(seed))
-    }
 
     /// A session that a browser has opened.
     async fn opened(sessions: &HostedSessions) -> SessionSecret {
@@ -718,47 +695,44 @@ mod tests {
     /// The session of a number that is verified, and the code of its application.
     async fn verified(sessions: &HostedSessions) -> (SessionSecret, SessionSecret) {
         let cookie = opened(sessions).await;
-        let sid = Sid::new(SidKind::Verification, [1; 16]);
-        sends(sessions, &cookie, number("+14155552671"), sid).await;
-        let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
+        sends(sessions, &cookie, number("+14155552671"), VERIFICATION).await;
+        let code = sessions.approve(&cookie, Some(VERIFICATION)).await.expect("a code");
         (cookie, code)
     }
 
     #[tokio::test]
     async fn a_code_is_redeemed_within_a_minute_and_a_session_ends_after_15() {
-        let clock = Arc::new(ManualClock::starting_at(NOW));
-        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let (cookie, late) = verified(&sessions).await;
-        clock.advance(Duration::from_secs(60));
+        let world = World::new().await;
+        let sessions = &world.hosted;
+        let (cookie, late) = verified(sessions).await;
+        world.advance(Duration::from_secs(60));
         let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid(), code.expose()).await;
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
         let again = sessions.approve(&cookie, None).await.expect("another code");
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
-        clock.advance(Duration::from_secs(59));
+        world.advance(Duration::from_secs(59));
         assert_eq!(redeem(&again).await.map(|result| result.verified), Ok(NOW));
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
-        let (cookie, _) = verified(&sessions).await;
-        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(clock.now()));
+        let (cookie, _) = verified(sessions).await;
+        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(world.verifier.now()));
         for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
         {
-            clock.advance(Duration::from_secs(seconds));
+            world.advance(Duration::from_secs(seconds));
             assert_eq!(is_over().await, expected);
         }
-        assert!(matches!(
-            sessions.change(&cookie, |session, _| session.begin_check()).await,
-            Err(Denied::NoSession)
-        ));
+        let checked = sessions.change(&cookie, |session, _| session.begin_check()).await;
+        assert_eq!(checked, Err(Denied::NoSession));
     }
 
     #[tokio::test]
     async fn a_code_of_another_verification_approves_nothing() {
-        let clock = Arc::new(ManualClock::starting_at(NOW));
-        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
-        let cookie = opened(&sessions).await;
-        let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
-        sends(&sessions, &cookie, number("+14155552671"), first).await;
-        sends(&sessions, &cookie, number("+14155552672"), second).await;
+        let world = World::new().await;
+        let sessions = &world.hosted;
+        let cookie = opened(sessions).await;
+        let (first, second) = (VERIFICATION, Sid::new(SidKind::Verification, [2; 16]));
+        sends(sessions, &cookie, number("+14155552671"), first).await;
+        sends(sessions, &cookie, number("+14155552672"), second).await;
         for sid in [Some(first), None] {
             assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
         }
@@ -767,14 +741,15 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_go_on_after_a_restart_and_what_was_used_stays_used() {
-        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(NOW)));
-        let before = sessions(&store, &clock, 1).await;
+        let world = World::new().await;
+        let before = &world.hosted;
         let (address, _) = before.create(SERVICE, session(None, true).request).await.expect("a session");
         let cookie = before.begin(&address).await.expect("a cookie");
-        let (_, code) = verified(&before).await;
-        let (_, redeemed) = verified(&before).await;
+        let (_, code) = verified(before).await;
+        let (_, redeemed) = verified(before).await;
         before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
-        let after = sessions(&store.reopen(), &clock, 2).await;
+        let world = world.crashes().await;
+        let after = &world.hosted;
         assert!(after.begin(&address).await.is_err());
         assert!(after.by_cookie(&cookie).await.is_ok());
         assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());

@@ -6,4 +6,10 @@
 
 pub mod hosted;
 pub mod numbers;
+#[cfg(test)]
+#[path = "verify/serve/tests/provider.rs"]
+pub(crate) mod provider;
 pub mod verify;
+#[cfg(test)]
+#[path = "verify/serve/tests/world.rs"]
+pub(crate) mod world;

@@ -26,10 +26,10 @@ const GERMANY: &str = "+491711234567";
 async fn facts_on_both_sides_of_an_hour_are_in_two_hours_and_one_day() {
     let world = World::new().await;
     world.clock.advance(59 * MINUTE + 59 * SECOND);
-    world.accepted(GERMANY);
+    world.accepted();
     world.clock.advance(SECOND);
-    world.accepted(GERMANY);
-    world.accepted(GERMANY);
+    world.accepted();
+    world.accepted();
     let starts = async |resolution| {
         let rows = world.rows(resolution).await;
         rows.into_iter().map(|row| (row.series.start, row.counts.accepted)).collect::<Vec<_>>()
@@ -46,12 +46,14 @@ async fn facts_on_both_sides_of_an_hour_are_in_two_hours_and_one_day() {
 #[tokio::test]
 async fn each_fact_is_counted_in_the_series_of_its_group() {
     let world = World::new().await;
-    let twilio = Some(GatewayName::TwilioMessages);
-    world.step(GERMANY, None, VerificationStep::Begun);
-    world.accepted(GERMANY);
-    world.step(GERMANY, twilio, VerificationStep::Approved);
-    world.step(GERMANY, None, VerificationStep::Canceled);
-    world.sent(GERMANY, Some(GatewayName::Simulator), SendEnd::Accepted, None);
+    let [german, french, american] = [GERMANY, "+33612345678", "+14155552671"].map(recipient);
+    let (twilio, channel) = (Some(GatewayName::TwilioMessages), Channel::Sms);
+    world.step(german, None, VerificationStep::Begun);
+    world.step(NumberKey { is_test: true, ..german }, None, VerificationStep::Begun);
+    world.sent(german, twilio, SendEnd::Accepted, None);
+    world.step(german, twilio, VerificationStep::Approved);
+    world.step(german, None, VerificationStep::Canceled);
+    world.sent(german, Some(GatewayName::Simulator), SendEnd::Accepted, None);
     for (outcome, error) in [
         (SendEnd::NumberRefused, Some(ErrorClass::BadNumber)),
         (SendEnd::Failed, Some(ErrorClass::Configuration)),
@@ -62,13 +64,14 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         (SendEnd::Postponed, None),
         (SendEnd::Locked, None),
     ] {
-        world.sent("+14155552671", twilio, outcome, error);
+        world.sent(american, twilio, outcome, error);
     }
-    world.failed_attempt("+14155552671", GatewayName::Sinch, ErrorClass::Configuration);
+    let (gateway, error) = (GatewayName::Sinch, ErrorClass::Configuration);
+    world.counts(&Fact::FailedAttempt { recipient: american, channel, gateway, error });
     for rule in
         [Rule::Prefix, Rule::Landline, Rule::Budget, Rule::RateLimit, Rule::Lockout, Rule::Verification]
     {
-        world.shards.metrics().count(&Fact::Refused(recipient("+33612345678"), Channel::Sms, rule));
+        world.counts(&Fact::Refused(french, channel, rule));
     }
     let until = START;
     for outcome in [
@@ -77,35 +80,26 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         CheckOutcome::LockedNow { until, live: true },
         CheckOutcome::Locked { until },
     ] {
-        world.shards.metrics().count(&Fact::Check {
-            recipient: recipient("+33612345678"),
-            channel: None,
-            outcome,
-        });
+        world.counts(&Fact::Check { recipient: french, channel: None, outcome });
     }
-    let rows = world.rows(Resolution::Day).await;
-    let by = |series: &Series| (series.group.country.map(|region| region.to_string()), series.group.gateway);
     let none = Counts::default();
     let failed = Failures { number: 1, configuration: 1, refused: 1, unavailable: 2, unknown: 1 };
-    assert_eq!(failed.total(), 6);
     let failed_attempts = Failures { configuration: 1, ..Failures::default() };
     let refused = RefusedBy { guard: 2, budget: 1, rate_limit: 1, lockout: 1, verification: 1 };
-    assert_eq!(refused.total(), 6);
-    let (germany, states) = (Some("DE".to_owned()), Some("US".to_owned()));
+    assert_eq!((failed.total(), refused.total()), (6, 6));
+    let [germany, france, states] = ["DE", "FR", "US"].map(Region::parse);
+    let of_france = Counts { refused, saved_micros: 160_000, wrong_codes: 3, lockouts: 2, ..none };
     let expected = BTreeMap::from([
-        ((germany.clone(), None), Counts { begun: 1, ..none }),
-        ((germany.clone(), twilio), Counts { verified: 1, accepted: 1, cost_micros: 80_000, ..none }),
-        ((germany.clone(), Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
-        ((states.clone(), twilio), Counts { failed, ..none }),
-        ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
-        (
-            (Some("FR".to_owned()), None),
-            Counts { refused, saved_micros: 160_000, wrong_codes: 3, lockouts: 2, ..none },
-        ),
+        ((germany, None), Counts { begun: 1, ..none }),
+        ((germany, twilio), Counts { verified: 1, accepted: 1, cost_micros: 80_000, ..none }),
+        ((germany, Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
+        ((states, twilio), Counts { failed, ..none }),
+        ((states, Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
+        ((france, None), of_france),
     ]);
-    assert_eq!(totals(&rows, by), expected);
-    let by_country = totals(&rows, |series| series.group.country);
-    assert_eq!(by_country[&Region::parse("DE")].accepted, 2);
+    let rows = world.rows(Resolution::Day).await;
+    assert_eq!(totals(&rows, |series| (series.group.country, series.group.gateway)), expected);
+    assert_eq!(totals(&rows, |series| series.group.country)[&germany].accepted, 2);
 }
 
 #[tokio::test]
@@ -114,9 +108,9 @@ async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
     for seconds in [1, 2, 3, 9, 500] {
         let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
         let took = Duration::from_secs(seconds);
-        world.shards.metrics().count(&Fact::Delivered { recipient, channel, gateway, took });
+        world.counts(&Fact::Delivered { recipient, channel, gateway, took });
     }
-    world.step(GERMANY, Some(GatewayName::Sinch), VerificationStep::Tried);
+    world.step(recipient(GERMANY), Some(GatewayName::Sinch), VerificationStep::Tried);
     let rows = world.rows(Resolution::Day).await;
     let Counts { tried, delivery, .. } = rows[0].counts;
     assert_eq!((rows.len(), tried, delivery.total()), (1, 1, 5));
@@ -126,23 +120,16 @@ async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
 }
 
 #[tokio::test]
-async fn a_test_number_is_not_counted() {
-    let world = World::new().await;
-    let recipient = NumberKey { is_test: true, ..recipient(GERMANY) };
-    let (channel, gateway, step) = (Channel::Sms, None, VerificationStep::Begun);
-    world.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
-    assert_eq!(world.rows(Resolution::Day).await, []);
-}
-
-#[tokio::test]
 async fn counts_that_were_added_survive_a_crash_and_go_on() {
-    let mut world = World::new().await;
-    world.accepted(GERMANY);
+    let world = World::new().await;
+    world.accepted();
     world.history.flush().await;
     world.shards.flush().await;
-    world.accepted(GERMANY);
-    world.crashes().await;
-    world.accepted(GERMANY);
+    world.accepted();
+    // The program dies: changes that no commit carried are lost.
+    world.shards.stop();
+    let world = World::over(world.store.reopen(), MOST_RECORDS).await;
+    world.accepted();
     let rows = world.rows(Resolution::Minute).await;
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].counts.accepted, 2, "the second one was not added before the crash");
@@ -151,7 +138,7 @@ async fn counts_that_were_added_survive_a_crash_and_go_on() {
 #[tokio::test]
 async fn each_resolution_is_forgotten_after_its_time() {
     let world = World::new().await;
-    world.accepted(GERMANY);
+    world.accepted();
     world.history.flush().await;
     // The day began 22 hours before the start.
     let day_ends = START.plus(31 * DAY + 2 * HOUR);
@@ -172,16 +159,21 @@ async fn each_resolution_is_forgotten_after_its_time() {
 
 #[tokio::test]
 async fn the_number_of_records_is_limited_and_known_ones_are_counted() {
-    let world = World::with_records(2).await;
-    world.accepted(GERMANY);
-    let before: usize = world.count_rows().await;
+    let world = World::over(FaultyStore::new(), 2).await;
+    let all = async || {
+        let mut rows = Vec::new();
+        for resolution in Resolution::ALL {
+            rows.extend(world.rows(resolution).await);
+        }
+        rows
+    };
+    world.accepted();
+    let before = all().await.len();
     assert!(before < 3, "two shards keep one record each");
-    world.accepted(GERMANY);
+    world.accepted();
     world.clock.advance(SECOND);
-    assert_eq!(world.count_rows().await, before);
-    for resolution in Resolution::ALL {
-        assert!(world.rows(resolution).await.iter().all(|row| row.counts.accepted == 2));
-    }
+    let rows = all().await;
+    assert!(rows.len() == before && rows.iter().all(|row| row.counts.accepted == 2), "{rows:?}");
 }
 
 #[tokio::test]
@@ -206,71 +198,49 @@ struct World {
     clock: Arc<ManualClock>,
     shards: Shards,
     history: History,
-    most_records: usize,
 }
 
 impl World {
     async fn new() -> Self {
-        Self::with_records(MOST_RECORDS).await
+        Self::over(FaultyStore::new(), MOST_RECORDS).await
     }
 
-    async fn with_records(most_records: usize) -> Self {
-        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
-        Self::over(store, clock, most_records).await
-    }
-
-    async fn over(store: FaultyStore, clock: Arc<ManualClock>, most_records: usize) -> Self {
+    async fn over(store: FaultyStore, most_records: usize) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
         let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
         let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
-        let key = ServerKey::from_bytes([7; 32]);
-        let history = History::of(&shards, &key, prices, most_records);
-        Self { store, clock, shards, history, most_records }
+        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), prices, most_records);
+        Self { store, clock, shards, history }
     }
 
-    /// The program dies: changes that no commit carried are lost.
-    async fn crashes(&mut self) {
-        self.shards.stop();
-        *self = Self::over(self.store.reopen(), Arc::clone(&self.clock), self.most_records).await;
+    /// A message to Germany was accepted.
+    fn accepted(&self) {
+        self.sent(recipient(GERMANY), Some(GatewayName::TwilioMessages), SendEnd::Accepted, None);
     }
 
-    fn accepted(&self, number: &str) {
-        self.sent(number, Some(GatewayName::TwilioMessages), SendEnd::Accepted, None);
+    fn sent(
+        &self,
+        recipient: NumberKey,
+        gateway: Option<GatewayName>,
+        outcome: SendEnd,
+        error: Option<ErrorClass>,
+    ) {
+        let channel = Channel::Sms;
+        self.counts(&Fact::Send(SendFacts { recipient, channel, gateway, outcome, error, parts: 1 }));
     }
 
-    fn sent(&self, number: &str, gateway: Option<GatewayName>, outcome: SendEnd, error: Option<ErrorClass>) {
-        self.shards.metrics().count(&Fact::Send(send(number, gateway, outcome, error)));
+    fn step(&self, recipient: NumberKey, gateway: Option<GatewayName>, step: VerificationStep) {
+        let channel = Channel::Sms;
+        self.counts(&Fact::Verification { recipient, channel, gateway, step });
     }
 
-    fn failed_attempt(&self, number: &str, gateway: GatewayName, error: ErrorClass) {
-        let (recipient, channel) = (recipient(number), Channel::Sms);
-        self.shards.metrics().count(&Fact::FailedAttempt { recipient, channel, gateway, error });
-    }
-
-    fn step(&self, number: &str, gateway: Option<GatewayName>, step: VerificationStep) {
-        let (recipient, channel) = (recipient(number), Channel::Sms);
-        self.shards.metrics().count(&Fact::Verification { recipient, channel, gateway, step });
+    fn counts(&self, fact: &Fact) {
+        self.shards.metrics().count(fact);
     }
 
     async fn rows(&self, resolution: Resolution) -> Vec<Row> {
         self.history.between(resolution, Timestamp::EPOCH, Timestamp::MAX).await.expect("rows")
     }
-
-    async fn count_rows(&self) -> usize {
-        let mut count = 0;
-        for resolution in Resolution::ALL {
-            count += self.rows(resolution).await.len();
-        }
-        count
-    }
-}
-
-fn send(
-    number: &str,
-    gateway: Option<GatewayName>,
-    outcome: SendEnd,
-    error: Option<ErrorClass>,
-) -> SendFacts {
-    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error, parts: 1 }
 }
 
 fn recipient(number: &str) -> NumberKey {

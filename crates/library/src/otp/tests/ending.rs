@@ -1,20 +1,12 @@
 //! Stops, crashes, and access to a directory.
 
-use std::sync::Arc;
-
-use tokio::sync::oneshot;
-
-use super::world::{ANNA, Own, World, code, secs, wrong};
+use super::world::{ANNA, World, code, secs, wrong};
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
 use crate::node::load_or_create;
-use crate::otp::{AttemptQuery, ErrorClass, GatewayName, Otp, OtpError, Refusal, StartError};
+use crate::otp::{AttemptQuery, Otp, OtpError, Refusal, StartError};
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
-
-fn all() -> AttemptQuery {
-    AttemptQuery::newest(10)
-}
 
 /// Another engine, as soon as the directory is free.
 async fn start_when_free(world: &World) -> Result<Otp, StartError> {
@@ -56,7 +48,7 @@ async fn after_a_stop_nothing_is_decided_and_every_handle_says_so() {
     let verified = other.verify(ANNA, &code(&other)).await;
     assert!(!verified.request_valid() && !verified.code_valid());
     assert_eq!(verified.error(), Some(&stopping));
-    assert_eq!(other.attempts(&all()).await, Err(Refusal::Stopping));
+    assert_eq!(other.attempts(&AttemptQuery::newest(10)).await, Err(Refusal::Stopping));
     assert_eq!(other.readiness(), Err(vec!["the engine is stopping".to_owned()]));
     other.stop().await.expect("stopped already");
 }
@@ -73,7 +65,7 @@ async fn after_a_stop_the_directory_is_free_and_holds_what_was_counted() {
     let second = world.start().await;
     assert_eq!(second.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(3));
     assert!(second.verify(ANNA, &code).await.code_valid());
-    assert_eq!(second.attempts(&all()).await.expect("a list").len(), 1);
+    assert_eq!(second.attempts(&AttemptQuery::newest(10)).await.expect("a list").len(), 1);
     drop(first);
 }
 
@@ -94,7 +86,15 @@ async fn an_engine_whose_last_handle_is_dropped_stops_by_itself() {
 #[tokio::test]
 async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() {
     let world = World::new();
-    write_nonsense(&world).await;
+    // A record that no version has written.
+    let directory = world.directory.path();
+    let key = load_or_create(directory, None).expect("a key");
+    let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
+    let store = EmbeddedStore::open(&options).expect("a store");
+    let key = Key { slot: 0, kind: NumberState::KIND, id: [7; 12] };
+    let write = Write { key, put: Some("nonsense".into()), expires: Timestamp::MAX };
+    store.commit(vec![write], Box::new(|written| assert_eq!(written, Ok(()))));
+    store.close().await.expect("closed");
     for _ in 0..3 {
         // The failed engine still holds the directory for a moment.
         let Err(StartError::Engine(error)) = start_when_free(&world).await else {
@@ -102,35 +102,4 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
         };
         assert!(error.to_string().contains("a record of numbers"), "{error}");
     }
-}
-
-/// Writes a record that no version has written.
-async fn write_nonsense(world: &World) {
-    let directory = world.directory.path();
-    let key = load_or_create(directory, None).expect("a key");
-    let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
-    let store = EmbeddedStore::open(&options).expect("a store");
-    let key = Key { slot: 0, kind: NumberState::KIND, id: [7; 12] };
-    let write = Write { key, put: Some("nonsense".into()), expires: Timestamp::MAX };
-    let (done, written) = oneshot::channel();
-    store.commit(vec![write], Box::new(|result| drop(done.send(result))));
-    written.await.expect("an answer").expect("written");
-    store.close().await.expect("closed");
-}
-
-#[tokio::test]
-async fn what_waits_for_another_try_survives_a_stop() {
-    let world = World::new();
-    let builder = || world.builder().set("sms.retry", true).set("sms.longest_wait", "1s");
-    let broken = Own::new(GatewayName::Http).failing([ErrorClass::Retry { after: Some(secs(60)) }]);
-    let otp = builder().gateway(Arc::new(broken)).start().await.expect("an engine");
-    otp.send_sms(ANNA).await.expect("accepted: it is tried again");
-    otp.stop().await.expect("stopped");
-
-    // The clock decides, and it has stood still until now.
-    world.clock.advance(secs(61));
-    let (whole, arrived) = Own::new(GatewayName::Http).telling();
-    let otp = builder().gateway(Arc::new(whole)).start().await.expect("an engine");
-    let code = arrived.await.expect("the message");
-    assert!(otp.verify(ANNA, &code).await.code_valid());
 }

@@ -1,37 +1,39 @@
 //! Reports of providers, through a program with its own HTTP server.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
-use super::world::{ANNA, Own, World};
-use crate::otp::{AttemptQuery, CallbackReply, Channel, GatewayName, Otp, Receipt, ReceiptStatus, Refusal};
+use super::world::{ANNA, World};
+use crate::otp::{AttemptQuery, Callback, CallbackReply, GatewayName, Otp, Receipt, ReceiptStatus, Refusal};
 
 const PUBLIC_URL: &str = "https://example.com/otp";
 const TOKEN: &str = "s3cr3t";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A Twilio account that reports about the messages of this test's gateway.
-async fn start(world: &World) -> (Otp, Arc<Own>) {
-    let own = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
-    let builder = world.builder().gateway(own.clone()).set("otp-sms-provider", "Http;Twilio:+99");
+/// A Twilio account that reports about a message of this test's gateway.
+async fn sent(world: &World) -> Otp {
+    let builder = world.with_own().set("otp-sms-provider", "Http;Twilio:+99");
     let builder = builder
         .set("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
         .set("TWILIO_AUTH_TOKEN", TOKEN)
         .set("TWILIO_PHONE_NUMBER", "+15005550006")
         .set("TWILIO_BASE_URL", "http://127.0.0.1:9");
     let otp = builder.set("public-url", PUBLIC_URL).start().await.expect("an engine");
-    (otp, own)
+    otp.send_sms(ANNA).await.expect("sent");
+    otp
 }
 
-/// The report path of the newest message.
-fn path_of(own: &Own, kind: &str) -> String {
-    let sent = own.sent();
-    let callback = sent.last().and_then(|message| message.callback.as_ref()).expect("a callback");
-    assert_eq!(&*callback.public_url, PUBLIC_URL);
-    format!("/callbacks/twilio/{kind}?attempt={}", callback.attempt)
+/// The address of its report.
+fn callback(world: &World) -> Callback {
+    let sent = world.provider.handed().pop().expect("a message");
+    sent.callback.expect("an address")
+}
+
+fn path(world: &World) -> String {
+    let Callback { public_url, attempt } = callback(world);
+    assert_eq!(&*public_url, PUBLIC_URL);
+    format!("/callbacks/twilio/message?attempt={attempt}")
 }
 
 fn signature(path: &str, form: &str) -> String {
@@ -57,9 +59,8 @@ async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
 #[tokio::test]
 async fn a_report_that_is_twilios_is_noted() {
     let world = World::new();
-    let (otp, own) = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let path = path_of(&own, "message");
+    let otp = sent(&world).await;
+    let path = path(&world);
     let reply = report(&otp, &path, "MessageSid=Http-1&MessageStatus=delivered").await;
     assert_eq!((reply.status(), reply.content_type(), reply.body()), (204, None, ""));
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
@@ -68,9 +69,8 @@ async fn a_report_that_is_twilios_is_noted() {
 #[tokio::test]
 async fn a_report_without_a_valid_signature_changes_nothing() {
     let world = World::new();
-    let (otp, own) = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let path = path_of(&own, "message");
+    let otp = sent(&world).await;
+    let path = path(&world);
     let form = "MessageSid=Http-1&MessageStatus=delivered";
     let right = signature(&path, form);
     let none: [(&str, &str); 0] = [];
@@ -90,9 +90,8 @@ async fn a_report_without_a_valid_signature_changes_nothing() {
 #[tokio::test]
 async fn what_is_no_report_has_a_status_of_its_own() {
     let world = World::new();
-    let (otp, own) = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let path = path_of(&own, "message");
+    let otp = sent(&world).await;
+    let path = path(&world);
     assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=lost").await.status(), 400);
     assert_eq!(report(&otp, "/callbacks/twilio/other", "").await.status(), 404);
     assert_eq!(report(&otp, "/callbacks/twilio/message/x", "").await.status(), 404);
@@ -105,9 +104,8 @@ async fn what_is_no_report_has_a_status_of_its_own() {
 #[tokio::test]
 async fn the_provider_of_ones_own_gateway_reports_too() {
     let world = World::new();
-    let (otp, own) = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let attempt = own.sent()[0].callback.as_ref().expect("a callback").attempt;
+    let otp = sent(&world).await;
+    let attempt = callback(&world).attempt;
     let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());
     let read = Receipt { attempt, gateway, message_id, status: ReceiptStatus::Read, code: None, class: None };
     otp.note_receipt(&read).await.expect("noted");

@@ -26,8 +26,8 @@ pub enum StoreFault {
     UnknownApplied,
     /// The write is not applied, but the caller does not learn that.
     UnknownNotApplied,
-    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit, and no write from the 65th
-    /// on. The caller learns nothing.
+    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit; the 65th has that of the
+    /// first. The caller learns nothing.
     Torn(u64),
     /// It hangs until the next [`FaultyStore::release`] and then succeeds. Later commits overtake it.
     Hang,
@@ -70,14 +70,12 @@ struct MemoryControl {
 #[derive(Default)]
 struct MemoryState {
     faults: VecDeque<StoreFault>,
-    trouble: Option<String>,
     commits: u64,
     closed: bool,
     held: bool,
     limits: Option<StoreLimits>,
     waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
     owners: Vec<Owner>,
-    checkpointed: Option<BTreeMap<Key, Kept>>,
 }
 
 impl FaultyStore {
@@ -134,9 +132,8 @@ impl FaultyStore {
         self.contents().records.clone()
     }
 
-    /// Makes a checkpoint. See [`FaultyStore::checkpointed`].
-    pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        drop(self.open()?);
+    /// Makes a checkpoint. Returns the records that the owners give to it; `None` unless they give every slot.
+    pub async fn checkpoint(&self) -> Option<BTreeMap<Key, Kept>> {
         let collector = {
             let state = self.state();
             let (collector, streams) = Collector::new(state.owners.len());
@@ -159,15 +156,7 @@ impl FaultyStore {
             }
             Some(all).filter(|_| given == Slots::all())
         };
-        let all = tokio::task::spawn_blocking(collect).await.ok().flatten();
-        let all = all.ok_or_else(|| unavailable("the owners did not give every slot to the checkpoint"))?;
-        self.state().checkpointed = Some(all);
-        Ok(())
-    }
-
-    /// The records that the owners gave to the last completed checkpoint.
-    pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
-        self.state().checkpointed.clone()
+        tokio::task::spawn_blocking(collect).await.ok().flatten()
     }
 
     /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
@@ -188,22 +177,17 @@ impl FaultyStore {
         if state.closed || contents.generation != self.generation {
             return Err(StoreError::Closed);
         }
-        let unknown = || StoreError::Unknown("an injected fault".into());
-        let (applied, answer) = match fault {
-            Some(StoreFault::Unavailable) => (0, Err(unavailable("an injected fault"))),
-            Some(StoreFault::UnknownNotApplied) => (0, Err(unknown())),
-            Some(StoreFault::UnknownApplied) => (usize::MAX, Err(unknown())),
-            Some(StoreFault::Torn(_)) => (64, Err(unknown())),
-            Some(StoreFault::Hang) | None => (usize::MAX, Ok(())),
+        let unknown = || Err(StoreError::Unknown("an injected fault".into()));
+        let (mask, answer) = match fault {
+            Some(StoreFault::Unavailable) => (0, Err(StoreError::Unavailable("an injected fault".into()))),
+            Some(StoreFault::UnknownNotApplied) => (0, unknown()),
+            Some(StoreFault::UnknownApplied) => (u64::MAX, unknown()),
+            Some(StoreFault::Torn(mask)) => (mask, unknown()),
+            Some(StoreFault::Hang) | None => (u64::MAX, Ok(())),
         };
-        let mask = if let Some(StoreFault::Torn(mask)) = fault { mask } else { u64::MAX };
-        for (index, write) in writes.iter().take(applied).enumerate() {
-            if mask >> (index % 64) & 1 == 1 {
-                contents.apply(write);
-            }
-        }
-        state.commits += u64::from(applied > 0);
-        state.trouble = answer.as_ref().err().map(ToString::to_string);
+        let applied = writes.iter().enumerate().filter(|(index, _)| mask >> (index % 64) & 1 == 1);
+        applied.for_each(|(_, write)| contents.apply(write));
+        state.commits += u64::from(mask > 0);
         answer
     }
 
@@ -263,7 +247,7 @@ impl Store for FaultyStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.state().trouble.clone().map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn owns_records(&self) -> bool {
@@ -286,8 +270,4 @@ impl Store for FaultyStore {
             Ok(())
         })
     }
-}
-
-fn unavailable(reason: &str) -> StoreError {
-    StoreError::Unavailable(reason.into())
 }

@@ -3,7 +3,7 @@
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
 use crate::domain::{ServerKey, ServiceId};
 use crate::limits::rate::digest::Digester;
-use crate::limits::rate::{Charge, Charged, Counter, LimitRefusal, Limits};
+use crate::limits::rate::{Counter, LimitRefusal, Limits};
 use crate::shard::{LimitedTable, Record as _, Refusal};
 
 #[tokio::test]
@@ -80,14 +80,9 @@ async fn fresh() -> (World, Limits) {
     (world, limits)
 }
 
-fn spawn(limits: &Limits, charge: Charge) -> tokio::task::JoinHandle<Result<Charged, LimitRefusal>> {
-    let limits = limits.clone();
-    tokio::spawn(async move { limits.take(vec![charge]).await })
-}
-
 #[tokio::test]
 async fn a_full_table_refuses_new_values_and_counts_known_ones() {
-    let world = World::with_records(3);
+    let world = World { records: 3, ..World::new() };
     let limits = world.limits().await;
     let rule = [bucket(1, 5, 60)];
     for value in ["a", "b", "c"] {
@@ -133,12 +128,12 @@ async fn what_is_too_long_or_too_much_is_refused_by_name_and_not_counted() {
 
 #[tokio::test]
 async fn when_the_queue_is_full_the_next_request_is_refused_by_name() {
-    let mut world = World::new();
-    world.queue = 1;
+    let world = World { queue: 1, ..World::new() };
     let limits = world.limits().await;
     let rule = [bucket(1, 5, 60)];
     world.store.hold();
-    let first = spawn(&limits, charge("a", &rule));
+    let (clone, first) = (limits.clone(), vec![charge("a", &rule)]);
+    let first = tokio::spawn(async move { clone.take(first).await });
     world.store.waiting(1).await;
     assert_eq!(limits.take(vec![charge("b", &rule)]).await, Err(LimitRefusal::Refused(Refusal::Overloaded)));
     world.store.release();

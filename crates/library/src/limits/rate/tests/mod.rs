@@ -13,7 +13,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::world::start_shards;
 use crate::shard::Shards;
-use crate::shard::tests::{FaultyStore, StoreFault};
+use crate::shard::tests::FaultyStore;
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -56,10 +56,6 @@ impl World {
         Self { store: FaultyStore::new(), clock, records: MOST_RECORDS, queue: 20_000 }
     }
 
-    pub fn with_records(records: usize) -> Self {
-        Self { records, ..Self::new() }
-    }
-
     /// Starts two shards on the durable records: the counters of a request then have several owners.
     pub async fn start(&self) -> Shards {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
@@ -77,9 +73,5 @@ impl World {
 
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(secs(seconds));
-    }
-
-    pub fn fails_next(&self, fault: StoreFault) {
-        self.store.fail_next([fault]);
     }
 }

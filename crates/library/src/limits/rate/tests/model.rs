@@ -141,7 +141,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Wait(millis) => world.clock.advance(std::time::Duration::from_millis(millis)),
-            Step::Fail(fault) => world.fails_next(fault),
+            Step::Fail(fault) => world.store.fail_next([fault]),
             Step::Crash => {
                 world.crashes();
                 limits = world.limits().await;

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::states::kept_state;
 use super::*;
 use crate::domain::{Channel, CodeLength, PhoneNumber, ServiceId};
-use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationDetails};
+use crate::engine::{FailureCount, OpenNumber, Salt, SendOptions, Verification, VerificationDetails};
 use crate::shard::{Record as _, decode, encode};
 
 fn key(digits: u64) -> NumberKey {
@@ -36,18 +37,9 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
     // One that was canceled is shown until it expires, like any other.
     let counted =
         VerificationDetails { canceled: true, ..VerificationDetails::beginning(at(1), Channel::Sms) };
-    let verification = Verification {
-        salt: Salt([7; 16]),
-        length: CodeLength::SIX,
-        expires: end,
-        sending: 0,
-        sending_until: Timestamp::EPOCH,
-        sent: true,
-        postponed: false,
-        held: None,
-        checking_until: Timestamp::EPOCH,
-        counted: Some(counted),
-    };
+    let options = SendOptions { life: Duration::from_secs(5), length: CodeLength::SIX };
+    let beginning = Verification::beginning(Salt([7; 16]), &options, at(0));
+    let verification = Verification { counted: Some(counted), ..beginning };
     let failures = FailureCount { in_a_row: 3, last: at(2), forgotten: at(5_000) };
     let keep_until = at(9_000);
     let count = OpenNumber { failures, keep_until, verification: None };
@@ -67,18 +59,9 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
 #[test]
 fn a_number_with_a_code_of_the_compatible_routes_is_in_its_entry() {
     let century = Timestamp::from_millis(4_000_000_000_000);
-    let verification = Verification {
-        salt: Salt([7; 16]),
-        length: CodeLength::new(10).expect("a length"),
-        expires: century,
-        sending: u8::MAX,
-        sending_until: century,
-        sent: true,
-        postponed: true,
-        held: None,
-        checking_until: Timestamp::EPOCH,
-        counted: None,
-    };
+    let options = SendOptions { life: Duration::ZERO, length: CodeLength::new(10).expect("a length") };
+    let beginning = Verification::beginning(Salt([7; 16]), &options, century);
+    let verification = Verification { sending: u8::MAX, sent: true, postponed: true, ..beginning };
     let open =
         OpenNumber { failures: FailureCount::NONE, keep_until: century, verification: Some(verification) };
     let mut table = table();

@@ -3,30 +3,11 @@
 use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
+use crate::delivery::Failure;
 use crate::domain::{Code, CodeLength};
 use crate::engine::{Ending, PossiblySent, SendResult};
+use crate::verification::numbers::command::Sending;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
-
-#[test]
-fn nothing_is_answered_before_it_is_durable() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    let mut answer = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
-    assert!(answer.is_unanswered());
-    world.applied(&writes);
-    assert_eq!(answer.answer(), Ok(wrong(4)));
-}
-
-#[test]
-fn no_message_leaves_before_its_decision_is_durable() {
-    let mut world = World::new();
-    let _answer = world.sends(number(1));
-    let writes = world.takes_commit();
-    assert!(world.dispatches_nothing());
-    world.applied(&writes);
-    assert_eq!(world.dispatched().outgoing.key, number(1));
-}
 
 #[test]
 fn commands_of_one_number_are_decided_in_order_and_written_once() {
@@ -49,7 +30,8 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
 
 #[test]
 fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
-    let mut world = World::with_locked(number(1));
+    let mut world = World::new();
+    world.locks(number(1));
     let mut other = world.sends(number(2));
     let writes = world.takes_commit();
     assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
@@ -61,7 +43,6 @@ fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
 #[test]
 fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
     let mut world = World::new();
-    world.has_code(number(1));
     world.nearly_locks(number(1));
     let last = world.checks_wrong(number(1));
     let writes = world.takes_commit();
@@ -74,32 +55,9 @@ fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
 }
 
 #[test]
-fn a_check_of_a_number_without_a_record_writes_nothing() {
-    let mut world = World::new();
-    let answer = world.checks_wrong(number(1));
-    assert!(world.wants_no_commit());
-    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
-    assert_eq!(world.numbers(), 0);
-}
-
-#[test]
-fn an_accepted_send_is_answered_without_a_second_commit() {
-    let mut world = World::new();
-    let answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
-    world.settles(dispatch, accepted());
-    assert!(world.wants_no_commit());
-    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
-    assert_eq!(answer.answer(), Ok(sent));
-}
-
-#[test]
 fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     let mut world = World::new();
-    let mut answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
+    let (mut answer, dispatch) = world.sends_out(number(1));
     world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
     assert!(answer.is_unanswered());
     let writes = world.commits();
@@ -110,36 +68,20 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
 
 #[test]
 fn how_a_send_ended_decides_its_answer() {
-    for (end, expected) in [
-        (SendResult::NumberRefused, Ok(SendOutcome::NumberRefused)),
-        (
-            SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
-            Ok(SendOutcome::GatewayFailed),
-        ),
-        (SendResult::Overloaded, Err(Refusal::SendsOverloaded)),
+    let possibly = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+    for (end, reason, expected) in [
+        (SendResult::NumberRefused, None, Ok(SendOutcome::NumberRefused)),
+        (possibly.clone(), None, Ok(SendOutcome::GatewayFailed)),
+        (possibly, Some(Failure::BadNumber), Ok(SendOutcome::NumberRefused)),
+        (SendResult::Overloaded, None, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();
-        let answer = world.sends(number(1));
-        world.commits();
-        let dispatch = world.dispatched();
-        world.settles(dispatch, end);
-        if let Some(writes) = world.core.take_commit() {
-            world.applied(&writes);
-        }
-        assert_eq!(answer.answer(), expected);
+        let (answer, dispatch) = world.sends_out(number(1));
+        let keeps_code = end.may_still_arrive();
+        world.settles_with(dispatch, end, reason);
+        world.commits_if_any();
+        assert_eq!((answer.answer(), world.live_salt(number(1)).is_some()), (expected, keeps_code));
     }
-}
-
-#[test]
-fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    let answer = world.checks(number(1), Some(code.clone()));
-    world.fails_to_commit();
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
-    let again = world.checks(number(1), Some(code));
-    world.commits();
-    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 4, live: false }));
 }
 
 #[test]
@@ -151,11 +93,6 @@ fn what_the_store_refused_has_no_effect() {
         world.is_refused_a_commit();
         assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     }
-    let answer = world.sends(number(2));
-    world.is_refused_a_commit();
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
-    assert!(world.dispatches_nothing());
-    assert_eq!(world.numbers(), 1, "a send that was refused takes no place");
     let answer = world.checks_wrong(number(1));
     world.commits();
     assert_eq!(answer.answer(), Ok(wrong(4)), "no attempt was spent");
@@ -167,7 +104,6 @@ fn what_the_store_refused_has_no_effect() {
 #[test]
 fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     let mut world = World::new();
-    world.has_code(number(1));
     world.nearly_locks(number(1));
     let _locking = world.checks_wrong(number(1));
     world.fails_to_commit();
@@ -186,35 +122,13 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
 fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
     let mut world = World::new();
     world.has_code(number(1));
-    let mut answers = vec![world.checks_wrong(number(1))];
+    let _in_flight = world.checks_wrong(number(1));
     let writes = world.takes_commit();
-    answers.extend((1..COMMANDS_PER_NUMBER).map(|_| world.checks_wrong(number(1))));
+    let _waiting: Vec<_> = (1..COMMANDS_PER_NUMBER).map(|_| world.checks_wrong(number(1))).collect();
     assert_eq!(world.checks_wrong(number(1)).answer(), Err(Refusal::NumberBusy));
-    let mut other = world.sends(number(2));
-    assert!(other.is_unanswered());
+    assert!(world.sends(number(2)).is_unanswered());
     world.applied(&writes);
     world.commits();
-    assert_eq!(
-        world.checks_wrong(number(1)).answer().map(|a| matches!(a, CheckOutcome::Locked { .. })),
-        Ok(true)
-    );
-}
-
-#[test]
-fn a_code_that_the_same_batch_makes_useless_is_not_sent() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    world.nearly_locks(number(1));
-    let _other = world.sends(number(2));
-    let writes = world.takes_commit();
-    let send = world.sends(number(1));
-    let locking = world.checks_wrong(number(1));
-    world.applied(&writes);
-    assert_eq!(world.dispatched().outgoing.key, number(2));
-    world.commits();
-    assert!(world.dispatches_nothing(), "the code was void before its message could leave");
-    assert!(matches!(locking.answer(), Ok(CheckOutcome::LockedNow { .. })));
-    assert!(matches!(send.answer(), Ok(SendOutcome::Locked { .. })));
     assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
@@ -225,8 +139,7 @@ fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
     let _answer = world.checks_wrong(number(1));
     world.fails_to_commit();
     world.now = world.now.plus(Duration::from_secs(3600));
-    let now = world.now;
-    assert_eq!(world.core.sweep(10, now), 1);
+    assert_eq!(world.sweeps(), 1);
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit(), "nothing of it is left to write again");
     assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
@@ -248,26 +161,6 @@ fn sends_at_a_gateway_that_hangs_fill_the_bound_of_their_number_and_hold_up_no_c
     world.settles(dispatches.remove(0), accepted());
     let mut answer = world.sends(number(1));
     assert!(answer.is_unanswered());
-}
-
-#[test]
-fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
-    let mut world = World::with_locked(number(1));
-    world.has_code(number(2));
-    let other = world.checks_wrong(number(2));
-    let writes = world.takes_commit();
-    let mut ended = world.ends(number(1), Ending::Cleared);
-    assert!(ended.is_unanswered(), "not from memory: it changes what is known");
-    world.applied(&writes);
-    assert_eq!(other.answer(), Ok(wrong(4)));
-    assert_eq!(world.commits().len(), 1, "the end of the lockout");
-    assert_eq!(
-        ended.reply().map(|reply| (reply.outcome, reply.verification)),
-        Ok((true, None)),
-        "no verification was under way"
-    );
-    let answer = world.checks_wrong(number(1));
-    assert!(!matches!(answer.answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -305,46 +198,35 @@ fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
     world.now = world.now.plus(Duration::from_secs(5));
     let _third = world.sends(number(1));
     world.applied(&writes);
-    let first = world.dispatched();
+    let sent = |sending: Sending| sending.permitted.permit.verification;
+    let first = sent(world.dispatched());
     world.now = world.now.plus(Duration::from_secs(2));
     let _fourth = world.sends(number(1));
     world.commits();
-    let sends = world.take_dispatches();
-    assert_eq!(sends.len(), 2);
-    assert!(
-        sends
-            .iter()
-            .all(|send| send.permitted.permit.verification.salt == first.permitted.permit.verification.salt)
-    );
-    assert!(
-        sends.iter().all(|send| send.permitted.permit.verification.expires
-            == sends[1].permitted.permit.verification.expires)
-    );
+    let [second, third] = world.dispatches().into_iter().map(sent).collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!([second.salt, third.salt], [first.salt; 2]);
+    assert_eq!(second.expires, third.expires);
     world.commits();
-    assert!(
-        world.dispatched().permitted.permit.verification.expires
-            > sends[1].permitted.permit.verification.expires
-    );
+    assert!(sent(world.dispatched()).expires > third.expires);
 }
 
 #[test]
 fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
-    let settled = |world: &mut World| {
-        world.commits();
-        let sending = world.dispatched();
-        world.settles(sending, accepted());
+    let settles_as = |result: SendResult| {
+        move |world: &mut World| {
+            world.commits();
+            let sending = world.dispatched();
+            world.settles(sending, result);
+        }
     };
-    assert!(!World::new().is_held_at_its_reply(number(1), settled));
+    assert!(!World::new().is_held_at_its_reply(number(1), settles_as(accepted())));
     assert!(!World::new().is_held_at_its_reply(number(1), World::is_refused_a_commit));
     let refused_later = |world: &mut World| {
-        world.commits();
-        let sending = world.dispatched();
-        world.settles(sending, SendResult::NumberRefused);
+        settles_as(SendResult::NumberRefused)(world);
         world.is_refused_a_commit();
     };
     assert!(!World::new().is_held_at_its_reply(number(1), refused_later));
     let mut world = World::new();
-    world.has_code(number(1));
     world.nearly_locks(number(1));
     let last = world.checks_wrong(number(1));
     let lockout = world.takes_commit();

@@ -1,17 +1,13 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
 use super::world::{World, accepted, held, number};
-use crate::delivery::Failure;
-use crate::domain::{Channel, GatewayName, Held};
-use crate::engine::{Ending, PossiblySent, Salt, SendResult};
+use crate::engine::{Ending, Salt, SendResult};
 use crate::verification::numbers::SendOutcome;
 
 #[test]
 fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     let mut world = World::new();
-    let answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
+    let (answer, dispatch) = world.sends_out(number(1));
     let salt = dispatch.permitted.permit.verification.salt;
     world.settles(
         dispatch,
@@ -31,37 +27,6 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     world.settles(again, accepted());
     assert!(world.wants_no_commit());
     assert_eq!(followed.reply(), Ok(()));
-}
-
-#[test]
-fn a_code_its_holder_may_have_sent_is_checked_there_until_a_retry_works() {
-    let mut world = World::new();
-    let mut answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
-    let holder = Held { by: GatewayName::Sinch, channel: Channel::Sms };
-    let (message_id, held) = ("later".to_owned(), Some(holder));
-    world.settles(
-        dispatch,
-        SendResult::Postponed { message_id, may_have_been_sent: Some(PossiblySent { held }) },
-    );
-    assert!(answer.is_unanswered(), "the name of the holder must survive a crash");
-    world.commits();
-    let _checked = world.checks_held(number(1));
-    world.commits();
-    assert_eq!(world.asked().permit.held, holder);
-}
-
-#[test]
-fn a_number_that_a_second_gateway_refuses_is_refused_and_keeps_its_code() {
-    let mut world = World::new();
-    let answer = world.sends(number(1));
-    world.commits();
-    let dispatch = world.dispatched();
-    let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-    world.settles_with(dispatch, result, Some(Failure::BadNumber));
-    assert_eq!(answer.answer(), Ok(SendOutcome::NumberRefused));
-    assert!(world.live_salt(number(1)).is_some());
 }
 
 #[test]
@@ -95,17 +60,6 @@ fn the_planned_sends_of_an_erased_number_give_back_what_they_took() {
     assert!(erased.reply().expect("erased").outcome);
     assert!(salts.iter().all(|salt| !world.has_plan(number(1), *salt)));
     assert_eq!(world.not_sent(), 2);
-}
-
-#[test]
-fn a_planned_send_whose_beginning_is_not_durable_is_still_planned() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    let salt = world.live_salt(number(1)).expect("a live code");
-    let refused = world.resumes(number(1), salt);
-    world.fails_to_commit();
-    assert!(refused.reply().is_err());
-    assert!(world.dispatches_nothing() && world.has_plan(number(1), salt));
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::config::AttemptLogSettings;
@@ -21,13 +22,11 @@ use crate::domain::{
     AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, NumberKey, PhoneNumber, ServerKey,
     ServiceId, Timestamp,
 };
-use crate::engine::{
-    CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
-    SendRules, SlotHash,
-};
+use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::KeyedRequest;
 use crate::observe::metrics::ServiceNames;
+use crate::registry::world::contract;
 use crate::shard::{
     After, Capacity, Command, Core, Decided, Durability, Kinds, LimitedTable, Record, RecordKey,
     ShardSettings, Stored, Subject, Tables, Transaction, Write,
@@ -54,32 +53,14 @@ pub struct World {
     pub now: Timestamp,
     limit: Arc<CommandLimit>,
     deps: Arc<NumberDeps>,
-    captured: Arc<Captured>,
     /// The state that survives a crash.
     disk: HashMap<RecordKey, Stored>,
-}
-
-/// The tasks that left the shard.
-#[derive(Default)]
-struct Captured {
-    sends: Mutex<Vec<Sending>>,
-    checks: Mutex<Vec<Asking>>,
-    not_sent: AtomicUsize,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Captured {
-    fn take(&self, task: Task) {
-        match task {
-            Task::Deliver(sending) => locked(&self.sends).push(sending),
-            Task::AskGateway(asking) => locked(&self.checks).push(asking),
-            Task::TellGuard(_, GuardNews::NotSent(_)) => drop(self.not_sent.fetch_add(1, Ordering::Relaxed)),
-            Task::TellGuard(..) | Task::TellGateway(..) => {}
-        }
-    }
+    /// The messages that left the shard.
+    messages: UnboundedReceiver<Sending>,
+    /// The questions to gateways.
+    questions: UnboundedReceiver<Asking>,
+    /// The messages that the guard let pass and that were certainly not sent.
+    not_sent: Arc<AtomicUsize>,
 }
 
 /// The reply to a command, once it arrives.
@@ -115,6 +96,12 @@ impl<T> Awaited<T> {
     }
 }
 
+impl<O> Awaited<Reply<O>> {
+    pub fn answer(self) -> Result<O, Refusal> {
+        self.reply().map(|reply| reply.outcome)
+    }
+}
+
 /// Notes, when a reply comes, whether what its request holds is still held.
 struct AtReply {
     held: Weak<OnceLock<String>>,
@@ -125,56 +112,6 @@ impl Wake for AtReply {
     fn wake(self: Arc<Self>) {
         let _ = self.was_held.set(self.held.strong_count() > 0);
     }
-}
-
-impl World {
-    /// Whether the request of a message is still held when its reply comes, which `until_replied` leads to.
-    pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
-        let error = Arc::<OnceLock<String>>::default();
-        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&error), was_held: OnceLock::new() });
-        let trial = Some(Trial { gateways: vec![GatewayName::Http], error });
-        let carried = Some(Carried { within: CHECK_BUDGET, trial });
-        let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
-        let waker = Waker::from(Arc::clone(&at_reply));
-        assert!(Pin::new(&mut reply).poll(&mut Context::from_waker(&waker)).is_pending());
-        until_replied(self);
-        *at_reply.was_held.get().expect("a reply by now")
-    }
-}
-
-impl<O> Awaited<Reply<O>> {
-    pub fn answer(self) -> Result<O, Refusal> {
-        self.reply().map(|reply| reply.outcome)
-    }
-}
-
-fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
-    let policy = Policy {
-        max_attempts: 5,
-        lockout: LockoutRule::Fixed(Duration::from_secs(1800)),
-        sends: SendRules::CONTRACT,
-        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-    };
-    let (key, captured) = (ServerKey::from_bytes([5; 32]), Arc::clone(captured));
-    Arc::new(NumberDeps {
-        policies: Policies::new(policy),
-        slots: SlotHash::new(&key),
-        key,
-        capacity: NumberCapacity::new(usize::MAX),
-        keys: Capacity::counted_by_table::<KeyedRequest>(
-            LimitedTable::IdempotencyKeys,
-            usize::MAX,
-            &ServiceNames::default(),
-        ),
-        send_budget: Duration::from_secs(10),
-        check_budget: CHECK_BUDGET,
-        // Keeps planned attempts only.
-        attempt_log: KEEPS_NO_ATTEMPTS,
-        tells_ends: false,
-        events: None,
-        metrics: Arc::default(),
-        outside: Box::new(move |_, task| captured.take(task)),
-    })
 }
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
@@ -196,35 +133,41 @@ pub fn number(last_digits: u64) -> NumberKey {
 
 impl World {
     pub fn new() -> Self {
-        let captured = Arc::<Captured>::default();
+        let ((deliver, messages), (ask, questions)) = (unbounded_channel(), unbounded_channel());
+        let (key, not_sent) = (ServerKey::from_bytes([5; 32]), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&not_sent);
+        let deps = Arc::new(NumberDeps {
+            policies: Policies::new(contract(Duration::from_secs(30))),
+            slots: SlotHash::new(&key),
+            key,
+            capacity: NumberCapacity::new(usize::MAX),
+            keys: Capacity::counted_by_table::<KeyedRequest>(
+                LimitedTable::IdempotencyKeys,
+                usize::MAX,
+                &ServiceNames::default(),
+            ),
+            send_budget: Duration::from_secs(10),
+            check_budget: CHECK_BUDGET,
+            // Keeps planned attempts only.
+            attempt_log: KEEPS_NO_ATTEMPTS,
+            tells_ends: false,
+            events: None,
+            metrics: Arc::default(),
+            outside: Box::new(move |_, task| match task {
+                Task::Deliver(sending) => deliver.send(sending).expect("the world is there"),
+                Task::AskGateway(asking) => ask.send(asking).expect("the world is there"),
+                Task::TellGuard(_, GuardNews::NotSent(_)) => drop(count.fetch_add(1, Ordering::Relaxed)),
+                Task::TellGuard(..) | Task::TellGateway(..) => {}
+            }),
+        });
         let disk = HashMap::new();
-        Self {
-            core: core(&disk),
-            now: Timestamp::from_millis(1_700_000_000_000),
-            limit: CommandLimit::new(1_000),
-            deps: deps(&captured),
-            captured,
-            disk,
-        }
+        let (core, now) = (core(&disk), Timestamp::from_millis(1_700_000_000_000));
+        Self { core, now, limit: CommandLimit::new(1_000), deps, disk, messages, questions, not_sent }
     }
 
     /// The program dies and starts again from the durable state.
     pub fn crashes(&mut self) {
         self.core = core(&self.disk);
-    }
-
-    /// A number that is locked, durably, for another half hour.
-    pub fn with_locked(key: NumberKey) -> Self {
-        let mut world = Self::new();
-        let until = world.now.plus(Duration::from_secs(1800));
-        let stored = Stored::of(&NumberState::Locked { until });
-        world.disk.insert(world.record_key(key), stored);
-        world.crashes();
-        world
-    }
-
-    fn record_key(&self, key: NumberKey) -> RecordKey {
-        RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
     }
 
     fn responder<T>(&self) -> (Responder<T>, Awaited<T>) {
@@ -241,12 +184,19 @@ impl World {
         self.sends_message(Outgoing::new(key))
     }
 
-    pub fn sends_message(&mut self, outgoing: Outgoing) -> Awaited<Reply<SendOutcome>> {
+    fn sends_message(&mut self, outgoing: Outgoing) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let allowance = TakenAllowance::Refundable(Ticket::default());
         let outgoing = Box::new(Outgoing { allowance, ..outgoing });
         self.submit(outgoing.key, Request::Send(outgoing, Caller::Send(responder)));
         awaited
+    }
+
+    /// Asks for a message, which a gateway gets.
+    pub fn sends_out(&mut self, key: NumberKey) -> (Awaited<Reply<SendOutcome>>, Sending) {
+        let answer = self.sends(key);
+        self.commits();
+        (answer, self.dispatched())
     }
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
@@ -256,22 +206,20 @@ impl World {
         awaited
     }
 
+    pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
+        self.checks(key, Code::submitted("guess", CodeLength::SIX, true))
+    }
+
+    /// Submits a code that only the gateway can check.
+    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
+        self.checks(key, Some(Code::parse("0000000000").expect("a code")))
+    }
+
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
         let end = End { key, ending, named: None, audited: None, was_erased: false };
         self.submit(key, Request::End(end, Caller::End(responder)));
         awaited
-    }
-
-    /// Commits the shard's writes, if it has any.
-    pub fn commits_if_any(&mut self) {
-        if let Some(writes) = self.core.take_commit() {
-            self.applied(&writes);
-        }
-    }
-
-    pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
-        self.checks(key, Code::submitted("guess", CodeLength::SIX, true))
     }
 
     /// Takes the shard's writes, without an answer of the disk.
@@ -288,6 +236,12 @@ impl World {
         let writes = self.takes_commit();
         self.applied(&writes);
         writes
+    }
+
+    /// Commits the shard's writes, if it has any.
+    pub fn commits_if_any(&mut self) -> bool {
+        let writes = self.core.take_commit();
+        writes.inspect(|writes| self.applied(writes)).is_some()
     }
 
     pub fn applied(&mut self, writes: &[Write]) {
@@ -314,18 +268,23 @@ impl World {
         self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
     }
 
-    pub fn take_dispatches(&mut self) -> Vec<Sending> {
-        std::mem::take(&mut *locked(&self.captured.sends))
+    pub fn sweeps(&mut self) -> usize {
+        self.core.sweep(10, self.now)
     }
 
+    /// The only message that left the shard.
     pub fn dispatched(&mut self) -> Sending {
-        let mut sends = self.take_dispatches();
-        assert_eq!(sends.len(), 1, "one send to hand to delivery");
-        sends.remove(0)
+        let sending = self.messages.try_recv().expect("a message");
+        assert!(self.messages.is_empty(), "another message");
+        sending
     }
 
-    pub fn dispatches_nothing(&mut self) -> bool {
-        locked(&self.captured.sends).is_empty()
+    pub fn dispatches(&mut self) -> Vec<Sending> {
+        std::iter::from_fn(|| self.messages.try_recv().ok()).collect()
+    }
+
+    pub fn dispatches_nothing(&self) -> bool {
+        self.messages.is_empty()
     }
 
     pub fn settles(&mut self, sending: Sending, result: SendResult) {
@@ -344,85 +303,118 @@ impl World {
         self.submit(key, Request::Settle(sending, delivered));
     }
 
-    /// Sends a code that the gateway makes and holds.
-    pub fn has_held_code(&mut self, key: NumberKey) -> SendPermit {
-        let answer = self.sends(key);
-        self.commits();
-        let dispatch = self.dispatched();
+    /// Sends a message that a gateway takes with this result. Only the name of a holder has to be durable.
+    fn has_sent(&mut self, key: NumberKey, result: SendResult) -> SendPermit {
+        let (answer, dispatch) = self.sends_out(key);
         let permit = dispatch.permitted.permit;
-        self.settles(dispatch, held());
-        self.commits();
+        let is_held = result == held();
+        self.settles(dispatch, result);
+        assert_eq!(self.commits_if_any(), is_held, "a commit");
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
         permit
     }
 
-    /// Submits a code that only the gateway can check.
-    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
-        self.checks(key, Some(Code::parse("0000000000").expect("a code")))
+    /// Sends a code, and returns it.
+    pub fn has_code(&mut self, key: NumberKey) -> Code {
+        let permit = self.has_sent(key, accepted());
+        permit.verification.code_seed(key.service, key.number).code(&self.deps.key)
+    }
+
+    /// Sends a code that the gateway makes and holds.
+    pub fn has_held_code(&mut self, key: NumberKey) -> SendPermit {
+        self.has_sent(key, held())
+    }
+
+    /// Checks wrong codes until one is left before the lockout.
+    pub fn nearly_locks(&mut self, key: NumberKey) {
+        self.has_code(key);
+        for _ in 0..4 {
+            self.checks_wrong(key);
+            self.commits();
+        }
+    }
+
+    pub fn locks(&mut self, key: NumberKey) {
+        self.nearly_locks(key);
+        self.checks_wrong(key);
+        self.commits();
     }
 
     /// The only check that a gateway was asked for.
     pub fn asked(&mut self) -> Asking {
-        let mut checks = std::mem::take(&mut *locked(&self.captured.checks));
-        assert_eq!(checks.len(), 1, "one check for a gateway");
-        checks.remove(0)
+        let asking = self.questions.try_recv().expect("a check for a gateway");
+        assert!(self.questions.is_empty(), "another check");
+        asking
     }
 
-    pub fn asks_no_gateway(&mut self) -> bool {
-        locked(&self.captured.checks).is_empty()
+    pub fn asks_no_gateway(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    /// Submits a code that only the gateway can check, and that gets it.
+    pub fn asks_about(&mut self, key: NumberKey) -> (Awaited<Reply<CheckOutcome>>, Asking) {
+        let answer = self.checks_held(key);
+        self.commits();
+        (answer, self.asked())
     }
 
     /// The gateway answers a check.
     pub fn check_reported(&mut self, asking: Asking, result: CheckResult) {
-        self.submit(asking.check.key, Request::SettleCheck(asking, Ok(result)));
+        self.settles_check(asking, Ok(result));
     }
 
-    /// This node may not ask the gateway, because another may own the records.
-    pub fn settles_without_lease(&mut self, asking: Asking) {
-        self.submit(asking.check.key, Request::SettleCheck(asking, Err(Refusal::StoreUnavailable)));
+    fn settles_check(&mut self, asking: Asking, result: Result<CheckResult, Refusal>) {
+        self.submit(asking.check.key, Request::SettleCheck(asking, result));
     }
 
-    /// A whole check that the gateway answers, with its commits.
-    pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckOutcome, Refusal> {
-        let answer = self.checks_held(key);
-        self.commits();
-        let check = self.asked();
-        self.check_reported(check, result);
-        if let Some(writes) = self.core.take_commit() {
-            self.applied(&writes);
-        }
+    /// A whole check, with its commits. With an error this node may not ask the gateway.
+    pub fn checks_and_hears(
+        &mut self,
+        key: NumberKey,
+        result: Result<CheckResult, Refusal>,
+    ) -> Result<CheckOutcome, Refusal> {
+        let (answer, asking) = self.asks_about(key);
+        self.settles_check(asking, result);
+        self.commits_if_any();
         answer.answer()
     }
 
+    fn log_key(&self, key: NumberKey, salt: Salt) -> AttemptLogKey {
+        AttemptLogKey::new(key.service, salt.id(), self.deps.subject(&key).slot)
+    }
+
     /// Plans a send of the code of `salt`.
-    pub fn plans(&mut self, key: NumberKey, salt: Salt) -> AttemptLogKey {
-        let slot = self.deps.subject(&key).slot;
-        let log = AttemptLogKey::new(key.service, salt.id(), slot);
+    pub fn plans(&mut self, key: NumberKey, salt: Salt) {
+        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let reason = Reason::Retry { attempt: 0, retries: 1 };
+        let (due, channel, step, sent) = (self.now, Channel::Call, 0, 0);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
-        record.plan = Some(Box::new(plan(salt, self.now)));
-        let subject = Subject { slot, id: log.id() };
+        record.plan = Some(Box::new(PlannedSend {
+            salt,
+            style: MessageStyle::default(),
+            expires: self.now.plus(Duration::from_secs(30)),
+            follow_up: FollowUp { due, channel, reason, step, sent, allowance },
+        }));
+        let subject = Subject { id: self.log_key(key, salt).id(), ..self.deps.subject(&key) };
         self.core.submit(PlanCommand(subject, record), self.now);
-        log
     }
 
     /// A planned send of the code of `salt` becomes due.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
-        let log = self.plans(key, salt);
+        self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Resume(log, Caller::FollowUp(responder)));
+        self.submit(key, Request::Resume(self.log_key(key, salt), Caller::FollowUp(responder)));
         awaited
     }
 
-    /// The messages that the guard let pass and that were certainly not sent.
     pub fn not_sent(&self) -> usize {
-        self.captured.not_sent.load(Ordering::Relaxed)
+        self.not_sent.load(Ordering::Relaxed)
     }
 
     /// The record of the attempts of the verification with this salt.
     pub fn log(&self, key: NumberKey, salt: Salt) -> Option<AttemptLog> {
         let slot = self.deps.subject(&key).slot;
-        let id = AttemptLogKey::new(key.service, salt.id(), slot).id();
-        let record = RecordKey { slot, kind: AttemptLog::KIND, id };
+        let record = RecordKey { slot, kind: AttemptLog::KIND, id: self.log_key(key, salt).id() };
         self.core.tables().get(&record, self.now)
     }
 
@@ -431,49 +423,36 @@ impl World {
         self.log(key, salt).is_some_and(|log| log.plan.is_some())
     }
 
-    pub fn state(&self, key: NumberKey) -> NumberState {
-        let state = self.core.tables().get::<NumberState>(&self.record_key(key), self.now);
-        state.unwrap_or(NumberState::Fresh)
-    }
-
     /// The number of numbers in memory.
     pub fn numbers(&self) -> usize {
         self.core.tables().len_of(NumberState::KIND)
     }
 
     /// The seed of the number's live code.
-    pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
-        let policy = self.deps.policies.of(key.service);
-        let verification = self.state(key).at(&policy, self.now).verification();
+    pub fn live_salt(&self, key: NumberKey) -> Option<Salt> {
+        let Subject { slot, id } = self.deps.subject(&key);
+        let record = RecordKey { slot, kind: NumberState::KIND, id };
+        let state: NumberState = self.core.tables().get(&record, self.now)?;
+        let verification = state.at(&self.deps.policies.of(key.service), self.now).verification();
         verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
     }
 
-    /// Checks wrong codes until one is left before the lockout.
-    pub fn nearly_locks(&mut self, key: NumberKey) {
-        for _ in 0..4 {
-            self.checks_wrong(key);
-            self.commits();
-        }
-    }
-
-    /// Sends, commits and settles; returns the number's live code.
-    pub fn has_code(&mut self, key: NumberKey) -> Code {
-        let answer = self.sends(key);
-        self.commits();
-        let dispatch = self.dispatched();
-        let permit = dispatch.permitted.permit;
-        self.settles(dispatch, accepted());
-        assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
-        permit.verification.code_seed(key.service, key.number).code(&self.deps.key)
+    /// Whether the request of a message is still held when its reply comes, which `until_replied` leads to.
+    pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
+        let error = Arc::<OnceLock<String>>::default();
+        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&error), was_held: OnceLock::new() });
+        let trial = Some(Trial { gateways: vec![GatewayName::Http], error });
+        let carried = Some(Carried { within: CHECK_BUDGET, trial });
+        let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
+        let waker = Waker::from(Arc::clone(&at_reply));
+        assert!(Pin::new(&mut reply).poll(&mut Context::from_waker(&waker)).is_pending());
+        until_replied(self);
+        *at_reply.was_held.get().expect("a reply by now")
     }
 }
 
 pub fn accepted() -> SendResult {
     SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
-}
-
-pub const fn wrong(attempts_left: u8) -> CheckOutcome {
-    CheckOutcome::Wrong { attempts_left, live: true }
 }
 
 /// The result of a message that a gateway with its own code accepted.
@@ -482,21 +461,6 @@ pub fn held() -> SendResult {
     SendResult::Accepted { message_id: "VE1".to_owned(), held }
 }
 
-/// A planned send of the code of `salt`.
-fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
-    let reason = Reason::Retry { attempt: 0, retries: 1 };
-    let follow_up = FollowUp {
-        due: now,
-        channel: Channel::Call,
-        reason,
-        step: 0,
-        sent: 0,
-        allowance: TakenAllowance::Refundable(Ticket::default()),
-    };
-    PlannedSend {
-        salt,
-        style: MessageStyle::default(),
-        expires: now.plus(Duration::from_secs(30)),
-        follow_up,
-    }
+pub const fn wrong(attempts_left: u8) -> CheckOutcome {
+    CheckOutcome::Wrong { attempts_left, live: true }
 }

@@ -1,10 +1,10 @@
 //! The pumping guard as verifications meet it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{START, World, asking, asking_with, number};
 use crate::config::GuardSettings;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
@@ -12,16 +12,13 @@ use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
 use crate::limits::guard::{
     ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, GuardRow, Key, Mode,
-    PumpingGuard,
 };
-use crate::registry::audit::Actor;
 use crate::shard::tests::StoreFault;
 use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
-use crate::verification::verify::{
-    BeginRequest, CarryCode, Ending, Refused, Verification, VerificationTarget,
-};
+use crate::verification::verify::{CarryCode, Ending, Refused, Verification, VerificationTarget};
+use crate::verification::world::{START, World, asking, asking_with, number};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -44,19 +41,15 @@ fn phone(digits: u64) -> PhoneNumber {
     PhoneNumber::from_u64(digits).expect("a number")
 }
 
-fn guard(world: &World) -> &PumpingGuard {
-    world.verifying.verifier.guard().expect("a guard")
-}
-
 async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
     world.begins(asking(phone(to))).await
 }
 
-/// How many of these messages pass.
-async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> usize {
+/// How many messages to these numbers pass.
+async fn passed(world: &World, numbers: Range<u64>) -> usize {
     let mut passed = 0;
-    for request in requests {
-        match world.begins(request).await {
+    for to in numbers {
+        match sends(world, to).await {
             Ok(_) => passed += 1,
             Err(refused) => assert!(matches!(refused, Refused::ByGuard { .. }), "{refused:?}"),
         }
@@ -75,27 +68,27 @@ async fn verified(world: &World, to: u64) {
 }
 
 async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
-    let explanation = guard(world).explain(Some(&world.service), subject).await;
+    let explanation = world.guard.explain(Some(&world.service), subject).await;
     explanation.expect("an explanation").services.into_iter().next().expect("the service")
 }
 
 /// What the guard refused or would have refused, of all services.
 fn broken_rules(world: &World) -> Vec<Item> {
-    guard(world).broken_rules(None, exact)
+    world.guard.broken_rules(None, exact)
 }
 
 #[tokio::test]
 async fn a_prefix_gets_ten_messages_also_across_a_crash() {
     let world = paid(GuardSettings::default()).await;
-    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 10);
+    assert_eq!(passed(&world, TJ..TJ + 30).await, 10);
     sends(&world, DE).await.expect("users of other prefixes are served");
-    guard(&world).flush().await;
+    world.guard.flush().await;
     let refused = broken_rules(&world);
     assert_eq!((refused.len(), refused[0].details.as_str()), (1, "20 messages by the rule prefix"));
     sends(&world, US).await.expect("the changes are written with the next commit");
 
     let world = world.crashes().await;
-    assert_eq!(passed(&world, (40..50).map(|n| asking(phone(TJ + n)))).await, 0);
+    assert_eq!(passed(&world, TJ + 40..TJ + 50).await, 0);
     let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
     assert!(prefix.refused && prefix.allowances[0].messages == Some(0), "{prefix:?}");
     world.advance(3 * HOUR);
@@ -107,9 +100,10 @@ async fn crashes_charge_a_message_once() {
     let mut world = paid(GuardSettings::default()).await;
     for messages in 1..=3 {
         sends(&world, TJ + messages).await.expect("sent");
-        for crash in 0..3 {
+        for seconds in 0..3 {
             // In later seconds the guard writes its rows.
-            tokio::time::sleep(Duration::from_secs(crash)).await;
+            world.advance(Duration::from_secs(seconds));
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
             world = world.crashes().await;
             let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
             assert_eq!(prefix.allowances[0].messages, Some(10 - messages));
@@ -122,7 +116,7 @@ async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
     let mut world = paid(GuardSettings::default()).await;
     for user in 0..80 {
         if user == 40 {
-            guard(&world).flush().await;
+            world.guard.flush().await;
             sends(&world, US).await.expect("the changes are written with the next commit");
             world = world.crashes().await;
         }
@@ -137,14 +131,13 @@ async fn with_every_rule_off_manual_entries_and_budgets_hold() {
     let settings = GuardSettings { mode: off, number_types: off, landlines: off, ..GuardSettings::default() };
     let world = paid(GuardSettings { messages_per_hour: budget, ..settings }).await;
     sends(&world, PREMIUM).await.expect("sent");
-    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 30);
+    assert_eq!(passed(&world, TJ..TJ + 30).await, 30);
 
-    let by = || world.registry.author(Actor::Account, None);
     let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
-    guard(&world).set_entry(prefix, Some(EntryAction::Block), 60, by()).await.expect("room");
-    assert_eq!(passed(&world, (30..33).map(|n| asking(phone(TJ + n)))).await, 0);
-    guard(&world).set_entry(prefix, None, 60, by()).await.expect("removed");
-    assert_eq!(passed(&world, (30..34).map(|n| asking(phone(TJ + n)))).await, 4);
+    world.guard.set_entry(prefix, Some(EntryAction::Block), 60, world.author()).await.expect("room");
+    assert_eq!(passed(&world, TJ + 30..TJ + 33).await, 0);
+    world.guard.set_entry(prefix, None, 60, world.author()).await.expect("removed");
+    assert_eq!(passed(&world, TJ + 30..TJ + 34).await, 4);
     assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
 }
 
@@ -158,14 +151,14 @@ async fn what_the_store_refuses_takes_no_allowance() {
         assert!(matches!(sends(&world, TJ + n).await, Err(Refused::Unavailable(_))));
     }
     while sends(&world, US).await.is_err() {}
-    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+    assert_eq!(passed(&world, TJ + 100..TJ + 130).await, 10);
 }
 
 #[tokio::test]
 async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
-    assert_eq!(passed(&world, (0..6).map(|n| asking(phone(TJ + n)))).await, 6);
+    assert_eq!(passed(&world, TJ..TJ + 6).await, 6);
     world.advance(Duration::from_secs(31));
     world.provider.arrived(10).await;
     // The prefix has no message left for the last two calls.
@@ -175,7 +168,7 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
     let calls = world.provider.handed().into_iter().filter(|handed| handed.channel == Channel::Call);
     let calls: Vec<_> = calls.map(|handed| handed.to.as_u64()).collect();
     assert_eq!((calls.len(), calls[4]), (5, US));
-    assert_eq!(passed(&world, (20..30).map(|n| asking(phone(TJ + n)))).await, 0);
+    assert_eq!(passed(&world, TJ + 20..TJ + 30).await, 0);
 }
 
 #[tokio::test]
@@ -189,20 +182,6 @@ async fn a_step_of_an_exempt_request_takes_the_numbers_allowance_also_across_a_c
         world.provider.arrived(2).await;
         let world = world.crashes().await;
         assert_eq!(world.begins(request()).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
-    }
-}
-
-#[tokio::test]
-async fn crashes_charge_no_message_again_whose_allowances_are_stored() {
-    let mut world = paid(GuardSettings::default()).await;
-    sends(&world, TJ).await.expect("sent");
-    for _ in 0..3 {
-        world.advance(Duration::from_secs(2));
-        // The changes are written in this time.
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        world = world.crashes().await;
-        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
-        assert_eq!(prefix.allowances[0].messages, Some(9));
     }
 }
 
@@ -228,7 +207,7 @@ async fn a_carried_code_is_counted_before_it_leaves() {
 async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
-    assert_eq!(passed(&world, (0..4).map(|n| asking(phone(TJ + n)))).await, 4);
+    assert_eq!(passed(&world, TJ..TJ + 4).await, 4);
     (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
     world.advance(Duration::from_secs(31));
     world.provider.arrived(8).await;
@@ -243,10 +222,9 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
     let world = paid(GuardSettings::default()).await;
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
     world.store.fail_next([StoreFault::Unavailable]);
-    let by = world.registry.author(Actor::Account, None);
-    let refused = guard(&world).set_entry(country, Some(EntryAction::Block), 60, by).await;
+    let refused = world.guard.set_entry(country, Some(EntryAction::Block), 60, world.author()).await;
     assert!(matches!(refused, Err(EntryError::Refused(_))), "{refused:?}");
-    assert_eq!(guard(&world).entries(None, exact), []);
+    assert_eq!(world.guard.entries(None, exact), []);
     world.advance(Duration::from_secs(60));
     while sends(&world, US).await.is_err() {}
     sends(&world, TJ).await.expect("sent");
@@ -264,17 +242,16 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     let key = keys.min_by_key(slot_of).expect("a country");
     for n in 0..5 {
         let signals = ClientSignals::default().about(world.service.id, phone(TJ + 10_000 * n), Channel::Sms);
-        guard(&world).assess(&signals, None).expect("sent");
+        world.guard.assess(&signals, None).expect("sent");
     }
     world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
-    let by = world.registry.author(Actor::Account, None);
-    let set = guard(&world).set_entry(key, Some(EntryAction::Block), 60, by);
+    let set = world.guard.set_entry(key, Some(EntryAction::Block), 60, world.author());
     let (set, ()) = tokio::join!(set, async {
         world.store.waiting(1).await;
         world.store.release();
     });
     set.expect("stored").expect("an entry");
-    assert_eq!(guard(&world).entries(None, exact).len(), 1);
+    assert_eq!(world.guard.entries(None, exact).len(), 1);
     let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRow::KIND);
     assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
 }
@@ -293,8 +270,7 @@ async fn an_unlocked_number_gets_messages_again() {
         panic!("{refused:?}")
     };
     assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");
-    let by = world.registry.author(Actor::Account, None);
-    world.verifying.clear(ServiceId::DEFAULT, number(1), by).await.expect("cleared");
+    world.verifying.clear(ServiceId::DEFAULT, number(1), world.author()).await.expect("cleared");
     assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
 }
 
@@ -356,8 +332,7 @@ async fn an_erased_number_is_forgotten() {
     world.verifying.send_for_default_service(request()).await.expect("sent");
     let refused = world.verifying.send_for_default_service(request()).await.expect("an answer");
     assert_eq!(broken_rules(&world).len(), 1, "{refused:?}");
-    let by = world.registry.author(Actor::Account, None);
-    world.verifying.erase(ServiceId::DEFAULT, number(1), by).await.expect("erased");
+    world.verifying.erase(ServiceId::DEFAULT, number(1), world.author()).await.expect("erased");
     assert_eq!(broken_rules(&world), []);
     let sent = world.verifying.send_for_default_service(request()).await.expect("an answer");
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
@@ -371,13 +346,12 @@ async fn a_number_that_was_verified_before_the_guard_was_off_is_erased_everywher
     verified(&world, DE).await;
     // The messages are forgotten by then, and the verification is not.
     world.advance(8 * 24 * HOUR);
-    let off = GuardSettings { mode: Some(Mode::Off), ..GuardSettings::default() };
-    let world = world.crashes_with(off).await;
-    let by = || world.registry.author(Actor::Account, None);
-    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("erased");
-    assert_eq!((services, erased.has_erased), (1, true));
-    let (services, erased) = world.verifying.erase_everywhere(phone(US), by()).await.expect("nothing");
-    assert_eq!((services, erased.has_erased), (0, false));
+    let world = world.crashes_with(|settings| settings.guard.mode = Some(Mode::Off)).await;
+    for known in [true, false] {
+        let erased = world.verifying.erase_everywhere(phone(US), world.author()).await;
+        let (services, erasure) = erased.expect("erased");
+        assert_eq!((services, erasure.has_erased), (usize::from(known), known));
+    }
 }
 
 #[tokio::test]
@@ -386,8 +360,7 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     world.store.hold();
     let erasing = async {
         world.store.waiting(1).await;
-        let by = world.registry.author(Actor::Account, None);
-        world.verifying.erase_everywhere(number(1), by).await
+        world.verifying.erase_everywhere(number(1), world.author()).await
     };
     let releasing = async {
         world.store.waiting(1).await;

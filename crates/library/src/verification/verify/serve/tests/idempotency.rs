@@ -3,34 +3,20 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinHandle;
 
-use super::world::{World, asking, asking_once, number};
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
-use crate::limits::rate::KeyedRequest;
+use crate::limits::rate::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
-use crate::shard::{LimitedTable, Record as _, Refusal};
+use crate::shard::{LimitedTable, Refusal};
 use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
-
-#[tokio::test]
-async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification() {
-    let world = World::new().await;
-    let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
-    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
-    // As it is after the code was right, and after a crash.
-    let code = world.provider.code_for(number(1));
-    let approved = world.checks(VerificationTarget::Sid(first.sid), Some(code)).await.expect("checked");
-    assert_eq!(approved.status, Status::Approved);
-    let (world, again) = repeated(world).await;
-    let again = again.expect("the verification");
-    assert_eq!((again.sid, again.status), (first.sid, Status::Approved));
-    assert_eq!(world.provider.handed().len(), 1);
-}
+use crate::verification::world::{World, asking, asking_once, number};
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
-    let world = World::with_room_for_keys(1).await;
+    let world = World::new().await;
+    let others = MOST_RECORDS - 1;
+    world.verifying.keys.capacity().count(|held| held.add(world.service.id, others));
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     let refused = world.begins(asking_once(number(2), "a")).await;
     assert!(
@@ -45,16 +31,11 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     assert_eq!(world.provider.handed().len(), 2);
 }
 
-/// Begins with the key `a`, in a task.
-fn beginning(world: &World) -> JoinHandle<Result<Verification, Refused>> {
-    world.begins_meanwhile(asking_once(number(1), "a"))
-}
-
 /// The program dies while the gateway has the message of the key `a`.
 async fn cut_off(world: World) -> World {
     let messages = world.provider.handed().len() + 1;
     world.provider.hangs(true);
-    let cut_off = beginning(&world);
+    let cut_off = world.begins_meanwhile(asking_once(number(1), "a"));
     world.provider.arrived(messages).await;
     let world = world.crashes().await;
     cut_off.abort();
@@ -77,24 +58,22 @@ async fn repeated(world: World) -> (World, Result<Verification, Refused>) {
     (world, first)
 }
 
-/// The idempotency keys on the disk.
-fn keys_kept(world: &World) -> usize {
-    world.store.snapshot().keys().filter(|key| key.kind == KeyedRequest::KIND).count()
-}
-
 async fn checks_by_number(world: &World, code: Option<Code>) -> Result<Status, Refused> {
     let checked = world.checks(VerificationTarget::Number(number(1)), code).await;
     checked.map(|verification| verification.status)
 }
 
 #[tokio::test]
-async fn a_cut_off_request_is_answered_as_approved_after_its_code_was_right() {
-    let world = cut_off(World::new().await).await;
+async fn a_cut_off_request_is_answered_as_it_is_before_and_after_its_code_was_right() {
+    let (world, pending) = repeated(cut_off(World::new().await).await).await;
+    let pending = pending.expect("the earlier request's answer");
+    assert_eq!((pending.to, pending.status), (number(1), Status::Pending));
+    let target = VerificationTarget::Sid(pending.sid);
     let code = world.provider.code_for(number(1));
-    assert_eq!(checks_by_number(&world, Some(code)).await, Ok(Status::Approved));
+    assert_eq!(world.checks(target, Some(code)).await.expect("checked").status, Status::Approved);
     let (world, found) = repeated(world).await;
     let found = found.expect("the earlier request's answer");
-    assert_eq!((found.to, found.channel, found.status), (number(1), Channel::Sms, Status::Approved));
+    assert_eq!((found.sid, found.channel, found.status), (pending.sid, Channel::Sms, Status::Approved));
     // A later verification of the number is another one.
     let later = world.begun(number(1)).await;
     assert_ne!(later.sid, found.sid);
@@ -116,10 +95,7 @@ async fn a_cut_off_request_whose_code_expired_is_refused_and_sends_nothing() {
     world.advance(Duration::from_secs(3_600));
     let (world, found) = repeated(world).await;
     assert_eq!(found, Err(Refused::Ended));
-    assert_eq!(keys_kept(&world), 1);
     world.begins(asking_once(number(1), "bb")).await.expect("another key begins");
-    world.advance(Duration::from_secs(86_400));
-    world.begins(asking_once(number(1), "a")).await.expect("a key lasts a day");
 }
 
 #[tokio::test]
@@ -152,33 +128,6 @@ async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
             again.expect("the same answer");
         }
     }
-}
-
-#[tokio::test]
-async fn a_key_is_durable_before_its_message_leaves_and_forgotten_if_none_does() {
-    let world = World::new().await;
-    world.provider.hangs(true);
-    let begun = beginning(&world);
-    world.provider.arrived(1).await;
-    assert_eq!(keys_kept(&world), 1);
-    world.provider.hangs(false);
-    begun.await.expect("no panic").expect("begun");
-    world.provider.fails_with(ErrorClass::BadNumber);
-    assert!(world.begins(asking_once(number(2), "bb")).await.is_err());
-    assert_eq!(keys_kept(&world), 1);
-}
-
-#[tokio::test]
-async fn a_repetition_after_a_crash_finds_the_sent_message_and_sends_nothing() {
-    let world = cut_off(World::new().await).await;
-    let found = world.begins(asking_once(number(1), "a")).await.expect("the earlier request's answer");
-    assert_eq!((found.to, found.status), (number(1), Status::Pending));
-    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found.clone()));
-    assert_eq!(world.provider.handed().len(), 1);
-    // The code of the message that left is valid.
-    let code = world.provider.code_for(number(1));
-    let checked = world.checks(VerificationTarget::Sid(found.sid), Some(code)).await.expect("checked");
-    assert_eq!(checked.status, Status::Approved);
 }
 
 #[tokio::test]
@@ -243,21 +192,9 @@ async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_check_that_the_store_refused_is_carried_out_by_its_repetition() {
-    let world = World::new().await;
-    let begun = world.begun(number(1)).await;
-    let code = Some(world.provider.code_for(number(1)));
-    // The lazy changes of the send are written, and cannot meet the fault.
-    world.store.checkpoint().await.expect("a checkpoint");
-    world.store.fail_next([StoreFault::Unavailable]);
-    let refused = checks_once(&world, begun.sid, code.clone()).await;
-    assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
-    assert_eq!(checks_once(&world, begun.sid, code).await.expect("carried out").status, Status::Approved);
-}
-
-#[tokio::test]
-async fn a_check_with_an_unknown_commit_is_answered_by_its_repetition() {
+async fn a_check_that_was_not_durable_is_carried_out_or_answered_by_its_repetition() {
     for (fault, is_right) in [
+        (StoreFault::Unavailable, true),
         (StoreFault::UnknownApplied, true),
         (StoreFault::UnknownApplied, false),
         (StoreFault::UnknownNotApplied, true),
@@ -267,7 +204,8 @@ async fn a_check_with_an_unknown_commit_is_answered_by_its_repetition() {
         let begun = world.begun(number(1)).await;
         let right = world.provider.code_for(number(1));
         let code = Some(if is_right { right.clone() } else { wrong_of(&right) });
-        world.store.checkpoint().await.expect("a checkpoint");
+        // The lazy changes of the send are written, and cannot meet the fault.
+        world.shards.flush().await;
         world.store.fail_next([fault]);
         let unknown = checks_once(&world, begun.sid, code.clone()).await;
         assert!(matches!(unknown, Err(Refused::Unavailable(_))), "{unknown:?}");

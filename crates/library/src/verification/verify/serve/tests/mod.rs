@@ -6,4 +6,3 @@ mod idempotency;
 mod limits;
 mod rules;
 mod ways;
-mod world;
