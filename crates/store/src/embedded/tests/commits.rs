@@ -61,19 +61,8 @@ fn a_restore_of_some_slots_visits_these_only() {
 }
 
 #[test]
-fn records_that_have_expired_are_not_restored() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
-    world.checkpoint().unwrap();
-    world.put(3, "c");
-    world.clock.advance(LONG);
-    assert_eq!(world.contents(), Contents::new());
-}
-
-#[test]
 fn an_expired_record_does_not_bring_back_an_older_one() {
-    let mut world = World::new();
-    world.put(1, "old");
+    let world = World::with_one_record();
     world.checkpoint().unwrap();
     let short = Write { expires: START.plus(Duration::from_secs(1)), ..write(1, Some("new")) };
     commit(world.store(), vec![short]);
@@ -86,17 +75,6 @@ fn an_empty_batch_is_applied_without_the_disk() {
     let mut world = World::new();
     world.batch(&[]).unwrap();
     assert_eq!(world.disk.count(Operation::Sync), 0);
-}
-
-#[test]
-fn a_batch_larger_than_a_segment_is_kept() {
-    let mut world = World::with_segments_of(4096);
-    let long = "x".repeat(20_000);
-    world.put(1, "before");
-    world.put(2, &long);
-    world.put(3, "after");
-    world.crash_and_open();
-    world.assert_as_expected();
 }
 
 #[test]
@@ -117,32 +95,15 @@ fn a_closed_store_refuses_writes_and_leaves_nothing_to_replay() {
     world.store = None;
     world.open();
     world.assert_as_expected();
-    assert_eq!(snapshot_of(&world).manifest.records, 2);
 }
 
 #[test]
 fn owners_may_commit_until_the_last_checkpoint_has_ended() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let mut world = World::with_one_record();
     world.owner.is_silent.store(true, Ordering::Relaxed);
     let store = world.store.take().unwrap();
-    let owner = world.owner.clone();
-    let (closed, lazy) = world.runtime.block_on(async {
-        let lazy = async {
-            while owner.kept.lock().unwrap().is_empty() {
-                tokio::task::yield_now().await;
-            }
-            let (to, done) = tokio::sync::oneshot::channel();
-            store.commit(vec![write(2, Some("lazy"))], Box::new(move |result| to.send(result).unwrap()));
-            let lazy = done.await.unwrap();
-            let stream = owner.kept.lock().unwrap().pop().unwrap();
-            assert!(stream.push(&[(key(1), "one", START.plus(LONG))]).await);
-            stream.finish(Slots::all());
-            lazy
-        };
-        tokio::join!(store.close(), lazy)
-    });
-    assert_eq!((closed, lazy), (Ok(()), Ok(())));
+    let both = async { tokio::join!(store.close(), world.owner.commits_lazily(&store, 2)) };
+    assert_eq!(world.runtime.block_on(both).0, Ok(()));
     drop(store);
     world.expected.insert(2, "lazy".into());
     world.open();

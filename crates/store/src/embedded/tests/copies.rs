@@ -60,8 +60,7 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
 
 #[test]
 fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let world = World::with_one_record();
     // No other handle on the progress is left.
     let copy = crate::copy(world.store(), world.home.path(), Arc::default());
     let error = world.runtime.block_on(copy).unwrap_err();
@@ -70,38 +69,26 @@ fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
-    world.checkpoint().unwrap();
-    world.batch(&[(2, None), (3, Some("three"))]).unwrap();
-    let crash = world.copy();
-    let dir = crash.path().join("data");
-    let before = snapshots(&dir);
-    let offline = DataDirectory::open(&dir).unwrap();
-    assert_eq!(read(offline.find(&mut Err).unwrap()).unwrap(), world.expected);
-    assert_eq!(snapshots(&dir), before);
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
-    assert!(matches!(DataDirectory::open(&world.dir()), Err(StoreError::InUse { .. })));
-}
-
-#[test]
-fn a_reading_goes_on_after_damage_that_the_caller_notes() {
+fn a_directory_without_a_server_is_read_as_a_start_would_and_on_after_damage() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
     world.checkpoint().unwrap();
     world.batch(&[(2, None), (3, Some("three"))]).unwrap();
     world.put(4, "four");
     let crash = world.copy();
-    let dir = crash.path().join("data");
+    let dir = crash.path();
+    let before = snapshots(dir);
+    let reader = DataDirectory::open(dir).unwrap();
+    let refused = EmbeddedStore::open(&world.options(dir));
+    assert!(matches!(refused, Err(StoreError::InUse { .. })), "{refused:?}");
+    drop(reader);
     let find = || {
         let mut found = Vec::new();
         let note = &mut |error| {
             found.push(damage(Err::<(), _>(error)));
             Ok(())
         };
-        let records = DataDirectory::open(&dir).unwrap().find(note).unwrap();
+        let records = DataDirectory::open(dir).unwrap().find(note).unwrap();
         (records, found)
     };
     let (records, found) = find();
@@ -111,8 +98,9 @@ fn a_reading_goes_on_after_damage_that_the_caller_notes() {
         (Some(2), 3, 2)
     );
     assert_eq!(read(records).unwrap(), world.expected);
+    assert_eq!(snapshots(dir), before);
     // Damage in the first frame does not hide what follows it.
-    let path = segments(&dir)[0].clone();
+    let path = segments(dir)[0].clone();
     let mut bytes = fs::read(&path).unwrap();
     bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
@@ -130,8 +118,6 @@ fn what_is_imported_is_there_at_the_next_start() {
     let dir = world.home.path().join("imported");
     let expected: Contents = (0..1000).map(|number| (number, format!("text {number}"))).collect();
     let import = world.import(&dir, &expected).unwrap();
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
     world.runtime.block_on(import.close()).unwrap();
     let refused = world.import(&dir, &expected).unwrap_err();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
@@ -147,14 +133,14 @@ fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     let dir = world.home.path().join("imported");
     let interrupted = world.import(&dir, &Contents::from([(1, "one".to_owned())])).unwrap();
     let copy = copy_of(&dir);
-    let dir = copy.path().join("data");
+    let dir = copy.path();
     drop(interrupted);
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
+    let refused = EmbeddedStore::open(&world.options(dir)).unwrap_err();
     assert!(matches!(refused, StoreError::ImportInterrupted { .. }), "{refused}");
     let two = Contents::from([(2, "two".to_owned())]);
-    let import = world.import(&dir, &two).unwrap();
+    let import = world.import(dir, &two).unwrap();
     world.runtime.block_on(import.close()).unwrap();
-    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
+    let store = EmbeddedStore::open(&world.options(dir)).unwrap();
     assert_eq!(world.contents_of(&store), two);
 }
 

@@ -13,7 +13,6 @@ mod torn;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -25,10 +24,9 @@ use bytes::Bytes;
 use onceward_core::clock::ManualClock;
 use onceward_core::domain::Timestamp;
 use rustix::io::Errno;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::runtime::{Builder, Runtime};
 
-use super::snapshot::Snapshot;
 use super::{EmbeddedStore, OpenOptions};
 use crate::{Damage, Key, RecordStream, Slots, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
@@ -57,6 +55,12 @@ struct World {
 impl World {
     fn new() -> Self {
         Self::with_segments_of(64 * 1024)
+    }
+
+    fn with_one_record() -> Self {
+        let mut world = Self::new();
+        world.put(1, "one");
+        world
     }
 
     fn with_segments_of(segment_bytes: u64) -> Self {
@@ -95,8 +99,7 @@ impl World {
     }
 
     fn open(&mut self) {
-        let options = self.options(&self.dir());
-        self.open_with(&options).unwrap();
+        self.open_with(&self.options(&self.dir())).unwrap();
     }
 
     /// Opens the store, restores the owner, and attaches it.
@@ -165,15 +168,20 @@ impl World {
 
     /// Ends the process at once and starts it again.
     fn crash_and_open(&mut self) {
-        let copy = self.copy();
-        self.begin_with(&copy);
+        self.begin_with(&self.copy());
+    }
+
+    /// The same, and fails unless everything is there.
+    fn crash_and_check(&mut self) {
+        self.crash_and_open();
+        self.assert_as_expected();
     }
 
     /// Continues with the state that a crash left.
     fn begin_with(&mut self, crashed: &TempDir) {
         self.abandon();
         fs::remove_dir_all(self.dir()).unwrap();
-        fs::rename(crashed.path().join("data"), self.dir()).unwrap();
+        fs::rename(crashed.path(), self.dir()).unwrap();
         self.open();
     }
 
@@ -211,7 +219,7 @@ impl World {
 
     /// The content that a start with a copy of the data directory finds.
     fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, StoreError> {
-        let store = EmbeddedStore::open(&self.options(&copy.path().join("data")))?;
+        let store = EmbeddedStore::open(&self.options(copy.path()))?;
         let contents = self.contents_of(&store);
         self.runtime.block_on(store.close()).unwrap();
         Ok(contents)
@@ -235,8 +243,6 @@ impl World {
 #[derive(Default)]
 struct TestOwner {
     records: Mutex<BTreeMap<Key, Bytes>>,
-    /// The owner disappears after this many slices.
-    goes_away_after: Mutex<Option<usize>>,
     /// The owner ignores its stream.
     is_silent: AtomicBool,
     kept: Mutex<Vec<RecordStream>>,
@@ -259,6 +265,21 @@ impl TestOwner {
         }
     }
 
+    /// Commits a record when a checkpoint asks for the owner's records, and gives them after that.
+    async fn commits_lazily(&self, store: &EmbeddedStore, number: u64) {
+        let stream = self.kept_stream().await;
+        let (to, answer) = tokio::sync::oneshot::channel();
+        store.commit(vec![write(number, Some("lazy"))], Box::new(move |result| drop(to.send(result))));
+        assert_eq!(answer.await.unwrap(), Ok(()));
+        assert!(stream.push(&self.copies()).await);
+        stream.finish(Slots::all());
+    }
+
+    fn copies(&self) -> Vec<(Key, Bytes, Timestamp)> {
+        let records = self.records.lock().unwrap().clone().into_iter();
+        records.map(|(key, record)| (key, record, START.plus(LONG))).collect()
+    }
+
     fn apply(&self, writes: &[Write]) {
         let mut records = self.records.lock().unwrap();
         for write in writes {
@@ -268,28 +289,17 @@ impl TestOwner {
             }
         }
     }
-}
 
-impl TestOwner {
     fn stream(&self, to: RecordStream) {
         if self.is_silent.load(Ordering::Relaxed) {
             return self.kept.lock().unwrap().push(to);
         }
-        let records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
-        let mut slices_left = *self.goes_away_after.lock().unwrap();
+        let records = self.copies();
         let stream = async move {
             for slice in records.chunks(100) {
-                let slice: Vec<_> =
-                    slice.iter().map(|(key, record)| (*key, record.clone(), START.plus(LONG))).collect();
-                if slices_left == Some(0) {
-                    return;
-                }
-                slices_left = slices_left.map(|left| left - 1);
-                to.push(&slice).await;
+                to.push(slice).await;
             }
-            if slices_left.is_none() {
-                to.finish(Slots::all());
-            }
+            to.finish(Slots::all());
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
     }
@@ -322,10 +332,10 @@ fn wait_until_free(dir: &Path) {
     fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
 }
 
-/// A copy of a data directory, in `data` within a new directory.
+/// A copy of a data directory.
 fn copy_of(dir: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
-    copy_into(dir, &copy.path().join("data"));
+    copy_into(dir, copy.path());
     copy
 }
 
@@ -354,20 +364,17 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 
 /// The files in the directory of snapshots, in order.
 fn snapshots(dir: &Path) -> Vec<String> {
-    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    sorted(&dir.join("snapshot")).iter().map(name).collect()
+    sorted(&dir.join("snapshot")).iter().map(|path| name_of(path)).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 fn sorted(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
-}
-
-/// The newest sealed snapshot.
-fn snapshot_of(world: &World) -> Snapshot {
-    let newest = snapshots(&world.dir()).pop().unwrap().parse().unwrap();
-    Snapshot::load(&world.dir().join("snapshot"), newest).unwrap()
 }
 
 /// The damage that refused a start.
@@ -384,27 +391,12 @@ fn assert_unavailable(result: &Result<(), StoreError>) {
 
 /// The lines that `action` logs on this thread.
 pub(in crate::embedded) fn log_of(action: impl FnOnce()) -> String {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = NamedTempFile::new().unwrap();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone())
+        .with_writer(log.reopen().unwrap())
         .finish();
     tracing::subscriber::with_default(subscriber, action);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    fs::read_to_string(log.path()).unwrap()
 }
