@@ -280,10 +280,8 @@ mod tests {
         let contract = "Twilio;Mada:+35987,+35988;Sinch";
         let nested = "Mada:+359;Sinch:+35987,+3598712;Http:+3598;Twilio;TwilioVerify";
         for (setting, number, expected) in [
-            ("Twilio", 14_155_552_671, vec![TwilioMessages]),
             (contract, 14_155_552_671, vec![TwilioMessages, Sinch]),
             (contract, 359_871_234_567, vec![Mada, TwilioMessages, Sinch]),
-            (contract, 359_881_234_567, vec![Mada, TwilioMessages, Sinch]),
             (contract, 359_891_234_567, vec![TwilioMessages, Sinch]),
             (contract, 35_987, vec![Mada, TwilioMessages, Sinch]),
             (contract, 3_598, vec![TwilioMessages, Sinch]),
@@ -313,15 +311,11 @@ mod tests {
     /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
     const MISTAKES: &[(&str, &str)] = &[
         ("[]", "a provider is missing"),
-        ("  []", "a provider is missing"),
         ("Twilio;[]", "a provider is missing"),
-        ("[];Twilio", "a provider is missing"),
         ("Twilio; [];Sinch", "a provider is missing"),
         ("[]:+359;Sinch", "a provider is missing"),
         ("[Twillio];Sinch", "did you mean Twilio?"),
-        ("Sinch;[twilio]", "did you mean Twilio?"),
         ("Sinch;[TwilioMesages]", "did you mean TwilioMessages?"),
-        ("[Sinsh]", "did you mean Sinch?"),
         ("[MADA]:+359", "did you mean Mada?"),
         (
             "[Vonage]",
@@ -332,15 +326,11 @@ mod tests {
         ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
         ("Mada:[]", "a prefix is missing"),
         ("Mada:+1,[]", "a prefix is missing"),
-        ("Mada:+1,[],+2", "a prefix is missing"),
         ("Mada: [];Twilio", "a prefix is missing"),
         ("Mada:[35987]", "is not a prefix"),
-        ("Mada:+1,[0035987]", "is not a prefix"),
         ("Mada:[+]", "is not a prefix"),
         ("Mada:[+0359]", "the country code first"),
-        ("Mada:[++359]", "is not a prefix"),
         ("Mada:[+1234567890123456]", "1 to 15 digits"),
-        ("Mada:[+359 87]", "is not a prefix"),
         ("Mada:[+359:+360]", "is not a prefix"),
         ("Mada:[+٣٥٩]", "is not a prefix"),
         ("Mada:+359,[+359]", "belongs to Mada already"),
