@@ -85,7 +85,7 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
 }
 
 #[test]
-fn a_journal_filled_by_failed_checkpoints_accepts_only_what_the_next_one_waits_for() {
+fn a_journal_filled_by_failed_checkpoints_takes_what_the_next_one_needs() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
     world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
@@ -132,12 +132,11 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
         in_visit.recv().unwrap();
         let checkpoint =
             scope.spawn(|| Builder::new_current_thread().build().unwrap().block_on(store.checkpoint()));
-        let data = world.home.path().join("data");
-        while sealed(&data) < 2 {
+        while sealed(&world.dir()) < 2 {
             thread::yield_now();
         }
         thread::sleep(Duration::from_millis(50));
-        assert_eq!(sealed(&data), 2, "what is read was removed");
+        assert_eq!(sealed(&world.dir()), 2, "what is read was removed");
         drop(go_on);
         reading.join().unwrap().unwrap();
         checkpoint.join().unwrap().unwrap();

@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use super::*;
-use crate::{Copied, CopyReader, DataDirectory, LiveRecords};
+use crate::{CopyReader, DataDirectory, LiveRecords};
 
 #[test]
 fn a_copy_has_every_record_that_is_alive_once() {
@@ -35,17 +35,15 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
                 }
             }
         });
-        let mut last = 0;
-        // Ten copies, and more until a batch went on beside one.
-        for turn in 0..10_000 {
-            if turn >= 10 && last > 0 {
-                break;
-            }
+        let (mut last, mut turn) = (0, 0);
+        // Until a batch went on beside a copy.
+        while turn < 10 || last == 0 && turn < 10_000 {
             if turn == 5 {
                 // A separate runtime: the world's is busy with the copies.
                 let runtime = Builder::new_current_thread().build().unwrap();
                 runtime.block_on(world.store().checkpoint()).unwrap();
             }
+            turn += 1;
             let copied = world.copied();
             let Some(first) = copied.get(&0) else { continue };
             assert_eq!(copied.len(), 20);
@@ -124,7 +122,6 @@ fn what_is_imported_is_there_at_the_next_start() {
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(store.newest_time(), START);
     assert_eq!(world.contents_of(&store), expected);
-    world.runtime.block_on(store.close()).unwrap();
 }
 
 #[test]
@@ -153,7 +150,7 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let import = world.import(&dir, &expected).unwrap();
     world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    world.owner.set(&world.contents_of(&store));
+    *world.owner.records.lock().unwrap() = world.contents_of(&store);
     let owner = world.owner.clone();
     store.attach(vec![Box::new(move |to| owner.stream(to))]);
     commit(&store, vec![write(20, Some("one more"))]);
@@ -170,22 +167,19 @@ fn read(records: LiveRecords) -> Result<Contents, StoreError> {
     Ok(contents)
 }
 
-fn contents_of(copied: Copied) -> Contents {
-    let mut reader = CopyReader::new(BufReader::new(copied.file));
-    let mut contents = Contents::new();
-    while let Some(entry) = reader.next_entry().unwrap() {
-        let text = String::from_utf8(entry.record.to_vec()).unwrap();
-        assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
-    }
-    assert_eq!(copied.counts.values().sum::<u64>(), contents.len() as u64);
-    contents
-}
-
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let progress = Arc::default();
         let copy = crate::copy(self.store(), self.home.path(), Arc::clone(&progress));
-        contents_of(runtime.block_on(copy).unwrap())
+        let copied = runtime.block_on(copy).unwrap();
+        let mut reader = CopyReader::new(BufReader::new(copied.file));
+        let mut contents = Contents::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            let text = String::from_utf8(entry.record.to_vec()).unwrap();
+            assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
+        }
+        assert_eq!(copied.counts.values().sum::<u64>(), contents.len() as u64);
+        contents
     }
 }

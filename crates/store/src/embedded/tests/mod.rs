@@ -105,7 +105,7 @@ impl World {
     /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
         let store = EmbeddedStore::open_on(options, Arc::new(self.disk.clone()))?;
-        self.owner.set(&self.contents_of(&store));
+        *self.owner.records.lock().unwrap() = self.contents_of(&store);
         let owner = self.owner.clone();
         store.attach(vec![Box::new(move |to| owner.stream(to))]);
         self.store = Some(store);
@@ -118,12 +118,14 @@ impl World {
 
     /// Commits one batch; the answer comes later.
     fn submit(&self, changes: &[(u64, Option<&str>)]) -> Receiver<Result<(), StoreError>> {
-        let writes: Vec<Write> = changes.iter().map(|(number, text)| write(*number, *text)).collect();
+        let writes = changes.iter().map(|(number, text)| write(*number, *text)).collect();
         let (to, answer) = mpsc::channel();
-        let (owner, copy) = (self.owner.clone(), writes.clone());
+        let owner = self.owner.clone();
+        let copy: Vec<_> = changes.iter().map(|(number, text)| (*number, text.map(str::to_owned))).collect();
         let done = move |result: Result<(), StoreError>| {
             if result.is_ok() {
-                owner.apply(&copy);
+                let changes = copy.iter().map(|(number, text)| (*number, text.as_deref()));
+                apply(&mut owner.records.lock().unwrap(), changes);
             }
             let _ = to.send(result);
         };
@@ -134,12 +136,7 @@ impl World {
     /// Commits one batch; on success the world expects it to last.
     fn batch(&mut self, changes: &[(u64, Option<&str>)]) -> Result<(), StoreError> {
         self.submit(changes).recv_timeout(HANGS_AFTER).expect("an answer")?;
-        for (number, text) in changes {
-            match text {
-                Some(text) => drop(self.expected.insert(*number, (*text).to_owned())),
-                None => drop(self.expected.remove(number)),
-            }
-        }
+        apply(&mut self.expected, changes.iter().copied());
         Ok(())
     }
 
@@ -242,18 +239,13 @@ impl World {
 /// Owns all records of a world.
 #[derive(Default)]
 struct TestOwner {
-    records: Mutex<BTreeMap<Key, Bytes>>,
+    records: Mutex<Contents>,
     /// The owner ignores its stream.
     is_silent: AtomicBool,
     kept: Mutex<Vec<RecordStream>>,
 }
 
 impl TestOwner {
-    fn set(&self, contents: &Contents) {
-        let records = contents.iter().map(|(number, text)| (key(*number), Bytes::from(text.clone())));
-        *self.records.lock().unwrap() = records.collect();
-    }
-
     /// The ignored stream.
     async fn kept_stream(&self) -> RecordStream {
         loop {
@@ -277,17 +269,7 @@ impl TestOwner {
 
     fn copies(&self) -> Vec<(Key, Bytes, Timestamp)> {
         let records = self.records.lock().unwrap().clone().into_iter();
-        records.map(|(key, record)| (key, record, START.plus(LONG))).collect()
-    }
-
-    fn apply(&self, writes: &[Write]) {
-        let mut records = self.records.lock().unwrap();
-        for write in writes {
-            match write.put.clone() {
-                Some(record) => drop(records.insert(write.key, record)),
-                None => drop(records.remove(&write.key)),
-            }
-        }
+        records.map(|(number, text)| (key(number), text.into(), START.plus(LONG))).collect()
     }
 
     fn stream(&self, to: RecordStream) {
@@ -302,6 +284,15 @@ impl TestOwner {
             to.finish(Slots::all());
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
+    }
+}
+
+fn apply<'a>(contents: &mut Contents, changes: impl IntoIterator<Item = (u64, Option<&'a str>)>) {
+    for (number, text) in changes {
+        match text {
+            Some(text) => drop(contents.insert(number, text.to_owned())),
+            None => drop(contents.remove(&number)),
+        }
     }
 }
 

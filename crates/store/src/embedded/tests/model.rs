@@ -118,10 +118,7 @@ impl Model {
         changes.dedup_by_key(|(number, _)| *number);
         if let Err(StoreError::Unknown(_)) = self.world.batch(&changes) {
             let mut perhaps = self.world.expected.clone();
-            for (number, text) in changes {
-                perhaps.remove(&number);
-                perhaps.extend(text.map(|text| (number, text.to_owned())));
-            }
+            apply(&mut perhaps, changes);
             self.in_doubt = Some(perhaps);
         } else if self.world.store().health().is_ok() {
             // The store writes again only after it has taken back the failed batch.

@@ -226,10 +226,7 @@ fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
         if reserved == 0 {
             assert_unavailable(&world.batch(&[(2, Some("lost"))]));
             let trouble = world.store().health().unwrap_err();
-            assert!(
-                trouble.contains("a journal segment of") && trouble.contains("No space left"),
-                "{trouble}"
-            );
+            assert!(trouble.contains("a journal segment of"), "{trouble}");
         } else {
             world.put(2, "two");
             assert_eq!(world.store().health(), Ok(()));
@@ -282,7 +279,7 @@ fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
 }
 
 #[test]
-fn an_older_snapshot_is_used_with_all_later_segments_and_its_reader_says_why() {
+fn an_older_snapshot_is_used_only_with_all_later_segments() {
     let mut world = World::with_one_record();
     world.checkpoint().unwrap();
     world.put(2, "two");

@@ -259,10 +259,7 @@ fn is_refused(found: &Result<Contents, StoreError>, what: &str) {
 fn replayed(copy: &TempDir) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
     let mut see = |_: Place<'_>, record: RecordRef<'_>| {
-        match record.put {
-            Some(put) => drop(contents.insert(number(record.key), String::from_utf8(put.to_vec()).unwrap())),
-            None => drop(contents.remove(&number(record.key))),
-        }
+        apply(&mut contents, [(number(record.key), record.put.map(|put| str::from_utf8(put).unwrap()))]);
         Ok::<_, StoreError>(())
     };
     replay::read(&copy.path().join("journal"), Some(Covered::default()), None, &mut see, &mut Err)?;
