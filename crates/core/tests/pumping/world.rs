@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Signals,
-    VerifiedNumber,
+    ClientNet, Exemption, Guard, GuardRules, MOST_ALLOWANCES, Signals, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -218,13 +217,6 @@ impl World {
             count.refused += u32::from(user.is_refused);
         }
         count
-    }
-
-    /// The operator allows messages to a country for a day.
-    pub fn allow(&mut self, country: usize) {
-        let key = Key::new(Some(SERVICE), Dimension::Country(letters(country)));
-        let entry = Entry { action: EntryAction::Allow, until: self.now.plus(DAY) };
-        self.guard.set_entry(key, Some(entry));
     }
 
     /// A person with any number of a country, from a fresh network.
