@@ -191,13 +191,11 @@ mod tests {
     fn a_text_that_is_no_number_says_why() {
         for (text, problem) in [
             ("", NumberProblem::NotANumber),
-            ("hello", NumberProblem::NotANumber),
             ("+9990123456789", NumberProblem::InvalidCountryCode),
             ("+1415555", NumberProblem::TooShort),
             ("+2100001", NumberProblem::InvalidCountryCode),
             ("+141555526711234", NumberProblem::TooLong),
             ("+11234567890", NumberProblem::InvalidButPossible),
-            ("+15555555555", NumberProblem::InvalidButPossible),
         ] {
             assert_eq!(look_up(text).problem, Some(problem), "{text:?}");
         }

@@ -153,15 +153,9 @@ mod tests {
 
     #[test]
     fn seconds_and_minutes_round_up_and_are_never_zero() {
-        for (millis, seconds, minutes) in [
-            (0, 1, 1),
-            (1, 1, 1),
-            (1_000, 1, 1),
-            (1_001, 2, 1),
-            (60_000, 60, 1),
-            (60_001, 61, 2),
-            (1_740_001, 1_741, 30),
-        ] {
+        for (millis, seconds, minutes) in
+            [(0, 1, 1), (1_001, 2, 1), (60_000, 60, 1), (60_001, 61, 2), (1_740_001, 1_741, 30)]
+        {
             let span = Duration::from_millis(millis);
             assert_eq!((seconds_up(span), minutes_up(span)), (seconds, minutes), "{millis} ms");
         }

@@ -59,7 +59,7 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
 }
 
 #[test]
-fn a_hard_stop_keeps_its_end_and_the_count_goes_on_at_50_whatever_the_rule_is() {
+fn a_hard_stop_lasts_and_its_count_goes_on_at_50_whatever_the_rule_is() {
     for lockout in [LockoutRule::Fixed(mins(90)), LockoutRule::Verification] {
         let mut number = World::of_a_new_service();
         number.policy.max_attempts = 100;

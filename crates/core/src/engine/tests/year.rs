@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::world::{ACCEPTED, World, mins, name_of};
+use super::world::{ACCEPTED, World, mins};
 use crate::domain::Timestamp;
 use crate::engine::{BeginOutcome, CheckOutcome, CheckStep::Decided, Ending, FailureCount, SendLimit};
 
@@ -23,7 +23,6 @@ enum Choice {
 }
 
 struct Attacker {
-    is_named: bool,
     start: Timestamp,
     /// The most guesses that a state leaves in the rest of the year.
     best: HashMap<[u64; 4], u32>,
@@ -42,7 +41,7 @@ impl Attacker {
         let choices = [Choice::Wait, Choice::Careful, Choice::Greedy];
         let best = choices.into_iter().map(|choice| {
             let mut next = number.clone();
-            let guesses = self.guesses(&mut next, choice);
+            let guesses = guesses(&mut next, choice);
             next.now = match choice {
                 Choice::Greedy => next.now.plus(FailureCount::HARD_STOP_TIME),
                 Choice::Wait | Choice::Careful => number.now.plus(mins(STEP * DAY)),
@@ -53,45 +52,40 @@ impl Attacker {
         self.best.insert(key, best);
         best
     }
-
-    fn guesses(&self, number: &mut World, choice: Choice) -> u32 {
-        let mut guesses = 0;
-        let patience = number.now.plus(mins(5 * DAY));
-        let most = match choice {
-            Choice::Wait => return 0,
-            Choice::Careful => FailureCount::HARD_STOP_AT - 1,
-            Choice::Greedy => FailureCount::HARD_STOP_AT,
-        };
-        while number.failures().in_a_row < most {
-            let until = match number.ask() {
-                BeginOutcome::Permitted(permit) => {
-                    number.settles(&permit, &ACCEPTED);
-                    match number.submits(None, self.is_named.then(|| name_of(&permit))) {
-                        Decided(CheckOutcome::Wrong { .. }) => {
-                            guesses += 1;
-                            continue;
-                        }
-                        Decided(CheckOutcome::NoChecksLeft { until }) => until,
-                        other => panic!("{other:?}"),
-                    }
-                }
-                BeginOutcome::Limited(
-                    SendLimit::NoChecksLeft { until } | SendLimit::NoSendsLeft { until },
-                ) => until,
-                other => panic!("{other:?}"),
-            };
-            if until > patience {
-                break;
-            }
-            number.now = until;
-        }
-        guesses
-    }
 }
 
-fn guesses_in_a_year(is_named: bool) -> u32 {
-    let number = World::of_a_new_service();
-    Attacker { is_named, start: number.now, best: HashMap::new() }.best(&number)
+fn guesses(number: &mut World, choice: Choice) -> u32 {
+    let mut guesses = 0;
+    let patience = number.now.plus(mins(5 * DAY));
+    let most = match choice {
+        Choice::Wait => return 0,
+        Choice::Careful => FailureCount::HARD_STOP_AT - 1,
+        Choice::Greedy => FailureCount::HARD_STOP_AT,
+    };
+    while number.failures().in_a_row < most {
+        let until = match number.ask() {
+            BeginOutcome::Permitted(permit) => {
+                number.settles(&permit, &ACCEPTED);
+                match number.checks_wrong() {
+                    Decided(CheckOutcome::Wrong { .. }) => {
+                        guesses += 1;
+                        continue;
+                    }
+                    Decided(CheckOutcome::NoChecksLeft { until }) => until,
+                    other => panic!("{other:?}"),
+                }
+            }
+            BeginOutcome::Limited(SendLimit::NoChecksLeft { until } | SendLimit::NoSendsLeft { until }) => {
+                until
+            }
+            other => panic!("{other:?}"),
+        };
+        if until > patience {
+            break;
+        }
+        number.now = until;
+    }
+    guesses
 }
 
 /// The guesses of a year while the owner enters a right code each day, if the server still sends one. A careful attacker
@@ -134,6 +128,7 @@ fn with_an_owner_who_signs_in_daily_an_attacker_has_some_1300_guesses_in_a_year(
 
 #[test]
 fn the_best_attacker_has_700_guesses_in_a_year() {
-    assert_eq!(guesses_in_a_year(false), 700);
-    assert_eq!(guesses_in_a_year(true), 700);
+    let number = World::of_a_new_service();
+    let mut attacker = Attacker { start: number.now, best: HashMap::new() };
+    assert_eq!(attacker.best(&number), 700);
 }
