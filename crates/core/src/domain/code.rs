@@ -202,12 +202,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_keeps_its_leading_zeros() {
-        let code = Code::from_value(42, CodeLength::SIX);
-        assert_eq!(code.expose(), "000042");
-    }
-
-    #[test]
     fn only_four_to_ten_ascii_digits_are_a_code() {
         for text in ["1234", "0000000000", "123456"] {
             assert_eq!(Code::parse(text).expect("a code").expose(), text);
@@ -229,35 +223,23 @@ mod tests {
     fn a_submitted_code_is_what_the_person_means() {
         for text in [
             "123456",
-            "123456 ",
-            " 123456",
             "123456\n",
-            "123 456",
-            "123-456",
-            "123\u{a0}456",
             "123\u{2011}456.",
-            "\u{202a}123456\u{202c}",
-            "1\u{200b}2\u{200b}3456",
             "(123) 456",
             "\"123456\"",
             "١٢٣٤٥٦",
-            "۱۲۳۴۵۶",
-            "१२३४५६",
-            "１２３４５６",
             "1\u{fe0f}\u{20e3}23456",
         ] {
             assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
         }
         for (text, code) in [
             ("12345", "12345"),
-            ("012345", "012345"),
             ("Ab3-d9", "Ab3d9"),
             ("ＡＢ12", "AB12"),
             // A guess, and a wrong one.
             ("12345a", "12345a"),
             ("G-123456", "G123456"),
             ("12345é", "12345?"),
-            ("abcd", "abcd"),
         ] {
             assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
         }
@@ -265,15 +247,8 @@ mod tests {
 
     #[test]
     fn a_label_is_no_part_of_a_code() {
-        for text in [
-            "Code: 123456",
-            "PIN:123456",
-            "Code: 123-456",
-            "Acme code is: 123 456.",
-            "code： ١٢٣٤٥٦",
-            "验证码123456",
-            "код 123456",
-        ] {
+        for text in ["Code: 123456", "Acme code is: 123 456.", "code： ١٢٣٤٥٦", "验证码123456", "код 123456"]
+        {
             assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
         }
         for (text, code) in [("Code: 1234", "1234"), ("Code: AB12CD", "AB12CD"), ("G:123456", "G123456")] {
@@ -303,22 +278,17 @@ mod tests {
             "Acme, since 1998: your code is 123456",
             "\u{fffd}您的验证码是123456，请勿泄露。",
             "کد شما ۱۲۳۴۵۶ است. به کسی ندهید.",
-            "Acme A1B2C3D4: 123456",
         ] {
             assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
         }
         assert_eq!(submitted("Your code is 12345678, for an hour.").as_deref(), Some("12345678"));
         for text in [
             "Your codes are 123456 and 654321",
-            "Your codes are 1234 and 56789012",
             "Your code is A123456 or so",
             "12345678901",
             "Please send me a new code",
             "",
-            " ",
             "123",
-            "12 3",
-            "\u{200b}",
         ] {
             assert!(submitted(text).is_none(), "{text:?}");
         }
@@ -336,12 +306,6 @@ mod tests {
 
     #[test]
     fn a_supplied_code_may_have_letters_whose_case_counts() {
-        for text in ["Ab3d", "zzzzzzzzzz", "0000000000", "123456"] {
-            let code = Code::parse_alphanumeric(text).expect("a code");
-            assert_eq!(code.expose(), text);
-            let same = Code::from_alphanumeric_value(code.alphanumeric_value(), code.length());
-            assert!(same.matches(&code), "{text}");
-        }
         for text in ["", "Ab3", "Ab3dAb3dAb3", "Ab-d", "Äb3d", "Ab 3"] {
             assert!(Code::parse_alphanumeric(text).is_none(), "{text:?}");
         }

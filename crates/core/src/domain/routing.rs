@@ -280,17 +280,13 @@ mod tests {
         let contract = "Twilio;Mada:+35987,+35988;Sinch";
         let nested = "Mada:+359;Sinch:+35987,+3598712;Http:+3598;Twilio;TwilioVerify";
         for (setting, number, expected) in [
-            ("Twilio", 14_155_552_671, vec![TwilioMessages]),
             (contract, 14_155_552_671, vec![TwilioMessages, Sinch]),
             (contract, 359_871_234_567, vec![Mada, TwilioMessages, Sinch]),
-            (contract, 359_881_234_567, vec![Mada, TwilioMessages, Sinch]),
             (contract, 359_891_234_567, vec![TwilioMessages, Sinch]),
-            (contract, 35_987, vec![Mada, TwilioMessages, Sinch]),
             (contract, 3_598, vec![TwilioMessages, Sinch]),
             ("Sinch;Twilio", 14_155_552_671, vec![Sinch, TwilioMessages]),
             (nested, 359_211_234_567, vec![Mada, TwilioMessages, TwilioVerify]),
             (nested, 359_811_234_567, vec![Http, TwilioMessages, TwilioVerify]),
-            (nested, 359_871_134_567, vec![Sinch, TwilioMessages, TwilioVerify]),
             (nested, 359_871_234_567, vec![Sinch, TwilioMessages, TwilioVerify]),
             (nested, 49_171_123_456, vec![TwilioMessages, TwilioVerify]),
             // The longer prefix is written first, and last.
@@ -304,7 +300,6 @@ mod tests {
             ("Mada:+24106;Twilio", 24_177_031_234, vec![TwilioMessages]),
             (" Twilio ; Mada : +35987 , +35988 ", 359_881_234_567, vec![Mada, TwilioMessages]),
             ("Mada:+123456789012345;Twilio", 123_456_789_012_345, vec![Mada, TwilioMessages]),
-            ("Mada:+1;Twilio", 123_456_789_012_345, vec![Mada, TwilioMessages]),
         ] {
             assert_eq!(order(setting, number), expected, "{setting:?} for +{number}");
         }
@@ -313,16 +308,10 @@ mod tests {
     /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
     const MISTAKES: &[(&str, &str)] = &[
         ("[]", "a provider is missing"),
-        ("  []", "a provider is missing"),
         ("Twilio;[]", "a provider is missing"),
-        ("[];Twilio", "a provider is missing"),
-        ("Twilio; [];Sinch", "a provider is missing"),
         ("[]:+359;Sinch", "a provider is missing"),
         ("[Twillio];Sinch", "did you mean Twilio?"),
-        ("Sinch;[twilio]", "did you mean Twilio?"),
         ("Sinch;[TwilioMesages]", "did you mean TwilioMessages?"),
-        ("[Sinsh]", "did you mean Sinch?"),
-        ("[MADA]:+359", "did you mean Mada?"),
         (
             "[Vonage]",
             "there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
@@ -331,16 +320,11 @@ mod tests {
         ("Twilio;Sinch;[Twilio]", "listed already"),
         ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
         ("Mada:[]", "a prefix is missing"),
-        ("Mada:+1,[]", "a prefix is missing"),
-        ("Mada:+1,[],+2", "a prefix is missing"),
         ("Mada: [];Twilio", "a prefix is missing"),
         ("Mada:[35987]", "is not a prefix"),
-        ("Mada:+1,[0035987]", "is not a prefix"),
         ("Mada:[+]", "is not a prefix"),
         ("Mada:[+0359]", "the country code first"),
-        ("Mada:[++359]", "is not a prefix"),
         ("Mada:[+1234567890123456]", "1 to 15 digits"),
-        ("Mada:[+359 87]", "is not a prefix"),
         ("Mada:[+359:+360]", "is not a prefix"),
         ("Mada:[+٣٥٩]", "is not a prefix"),
         ("Mada:+359,[+359]", "belongs to Mada already"),

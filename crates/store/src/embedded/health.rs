@@ -177,41 +177,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lasting_trouble_is_logged_once_and_once_when_it_ends() {
-        let health = Health::new(Arc::new(ManualClock::starting_at(Timestamp::EPOCH)));
-        let text = log_of(|| {
-            let parts = [Part::Journal, Part::Reserve, Part::Checkpoint];
-            for _ in 0..2 {
-                for reason in ["first", "first", "second", "first"] {
-                    let trouble = Err::<(), _>(StoreError::Checkpoint(reason.into()));
-                    for part in parts {
-                        health.report(part, &trouble);
-                    }
-                }
-                for _ in 0..3 {
-                    for part in parts {
-                        health.report(part, &Ok(()));
-                    }
-                }
-            }
-        });
-        assert_eq!(text.lines().count(), 12, "{text}");
-        assert_eq!(text.matches("journal unavailable").count(), 2, "{text}");
-        assert_eq!(text.matches("journal available again").count(), 2, "{text}");
-    }
-
-    #[test]
-    fn lasting_trouble_is_logged_every_ten_minutes_with_its_duration() {
+    fn lasting_trouble_is_logged_every_ten_minutes_and_its_end_once() {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let health = Health::new(clock.clone());
+        let reasons = ["cannot write a.seg: No space left on device (os error 28)", "another reason"];
         let text = log_of(|| {
-            for _ in 0..=25 * 60 {
-                let reason = "cannot write a.seg: No space left on device (os error 28)";
-                health.report(Part::Journal, &Err::<(), _>(StoreError::Unavailable(reason.into())));
-                clock.advance(Duration::from_secs(1));
+            for ends in [true, false] {
+                for second in 0..=25 * 60 {
+                    let trouble = StoreError::Unavailable(reasons[second % 2].into());
+                    health.report(Part::Journal, &Err::<(), _>(trouble));
+                    clock.advance(Duration::from_secs(1));
+                }
+                (0..3).filter(|_| ends).for_each(|_| health.report(Part::Journal, &Ok(())));
             }
         });
-        assert_eq!(text.matches("journal unavailable").count(), 3, "{text}");
+        assert_eq!(text.matches("journal unavailable").count(), 6, "{text}");
+        assert_eq!(text.matches("journal available again").count(), 1, "{text}");
         let shown = health.check().expect_err("trouble");
         let expected =
             "the journal has not been writable for 1501 s: cannot write a.seg: No space left on device";

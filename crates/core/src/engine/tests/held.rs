@@ -1,62 +1,46 @@
 //! Codes that a gateway makes and holds: the counts, and the effect of its answers.
 
-use super::world::{GatewayResult, HOLDER, OTHER_HOLDER, World, mins, secs, wrong_says_the_holder};
+use super::world::{ACCEPTED, FAILED, HELD, HELD_BY_OTHER, OTHER_HOLDER, World, mins, secs, wrong};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, NumberState,
     OpenNumber, Salt, SettleOutcome, Verification, merge_pessimistic,
 };
 
 #[test]
-fn a_message_that_may_have_been_sent_replaces_no_code() {
-    for (first, doubtful) in [
-        (GatewayResult::Held(HOLDER), GatewayResult::Unknown),
-        (GatewayResult::Accepted, GatewayResult::UnknownHeld(HOLDER)),
-    ] {
-        let mut world = World::new();
-        let (a, b) = (world.permit(), world.permit());
-        world.settles(&a, first);
-        world.settles(&b, doubtful);
-        let step = world.checks(&world.code_of(&a));
-        let is_held = matches!(first, GatewayResult::Held(_));
-        assert_eq!(matches!(step, CheckStep::AskGateway(_)), is_held, "{step:?}");
-        assert_eq!(step == Decided(CheckOutcome::Approved), !is_held, "{step:?}");
-    }
-    // Without an earlier one its code is right.
-    let mut world = World::new();
-    let permit = world.permit();
-    world.settles(&permit, GatewayResult::UnknownHeld(HOLDER));
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
-}
-
-#[test]
 fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     let mut world = World::new();
     let (held, ours) = (world.permit(), world.permit());
-    world.settles(&held, GatewayResult::Held(HOLDER));
+    world.settles(&held, &HELD);
     let permit = world.asks();
-    world.settles(&ours, GatewayResult::Accepted);
-    assert_eq!(world.check_reported(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
+    world.settles(&ours, &ACCEPTED);
+    assert_eq!(world.check_reported(&permit, CheckResult::NotLive), wrong(4));
     assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
 
     let mut world = World::new();
     let (first, second) = (world.permit(), world.permit());
-    world.settles(&first, GatewayResult::Held(HOLDER));
+    world.settles(&first, &HELD);
     let permit = world.asks();
-    world.settles(&second, GatewayResult::Held(OTHER_HOLDER));
+    world.settles(&second, &HELD_BY_OTHER);
     world.check_reported(&permit, CheckResult::NotLive);
     assert_eq!(world.asks().held, OTHER_HOLDER);
 }
 
 #[test]
 fn a_send_settled_while_a_gateway_is_being_asked_does_not_end_the_check() {
-    for result in [GatewayResult::Accepted, GatewayResult::Failed, GatewayResult::Held(OTHER_HOLDER)] {
-        let mut world = World::new();
-        let (first, second) = (world.permit(), world.permit());
-        world.settles(&first, GatewayResult::Held(HOLDER));
-        let permit = world.asks();
-        assert_eq!(world.settles(&second, result), SettleOutcome::Open { attempts_left: 4 });
-        assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
-        assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    for result in [&ACCEPTED, &FAILED, &HELD_BY_OTHER] {
+        for is_committed in [true, false] {
+            let mut world = World::new();
+            let (first, second) = (world.permit(), world.permit());
+            world.settles(&first, &HELD);
+            let permit = world.asks();
+            let before = world.state;
+            assert_eq!(world.settles(&second, result), SettleOutcome::Open { attempts_left: 4 });
+            if !is_committed {
+                world.state = merge_pessimistic(before, world.state, world.now);
+            }
+            assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
+            assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
+        }
     }
 }
 
@@ -68,7 +52,7 @@ fn the_record_outlives_the_asking_and_a_lockout_after_it() {
     world.advance(secs(29));
     let permit = world.asks();
     world.advance(secs(11));
-    assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
+    assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong(4));
 }
 
 #[test]
@@ -78,8 +62,8 @@ fn after_a_failed_commit_of_a_check_the_attempt_stays_counted() {
     let before = world.state;
     world.asks();
     world.state = merge_pessimistic(before, world.state, world.now);
-    assert_eq!(world.state.failures(), 1);
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3), "no request has to wait");
+    assert_eq!(world.failures().in_a_row, 1);
+    assert_eq!(world.asks_in_vain(), wrong(3), "no request has to wait");
 }
 
 #[test]
@@ -103,19 +87,6 @@ fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
 }
 
 #[test]
-fn after_a_failed_commit_of_anything_else_a_check_goes_on() {
-    let mut world = World::new();
-    let (first, second) = (world.permit(), world.permit());
-    world.settles(&first, GatewayResult::Held(HOLDER));
-    let permit = world.asks();
-    let before = world.state;
-    world.settles(&second, GatewayResult::Failed);
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
-    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
-}
-
-#[test]
 fn after_a_failed_commit_of_an_answer_the_attempt_stays_counted() {
     for result in [CheckResult::Approved, CheckResult::NotAsked, CheckResult::NotLive] {
         let mut world = World::new();
@@ -124,7 +95,7 @@ fn after_a_failed_commit_of_an_answer_the_attempt_stays_counted() {
         let before = world.state;
         world.check_reported(&permit, result);
         world.state = merge_pessimistic(before, world.state, world.now);
-        assert_eq!(world.state.failures(), 1, "{result:?}");
+        assert_eq!(world.failures().in_a_row, 1, "{result:?}");
         assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
     }
 }

@@ -2,11 +2,8 @@
 
 mod held;
 mod per_verification;
-mod replaced;
 mod rules;
-mod verification;
 mod verification_facts;
 mod verification_model;
-mod verification_steps;
 mod world;
 mod year;

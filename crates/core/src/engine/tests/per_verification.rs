@@ -1,11 +1,10 @@
 //! The default of new services: five codes for one verification, however they are checked.
 
-use super::verification_steps::name_of;
-use super::world::{GatewayResult, HOLDER, World, mins, secs};
+use super::world::{ACCEPTED, FAILED, World, mins, name_of, permitted, secs, wrong};
 use crate::domain::Code;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, FailureCount,
-    LockoutRule, NumberState, OpenNumber, ResumeOutcome, SendLimit, merge_pessimistic, resume,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep::Decided, EndOutcome, Ending, FailureCount,
+    LockoutRule, NumberState, OpenNumber, ResumeOutcome, SendLimit, Verification, merge_pessimistic, resume,
 };
 
 const DAY: u64 = 24 * 60;
@@ -22,15 +21,8 @@ impl World {
         }
     }
 
-    fn verification(&self) -> Option<crate::engine::Verification> {
+    fn verification(&self) -> Option<Verification> {
         self.state.at(&self.policy, self.now).verification()
-    }
-
-    fn failures(&self) -> FailureCount {
-        match self.state.at(&self.policy, self.now) {
-            NumberState::Open(open) => open.failures,
-            _ => FailureCount::NONE,
-        }
     }
 }
 
@@ -39,8 +31,8 @@ fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
     let mut number = World::of_a_new_service();
     number.fails(98);
     let permit = number.begins();
-    assert_eq!(number.checks_wrong(), Decided(CheckOutcome::Wrong { attempts_left: 1, live: true }));
-    assert_eq!(number.checks_wrong(), Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }));
+    assert_eq!(number.checks_wrong(), Decided(wrong(1)));
+    assert_eq!(number.checks_wrong(), Decided(wrong(0)));
     let (code, until) = (number.code_of(&permit), number.now.plus(mins(30 * DAY)));
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
     number.ends(Ending::Canceled);
@@ -53,74 +45,51 @@ fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
 }
 
 #[test]
-fn a_hundred_wrong_codes_stop_the_number_although_the_owner_signs_in_between() {
-    let mut number = World::of_a_new_service();
-    let mut failed = 0;
-    while number.state.locked_until().is_none() {
-        number.fails(5);
-        failed += 5;
-        if number.state.locked_until().is_some() {
-            break;
-        }
-        number.ends(Ending::Canceled);
-        let permit = number.begins();
-        let code = number.code_of(&permit);
-        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-    }
-    assert_eq!(failed, 100);
-    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-    assert_eq!(number.ask(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
-    number.now = until;
-    number.begins();
-    assert_eq!(number.failures().in_a_row, 5, "those since the last success");
-}
-
-#[test]
-fn a_person_with_three_typing_errors_a_day_is_never_stopped() {
-    let mut number = World::of_a_new_service();
-    for _ in 0..365 {
-        number.fails(3);
-        let permit = number.begins();
-        let code = number.code_of(&permit);
-        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
-        number.advance(mins(DAY));
-    }
-}
-
-#[test]
 fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
     let mut number = World::of_a_new_service();
     number.fails(99);
     number.ends(Ending::Canceled);
-    let permit = number.permit();
-    number.settles(&permit, GatewayResult::Held(HOLDER));
-    let code = Code::parse("000000").expect("a code");
-    let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
+    number.sends_held();
+    let ask = number.asks();
     assert_eq!(number.state.locked_until(), None, "the gateway may still approve the code");
     number.check_reported(&ask, CheckResult::NotAsked);
     assert_eq!(number.failures().in_a_row, 99);
-    let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
-    number.check_reported(&ask, CheckResult::Wrong);
+    number.asks_in_vain();
     assert!(number.state.locked_until().is_some());
 }
 
 #[test]
-fn a_hard_stop_keeps_its_end_while_the_lockout_is_fixed() {
-    let mut number = World::of_a_new_service();
-    number.fails(98);
-    let permit = number.begins();
-    number.checks_wrong();
-    number.checks_wrong();
-    let (until, code) = (number.now.plus(FailureCount::HARD_STOP_TIME), number.code_of(&permit));
-    number.policy.lockout = LockoutRule::Fixed(mins(90));
-    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Locked { until }));
-    assert_eq!(number.checks_wrong(), Decided(CheckOutcome::Locked { until }));
-    assert_eq!(number.ask(), BeginOutcome::Locked { until });
-    number.policy.lockout = LockoutRule::Verification;
-    number.advance(mins(90));
-    assert_eq!(number.state.at(&number.policy, number.now).locked_until(), Some(until));
-    number.now = until;
-    assert_eq!(number.state.at(&number.policy, number.now).locked_until(), None);
+fn a_hard_stop_lasts_and_its_count_goes_on_at_50_whatever_the_rule_is() {
+    for lockout in [LockoutRule::Fixed(mins(90)), LockoutRule::Verification] {
+        let mut number = World::of_a_new_service();
+        number.policy.max_attempts = 100;
+        let first = number.begins();
+        let permit = number.begins();
+        for _ in 0..100 {
+            number.checks_wrong();
+        }
+        let (until, code) = (number.now.plus(FailureCount::HARD_STOP_TIME), number.code_of(&permit));
+        number.policy.lockout = lockout;
+        let (no_send, no_check) = match lockout {
+            LockoutRule::Fixed(_) => (BeginOutcome::Locked { until }, CheckOutcome::Locked { until }),
+            LockoutRule::Verification => (
+                BeginOutcome::Limited(SendLimit::NoChecksLeft { until }),
+                CheckOutcome::NoChecksLeft { until },
+            ),
+        };
+        number.advance(mins(5));
+        assert_eq!(number.ask(), no_send);
+        for named in [None, Some(name_of(&permit))] {
+            assert_eq!(number.submits(Some(&code), named), Decided(no_check));
+        }
+        number.settles(&first, &FAILED);
+        number.ends(Ending::Canceled);
+        number.policy.lockout = LockoutRule::Verification;
+        number.advance(mins(90));
+        assert_eq!(number.state.locked_until(), Some(until));
+        number.now = until;
+        assert_eq!(number.failures().in_a_row, 50, "{lockout:?}");
+    }
 }
 
 #[test]
@@ -135,29 +104,6 @@ fn a_refusal_does_not_store_an_expired_record_again() {
         assert_eq!(number.state, NumberState::Fresh, "{lockout:?}");
         let resumed = resume(expired, &number.rules(), permit.verification.salt, number.now);
         assert_eq!(resumed, (NumberState::Fresh, ResumeOutcome::NotUsable), "{lockout:?}");
-    }
-}
-
-#[test]
-fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
-    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Verification] {
-        let mut number = World::of_a_new_service();
-        number.policy.max_attempts = 100;
-        let first = number.begins();
-        let permit = number.begins();
-        for _ in 0..100 {
-            number.checks_wrong();
-        }
-        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-        number.policy.lockout = lockout;
-        number.ask();
-        number.checks_wrong();
-        number.submits(None, Some(name_of(&permit)));
-        number.settles(&first, GatewayResult::Failed);
-        number.ends(Ending::Canceled);
-        number.now = until;
-        number.policy.lockout = LockoutRule::Verification;
-        assert_eq!(number.failures().in_a_row, 50, "{lockout:?}");
     }
 }
 
@@ -184,51 +130,32 @@ fn after_a_change_from_a_fixed_lockout_the_count_goes_on() {
 
 #[test]
 fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
+    let is_wrong = |step| matches!(step, Decided(CheckOutcome::Wrong { .. }));
     for during in [98, 99] {
         let mut number = World::of_a_new_service();
         number.policy.max_attempts = 200;
-        let name = name_of(&number.begins());
-        number.submits(None, Some(name));
+        number.begins();
+        number.checks_wrong();
         number.policy.lockout = LockoutRule::Fixed(mins(90));
-        for _ in 0..during {
-            assert!(matches!(number.submits(None, Some(name)), Decided(CheckOutcome::Wrong { .. })));
-        }
+        assert!((0..during).all(|_| is_wrong(number.checks_wrong())));
         number.policy.lockout = LockoutRule::Verification;
-        let stop = number.now.plus(FailureCount::HARD_STOP_TIME);
-        if during == 98 {
-            assert!(
-                matches!(number.submits(None, Some(name)), Decided(CheckOutcome::Wrong { .. })),
-                "the hundredth"
-            );
-        }
-        assert_eq!(
-            number.submits(None, Some(name)),
-            Decided(CheckOutcome::NoChecksLeft { until: stop }),
-            "{during}"
-        );
+        assert!(during == 99 || is_wrong(number.checks_wrong()), "the hundredth");
+        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+        assert_eq!(number.checks_wrong(), Decided(CheckOutcome::NoChecksLeft { until }), "{during}");
     }
 }
 
 #[test]
 fn a_check_that_no_gateway_compared_is_not_counted_under_a_fixed_lockout() {
     let mut number = World::of_a_new_service();
-    let permit = number.permit();
-    number.settles(&permit, GatewayResult::Held(HOLDER));
-    let (code, name) = (Code::parse("000000").expect("a code"), name_of(&permit));
-    let asks = |number: &mut World, result| match number.submits(Some(&code), Some(name)) {
-        CheckStep::AskGateway(permit) => number.check_reported(&permit, result),
-        step => panic!("{step:?}"),
-    };
-    asks(&mut number, CheckResult::Wrong);
-    let count = |number: &World| match number.state {
-        NumberState::Open(open) => open.failures.in_a_row,
-        _ => 0,
-    };
+    number.sends_held();
+    number.asks_in_vain();
     number.policy.lockout = LockoutRule::Fixed(mins(90));
-    asks(&mut number, CheckResult::NotAsked);
-    assert_eq!(count(&number), 1);
-    asks(&mut number, CheckResult::Wrong);
-    assert_eq!(count(&number), 2);
+    let ask = number.asks();
+    number.check_reported(&ask, CheckResult::NotAsked);
+    assert_eq!(number.failures().in_a_row, 1);
+    number.asks_in_vain();
+    assert_eq!(number.failures().in_a_row, 2);
 }
 
 #[test]
@@ -238,7 +165,7 @@ fn a_message_that_fails_after_a_cancel_brings_no_code_back() {
     let first = number.begins();
     let second = number.permit();
     number.ends(Ending::Canceled);
-    number.settles(&second, GatewayResult::Failed);
+    number.settles(&second, &FAILED);
     let code = number.code_of(&first);
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NotFound));
 }
@@ -269,4 +196,47 @@ fn an_erasure_keeps_a_hard_stop_until_its_end_and_no_other_count() {
     assert_eq!((number.state.ends(), number.verification()), (Some(until), None));
     number.now = until;
     assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
+}
+
+#[test]
+fn of_two_messages_at_once_the_wait_of_the_one_that_was_sent_stays() {
+    for first_fails in [true, false] {
+        let mut number = World::of_a_new_service();
+        number.begins();
+        number.advance(secs(30));
+        let one = number.permit();
+        number.advance(secs(30));
+        let two = number.permit();
+        let (failed, sent) = if first_fails { (one, two) } else { (two, one) };
+        number.settles(&failed, &FAILED);
+        let counted = number.state.verification().and_then(|v| v.counted).expect("its counts");
+        let last = sent.verification.counted.expect("its counts").last_send;
+        assert_eq!((counted.sends, counted.last_send), (2, last));
+    }
+}
+
+#[test]
+fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
+    let mut number = World::of_a_new_service();
+    let (first, second) = (Code::parse("111111").expect("a code"), Code::parse("222222").expect("a code"));
+    let permit = permitted(number.ask_for(Some(&first), false));
+    assert!(matches!(
+        number.ask_for(Some(&second), false),
+        BeginOutcome::Limited(SendLimit::StillSending { .. })
+    ));
+    number.settles(&permit, &ACCEPTED);
+    permitted(number.ask_for(Some(&second), false));
+}
+
+#[test]
+fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
+    let mut number = World::of_a_new_service();
+    number.policy.sends.keeps_code = false;
+    let first = number.begins();
+    number.fails(4);
+    let second = number.permit();
+    assert_eq!(number.checks_wrong(), Decided(wrong(0)));
+    number.settles(&second, &FAILED);
+    let refused = Decided(CheckOutcome::NoChecksLeft { until: first.verification.expires });
+    assert_eq!(number.submits(None, Some(name_of(&first))), refused);
 }

@@ -1,8 +1,10 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{GatewayResult, World, no_live_code, wrong};
-use crate::domain::{Code, CodeLength};
-use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SettleOutcome, merge_pessimistic};
+use super::world::{ACCEPTED, FAILED, POSTPONED, World, no_live_code, wrong};
+use crate::domain::CodeLength;
+use crate::engine::{
+    CheckOutcome, CheckStep, CheckStep::Decided, NumberState, ResumeOutcome, SettleOutcome, merge_pessimistic,
+};
 
 #[test]
 fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
@@ -12,19 +14,11 @@ fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
     held.sends_held();
     let code = world.sends();
     for world in [&mut world, &mut held] {
-        assert_eq!(world.checks_wrong(), wrong(4));
+        assert_eq!(world.checks_wrong(), Decided(wrong(4)));
         for _ in 0..9 {
-            assert_eq!(world.submits_text(None, None), wrong(4));
+            assert_eq!(world.submits_text(None, None), Decided(wrong(4)));
         }
     }
-    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn a_code_keeps_the_length_it_was_sent_with_when_the_policy_changes() {
-    let mut world = World::new();
-    let code = world.sends();
-    world.policy.code.length = CodeLength::new(8).expect("a length");
     assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }
 
@@ -37,7 +31,7 @@ fn a_count_above_a_lowered_limit_locks_at_the_next_wrong_code() {
     world.policy.max_attempts = 2;
     let permit = world.permit();
     let none_left = SettleOutcome::Open { attempts_left: 0 };
-    assert_eq!(world.settles(&permit, GatewayResult::Accepted), none_left);
+    assert_eq!(world.settles(&permit, &ACCEPTED), none_left);
     assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { .. })));
 }
 
@@ -46,27 +40,13 @@ fn a_code_can_be_used_before_the_gateway_has_answered() {
     let mut world = World::new();
     let permit = world.permit();
     assert_eq!(world.checks(&world.code_of(&permit)), Decided(CheckOutcome::Approved));
-    assert_eq!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Open { attempts_left: 5 });
+    assert_eq!(world.settles(&permit, &ACCEPTED), SettleOutcome::Open { attempts_left: 5 });
     assert_eq!(world.state, NumberState::Fresh);
 }
 
 #[test]
-fn a_send_while_one_is_on_its_way_repeats_its_code() {
-    let mut world = World::new();
-    let first = world.permit();
-    let second = world.permit();
-    assert_eq!(first.verification.salt, second.verification.salt);
-    world.settles(&first, GatewayResult::Accepted);
-    world.settles(&second, GatewayResult::Accepted);
-    let third = world.permit();
-    assert_ne!(second.verification.salt, third.verification.salt);
-}
-
-#[test]
 fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
-    for (a, b) in
-        [(GatewayResult::Accepted, GatewayResult::Failed), (GatewayResult::Failed, GatewayResult::Accepted)]
-    {
+    for (a, b) in [(&ACCEPTED, &FAILED), (&FAILED, &ACCEPTED)] {
         let mut world = World::new();
         let first = world.permit();
         let second = world.permit();
@@ -92,16 +72,7 @@ fn a_number_locked_while_its_message_was_on_the_way_is_reported_locked() {
     for _ in 0..5 {
         world.checks_wrong();
     }
-    assert!(matches!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Locked { .. }));
-}
-
-#[test]
-fn after_a_failed_commit_a_count_once_made_stays() {
-    let mut world = World::new();
-    world.sends();
-    let before = world.state;
-    world.checks_wrong();
-    assert_eq!(merge_pessimistic(before, world.state, world.now).failures(), 1);
+    assert!(matches!(world.settles(&permit, &ACCEPTED), SettleOutcome::Locked { .. }));
 }
 
 #[test]
@@ -126,7 +97,7 @@ fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
 #[test]
 fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
     let mut world = World::new();
-    let code: Code = world.sends();
+    let code = world.sends();
     for _ in 0..4 {
         world.checks_wrong();
     }
@@ -134,4 +105,59 @@ fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
     world.checks_wrong();
     world.state = merge_pessimistic(before, world.state, world.now);
     assert!(matches!(world.checks(&code), Decided(CheckOutcome::Locked { .. })));
+}
+
+#[test]
+fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
+    let mut world = World::new();
+    let first = world.permit();
+    world.policy.code.length = CodeLength::new(8).expect("a length");
+    let second = world.permit();
+    assert_eq!(
+        (second.verification.salt, second.verification.length),
+        (first.verification.salt, first.verification.length)
+    );
+    world.settles(&first, &ACCEPTED);
+    world.settles(&second, &ACCEPTED);
+    let step = world.clone().checks(&world.code_of(&second));
+    assert_eq!(step, Decided(CheckOutcome::Approved), "a code keeps the length that it was sent with");
+    let third = world.permit();
+    assert_ne!(second.verification.salt, third.verification.salt);
+    assert_eq!(third.verification.length, world.policy.code.length);
+}
+
+#[test]
+fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
+    let mut world = World::new();
+    let first = world.permit();
+    world.settles(&first, &POSTPONED);
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
+    assert_eq!(world.permit().verification.salt, first.verification.salt);
+}
+
+#[test]
+fn after_a_failed_commit_a_further_send_never_left() {
+    let mut world = World::new();
+    let first = world.sends_held();
+    let before = world.state;
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
+}
+
+#[test]
+fn when_a_resend_and_its_repetition_fail_their_code_is_withdrawn() {
+    for resend_fails_first in [true, false] {
+        let mut world = World::new();
+        let earlier = world.sends();
+        let (resend, repetition) = (world.permit(), world.permit());
+        let (one, other) = if resend_fails_first { (resend, repetition) } else { (repetition, resend) };
+        world.settles(&one, &FAILED);
+        world.settles(&other, &FAILED);
+        assert!(matches!(world.checks(&world.code_of(&resend)), Decided(CheckOutcome::Wrong { .. })));
+        // The resend knows the code before it.
+        if !resend_fails_first {
+            assert_eq!(world.checks(&earlier), Decided(CheckOutcome::Approved));
+        }
+    }
 }

@@ -1,12 +1,10 @@
 //! The model of a number without a fixed lockout: the documented rules once more, written without the engine.
 
-use super::verification_steps::name_of;
-use super::world::GatewayResult;
-use super::world::{CHECK_BUDGET, HOLDER, secs};
+use super::world::{CHECK_BUDGET, HOLDER, name_of, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Policy,
-    Salt, SendLimit, SendPermit, VerificationName,
+    PossiblySent, Salt, SendLimit, SendPermit, SendResult, VerificationName,
 };
 
 /// The open verification.
@@ -170,17 +168,19 @@ impl Model {
 
     /// Takes over the result of a send; `before` is the verification that it replaced, and `counts` are the messages before
     /// it and the time of the last one.
-    pub fn settled(&mut self, result: GatewayResult, before: Option<Known>, counts: Option<(u8, Timestamp)>) {
+    pub fn settled(&mut self, result: &SendResult, before: Option<Known>, counts: Option<(u8, Timestamp)>) {
         let Some(known) = &mut self.current else { return };
         // The last accepted message decides which code is right; one that may have been sent only if there is none.
         let is_first = !known.ours_is_out && !known.held;
         match result {
-            GatewayResult::Accepted => (known.ours_is_out, known.held) = (true, false),
-            GatewayResult::Held(_) => (known.ours_is_out, known.held) = (false, true),
-            GatewayResult::Unknown => known.ours_is_out |= is_first,
-            GatewayResult::UnknownHeld(_) => known.held |= is_first,
-            GatewayResult::Postponed => known.postponed = true,
-            GatewayResult::Failed => {
+            SendResult::Accepted { held: None, .. } => (known.ours_is_out, known.held) = (true, false),
+            SendResult::Accepted { .. } => (known.ours_is_out, known.held) = (false, true),
+            SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) } => {
+                known.ours_is_out |= is_first;
+            }
+            SendResult::Failed { may_have_been_sent: Some(_) } => known.held |= is_first,
+            SendResult::Postponed { .. } => known.postponed = true,
+            _ => {
                 (known.messages, known.asked_last) = counts.unwrap_or((known.messages, known.asked_last));
             }
         }
@@ -198,24 +198,30 @@ impl Model {
         });
     }
 
-    pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Submission<'_>) -> CheckStep {
+    pub fn check(
+        &mut self,
+        policy: &Policy,
+        now: Timestamp,
+        code: Option<&Code>,
+        name: Option<VerificationName>,
+    ) -> CheckStep {
         self.at(now);
         if let Some(until) = self.asking_until {
             return CheckStep::Busy { until };
         }
-        let is_meant = |known: &&Known| asked.name.is_none_or(|name| name == known.name);
+        let is_meant = |known: &&Known| name.is_none_or(|name| name == known.name);
         let Some(known) = self.live(now).filter(is_meant).cloned() else {
             return Decided(CheckOutcome::NotFound);
         };
         if let Some(until) = known.used_up.then_some(known.ends).max(self.in_a_row.stop()) {
             return Decided(CheckOutcome::NoChecksLeft { until });
         }
-        if asked.code.is_some_and(|code| code == known.code) && !known.held {
+        if code.is_some_and(|code| code.expose() == known.code) && !known.held {
             self.succeed();
             return Decided(CheckOutcome::Approved);
         }
         let left = self.count(policy, now);
-        if known.held && asked.code.is_some() {
+        if known.held && code.is_some() {
             let until = now.plus(CHECK_BUDGET);
             self.asking_until = Some(until);
             let held = HOLDER;
@@ -290,10 +296,4 @@ impl Model {
         }
         Ok(true)
     }
-}
-
-/// A submitted code.
-pub struct Submission<'a> {
-    pub code: Option<&'a str>,
-    pub name: Option<VerificationName>,
 }

@@ -1,15 +1,34 @@
 //! Lockouts that are not fixed, against an independent model: every answer, while sends are settled at once.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::verification_facts::{Model, Submission};
-use super::verification_steps::{By, Step, brought, named, policy, step};
-use super::world::{GatewayResult, World, other_code};
-use crate::domain::Code;
+use super::verification_facts::Model;
+use super::world::{ACCEPTED, FAILED, HELD, HOLDER, POSTPONED, World, mins, name_of, other_code};
+use crate::domain::{Code, CodeLength};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckStep, CheckStep::Decided, EndOutcome, ResumeOutcome,
-    SendPermit,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
+    LockoutRule, Policy, PossiblySent, ResumeOutcome, SendOptions, SendPermit, SendResult, SendRules,
+    VerificationName,
 };
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+
+    /// Sends are settled at once here; a gateway's answers about codes come late, in any order, or never.
+    #[test]
+    fn without_a_fixed_lockout_every_answer_is_the_one_that_the_rules_say(
+        policy in policy(),
+        steps in proptest::collection::vec(step(), 1..100),
+    ) {
+        let (number, model) = (World::of_service(policy), Model::default());
+        let mut run = Run { number, model, sent: Vec::new(), asked: Vec::new() };
+        for step in steps {
+            run.take(step)?;
+        }
+    }
+}
 
 struct Run {
     number: World,
@@ -23,8 +42,8 @@ impl Run {
         match step {
             Step::Wait(by) => self.number.now = self.number.now.plus(by),
             Step::Crash => self.asked.clear(),
-            Step::Begin { brought: which, silent, result } => self.begin(which, silent, result)?,
-            Step::Resume { pick, result } => self.resume(pick, result)?,
+            Step::Begin { brought: which, silent, result } => self.begin(which, silent, &result)?,
+            Step::Resume { pick, result } => self.resume(pick, &result)?,
             Step::CheckRight { pick, by } => {
                 if self.sent.is_empty() {
                     return Ok(());
@@ -64,11 +83,11 @@ impl Run {
         &mut self,
         which: Option<usize>,
         silent: bool,
-        result: GatewayResult,
+        result: &SendResult,
     ) -> Result<(), TestCaseError> {
         let (policy, now) = (self.number.policy, self.number.now);
         let expected = self.model.begin(&policy, now);
-        let brings = brought(which);
+        let brings = which.map(|which| Code::parse(BROUGHT[which]).expect("a code"));
         let outcome = self.number.ask_for(brings.as_ref(), silent);
         let BeginOutcome::Permitted(permit) = outcome else {
             prop_assert_eq!(Some(outcome), expected);
@@ -96,7 +115,7 @@ impl Run {
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
         prop_assert_eq!(copy == Decided(CheckOutcome::Approved), silent || !known.held);
         if silent {
-            self.model.settled(GatewayResult::Accepted, None, None);
+            self.model.settled(&ACCEPTED, None, None);
         } else {
             self.number.settles(&permit, result);
             let counts = was_live.map_or((0, now), |was| (was.messages, was.asked_last));
@@ -106,7 +125,7 @@ impl Run {
         Ok(())
     }
 
-    fn resume(&mut self, pick: usize, result: GatewayResult) -> Result<(), TestCaseError> {
+    fn resume(&mut self, pick: usize, result: &SendResult) -> Result<(), TestCaseError> {
         if self.sent.is_empty() {
             return Ok(());
         }
@@ -131,8 +150,7 @@ impl Run {
 
     fn check(&mut self, code: Option<&Code>, by: By) -> Result<(), TestCaseError> {
         let name = named(by, &self.sent);
-        let asked = Submission { code: code.map(Code::expose), name };
-        let expected = self.model.check(&self.number.policy, self.number.now, &asked);
+        let expected = self.model.check(&self.number.policy, self.number.now, code, name);
         let outcome = self.number.submits(code, name);
         if let CheckStep::AskGateway(permit) = outcome {
             self.asked.push(permit);
@@ -142,19 +160,130 @@ impl Run {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+/// Codes that callers supply; for an outsider, some are as long as ours.
+const BROUGHT: [&str; 3] = ["111111", "222222", "33333333"];
 
-    /// Sends are settled at once here; a gateway's answers about codes come late, in any order, or never.
-    #[test]
-    fn without_a_fixed_lockout_every_answer_is_the_one_that_the_rules_say(
-        policy in policy(),
-        steps in proptest::collection::vec(step(), 1..100),
-    ) {
-        let (number, model) = (World::of_service(policy), Model::default());
-        let mut run = Run { number, model, sent: Vec::new(), asked: Vec::new() };
-        for step in steps {
-            run.take(step)?;
-        }
+#[derive(Debug, Clone)]
+enum Step {
+    Begin {
+        brought: Option<usize>,
+        silent: bool,
+        result: SendResult,
+    },
+    Resume {
+        pick: usize,
+        result: SendResult,
+    },
+    /// The code of an earlier permit.
+    CheckRight {
+        pick: usize,
+        by: By,
+    },
+    /// Several wrong codes.
+    Guess {
+        times: u8,
+        by: By,
+        is_code: bool,
+    },
+    Hear {
+        pick: usize,
+        result: CheckResult,
+    },
+    End(Ending),
+    Wait(Duration),
+    Crash,
+}
+
+/// The way in which a check names its verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Number,
+    /// The last one.
+    Name,
+    /// An earlier one, or an unknown one.
+    OtherName(usize),
+}
+
+fn by() -> impl Strategy<Value = By> {
+    prop_oneof![5 => Just(By::Name), 4 => Just(By::Number), 1 => any::<usize>().prop_map(By::OtherName)]
+}
+
+fn wait() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        4 => (1_u64..15_000).prop_map(Duration::from_millis),
+        4 => (1_u64..600).prop_map(Duration::from_secs),
+        1 => (1_u64..120).prop_map(mins),
+        1 => (20_u64..60).prop_map(|hours| mins(60 * hours)),
+        1 => (25_u64..100).prop_map(|days| mins(24 * 60 * days)),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![6 => Just(Ending::Canceled), 1 => Just(Ending::Approved), 1 => Just(Ending::Cleared)]
+}
+
+fn send_result() -> impl Strategy<Value = SendResult> {
+    let unknown = |held| SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) };
+    prop_oneof![
+        3 => Just(HELD),
+        2 => Just(ACCEPTED),
+        1 => Just(POSTPONED),
+        1 => Just(FAILED),
+        1 => Just(unknown(None)),
+        1 => Just(unknown(Some(HOLDER))),
+    ]
+}
+
+fn check_result() -> impl Strategy<Value = CheckResult> {
+    prop_oneof![
+        2 => Just(CheckResult::Approved),
+        4 => Just(CheckResult::Wrong),
+        1 => Just(CheckResult::NotLive),
+        1 => Just(CheckResult::NotAsked),
+        1 => Just(CheckResult::Unknown),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let begins = (proptest::option::weighted(0.2, 0..BROUGHT.len()), any::<bool>(), send_result()).prop_map(
+        |(brought, silent, result)| Step::Begin { brought, silent: silent && brought.is_some(), result },
+    );
+    let guesses = (1_u8..40, by(), any::<bool>());
+    prop_oneof![
+        8 => begins,
+        2 => (any::<usize>(), send_result()).prop_map(|(pick, result)| Step::Resume { pick, result }),
+        3 => (0..3_usize, by()).prop_map(|(pick, by)| Step::CheckRight { pick, by }),
+        6 => by().prop_map(|by| Step::Guess { times: 1, by, is_code: true }),
+        3 => guesses.prop_map(|(times, by, is_code)| Step::Guess { times, by, is_code }),
+        4 => (any::<usize>(), check_result()).prop_map(|(pick, result)| Step::Hear { pick, result }),
+        2 => ending().prop_map(Step::End),
+        6 => wait().prop_map(Step::Wait),
+        1 => Just(Step::Crash),
+    ]
+}
+
+/// The rules of a service without a fixed lockout.
+fn policy() -> impl Strategy<Value = Policy> {
+    let max = prop_oneof![Just(1_u8), Just(3), Just(5), Just(60)];
+    let sends = prop_oneof![Just(None), Just(Some(2)), Just(Some(5))];
+    let life = prop_oneof![Just(mins(1)), Just(mins(10))];
+    (max, sends, any::<bool>(), any::<bool>(), life).prop_map(
+        |(max_attempts, max, keeps_code, cools_down, life)| Policy {
+            max_attempts,
+            lockout: LockoutRule::Verification,
+            code: SendOptions { life, length: CodeLength::SIX },
+            sends: SendRules { max, keeps_code, cools_down },
+        },
+    )
+}
+
+/// The name in a check, after these permits.
+fn named(by: By, permits: &[SendPermit]) -> Option<VerificationName> {
+    let unknown = VerificationName::from_bits(1);
+    match by {
+        By::Number => None,
+        By::Name => Some(permits.last().map_or(unknown, name_of)),
+        By::OtherName(pick) if permits.is_empty() || pick % 4 == 0 => Some(unknown),
+        By::OtherName(pick) => Some(name_of(&permits[pick % permits.len()])),
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::engine::{
     Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome,
-    Ending, LockoutRule, NumberState, Policy, PossiblySent, ResumeOutcome, Rules, Salt, SendOptions,
+    Ending, FailureCount, LockoutRule, NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions,
     SendPermit, SendResult, SendRules, SettleOutcome, Submitted, VerificationName, VerificationOptions,
     begin, check, end, resume, settle, settle_check,
 };
@@ -22,51 +22,20 @@ pub const CHECK_BUDGET: Duration = Duration::from_secs(12);
 pub const HOLDER: Held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
 pub const OTHER_HOLDER: Held = Held { by: GatewayName::Sinch, channel: Channel::Sms };
 
+pub const ACCEPTED: SendResult = SendResult::Accepted { message_id: String::new(), held: None };
+pub const HELD: SendResult = SendResult::Accepted { message_id: String::new(), held: Some(HOLDER) };
+pub const HELD_BY_OTHER: SendResult =
+    SendResult::Accepted { message_id: String::new(), held: Some(OTHER_HOLDER) };
+pub const POSTPONED: SendResult =
+    SendResult::Postponed { message_id: String::new(), may_have_been_sent: None };
+pub const FAILED: SendResult = SendResult::Failed { may_have_been_sent: None };
+
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(60 * n)
-}
-
-impl NumberState {
-    /// Consecutive wrong codes so far.
-    pub const fn failures(&self) -> u8 {
-        match self {
-            Self::Open(open) => open.failures.in_a_row,
-            Self::Fresh | Self::Locked { .. } => 0,
-        }
-    }
-}
-
-/// The result of a send, as far as the number's state needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatewayResult {
-    Accepted,
-    Held(Held),
-    Postponed,
-    Failed,
-    /// A message with our code may have been sent.
-    Unknown,
-    /// A message with the gateway's code may have been sent.
-    UnknownHeld(Held),
-}
-
-impl From<GatewayResult> for SendResult {
-    fn from(result: GatewayResult) -> Self {
-        let message_id = "SM1".to_owned();
-        match result {
-            GatewayResult::Accepted => Self::Accepted { message_id, held: None },
-            GatewayResult::Held(held) => Self::Accepted { message_id, held: Some(held) },
-            GatewayResult::Postponed => Self::Postponed { message_id, may_have_been_sent: None },
-            GatewayResult::Failed => Self::Failed { may_have_been_sent: None },
-            GatewayResult::Unknown => Self::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
-            GatewayResult::UnknownHeld(held) => {
-                Self::Failed { may_have_been_sent: Some(PossiblySent { held: Some(held) }) }
-            }
-        }
-    }
 }
 
 #[derive(Clone)]
@@ -127,6 +96,14 @@ impl World {
         self.now = self.now.plus(by);
     }
 
+    /// The wrong codes, as they count now.
+    pub fn failures(&self) -> FailureCount {
+        match self.state.at(&self.policy, self.now) {
+            NumberState::Open(open) => open.failures,
+            NumberState::Fresh | NumberState::Locked { .. } => FailureCount::NONE,
+        }
+    }
+
     /// Takes over the state of a decision.
     fn goes_on<T>(&mut self, (state, outcome): (NumberState, T)) -> T {
         self.state = state;
@@ -159,14 +136,14 @@ impl World {
     }
 
     /// The gateway's answer to a permit.
-    pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) -> SettleOutcome {
-        self.goes_on(settle(self.state, &self.rules(), permit, &result.into(), self.now))
+    pub fn settles(&mut self, permit: &SendPermit, result: &SendResult) -> SettleOutcome {
+        self.goes_on(settle(self.state, &self.rules(), permit, result, self.now))
     }
 
     /// Sends a code that the gateway accepts.
     pub fn begins(&mut self) -> SendPermit {
         let permit = self.permit();
-        self.settles(&permit, GatewayResult::Accepted);
+        self.settles(&permit, &ACCEPTED);
         permit
     }
 
@@ -204,7 +181,7 @@ impl World {
     /// Sends a message whose code the gateway makes and holds.
     pub fn sends_held(&mut self) -> SendPermit {
         let permit = self.permit();
-        self.settles(&permit, GatewayResult::Held(HOLDER));
+        self.settles(&permit, &HELD);
         permit
     }
 
@@ -249,14 +226,15 @@ pub fn other_code() -> Code {
     Code::parse("0000000000").expect("a code")
 }
 
-pub const fn wrong(attempts_left: u8) -> CheckStep {
-    Decided(CheckOutcome::Wrong { attempts_left, live: true })
-}
-
-pub const fn wrong_says_the_holder(attempts_left: u8) -> CheckOutcome {
+pub const fn wrong(attempts_left: u8) -> CheckOutcome {
     CheckOutcome::Wrong { attempts_left, live: true }
 }
 
 pub const fn no_live_code(attempts_left: u8) -> CheckStep {
     Decided(CheckOutcome::Wrong { attempts_left, live: false })
+}
+
+/// The name of the verification of a permit.
+pub fn name_of(permit: &SendPermit) -> VerificationName {
+    VerificationName::of(permit.verification.salt.id())
 }

@@ -11,7 +11,7 @@ fn the_narrower_manual_entry_wins_until_it_ends() {
     assert_eq!(world.send(TJ + 2), Ok(()));
     world.set(country("TJ"), EntryAction::Block, HOUR);
     assert_eq!(world.send(TJ + 50_000), Err(Rule::Entry));
-    assert_eq!(world.refused_until(TJ + 50_000), until);
+    assert_eq!(world.until(&World::signals(TJ + 50_000)), until);
     assert_eq!(world.send(TJ + 3), Ok(()));
     world.now = until;
     assert_eq!(world.send(TJ + 50_000), Ok(()));

@@ -62,7 +62,7 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
     world.guard = Guard::new(1_000, 1);
     let of = |service, n| {
         let to = DE + 10_000 * n;
-        Signals { service: ServiceId::new(service), address: Some(net(&fresh(n))), ..World::signals(to) }
+        Signals { service: ServiceId::new(service), ..World::signals_from(to, &fresh(n)) }
     };
     for service in 1..=30 {
         (0..3).for_each(|n| assert_eq!(world.assess(&of(service, n)), Ok(())));

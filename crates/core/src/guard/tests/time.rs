@@ -21,7 +21,7 @@ fn a_known_number_passes_again_at_midnight() {
     world.pass(22 * HOUR);
     world.send_while(|n| TJ + 1 + n);
     (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
-    let until = world.refused_until(TJ);
+    let until = world.until(&World::signals(TJ));
     assert_eq!(until, Period::Day.end(Period::Day.index(world.now)));
     world.now = Timestamp::from_millis(until.as_millis() - 1_000);
     assert_eq!(world.send(TJ), Err(Rule::Prefix));
@@ -46,7 +46,7 @@ proptest! {
                 }
                 continue;
             }
-            let until = world.refused_until_from(to, &address);
+            let until = world.until(&World::signals_from(to, &address));
             let at = |millis| World { now: Timestamp::from_millis(millis), ..world.clone() };
             prop_assert_eq!(at(until.as_millis()).send_from(to, &address), Ok(()));
             let early = 1_000 + until.as_millis().saturating_sub(world.now.as_millis()) / 1_000;
@@ -78,7 +78,7 @@ proptest! {
             }
             let explained = world.explain(to);
             let mut next = world.clone();
-            let signals = Signals { address: Some(net(&address)), ..World::signals(to) };
+            let signals = World::signals_from(to, &address);
             let decided = next.guard.assess(&signals, &next.rules, known, next.now);
             prop_assert_eq!(explained.assessment.verdict, decided.verdict);
             prop_assert_eq!(explained.assessment.findings, decided.findings);

@@ -4,28 +4,8 @@ use super::*;
 use crate::embedded::disk::CheckpointStep;
 
 #[test]
-fn a_checkpoint_replaces_the_journal_and_the_older_snapshot() {
-    let mut world = World::new();
-    assert_eq!(snapshots(&world.dir()), ["0000000000"]);
-    for turn in 0..3 {
-        for number in 0..300 {
-            world.put(number, &format!("{turn}"));
-        }
-        world.remove(turn);
-        world.checkpoint().unwrap();
-        assert_eq!(snapshots(&world.dir()).len(), 1, "{:?}", snapshots(&world.dir()));
-        assert_eq!(segments(&world.dir()).len(), 2);
-        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-        world.assert_as_expected();
-    }
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn without_a_change_a_checkpoint_does_nothing() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let mut world = World::with_one_record();
     world.checkpoint().unwrap();
     let (before, creates) = (snapshots(&world.dir()), world.disk.count(Operation::Create));
     world.checkpoint().unwrap();
@@ -37,55 +17,14 @@ fn without_a_change_a_checkpoint_does_nothing() {
 }
 
 #[test]
-fn a_grown_journal_starts_a_checkpoint() {
-    let mut world = World::with_sizes(4096, 8 * 1024);
-    let text = "x".repeat(500);
-    let mut number = 0;
-    while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
-        // The store refuses commits that are faster than the checkpoint.
-        let _ = world.batch(&[(number % 50, Some(&text))]);
-        number += 1;
-        assert!(number < 1_000_000, "no checkpoint begins");
-    }
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
 fn what_has_changed_is_in_a_checkpoint_after_twenty_minutes() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let mut world = World::with_one_record();
     assert_eq!(snapshots(&world.dir()), ["0000000000"]);
     world.clock.advance(Duration::from_secs(20 * 60));
     world.remove(1);
     while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
         std::thread::yield_now();
     }
-    world.assert_as_expected();
-}
-
-#[test]
-fn while_a_checkpoint_runs_commits_go_on() {
-    let mut world = World::new();
-    let (reached, step) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel::<()>();
-    world.put(1, "one");
-    world.disk.on_step(move |_| {
-        let _ = reached.send(());
-        let _ = may_go_on.recv();
-    });
-    thread::scope(|scope| {
-        let store = world.store.as_ref().unwrap();
-        let runtime = Builder::new_current_thread().build().unwrap();
-        let running = scope.spawn(move || runtime.block_on(store.checkpoint()));
-        step.recv().unwrap();
-        commit(store, vec![write(2, Some("beside"))]);
-        drop(go_on);
-        running.join().unwrap().unwrap();
-    });
-    world.expected.insert(2, "beside".into());
-    world.assert_as_expected();
-    world.crash_and_open();
     world.assert_as_expected();
 }
 
@@ -109,97 +48,69 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
         for (step, crash) in crashes {
             assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected, "{step:?}");
             // The next start does not use the remains, and has removed them.
-            assert!(
-                sealed(&crash.path().join("data")) == snapshots(&crash.path().join("data")).len(),
-                "{step:?}"
-            );
+            assert_eq!(sealed(crash.path()), snapshots(crash.path()).len(), "{step:?}");
             let mut again = World::with_segments_of(4096);
             again.expected = world.expected.clone();
             again.begin_with(&crash);
             again.put(100, "after");
             again.checkpoint().unwrap();
             assert_eq!(snapshots(&again.dir()).len(), 1, "{step:?}");
-            again.crash_and_open();
-            again.assert_as_expected();
+            again.crash_and_check();
         }
     }
 }
 
 #[test]
 fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
-    let mut world = World::new();
-    let many: Vec<(u64, Option<&str>)> = (0..1000).map(|number| (number, Some("text"))).collect();
-    world.batch(&many).unwrap();
+    let mut world = World::with_one_record();
+    world.owner.is_silent.store(true, Ordering::Relaxed);
     for slices in [0, 1, 5] {
-        *world.owner.goes_away_after.lock().unwrap() = Some(slices);
-        let error = world.checkpoint().unwrap_err().to_string();
+        let goes_away = async {
+            let stream = world.owner.kept_stream().await;
+            for number in 0..slices {
+                stream.push(&[(key(number), "text", START.plus(LONG))]).await;
+            }
+        };
+        let both = async { tokio::join!(world.store().checkpoint(), goes_away) };
+        let error = world.runtime.block_on(both).0.unwrap_err().to_string();
         assert!(error.contains("an owner of records went away"), "{error}");
         assert_eq!(snapshots(&world.dir()), ["0000000000"]);
         world.assert_as_expected();
     }
     assert!(world.store().health().unwrap_err().contains("the last 3 checkpoints have failed"));
-    *world.owner.goes_away_after.lock().unwrap() = None;
+    world.owner.is_silent.store(false, Ordering::Relaxed);
     world.checkpoint().unwrap();
     assert_eq!(world.store().health(), Ok(()));
-    world.crash_and_open();
-    world.assert_as_expected();
+    world.crash_and_check();
 }
 
 #[test]
-fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
+fn a_journal_filled_by_failed_checkpoints_takes_what_the_next_one_needs() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
-    world.disk.fail_step(Some((CheckpointStep::Written, StepFault::Fail)));
+    world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!((55..64).contains(&taken), "{taken} batches were taken although no checkpoint succeeds");
     let trouble = world.store().health().unwrap_err();
     assert!(trouble.contains("no checkpoint has emptied it"), "{trouble}");
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.disk.fail_step(None);
-    // The first request may join a checkpoint that has already met the fault.
-    world.checkpoint().or_else(|_| world.checkpoint()).unwrap();
-    world.put(2000, &text);
-    assert_eq!(world.store().health(), Ok(()));
-    world.crash_and_open();
-    world.assert_as_expected();
-}
-
-#[test]
-fn a_full_journal_accepts_what_the_checkpoint_that_empties_it_waits_for() {
-    let mut world = World::with_sizes(4096, 16 * 1024);
-    let text = "x".repeat(1000);
-    world.disk.fail_step(Some((CheckpointStep::Created, StepFault::Fail)));
-    (0..1000).find(|number| world.batch(&[(*number, Some(&text))]).is_err()).expect("a full journal");
     world.owner.is_silent.store(true, Ordering::Relaxed);
-    world.disk.fail_step(None);
-    let owner = world.owner.clone();
-    let stream = async {
-        let stream = owner.kept_stream().await;
-        let (to, answer) = tokio::sync::oneshot::channel();
-        let lazy = vec![write(2000, Some("a lazy change"))];
-        world.store().commit(lazy, Box::new(move |result| drop(to.send(result))));
-        assert_eq!(answer.await.unwrap(), Ok(()));
-        let records = owner.records.lock().unwrap().clone();
-        for (key, record) in records {
-            stream.push(&[(key, record.clone(), START.plus(LONG))]).await;
-        }
-        stream.finish(Slots::all());
-    };
+    world.disk.heal();
     // A checkpoint that got the owner's records before the owner was silent meets the fault.
     let checkpoint = async { while world.store().checkpoint().await.is_err() {} };
-    let both = async { tokio::time::timeout(HANGS_AFTER, async { tokio::join!(checkpoint, stream) }).await };
+    let lazy = world.owner.commits_lazily(world.store(), 2000);
+    let both = async { tokio::time::timeout(HANGS_AFTER, async { tokio::join!(checkpoint, lazy) }).await };
     world.runtime.block_on(both).expect("the checkpoint hangs");
-    world.expected.insert(2000, "a lazy change".into());
+    world.expected.insert(2000, "lazy".into());
     world.owner.is_silent.store(false, Ordering::Relaxed);
     world.put(2001, &text);
-    world.crash_and_open();
-    world.assert_as_expected();
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_check();
 }
 
 #[test]
 fn what_a_restore_reads_is_kept_until_it_has_ended() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let mut world = World::with_one_record();
     world.checkpoint().unwrap();
     world.put(2, "two");
     let expected = world.expected.clone();
@@ -214,20 +125,18 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
         Ok(())
     });
     thread::scope(|scope| {
-        let (store, owner) = (world.store.as_ref().unwrap(), &world.owner);
+        let store = world.store();
         let reading = scope.spawn(|| {
             Builder::new_current_thread().build().unwrap().block_on(store.restore(Slots::all(), visit))
         });
         in_visit.recv().unwrap();
-        owner.apply(&[write(2, Some("two"))]);
         let checkpoint =
             scope.spawn(|| Builder::new_current_thread().build().unwrap().block_on(store.checkpoint()));
-        let data = world.home.path().join("data");
-        while sealed(&data) < 2 {
+        while sealed(&world.dir()) < 2 {
             thread::yield_now();
         }
         thread::sleep(Duration::from_millis(50));
-        assert_eq!(sealed(&data), 2, "what is read was removed");
+        assert_eq!(sealed(&world.dir()), 2, "what is read was removed");
         drop(go_on);
         reading.join().unwrap().unwrap();
         checkpoint.join().unwrap().unwrap();
@@ -235,31 +144,20 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
     assert_eq!(*seen.lock().unwrap(), expected);
     world.checkpoint().unwrap();
     assert_eq!(sealed(&world.dir()), 1);
-    world.crash_and_open();
-    world.assert_as_expected();
+    world.crash_and_check();
 }
 
 #[test]
 fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let mut world = World::new();
-    world.disk.fail_step(Some((CheckpointStep::Created, StepFault::Fail)));
+    world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
     for turn in 0..6 {
-        world
-            .batch(&[(turn, Some("text")), (turn + 1, Some("later removed")), (99, Some("each turn"))])
-            .unwrap();
-        world.remove(turn + 1);
+        world.put(turn, "text");
         assert!(world.checkpoint().is_err());
     }
-    let journal = fs::read_dir(world.dir().join("journal")).unwrap();
-    let bytes: u64 = journal.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let journal = segments(&world.dir()).into_iter();
+    let bytes: u64 = journal.map(|path| fs::metadata(path).unwrap().len()).sum();
     assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
-    world.disk.fail_step(None);
-    for _ in 0..2 {
-        world.remove(99);
-        world.checkpoint().unwrap();
-        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-        world.assert_as_expected();
-    }
 }
 
 fn sealed(dir: &Path) -> usize {

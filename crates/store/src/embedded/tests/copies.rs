@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use super::*;
-use crate::{Copied, CopyReader, DataDirectory, LiveRecords};
+use crate::{CopyReader, DataDirectory, LiveRecords};
 
 #[test]
 fn a_copy_has_every_record_that_is_alive_once() {
@@ -35,17 +35,15 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
                 }
             }
         });
-        let mut last = 0;
-        // Ten copies, and more until a batch went on beside one.
-        for turn in 0..10_000 {
-            if turn >= 10 && last > 0 {
-                break;
-            }
+        let (mut last, mut turn) = (0, 0);
+        // Until a batch went on beside a copy.
+        while turn < 10 || last == 0 && turn < 10_000 {
             if turn == 5 {
                 // A separate runtime: the world's is busy with the copies.
                 let runtime = Builder::new_current_thread().build().unwrap();
                 runtime.block_on(world.store().checkpoint()).unwrap();
             }
+            turn += 1;
             let copied = world.copied();
             let Some(first) = copied.get(&0) else { continue };
             assert_eq!(copied.len(), 20);
@@ -60,8 +58,7 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
 
 #[test]
 fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let world = World::with_one_record();
     // No other handle on the progress is left.
     let copy = crate::copy(world.store(), world.home.path(), Arc::default());
     let error = world.runtime.block_on(copy).unwrap_err();
@@ -70,38 +67,26 @@ fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
-    world.checkpoint().unwrap();
-    world.batch(&[(2, None), (3, Some("three"))]).unwrap();
-    let crash = world.copy();
-    let dir = crash.path().join("data");
-    let before = snapshots(&dir);
-    let offline = DataDirectory::open(&dir).unwrap();
-    assert_eq!(read(offline.find(&mut Err).unwrap()).unwrap(), world.expected);
-    assert_eq!(snapshots(&dir), before);
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
-    assert!(matches!(DataDirectory::open(&world.dir()), Err(StoreError::InUse { .. })));
-}
-
-#[test]
-fn a_reading_goes_on_after_damage_that_the_caller_notes() {
+fn a_directory_without_a_server_is_read_as_a_start_would_and_on_after_damage() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
     world.checkpoint().unwrap();
     world.batch(&[(2, None), (3, Some("three"))]).unwrap();
     world.put(4, "four");
     let crash = world.copy();
-    let dir = crash.path().join("data");
+    let dir = crash.path();
+    let before = snapshots(dir);
+    let reader = DataDirectory::open(dir).unwrap();
+    let refused = EmbeddedStore::open(&world.options(dir));
+    assert!(matches!(refused, Err(StoreError::InUse { .. })), "{refused:?}");
+    drop(reader);
     let find = || {
         let mut found = Vec::new();
         let note = &mut |error| {
             found.push(damage(Err::<(), _>(error)));
             Ok(())
         };
-        let records = DataDirectory::open(&dir).unwrap().find(note).unwrap();
+        let records = DataDirectory::open(dir).unwrap().find(note).unwrap();
         (records, found)
     };
     let (records, found) = find();
@@ -111,8 +96,9 @@ fn a_reading_goes_on_after_damage_that_the_caller_notes() {
         (Some(2), 3, 2)
     );
     assert_eq!(read(records).unwrap(), world.expected);
+    assert_eq!(snapshots(dir), before);
     // Damage in the first frame does not hide what follows it.
-    let path = segments(&dir)[0].clone();
+    let path = segments(dir)[0].clone();
     let mut bytes = fs::read(&path).unwrap();
     bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
@@ -130,15 +116,12 @@ fn what_is_imported_is_there_at_the_next_start() {
     let dir = world.home.path().join("imported");
     let expected: Contents = (0..1000).map(|number| (number, format!("text {number}"))).collect();
     let import = world.import(&dir, &expected).unwrap();
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
     world.runtime.block_on(import.close()).unwrap();
     let refused = world.import(&dir, &expected).unwrap_err();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(store.newest_time(), START);
     assert_eq!(world.contents_of(&store), expected);
-    world.runtime.block_on(store.close()).unwrap();
 }
 
 #[test]
@@ -147,14 +130,14 @@ fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     let dir = world.home.path().join("imported");
     let interrupted = world.import(&dir, &Contents::from([(1, "one".to_owned())])).unwrap();
     let copy = copy_of(&dir);
-    let dir = copy.path().join("data");
+    let dir = copy.path();
     drop(interrupted);
-    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
+    let refused = EmbeddedStore::open(&world.options(dir)).unwrap_err();
     assert!(matches!(refused, StoreError::ImportInterrupted { .. }), "{refused}");
     let two = Contents::from([(2, "two".to_owned())]);
-    let import = world.import(&dir, &two).unwrap();
+    let import = world.import(dir, &two).unwrap();
     world.runtime.block_on(import.close()).unwrap();
-    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
+    let store = EmbeddedStore::open(&world.options(dir)).unwrap();
     assert_eq!(world.contents_of(&store), two);
 }
 
@@ -167,7 +150,7 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let import = world.import(&dir, &expected).unwrap();
     world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    world.owner.set(&world.contents_of(&store));
+    *world.owner.records.lock().unwrap() = world.contents_of(&store);
     let owner = world.owner.clone();
     store.attach(vec![Box::new(move |to| owner.stream(to))]);
     commit(&store, vec![write(20, Some("one more"))]);
@@ -184,22 +167,19 @@ fn read(records: LiveRecords) -> Result<Contents, StoreError> {
     Ok(contents)
 }
 
-fn contents_of(copied: Copied) -> Contents {
-    let mut reader = CopyReader::new(BufReader::new(copied.file));
-    let mut contents = Contents::new();
-    while let Some(entry) = reader.next_entry().unwrap() {
-        let text = String::from_utf8(entry.record.to_vec()).unwrap();
-        assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
-    }
-    assert_eq!(copied.counts.values().sum::<u64>(), contents.len() as u64);
-    contents
-}
-
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let progress = Arc::default();
         let copy = crate::copy(self.store(), self.home.path(), Arc::clone(&progress));
-        contents_of(runtime.block_on(copy).unwrap())
+        let copied = runtime.block_on(copy).unwrap();
+        let mut reader = CopyReader::new(BufReader::new(copied.file));
+        let mut contents = Contents::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            let text = String::from_utf8(entry.record.to_vec()).unwrap();
+            assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
+        }
+        assert_eq!(copied.counts.values().sum::<u64>(), contents.len() as u64);
+        contents
     }
 }

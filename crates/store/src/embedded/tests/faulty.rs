@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
+use crate::embedded::health::locked;
 
 /// The directory of the snapshots.
-const SNAPSHOT: &str = "snapshot";
+pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// Longer than a slow machine needs.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
@@ -46,95 +47,49 @@ struct Shared {
 type OnStep = Box<dyn FnMut(CheckpointStep) + Send>;
 type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 
-/// An operation on the disk, or a step of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
-    /// This operation, on the file or directory with this name.
-    Did(Operation, String),
-    Reached(CheckpointStep),
-}
-
 /// What sled, or the disk, does at a step of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepFault {
     Fail,
     Panic,
-    /// Until [`FaultyDisk::release`].
-    Hang,
-}
-
-struct StoreFault {
-    operation: Operation,
-    /// On a file or directory whose path contains this.
-    on: &'static str,
-    with: Errno,
 }
 
 #[derive(Default)]
-struct Script {
-    faults: Vec<StoreFault>,
+pub(super) struct Script {
+    /// These operations fail on files and directories whose path contains the text.
+    pub(super) faults: Vec<(Operation, &'static str, Errno)>,
     /// The part of a write that reaches the file before it fails.
-    written_before_failing: usize,
-    /// The attempts of each operation, on the snapshot and elsewhere.
-    counts: HashMap<(Operation, bool), u64>,
+    pub(super) written_before_failing: usize,
+    /// The attempts of each operation, except those on the snapshot.
+    counts: HashMap<Operation, u64>,
     syncs_held: bool,
-    renamed_although_failing: bool,
-    panicking: Option<Operation>,
+    /// Failing renames take effect anyway.
+    pub(super) renamed_although_failing: bool,
     at_step: Option<(CheckpointStep, StepFault)>,
-    /// Counts the releases of hanging steps.
-    released: u64,
-    events: Vec<Event>,
+    events: Vec<String>,
 }
 
 impl FaultyDisk {
     /// Every later operation of this kind fails.
     pub(super) fn fail(&self, operation: Operation, with: Errno) {
-        self.fault(operation, "", with);
+        self.script().faults.push((operation, "", with));
     }
 
-    /// Every later operation of this kind on the snapshot fails.
-    pub(super) fn fail_snapshot(&self, operation: Operation, with: Errno) {
-        self.fault(operation, SNAPSHOT, with);
+    /// From now on each checkpoint meets this fault at this step.
+    pub(super) fn fail_step(&self, step: CheckpointStep, fault: StepFault) {
+        self.script().at_step = Some((step, fault));
     }
 
-    fn fault(&self, operation: Operation, on: &'static str, with: Errno) {
-        self.script().faults.push(StoreFault { operation, on, with });
-    }
-
-    /// Every later write fails after `bytes` bytes.
-    pub(super) fn fail_writes_after(&self, bytes: usize) {
-        self.script().written_before_failing = bytes;
-        self.fail(Operation::Write, Errno::NOSPC);
-    }
-
-    /// The next operation of this kind panics.
-    pub(super) fn panic_at(&self, operation: Operation) {
-        self.script().panicking = Some(operation);
-    }
-
-    /// From now on each checkpoint meets this fault at this step; `None` for no fault.
-    pub(super) fn fail_step(&self, fault: Option<(CheckpointStep, StepFault)>) {
-        self.script().at_step = fault;
-    }
-
-    /// Ends all hangs of steps.
-    pub(super) fn release(&self) {
-        self.script().released += 1;
-        self.shared.changed.notify_all();
-    }
-
-    /// Failing renames take effect anyway.
-    pub(super) fn rename_although_failing(&self) {
-        self.script().renamed_although_failing = true;
-    }
-
+    /// Ends the faults of operations and steps.
     pub(super) fn heal(&self) {
-        self.script().faults.clear();
+        let mut script = self.script();
+        script.faults.clear();
+        script.at_step = None;
     }
 
     /// The number of operations of this kind, except those on the snapshot.
     pub(super) fn count(&self, operation: Operation) -> u64 {
-        self.script().count(operation, false)
+        self.script().count(operation)
     }
 
     /// Later syncs of segments do not return.
@@ -150,7 +105,7 @@ impl FaultyDisk {
     /// Returns after `count` operations of this kind.
     pub(super) fn wait_for(&self, operation: Operation, count: u64) {
         let mut script = self.script();
-        while script.count(operation, false) < count {
+        while script.count(operation) < count {
             let (changed, timeout) = self.shared.changed.wait_timeout(script, HANGS_AFTER).unwrap();
             assert!(!timeout.timed_out(), "{operation:?} was never tried");
             script = changed;
@@ -159,48 +114,43 @@ impl FaultyDisk {
 
     /// Calls `action` between the steps of checkpoints.
     pub(super) fn on_step(&self, action: impl FnMut(CheckpointStep) + Send + 'static) {
-        *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
+        *locked(&self.shared.on_step) = Some(Box::new(action));
     }
 
     /// Calls `action` after each successful operation.
     pub(super) fn on_operation(&self, action: impl FnMut(Operation, &Path) + Send + 'static) {
-        *self.shared.on_operation.lock().unwrap() = Some(Box::new(action));
+        *locked(&self.shared.on_operation) = Some(Box::new(action));
     }
 
-    /// The successful operations and the steps of checkpoints since the last call.
-    pub(super) fn take_events(&self) -> Vec<Event> {
+    /// The successful operations, each with the name of its file or directory, and the steps of checkpoints since the last
+    /// call.
+    pub(super) fn take_events(&self) -> Vec<String> {
         std::mem::take(&mut self.script().events)
     }
 
     fn did(&self, operation: Operation, path: &Path) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.script().events.push(Event::Did(operation, name));
-        if let Some(action) = &mut *self.shared.on_operation.lock().unwrap() {
+        self.script().events.push(format!("{operation:?} {}", super::name_of(path)));
+        if let Some(action) = &mut *locked(&self.shared.on_operation) {
             action(operation, path);
         }
     }
 
-    fn script(&self) -> MutexGuard<'_, Script> {
-        self.shared.script.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        locked(&self.shared.script)
     }
 
     fn attempt(&self, operation: Operation, path: &Path) -> io::Result<()> {
         let mut script = self.script();
-        let on_snapshot = is_in(path, SNAPSHOT);
-        *script.counts.entry((operation, on_snapshot)).or_default() += 1;
-        self.shared.changed.notify_all();
-        while operation == Operation::Sync && !on_snapshot && script.syncs_held {
-            script = self.shared.changed.wait(script).unwrap();
+        let is_in = |part: &str| path.to_str().unwrap().contains(part);
+        if !is_in(SNAPSHOT) {
+            *script.counts.entry(operation).or_default() += 1;
+            self.shared.changed.notify_all();
+            while operation == Operation::Sync && script.syncs_held {
+                script = self.shared.changed.wait(script).unwrap();
+            }
         }
-        if script.panicking == Some(operation) && !on_snapshot {
-            script.panicking = None;
-            drop(script);
-            panic!("{operation:?} panics on request");
-        }
-        let is_meant = |fault: &&StoreFault| {
-            fault.operation == operation && (fault.on.is_empty() || is_in(path, fault.on))
-        };
-        script.faults.iter().find(is_meant).map_or(Ok(()), |fault| Err(fault.with.into()))
+        let meant = script.faults.iter().find(|(meant, on, _)| *meant == operation && is_in(on));
+        meant.map_or(Ok(()), |(.., with)| Err((*with).into()))
     }
 
     fn attempt_and_do(
@@ -216,13 +166,9 @@ impl FaultyDisk {
     }
 }
 
-fn is_in(path: &Path, folder: &str) -> bool {
-    path.components().any(|part| part.as_os_str() == folder)
-}
-
 impl Script {
-    fn count(&self, operation: Operation, on_snapshot: bool) -> u64 {
-        self.counts.get(&(operation, on_snapshot)).copied().unwrap_or(0)
+    fn count(&self, operation: Operation) -> u64 {
+        self.counts.get(&operation).copied().unwrap_or(0)
     }
 }
 
@@ -262,25 +208,15 @@ impl Disk for FaultyDisk {
     }
 
     fn reached(&self, step: CheckpointStep) -> io::Result<()> {
-        self.script().events.push(Event::Reached(step));
-        if let Some(action) = &mut *self.shared.on_step.lock().unwrap() {
+        self.script().events.push(format!("{step:?}"));
+        if let Some(action) = &mut *locked(&self.shared.on_step) {
             action(step);
         }
-        let mut script = self.script();
-        match script.at_step.filter(|(at, _)| *at == step) {
+        let fault = self.script().at_step.filter(|(at, _)| *at == step);
+        match fault {
             None => Ok(()),
             Some((_, StepFault::Fail)) => Err(io::Error::other("failed on request")),
-            Some((_, StepFault::Panic)) => {
-                drop(script);
-                panic!("{step:?} panics on request")
-            }
-            Some((_, StepFault::Hang)) => {
-                let before = script.released;
-                while script.released == before {
-                    script = self.shared.changed.wait(script).unwrap();
-                }
-                Ok(())
-            }
+            Some((_, StepFault::Panic)) => panic!("{step:?} panics on request"),
         }
     }
 }

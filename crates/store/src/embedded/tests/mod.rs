@@ -13,7 +13,6 @@ mod torn;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -25,10 +24,9 @@ use bytes::Bytes;
 use onceward_core::clock::ManualClock;
 use onceward_core::domain::Timestamp;
 use rustix::io::Errno;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::runtime::{Builder, Runtime};
 
-use super::snapshot::Snapshot;
 use super::{EmbeddedStore, OpenOptions};
 use crate::{Damage, Key, RecordStream, Slots, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
@@ -57,6 +55,12 @@ struct World {
 impl World {
     fn new() -> Self {
         Self::with_segments_of(64 * 1024)
+    }
+
+    fn with_one_record() -> Self {
+        let mut world = Self::new();
+        world.put(1, "one");
+        world
     }
 
     fn with_segments_of(segment_bytes: u64) -> Self {
@@ -95,14 +99,13 @@ impl World {
     }
 
     fn open(&mut self) {
-        let options = self.options(&self.dir());
-        self.open_with(&options).unwrap();
+        self.open_with(&self.options(&self.dir())).unwrap();
     }
 
     /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
         let store = EmbeddedStore::open_on(options, Arc::new(self.disk.clone()))?;
-        self.owner.set(&self.contents_of(&store));
+        *self.owner.records.lock().unwrap() = self.contents_of(&store);
         let owner = self.owner.clone();
         store.attach(vec![Box::new(move |to| owner.stream(to))]);
         self.store = Some(store);
@@ -115,12 +118,14 @@ impl World {
 
     /// Commits one batch; the answer comes later.
     fn submit(&self, changes: &[(u64, Option<&str>)]) -> Receiver<Result<(), StoreError>> {
-        let writes: Vec<Write> = changes.iter().map(|(number, text)| write(*number, *text)).collect();
+        let writes = changes.iter().map(|(number, text)| write(*number, *text)).collect();
         let (to, answer) = mpsc::channel();
-        let (owner, copy) = (self.owner.clone(), writes.clone());
+        let owner = self.owner.clone();
+        let copy: Vec<_> = changes.iter().map(|(number, text)| (*number, text.map(str::to_owned))).collect();
         let done = move |result: Result<(), StoreError>| {
             if result.is_ok() {
-                owner.apply(&copy);
+                let changes = copy.iter().map(|(number, text)| (*number, text.as_deref()));
+                apply(&mut owner.records.lock().unwrap(), changes);
             }
             let _ = to.send(result);
         };
@@ -131,12 +136,7 @@ impl World {
     /// Commits one batch; on success the world expects it to last.
     fn batch(&mut self, changes: &[(u64, Option<&str>)]) -> Result<(), StoreError> {
         self.submit(changes).recv_timeout(HANGS_AFTER).expect("an answer")?;
-        for (number, text) in changes {
-            match text {
-                Some(text) => drop(self.expected.insert(*number, (*text).to_owned())),
-                None => drop(self.expected.remove(number)),
-            }
-        }
+        apply(&mut self.expected, changes.iter().copied());
         Ok(())
     }
 
@@ -165,15 +165,20 @@ impl World {
 
     /// Ends the process at once and starts it again.
     fn crash_and_open(&mut self) {
-        let copy = self.copy();
-        self.begin_with(&copy);
+        self.begin_with(&self.copy());
+    }
+
+    /// The same, and fails unless everything is there.
+    fn crash_and_check(&mut self) {
+        self.crash_and_open();
+        self.assert_as_expected();
     }
 
     /// Continues with the state that a crash left.
     fn begin_with(&mut self, crashed: &TempDir) {
         self.abandon();
         fs::remove_dir_all(self.dir()).unwrap();
-        fs::rename(crashed.path().join("data"), self.dir()).unwrap();
+        fs::rename(crashed.path(), self.dir()).unwrap();
         self.open();
     }
 
@@ -211,7 +216,7 @@ impl World {
 
     /// The content that a start with a copy of the data directory finds.
     fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, StoreError> {
-        let store = EmbeddedStore::open(&self.options(&copy.path().join("data")))?;
+        let store = EmbeddedStore::open(&self.options(copy.path()))?;
         let contents = self.contents_of(&store);
         self.runtime.block_on(store.close()).unwrap();
         Ok(contents)
@@ -234,20 +239,13 @@ impl World {
 /// Owns all records of a world.
 #[derive(Default)]
 struct TestOwner {
-    records: Mutex<BTreeMap<Key, Bytes>>,
-    /// The owner disappears after this many slices.
-    goes_away_after: Mutex<Option<usize>>,
+    records: Mutex<Contents>,
     /// The owner ignores its stream.
     is_silent: AtomicBool,
     kept: Mutex<Vec<RecordStream>>,
 }
 
 impl TestOwner {
-    fn set(&self, contents: &Contents) {
-        let records = contents.iter().map(|(number, text)| (key(*number), Bytes::from(text.clone())));
-        *self.records.lock().unwrap() = records.collect();
-    }
-
     /// The ignored stream.
     async fn kept_stream(&self) -> RecordStream {
         loop {
@@ -259,39 +257,42 @@ impl TestOwner {
         }
     }
 
-    fn apply(&self, writes: &[Write]) {
-        let mut records = self.records.lock().unwrap();
-        for write in writes {
-            match write.put.clone() {
-                Some(record) => drop(records.insert(write.key, record)),
-                None => drop(records.remove(&write.key)),
-            }
-        }
+    /// Commits a record when a checkpoint asks for the owner's records, and gives them after that.
+    async fn commits_lazily(&self, store: &EmbeddedStore, number: u64) {
+        let stream = self.kept_stream().await;
+        let (to, answer) = tokio::sync::oneshot::channel();
+        store.commit(vec![write(number, Some("lazy"))], Box::new(move |result| drop(to.send(result))));
+        assert_eq!(answer.await.unwrap(), Ok(()));
+        assert!(stream.push(&self.copies()).await);
+        stream.finish(Slots::all());
     }
-}
 
-impl TestOwner {
+    fn copies(&self) -> Vec<(Key, Bytes, Timestamp)> {
+        let records = self.records.lock().unwrap().clone().into_iter();
+        records.map(|(number, text)| (key(number), text.into(), START.plus(LONG))).collect()
+    }
+
     fn stream(&self, to: RecordStream) {
         if self.is_silent.load(Ordering::Relaxed) {
             return self.kept.lock().unwrap().push(to);
         }
-        let records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
-        let mut slices_left = *self.goes_away_after.lock().unwrap();
+        let records = self.copies();
         let stream = async move {
             for slice in records.chunks(100) {
-                let slice: Vec<_> =
-                    slice.iter().map(|(key, record)| (*key, record.clone(), START.plus(LONG))).collect();
-                if slices_left == Some(0) {
-                    return;
-                }
-                slices_left = slices_left.map(|left| left - 1);
-                to.push(&slice).await;
+                to.push(slice).await;
             }
-            if slices_left.is_none() {
-                to.finish(Slots::all());
-            }
+            to.finish(Slots::all());
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
+    }
+}
+
+fn apply<'a>(contents: &mut Contents, changes: impl IntoIterator<Item = (u64, Option<&'a str>)>) {
+    for (number, text) in changes {
+        match text {
+            Some(text) => drop(contents.insert(number, text.to_owned())),
+            None => drop(contents.remove(&number)),
+        }
     }
 }
 
@@ -322,10 +323,10 @@ fn wait_until_free(dir: &Path) {
     fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
 }
 
-/// A copy of a data directory, in `data` within a new directory.
+/// A copy of a data directory.
 fn copy_of(dir: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
-    copy_into(dir, &copy.path().join("data"));
+    copy_into(dir, copy.path());
     copy
 }
 
@@ -354,20 +355,17 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 
 /// The files in the directory of snapshots, in order.
 fn snapshots(dir: &Path) -> Vec<String> {
-    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    sorted(&dir.join("snapshot")).iter().map(name).collect()
+    sorted(&dir.join("snapshot")).iter().map(|path| name_of(path)).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 fn sorted(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
-}
-
-/// The newest sealed snapshot.
-fn snapshot_of(world: &World) -> Snapshot {
-    let newest = snapshots(&world.dir()).pop().unwrap().parse().unwrap();
-    Snapshot::load(&world.dir().join("snapshot"), newest).unwrap()
 }
 
 /// The damage that refused a start.
@@ -384,27 +382,12 @@ fn assert_unavailable(result: &Result<(), StoreError>) {
 
 /// The lines that `action` logs on this thread.
 pub(in crate::embedded) fn log_of(action: impl FnOnce()) -> String {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = NamedTempFile::new().unwrap();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone())
+        .with_writer(log.reopen().unwrap())
         .finish();
     tracing::subscriber::with_default(subscriber, action);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    fs::read_to_string(log.path()).unwrap()
 }

@@ -70,12 +70,12 @@ proptest! {
         let mut model = Model { world: World::with_segments_of(2048), in_doubt: None };
         for action in &actions {
             model.take(action);
-            model.check();
+            model.world.assert_as_expected();
         }
         model.take(&Action::CloseAndOpen);
-        model.check();
+        model.world.assert_as_expected();
         model.take(&Action::CrashAndOpen);
-        model.check();
+        model.world.assert_as_expected();
     }
 }
 
@@ -91,12 +91,12 @@ impl Model {
             Action::Batch(changes) => self.batch(changes),
             Action::Checkpoint => drop(self.world.checkpoint()),
             Action::CrashAndOpen => {
-                self.heal();
+                self.world.disk.heal();
                 self.world.crash_and_open();
                 self.settle();
             }
             Action::CloseAndOpen => {
-                self.heal();
+                self.world.disk.heal();
                 self.world.close().unwrap();
                 self.world.open();
                 self.settle();
@@ -105,8 +105,8 @@ impl Model {
             Action::Fail(operation, full) => {
                 self.world.disk.fail(*operation, if *full { Errno::NOSPC } else { Errno::IO });
             }
-            Action::Heal => self.heal(),
-            Action::FailStep(step, fault) => self.world.disk.fail_step(Some((*step, *fault))),
+            Action::Heal => self.world.disk.heal(),
+            Action::FailStep(step, fault) => self.world.disk.fail_step(*step, *fault),
         }
     }
 
@@ -118,10 +118,7 @@ impl Model {
         changes.dedup_by_key(|(number, _)| *number);
         if let Err(StoreError::Unknown(_)) = self.world.batch(&changes) {
             let mut perhaps = self.world.expected.clone();
-            for (number, text) in changes {
-                perhaps.remove(&number);
-                perhaps.extend(text.map(|text| (number, text.to_owned())));
-            }
+            apply(&mut perhaps, changes);
             self.in_doubt = Some(perhaps);
         } else if self.world.store().health().is_ok() {
             // The store writes again only after it has taken back the failed batch.
@@ -141,7 +138,7 @@ impl Model {
         let _ = self.world.checkpoint();
         self.world.disk.on_step(|_| {});
         let Some(crashed) = copy.lock().unwrap().take() else { return };
-        self.heal();
+        self.world.disk.heal();
         self.world.begin_with(&crashed);
         self.settle();
     }
@@ -152,14 +149,5 @@ impl Model {
         if self.in_doubt.take().as_ref() == Some(&found) {
             self.world.expected = found;
         }
-    }
-
-    fn heal(&self) {
-        self.world.disk.heal();
-        self.world.disk.fail_step(None);
-    }
-
-    fn check(&self) {
-        self.world.assert_as_expected();
     }
 }

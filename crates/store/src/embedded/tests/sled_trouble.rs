@@ -1,6 +1,8 @@
 //! sled fails, hangs, panics and loses entries: the store seals no such attempt, the journal has everything, and the
 //! next attempt uses new directories.
 
+use std::sync::mpsc::Sender;
+
 use super::*;
 use crate::embedded::database::Database;
 use crate::embedded::disk::CheckpointStep;
@@ -27,6 +29,17 @@ impl World {
         world
     }
 
+    /// Lets attempts hang at this step until the answer is dropped.
+    fn hangs_at(&self, step: CheckpointStep) -> Sender<()> {
+        let (release, released) = mpsc::channel();
+        self.disk.on_step(move |at| {
+            if at == step {
+                let _ = released.recv();
+            }
+        });
+        release
+    }
+
     /// Waits for a checkpoint in which nothing goes on any more.
     fn checkpoint_that_hangs(&self) -> Result<(), StoreError> {
         let ended = self.store().checkpoint();
@@ -40,45 +53,44 @@ impl World {
             }
         })
     }
-
-    /// Asks for checkpoints until one succeeds. Attempts that were given up may still be ending.
-    fn checkpoint_at_last(&self) {
-        let succeeds = || {
-            self.checkpoint().is_ok() || {
-                thread::sleep(Duration::from_millis(20));
-                false
-            }
-        };
-        assert!(std::iter::repeat_with(succeeds).take(1_000).any(|succeeded| succeeded));
-    }
 }
 
 #[test]
-fn a_failed_attempt_of_sled_is_discarded_and_loses_nothing() {
-    for step in STEPS {
-        for fault in [StepFault::Fail, StepFault::Panic] {
-            let what = format!("{step:?} {fault:?}");
-            let mut world = World::new();
-            let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
-            world.batch(&many).unwrap();
-            world.disk.fail_step(Some((step, fault)));
-            for turn in 0..3 {
-                assert_eq!(world.store().health(), Ok(()), "{what}");
-                assert!(world.checkpoint().is_err(), "{what}");
-                assert_eq!(snapshots(&world.dir()), ["0000000000"], "{what}");
-                world.put(turn, "goes on");
-            }
-            let trouble = world.store().health().unwrap_err();
-            assert!(trouble.contains("the last 3 checkpoints have failed"), "{what}: {trouble}");
-            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{what}");
-            world.disk.fail_step(None);
-            world.put(7, "after");
-            world.checkpoint().unwrap();
+fn a_failed_attempt_loses_nothing_stops_no_writes_and_is_reported_later() {
+    use Operation::{Create, Rename, Sync, SyncFile, Write};
+    type Fault = Box<dyn Fn(&FaultyDisk)>;
+    let mut faults: Vec<(String, Fault)> = Vec::new();
+    for operation in [Create, Write, Sync, Rename, SyncFile] {
+        let fault =
+            move |disk: &FaultyDisk| disk.script().faults.push((operation, faulty::SNAPSHOT, Errno::IO));
+        faults.push((format!("{operation:?}"), Box::new(fault)));
+    }
+    for (step, fault) in
+        STEPS.into_iter().flat_map(|step| [(step, StepFault::Fail), (step, StepFault::Panic)])
+    {
+        let at_step = move |disk: &FaultyDisk| disk.fail_step(step, fault);
+        faults.push((format!("{step:?} {fault:?}"), Box::new(at_step)));
+    }
+    for (what, fault) in faults {
+        let mut world = World::new();
+        let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
+        world.batch(&many).unwrap();
+        for turn in 0..3 {
             assert_eq!(world.store().health(), Ok(()), "{what}");
-            world.crash_and_open();
-            world.assert_as_expected();
-            assert_eq!(snapshots(&world.dir()).len(), 1, "{what}");
+            fault(&world.disk);
+            assert!(world.checkpoint().is_err(), "{what}");
+            assert_eq!(snapshots(&world.dir()), ["0000000000"], "{what}");
+            world.put(turn, "goes on");
+            world.remove(turn + 10);
+            world.disk.heal();
+            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{what}");
         }
+        let trouble = world.store().health().unwrap_err();
+        assert!(trouble.contains("the last 3 checkpoints have failed"), "{what}: {trouble}");
+        world.checkpoint().unwrap();
+        assert_eq!(world.store().health(), Ok(()), "{what}");
+        assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{what}");
+        world.crash_and_check();
     }
 }
 
@@ -87,17 +99,20 @@ fn an_attempt_that_hangs_is_given_up_and_loses_nothing() {
     for step in STEPS {
         let mut world = World::impatient();
         world.put(1, "one");
-        world.disk.fail_step(Some((step, StepFault::Hang)));
+        let hang = world.hangs_at(step);
         let error = world.checkpoint_that_hangs().unwrap_err().to_string();
         assert!(error.contains("did anything for 1s"), "{step:?}: {error}");
         world.put(2, "goes on");
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{step:?}");
-        world.disk.fail_step(None);
-        world.disk.release();
-        world.checkpoint_at_last();
+        drop(hang);
+        // The attempt that was given up may still be ending.
+        let succeeds = |_| {
+            thread::sleep(Duration::from_millis(20));
+            world.checkpoint().is_ok()
+        };
+        assert!((0..1_000).any(succeeds), "{step:?}");
         assert_eq!(world.store().health(), Ok(()), "{step:?}");
-        world.crash_and_open();
-        world.assert_as_expected();
+        world.crash_and_check();
     }
 }
 
@@ -105,7 +120,7 @@ fn an_attempt_that_hangs_is_given_up_and_loses_nothing() {
 fn the_third_attempt_that_hangs_fails_the_store() {
     let mut world = World::impatient();
     world.put(1, "one");
-    world.disk.fail_step(Some((CheckpointStep::Written, StepFault::Hang)));
+    let _hang = world.hangs_at(CheckpointStep::Written);
     for _ in 0..2 {
         assert!(world.checkpoint_that_hangs().is_err());
         world.put(2, "goes on");
@@ -116,7 +131,6 @@ fn the_third_attempt_that_hangs_fails_the_store() {
     assert_unavailable(&world.batch(&[(3, Some("refused"))]));
     assert!(world.store().health().unwrap_err().contains(&reason));
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-    world.disk.release();
 }
 
 #[test]
@@ -135,14 +149,12 @@ fn an_entry_that_sled_loses_is_missed() {
     assert_eq!(snapshots(&world.dir()), ["0000000000"]);
     world.disk.on_step(|_| {});
     world.checkpoint().unwrap();
-    world.crash_and_open();
-    world.assert_as_expected();
+    world.crash_and_check();
 }
 
 #[test]
 fn a_restore_from_a_damaged_snapshot_fails() {
-    let mut world = World::new();
-    world.put(1, "one");
+    let world = World::with_one_record();
     world.checkpoint().unwrap();
     let database = world.dir().join("snapshot/0000000001/db/db");
     let right = fs::read(&database).unwrap();
