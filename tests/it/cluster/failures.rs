@@ -13,8 +13,6 @@ const DOWN: Duration = Duration::from_secs(3);
 
 /// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
 const LONGEST_GAP: Duration = Duration::from_secs(60);
-/// A longer gap tells that the machine was busy.
-const GAP_OF_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
 /// The test starts with another etcd after this many kills.
 const KILLS_PER_CLUSTER: u64 = 12;
 
@@ -29,20 +27,12 @@ async fn three_nodes() -> (Cluster, [Node; 3]) {
     (cluster, nodes)
 }
 
-/// Nodes in which requests wait a minute for an owner, so that a slow machine fails none.
-async fn three_patient_nodes() -> (Cluster, [Node; 3]) {
-    let mut cluster = Cluster::of_three(settings()).await;
-    for node in 0..3 {
-        cluster.set(node, "wait", "1m");
-    }
-    let nodes = cluster.start_all().await;
-    (cluster, nodes)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_fails_no_request() {
-    let (cluster, nodes) = three_patient_nodes().await;
-    let (clients, mut nodes) = (cluster.clients(), nodes.map(Some));
+    let mut cluster = Cluster::of_three(settings()).await;
+    // Requests wait a minute for an owner, so that a slow machine fails none.
+    (0..3).for_each(|node| cluster.set(node, "wait", "1m"));
+    let (clients, mut nodes) = (cluster.clients(), cluster.start_all::<3>().await.map(Some));
     let mut load = Load::begin(&cluster, Expect::Answers, 1);
     load.answers(100).await;
     let mut logs = Vec::new();
@@ -116,10 +106,8 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
             load.owner_fails();
         }
         let Some(node) = nodes[victim].take() else { panic!("node {victim} has ended") };
-        load.process_is_killed();
         node.0.kill();
         node.0.ended().await;
-        load.process_was_killed();
         if after == After::Release {
             cluster.setups[victim].command(["cluster", "release"]).await.exits(0);
         }
@@ -128,12 +116,7 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
     }
     owner(&clients).await;
     load.answers(100).await;
-    let observed = load.end().await;
-    // A node that gets no processor for seconds loses its lease, and answers 503.
-    let failures = u64::try_from(observed.survivors_failures.len()).unwrap();
-    let is_busy = observed.longest_gap() > GAP_OF_A_BUSY_MACHINE;
-    assert!(is_busy || 100 * failures <= observed.answers, "{observed}");
-    observed
+    load.end().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +157,8 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     load.answers(100).await;
     let silent = cluster.numbers.next();
     until("503", async || a.try_send(&silent).await.is_ok_and(|it| it.status() == 503), |is_it| *is_it).await;
-    a.has_status(503).await;
+    let stands_by = "this node stands by; etcd does not answer";
+    a.shows(stands_by, |answer| answer.status() == 503 && answer.text().contains(stands_by)).await;
     assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);
     a.has_status(200).await;
