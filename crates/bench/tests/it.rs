@@ -263,7 +263,9 @@ fn a_signal_ends_the_servers() {
         let world = World::new();
         let mut command = world.command(&["--connections", "2", "--seconds", "600", "--json", "r.json"]);
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_until(|| servers(&world).len() == 2);
+        while servers(&world).len() < 2 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let kill = Command::new("kill").args([&format!("-{signal}"), &running.id().to_string()]).status();
         assert!(kill.unwrap().success());
         let finished = Finished::new(running.wait_with_output().unwrap());
@@ -271,16 +273,6 @@ fn a_signal_ends_the_servers() {
         assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
         assert!(!world.home.path().join("r.json").exists());
     }
-}
-
-fn wait_until(done: impl Fn() -> bool) {
-    for _ in 0..1_500 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("not within 30 s");
 }
 
 /// Working directories of the processes that the bench's servers run in.

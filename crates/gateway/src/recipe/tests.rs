@@ -5,10 +5,11 @@
 //!   and what it means;
 //! * in `check` the `bodies` of the request by channel.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -241,22 +242,16 @@ fn signed(report: &Value) -> (HeaderMap, String) {
         (None, None, Some(_)) => String::new(),
         _ => panic!("a report has one form: {report}"),
     };
-    let mut headers = HeaderMap::new();
-    let mut add = |name: &str, value: &str| {
-        headers.insert(
-            name.parse::<HeaderName>().expect("a name"),
-            value.parse::<HeaderValue>().expect("a value"),
-        );
-    };
-    pairs(&report["headers"]).for_each(|(name, value)| add(name, value));
+    let headers = pairs(&report["headers"]).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut headers: HashMap<String, String> = headers.collect();
     if let Some(hmac) = report.get("hmac") {
         let member = |name: &str| hmac[name].as_str().unwrap_or_default();
         let mac = Hmac::<Sha256>::new_from_slice(member("key").as_bytes()).expect("a key");
         let made = mac.chain_update(&body).chain_update(member("after")).finalize().into_bytes();
         let made = base16ct::lower::encode_string(&made);
-        add(member("header"), &format!("{}{made}", member("prefix")));
+        headers.insert(member("header").to_owned(), format!("{}{made}", member("prefix")));
     }
-    (headers, body)
+    (HeaderMap::try_from(&headers).expect("headers"), body)
 }
 
 fn form_of(fields: &Value) -> String {

@@ -3,8 +3,8 @@
 //! * `settings`, and the `text`, the `channel` and the `locale` of the message;
 //! * `request`: its `target`, how its `headers` begin, `basic`, and its `json`, `form`, `body`, a `field`, or all
 //!   `fields` in their order; `{attempt}` stands for the attempt, `{callback}` for the address of a recipe's receipts;
-//! * `answers`: the `id` that is taken from an answer, or the error's `class`, `code` and `wait` in seconds, and whether
-//!   it is about the `whole` gateway;
+//! * `answers`: the `id` that is taken from an answer, or the error's `class`, `code`, `detail` and `wait` in seconds,
+//!   and whether it is about the `whole` gateway;
 //! * `account`: the requests about the account, and what is said of their answers;
 //! * `check`: the request about a code, and the `verdict` of each answer.
 
@@ -144,7 +144,8 @@ impl Case {
             assert!(!shown.contains(private), "{}: {shown}", self.name);
         }
         let (wait, whole) = (error.class.retry_after_seconds(), error.whole_gateway.then_some(true));
-        json!({ "class": error.class.to_string(), "code": error.code, "whole": whole, "wait": wait })
+        let (class, detail) = (error.class.to_string(), &error.detail);
+        json!({ "class": class, "code": error.code, "whole": whole, "wait": wait, "detail": detail })
     }
 
     /// Asserts that a request has what is documented.

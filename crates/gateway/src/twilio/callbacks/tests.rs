@@ -144,11 +144,6 @@ fn the_port_and_the_path_of_the_public_address_may_be_signed_or_not() {
     }
 }
 
-#[test]
-fn the_token_is_not_printed() {
-    assert!(!format!("{:?}", callbacks(URL)).contains("12345"));
-}
-
 fn gate(pressed: bool) -> TwilioReport {
     TwilioReport::Gate {
         attempt: attempt(),

@@ -23,16 +23,6 @@ async fn without_an_answer_it_is_said_whether_the_message_was_sent() {
 }
 
 #[tokio::test]
-async fn an_error_says_what_happened_and_never_to_whom() {
-    let body = r#"{"code":21211,"message":"The 'To' number +14155552671 with 012345 is not valid"}"#;
-    let double = Double::playing([Reply::json(400, body)]).await;
-    assert_eq!(
-        failure_of(&double.base_url()).await.to_string(),
-        "TwilioMessages answered HTTP 400: the recipient is not a phone number (class BadNumber, code 21211)"
-    );
-}
-
-#[tokio::test]
 async fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
     // The last code is none that is known.
     for code in [20_003, 30_002, 20_999] {
