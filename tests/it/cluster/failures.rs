@@ -11,8 +11,6 @@ use crate::support::prelude::*;
 const KILL_EVERY: Duration = Duration::from_secs(5);
 const DOWN: Duration = Duration::from_secs(3);
 
-/// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
-const LONGEST_GAP: Duration = Duration::from_secs(60);
 /// The test starts with another etcd after this many kills.
 const KILLS_PER_CLUSTER: u64 = 12;
 
@@ -82,7 +80,6 @@ async fn nodes_killed_every_5_s_lose_and_double_nothing() {
     println!("with a release: {released}");
     println!("without: {expired}");
     assert!(released.answers.min(expired.answers) > 5 * kills, "{released}; {expired}");
-    assert!(released.longest_gap().max(expired.longest_gap()) <= LONGEST_GAP, "{released}; {expired}");
     // A few gaps on a busy machine tell nothing.
     let is_long = kills >= 2 * KILLS_PER_CLUSTER;
     assert!(!is_long || released.median_gap() < expired.median_gap(), "{released}; {expired}");
@@ -135,7 +132,7 @@ async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
         load.answers(100).await;
     }
     owner(&clients).await;
-    load.ends_with_short_gaps().await;
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +161,7 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     a.has_status(200).await;
     load.answers(100).await;
     assert_ne!(owner(&cluster.clients()).await, 0, "it stands by");
-    load.ends_with_short_gaps().await;
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,36 +210,5 @@ async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
     a.0.signal(Signal::CONT);
     a.has_status(200).await;
     load.answers(100).await;
-    load.ends_with_short_gaps().await;
-}
-
-#[tokio::test]
-async fn what_hangs_at_an_owner_that_is_replaced_is_answered_by_the_next_one() {
-    let mut cluster = Cluster::new(1).await;
-    for node in 0..2 {
-        cluster.set(node, "wait", "1m");
-    }
-    let [a, b] = cluster.start_all().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    let [silent, hanging] = [(); 2].map(|()| cluster.numbers.next());
-    cluster.twilio.plan(&hanging, [Reply::Hang]);
-    let at_gateway = b.begin_send(&hanging);
-    cluster.twilio.arrived_for(&hanging, 1).await;
-    a.stops().await;
-    let guess = wrong(&code);
-    let (checked, begun) = tokio::join!(b.verify(&number, &guess), b.send(&silent));
-    checked.expects(incorrect(&number, 4));
-    begun.expects(sent(&silent, 5));
-    assert_eq!(at_gateway.await.expect("an answer").status(), 503, "it may have left");
-    a.0.signal(Signal::CONT);
-    a.has_status(200).await;
-    b.verify(&number, &guess).await.expects(incorrect(&number, 3));
-    assert_eq!([&silent, &hanging].map(|number| cluster.twilio.messages_for(number).len()), [1, 1]);
-}
-
-impl Load {
-    async fn ends_with_short_gaps(self) {
-        let seen = self.end().await;
-        assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
-    }
+    load.end().await;
 }

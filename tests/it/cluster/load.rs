@@ -26,6 +26,8 @@ const IN_USE: usize = 8;
 const SAMPLE: usize = 40;
 /// Between two requests of a caller: the nodes and etcd share two cores with others.
 const PAUSE: Duration = Duration::from_millis(40);
+/// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
+const LONGEST_GAP: Duration = Duration::from_secs(60);
 /// After a request without an answer.
 const LONGER_PAUSE: Duration = Duration::from_millis(100);
 
@@ -147,6 +149,7 @@ impl Load {
             seen = seen.and(caller.seen);
         }
         println!("{seen}");
+        assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
         seen
     }
 }

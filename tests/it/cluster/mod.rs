@@ -210,19 +210,6 @@ async fn etcd_holds_no_number_and_no_code() {
 }
 
 #[tokio::test]
-async fn a_node_without_the_servers_key_does_not_start() {
-    let cluster = Cluster::new(1).await;
-    let setup = Setup::new().config("cluster", cluster_settings(&cluster.etcd, 2, "c.example:3000"));
-    for arguments in [vec![], vec!["--check"]] {
-        let finished = setup.clone().args(arguments).run().await.exits(64);
-        finished.says(["every node of a cluster needs the same server key"]);
-    }
-    let other_key = setup.file("other.key", "f".repeat(64)).config("key-file", "other.key");
-    let [_a] = cluster.start_all().await;
-    other_key.run().await.exits(64).says(["were written with another server key"]);
-}
-
-#[tokio::test]
 async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     let cluster = Cluster::new(1).await;
     let alone = through(&cluster.twilio.base_url(), Setup::new())

@@ -1,4 +1,4 @@
-//! Metrics and log of a standby, and TLS between nodes.
+//! The files, the TLS and the stop of a node.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -8,21 +8,7 @@ use super::{Cluster, KEY, Node};
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn a_standby_shows_its_own_metrics() {
-    let cluster = Cluster::new(1).await;
-    let [_a, b] = cluster.start_all().await;
-    let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);
-    let headers = [("authorization", authorization.as_str())];
-    let read = async || b.request_with(Method::GET, "/metrics", &headers, "").await.text();
-    let has = |line: &'static str| move |text: &String| text.lines().any(|sample| sample == line);
-    until("a standby", &read, has("onceward_cluster_node{state=\"standby\"} 1")).await;
-    b.send(&cluster.numbers.next()).await;
-    until("a forwarded request", &read, has("onceward_requests_forwarded_total{outcome=\"answered\"} 1"))
-        .await;
-}
-
-#[tokio::test]
-async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
+async fn nodes_pass_requests_on_by_tls_with_certificates_of_an_own_authority() {
     let authority = Authority::new();
     let certificate = authority.issue_for(&[&loopback().to_string(), "localhost"]);
     let mut cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
@@ -34,6 +20,9 @@ async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
     b.0.client = b.0.client.over_tls(authority.client(&["http/1.1"]));
     let (number, code) = cluster.number_with_code(&b).await;
     b.verify(&number, &code).await.expects(verified(&number));
+    let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);
+    let shown = b.request_with(Method::GET, "/metrics", &[("authorization", &authorization)], "").await;
+    shown.says(["onceward_requests_forwarded_total{outcome=\"answered\"}"]);
 }
 
 #[tokio::test]

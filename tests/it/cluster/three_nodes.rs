@@ -1,39 +1,9 @@
-//! Every node answers as one machine does: requests for one number at all nodes, and what is not about one number.
+//! Every node answers as one machine does: idempotency keys, events, commands.
 
 use std::cell::RefCell;
-use std::io;
-
-use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::prelude::*;
-
-const CLIENTS: usize = 200;
-
-/// Begins a verification with an idempotency key, always the same.
-async fn begins_once(node: &Node, service: &str, number: &str) -> io::Result<HttpResponse> {
-    let path = format!("{service}/Verifications");
-    let form = [("To", number), ("Channel", "sms")];
-    V2::of(node).try_post_with(&path, ("idempotency-key", "order-1"), &form).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
-    let cluster = Cluster::of_three([("bounds.commands-per-number", json!(CLIENTS))]).await;
-    let nodes: [Node; 3] = cluster.start_all().await;
-    // Three times, to find a race that is rarely lost.
-    for node in &nodes {
-        let (number, code) = cluster.number_with_code(node).await;
-        let answers = checks_at_once(&cluster, &number, &code).await;
-        let count = |is_it: &dyn Fn(&HttpResponse) -> bool| answers.iter().filter(|it| is_it(it)).count();
-        // An owner that gets no processor in time cannot prolong its lease.
-        let unavailable = count(&|answer| answer.status() == 503);
-        let approved = count(&|answer| answer.is(&verified(&number)));
-        assert!(approved == 1 || approved == 0 && unavailable > 0, "{approved} were approved");
-        let too_late = count(&|answer| answer.is(&incorrect(&number, 5)));
-        assert_eq!(approved + too_late + unavailable, CLIENTS, "all others were too late");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() {
@@ -41,7 +11,9 @@ async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() 
     let [a, b, c] = cluster.start_all().await;
     let service = V2::of(&a).service(&[]).await;
     let number = cluster.numbers.next();
-    let begins = async |node: &Node| sid(&begins_once(node, &service, &number).await.expect("an answer"));
+    let (path, form) = (format!("{service}/Verifications"), [("To", number.as_str()), ("Channel", "sms")]);
+    let key = ("idempotency-key", "order-1");
+    let begins = async |node: &Node| sid(&V2::of(node).post_with(&path, key, &form).await);
     let first = begins(&a).await;
     assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first.clone()]);
     a.0.kill();
@@ -118,18 +90,4 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     let doctor = standby.command(["doctor"]).await;
     doctor.says(["runs on the data directory, version"]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
-}
-
-/// Checks one code 200 times at once, each time on its own connection, opened before the first request.
-async fn checks_at_once(cluster: &Cluster, number: &str, code: &str) -> Vec<HttpResponse> {
-    let clients = cluster.clients();
-    for client in &clients {
-        client.connect_to_have(CLIENTS.div_ceil(3)).await;
-    }
-    let mut checks = JoinSet::new();
-    for client in clients.iter().cycle().take(CLIENTS) {
-        let (client, number, code) = (client.clone(), number.to_owned(), code.to_owned());
-        checks.spawn(async move { client.verify(&number, &code).await });
-    }
-    checks.join_all().await
 }
