@@ -47,11 +47,4 @@ mod tests {
         assert_eq!(base_of(None, "codes.example:8080"), "http://codes.example:8080/v2");
         assert_eq!(base_of(None, "[::1]:3000"), "http://[::1]:3000/v2");
     }
-
-    #[test]
-    fn a_host_that_is_more_than_a_host_is_not_repeated() {
-        for host in ["", "a@b", "a/b", "a b", "a?b", "a#b", "\"", "a:x", &"a".repeat(300), "<script>"] {
-            assert_eq!(base_of(None, host), "http://127.0.0.1:3000/v2", "{host:?}");
-        }
-    }
 }

@@ -474,7 +474,8 @@ mod tests {
     async fn without_an_owner_a_request_is_refused_after_two_seconds() {
         let (_owner, known) = watch::channel(RequestTarget::Unknown);
         let forwarder = forwarder(known);
-        let (mut head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
+        let request = hyper::Request::post("/api/send-otp").body(()).expect("a request");
+        let (mut head, body, id) = (request.into_parts().0, Bytes::new(), HeaderValue::from_static(ID));
         let mut answer = std::pin::pin!(forwarder.forward("/api/send-otp", &mut head, &body, CLIENT, &id));
         let within = |milliseconds| Duration::from_millis(milliseconds);
         assert!(timeout(within(1_900), &mut answer).await.is_err());
@@ -500,9 +501,5 @@ mod tests {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let proofs = Proofs::new(b"a secret of all nodes", 0, clock);
         Forwarder::new("a".to_owned(), owner, client, proofs, (8, Duration::from_secs(2)))
-    }
-
-    fn head() -> Parts {
-        hyper::Request::post("/api/send-otp").body(()).expect("a request").into_parts().0
     }
 }

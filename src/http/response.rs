@@ -462,11 +462,4 @@ mod tests {
             assert!(line.contains(&format!("`{problem}`")), "{line}");
         }
     }
-
-    #[test]
-    fn an_envelope_has_code_message_and_data_in_this_order() {
-        let answer = envelope(StatusCode::OK, 200, "m", Some("d"));
-        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
-        assert_eq!(whole(answer.into_body()).expect("no stream"), r#"{"code":200,"message":"m","data":"d"}"#);
-    }
 }

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -56,11 +56,7 @@ impl World {
         Finished::new(self.command(arguments).output().unwrap())
     }
 
-    fn bench(&self, more: &[&str]) -> (Value, Finished) {
-        self.bench_for("1", more)
-    }
-
-    fn bench_for(&self, seconds: &str, more: &[&str]) -> (Value, Finished) {
+    fn bench(&self, seconds: &str, more: &[&str]) -> (Value, Finished) {
         let short = ["--seconds", seconds, "--rounds", "1", "--connections", "4", "--json", "results.json"];
         let finished = self.run(&[&short, more].concat());
         let text = fs::read_to_string(self.home.path().join("results.json"));
@@ -131,7 +127,8 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
     ];
     for (workload, kinds) in cases {
         let world = World::new();
-        let (results, finished) = world.bench(&["--routes", "api,v2", "--workload", workload, "--seed", "5"]);
+        let (results, finished) =
+            world.bench("1", &["--routes", "api,v2", "--workload", workload, "--seed", "5"]);
         finished.expect(0, &["requests_per_s", "x)"]);
         assert_eq!(names(&results), ["onceward", "ceiling", "onceward /v2", "ceiling /v2"]);
         assert!(results["plan"].as_str().unwrap().starts_with(workload) && results["seed"] == 5);
@@ -152,7 +149,7 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
     let world = World::new();
     let program = onceward();
     let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "2000"];
-    let (results, finished) = world.bench(&baseline);
+    let (results, finished) = world.bench("1", &baseline);
     finished.expect(0, &["onceward baseline", "2000 live numbers"]);
     assert_eq!(names(&results), ["onceward", "baseline"]);
     for server in 0..2 {
@@ -175,7 +172,7 @@ fn an_open_loop_asks_as_often_as_it_was_told() {
 
 #[test]
 fn an_overloaded_open_loop_fails_with_a_sentence() {
-    let (results, finished) = World::new().bench(&["--rate", "1000000", "--beside", "none"]);
+    let (results, finished) = World::new().bench("1", &["--rate", "1000000", "--beside", "none"]);
     finished.expect(1, &["error: onceward was overloaded: ", "use a lower --rate"]);
     let window = &results["servers"][0]["windows"][0];
     assert!(window["dropped"].as_u64() > Some(0), "{window}");
@@ -183,7 +180,7 @@ fn an_overloaded_open_loop_fails_with_a_sentence() {
 
 #[test]
 fn limits_that_are_not_kept_fail_with_a_sentence() {
-    let (_, finished) = World::new().bench_for("3", &["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
+    let (_, finished) = World::new().bench("3", &["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
     finished.expect(1, &["at most 0.01 is allowed", "at least 100 is wanted"]);
 }
 
@@ -191,7 +188,7 @@ fn limits_that_are_not_kept_fail_with_a_sentence() {
 fn a_slow_gateway_delays_sends_and_no_checks() {
     // On a busy machine a check can take more than half a second, too.
     let more = ["--gateway-delay", "3s", "--beside", "none"];
-    let (results, finished) = World::new().bench_for("4", &more);
+    let (results, finished) = World::new().bench("4", &more);
     finished.expect(0, &["provider answers after 3s"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
     let median = |kind: &str| kinds[kind]["p50_us"].as_f64();
@@ -208,7 +205,7 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
         r#"{{"Http":{{"recipe":{{"method":"POST","url":"http://{address}/","json":{{"to":"{{to}}","text":"{{text}}"}}}}}}}}"#
     );
     let world = World::new().with("ONCEWARD_OTP_SMS_PROVIDER", "Http").with("ONCEWARD_GATEWAYS", gateway);
-    let (results, finished) = world.bench(&["--beside", "none"]);
+    let (results, finished) = world.bench("1", &["--beside", "none"]);
     finished.expect(0, &[]);
     sound(&results, 0, &["send", "check, right code"]);
     assert!(elsewhere.accept().is_err(), "another gateway was asked to send");
@@ -219,7 +216,7 @@ fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     // The guard permits few messages. The warm-up sends them.
     let guard = r#"{"number-types": "off", "landlines": "off"}"#;
     let world = World::new().with("ONCEWARD_GUARD", guard);
-    let (results, finished) = world.bench(&["--workload", "send", "--beside", "none"]);
+    let (results, finished) = world.bench("1", &["--workload", "send", "--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises", "default settings: ONCEWARD_GUARD"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds["send"][name].as_f64().unwrap();
@@ -266,28 +263,16 @@ fn a_signal_ends_the_servers() {
         let world = World::new();
         let mut command = world.command(&["--connections", "2", "--seconds", "600", "--json", "r.json"]);
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_until(|| servers(&world).len() == 2);
-        send_signal(&running, signal);
+        while servers(&world).len() < 2 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let kill = Command::new("kill").args([&format!("-{signal}"), &running.id().to_string()]).status();
+        assert!(kill.unwrap().success());
         let finished = Finished::new(running.wait_with_output().unwrap());
         finished.expect(130, &["nothing was measured"]);
         assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
         assert!(!world.home.path().join("r.json").exists());
     }
-}
-
-fn send_signal(process: &Child, signal: &str) {
-    let status = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status();
-    assert!(status.unwrap().success());
-}
-
-fn wait_until(done: impl Fn() -> bool) {
-    for _ in 0..1_500 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("not within 30 s");
 }
 
 /// Working directories of the processes that the bench's servers run in.

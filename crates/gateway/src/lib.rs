@@ -13,6 +13,9 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+#[cfg(test)]
+#[path = "tests/cases.rs"]
+mod cases;
 mod client;
 #[cfg(any(test, feature = "double"))]
 #[path = "tests/double.rs"]

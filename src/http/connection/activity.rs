@@ -203,28 +203,4 @@ mod tests {
         tokio::time::sleep(SILENCE).await;
         assert_eq!(activity.gives_way(), Some((GivesWay::Silent, start + 2 * SILENCE)));
     }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_request_gives_a_connection_its_time_anew() {
-        let secs = Duration::from_secs;
-        let bounds = Bounds { header_timeout: secs(10), idle_timeout: secs(80), ..Bounds::default() };
-        let activity = Activity::start();
-        let left = || activity.time_left(&bounds).map(|left| left.as_secs());
-        tokio::time::sleep(secs(4)).await;
-        activity.note_input();
-        assert_eq!(left(), Some(6), "the first head");
-        for _ in 0..5 {
-            activity.begin();
-            tokio::time::sleep(secs(100)).await;
-            assert_eq!(left(), None, "it is being answered");
-            activity.end();
-            tokio::time::sleep(secs(79)).await;
-            assert_eq!(left(), Some(1), "it is idle");
-        }
-        activity.note_input();
-        tokio::time::sleep(secs(10)).await;
-        assert!(activity.is_late(&bounds), "a later head");
-        activity.begin();
-        assert!(!activity.is_late(&bounds), "the head has arrived after all");
-    }
 }

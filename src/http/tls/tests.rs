@@ -13,35 +13,27 @@ use crate::clock::ManualClock;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn keys_of_each_kind_are_read() {
+fn keys_of_each_kind_and_in_each_form_are_read() {
     for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
         let key = KeyPair::generate_for(kind).expect("a key");
-        let dir = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
-        assert_eq!(dir.warnings(2026), Vec::<String>::new());
+        is_good(&own(&key, 2020, 2090), &key.serialize_pem());
     }
-}
-
-#[test]
-fn a_key_in_the_older_form_is_read() {
     let key = KeyPair::generate().expect("a key");
     // PKCS#8 is an envelope around SEC1, which begins with a version and 32 bytes: RFC 5915.
     let der = key.serialize_der();
     let version = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).expect("SEC1 inside");
-    let sec1 = &der[version - 2..];
-    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sec1);
-    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n");
-    assert_eq!(Files::new(&own(&key, 2020, 2090), &pem).warnings(2026), Vec::<String>::new());
+    let sec1 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &der[version - 2..]);
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{sec1}\n-----END EC PRIVATE KEY-----\n");
+    is_good(&own(&key, 2020, 2090), &pem);
+    // One file may have both, and other things too.
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----";
+    let both = format!("A certificate\n{}{parameters}\n{}", own(&key, 2020, 2090), key.serialize_pem());
+    is_good(&both, &both);
 }
 
-#[test]
-fn one_file_may_hold_both_and_other_things_too() {
-    let key = KeyPair::generate().expect("a key");
-    let both = format!(
-        "A certificate\n{}-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}",
-        own(&key, 2020, 2090),
-        key.serialize_pem()
-    );
-    assert_eq!(Files::new(&both, &both).warnings(2026), Vec::<String>::new());
+#[track_caller]
+fn is_good(chain: &str, key: &str) {
+    assert_eq!(Files::new(chain, key).warnings_at(year(2026)), Vec::<String>::new());
 }
 
 #[test]
@@ -69,7 +61,7 @@ fn an_unusable_file_is_refused_with_its_setting_its_path_and_a_remedy() {
         (&chain, cut, ["tls-key", "damaged"]),
     ] {
         let files = Files::new(chain, key);
-        let error = files.error();
+        let error = check(&files.at(), year(2026)).expect_err("useless files").to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{words:?} are not in {error}");
         assert!(error.contains(files.0.path().to_str().expect("a path")), "{error}");
         // The error shows no part of a key.
@@ -83,7 +75,7 @@ fn a_key_that_all_users_may_read_is_a_warning_and_one_for_a_group_is_not() {
     let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
     for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true)] {
         files.set_mode(mode);
-        assert_eq!(files.warnings(2026).len(), usize::from(warned), "{mode:o}");
+        assert_eq!(files.warnings_at(year(2026)).len(), usize::from(warned), "{mode:o}");
     }
 }
 
@@ -116,7 +108,7 @@ fn a_certificate_without_names_is_a_warning() {
     let mut nameless = params("x", 2020, 2090);
     nameless.subject_alt_names.clear();
     let files = Files::new(&nameless.self_signed(&key).expect("signed").pem(), &key.serialize_pem());
-    let warnings = files.warnings(2026);
+    let warnings = files.warnings_at(year(2026));
     assert!(warnings.len() == 1 && warnings[0].contains("names no host"), "{warnings:?}");
 }
 
@@ -140,18 +132,9 @@ impl Files {
         std::fs::set_permissions(self.at().key, mode).expect("its mode");
     }
 
-    fn warnings(&self, in_year: i32) -> Vec<String> {
-        self.warnings_at(year(in_year))
-    }
-
     #[track_caller]
     fn warnings_at(&self, now: Timestamp) -> Vec<String> {
         check(&self.at(), now).expect("files that can be used").1
-    }
-
-    #[track_caller]
-    fn error(&self) -> String {
-        check(&self.at(), year(2026)).expect_err("useless files").to_string()
     }
 }
 

@@ -11,10 +11,6 @@ use crate::support::prelude::*;
 const KILL_EVERY: Duration = Duration::from_secs(5);
 const DOWN: Duration = Duration::from_secs(3);
 
-/// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
-const LONGEST_GAP: Duration = Duration::from_secs(60);
-/// A longer gap tells that the machine was busy.
-const GAP_OF_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
 /// The test starts with another etcd after this many kills.
 const KILLS_PER_CLUSTER: u64 = 12;
 
@@ -29,20 +25,12 @@ async fn three_nodes() -> (Cluster, [Node; 3]) {
     (cluster, nodes)
 }
 
-/// Nodes in which requests wait a minute for an owner, so that a slow machine fails none.
-async fn three_patient_nodes() -> (Cluster, [Node; 3]) {
-    let mut cluster = Cluster::of_three(settings()).await;
-    for node in 0..3 {
-        cluster.set(node, "wait", "1m");
-    }
-    let nodes = cluster.start_all().await;
-    (cluster, nodes)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_fails_no_request() {
-    let (cluster, nodes) = three_patient_nodes().await;
-    let (clients, mut nodes) = (cluster.clients(), nodes.map(Some));
+    let mut cluster = Cluster::of_three(settings()).await;
+    // Requests wait a minute for an owner, so that a slow machine fails none.
+    (0..3).for_each(|node| cluster.set(node, "wait", "1m"));
+    let (clients, mut nodes) = (cluster.clients(), cluster.start_all::<3>().await.map(Some));
     let mut load = Load::begin(&cluster, Expect::Answers, 1);
     load.answers(100).await;
     let mut logs = Vec::new();
@@ -92,7 +80,6 @@ async fn nodes_killed_every_5_s_lose_and_double_nothing() {
     println!("with a release: {released}");
     println!("without: {expired}");
     assert!(released.answers.min(expired.answers) > 5 * kills, "{released}; {expired}");
-    assert!(released.longest_gap().max(expired.longest_gap()) <= LONGEST_GAP, "{released}; {expired}");
     // A few gaps on a busy machine tell nothing.
     let is_long = kills >= 2 * KILLS_PER_CLUSTER;
     assert!(!is_long || released.median_gap() < expired.median_gap(), "{released}; {expired}");
@@ -116,10 +103,8 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
             load.owner_fails();
         }
         let Some(node) = nodes[victim].take() else { panic!("node {victim} has ended") };
-        load.process_is_killed();
         node.0.kill();
         node.0.ended().await;
-        load.process_was_killed();
         if after == After::Release {
             cluster.setups[victim].command(["cluster", "release"]).await.exits(0);
         }
@@ -128,12 +113,7 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
     }
     owner(&clients).await;
     load.answers(100).await;
-    let observed = load.end().await;
-    // A node that gets no processor for seconds loses its lease, and answers 503.
-    let failures = u64::try_from(observed.survivors_failures.len()).unwrap();
-    let is_busy = observed.longest_gap() > GAP_OF_A_BUSY_MACHINE;
-    assert!(is_busy || 100 * failures <= observed.answers, "{observed}");
-    observed
+    load.end().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +132,7 @@ async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
         load.answers(100).await;
     }
     owner(&clients).await;
-    load.ends_with_short_gaps().await;
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,13 +154,14 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     load.answers(100).await;
     let silent = cluster.numbers.next();
     until("503", async || a.try_send(&silent).await.is_ok_and(|it| it.status() == 503), |is_it| *is_it).await;
-    a.has_status(503).await;
+    let stands_by = "this node stands by; etcd does not answer";
+    a.shows(stands_by, |answer| answer.status() == 503 && answer.text().contains(stands_by)).await;
     assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);
     a.has_status(200).await;
     load.answers(100).await;
     assert_ne!(owner(&cluster.clients()).await, 0, "it stands by");
-    load.ends_with_short_gaps().await;
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,36 +210,5 @@ async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
     a.0.signal(Signal::CONT);
     a.has_status(200).await;
     load.answers(100).await;
-    load.ends_with_short_gaps().await;
-}
-
-#[tokio::test]
-async fn what_hangs_at_an_owner_that_is_replaced_is_answered_by_the_next_one() {
-    let mut cluster = Cluster::new(1).await;
-    for node in 0..2 {
-        cluster.set(node, "wait", "1m");
-    }
-    let [a, b] = cluster.start_all().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    let [silent, hanging] = [(); 2].map(|()| cluster.numbers.next());
-    cluster.twilio.plan(&hanging, [Reply::Hang]);
-    let at_gateway = b.begin_send(&hanging);
-    cluster.twilio.arrived_for(&hanging, 1).await;
-    a.stops().await;
-    let guess = wrong(&code);
-    let (checked, begun) = tokio::join!(b.verify(&number, &guess), b.send(&silent));
-    checked.expects(incorrect(&number, 4));
-    begun.expects(sent(&silent, 5));
-    assert_eq!(at_gateway.await.expect("an answer").status(), 503, "it may have left");
-    a.0.signal(Signal::CONT);
-    a.has_status(200).await;
-    b.verify(&number, &guess).await.expects(incorrect(&number, 3));
-    assert_eq!([&silent, &hanging].map(|number| cluster.twilio.messages_for(number).len()), [1, 1]);
-}
-
-impl Load {
-    async fn ends_with_short_gaps(self) {
-        let seen = self.end().await;
-        assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
-    }
+    load.end().await;
 }

@@ -1,4 +1,4 @@
-//! Metrics and log of a standby, and TLS between nodes.
+//! The files, the TLS and the stop of a node.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -7,32 +7,8 @@ use hyper::Method;
 use super::{Cluster, KEY, Node};
 use crate::support::prelude::*;
 
-async fn metrics(node: &Node, token: &str) -> HttpResponse {
-    let authorization = basic(OWN_ACCOUNT, token);
-    node.request_with(Method::GET, "/metrics", &[("authorization", &authorization)], "").await
-}
-
 #[tokio::test]
-async fn each_node_shows_its_own_metrics_to_callers_that_the_owner_knows() {
-    let cluster = Cluster::with(1, 2, |_, setup| V2::account(setup)).await;
-    let [a, b] = cluster.start_all().await;
-    let read = async || metrics(&b, OWN_TOKEN).await.text();
-    let has = |line: &'static str| move |text: &String| text.lines().any(|sample| sample == line);
-    until("a standby", &read, has("onceward_cluster_node{state=\"standby\"} 1")).await;
-    b.send(&cluster.numbers.next()).await;
-    until("a forwarded request", &read, has("onceward_requests_forwarded_total{outcome=\"answered\"} 1"))
-        .await;
-    let text = read().await;
-    assert!(text.contains("process_resident_memory_bytes ") && !text.contains("onceward_ready"), "{text}");
-    assert_eq!(metrics(&b, "wrong").await.status(), 401);
-    assert_eq!(b.get("/metrics").await.status(), 401);
-    let of_owner = metrics(&a, OWN_TOKEN).await.text();
-    assert!(has("onceward_cluster_node{state=\"owner\"} 1")(&of_owner), "{of_owner}");
-    assert!(has("onceward_ready 1")(&of_owner), "{of_owner}");
-}
-
-#[tokio::test]
-async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
+async fn nodes_pass_requests_on_by_tls_with_certificates_of_an_own_authority() {
     let authority = Authority::new();
     let certificate = authority.issue_for(&[&loopback().to_string(), "localhost"]);
     let mut cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
@@ -44,6 +20,9 @@ async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
     b.0.client = b.0.client.over_tls(authority.client(&["http/1.1"]));
     let (number, code) = cluster.number_with_code(&b).await;
     b.verify(&number, &code).await.expects(verified(&number));
+    let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);
+    let shown = b.request_with(Method::GET, "/metrics", &[("authorization", &authorization)], "").await;
+    shown.says(["onceward_requests_forwarded_total{outcome=\"answered\"}"]);
 }
 
 #[tokio::test]

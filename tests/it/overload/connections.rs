@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
@@ -73,40 +73,6 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     world.until_ready().await;
     println!("{limit} connections: {before} MiB before, {with_all} MiB with them");
     drop(slow);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_connections_that_are_opened_again_and_again_keep_no_other_client_out() {
-    let limit = as_many_as_files_allow();
-    let world = World::with([("max-connections", json!(limit)), ("log-level", json!("info"))]).await;
-    let mut attack = JoinSet::new();
-    for _ in 0..limit + GOOD {
-        attack.spawn(open_again_and_again(world.address()));
-    }
-    until("a full server", async || world.server.output().text(), |log| log.contains("limit reached")).await;
-    for request in 0..200 {
-        let answer = answer_from([127, 0, 0, 2], world.address()).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "request {request}: {answer}");
-    }
-}
-
-/// Opens a connection, begins a head, and does so again when the server has closed it.
-async fn open_again_and_again(address: SocketAddr) {
-    loop {
-        if let Some(stream) = open_slow_one(address, 2).await {
-            ended(stream).await;
-        }
-    }
-}
-
-/// The answer to a request on a new connection from this address.
-async fn answer_from(client: [u8; 4], address: SocketAddr) -> String {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind((client, 0).into()).expect("an address");
-    let mut stream = soon("a connection", socket.connect(address)).await.expect("a connection");
-    let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await;
-    asked.expect("written");
-    soon("an answer", ended(stream)).await
 }
 
 #[tokio::test]

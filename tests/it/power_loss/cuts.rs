@@ -40,7 +40,12 @@ impl Cuts {
         Self { seed, count, again }
     }
 
-    pub fn run(self, load: impl FnOnce(u64) -> Watched) {
+    /// Cuts the trace of this load at the places that are chosen.
+    pub fn run(
+        self,
+        load: impl FnOnce(u64) -> Watched,
+        choose: impl FnOnce(&[(Place, Event)], &mut StdRng) -> Vec<usize>,
+    ) {
         println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
         if let Some((place, event, seed)) = &self.again {
             let promises = Promises::read(&place.join("promises"));
@@ -52,9 +57,8 @@ impl Cuts {
         let events = trace::read(&watched.traces());
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
-        let places = places(&events, self.count, &mut rng);
+        let places = choose(&events, &mut rng);
         println!("{} events, {} cuts", events.len(), places.len());
-        Checkpoints::in_trace(&events).are_worth_cutting(&places);
         let mut disk = Disk::default();
         let failures = Mutex::new(Vec::new());
         let (to_lookers, cuts) = mpsc::sync_channel::<(usize, u64, Disk, Place)>(0);
@@ -95,31 +99,14 @@ impl Cuts {
     }
 }
 
-/// Cuts `times` times after every event, each time in another way.
-pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
-    let events = trace::read(&watched.traces());
-    let promises = Promises::read(&watched.promises());
-    let mut disk = Disk::default();
-    let (mut cuts, mut failures) = (0, Vec::new());
-    for (at, (place, event)) in events.iter().enumerate() {
-        disk.happens(event);
-        if is_listing(event) {
-            continue;
-        }
-        for way in 0..times {
-            cuts += 1;
-            if let Err(why) = look(&disk, seed + at as u64 * times + way, &promises.at(*place)) {
-                let event = describe(&events[at]);
-                failures.push(format!("POWER_SEED={seed} behind event {at}, {event}: {why}"));
-            }
-        }
-    }
-    println!("{} events, {cuts} cuts", events.len());
-    assert!(failures.is_empty(), "{} of {cuts} cuts:\n{}", failures.len(), failures.join("\n"));
+/// Every place, so many times.
+pub fn everywhere(events: &[(Place, Event)], times: usize) -> Vec<usize> {
+    let places = (1..=events.len()).filter(|at| !is_listing(&events[at - 1].1));
+    places.flat_map(|place| std::iter::repeat_n(place, times)).collect()
 }
 
 fn is_listing(event: &Event) -> bool {
-    matches!(event, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
+    matches!(event, Event::HasDir(_) | Event::HasFile(..) | Event::HasData { .. })
 }
 
 /// Whether some cut loses something when syncs of such files are ignored. Only then does the test of the other syncs
@@ -147,7 +134,7 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
         (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
     let first = *starts.first().expect("a beginning");
     let is_usual = |event: &Event| {
-        matches!(event, Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing)
+        matches!(event, Event::Write { .. } | Event::HasData { .. } | Event::HasFile(..) | Event::Nothing)
     };
     let special = (first + 1..events.len()).filter(|at| !is_usual(&events[*at].1));
     let special = special.flat_map(|at| [at, at + 1]);
@@ -186,14 +173,7 @@ fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
 /// Returns when the store's threads have ended.
 fn release(store: EmbeddedStore, data_dir: &Path) {
     drop(store);
-    let lock = std::fs::File::open(data_dir.join("lock")).expect("the lock");
-    for _ in 0..6000 {
-        if lock.try_lock().is_ok() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("a store that was dropped did not end");
+    std::fs::File::open(data_dir.join("lock")).expect("the lock").lock().expect("a store that ended");
 }
 
 #[derive(Debug)]
@@ -214,7 +194,7 @@ impl Checkpoints {
         let mut checkpoints: Vec<Checkpoint> = Vec::new();
         for (at, (_, event)) in events.iter().enumerate() {
             match event {
-                Event::MakeDir { name, .. } if is_unnamed(name) => {
+                Event::MakeDir(entry) if is_unnamed(&entry.name) => {
                     checkpoints.push(Checkpoint { begun: at, named: None, last_gone: 0 });
                 }
                 Event::Rename { old, .. } if is_unnamed(old) => {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::trace::{Event, Place};
+use super::trace::{Entry, Event, Place};
 
 /// Names, and the objects that they lead to.
 type Entries = BTreeMap<String, usize>;
@@ -149,8 +149,8 @@ impl Disk {
     pub fn happens(&mut self, event: &Event) {
         self.events += 1;
         match event {
-            Event::HasDir { parent, ino, name } => self.has_dir(*parent, *ino, name),
-            Event::HasFile { parent, ino, bytes, name } => {
+            Event::HasDir(entry) => self.has_dir(entry),
+            Event::HasFile(Entry { parent, ino, name }, bytes) => {
                 // A killed process made it again, and did not note that any more.
                 if self.by_ino.get(ino).is_some_and(|known| self.gone.contains(known)) {
                     self.by_ino.remove(ino);
@@ -167,12 +167,8 @@ impl Disk {
                 file.make_where(&Change::Write(*at, Arc::new(data.clone())), |_| true);
             }
             Event::HasAll => self.has_all(),
-            Event::Create { parent, ino, name } => {
-                self.make(*parent, *ino, name, Object::File(Layers::empty()));
-            }
-            Event::MakeDir { parent, ino, name } => {
-                self.make(*parent, *ino, name, Object::Dir(Layers::empty()));
-            }
+            Event::Create(entry) => self.make(entry, Object::File(Layers::empty())),
+            Event::MakeDir(entry) => self.make(entry, Object::Dir(Layers::empty())),
             Event::Unlink { parent, name } => {
                 // Every snapshot has files of the same names.
                 let present = self.at(*parent).dir().present();
@@ -182,7 +178,7 @@ impl Disk {
                 self.gone.extend(last);
                 self.rename_in(*parent, Naming::Unname(name.clone()));
             }
-            Event::Link { parent, ino, name } => {
+            Event::Link(Entry { parent, ino, name }) => {
                 let object = self.by_ino[ino];
                 // Keeps the new name: the other one is removed next.
                 self.names.insert(object, name.clone());
@@ -218,16 +214,16 @@ impl Disk {
         self.objects.len() - 1
     }
 
-    fn has_dir(&mut self, parent: u64, ino: u64, name: &str) {
-        if parent == 0 {
+    fn has_dir(&mut self, Entry { parent, ino, name }: &Entry) {
+        if *parent == 0 {
             self.syncs.clear();
         }
-        let object = self.object(ino, || Object::Dir(Layers::empty()));
-        let parent = self.by_ino.get(&parent).copied();
+        let object = self.object(*ino, || Object::Dir(Layers::empty()));
+        let parent = self.by_ino.get(parent).copied();
         let found = self.found.get_or_insert_default();
         found.dirs.entry(object).or_default();
         if let Some(parent) = parent {
-            found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
+            found.dirs.get_mut(&parent).expect("its directory").insert(name.clone(), object);
         } else {
             self.names.insert(object, String::new());
             self.root = Some(object);
@@ -268,11 +264,11 @@ impl Disk {
         self.begun = true;
     }
 
-    fn make(&mut self, parent: u64, ino: u64, name: &str, object: Object) {
-        self.by_ino.remove(&ino);
-        let object = self.object(ino, || object);
-        self.names.insert(object, name.to_owned());
-        self.rename_in(parent, Naming::Name(name.to_owned(), object));
+    fn make(&mut self, Entry { parent, ino, name }: &Entry, object: Object) {
+        self.by_ino.remove(ino);
+        let object = self.object(*ino, || object);
+        self.names.insert(object, name.clone());
+        self.rename_in(*parent, Naming::Name(name.clone(), object));
     }
 
     fn rename_in(&mut self, parent: u64, naming: Naming) {

@@ -13,7 +13,7 @@ mod disk;
 mod store_load;
 mod trace;
 
-use self::cuts::{Cuts, everywhere, notices_without_syncs_of};
+use self::cuts::{Checkpoints, Cuts, everywhere, notices_without_syncs_of, places};
 use self::disk::Named;
 use self::store_load::{End, Load};
 use self::trace::Watched;
@@ -21,7 +21,8 @@ use self::trace::Watched;
 #[test]
 fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     let cuts = Cuts::from_environment(60);
-    cuts.run(|seed| {
+    let count = cuts.count;
+    let load = |seed| {
         let watched = Watched::new();
         let processes = [
             (300, End::Killed),
@@ -40,17 +41,25 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
             Load { seed: seed + process, commits, end }.run(&watched);
         }
         watched
+    };
+    cuts.run(load, |events, rng| {
+        let places = places(events, count, rng);
+        Checkpoints::in_trace(events).are_worth_cutting(&places);
+        places
     });
 }
 
 /// The first process makes the directory, the second one finds it.
 #[test]
 fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
-    let (cuts, watched) = (Cuts::from_environment(0), Watched::new());
-    for (commits, end) in [(0, End::Killed), (2, End::Killed), (2, End::Closed)] {
-        Load { seed: 1, commits, end }.run(&watched);
-    }
-    everywhere(&watched, 4, cuts.seed);
+    let load = |_| {
+        let watched = Watched::new();
+        for (commits, end) in [(0, End::Killed), (2, End::Killed), (2, End::Closed)] {
+            Load { seed: 1, commits, end }.run(&watched);
+        }
+        watched
+    };
+    Cuts::from_environment(0).run(load, |events, _| everywhere(events, 4));
 }
 
 /// The model is only useful if it notices missing syncs.

@@ -64,22 +64,22 @@ impl Watched {
     }
 }
 
-/// A change that a program made to its files. An inode number identifies a file until it is used again.
+/// A name in a directory, and the file or the directory that it leads to. An inode number identifies a file until it is
+/// used again.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub parent: u64,
+    pub ino: u64,
+    pub name: String,
+}
+
+/// A change that a program made to its files.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A directory that existed when the process started. The root's parent is 0.
-    HasDir {
-        parent: u64,
-        ino: u64,
-        name: String,
-    },
+    HasDir(Entry),
     /// A file that existed when the process started, and its length.
-    HasFile {
-        parent: u64,
-        ino: u64,
-        bytes: u64,
-        name: String,
-    },
+    HasFile(Entry, u64),
     /// Part of its content.
     HasData {
         ino: u64,
@@ -88,16 +88,10 @@ pub enum Event {
     },
     /// The end of the list.
     HasAll,
-    Create {
-        parent: u64,
-        ino: u64,
-        name: String,
-    },
-    MakeDir {
-        parent: u64,
-        ino: u64,
-        name: String,
-    },
+    Create(Entry),
+    MakeDir(Entry),
+    /// One more name for a file.
+    Link(Entry),
     Unlink {
         parent: u64,
         name: String,
@@ -108,12 +102,6 @@ pub enum Event {
         to: u64,
         old: String,
         new: String,
-    },
-    /// One more name for a file.
-    Link {
-        parent: u64,
-        ino: u64,
-        name: String,
     },
     /// A write to a file whose length was `before`.
     Write {
@@ -183,19 +171,20 @@ fn one(bytes: &[u8]) -> Option<(Event, &[u8])> {
     let (data, rest) = rest.split_at_checked(usize::try_from(long(8)).unwrap())?;
     let name = String::from_utf8(name.to_vec()).expect("names are plain");
     let data = data.to_vec();
+    let entry = |name| Entry { parent: ino, ino: a, name };
     let event = match short(0) {
-        1 => Event::HasDir { parent: ino, ino: a, name },
-        2 => Event::HasFile { parent: ino, ino: a, bytes: b, name },
+        1 => Event::HasDir(entry(name)),
+        2 => Event::HasFile(entry(name), b),
         3 => Event::HasData { ino, at: a, data },
         4 => Event::HasAll,
-        5 => Event::Create { parent: ino, ino: a, name },
-        6 => Event::MakeDir { parent: ino, ino: a, name },
+        5 => Event::Create(entry(name)),
+        6 => Event::MakeDir(entry(name)),
         7 => Event::Unlink { parent: ino, name },
         8 => {
             let (old, new) = name.split_once('/').expect("two names");
             Event::Rename { from: ino, to: a, old: old.into(), new: new.into() }
         }
-        9 => Event::Link { parent: ino, ino: a, name },
+        9 => Event::Link(entry(name)),
         10 => Event::Write { ino, at: a, before: b, data },
         11 => Event::Size { ino, bytes: b },
         12 => Event::SyncBegin { ino, token: a, bytes: b },

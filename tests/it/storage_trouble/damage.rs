@@ -1,7 +1,7 @@
 //! The program on a damaged data directory: it ends with 70 and one plain message, or it has all facts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::killed;
 use crate::belief::Facts;
@@ -25,20 +25,17 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
 
     for (file, bytes) in &all {
         let used = used_bytes(bytes);
-        let mut damages = vec![Damage::Missing, Damage::Empty, Damage::Directory];
-        if used > 0 {
-            damages.extend([Damage::Cut(used / 2), Damage::Flip(used / 2, 3), Damage::Flip(used / 4, 0)]);
-        }
-        for damage in damages {
-            let what = format!("{damage:?} {}", file.display());
+        for (damage, does_to) in &DAMAGES[..if used > 0 { DAMAGES.len() } else { 3 }] {
+            let what = format!("{}: {damage}", file.display());
             println!("{what}");
             fs::remove_dir_all(setup.data_dir()).expect("removed");
             copy_directory(&original, &setup.data_dir());
-            damage.does_to(&setup.data_dir().join(file.strip_prefix(&original).expect("below")));
+            does_to(&setup.data_dir().join(file.strip_prefix(&original).expect("below")), used)
+                .expect(damage);
             match setup.try_start().await {
                 Err(finished) => is_refused_plainly(&finished, &what),
                 // The end of the newest segment may be torn: docs/operate/data-directory.md.
-                Ok(_) if file == newest && matches!(damage, Damage::Empty | Damage::Cut(_)) => {}
+                Ok(_) if file == newest && ["empty", "cut"].contains(damage) => {}
                 Ok(server) => {
                     old.hold(&server.client).await;
                     new.hold(&server.client).await;
@@ -60,37 +57,22 @@ pub fn is_refused_plainly(finished: &Finished, what: &str) {
     }
 }
 
-#[derive(Debug)]
-enum Damage {
-    Missing,
-    Empty,
-    /// Only this many bytes are left.
-    Cut(usize),
-    /// One bit of one byte is flipped.
-    Flip(usize, u8),
-    Directory,
-}
+type Damage = (&'static str, fn(&Path, usize) -> io::Result<()>);
 
-impl Damage {
-    fn does_to(&self, path: &Path) {
-        match self {
-            Self::Missing => fs::remove_file(path).expect("removed"),
-            Self::Empty => fs::write(path, "").expect("emptied"),
-            Self::Cut(length) => {
-                let file = fs::OpenOptions::new().write(true).open(path).expect("a file");
-                file.set_len(*length as u64).expect("cut");
-            }
-            Self::Flip(at, bit) => {
-                let mut bytes = fs::read(path).expect("read");
-                bytes[*at] ^= 1 << bit;
-                fs::write(path, bytes).expect("written");
-            }
-            Self::Directory => {
-                fs::remove_file(path).expect("removed");
-                fs::create_dir(path).expect("a directory");
-            }
-        }
-    }
+/// What may happen to a file. The last three need content, of which so many bytes are used.
+const DAMAGES: [Damage; 6] = [
+    ("missing", |path, _| fs::remove_file(path)),
+    ("empty", |path, _| fs::write(path, "")),
+    ("a directory", |path, _| fs::remove_file(path).and_then(|()| fs::create_dir(path))),
+    ("cut", |path, used| fs::OpenOptions::new().write(true).open(path)?.set_len(used as u64 / 2)),
+    ("flipped in its middle", |path, used| flip(path, used / 2, 3)),
+    ("flipped", |path, used| flip(path, used / 4, 0)),
+];
+
+fn flip(path: &Path, at: usize, bit: u8) -> io::Result<()> {
+    let mut bytes = fs::read(path)?;
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes)
 }
 
 /// The number of bytes of a file before the zeros at its end.

@@ -2,9 +2,8 @@
 //! without a restart.
 
 use rustix::io::Errno;
-use tokio::task::JoinSet;
 
-use crate::belief::{NO_CODE, Subject, locked_number};
+use crate::belief::{Subject, locked_number};
 use crate::support::prelude::*;
 
 /// The system's error, and the calls that return it.
@@ -75,39 +74,4 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
-    let (world, shim) = World::over_shim(Setup::new().config("log-level", "info")).await;
-    let one = Subject::with_code(&world).await;
-    let begun = world.server.output().events().len();
-    shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
-    let mut load = JoinSet::new();
-    for _ in 0..20 {
-        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), NO_CODE.to_owned());
-        load.spawn(async move {
-            for _ in 0..100 {
-                // A locked number's further refusals need no write, and get an answer.
-                assert!([403, 429, 503].contains(&client.verify(&number, &guess).await.status()));
-                client.send("+14155550199").await;
-                client.get("/readyz").await;
-            }
-        });
-    }
-    soon("the load", load.join_all()).await;
-    // The next line reports the refusals that came after the line of their second, even if no more follow.
-    let rest = |line: &Value| line["message"] == "requests refused" && line["count"].as_u64() > Some(1);
-    soon("the line about the rest", world.server.output().event(rest)).await;
-    let lines = world.server.output().events().split_off(begun);
-    shim.end();
-    let refused = lines.iter().filter(|line| line["message"] == "requests refused");
-    let counted: u64 = refused.clone().filter_map(|line| line["count"].as_u64()).sum();
-    assert!(counted > 100, "{counted} refusals are accounted for");
-    let mut seconds: Vec<_> = lines.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();
-    seconds.dedup();
-    assert!(refused.count() <= 2 * (seconds.len() + 2), "a line a second and kind: {lines:#?}");
-    let others = lines.iter().filter(|line| line["message"] != "requests refused");
-    assert!(others.count() < 10, "{lines:#?}");
-    world.server.logs_times(1, "ERROR", "journal unavailable").await;
 }

@@ -64,11 +64,7 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
     server.client = Client::new(address);
     let connects = || async { tokio::net::TcpStream::connect(address).await.is_ok() };
     until("an open port", connects, |open| *open).await;
-    for path in ["/api/send-otp", "/send-code"] {
-        let answer = server.client.post(path, r#"{"phoneNumber":"+14155550123"}"#).await;
-        assert_eq!((answer.status(), answer.header("retry-after")), (503, "1"), "{}", answer.text());
-        assert!(answer.text().contains("The server is starting."), "{}", answer.text());
-    }
+    server.client.send("+14155550123").await.expects_refusal(503).says(["The server is starting."]);
     shim.end();
     server.client.until_ready().await;
 }

@@ -1,15 +1,13 @@
 //! Members of etcd fail.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use onceward_store::{Slots, Store as _, StoreError};
-use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{PATIENCE, commit, eventually, join, key, put, restore};
+use super::node::{PATIENCE, commit, eventually, join, key, log_of_this_thread, put, restore};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
@@ -92,10 +90,7 @@ async fn a_batch_that_waits_behind_an_unknown_one_fails_with_it() {
 
 #[tokio::test]
 async fn only_the_first_failed_commit_is_logged_with_the_reason_of_etcd() {
-    let log = NamedTempFile::new().unwrap();
-    let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
-    // The tasks run on this thread.
-    let _guard = tracing::subscriber::set_default(to_log);
+    let (log, _guard) = log_of_this_thread();
     let etcd = Etcd::launch_with(1, "http", vec!["--quota-backend-bytes=200000".to_owned()]);
     etcd.ready().await;
     let cluster = join(&etcd, "a").await;

@@ -8,10 +8,10 @@ use onceward_store::{Slots, Store as _, StoreError};
 use tokio::sync::oneshot;
 
 use super::etcd_process::Etcd;
-use super::node::{START, commit, join, join_at, join_with, key, put, remove, restore};
-use crate::JoinError;
+use super::node::{START, commit, join, key, options, put, remove, restore};
 use crate::etcd::PAGE;
 use crate::writer::{sequence_key, transaction};
+use crate::{Cluster, JoinError};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_whole_and_the_next_owner_reads_it() {
@@ -135,19 +135,21 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
 async fn a_new_owner_decides_later_than_the_one_before() {
     let etcd = Etcd::start(1).await;
     let decided = START.plus(Duration::from_secs(30));
-    let a = join_at(&etcd, "a", decided).await.campaign().await.unwrap();
+    let a = Cluster::join(options(&etcd, "a", 1, decided)).await.expect("joined");
+    let a = a.campaign().await.unwrap();
     commit(&a, vec![put(9, 1, "x")]).await.unwrap();
     a.close().await.unwrap();
-    let b = join_at(&etcd, "b", START).await.campaign().await.unwrap();
+    let b = join(&etcd, "b").await.campaign().await.unwrap();
     assert_eq!(b.newest_time(), decided.plus(Duration::from_secs(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_another_server_key_does_not_join() {
     let etcd = Etcd::start(1).await;
-    assert!(join_with(&etcd, "a", 1, START).await.is_ok());
-    assert!(matches!(join_with(&etcd, "b", 2, START).await, Err(JoinError::OtherKey)));
-    assert!(join_with(&etcd, "c", 1, START).await.is_ok());
+    join(&etcd, "a").await;
+    let refused = Cluster::join(options(&etcd, "b", 2, START)).await;
+    assert!(matches!(refused, Err(JoinError::OtherKey)));
+    join(&etcd, "c").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use onceward_core::clock::{Clock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
+use tempfile::NamedTempFile;
 use tokio::sync::{oneshot, watch};
+use tracing::subscriber::DefaultGuard;
 
 use super::etcd_process::Etcd;
 use crate::etcd::Client;
-use crate::{Cluster, ClusterOptions, EtcdStore, JoinError};
+use crate::{Cluster, ClusterOptions, EtcdStore};
 
 impl Etcd {
     /// Starts so many members, and waits until a majority answers.
@@ -51,15 +53,7 @@ impl Clock for Uptime {
 
 /// A node whose clock shows [`START`].
 pub async fn join(etcd: &Etcd, node: &str) -> Cluster {
-    join_at(etcd, node, START).await
-}
-
-pub async fn join_at(etcd: &Etcd, node: &str, now: Timestamp) -> Cluster {
-    join_with(etcd, node, 1, now).await.expect("joined")
-}
-
-pub async fn join_with(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> Result<Cluster, JoinError> {
-    Cluster::join(options(etcd, node, key, now)).await
+    Cluster::join(options(etcd, node, 1, START)).await.expect("joined")
 }
 
 pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptions {
@@ -79,6 +73,13 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
 /// Ends the owner as SIGKILL does: its lease is neither prolonged nor revoked.
 pub fn kill(cluster: Cluster, store: EtcdStore) {
     drop((cluster, store));
+}
+
+/// The file that the log of this thread goes to until the guard is dropped. The tasks of a test with one thread run on it.
+pub fn log_of_this_thread() -> (NamedTempFile, DefaultGuard) {
+    let log = NamedTempFile::new().unwrap();
+    let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    (log, tracing::subscriber::set_default(to_log))
 }
 
 pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreError> {

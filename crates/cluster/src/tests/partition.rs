@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::etcd_process::Etcd;
 use super::link::Link;
 use super::node::{PATIENCE, START, commit, eventually, join, key, options, put, restore};
-use crate::{Cluster, EtcdStore, release};
+use crate::{Cluster, EtcdStore};
 
 /// etcd, and an owner that reaches it over the link and has committed a record.
 async fn owner_behind_a_link() -> (Etcd, Link, EtcdStore) {
@@ -45,14 +45,4 @@ async fn an_owner_that_etcd_hears_and_that_hears_nothing_gives_up() {
     timeout(PATIENCE, a.wait_until_lease_ended()).await.expect("the owner has given up");
     assert!(commit(&a, vec![put(0, 1, "of a")]).await.is_err());
     assert_eq!(restore(&b, Slots::all()).await.unwrap()[&key(0, 1)][..], b"before"[..]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_lease_of_a_process_that_is_gone_can_be_ended_once() {
-    let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
-    let lease = a.lease_id();
-    assert!(release(&etcd.urls(), None, lease).await.unwrap());
-    assert!(!release(&etcd.urls(), None, lease).await.unwrap());
-    assert!(commit(&a, vec![put(0, 1, "late")]).await.is_err());
 }

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::double::{Double, Reply, answer, refusing_url};
+use crate::double::{Double, Reply, answer};
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_endless_or_cut_has_a_status_and_no_body() {
@@ -30,20 +30,6 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     .await;
     assert_eq!(get(&double.base_url()).await.expect("an answer").status.as_u16(), 307);
     assert_eq!(double.further_requests().len(), 1);
-}
-
-#[tokio::test]
-async fn without_an_answer_it_is_known_whether_there_was_a_connection() {
-    let double = Double::playing([Reply::BytesThenClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned())]).await;
-    assert!(matches!(get(&double.base_url()).await, Err(NoResponse::Broken(_))));
-    // A label has at most 63 characters: the resolver fails without a query.
-    let unknown = format!("http://{}.invalid", "a".repeat(64));
-    for (url, why) in [
-        (refusing_url().await, "no connection: connection refused"),
-        (unknown, "its name could not be resolved"),
-    ] {
-        assert_eq!(get(&url).await.err(), Some(NoResponse::NotConnected(why.to_owned())));
-    }
 }
 
 #[tokio::test]

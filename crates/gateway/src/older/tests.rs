@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ProviderSettings;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, Timestamp};
+use crate::{Gateway, GatewaySettingsError, ProviderSettings};
 
 #[test]
 fn what_cannot_work_is_refused_at_the_start_under_the_variable_of_older_servers() {
@@ -18,12 +18,9 @@ fn what_cannot_work_is_refused_at_the_start_under_the_variable_of_older_servers(
         ("url", "mada.example.com:8080/sos", ""),
         ("url", "https://mada.example.com/a", ""),
     ] {
-        let values = [("username", "me"), ("password", "s3cr3t"), ("url", "127.0.0.1"), ("source_name", "A")];
-        let mut values: BTreeMap<_, _> =
-            values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        values.insert(setting.to_owned(), value.to_owned());
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
-        let built = ProviderSettings::Http(filled_in(GatewayName::Mada, values)).build(clock);
+        let usual = [("username", "me"), ("password", "s3cr3t"), ("url", "127.0.0.1"), ("source_name", "A")];
+        // The last of a name counts.
+        let built = built(GatewayName::Mada, &[&usual[..], &[(setting, value)]].concat());
         let error = built.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(named) && error.is_empty() == named.is_empty(), "{value}: {error}");
         assert!(!error.contains("hunter2"), "{error}");
@@ -32,12 +29,14 @@ fn what_cannot_work_is_refused_at_the_start_under_the_variable_of_older_servers(
 
 #[test]
 fn sinch_needs_no_address_and_holds_its_codes() {
-    let values = [("app_id", "app"), ("app_secret", "s3cr3t")];
-    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
-    let gateway = ProviderSettings::Http(filled_in(GatewayName::Sinch, values)).build(clock);
+    let gateway = built(GatewayName::Sinch, &[("app_id", "app"), ("app_secret", "s3cr3t")]);
     let gateway = gateway.expect("a gateway");
-    assert_eq!(gateway.name(), GatewayName::Sinch);
+    assert_eq!((gateway.name(), gateway.holds_codes()), (GatewayName::Sinch, true));
     assert_eq!(gateway.channels(), [Channel::Sms, Channel::Call]);
-    assert!(gateway.holds_codes());
+}
+
+fn built(name: GatewayName, values: &[(&str, &str)]) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
+    ProviderSettings::Http(filled_in(name, values.collect())).build(clock)
 }

@@ -92,19 +92,6 @@ async fn a_repeated_message_prolongs_the_life_of_its_code_and_shares_its_use() {
 }
 
 #[tokio::test]
-async fn each_change_is_told_and_several_changes_may_be_told_once() {
-    let (simulator, _clock) = simulator();
-    let mut changes = simulator.changes();
-    assert!(!changes.has_changed().expect("open"));
-    let accepted = simulator.send(&message(ANNA, 1)).await.expect("accepted");
-    simulator.send(&message(BERT, 2)).await.expect("accepted");
-    changes.changed().await.expect("open");
-    assert!(!changes.has_changed().expect("open"));
-    simulator.report_code_end(&accepted.message_id, CodeEnd::Used).await.expect("confirmed");
-    changes.changed().await.expect("open");
-}
-
-#[tokio::test]
 async fn a_message_to_a_number_with_a_fault_is_refused_with_its_error() {
     let (simulator, _clock) = simulator();
     for (to, code, class) in [

@@ -3,7 +3,6 @@
 mod formats;
 mod states;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -15,13 +14,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Builder;
 
-use self::states::{entries, of_every_kind, of_number, some};
+use self::states::{entries, of_every_kind, some};
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::ServerKey;
 use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
-use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store as _, StoreError, Write};
+use crate::store::{EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -74,27 +73,6 @@ proptest! {
 }
 
 #[tokio::test]
-async fn every_kind_of_record_comes_back_to_the_byte() {
-    let entries = of_every_kind().await;
-    let exported: BTreeSet<u8> = entries.iter().map(|entry| entry.key.kind).collect();
-    assert_eq!(exported, for_tools().iter().map(|kind| kind.kind).collect());
-    for entry in &entries {
-        assert_eq!(check(entry, &for_tools()), Ok(()));
-    }
-    assert_eq!(read(&written(&entries)).expect("an export"), entries);
-}
-
-#[test]
-fn what_has_ended_is_not_exported() {
-    let home = tempfile::tempdir().expect("a directory");
-    let dir = home.path().join("data");
-    let alive = of_number(0, 14_155_552_671, &NumberState::Locked { until: AT.plus(MINUTE) });
-    let ended = of_number(0, 14_155_552_672, &NumberState::Locked { until: AT });
-    fill(&dir, &[alive.clone(), ended]);
-    assert_eq!(read(&exported(&dir)).expect("an export"), [alive]);
-}
-
-#[tokio::test]
 async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters() {
     for entry in of_every_kind().await {
         let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
@@ -131,16 +109,6 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
     let mut entry = some().remove(0);
     entry.key.kind = 99;
     assert!(matches!(without_codes(entry), Err(RecordError::Kind(99))));
-}
-
-#[test]
-fn for_another_key_wrong_codes_without_a_verification_still_count() {
-    let failures = FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT, ..FailureCount::NONE };
-    let keep_until = AT.plus(FailureCount::RETENTION);
-    let stopped = OpenNumber { failures, keep_until, verification: None };
-    let stopped = NumberState::Open(stopped);
-    let entry = of_number(0, 14_155_552_671, &stopped);
-    assert_eq!(without_codes(entry.clone()).expect("a record"), (Some(entry), false));
 }
 
 #[test]
@@ -184,16 +152,10 @@ fn what_does_not_add_up_at_the_end_is_damage() {
         let error = read(&forged(&some(), 4, |end| end[field] = value.clone())).expect_err("refused");
         assert!(error.to_string().starts_with(says), "{error}");
     }
-}
-
-#[test]
-fn a_line_of_an_export_has_no_end_but_that_of_its_record() {
-    let [header, record, ..] = &text_lines(&some())[..] else { panic!("lines") };
-    assert!(header.get("records").is_none(), "{header}");
-    assert!(record.get("expires").is_none(), "{record}");
-    let claimed =
-        |line| read(&forged(&some(), line, |line| line["expires"] = json!(0))).expect_err("refused");
-    assert!(claimed(2).to_string().starts_with("line 2: "));
+    let whole = written(&some());
+    let last = whole.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
+    let error = read(&whole[..last]).expect_err("refused").to_string();
+    assert!(error.contains("without its last line"), "{error}");
 }
 
 #[test]
@@ -229,36 +191,24 @@ fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
 }
 
 #[test]
-fn a_check_lists_every_record_that_is_damaged_and_no_other() {
-    let home = tempfile::tempdir().expect("a directory");
-    let dir = home.path().join("data");
-    let mut all = some();
-    let good = all[0].clone();
-    let other = |digits| CopiedRecord {
-        key: of_number(0, digits, &NumberState::Locked { until: AT }).key,
-        ..good.clone()
+fn a_check_says_what_is_wrong_with_a_record_and_masks_its_number() {
+    let (good, kinds) = (some().remove(0), for_tools());
+    assert_eq!(check(&good, &kinds), Ok(()));
+    let changed = |change: fn(&mut CopiedRecord)| {
+        let mut record = good.clone();
+        change(&mut record);
+        record
     };
-    all.push(CopiedRecord { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
-    all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
-    all.push(CopiedRecord { expires: AT.plus(Duration::from_secs(1)), ..other(14_155_552_675) });
-    let unknown = Key { kind: 99, ..good.key };
-    all.push(CopiedRecord { key: unknown, ..good });
-    fill(&dir, &all);
-    let directory = DataDirectory::open(&dir).expect("a data directory");
-    let (mut found, kinds) = (Vec::new(), for_tools());
-    let records = directory.find(&mut Err).expect("no damage of files");
-    assert_eq!(records.journal().records, 6);
-    let read = records.each_copied::<StoreError>(&mut |_, entry| {
-        let damage = check(&entry, &kinds).err();
-        found.extend(damage.map(|what| format!("{}: {what}", name(&entry.key, &kinds))));
-        Ok(())
-    });
-    read.expect("every record");
-    assert_eq!(found.len(), 4, "{found:?}");
-    for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
-        assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
+    for (record, says) in [
+        (changed(|it| it.record = Bytes::from_static(b"\x01nonsense")), "cannot be decoded"),
+        (changed(|it| it.record = Bytes::from_static(b"\x09of a newer program")), "version 9"),
+        (changed(|it| it.expires = AT.plus(MINUTE * 2)), "its expiry differs"),
+        (changed(|it| it.key.kind = 99), "kind 99"),
+    ] {
+        let damage = check(&record, &kinds).expect_err(says);
+        let shown = format!("{}: {damage}", name(&record.key, &kinds));
+        assert!(shown.contains(says) && !shown.contains("1415555"), "{shown}");
     }
-    assert!(found.iter().all(|finding| !finding.contains("1415555")), "a whole number: {found:?}");
 }
 
 fn key() -> ServerKey {
@@ -342,16 +292,4 @@ fn fill(dir: &Path, entries: &[CopiedRecord]) {
     // The caller may be in a runtime of its own.
     let close = || Builder::new_current_thread().build().expect("a runtime").block_on(store.close());
     thread::scope(|scope| scope.spawn(close).join()).expect("no panic").expect("complete");
-}
-
-fn exported(dir: &Path) -> Vec<u8> {
-    let directory = DataDirectory::open(dir).expect("a data directory");
-    let (records, mut entries) = (directory.find(&mut Err).expect("records"), Vec::new());
-    let read = records.each_copied::<StoreError>(&mut |_, entry| {
-        entries.push(entry);
-        Ok(())
-    });
-    read.expect("every record");
-    entries.sort_by_key(|entry| entry.key);
-    written(&entries)
 }

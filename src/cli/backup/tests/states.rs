@@ -82,15 +82,10 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let config = GuardConfig { settings, ..GuardConfig::default() };
     let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), registry, config);
     let guard = guard.await.expect("a guard");
-    for to in ["+14155552671", "+19002341234"] {
-        let signals = ClientSignals::default().about(shop.id, number(to), Channel::Sms);
-        let refused = guard.assess(&signals, None).err();
-        assert_eq!(refused.is_some(), to.starts_with("+1900"));
-        let key = NumberKey::new(shop.id, number(to));
-        if let Some(refusal) = refused {
-            guard.refused(key, Channel::Sms, refusal);
-        }
-    }
+    let signals = |to| ClientSignals::default().about(shop.id, number(to), Channel::Sms);
+    assert!(guard.assess(&signals("+14155552671"), None).is_ok());
+    let refusal = guard.assess(&signals("+19002341234"), None).expect_err("a premium number");
+    guard.refused(NumberKey::new(shop.id, number("+19002341234")), Channel::Sms, refusal);
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
     guard.charge(message, Cost { parts: 1, without_outcomes: false }).await.expect("a budget");
@@ -208,102 +203,65 @@ fn hour(service: ServiceId) -> history::Row {
     history::Row { series, counts }
 }
 
-fn channel() -> impl Strategy<Value = Channel> {
-    select(Channel::ALL.to_vec())
+prop_compose! {
+    fn log()(
+        digits in 1..999_999_999_999_999_u64,
+        [created, keep_until, verify_at] in [moment(), moment(), moment()],
+        verify in select(VerifyStatus::ALL.to_vec()),
+        next_attempt: u8,
+        rows in vec(row(), 0..4),
+        plan in option::of(plan().prop_map(Box::new)),
+    ) -> AttemptLog {
+        let (number, taken) = (PhoneNumber::from_u64(digits).expect("a number"), Vec::new());
+        AttemptLog { number, created, keep_until, verify, verify_at, next_attempt, rows, plan, taken, parts: 1 }
+    }
 }
 
-fn gateway() -> impl Strategy<Value = GatewayName> {
-    select(GatewayName::ALL.to_vec())
+prop_compose! {
+    fn row()(
+        channel in select(Channel::ALL.to_vec()),
+        gateway in select(GatewayName::ALL.to_vec()),
+        status in select(SendStatus::ALL.to_vec()),
+        at in moment(),
+        receipt in option::of(select(ReceiptStatus::ALL.to_vec())),
+        [number, priority]: [u8; 2],
+        retries: u32,
+        max_retries_reached: bool,
+        message_id: Option<String>,
+        error_code: Option<u32>,
+    ) -> Attempt {
+        let receipt_at = receipt.map(|_| at);
+        Attempt {
+            number, channel, gateway, priority, status, retries, max_retries_reached, at, message_id, error_code,
+            receipt, receipt_at, class: None,
+        }
+    }
 }
 
-fn salt() -> impl Strategy<Value = Salt> {
-    any::<[u8; 16]>().prop_map(Salt)
-}
-
-fn log() -> impl Strategy<Value = AttemptLog> {
-    let number =
-        (1..999_999_999_999_999_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
-    let verify = select(VerifyStatus::ALL.to_vec());
-    let times = (moment(), moment(), moment());
-    (number, times, verify, any::<u8>(), vec(row(), 0..4), option::of(plan())).prop_map(
-        |(number, (created, keep_until, verify_at), verify, next_attempt, rows, plan)| AttemptLog {
-            number,
-            created,
-            keep_until,
-            verify,
-            verify_at,
-            next_attempt,
-            rows,
-            plan: plan.map(Box::new),
-            taken: Vec::new(),
-            parts: 1,
-        },
-    )
-}
-
-fn row() -> impl Strategy<Value = Attempt> {
-    let receipt = option::of(select(ReceiptStatus::ALL.to_vec()));
-    let status = select(SendStatus::ALL.to_vec());
-    let rest = (
-        any::<[u8; 2]>(),
-        any::<u32>(),
-        any::<bool>(),
-        option::of(any::<String>()),
-        option::of(any::<u32>()),
-    );
-    (channel(), gateway(), status, moment(), receipt, rest).prop_map(
-        |(
-            channel,
-            gateway,
-            status,
-            at,
-            receipt,
-            (numbers, retries, max_retries_reached, message_id, error_code),
-        )| {
-            let [number, priority] = numbers;
-            Attempt {
-                number,
-                channel,
-                gateway,
-                priority,
-                status,
-                retries,
-                max_retries_reached,
-                at,
-                message_id,
-                error_code,
-                receipt,
-                receipt_at: receipt.map(|_| at),
-                class: None,
-            }
-        },
-    )
-}
-
-fn plan() -> impl Strategy<Value = PlannedSend> {
-    let wording = prop_oneof![
-        Just(Wording::Api),
-        Just(Wording::Tutorial),
-        any::<String>().prop_map(|text| Wording::Custom(Box::from(text))),
-    ];
-    let locale = option::of(select(vec!["de", "pt-BR", "zh-Hant"]));
-    let app_hash = option::of("[A-Za-z0-9+/]{11}");
-    let reason = prop_oneof![
-        Just(Reason::NextStep),
-        any::<(u8, u32)>().prop_map(|(attempt, retries)| Reason::Retry { attempt, retries }),
-    ];
-    let style = (wording, locale, app_hash).prop_map(|(wording, locale, app_hash)| MessageStyle {
-        wording,
-        locale: locale.and_then(Locale::parse),
-        sender_name: app_hash.is_some().then(|| "Owl Bank".into()),
-        send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
-        app_hash: app_hash.as_deref().and_then(AppHash::parse),
-    });
-    (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
-        |(salt, style, expires, due, channel, reason, (step, sent))| {
-            let allowance = TakenAllowance::Final;
-            let follow_up = FollowUp { due, channel, reason, step, sent, allowance };
-            PlannedSend { salt, style, expires, follow_up }
-        },
-    )
+prop_compose! {
+    fn plan()(
+        wording in prop_oneof![
+            Just(Wording::Api),
+            Just(Wording::Tutorial),
+            any::<String>().prop_map(|text| Wording::Custom(Box::from(text))),
+        ],
+        locale in option::of(select(vec!["de", "pt-BR", "zh-Hant"])),
+        app_hash in option::of("[A-Za-z0-9+/]{11}"),
+        salt: [u8; 16],
+        [expires, due] in [moment(), moment()],
+        channel in select(Channel::ALL.to_vec()),
+        retry: Option<(u8, u32)>,
+        [step, sent]: [u8; 2],
+    ) -> PlannedSend {
+        let style = MessageStyle {
+            wording,
+            locale: locale.and_then(Locale::parse),
+            sender_name: app_hash.is_some().then(|| "Owl Bank".into()),
+            send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
+            app_hash: app_hash.as_deref().and_then(AppHash::parse),
+        };
+        let reason = retry.map_or(Reason::NextStep, |(attempt, retries)| Reason::Retry { attempt, retries });
+        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance::Final };
+        PlannedSend { salt: Salt(salt), style, expires, follow_up }
+    }
 }
