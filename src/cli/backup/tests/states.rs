@@ -82,7 +82,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let config = GuardConfig { settings, ..GuardConfig::default() };
     let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), registry, config);
     let guard = guard.await.expect("a guard");
-    let signals = |to| ClientSignals::default().about(shop.id, number(to), Channel::Sms);
+    let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
     assert!(guard.assess(&signals("+14155552671"), None).is_ok());
     let refusal = guard.assess(&signals("+19002341234"), None).expect_err("a premium number");
     guard.refused(NumberKey::new(shop.id, number("+19002341234")), Channel::Sms, refusal);

@@ -18,7 +18,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let guard = guard.await.expect("a guard");
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
-        let signals = ClientSignals::default().about(SERVICE, number(last), Channel::Sms);
+        let signals = guard.signals(ClientSignals::default(), SERVICE, number(last), Channel::Sms);
         guard.assess(&signals, None)
     };
     let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal { until: Some(_), .. }));

@@ -241,7 +241,8 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));
     let key = keys.min_by_key(slot_of).expect("a country");
     for n in 0..5 {
-        let signals = ClientSignals::default().about(world.service.id, phone(TJ + 10_000 * n), Channel::Sms);
+        let (client, to) = (ClientSignals::default(), phone(TJ + 10_000 * n));
+        let signals = world.guard.signals(client, world.service.id, to, Channel::Sms);
         world.guard.assess(&signals, None).expect("sent");
     }
     world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
