@@ -8,8 +8,8 @@ use std::time::Duration;
 use onceward_core::domain::Timestamp;
 use onceward_core::guard::ClientNet;
 
-use super::countries::{ALL, COUNTRIES, HONEST};
-use super::world::{DAY, MINUTE, Person, World};
+use super::countries::{ALL, COUNTRIES, HONEST, US};
+use super::world::{DAY, HOUR, MINUTE, Person, World};
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 
@@ -36,7 +36,7 @@ pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u3
         loop {
             let fresh = world.stranger(own.country).address;
             let from = if last_verified.is_none() { own.address } else { fresh };
-            if !(world.asks(&Person { address: from, ..own }) || world.asks(&own)) {
+            if !asks_somehow(&mut world, Person { address: from, ..own }, &own) {
                 break;
             }
             sent += 1;
@@ -53,6 +53,31 @@ pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u3
         }
     }
     [sent - verified, first_day, sent]
+}
+
+/// From the person's address, a fresh one, then from one where another number was verified.
+fn asks_somehow(world: &mut World, person: Person, known: &Person) -> bool {
+    world.asks(&person) || world.asks(&Person { address: known.address, ..person })
+}
+
+/// 3,000 requests in `time` to the numbers of one prefix, each for another one. The first `own` numbers are verified, and
+/// their messages do not count.
+pub fn one_prefix(mut world: World, country: usize, own: u64, time: Duration) -> u32 {
+    let (mut sent, mut verified, mut known) = (0, 0, None::<Person>);
+    for n in 0..3_000 {
+        world.pass(time / 3_000);
+        let person = world.of_prefix(country, 77, n);
+        let passes = asks_somehow(&mut world, person, &known.unwrap_or(person));
+        if passes && verified < own {
+            world.verifies(&person);
+            // From here on with the address of a verified number, if a fresh one does not do.
+            known = known.or(Some(person));
+            verified += 1;
+        } else {
+            sent += u32::from(passes);
+        }
+    }
+    sent
 }
 
 /// The owner of a prefix reads the codes. Known numbers get what needs no allowance, and new ones are verified while
@@ -93,10 +118,28 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
     sent_of
 }
 
-/// Messages of a day to 200 countries in turn, with `own` numbers of the attacker's own in each, which it verifies one
-/// after the other as soon as they pay for further messages. Those to own numbers do not count: their owner pays for them.
-pub fn rotation(mut world: World, own: usize) -> u32 {
+/// When numbers of the attacker's own are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// In the half day before.
+    Before,
+    /// One after the other on the day itself, as soon as they pay for further messages.
+    Meanwhile,
+}
+
+/// Messages of a day to 200 countries in turn, with `own` numbers of the attacker's own in each. Those to own numbers
+/// do not count: their owner pays for them.
+pub fn rotation(mut world: World, own: usize, verified: Verified) -> u32 {
     let mut owned: Vec<Person> = (0..ALL * own).map(|n| world.stranger(n % ALL)).collect();
+    if verified == Verified::Before {
+        for own in owned.drain(..) {
+            if world.asks(&own) {
+                world.verifies(&own);
+            }
+            world.pass(12 * HOUR / 1_000);
+        }
+        world.pass(12 * HOUR);
+    }
     let mut sent = 0;
     for _ in 0..96 {
         world.pass(QUARTER);
@@ -137,41 +180,74 @@ pub fn drained_countries(world: &mut World) -> u32 {
     sent
 }
 
-/// Messages of requests one after the other, with this time before each.
-pub fn asks(
-    world: &mut World,
-    times: u64,
-    pause: Duration,
-    mut person: impl FnMut(&mut World, u64) -> Person,
-) -> u32 {
+/// Messages of a day with one request in 5 s, to countries of the table in turn.
+pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
     let mut sent = 0;
-    for n in 0..times {
-        world.pass(pause);
-        let person = person(world, n);
+    for country in countries.cycle().take(17_280) {
+        world.pass(Duration::from_secs(5));
+        let person = world.stranger(country);
         sent += u32::from(world.asks(&person));
     }
     sent
 }
 
-/// Messages of a day with one request in 5 s, to countries of the table in turn.
-pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
-    let mut countries = countries.cycle();
-    asks(world, 17_280, Duration::from_secs(5), |world, _| world.stranger(countries.next().expect("endless")))
-}
-
 /// All countries of the table.
 pub const EVERYWHERE: Range<usize> = 0..COUNTRIES.len();
 
-/// One request in 10 min for two weeks, to countries with few users in turn, from nine addresses in three networks. The
+/// One request in 10 s for 7 days to the United States, from fresh networks or one.
+pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool) -> u32 {
+    let one = world.stranger(US);
+    let mut sent = 0;
+    for _ in 0..7 * 8_640 {
+        world.pass(Duration::from_secs(10));
+        let mut person = world.stranger(US);
+        if !has_fresh_networks {
+            person.address = one.address;
+        }
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
+
+/// One request a minute for two weeks to numbers of one country.
+pub fn slow(world: &mut World, country: usize) -> u32 {
+    let mut sent = 0;
+    for _ in 0..14 * 24 * 60 {
+        world.pass(MINUTE);
+        let person = world.stranger(country);
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
+
+/// Requests of a day to the United States from the address of all users.
+pub fn bot_at_one_address(world: &mut World, pause: u32) {
+    for _ in 0..86_400 / pause {
+        world.pass(Duration::from_secs(1) * pause);
+        let bot = Person { address: Some(World::shared_address()), ..world.stranger(US) };
+        world.asks(&bot);
+    }
+}
+
+/// One request in 10 minutes for two weeks, to countries with few users in turn, from nine addresses in three networks. The
 /// outcome is that of the last twelve days.
 pub fn bot_in_three_networks(world: &mut World) {
     let addresses: Vec<ClientNet> = (0..9).map(|n| IpAddr::from([10, 0, n % 3, n / 3]).into()).collect();
-    for days in [2, 12] {
-        world.forget_outcome();
-        let mut turns = std::iter::zip((4..HONEST).cycle(), addresses.iter().cycle());
-        asks(world, days * 144, 10 * MINUTE, |world, _| {
-            let (country, address) = turns.next().expect("endless");
-            Person { address: Some(*address), ..world.stranger(country) }
-        });
+    for n in 0..14 * 144 {
+        if n == 2 * 144 {
+            world.forget_outcome();
+        }
+        world.pass(10 * MINUTE);
+        let bot = world.stranger(4 + n % (HONEST - 4));
+        world.asks(&Person { address: Some(addresses[n % 9]), ..bot });
+    }
+}
+
+/// One request in 10 s for two days, each from another network, to the prefixes of a country in turn.
+pub fn bot_in_prefixes_of_users(world: &mut World, country: usize, prefixes: u64) {
+    for n in 0..2 * 8_640 {
+        world.pass(Duration::from_secs(10));
+        let bot = world.of_prefix(country, n % prefixes, n / prefixes);
+        world.asks(&bot);
     }
 }

@@ -2,56 +2,52 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use super::world::{Count, Honest, World};
+use super::world::{Honest, World};
 
-const SEEDS: [u64; 3] = [1, 2, 3];
+pub const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// A row of the table with one seed.
-pub struct Line {
-    name: &'static str,
-    figure: f64,
-    /// The most that is allowed.
-    most: f64,
-    unit: &'static str,
+/// A row of the table: the name, the most that is allowed, and what figures count.
+#[derive(Debug, Clone, Copy)]
+pub struct Line(pub &'static str, pub f64, pub Unit);
+
+#[derive(Debug, Clone, Copy)]
+pub enum Unit {
+    Messages,
+    RefusedUsers,
+    /// Of the users.
+    RefusedPerCent,
+    Times,
 }
 
-/// Of messages that passed, at most so many.
-pub fn messages(name: &'static str, most: u32, figure: impl Into<f64>) -> Line {
-    Line { name, figure: figure.into(), most: most.into(), unit: "" }
-}
-
-/// No user is refused.
-pub fn none_refused(name: &'static str, refused: u32) -> Line {
-    messages(name, 0, refused)
-}
-
-/// At most so many users of 100 are refused.
-pub fn refused(name: &'static str, most: f64, of: Count) -> Line {
-    Line { name, figure: of.per_cent(), most, unit: " %" }
-}
-
-pub fn growth(name: &'static str, most: f64, figure: f64) -> Line {
-    Line { name, figure, most, unit: " times" }
+impl Line {
+    fn figure(&self, figure: f64) -> String {
+        let rounded = if figure.fract() < 0.05 { format!("{figure:.0}") } else { format!("{figure:.1}") };
+        match self.2 {
+            Unit::Messages | Unit::RefusedUsers => rounded,
+            Unit::RefusedPerCent => format!("{rounded} %"),
+            Unit::Times => format!("{rounded} times"),
+        }
+    }
 }
 
 /// Measures lines for each seed, prints them, compares them with the documents, and fails if one does not hold.
-pub fn hold<const N: usize>(measure: impl Fn(u64) -> [Line; N]) {
+pub fn hold<const N: usize>(lines: [Line; N], measure: impl Fn(u64) -> [f64; N]) {
     let measured = SEEDS.map(measure);
-    for place in 0..N {
-        let lines = measured.each_ref().map(|lines| &lines[place]);
-        let figures = lines.map(|Line { figure, unit, .. }| {
-            let decimals = usize::from(figure.fract() >= 0.05);
-            format!("{figure:.decimals$}{unit}")
-        });
-        let name = lines[0].name;
-        let is_same = figures.iter().all(|figure| *figure == figures[0]);
-        let row = format!("| {name} | {} |", if is_same { figures[0].clone() } else { figures.join(", ") });
-        println!("{row}");
-        for (seed, Line { figure, most, .. }) in std::iter::zip(SEEDS, lines) {
-            assert!(figure <= most, "{name}: {figure} with seed {seed}, at most {most}");
+    let rows: Vec<String> = std::iter::zip(0.., &lines)
+        .map(|(place, line)| {
+            let figures = measured.map(|figures: [f64; N]| line.figure(figures[place]));
+            let is_same = figures.iter().all(|figure| *figure == figures[0]);
+            let figures = if is_same { figures[0].clone() } else { figures.join(", ") };
+            format!("| {} | {} |", line.0, figures)
+        })
+        .collect();
+    println!("{}", rows.join("\n"));
+    for (place, Line(name, most, _)) in lines.iter().enumerate() {
+        for (seed, figures) in std::iter::zip(SEEDS, &measured) {
+            assert!(figures[place] <= *most, "{name}: {} with seed {seed}, at most {most}", figures[place]);
         }
-        compare_document(name, &row);
     }
+    std::iter::zip(&lines, &rows).for_each(|(line, row)| compare_document(line.0, row));
 }
 
 /// `UPDATE_DOCS=1` writes the row into the document.

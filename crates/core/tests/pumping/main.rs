@@ -14,18 +14,35 @@ mod world;
 
 use std::time::Duration;
 
-use attackers::{EVERYWHERE, OwnNumber};
+use onceward_core::domain::ServiceId;
+
+use attackers::{EVERYWHERE, OwnNumber, Verified};
 use countries::{FOREIGN, US};
-use lines::{growth, hold, messages, none_refused, old, refused};
-use world::{DAY, HOUR, Honest, MINUTE, Person, SECOND, World};
+use lines::Unit::{Messages, RefusedPerCent, RefusedUsers, Times};
+use lines::{Line, hold, old};
+use world::{DAY, HOUR, Honest, MINUTE, Person, World};
 
 const DE: usize = 2;
 const NL: usize = 10;
 
 #[test]
 fn an_old_installation_refuses_no_user_without_an_attack() {
-    hold(|seed| {
+    let lines = [
+        Line("no attack, 9,000 users a day", 0.0, RefusedUsers),
+        Line("codes are read a minute later", 0.0, RefusedUsers),
+        Line("the application passes no addresses", 0.0, RefusedUsers),
+        Line("a tenth of the users on a weekend", 0.0, RefusedUsers),
+        Line("30 days without users", 0.0, RefusedUsers),
+        Line("small countries with few prefixes", 0.0, RefusedUsers),
+        Line("no gateway for an hour, or no disk for ten minutes", 0.0, RefusedUsers),
+        Line("five testers at one address, eight sign-ins a day each", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
         let day = |world: World| refused_after(world, DAY);
+        let mut late = old(seed);
+        late.honest.reads_after = MINUTE;
+        let mut without_addresses = old(seed);
+        without_addresses.honest.has_addresses = false;
         let mut weekly = old(seed);
         weekly.honest.week = [100, 100, 100, 100, 100, 20, 10];
         let mut idle = old(seed);
@@ -34,48 +51,70 @@ fn an_old_installation_refuses_no_user_without_an_attack() {
         idle.honest.users_a_day = 9_000;
         let few_prefixes = World::old(seed, Honest { prefixes: 33, ..Honest::of(3_000) });
         [
-            none_refused("no attack, 9,000 users a day", day(old(seed))),
-            none_refused("a tenth of the users on a weekend", refused_after(weekly, 8 * DAY)),
-            none_refused("30 days without users", day(idle)),
-            none_refused("small countries with few prefixes", day(few_prefixes)),
+            day(old(seed)),
+            day(late),
+            day(without_addresses),
+            refused_after(weekly, 8 * DAY),
+            day(idle),
+            day(few_prefixes),
+            outage(old(seed), HOUR) + outage(old(seed), 10 * MINUTE),
+            testers(old(seed)) + testers(World::new(seed, Honest::of(0))),
         ]
     });
 }
 
 #[test]
 fn a_new_installation_refuses_no_user_on_its_first_day() {
-    hold(|seed| {
+    let lines = [
+        Line("first day with 20,000 users", 0.0, RefusedUsers),
+        Line("first day, codes are read a minute later", 0.0, RefusedUsers),
+        Line("first day, without addresses", 0.0, RefusedUsers),
+        Line("first day with 50 or 500 users", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
         let large = Honest::of(20_000);
         let late = Honest { reads_after: MINUTE, ..large.clone() };
         let without_addresses = Honest { has_addresses: false, ..large.clone() };
         let day = |honest| refused_after(World::new(seed, honest), DAY);
         let small = day(Honest::of(50)) + day(Honest::of(500));
-        [
-            none_refused("first day with 20,000 users", day(large)),
-            none_refused("first day, codes are read a minute later", day(late)),
-            none_refused("first day, without addresses", day(without_addresses)),
-            none_refused("first day with 50 or 500 users", small),
-        ]
+        [day(large), day(late), day(without_addresses), small]
     });
 }
 
 #[test]
-fn an_advert_in_a_country_that_is_not_allowed_passes_for_the_most_part() {
-    hold(|seed| {
-        let advert = |mut world: World| {
+fn an_advert_passes_if_its_country_is_allowed_and_else_for_the_most_part() {
+    let lines = [
+        Line("advert with 20 users a second, in an allowed country", 0.0, RefusedPerCent),
+        Line("advert, not allowed", 17.0, RefusedPerCent),
+        Line("advert, not allowed, new installation", 94.0, RefusedPerCent),
+        Line("advert, in an allowed country, new installation", 0.0, RefusedPerCent),
+    ];
+    hold(lines, |seed| {
+        let advert = |mut world: World, is_allowed| {
             world.pass(10 * HOUR);
-            world.advert(DE, 9_000, 20)
+            if is_allowed {
+                world.allow(DE);
+            }
+            world.advert(DE, 9_000, 20).per_cent()
         };
-        [
-            refused("advert with 20 users a second", 17.0, advert(old(seed))),
-            refused("advert, new installation", 94.0, advert(World::new(seed, Honest::of(0)))),
-        ]
+        let new = || World::new(seed, Honest::of(0));
+        [advert(old(seed), true), advert(old(seed), false), advert(new(), false), advert(new(), true)]
     });
 }
 
 #[test]
 fn a_number_of_the_attacker_gets_some_twenty_messages_a_day() {
-    hold(|seed| {
+    let lines = [
+        Line("one own number for 30 days: unverified messages a day", 21.0, Messages),
+        Line("one own number: the first 24 hours, with both sides of midnight", 40.0, Messages),
+        Line("one own number, each code entered: messages a day", 42.0, Messages),
+        Line(
+            "one own number in a prefix of 20 users a day, each code entered: messages a day",
+            42.0,
+            Messages,
+        ),
+    ];
+    hold(lines, |seed| {
         let verifies_each = [0, 1, 2, 3, 4, 5, 10, 19];
         let strategies = verifies_each.into_iter().flat_map(|verifies_each| {
             let of = move |rests, at_midnight| OwnNumber { verifies_each, rests, at_midnight };
@@ -90,179 +129,325 @@ fn a_number_of_the_attacker_gets_some_twenty_messages_a_day() {
                 most = std::array::from_fn(|at| most[at].max(sent[at]));
             }
         }
-        let [unverified, first_day, all] = most;
-        let a_day = |sent| f64::from(sent) / 30.0;
-        [
-            messages("one own number for 30 days: unverified messages a day", 21, a_day(unverified)),
-            messages("one own number: the first 24 hours, with both sides of midnight", 40, first_day),
-            messages("one own number, each code entered: messages a day", 42, a_day(all)),
-        ]
+        let mut dense = World::old(seed, Honest { country: Some(NL), prefixes: 10, ..Honest::of(200) });
+        let own = dense.of_prefix(NL, 3, 7);
+        let each = OwnNumber { verifies_each: 1, rests: 0, at_midnight: false };
+        let [.., of_dense] = attackers::one_own_number(dense, own, each);
+        let [a_day, all_a_day] = [most[0], most[2]].map(|sent| f64::from(sent) / 30.0);
+        [a_day, f64::from(most[1]), all_a_day, f64::from(of_dense) / 30.0]
     });
 }
 
 #[test]
 fn a_prefix_whose_codes_are_not_submitted_gets_few_messages() {
-    hold(|seed| {
-        let old = World::old(seed, Honest::of(200));
-        let most = |time: Duration| {
-            let sent = [FOREIGN, US].map(|country| {
-                attackers::asks(&mut old.clone(), 3_000, time / 3_000, |world, n| {
-                    world.of_prefix(country, 77, n)
-                })
+    let lines = [
+        Line("3,000 requests to one prefix in three hours", 11.0, Messages),
+        Line("3,000 requests to one prefix in three hours, without addresses", 11.0, Messages),
+        Line("3,000 requests to one prefix in a day", 18.0, Messages),
+        Line("3,000 requests to one prefix in a day, without addresses", 18.0, Messages),
+        Line("3,000 requests to one prefix in a day, up to ten own numbers in it", 21.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let without_addresses = Honest { has_addresses: false, ..Honest::of(200) };
+        let [world, without] = [Honest::of(200), without_addresses].map(|honest| World::old(seed, honest));
+        let most = |world: &World, own: &[u64], time| {
+            let sent = [FOREIGN, US].into_iter().flat_map(|country| {
+                own.iter().map(move |own| attackers::one_prefix(world.clone(), country, *own, time))
             });
-            sent.into_iter().max().unwrap_or(0)
+            f64::from(sent.max().unwrap_or(0))
         };
         [
-            messages("3,000 requests to one prefix in three hours", 11, most(3 * HOUR)),
-            messages("3,000 requests to one prefix in a day", 18, most(DAY)),
+            most(&world, &[0], 3 * HOUR),
+            most(&without, &[0], 3 * HOUR),
+            most(&world, &[0], DAY),
+            most(&without, &[0], DAY),
+            most(&world, &[1, 5, 10], DAY),
         ]
     });
 }
 
 #[test]
 fn the_owner_of_a_range_gets_messages_as_it_verifies_numbers() {
-    hold(|seed| {
+    let lines = [
+        Line("owner of a range who reads the codes: first day", 1_400.0, Messages),
+        Line("owner of a range: growth from day to day", 2.1, Times),
+    ];
+    hold(lines, |seed| {
         let days = [FOREIGN, US]
             .map(|country| attackers::owner_of_a_range(World::old(seed, Honest::of(2_000)), country, 4));
         let first = days.iter().map(|days| days[0]).max().unwrap_or(0);
-        let daily =
+        let growth =
             days.iter().flat_map(|days| days.windows(2)).map(|two| f64::from(two[1]) / f64::from(two[0]));
-        [
-            messages("owner of a range who reads the codes: first day", 1_400, first),
-            growth("owner of a range: growth from day to day", 2.1, daily.fold(0.0, f64::max)),
-        ]
+        [f64::from(first), growth.fold(0.0, f64::max)]
     });
 }
 
 #[test]
 fn verified_numbers_in_200_countries_earn_an_attacker_few_messages() {
-    hold(|seed| {
+    let lines = [
+        Line("200 countries, one own number in each, verified before", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified before", 1_080.0, Messages),
+        Line("200 countries, one own number in each, verified on the day", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified on the day", 1_300.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let cases = [
+            (1, Verified::Before),
+            (5, Verified::Before),
+            (1, Verified::Meanwhile),
+            (5, Verified::Meanwhile),
+        ];
         let world = World::old(seed, Honest::of(200));
-        let sent = |own| attackers::rotation(world.clone(), own);
-        [
-            messages("200 countries, one own number in each, verified on the day", 900, sent(1)),
-            messages("200 countries, five own numbers in each, verified on the day", 1_300, sent(5)),
-        ]
+        cases.map(|(own, when)| f64::from(attackers::rotation(world.clone(), own, when)))
     });
 }
 
 #[test]
 fn an_attack_drains_countries_slowly_and_they_recover_in_an_hour() {
-    hold(|seed| {
+    let lines = [
+        Line("20 countries with users, drained every 15 minutes for a day", 14_000.0, Messages),
+        Line("20 countries with users: new users refused meanwhile", 15.7, RefusedPerCent),
+        Line("20 countries with users: refused an hour later", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
         let mut world = old(seed);
         let sent = attackers::drained_countries(&mut world);
-        let meanwhile = world.new_users();
-        world.pass(HOUR);
-        [
-            messages("20 countries with users, drained every 15 minutes for a day", 14_000, sent),
-            refused("20 countries with users: refused meanwhile", 15.7, meanwhile),
-            none_refused("20 countries with users: refused an hour later", refused_after(world, 3 * HOUR)),
-        ]
+        let meanwhile = world.new_users().per_cent();
+        [f64::from(sent), meanwhile, refused_an_hour_after(world)]
     });
 }
 
 #[test]
 fn a_new_installation_gives_an_attacker_few_messages() {
-    hold(|seed| {
+    let lines = [
+        Line("new installation without users, one request in 5 s", 125.0, Messages),
+        Line("new installation with 200 users a day", 125.0, Messages),
+        Line(
+            "new installation with 200 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
+        Line("new installation with 1,800 users a day", 520.0, Messages),
+        Line(
+            "new installation with 1,800 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day, attacked from 10:00: users refused",
+            60.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day in an allowed country: users refused",
+            0.0,
+            RefusedPerCent,
+        ),
+        Line("new installation, only one country is attacked", 51.0, Messages),
+    ];
+    hold(lines, |seed| {
         let attacked = |users, from_hour, countries| {
             let mut world = World::new(seed, Honest::of(users));
             world.pass(from_hour * HOUR);
-            (attackers::one_in_5_s(&mut world, countries), world.all_users())
+            let sent = attackers::one_in_5_s(&mut world, countries);
+            [f64::from(sent), world.all_users().per_cent()]
         };
-        let (empty, _) = attacked(0, 0, EVERYWHERE);
-        let (small, of_small) = attacked(200, 0, EVERYWHERE);
-        let (later, _) = attacked(200, 10, EVERYWHERE);
-        let (large, of_large) = attacked(1_800, 10, EVERYWHERE);
-        let (one, _) = attacked(200, 0, FOREIGN..FOREIGN + 1);
-        [
-            messages("new installation without users, one request in 5 s", 125, empty),
-            messages("new installation with 200 users a day", 125, small.max(later)),
-            refused("new installation with 200 users a day, attacked from the first hour", 100.0, of_small),
-            messages("new installation with 1,800 users a day", 520, large),
-            refused("new installation with 1,800 users a day, attacked from 10:00", 60.0, of_large),
-            messages("new installation, only one country is attacked", 51, one),
-        ]
+        let [empty, _] = attacked(0, 0, EVERYWHERE);
+        let [small, small_refused] = attacked(200, 0, EVERYWHERE);
+        let [later, _] = attacked(200, 10, EVERYWHERE);
+        let [_, large_refused_at_once] = attacked(1_800, 0, EVERYWHERE);
+        let [large, large_refused] = attacked(1_800, 10, EVERYWHERE);
+        let [one, _] = attacked(200, 0, FOREIGN..FOREIGN + 1);
+        let mut allowed = World::new(seed, Honest { country: Some(DE), ..Honest::of(1_800) });
+        allowed.allow(DE);
+        attackers::one_in_5_s(&mut allowed, EVERYWHERE);
+        let allowed = allowed.all_users().per_cent();
+        [empty, small.max(later), small_refused, large, large_refused_at_once, large_refused, allowed, one]
     });
 }
 
 #[test]
 fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
-    hold(|seed| {
+    let lines = [
+        Line(
+            "US, one request in 10 s for 7 days: new US users refused, all from fresh networks",
+            92.0,
+            RefusedPerCent,
+        ),
+        Line("US: new US users refused, half of them in known networks", 36.0, RefusedPerCent),
+        Line("US: new US users refused, the bot in one /48", 0.0, RefusedPerCent),
+        Line("US: refused an hour later", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
         let attacked = |own_address, has_fresh_networks| {
             let mut world = old(seed);
             world.honest.own_address = own_address;
-            let one = world.stranger(US);
-            attackers::asks(&mut world, 7 * 8_640, 10 * SECOND, |world, _| {
-                let bot = world.stranger(US);
-                if has_fresh_networks { bot } else { Person { address: one.address, ..bot } }
-            });
+            attackers::bot_in_one_country(&mut world, has_fresh_networks);
             world
         };
         let [fresh, half, one] =
             [(1_000, true), (500, true), (700, false)].map(|(own, bot)| attacked(own, bot));
-        [
-            refused("US, one request in 10 s for 7 days, fresh networks", 92.0, fresh.new_users_in(US)),
-            refused("US: half of the users in known networks", 36.0, half.new_users_in(US)),
-            refused("US: the bot in one /48", 0.0, one.new_users_in(US)),
-        ]
+        let refused = [&fresh, &half, &one].map(|world| world.new_users_in(US).per_cent());
+        [refused[0], refused[1], refused[2], refused_an_hour_after(fresh)]
     });
 }
 
 #[test]
 fn a_bot_behind_a_shared_address_refuses_users_of_it_only_if_it_is_fast() {
-    hold(|seed| {
-        let attacked = |users, pause: Duration| {
+    let lines = [
+        Line("carrier's NAT with 2,000 users a day, one request in 5 min from it", 0.0, RefusedUsers),
+        Line(
+            "carrier's NAT with 2,000 users a day, one request in 30 s from it: new users refused",
+            30.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "office with 100 users a day, one request in 5 min from it: new users refused",
+            30.0,
+            RefusedPerCent,
+        ),
+    ];
+    hold(lines, |seed| {
+        let attacked = |users, pause| {
             let mut world = World::old(seed, Honest { one_address: true, ..Honest::of(users) });
-            attackers::asks(&mut world, DAY.as_secs() / pause.as_secs(), pause, |world, _| Person {
-                address: Some(World::shared_address()),
-                ..world.stranger(US)
-            });
+            attackers::bot_at_one_address(&mut world, pause);
             world
         };
-        let slow = attacked(2_000, 5 * MINUTE);
-        let fast = attacked(2_000, 30 * SECOND);
-        let few = attacked(100, 5 * MINUTE);
-        [
-            none_refused("carrier's NAT, 2,000 users a day, one request in 5 min", slow.all_users().refused),
-            refused("carrier's NAT, 2,000 users a day, one request in 30 s", 30.0, fast.new_users()),
-            refused("office, 100 users a day, one request in 5 min", 30.0, few.new_users()),
-        ]
+        let [slow, fast, few] =
+            [(2_000, 300), (2_000, 30), (100, 300)].map(|(users, pause)| attacked(users, pause));
+        [f64::from(slow.all_users().refused), fast.new_users().per_cent(), few.new_users().per_cent()]
     });
 }
 
 #[test]
 fn a_cheap_bot_gets_users_of_small_services_and_countries_refused() {
-    hold(|seed| {
+    let lines = [
+        Line(
+            "old service with 200 users a day, a bot in three networks, one request in 10 min: new users refused",
+            5.0,
+            RefusedPerCent,
+        ),
+        Line("the same with 20 users a day", 15.0, RefusedPerCent),
+        Line(
+            "country with 33 prefixes and 500 users a day, half of them in known networks, a bot in these prefixes: \
+             new users refused",
+            55.0,
+            RefusedPerCent,
+        ),
+    ];
+    hold(lines, |seed| {
         let small = |users| {
             let mut world = World::old(seed, Honest::of(users));
             attackers::bot_in_three_networks(&mut world);
-            world.new_users()
+            world.new_users().per_cent()
         };
         let dense = Honest { country: Some(NL), prefixes: 33, own_address: 500, ..Honest::of(500) };
         let mut dense = World::old(seed, dense);
-        attackers::asks(&mut dense, 2 * 8_640, 10 * SECOND, |world, n| world.of_prefix(NL, n % 33, n / 33));
-        [
-            refused("200 users a day, a bot in three networks, one request in 10 min", 5.0, small(200)),
-            refused("the same with 20 users a day", 15.0, small(20)),
-            refused("a bot in 33 prefixes, 500 users a day, half in known networks", 55.0, dense.new_users()),
-        ]
+        attackers::bot_in_prefixes_of_users(&mut dense, NL, 33);
+        [small(200), small(20), dense.new_users().per_cent()]
     });
 }
 
 #[test]
 fn a_slow_attack_gets_only_what_refills() {
-    hold(|seed| {
-        let mut world = World::old(seed, Honest::of(200));
-        let sent = attackers::asks(&mut world, 14 * 24 * 60, MINUTE, |world, _| world.stranger(FOREIGN));
-        let line = "one request a minute for 14 days, a country without users: messages a day";
-        [messages(line, 25, f64::from(sent) / 14.0)]
+    let line = "one request a minute for 14 days, a country without users: messages a day";
+    hold([Line(line, 25.0, Messages)], |seed| {
+        [f64::from(attackers::slow(&mut World::old(seed, Honest::of(200)), FOREIGN)) / 14.0]
     });
 }
 
+#[test]
+fn an_attack_on_one_service_changes_nothing_for_another() {
+    for seed in lines::SEEDS {
+        let decisions = |is_attacked: bool| {
+            let mut honest = World::old(seed, Honest::of(500));
+            let mut attacker = World::new(seed + 100, Honest::of(0));
+            attacker.service = ServiceId::new(7);
+            // Of the users of another country, some are refused in both.
+            honest.advert(DE, 1_000, 50);
+            for _ in 0..96 {
+                honest.pass(15 * MINUTE);
+                if is_attacked {
+                    attacker.now = honest.now;
+                    std::mem::swap(&mut honest.guarded, &mut attacker.guarded);
+                    for country in EVERYWHERE {
+                        let bot = attacker.stranger(country);
+                        while attacker.asks(&bot) {
+                            attacker.verifies(&bot);
+                        }
+                    }
+                    std::mem::swap(&mut honest.guarded, &mut attacker.guarded);
+                }
+            }
+            (honest.refused_numbers(), honest.all_users().asked)
+        };
+        let alone = decisions(false);
+        assert!(!alone.0.is_empty());
+        assert_eq!(decisions(true), alone);
+    }
+}
+
+#[test]
+fn invented_addresses_push_out_no_allowance_of_another_service() {
+    for seed in lines::SEEDS {
+        let mut world = World::bounded(seed, Honest::of(1_000), 20_000);
+        world.pass(2 * DAY);
+        while !world.guarded.guard.rows.take_changed(1_000).is_empty() {}
+        let honest = world.service;
+        world.service = ServiceId::new(7);
+        for country in (0..countries::ALL).cycle().take(10_000) {
+            let own = world.stranger(country);
+            if world.asks(&own) {
+                world.verifies(&own);
+            }
+        }
+        let guard = &mut world.guarded.guard;
+        assert!(guard.rows.dropped > 5_000, "{}", guard.rows.dropped);
+        let changed = guard.rows.take_changed(usize::MAX);
+        let lost = changed.iter().filter(|((service, _), row)| *service == honest && row.is_none());
+        assert_eq!(lost.count(), 0);
+    }
+}
+
 /// Users that were refused in this time.
-fn refused_after(mut world: World, time: Duration) -> u32 {
+fn refused_after(mut world: World, time: Duration) -> f64 {
     world.forget_outcome();
     world.pass(time);
     assert!(world.all_users().asked > 0);
-    world.all_users().refused
+    f64::from(world.all_users().refused)
+}
+
+/// The same in the three hours that begin an hour later.
+fn refused_an_hour_after(mut world: World) -> f64 {
+    world.pass(HOUR);
+    refused_after(world, 3 * HOUR)
+}
+
+/// No message leaves for a time of the morning.
+fn outage(mut world: World, time: Duration) -> f64 {
+    world.pass(10 * HOUR);
+    world.is_out = true;
+    world.pass(time);
+    world.is_out = false;
+    refused_after(world, 4 * HOUR)
+}
+
+/// Refused sign-ins of two weeks.
+fn testers(mut world: World) -> f64 {
+    let office = world.stranger(DE).address;
+    let testers: Vec<Person> = (0..5).map(|_| Person { address: office, ..world.stranger(DE) }).collect();
+    world.honest.users_a_day = 0;
+    let (begin, mut refused) = (world.now, 0);
+    for sign_in in 0..14 * 8 {
+        world.now = begin.plus(DAY * (sign_in / 8) + 9 * HOUR + HOUR * (sign_in % 8));
+        for tester in &testers {
+            if world.asks(tester) {
+                world.now = world.now.plus(MINUTE);
+                world.verifies(tester);
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    f64::from(refused)
 }

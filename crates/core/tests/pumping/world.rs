@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Exemption, Guard, GuardRules, MOST_ALLOWANCES, Signals, VerifiedNumber,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused,
+    Signals, Ticket, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
 use super::dice::Dice;
 
-pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3_600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// Midnight of UTC.
 pub const START: Timestamp = Timestamp::from_millis(20_000 * 86_400_000);
-
-const SERVICE: ServiceId = ServiceId::DEFAULT;
 
 /// Prefixes in a country's mobile ranges.
 const PREFIXES: u64 = 20_000;
@@ -116,14 +114,42 @@ impl Count {
     }
 }
 
+/// A guard, and the numbers that were verified.
+#[derive(Clone)]
+pub struct Guarded {
+    pub guard: Guard,
+    rules: GuardRules,
+    verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
+}
+
+impl Guarded {
+    fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
+        self.guard.rows.sweep(2, at);
+        let verified = self.known(signals.service, signals.number, at);
+        let assessment = self.guard.assess(signals, &self.rules, verified, at);
+        assessment.verdict.map(|()| assessment.ticket)
+    }
+
+    fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
+        let earlier = self.known(service, number, at);
+        let verified = self.guard.verified(service, number, &self.rules, earlier, true, at);
+        self.verified.extend(verified.map(|verified| ((service, number), verified)));
+    }
+
+    fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {
+        self.verified.get(&(service, number)).copied().filter(|verified| at < verified.expires())
+    }
+}
+
 /// The guard of one service with its users, and the clock.
 #[derive(Clone)]
 pub struct World {
-    guard: Guard,
-    rules: GuardRules,
-    verified: HashMap<PhoneNumber, VerifiedNumber>,
+    pub guarded: Guarded,
+    pub service: ServiceId,
     pub now: Timestamp,
     pub honest: Honest,
+    /// No gateway accepts a message, or the disk none.
+    pub is_out: bool,
     dice: Dice,
     /// By time.
     events: Vec<Event>,
@@ -137,12 +163,17 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
+        Self::bounded(seed, honest, MOST_ALLOWANCES)
+    }
+
+    pub fn bounded(seed: u64, honest: Honest, allowances: usize) -> Self {
+        let (guard, rules) = (Guard::new(allowances, seed), GuardRules::default());
         Self {
-            guard: Guard::new(MOST_ALLOWANCES, seed),
-            rules: GuardRules::default(),
-            verified: HashMap::new(),
+            guarded: Guarded { guard, rules, verified: HashMap::new() },
+            service: ServiceId::DEFAULT,
             now: START,
             honest,
+            is_out: false,
             dice: Dice::new(seed),
             events: Vec::new(),
             days: 0,
@@ -173,25 +204,17 @@ impl World {
         self.now = until;
     }
 
-    /// Asks for a message: whether it passes.
+    /// Asks for a message, as an attacker does.
     pub fn asks(&mut self, person: &Person) -> bool {
-        self.guard.rows.sweep(2, self.now);
-        let verified = self.known(person.number);
-        self.guard.assess(&self.signals(person), &self.rules, verified, self.now).verdict.is_ok()
+        self.guarded.send(&self.signals(person), self.now).is_ok()
     }
 
     /// The person submits the right code.
-    pub fn verifies(&mut self, Person { number, .. }: &Person) {
-        let earlier = self.known(*number);
-        let verified = self.guard.verified(SERVICE, *number, &self.rules, earlier, true, self.now);
-        self.verified.extend(verified.map(|verified| (*number, verified)));
+    pub fn verifies(&mut self, person: &Person) {
+        self.guarded.verify(self.service, person.number, self.now);
     }
 
-    fn known(&self, number: PhoneNumber) -> Option<VerifiedNumber> {
-        self.verified.get(&number).copied().filter(|verified| self.now < verified.expires())
-    }
-
-    /// New and returning users, since the outcome was forgotten.
+    /// New and returning users of a country, or of all, since the outcome was forgotten.
     pub fn all_users(&self) -> Count {
         self.count(|_| true)
     }
@@ -202,6 +225,11 @@ impl World {
 
     pub fn new_users_in(&self, country: usize) -> Count {
         self.count(|user| user.is_new && user.person.country == country)
+    }
+
+    /// Numbers of the honest users that were refused a message.
+    pub fn refused_numbers(&self) -> Vec<PhoneNumber> {
+        self.users.iter().filter(|user| user.is_refused).map(|user| user.person.number).collect()
     }
 
     pub fn forget_outcome(&mut self) {
@@ -217,6 +245,13 @@ impl World {
             count.refused += u32::from(user.is_refused);
         }
         count
+    }
+
+    /// The operator allows messages to a country for a day.
+    pub fn allow(&mut self, country: usize) {
+        let key = Key::new(Some(self.service), Dimension::Country(letters(country)));
+        let entry = Entry { action: EntryAction::Allow, until: self.now.plus(DAY) };
+        self.guarded.guard.set_entry(key, Some(entry));
     }
 
     /// A person with any number of a country, from a fresh network.
@@ -260,10 +295,10 @@ impl World {
         Count { asked: users, refused: u32::try_from(refused).expect("few") }
     }
 
-    fn signals(&self, person: &Person) -> Signals {
+    pub fn signals(&self, person: &Person) -> Signals {
         let Person { country, number, address } = *person;
         Signals {
-            service: SERVICE,
+            service: self.service,
             number,
             country: letters(country),
             number_type: NumberType::Other,
@@ -275,23 +310,28 @@ impl World {
         }
     }
 
-    fn act(&mut self, Event { user, action, .. }: Event) {
+    fn act(&mut self, Event { at, user, action }: Event) {
         let person = self.users[user].person;
         let number = match action {
             Action::Verify => {
                 if std::mem::take(&mut self.users[user].has_code) {
-                    self.verifies(&person);
+                    self.guarded.verify(self.service, person.number, at);
                 }
                 return;
             }
             Action::Send => person.number,
             Action::SendWrong(number) => number,
         };
-        let passes = self.asks(&Person { number, ..person });
+        let sent = self.guarded.send(&self.signals(&Person { number, ..person }), at);
+        let passes = sent.is_ok();
+        if let (Ok(ticket), true) = (sent, self.is_out) {
+            let Guarded { guard, rules, .. } = &mut self.guarded;
+            guard.give_back(self.service, number, &ticket, rules, at);
+        }
         let user = &mut self.users[user];
         user.has_asked = true;
         user.is_refused |= !passes;
-        user.has_code |= passes && number == person.number;
+        user.has_code |= passes && !self.is_out && number == person.number;
     }
 
     fn generate_day(&mut self) {
@@ -357,6 +397,7 @@ impl World {
         let own = self.honest.own_address;
         let address =
             if self.honest.one_address { Self::shared_address() } else { self.dice.address(country, own) };
-        (Person { country, number, address: Some(address) }, true)
+        let address = Some(address);
+        (Person { country, number, address }, true)
     }
 }
