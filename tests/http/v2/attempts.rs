@@ -54,7 +54,11 @@ async fn filters_go_together_and_what_cannot_be_one_is_60200() {
         ("DateCreatedAfter=2015-07-30", 3),
         ("DateCreatedAfter=2015-07-31", 0),
         ("DateCreatedBefore=2015-07-30", 0),
+        ("ChannelData.To=%2B14155552671", 1),
         ("Country=co", 1),
+        ("Channel=sms", 2),
+        (&format!("VerifyServiceSid={}", world.service.sid), 2),
+        ("Status=converted", 1),
         ("Status=unconverted&Channel=sms", 2),
         ("PageSize=2&Page=1", 1),
     ] {
@@ -70,6 +74,10 @@ async fn filters_go_together_and_what_cannot_be_one_is_60200() {
         "Page=-1",
     ] {
         is_error(&world.get(&format!("/v2/Attempts?{query}")).await, 400, 60200);
+    }
+    for (query, total) in [("", 3), ("DestinationPrefix=%2B57", 1), ("Channel=whatsapp", 1)] {
+        let summary = json(&world.get(&format!("/v2/Attempts/Summary?{query}")).await);
+        assert_eq!(summary["total_attempts"], total, "{query}: {summary}");
     }
     is_error(&world.get("/v2/Attempts/Summary?DestinationPrefix=x").await, 400, 60200);
 }

@@ -94,12 +94,15 @@ async fn what_is_no_code_is_wrong_and_the_last_check_of_five_is_told() {
     }
     for form in [
         vec![TO],
+        vec![TO, ("Code", "123")],
+        vec![TO, ("Code", "12345678901")],
         vec![("VerificationSid", "VE1"), ("Code", "123456")],
         vec![TO, ("Code", "123456"), ("Code", "123456")],
         vec![TO, ("Code", "123456"), ("Amount", "1")],
     ] {
         is_error(&check(&world, &form).await, 400, 60200);
     }
+    is_error(&check(&world, &[("Code", "123456")]).await, 400, 60221);
     let mut statuses = Vec::new();
     for _ in 0..5 {
         let reply = check(&world, &[TO, ("Code", world.world.wrong_code())]).await;

@@ -55,6 +55,18 @@ async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() 
 }
 
 #[tokio::test]
+async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
+    let world = World::with(json!({ "max-checks": 1 })).await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    let check = |to, code| CheckCode { number: Some(to), ..CheckCode::new(target, Some(code)) };
+    let code = world.provider.code_for(number(1));
+    let other = world.verifying.check(world.service.id, check(number(2), code.clone())).await;
+    assert_eq!(other, Err(Refused::NotFound));
+    let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
+    assert_eq!(right.status, Status::Approved);
+}
+
+#[tokio::test]
 async fn an_approval_is_dated_by_its_decision() {
     let world = World::new().await;
     world.begun(number(1)).await;
