@@ -1,4 +1,4 @@
-//! The routes of the tutorial with the real engine. `tests/http/contract.rs` has each row as bytes.
+//! The routes of the tutorial with the real engine. `src/http/compatible.rs` has each row as bytes.
 
 use crate::support::prelude::*;
 
