@@ -46,5 +46,8 @@ mod tests {
         );
         assert_eq!(base_of(None, "codes.example:8080"), "http://codes.example:8080/v2");
         assert_eq!(base_of(None, "[::1]:3000"), "http://[::1]:3000/v2");
+        for no_address in ["a!b", &"a".repeat(300)] {
+            assert_eq!(base_of(None, no_address), "http://127.0.0.1:3000/v2");
+        }
     }
 }

@@ -16,7 +16,8 @@ mod targets;
 #[test]
 fn every_target_holds_for_its_corpus_and_every_corpus_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if let (Ok(name), Ok(input)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_INPUT")) {
+    if let Ok(input) = std::env::var("FUZZ_INPUT") {
+        let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET, which reads the input");
         return targets::find(&name).expect("a target")(&fs::read(root.join(input)).expect("the input"));
     }
     let folder = root.join("tests/fuzz/corpus");

@@ -50,7 +50,7 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
 }
 
 #[tokio::test]
-async fn only_over_tls_or_at_an_address_of_its_own_the_secret_is_asked_for() {
+async fn the_secret_is_asked_for_only_over_tls_or_at_an_own_address() {
     let world = World::of(V2::account(Setup::new())).await;
     let port = world.address().port();
     for host in [format!("127.0.0.1:{}", port ^ 1), "localhost".to_owned(), format!("192.0.2.7:{port}")] {

@@ -3,9 +3,6 @@
 
 use crate::support::prelude::*;
 
-/// A person whose browser has a session.
-type Person = Visitor;
-
 const RETURN: &str = "https://app.example/verified?from=onceward";
 const NUMBER: &str = "+14155550123";
 
@@ -52,7 +49,7 @@ async fn the_form_at_the_address_sends_the_first_code() {
     first.says([format!("action=\"{}\"", session.path), "name=\"number\"".to_owned()]);
     let form = [("number", "0151 23456788"), ("country", "DE"), ("channel", "auto")];
     let sent = site.client.post_form(&session.path, &[], &form).await;
-    let person = Person::after(&site.client, &sent, "/verify", &[]).await;
+    let person = Visitor::after(&site.client, &sent, "/verify", &[]).await;
     let code = code_in(&inbox(&site.client, "+4915123456788").await[0]);
     person.post("/verify/check", &[("code", &code)]).await.expects_status(303);
     let session = site.session(&[]).await;
@@ -71,7 +68,7 @@ async fn a_message_has_the_language_of_its_page_unless_the_service_has_one() {
         let form = [("ReturnUrl", RETURN)];
         let made = site.v2.post(&format!("{service}/HostedSessions"), &form).await.expects_status(201);
         let person = Session::of(&made).open(&site).await;
-        let browser = Person { headers: vec![("accept-language", "de-DE,de;q=0.9,en;q=0.8")], ..person };
+        let browser = Visitor { headers: vec![("accept-language", "de-DE,de;q=0.9,en;q=0.8")], ..person };
         browser.post("/verify/send", &[("number", number)]).await.expects_status(303);
         text(&inbox(&site.client, number).await[0], "text").says([words]);
     }
@@ -89,7 +86,7 @@ async fn an_address_works_in_one_browser_only() {
     assert_eq!((twice.status(), twice.header("location")), (303, "/verify"), "the same browser goes on");
     let token = session.path.trim_start_matches("/verify/");
     for cookie in [format!("onceward-verify={token}"), "onceward-verify=x".to_owned()] {
-        let stranger = Person { cookie, token: String::new(), ..person.clone() };
+        let stranger = Visitor { cookie, token: String::new(), ..person.clone() };
         assert_eq!(stranger.get("/verify").await.status(), 404);
     }
     assert_eq!(site.client.get(&format!("/verify/{}", "A".repeat(64))).await.status(), 404);
@@ -105,7 +102,7 @@ async fn forms_of_other_sites_and_of_other_sessions_do_nothing() {
     let (person, stranger) = (one.open(&site).await, other.open(&site).await);
     let form = [("number", NUMBER)];
     for token in ["", "0", &stranger.token] {
-        let forged = Person { token: token.to_owned(), ..person.clone() };
+        let forged = Visitor { token: token.to_owned(), ..person.clone() };
         assert_eq!(forged.post("/verify/send", &form).await.status(), 403, "{token}");
     }
     person.post_with("/verify/send", &[foreign], &person.token, &form).await.expects_status(403);
@@ -260,7 +257,7 @@ async fn a_frame_whose_session_is_lost_says_so_to_any_page() {
     let site = Site::new().await;
     let session = site.embedded("https://b.example").await;
     let person = session.open(&site).await;
-    let lost = Person { cookie: "onceward-verify=lost".to_owned(), ..person.clone() };
+    let lost = Visitor { cookie: "onceward-verify=lost".to_owned(), ..person.clone() };
     for page in [
         lost.post("/verify/send", &[("number", NUMBER)]).await,
         site.client.get("/verify").await,
@@ -368,7 +365,7 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let opened_own = site.client.post_with(&own.path, &tls, "").await;
     // As long as the record, which leads the person back when the session's time is over.
     opened_own.header("set-cookie").says(["; Secure; SameSite=Lax; Max-Age=3600"]);
-    let person = Person::after(&site.client, &opened, "/verify", &tls).await;
+    let person = Visitor::after(&site.client, &opened, "/verify", &tls).await;
     assert_eq!(person.post("/verify/send", &[("number", NUMBER)]).await.status(), 303);
     let done = person.post("/verify/check", &[("code", &code_of(&site).await)]).await.expects_status(200);
     assert!(done.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
@@ -379,7 +376,7 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
 
     // Over TLS the browser may fill in the code of the public host, whatever host the person's request names.
     let foreign = [("host", "other.example"), ("x-forwarded-proto", "https")];
-    let person = Person::after(&site.client, &opened_own, "/verify", &foreign).await;
+    let person = Visitor::after(&site.client, &opened_own, "/verify", &foreign).await;
     assert_eq!(person.post("/verify/send", &[("number", "+14155550124")]).await.status(), 303);
     let message = inbox(&site.client, "+14155550124").await.remove(0);
     let line = format!("\n\n@codes.example #{}", code_in(&message));
@@ -397,7 +394,7 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let begun = site.client.get("/verify/demo").await.expects_status(303);
     let form = [("number", NUMBER), ("channel", "auto")];
     let sent = site.client.post_form(begun.header("location"), &[], &form).await;
-    let person = Person::after(&site.client, &sent, "/verify", &[]).await;
+    let person = Visitor::after(&site.client, &sent, "/verify", &[]).await;
     let back = person.post("/verify/check", &[("code", &code_of(&site).await)]).await;
     let own = format!("http://{}", site.client.address());
     let path = back.header("location").strip_prefix(&own).expect("this server").to_owned();
@@ -425,16 +422,16 @@ impl Site {
         Self { world, client, v2, service }
     }
 
-    async fn person(&self) -> Person {
+    async fn person(&self) -> Visitor {
         self.session(&[]).await.open(self).await
     }
 
     /// Restarts, which takes the new time: that many seconds after the beginning.
-    async fn later(self, time: &Shifted, seconds: i64, person: Person) -> (Self, Person) {
+    async fn later(self, time: &Shifted, seconds: i64, person: Visitor) -> (Self, Visitor) {
         time.by(seconds);
         let world = self.world.restart_after_kill().await;
         let client = world.server.client.clone();
-        (Self { v2: V2::of(&client), client: client.clone(), world, ..self }, Person { client, ..person })
+        (Self { v2: V2::of(&client), client: client.clone(), world, ..self }, Visitor { client, ..person })
     }
 
     fn path(&self) -> String {
@@ -470,14 +467,14 @@ impl Session {
     }
 
     /// Presses the button at the address.
-    async fn open(&self, site: &Site) -> Person {
+    async fn open(&self, site: &Site) -> Visitor {
         let opened = site.client.post(&self.path, "").await;
         assert_eq!((opened.status(), opened.header("location")), (303, "/verify"), "{}", opened.text());
-        Person::after(&site.client, &opened, "/verify", &[]).await
+        Visitor::after(&site.client, &opened, "/verify", &[]).await
     }
 }
 
-impl Person {
+impl Visitor {
     /// Sends the form. Returns the page that it leads to.
     async fn told(&self, step: &str, form: &[(&str, &str)]) -> HttpResponse {
         let done = self.post(&format!("/verify/{step}"), form).await.expects_status(303);
@@ -500,7 +497,7 @@ async fn the_form_offers_the_countries_that_get_messages_and_chooses_by_language
     let site = Site::with(setup).await;
     let person = site.person().await;
     for (language, preselected) in [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("", "DE")] {
-        let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
+        let browser = Visitor { headers: vec![("accept-language", language)], ..person.clone() };
         let page = browser.get("/verify").await.text();
         let offered = between(&page, "<select id=\"country\"", "</select>");
         assert!(offered.contains(&format!("value=\"{preselected}\" selected>")), "{language}: {offered}");

@@ -35,7 +35,7 @@ fn damage(report: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
+async fn sound_data_passes_a_check_with_and_without_a_server() {
     let world = serving(3).await;
     let is_well = async |through_server: bool| {
         let report = check(&world.setup, 0).await;

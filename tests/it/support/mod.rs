@@ -163,9 +163,3 @@ pub fn used(content: &[u8]) -> &[u8] {
     let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
     &content[..used.min(content.len())]
 }
-
-/// Waits for the life of a code. A test cannot see the code's end without using the code, and the code is unusable
-/// after this time.
-pub async fn let_pass(life: Duration) {
-    tokio::time::sleep(life).await;
-}

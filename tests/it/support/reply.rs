@@ -56,7 +56,7 @@ impl Said {
         Self { status, content_type: "text/html", body: "<html>An error</html>".to_owned() }
     }
 
-    /// Replaces the id in a JSON body.
+    /// Replaces Twilio's id in a JSON body.
     pub fn with_id(self, id: &str) -> Self {
         let mut resource: Value = serde_json::from_str(&self.body).expect("a provider that answers in JSON");
         resource["sid"] = id.into();

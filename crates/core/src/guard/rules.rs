@@ -119,7 +119,7 @@ impl GuardRules {
 
     /// Whether the type of a number matters.
     pub fn reads_types(&self) -> bool {
-        [self.number_types, self.landlines] != [Mode::Off; 2]
+        self.number_types != Mode::Off || self.landlines != Mode::Off
     }
 
     /// The lists and types that a message breaks, and what follows.

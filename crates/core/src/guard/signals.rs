@@ -14,6 +14,7 @@ pub struct Signals {
     pub number: PhoneNumber,
     /// `None` for a number of no country.
     pub country: Option<Region>,
+    /// `Other` where no rule reads it.
     pub number_type: NumberType,
     pub channel: Channel,
     /// The client's address, if the caller passes one. Without it no rule about addresses applies.

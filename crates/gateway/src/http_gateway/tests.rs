@@ -1,4 +1,5 @@
-//! What a description of one's own can say: `tests` has its cases, in the form of `tests/cases.rs` of the crate.
+//! What a description of one's own can say: `tests` has its cases, in the form of `tests/cases.rs` of the crate, with the
+//! `changes` of a common description.
 
 use serde_json::json;
 

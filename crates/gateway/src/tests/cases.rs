@@ -1,11 +1,13 @@
 //! What a provider documents, as data, and a gateway that must do as it says. A case has
 //!
-//! * `settings`, and the `text`, the `channel` and the `locale` of the message;
+//! * what it is `about`, `settings`, and of the message the `text`, the `channel`, the `locale`, the name of the `sender`
+//!   and the `milliseconds_left`;
 //! * `request`: its `target`, how its `headers` begin, `basic`, and its `json`, `form`, `body`, a `field`, or all
 //!   `fields` in their order; `{attempt}` stands for the attempt, `{callback}` for the address of a recipe's receipts;
-//! * `answers`: the `id` that is taken from an answer, or the error's `class`, `code`, `detail` and `wait` in seconds,
-//!   and whether it is about the `whole` gateway;
-//! * `account`: the requests about the account, and what is said of their answers;
+//! * `answers`: the `status`, `headers` and `body` of an answer, whether it is `cut`, what it is `about`, and the `id`
+//!   that is taken from it, or the error's `class`, `code`, `detail` and `wait` in seconds, and whether it is about the
+//!   `whole` gateway;
+//! * `account`: the requests about the account with their answers, and what the examination `says` of them;
 //! * `check`: the request about a code, and the `verdict` of each answer.
 
 use std::collections::BTreeMap;
@@ -134,6 +136,7 @@ impl Case {
         for (name, value) in answer.as_object().expect("an answer") {
             assert!(about_the_answer.contains(&name.as_str()) || found[name] == *value, "{context}");
         }
+        // What is not documented must be absent.
         assert_eq!([&found["class"], &found["whole"]], [&answer["class"], &answer["whole"]], "{context}");
     }
 
@@ -150,6 +153,11 @@ impl Case {
 
     /// Asserts that a request has what is documented.
     pub fn has(&self, received: &Received, documented: &Value) {
+        let known =
+            ["target", "headers", "basic", "json", "form", "body", "field", "fields", "answers", "bodies"];
+        for name in documented.as_object().expect("a request").keys() {
+            assert!(known.contains(&name.as_str()), "{}: a request has no {name}", self.name);
+        }
         let target = format!("{} HTTP/1.1", text(&documented["target"]));
         assert_eq!(received.request_line, target, "{}", self.name);
         if let Some(body) = documented.get("body") {
@@ -177,6 +185,7 @@ impl Case {
 
     pub fn has_credentials(&self, received: &Received) {
         let documented = &self.documented["request"];
+        // A type and AWS's signature come only with a body.
         let is_of_all = |name: &str| name != "content-type" && !name.starts_with("x-amz");
         for (name, value) in pairs(&documented["headers"]) {
             if !received.body.is_empty() || is_of_all(name) {

@@ -102,7 +102,8 @@ fn case(documented: Value) -> Case {
     }
 }
 
-/// The gateway of a case, and its sender.
+/// The `gateway` of a case (messages, `calls` or `verifications`), and its sender: `from` or the `service`; the number for
+/// `whatsapp` and its `content`; the `gate` and the `ring` in milliseconds of calls.
 fn settings(chosen: &Value, url: &str) -> ProviderSettings {
     let text = |name: &str| chosen[name].as_str().map(str::to_owned);
     let account = account(url);
@@ -119,10 +120,11 @@ fn settings(chosen: &Value, url: &str) -> ProviderSettings {
             let ring_for = Duration::from_millis(chosen["ring"].as_u64().unwrap_or(25_000));
             ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate, ring_for })
         }
-        Some(_) => {
+        Some("verifications") => {
             let service_sid = "VA0123456789abcdef0123456789abcdef".to_owned();
             ProviderSettings::TwilioVerify(TwilioVerifySettings { account, service_sid })
         }
+        Some(other) => panic!("Twilio has no gateway {other}"),
     }
 }
 

@@ -33,7 +33,7 @@ fn the_format_counts_the_changes_of_every_kind() {
     assert!(script.contains(&format!("\nreads={FORMAT}\n")), "the preinst must read format {FORMAT}");
 }
 
-/// `scripts/formats` names a directory, to keep what this version writes.
+/// With `ONCEWARD_FORMATS_INTO`, which `scripts/formats` sets, it only writes the fixture there.
 #[tokio::test]
 async fn a_record_of_every_kind_is_opened_checked_exported_and_imported() {
     if let Some(into) = std::env::var_os("ONCEWARD_FORMATS_INTO") {

@@ -21,7 +21,6 @@ pub const SENDER: &str = "+15005550006";
 pub const WHATSAPP_SENDER: &str = "+15005550007";
 pub const VERIFY_SID: &str = "VA0123456789abcdef0123456789abcdef";
 
-const ACCOUNT_PATH: &str = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef";
 const MESSAGES: &str = "/Messages.json";
 const CALLS: &str = "/Calls.json";
 
@@ -58,7 +57,8 @@ impl Provider for TwilioApi {
         }
         let to = received.field("To");
         let number = to.strip_prefix("whatsapp:").unwrap_or(to).to_owned();
-        let account = format!("POST /2010-04-01/Accounts/{ACCOUNT_SID}");
+        let account_path = format!("/2010-04-01/Accounts/{ACCOUNT_SID}");
+        let account = format!("POST {account_path}");
         let service = format!("POST /v2/Services/{VERIFY_SID}");
         let target = received.target.as_str();
         let sends =
@@ -67,8 +67,8 @@ impl Provider for TwilioApi {
             RequestPurpose::Send
         } else if target == format!("{service}/VerificationCheck") {
             RequestPurpose::Check
-        } else if target == format!("GET {ACCOUNT_PATH}.json")
-            || target == format!("GET {ACCOUNT_PATH}/IncomingPhoneNumbers.json")
+        } else if target == format!("GET {account_path}.json")
+            || target == format!("GET {account_path}/IncomingPhoneNumbers.json")
             || target == format!("GET /v2/Services/{VERIFY_SID}")
         {
             RequestPurpose::Other

@@ -181,7 +181,7 @@ pub fn asking_with(to: PhoneNumber, change: impl FnOnce(&mut Outgoing)) -> Begin
     BeginRequest::new(message)
 }
 
-/// The same with an idempotency key.
+/// The same with an idempotency key. Keys of one length stand for the same request.
 pub fn asking_once(to: PhoneNumber, key: &str) -> BeginRequest {
     BeginRequest {
         idempotency_key: Some(key.to_owned()),
