@@ -192,6 +192,13 @@ async fn at_a_full_server_silent_connections_and_unfinished_requests_are_closed_
         others.push(next);
     }
     is_served(&mut idle).await;
+    // Of the idle ones, that gives way which was used before the others.
+    let mut last = world.client().await;
+    is_served(&mut last).await;
+    assert_eq!(others[0].rest().await, "");
+    for client in others.iter_mut().skip(1).chain([&mut idle, &mut last]) {
+        is_served(client).await;
+    }
 }
 
 #[tokio::test]

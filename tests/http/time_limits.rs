@@ -65,6 +65,9 @@ async fn a_connection_that_waits_for_an_answer_is_not_idle() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     gate.let_through(1);
     assert_eq!(client.reply().await.status, 200);
+    let start = now();
+    assert_eq!(client.rest().await, "");
+    assert_eq!(since(start), 75, "its time begins anew");
 }
 
 #[tokio::test(start_paused = true)]

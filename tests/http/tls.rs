@@ -53,17 +53,22 @@ async fn the_time_for_the_first_head_runs_during_the_handshake() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_silent_or_an_idle_connection_is_told() {
     let server = Encrypted::new().await;
-    for (protocol, request, status, seconds) in
-        [("http/1.1", "", "", 10), ("h2", "", "", 10), ("http/1.1", &*get("/healthz"), "HTTP/1.1 200 ", 75)]
-    {
+    let healthy = get("/healthz");
+    for (offered, request, status, seconds) in [
+        (&["http/1.1"][..], "", "", 10),
+        (&["http/1.1", "h2"], "", "", 10),
+        (&["http/1.1"], &*healthy, "HTTP/1.1 200 ", 75),
+    ] {
         let start = now();
-        let (mut stream, connection) = server.client(&[protocol]).await;
+        let (mut stream, connection) = server.client(offered).await;
+        let chosen = stream.get_ref().1.alpn_protocol();
+        assert_eq!(chosen, offered.last().map(|name| name.as_bytes()), "HTTP/2, if it is offered");
         stream.write_all(request.as_bytes()).await.expect("room");
         let mut answer = String::new();
         // An end without close_notify is an error.
         stream.read_to_string(&mut answer).await.expect("an end that was said");
         assert!(answer.starts_with(status) && answer.is_empty() == status.is_empty(), "{answer}");
-        assert_eq!(since(start), seconds, "{protocol}");
+        assert_eq!(since(start), seconds, "{offered:?}");
         connection.await.expect("no panic");
     }
 }
@@ -79,6 +84,18 @@ async fn a_connection_without_reads_is_closed_after_30_s() {
         connection.await.expect("no panic");
         assert_eq!(since(start), 30, "{protocol}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_close_its_side_and_still_gets_its_answer() {
+    let server = Encrypted::new().await;
+    let (stream, connection) = server.client(&[]).await;
+    let mut client = Client::in_paused_time(stream);
+    client.send(get("/healthz")).await;
+    client.half_close().await;
+    assert_eq!(client.reply().await.status, 200);
+    assert_eq!(client.rest().await, "");
+    connection.await.expect("no panic");
 }
 
 #[tokio::test(start_paused = true)]

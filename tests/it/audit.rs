@@ -32,6 +32,8 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
     let entry = v2.audited("safe_number.added").await;
     assert_eq!(entry["number"], masked(&number), "{entry}");
     assert!(!entry.to_string().contains(&number), "{entry}");
+    v2.delete(&format!("/SafeList/Numbers/{number}")).await;
+    v2.audited("safe_number.removed").await;
 
     let own = as_key.get("/Audit").await.json();
     let own = own["entries"].as_array().expect("entries");

@@ -61,7 +61,9 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
     one.says(["is erased in 1 service.", "next checkpoint"]);
     assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
     begins().await;
+    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await.expects_status(201);
     world.setup.command(["erase", &number]).await.says(["is erased in 2 services."]);
+    v2.get(&format!("/SafeList/Numbers/{number}")).await.expects_status(404);
     assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
 }
 

@@ -21,6 +21,8 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     assert!(!person.get("/verify").await.text().contains("aria-invalid"), "a reload repeats nothing");
     let sent = person.post("/verify/send", &[("number", "415 555-0123"), ("country", "US")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/verify"), "{}", sent.text());
+    person.told("change", &[]).await.says(["type=\"tel\""]);
+    person.post("/verify/send", &[("number", "415 555-0123"), ("country", "US")]).await.expects_status(303);
     let page = person.get("/verify").await.text();
     page.says(["+1 415-555-0123", "<title>Code – Bestätigen", "autocomplete=\"one-time-code\""]);
     assert!((1..=30).contains(&between(&page, "data-wait=\"", "\"").parse().expect("seconds")));

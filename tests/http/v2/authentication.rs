@@ -86,8 +86,13 @@ async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
     }
     let verify = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify]).await;
     let elsewhere = world.key(Some(world.service.id), &[Scope::Verify]).await;
-    for (path, shape) in [("/api/send-otp", r#"{"code":401,"message":""#), ("/send-code", r#"{"message":""#)]
-    {
+    let (envelope, message) = (r#"{"code":401,"message":""#, r#"{"message":""#);
+    for (path, shape) in [
+        ("/api/send-otp", envelope),
+        ("/api/verify-otp", envelope),
+        ("/send-code", message),
+        ("/verify-code", message),
+    ] {
         let reply = world.world.post(path, &send_body()).await;
         assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
         assert!(reply.body.starts_with(shape), "{}", reply.body);

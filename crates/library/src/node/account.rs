@@ -222,6 +222,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_without_a_whole_token_is_refused_and_left_alone() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        let sid = format!("{SID}{}\n", Sid::new(SidKind::Account, [1; 16]));
+        for text in [sid.clone(), format!("{sid}{TOKEN}short\n")] {
+            fs::write(file.path(), &text).expect("written");
+            let refused = file.load_or_create(&registry).await;
+            assert!(matches!(refused, Err(AccountError::Unreadable(_))), "{refused:?}");
+            assert_eq!(fs::read_to_string(file.path()).expect("a file"), text);
+        }
+        assert!(!registry.has_account());
+    }
+
+    #[tokio::test]
     async fn a_node_of_a_cluster_does_not_bring_back_a_token_that_was_replaced() {
         let (homes, world) = ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::new());
         let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path()).shared(true));

@@ -66,7 +66,7 @@ async fn after_a_failed_commit_nothing_has_changed() {
 
 #[tokio::test]
 async fn a_revocation_that_may_be_on_the_disk_holds() {
-    for fault in [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
+    for fault in [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied, StoreFault::Unavailable] {
         let world = World::new();
         let registry = world.open().await;
         let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;

@@ -178,7 +178,7 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
 #[tokio::test]
 async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
     let world = World::new().await;
-    for (id, seconds) in [(1, 3), (2, 1), (3, 9)] {
+    for (id, seconds) in [(1, 3), (2, 1), (3, 9), (4, 9)] {
         world.keeps(key(id), planned(id, second(seconds))).await;
     }
     let plans = &world.attempts.plans;
@@ -187,7 +187,9 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
         due.collect::<BTreeSet<_>>()
     };
     assert_eq!(due(0), [].into());
-    assert_eq!(due(3), [1, 2].into());
+    // A receipt has said that the next step need not wait.
+    world.keeps(key(3), planned(3, second(2))).await;
+    assert_eq!(due(3), [1, 2, 3].into());
     assert_eq!(due(3), [].into());
     plans.put_back(Due { key: key(1), number: planned(1, START).number }, second(4));
     assert_eq!(due(4), [1].into());
