@@ -36,13 +36,13 @@ async fn well_formed_requests_are_answered_in_order_however_they_arrive() {
     ] {
         for piece in [1, usize::MAX] {
             assert_eq!(
-                statuses(&world, requests.as_bytes(), piece).await,
+                statuses_of(&world, requests.as_bytes(), piece).await,
                 statuses,
                 "{what} in pieces of {piece}"
             );
         }
     }
-    assert_eq!(statuses(&world, check.repeat(100).as_bytes(), usize::MAX).await, [401; 100]);
+    assert_eq!(statuses_of(&world, check.repeat(100).as_bytes(), usize::MAX).await, [401; 100]);
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_request_that_breaks_off_is_400() {
         "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ncontent-length: 50\r\n\r\n{\"user\"",
         &format!("{CHUNKED}zz\r\nxx\r\n"),
     ] {
-        assert_eq!(statuses(&world, request.as_bytes(), usize::MAX).await, [400], "{request:?}");
+        assert_eq!(statuses_of(&world, request.as_bytes(), usize::MAX).await, [400], "{request:?}");
     }
 }
 
@@ -305,7 +305,7 @@ async fn when_the_server_is_dropped_everything_it_began_ends() {
 }
 
 /// The statuses of the answers to a client that sends these bytes in such pieces, and closes its side.
-async fn statuses(world: &World, bytes: &[u8], piece: usize) -> Vec<u16> {
+async fn statuses_of(world: &World, bytes: &[u8], piece: usize) -> Vec<u16> {
     let mut client = world.client().await;
     for piece in bytes.chunks(piece) {
         client.try_send(piece).await;
