@@ -7,9 +7,9 @@
 pub mod hosted;
 pub mod numbers;
 #[cfg(test)]
-#[path = "verify/serve/tests/provider.rs"]
+#[path = "tests/provider.rs"]
 pub(crate) mod provider;
 pub mod verify;
 #[cfg(test)]
-#[path = "verify/serve/tests/world.rs"]
+#[path = "tests/world.rs"]
 pub(crate) mod world;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::config::Bounds;
+use crate::config::{Bounds, GuardSettings};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
+use crate::limits::guard::Mode;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::{AttemptQuery, CarryCode, Refused, Status, VerificationTarget};
@@ -88,9 +89,10 @@ async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
 }
 
 #[tokio::test]
-async fn a_landline_gets_no_text_where_the_service_says_so() {
-    let fields = json!({ "skip-sms-to-landlines": true });
-    let world = World::with(fields).await;
+async fn a_landline_gets_no_text_where_the_service_says_so_whatever_the_guard_says() {
+    let off = Some(Mode::Off);
+    let guard = GuardSettings { number_types: off, landlines: off, ..GuardSettings::default() };
+    let world = World::guarded(guard, "Simulator", json!({ "skip-sms-to-landlines": true })).await;
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline(None)));
     assert_eq!(world.provider.handed().len(), 0);
