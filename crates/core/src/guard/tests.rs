@@ -309,8 +309,27 @@ fn types_and_country_lists_are_fixed() {
     assert_eq!(verdict(off, NumberType::Special, Channel::Sms), Ok(()));
     let only = GuardRules { allowed_countries: Some([region("DE")].into()), ..default.clone() };
     assert_eq!(verdict(only, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
-    let all_off = GuardRules { mode: Mode::Off, blocked_countries: [region("TJ")].into(), ..default };
-    assert_eq!(verdict(all_off, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
+    let blocked = GuardRules { mode: Mode::Off, blocked_countries: [region("TJ")].into(), ..default };
+    assert_eq!(verdict(blocked, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
+}
+
+#[test]
+fn the_rules_are_off_if_no_mode_list_or_price_holds() {
+    let (off, default) = (Mode::Off, GuardRules::default());
+    let all_off = GuardRules { mode: off, number_types: off, landlines: off, ..default };
+    assert!(all_off.are_off());
+    let (own, of) = (Mode::Record, || all_off.clone());
+    let holding = [
+        GuardRules { mode: own, ..of() },
+        GuardRules { number_types: own, ..of() },
+        GuardRules { landlines: own, ..of() },
+        GuardRules { allowed_countries: Some([region("DE")].into()), ..of() },
+        GuardRules { blocked_countries: [region("DE")].into(), ..of() },
+        GuardRules { max_price: Some(50_000), ..of() },
+    ];
+    for rules in holding {
+        assert!(!rules.are_off(), "{rules:?}");
+    }
 }
 
 #[test]

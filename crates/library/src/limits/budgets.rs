@@ -252,6 +252,11 @@ impl Budgets {
         [None, Some(service)].into_iter().filter_map(|scope| self.accounts.get(&scope)).flatten()
     }
 
+    /// Whether there is one for messages of the service.
+    pub fn hold(&self, service: ServiceId) -> bool {
+        self.of(service).next().is_some()
+    }
+
     /// A budget of the service that has nothing left. Cheap, so that a flood is refused before anything is written.
     pub fn spent(&self, service: ServiceId) -> Option<SpentBudget> {
         let now = self.clock.now();

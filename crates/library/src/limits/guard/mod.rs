@@ -253,6 +253,13 @@ impl PumpingGuard {
         inner.guard().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
     }
 
+    /// Whether nothing can refuse or count a message of the service: no rule, budget or manual entry. Then a send need not
+    /// pay for a decision.
+    pub fn is_off(&self, service: ServiceId) -> bool {
+        let inner = &self.inner;
+        inner.rules(service).are_off() && !inner.budgets.hold(service) && inner.guard().entries.is_empty()
+    }
+
     /// What the rules read of a message, with the country of its number. The type is looked up only if it matters: that
     /// costs some microseconds.
     pub fn signals(

@@ -177,7 +177,8 @@ impl Verifier {
         channel: &mut Channel,
         request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
-        let Some(guard) = self.delivery.guard().filter(|_| !is_test) else {
+        let decides = |guard: &&PumpingGuard| client.refuses_landlines || !guard.is_off(service);
+        let Some(guard) = self.delivery.guard().filter(|_| !is_test).filter(decides) else {
             return Ok(Ticket::default());
         };
         let mut signals = guard.signals(client, service, number, *channel);
