@@ -252,10 +252,10 @@ impl Verifying {
         if given.is_some_and(|given| given != number) {
             return Err(Refused::NotFound);
         }
-        let fingerprint = self.fingerprint(fingerprint, code.as_ref());
         let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
         let mut known = None;
         if let Some(key) = idempotency_key {
+            let fingerprint = self.fingerprint(fingerprint, check.code.as_ref());
             match self.keyed(service.id, number, &key, fingerprint).await? {
                 Ok(running) => check.keyed = Some(running),
                 Err((key, request)) => {
