@@ -35,13 +35,15 @@ pub(super) struct Size {
 }
 
 pub(super) fn size(text: &str) -> Size {
-    let alphabet = if text.chars().all(|c| septets(c).is_some()) { Alphabet::Gsm7 } else { Alphabet::Ucs2 };
+    let (alphabet, total) = match text.chars().map(septets).sum::<Option<usize>>() {
+        Some(total) => (Alphabet::Gsm7, total),
+        None => (Alphabet::Ucs2, text.chars().map(char::len_utf16).sum()),
+    };
     let units = |c: char| match alphabet {
         Alphabet::Gsm7 => septets(c).unwrap_or(1),
         Alphabet::Ucs2 => c.len_utf16(),
     };
     let (whole, part) = alphabet.room();
-    let total = text.chars().map(units).sum();
     let segments = if total <= whole { 1 } else { parts(text.chars().map(units), part) };
     Size { alphabet, units: total, segments }
 }
@@ -71,7 +73,7 @@ fn parts(characters: impl Iterator<Item = usize>, room: usize) -> usize {
 
 /// The septets of a character; `None` when the default alphabet lacks it.
 fn septets(character: char) -> Option<usize> {
-    if character.is_ascii_alphanumeric() || BASIC.contains(character) {
+    if matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | ' ') || BASIC.contains(character) {
         Some(1)
     } else if EXTENSION.contains(character) {
         Some(2)
