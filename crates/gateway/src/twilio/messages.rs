@@ -2,7 +2,7 @@
 //!
 //! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
-use reqwest::Request;
+use reqwest::{Request, Url};
 
 use super::callbacks::status_of_message;
 use super::{Account, CallbackKind, SENDER, form};
@@ -20,13 +20,15 @@ const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
 pub struct Messages {
     account: Account,
+    /// Where messages go.
+    url: Url,
     settings: TwilioSettings,
 }
 
 impl Messages {
     pub fn new(settings: &TwilioSettings) -> Result<Self, GatewaySettingsError> {
         let account = Account::new(GatewayName::TwilioMessages, &settings.account)?;
-        Ok(Self { account, settings: settings.clone() })
+        Ok(Self { url: account.resource("Messages.json"), account, settings: settings.clone() })
     }
 
     /// Twilio has messaging services on a host of their own.
@@ -70,7 +72,7 @@ impl Provider for Messages {
         if let Some(callback) = &message.callback {
             form.append_pair("StatusCallback", &CallbackKind::Message.address(callback));
         }
-        Ok(self.account.post(&self.account.resource("Messages.json"), &mut form))
+        Ok(self.account.post(&self.url, &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
