@@ -3,7 +3,7 @@
 //! The entries are in chunks of one size, in which the sweep advances by position. An index has the positions by the
 //! hash of the key. Neither is ever rebuilt as a whole: that would delay answers in a table of a million records.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroU8;
 
 use bytes::Bytes;
@@ -72,8 +72,10 @@ impl Map {
     }
 
     fn hash(&self, key: &RecordKey) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(&key.id);
         // The upper half is as good as the lower one.
-        (self.hasher.hash_one(key.id) >> 32) as u32
+        (hasher.finish() >> 32) as u32
     }
 
     fn find(&self, hash: u32, key: &RecordKey) -> Option<usize> {
