@@ -187,6 +187,11 @@ where
         self.load
     }
 
+    /// What nobody waits for is lazy as a rule. In a batch it would end the wait for the commands that share a commit.
+    fn may_be_lazy(&self, _: &mut Transaction<'_>) -> bool {
+        self.reply.is_closed()
+    }
+
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Result<T, E>> {
         Decided::Made((self.decide)(view))
     }
