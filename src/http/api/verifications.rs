@@ -246,7 +246,7 @@ fn read(request: &Request, service: ServiceId, begin: Begin) -> Result<BeginRequ
     })
 }
 
-/// Only a request with a key needs one, and a hash costs as much as a tenth of a check.
+/// Zeros for a request without a key, whose fingerprint nothing compares: a hash costs a tenth of a check.
 fn fingerprint(request: &Request, key: Option<&String>, code: &str) -> [u8; 32] {
     key.map_or([0; 32], |_| request.fields.fingerprint(request.path(), &[code]))
 }

@@ -73,7 +73,8 @@ fn parts(characters: impl Iterator<Item = usize>, room: usize) -> usize {
 
 /// The septets of a character; `None` when the default alphabet lacks it.
 fn septets(character: char) -> Option<usize> {
-    if matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | ' ') || BASIC.contains(character) {
+    // Most characters of a text need no search of the table.
+    if character.is_ascii_alphanumeric() || character == ' ' || BASIC.contains(character) {
         Some(1)
     } else if EXTENSION.contains(character) {
         Some(2)

@@ -252,7 +252,7 @@ impl Budgets {
         [None, Some(service)].into_iter().filter_map(|scope| self.accounts.get(&scope)).flatten()
     }
 
-    /// Whether there is one for messages of the service.
+    /// Whether a budget limits messages of the service.
     pub fn hold(&self, service: ServiceId) -> bool {
         self.of(service).next().is_some()
     }

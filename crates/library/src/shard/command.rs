@@ -187,7 +187,8 @@ where
         self.load
     }
 
-    /// What nobody waits for is lazy as a rule. In a batch it would end the wait for the commands that share a commit.
+    /// A caller that drops the answer makes a lazy change as a rule. Queued for a batch, the command would make the shard
+    /// cut the batch before the commands that share its commit have come.
     fn may_be_lazy(&self, _: &mut Transaction<'_>) -> bool {
         self.reply.is_closed()
     }

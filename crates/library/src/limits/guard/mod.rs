@@ -253,8 +253,8 @@ impl PumpingGuard {
         inner.guard().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
     }
 
-    /// Whether nothing can refuse or count a message of the service: no rule, budget or manual entry. Then a send need not
-    /// pay for a decision.
+    /// Whether no rule, budget or manual entry can refuse or count a message of the service. Then a send need not pay for a
+    /// decision.
     pub fn is_off(&self, service: ServiceId) -> bool {
         let inner = &self.inner;
         inner.rules(service).are_off() && !inner.budgets.hold(service) && inner.guard().entries.is_empty()
