@@ -154,6 +154,7 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         attempt_log: setup.attempt_log,
         tells_ends: false,
         events: None,
+        guard: None,
         metrics: Arc::default(),
         outside: Box::new(move |_, task| captured.leaves(task)),
     })

@@ -303,12 +303,17 @@ const KNOWN_DAYS: u16 = 30;
 const COUNTED_DAYS: u16 = 7;
 
 impl VerifiedNumber {
-    /// After a verification, with the earlier state; and whether it counts as usual.
-    pub(super) fn after(earlier: Option<Self>, home: u16, now: Timestamp) -> (Self, bool) {
+    /// After a verification, with the earlier state.
+    pub(super) fn after(earlier: Option<Self>, home: u16, now: Timestamp) -> Self {
         let day = u16::try_from(now.as_millis() / 86_400_000).unwrap_or(u16::MAX);
         let counted = earlier.map(|earlier| earlier.counted).filter(|counted| day < counted + COUNTED_DAYS);
         let home = if home == 0 { earlier.map_or(0, |earlier| earlier.home) } else { home };
-        (Self { day, counted: counted.unwrap_or(day), home }, counted.is_none())
+        Self { day, counted: counted.unwrap_or(day), home }
+    }
+
+    /// Whether its verification counts as usual.
+    pub(super) fn counts_after(self, earlier: Option<Self>) -> bool {
+        earlier.is_none_or(|earlier| earlier.counted != self.counted)
     }
 
     /// When it is known no longer.

@@ -309,28 +309,36 @@ impl Guard {
         taken.collect()
     }
 
-    /// The number was verified, which pays its allowances back, and more if it was not known. Returns its record, which the
-    /// caller stores; without it, the number counts as no user.
+    /// The record of a number that is verified now, with its earlier one. The caller stores it.
+    pub fn verification(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        earlier: Option<VerifiedNumber>,
+        now: Timestamp,
+    ) -> VerifiedNumber {
+        let address = self.state(service, number, now).and_then(|state| state.address);
+        VerifiedNumber::after(earlier, address.map_or(0, |address| address.fingerprint(self.key)), now)
+    }
+
+    /// The number was verified, which pays its allowances back, and more if it was not known. Without a stored record it
+    /// counts as no user: it would count again each time.
     pub fn verified(
         &mut self,
         service: ServiceId,
         number: PhoneNumber,
         rules: &GuardRules,
         earlier: Option<VerifiedNumber>,
-        has_room: bool,
+        verified: Option<VerifiedNumber>,
         now: Timestamp,
-    ) -> Option<VerifiedNumber> {
+    ) {
+        if rules.mode == Mode::Off {
+            return;
+        }
         let known = self.state(service, number, now);
         let state =
             known.unwrap_or_else(|| NumberState { country: number.region(), ..NumberState::default() });
-        let home = state.address.map_or(0, |address| address.fingerprint(self.key));
-        let (verified, is_counted) = VerifiedNumber::after(earlier, home, now);
-        // Without its record it would count again each time.
-        let verified = (earlier.is_some() || has_room).then_some(verified);
-        if rules.mode == Mode::Off {
-            return verified;
-        }
-        let is_counted = is_counted && verified.is_some();
+        let is_counted = verified.is_some_and(|verified| verified.counts_after(earlier));
         let is_home = self.is_home(earlier, state.address);
         let context = Context::new(service, subjects(number, state.address, state.country), rules, now);
         for (at, current) in self.needed(&context).into_iter().enumerate() {
@@ -352,7 +360,6 @@ impl Guard {
             current.take(-paid);
             self.write(&current, NumberState { unverified: Unverified::default(), ..state });
         }
-        verified
     }
 
     /// Ends the refusals of one number, and forgets its messages.

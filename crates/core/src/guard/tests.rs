@@ -456,7 +456,9 @@ impl World {
         let to = number(to);
         let known = self.known.get(&to).copied().filter(|known| self.now < known.expires());
         let service = ServiceId::DEFAULT;
-        let verified = self.guard.verified(service, to, &self.rules, known, self.has_room, self.now);
+        let verified = self.guard.verification(service, to, known, self.now);
+        let verified = (known.is_some() || self.has_room).then_some(verified);
+        self.guard.verified(service, to, &self.rules, known, verified, self.now);
         self.known.extend(verified.map(|verified| (to, verified)));
     }
 

@@ -132,8 +132,9 @@ impl Guarded {
 
     fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
         let earlier = self.known(service, number, at);
-        let verified = self.guard.verified(service, number, &self.rules, earlier, true, at);
-        self.verified.extend(verified.map(|verified| ((service, number), verified)));
+        let verified = self.guard.verification(service, number, earlier, at);
+        self.guard.verified(service, number, &self.rules, earlier, Some(verified), at);
+        self.verified.insert((service, number), verified);
     }
 
     fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {

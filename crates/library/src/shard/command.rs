@@ -187,12 +187,6 @@ where
         self.load
     }
 
-    /// A caller that drops the answer makes a lazy change as a rule. Queued for a batch, the command would make the shard
-    /// cut the batch before the commands that share its commit have come.
-    fn may_be_lazy(&self, _: &mut Transaction<'_>) -> bool {
-        self.reply.is_closed()
-    }
-
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Result<T, E>> {
         Decided::Made((self.decide)(view))
     }

@@ -275,22 +275,6 @@ async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
 }
 
 #[tokio::test]
-async fn a_lazy_change_that_nobody_waits_for_is_made_beside_the_batch_in_flight() {
-    let world = World::new().await;
-    world.store.hold();
-    let issued = world.ask(ONE, VoucherAction::Issue(10));
-    world.store.waiting(1).await;
-    let shown = world.ask(TWO, VoucherAction::Show);
-    drop(world.ask(TWO, VoucherAction::Issue(1)));
-    drop(world.ask(Subject { id: [3; 12], ..TWO }, VoucherAction::Show));
-    assert_eq!(world.seen(Subject { id: [3; 12], ..TWO }).await, (None, Some(1)));
-    assert_eq!(world.seen(TWO).await, (None, None), "one waits, and the other must be durable");
-    world.store.release();
-    assert_eq!((issued.await, shown.await), (Ok(Ok(Some(10))), Ok(Ok(Some(0)))));
-    assert_eq!(world.seen(TWO).await, (Some(1), Some(1)));
-}
-
-#[tokio::test]
 async fn what_rests_on_a_refused_change_is_refused_with_it() {
     let world = World::new().await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");

@@ -18,14 +18,14 @@ use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid,
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{
-    ClientSignals, Cost, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers,
+    ClientSignals, Cost, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers,
 };
 use crate::limits::rate::{BucketRule, Charge, CheckAnswer, KeyedRequest, Limits, MOST_RECORDS};
 use crate::node::history::{Counts, Group, Resolution, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
 use crate::registry::world::{World, given, number};
-use crate::shard::Id;
+use crate::shard::{Id, Refusal, Subject};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::verification::numbers::table::states::{kept_state, moment};
@@ -89,7 +89,13 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
     guard.charge(message, Cost { parts: 1, without_outcomes: false }).await.expect("a budget");
-    guard.learn(NumberKey::new(shop.id, number("+14155552671")), GuardNews::Verified);
+    let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
+    let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
+    let stored = shards.router().decide(subject, move |view| {
+        verified.verified(key_of, view);
+        Ok::<_, Refusal>(())
+    });
+    stored.await.expect("a shard").expect("stored");
     let hosted = HostedSessions::new(&shards, &server_key, 10, StdRng::seed_from_u64(1));
     let returns_to =
         ReturnTarget::Url { url: "https://app.example/".to_owned(), state: Some("7".to_owned()) };

@@ -32,7 +32,9 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::{Author, Change};
-use crate::shard::{Durability, OlderLayout, Record, RecordLog, Refusal, Router, Shards, Subject};
+use crate::shard::{
+    Durability, OlderLayout, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction,
+};
 
 use self::refused::{Findings, Waiting};
 pub use self::refused::{Refusals, RefusedNumber};
@@ -76,8 +78,8 @@ impl Record for GuardRow {
 /// What a decision about a number says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GuardNews {
-    /// The number was verified.
-    Verified,
+    /// The number was verified. Its record before and after; no new one if the table is full.
+    Verified(Option<VerifiedNumber>, Option<VerifiedNumber>),
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
     /// A message was refused.
@@ -346,27 +348,30 @@ impl PumpingGuard {
     pub fn learn(&self, NumberKey { service, number, is_test }: NumberKey, news: GuardNews) {
         let inner = &self.inner;
         let (rules, now) = (inner.rules(service), inner.clock.now());
-        match &news {
-            GuardNews::NotSent(ticket) => {
-                return inner.guard().give_back(service, number, ticket, rules, now);
-            }
+        match news {
+            GuardNews::NotSent(ticket) => inner.guard().give_back(service, number, &ticket, rules, now),
             GuardNews::Refused(channel, refusal) => {
-                return self.refused(NumberKey { service, number, is_test }, *channel, *refusal);
+                self.refused(NumberKey { service, number, is_test }, channel, refusal);
             }
-            GuardNews::Verified if is_test => return,
-            GuardNews::Verified => {}
+            GuardNews::Verified(earlier, verified) => {
+                inner.guard().verified(service, number, rules, earlier, verified, now);
+            }
         }
-        let earlier = inner.known(service, number, now);
+    }
+
+    /// Stores in a decision that a number was verified, unless it is a test number. Returns what the guard learns of it when
+    /// it is durable.
+    pub fn verified(&self, key: NumberKey, view: &mut Transaction<'_>) -> Option<GuardNews> {
+        let NumberKey { service, number, is_test: false } = key else { return None };
+        let inner = &self.inner;
+        let earlier = view.get::<VerifiedNumber>(key.id());
         let has_room = earlier.is_some() || inner.verified.has_room(service);
-        let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
-        if let Some(verified) = verified.filter(|verified| earlier != Some(*verified)) {
-            let subject = inner.verified_subject(service, number);
-            // The shard decides it before the number's next command.
-            drop(inner.router.decide_unbounded(subject, move |view| {
-                view.put(subject.id, Some(&verified), Durability::Lazy);
-                Ok::<_, Refusal>(())
-            }));
+        let now = view.now();
+        let verified = has_room.then(|| inner.guard().verification(service, number, earlier, now));
+        if verified != earlier {
+            view.put(key.id(), verified.as_ref(), Durability::Lazy);
         }
+        Some(GuardNews::Verified(earlier, verified))
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it.

@@ -223,14 +223,16 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
     pub async fn carried_outcome(&self, key: NumberKey, of_number: RequestKey) -> Result<bool, Refusal> {
+        let guard = self.deps.guard.clone();
         let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
             let Some(sent) = of_number.take(view) else { return Ok(None) };
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
             let checked = AttemptLog::checked(log, VerifyStatus::Success, view);
             let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
-            Ok::<_, Refusal>(Some((sent.channel, checked)))
+            let news = guard.as_ref().and_then(|guard| guard.verified(key, view));
+            Ok::<_, Refusal>(Some((sent.channel, checked, news)))
         });
-        let Some((channel, checked)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
+        let Some((channel, checked, news)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
             return Ok(false);
         };
         let (recipient, gateway) = (key, checked.accepted_by);
@@ -238,8 +240,8 @@ impl Verifier {
         for step in tried.into_iter().chain([VerificationStep::Approved]) {
             self.deps.metrics.count(&Fact::Verification { recipient, channel, gateway, step });
         }
-        if let Some(guard) = self.delivery.guard() {
-            guard.learn(key, GuardNews::Verified);
+        if let Some((guard, news)) = self.delivery.guard().zip(news) {
+            guard.learn(key, news);
         }
         let now = self.now();
         self.note_use(key.service, move |known| {

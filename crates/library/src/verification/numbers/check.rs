@@ -176,7 +176,10 @@ fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is
     }
     if is_approved {
         step(decision, VerificationStep::Approved, channel, checked);
-        decision.tell_guard(GuardNews::Verified);
+        let guard = decision.deps.guard.as_ref();
+        if let Some(news) = guard.and_then(|guard| guard.verified(decision.key, decision.view)) {
+            decision.tell_guard(news);
+        }
     }
 }
 

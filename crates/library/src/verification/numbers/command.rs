@@ -21,7 +21,7 @@ use crate::delivery::{Check, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, CheckResult, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
-use crate::limits::guard::GuardNews;
+use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
 use crate::registry::Policies;
@@ -54,6 +54,8 @@ pub struct NumberDeps {
     pub tells_ends: bool,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<EventRecorder>>,
+    /// Remembers verified numbers.
+    pub guard: Option<PumpingGuard>,
     /// Counts decisions.
     pub metrics: Arc<Metrics>,
     /// Carries out tasks. Must not block: each result comes back as a command.

@@ -103,6 +103,7 @@ impl Verifier {
             attempt_log: attempts.settings,
             tells_ends: delivery.wants_code_ends(),
             events,
+            guard: delivery.guard().cloned(),
             metrics: Arc::clone(shards.metrics()),
             outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
         });

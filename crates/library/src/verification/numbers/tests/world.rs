@@ -152,6 +152,7 @@ impl World {
             attempt_log: KEEPS_NO_ATTEMPTS,
             tells_ends: false,
             events: None,
+            guard: None,
             metrics: Arc::default(),
             outside: Box::new(move |_, task| match task {
                 Task::Deliver(sending) => deliver.send(sending).expect("the world is there"),

@@ -125,6 +125,17 @@ async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
 }
 
 #[tokio::test]
+async fn a_crash_right_after_a_verification_leaves_the_number_known() {
+    let world = paid(GuardSettings::default()).await;
+    verified(&world, DE).await;
+    let world = world.crashes().await;
+    let all = Key::new(None, Dimension::Total);
+    world.guard.set_entry(all, Some(EntryAction::KnownOnly), 60, world.author()).await.expect("room");
+    sends(&world, DE).await.expect("a known number");
+    assert_eq!(passed(&world, DE + 1..DE + 3).await, 0);
+}
+
+#[tokio::test]
 async fn with_every_rule_off_manual_entries_and_budgets_hold() {
     let off = Some(Mode::Off);
     let settings = GuardSettings { mode: off, number_types: off, landlines: off, ..GuardSettings::default() };
