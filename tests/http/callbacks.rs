@@ -34,7 +34,7 @@ async fn the_paths_exist_if_a_gateway_reports_are_named_and_take_post() {
 }
 
 #[tokio::test]
-async fn a_signed_report_is_taken_as_it_was_sent_with_and_without_the_public_path() {
+async fn the_server_takes_signed_reports_as_sent_with_or_without_public_path() {
     let world = World::with(with_twilio()).await;
     for (path, form) in REPORTS {
         for prefix in ["", "/otp"] {

@@ -168,7 +168,7 @@ async fn when_a_client_closes_its_side_it_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn at_a_full_server_silent_connections_and_unfinished_requests_are_closed_before_idle_ones() {
+async fn a_full_server_closes_silent_or_unfinished_connections_before_idle_ones() {
     let world = with_connections(5).await;
     let mut idle = world.client().await;
     is_served(&mut idle).await;

@@ -27,7 +27,7 @@ async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
 }
 
 #[tokio::test]
-async fn readyz_tells_strangers_the_part_and_operators_the_reasons_and_every_gateway() {
+async fn readyz_tells_strangers_the_part_and_operators_reasons_and_gateways() {
     for (readiness, status, stranger, operator) in [
         (
             Ok(()),

@@ -57,7 +57,7 @@ async fn a_standby_is_as_ready_as_the_owner() {
 }
 
 #[tokio::test]
-async fn without_an_owner_and_with_each_other_for_one_nodes_live_and_are_not_ready() {
+async fn nodes_without_an_owner_or_with_each_other_for_one_live_but_are_unready() {
     let standby = node(RequestTarget::Unknown).await;
     let [(of_a, known_to_a), (of_b, known_to_b)] = [(); 2].map(|()| watch::channel(RequestTarget::Unknown));
     let a = World::with(with_forwarder(known_to_a)).await;
@@ -145,7 +145,7 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_send_at_an_owner_that_is_silent_is_asked_again_with_its_key_when_that_is_replaced() {
+async fn a_standby_repeats_a_send_with_its_key_when_a_silent_owner_is_replaced() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
     let (owner, _standby, mut client) = asking(peer(silent.local_addr().expect("an address"))).await;
     let (mut connection, _) = silent.accept().await.expect("a connection");

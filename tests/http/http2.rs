@@ -102,7 +102,7 @@ async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn when_a_client_hangs_up_or_the_server_drops_its_connection_its_request_is_dropped() {
+async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
     for hangs_up in [true, false] {
         let gate = Gate::closed();
         let server = Memory::with(local(&gate)).await;

@@ -117,7 +117,7 @@ async fn a_refused_client_that_never_closes_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_http2_a_silent_connection_ends_after_10_s_and_an_idle_one_after_75_to_94_s() {
+async fn over_http2_silent_connections_end_at_10_s_and_idle_ones_at_75_to_94_s() {
     let server = Memory::new().await;
     for (is_silent, seconds) in [(true, 10..=10), (false, 75..=94)] {
         let start = now();

@@ -493,7 +493,7 @@ async fn code_of(site: &Site) -> String {
 }
 
 #[tokio::test]
-async fn the_form_offers_the_countries_that_get_messages_and_chooses_by_language() {
+async fn the_form_offers_countries_that_get_messages_and_chooses_by_language() {
     let guard = json!({ "allowed-countries": "DE,AT,FR", "blocked-countries": "FR" });
     let setup = Setup::new().config("guard", guard).config("default-region", "DE");
     let site = Site::with(setup).await;

@@ -38,7 +38,7 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
 }
 
 #[tokio::test]
-async fn after_an_orderly_stop_or_a_kill_and_with_a_clock_set_back_everything_is_as_it_was() {
+async fn everything_survives_an_orderly_stop_or_a_kill_and_a_clock_set_back() {
     // 1024 is the most.
     for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
         println!("shards {shards:?}, killed: {is_killed}");

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_summed_and_the_greatest_memory_and_the_median_of_the_others_shown() {
+    fn rounds_show_the_sum_of_counts_the_greatest_memory_and_other_medians() {
         let round = |answers, memory_mib, p50_us| {
             Figures::from([("answers", answers), ("memory_mib", memory_mib), ("p50_us", p50_us)])
         };

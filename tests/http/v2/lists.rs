@@ -5,7 +5,7 @@ use onceward_testkit::{Setup, V2World, basic, is_error, json, root};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_page_has_fifty_items_unless_another_number_is_asked_for_and_a_thousand_at_most() {
+async fn a_page_has_fifty_items_or_as_many_as_asked_for_up_to_a_thousand() {
     let world = V2World::new().await;
     for (query, size, items) in [
         ("Page=9&Unknown=x", 50, 0),
@@ -36,7 +36,7 @@ async fn bad_values_are_60200() {
 }
 
 #[tokio::test]
-async fn reads_are_refused_and_changes_are_not_while_too_many_long_answers_are_read() {
+async fn the_server_refuses_reads_but_no_changes_beside_too_many_long_answers() {
     let mut setup = Setup::default();
     // It makes the answer to a change long.
     setup.settings.delivery.public_url = Some(format!("http://codes.example/{}", "x".repeat(500)).into());

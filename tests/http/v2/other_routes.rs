@@ -21,7 +21,7 @@ async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones()
 }
 
 #[tokio::test]
-async fn a_part_of_a_path_that_leads_elsewhere_once_it_is_decoded_is_400_with_and_without_a_key() {
+async fn a_path_part_that_decodes_to_another_path_is_400_with_and_without_a_key() {
     let world = V2World::new().await;
     for path in [
         "/v2/PhoneNumbers/..%2f..%2fcallbacks%2fx".to_owned(),

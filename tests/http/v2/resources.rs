@@ -62,7 +62,7 @@ async fn a_refusal_names_the_gateways_that_there_are() {
 }
 
 #[tokio::test]
-async fn an_empty_text_takes_a_setting_away_and_one_of_the_configuration_is_changed_there() {
+async fn an_empty_text_removes_a_setting_and_the_configuration_keeps_its_own() {
     let world = V2World::new().await;
     let service = world.below("");
     let changed = json(&world.post(&service, &[("DefaultTemplateSid", ""), ("TtsName", "cat")]).await);

@@ -3,7 +3,7 @@
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn attempts_at_codes_of_a_holder_survive_kill_9_also_one_that_it_interrupted() {
+async fn attempts_at_held_codes_survive_kill_9_also_one_that_it_interrupts() {
     // After the restart the holder's answer might still come until the budget has ended.
     let setup = Setup::new().config("send-budget", "6s").config("otp-max-attempts", 3);
     let setup = setup.config("otp-sms-provider", "TwilioVerify").env("TWILIO_SERVICES_ID", VERIFY_SID);

@@ -51,7 +51,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
 }
 
 #[tokio::test]
-async fn a_flood_at_a_silent_gateway_is_refused_by_name_and_holds_up_its_own_service_only() {
+async fn a_flood_at_a_silent_gateway_gets_a_reason_and_delays_only_its_service() {
     // A hanging request lasts until it is released, also on a slow machine.
     let setup = Setup::new().config("bounds.sends", 4).config("bounds.sends-waiting", 8);
     let (world, v2, other) = World::with_service(setup.config("send-budget", "60s")).await;

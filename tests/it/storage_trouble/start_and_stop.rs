@@ -106,7 +106,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
 }
 
 #[tokio::test]
-async fn a_server_whose_store_has_failed_for_good_exits_with_70_and_lost_nothing() {
+async fn a_server_whose_store_fails_for_good_exits_with_70_and_loses_nothing() {
     let setup = Setup::new();
     let now = setup.home().join("panic");
     let file = now.to_str().expect("a path in UTF-8");

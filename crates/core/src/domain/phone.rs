@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialled_number_may_begin_with_two_zeros_and_is_written_as_in_its_country() {
+    fn a_dialled_number_may_begin_with_00_and_has_the_spelling_of_its_country() {
         let [us, egypt, arabia] = ["US", "EG", "SA"].map(Region::parse);
         for text in ["00201001234572", "(0020) 1001 234572", "٠٠٢٠١٠٠١٢٣٤٥٧٢", "+20 1001234572"]
         {
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_zero_is_folded_and_a_second_one_makes_no_other_number_of_the_line() {
+    fn a_trunk_zero_folds_and_a_second_one_makes_no_other_number_of_the_line() {
         for text in ["+49 (0) 171 1234567", "+4901711234567"] {
             assert_eq!(e164(text).as_deref(), Some("+491711234567"));
         }

@@ -23,7 +23,7 @@ const DE: u64 = 4_915_100_000_000;
 const US: u64 = 14_150_000_000;
 
 #[test]
-fn without_outcomes_countries_count_nothing_and_prefixes_and_networks_a_fifth() {
+fn countries_count_0_and_prefixes_and_networks_a_fifth_without_outcomes() {
     let mut world = World::new();
     let of = |n: u64| Signals { without_outcomes: true, ..World::signals(n) };
     let most = |world: &World, signals: &dyn Fn(u64) -> Signals| {
@@ -43,7 +43,7 @@ fn without_outcomes_countries_count_nothing_and_prefixes_and_networks_a_fifth() 
 }
 
 #[test]
-fn a_start_after_a_crash_takes_again_what_the_stored_rows_lack_and_no_more() {
+fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
     let mut world = World::new();
     let sends = |world: &mut World, from: u64| {
         for n in from..from + 4 {

@@ -71,7 +71,7 @@ async fn a_text_of_the_account_is_shown_without_control_characters_and_short() {
 }
 
 #[test]
-fn a_description_that_cannot_work_is_refused_with_the_place_of_the_mistake() {
+fn the_refusal_of_a_description_names_the_place_of_the_mistake() {
     let refused: Vec<(String, String, Value)> =
         serde_json::from_str(include_str!("tests/refused.json")).expect("JSON");
     for (place, problem, changes) in refused {

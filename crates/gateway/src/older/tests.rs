@@ -6,7 +6,7 @@ use crate::domain::{Channel, Timestamp};
 use crate::{Gateway, GatewaySettingsError, ProviderSettings};
 
 #[test]
-fn what_cannot_work_is_refused_at_the_start_under_the_variable_of_older_servers() {
+fn the_refusal_of_a_setting_names_the_variable_of_older_servers() {
     for (setting, value, named) in [
         ("username", "", "MADA_USERNAME"),
         ("username", "a:b", "MADA_USERNAME"),

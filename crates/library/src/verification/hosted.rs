@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_for_another_number_may_go_back_to_the_code_that_is_on_its_way() {
+    fn who_asked_for_another_number_may_go_back_to_the_code_under_way() {
         let [one, two] = ["+14155552671", "+14155552672"].map(number);
         let mut session = session(None, true);
         session.begin_send(one, NOW).expect("a message");

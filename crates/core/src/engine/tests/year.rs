@@ -121,7 +121,7 @@ fn guessed(number: &World) -> Option<World> {
 }
 
 #[test]
-fn with_an_owner_who_signs_in_daily_an_attacker_has_some_1300_guesses_in_a_year() {
+fn an_attacker_has_some_1300_guesses_a_year_if_the_owner_signs_in_daily() {
     let [careful, greedy] = [true, false].map(guesses_beside_the_owner);
     assert!((1_300..=1_320).contains(&careful) && greedy < careful, "{careful} {greedy}");
 }

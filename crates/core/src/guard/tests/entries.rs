@@ -27,7 +27,7 @@ fn to_allow_a_number_ends_its_refusals() {
 }
 
 #[test]
-fn a_service_has_at_most_half_of_the_manual_entries_and_leaves_some_to_the_next() {
+fn a_service_takes_at_most_half_of_the_entries_and_leaves_the_next_some() {
     let mut world = World::new();
     let mut most = |service| {
         let sets = |n: &u64| {

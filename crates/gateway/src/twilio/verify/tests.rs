@@ -26,7 +26,7 @@ fn verify_is_told_only_languages_that_it_has() {
 }
 
 #[test]
-fn verify_is_told_its_own_languages_and_every_language_of_the_standard_message() {
+fn verify_gets_its_own_languages_and_all_of_the_standard_message() {
     for tag in VERIFY {
         assert_eq!(of_verify(parsed(tag), Channel::Sms), Some(*tag));
     }

@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn a_batch_that_a_full_disk_refuses_is_never_restored_and_later_ones_are_taken_again() {
+fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
     // The part of a frame that a full disk takes, or a sync that fails.
     for taken in [Some(0), Some(1), Some(40), Some(100), Some(10_000), None] {
         for first in [true, false] {

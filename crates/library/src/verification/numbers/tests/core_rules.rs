@@ -146,7 +146,7 @@ fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
 }
 
 #[test]
-fn sends_at_a_gateway_that_hangs_fill_the_bound_of_their_number_and_hold_up_no_check() {
+fn hanging_sends_fill_the_bound_of_their_number_and_hold_up_no_check() {
     let mut world = World::new();
     let mut dispatches = Vec::new();
     for _ in 0..COMMANDS_PER_NUMBER {

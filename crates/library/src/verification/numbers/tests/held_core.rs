@@ -24,7 +24,7 @@ fn no_gateway_is_asked_before_the_attempt_is_durable() {
 }
 
 #[test]
-fn a_code_that_a_holder_has_or_may_have_sent_is_answered_when_its_name_is_durable() {
+fn a_holder_that_has_or_may_have_sent_is_durable_before_the_answer() {
     let holder = Held { by: GatewayName::Sinch, channel: Channel::Sms };
     let (message_id, held) = ("id".to_owned(), Some(holder));
     let possibly = Some(PossiblySent { held });
@@ -178,7 +178,7 @@ fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
 }
 
 #[test]
-fn a_late_answer_is_in_the_list_of_attempts_although_its_verification_is_gone() {
+fn the_list_of_attempts_has_a_late_answer_to_a_verification_that_is_gone() {
     let mut world = World::new();
     let salt = world.has_held_code(number(1)).verification.salt;
     world.plans(number(1), salt);

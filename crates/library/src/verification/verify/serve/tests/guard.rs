@@ -184,7 +184,7 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_step_of_an_exempt_request_takes_the_numbers_allowance_also_across_a_crash() {
+async fn an_exempt_step_takes_the_numbers_allowance_also_across_a_crash() {
     for client in [ClientSignals::default(), EXEMPT] {
         let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
         let world = World::guarded(settings, "Mada", json!({ "workflow": "sms:30s,call" })).await;
@@ -352,7 +352,7 @@ async fn an_erased_number_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_number_that_was_verified_before_the_guard_was_off_is_erased_everywhere() {
+async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off() {
     let world = paid(GuardSettings::default()).await;
     verified(&world, US).await;
     // Its commit has the lazy record of the first verification.

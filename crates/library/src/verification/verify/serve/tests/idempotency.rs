@@ -64,7 +64,7 @@ async fn checks_by_number(world: &World, code: Option<Code>) -> Result<Status, R
 }
 
 #[tokio::test]
-async fn a_cut_off_request_is_answered_as_it_is_before_and_after_its_code_was_right() {
+async fn a_cut_off_request_gets_its_present_state_before_and_after_approval() {
     let (world, pending) = repeated(cut_off(World::new().await).await).await;
     let pending = pending.expect("the earlier request's answer");
     assert_eq!((pending.to, pending.status), (number(1), Status::Pending));
@@ -192,7 +192,7 @@ async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_check_that_was_not_durable_is_carried_out_or_answered_by_its_repetition() {
+async fn a_repetition_carries_out_or_answers_a_check_that_was_not_durable() {
     for (fault, is_right) in [
         (StoreFault::Unavailable, true),
         (StoreFault::UnknownApplied, true),

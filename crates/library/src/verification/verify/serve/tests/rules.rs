@@ -15,7 +15,7 @@ async fn change(world: &World, members: Value) {
 }
 
 #[tokio::test]
-async fn a_service_that_was_deleted_is_not_found_from_that_moment_on_and_sends_nothing_more() {
+async fn a_deleted_service_is_gone_at_once_and_sends_nothing_more() {
     let steps = json!({ "friendly-name": "Owl Bank", "workflow": "sms:30s,call" });
     let world = World::with(steps.clone()).await;
     let other = world.registry.create_service(given(steps)).await.expect("a service");

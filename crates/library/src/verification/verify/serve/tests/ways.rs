@@ -89,7 +89,7 @@ async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
 }
 
 #[tokio::test]
-async fn a_landline_gets_no_text_where_the_service_says_so_whatever_the_guard_says() {
+async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
     let off = Some(Mode::Off);
     let guard = GuardSettings { number_types: off, landlines: off, ..GuardSettings::default() };
     let world = World::guarded(guard, "Simulator", json!({ "skip-sms-to-landlines": true })).await;
