@@ -9,6 +9,12 @@ use super::load::Keys;
 pub fn json_schema() -> String {
     let mut root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Keys>().to_value();
     tidy(&mut root);
+    // Here a template has a name too; in requests it has an id.
+    if let Some(Value::Object(template)) =
+        root.pointer_mut("/$defs/ServiceObject/properties/default-template")
+    {
+        template.remove("pattern");
+    }
     root["title"] = json!("config.json of onceward");
     root["description"] = json!(
         "The configuration file of onceward. Every value may be a string or the proper JSON type. Any key can also be given in the \
@@ -20,7 +26,11 @@ pub fn json_schema() -> String {
     text
 }
 
-/// Takes out defaults of nothing, and breaks no lines: doc comments do so for their readers.
+/// Types in whose place a value may be a text.
+const NOT_TEXTS: [&str; 4] = ["array", "boolean", "integer", "number"];
+
+/// Accepts texts in place of other types, takes out defaults of nothing, and breaks no lines: doc comments do so for their
+/// readers.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -32,6 +42,9 @@ fn tidy(schema: &mut Value) {
                 match member {
                     Value::String(text) if name == "description" => {
                         *text = text.replace("\n\n", "\u{0}").replace('\n', " ").replace('\u{0}', "\n\n");
+                    }
+                    kind if name == "type" && NOT_TEXTS.iter().any(|other| *kind == *other) => {
+                        *kind = json!([kind, "string"]);
                     }
                     other => tidy(other),
                 }

@@ -535,9 +535,11 @@ pub struct ServiceObject {
     #[serde(flatten)]
     settings: ServiceSettings,
     /// Numbers that are never sent anything, with a known code.
+    #[serde(default)]
     #[schemars(length(max = TestNumber::MOST))]
     test_numbers: Vec<TestNumber>,
     /// Rules against SMS pumping, by default those of the key `guard`, and further budgets.
+    #[serde(default)]
     guard: GuardSettings,
 }
 
