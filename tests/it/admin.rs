@@ -223,7 +223,8 @@ async fn world_behind_proxy() -> World {
 #[tokio::test]
 async fn every_refusal_is_counted_told_and_kept_over_a_restart() {
     let budget = json!({ "shop": { "friendly-name": "Acme Shop", "guard": { "messages-per-day": 1 } } });
-    let (world, v2) = World::with_account(Setup::new().config("services", budget)).await;
+    let setup = Shifted::to_noon(Setup::new().config("services", budget));
+    let (world, v2) = World::with_account(setup).await;
     let shop = v2.get("/Services").await.json()["services"][0].clone();
     let shop = format!("/Services/{}", text(&shop, "sid"));
     let service = v2.service(&[]).await;

@@ -281,7 +281,8 @@ async fn the_audit_log_has_filters_and_a_file() {
 
 #[tokio::test]
 async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
-    let (world, visitor) = signed_in(Setup::new().config("public-url", PUBLIC_URL)).await;
+    let setup = Shifted::to_noon(Setup::new().config("public-url", PUBLIC_URL));
+    let (world, visitor) = signed_in(setup).await;
     let numbers = [(); 4].map(|()| world.number());
     for number in &numbers {
         assert_eq!(world.send(number).await.status(), 200);

@@ -136,7 +136,7 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
 #[tokio::test]
 async fn a_budget_holds_across_kills_and_restarts() {
     let budget = json!({ "messages-per-day": 128, "mode": "off" });
-    let mut world = World::with([("guard", budget)]).await;
+    let mut world = World::of(Shifted::to_noon(Setup::new().config("guard", budget))).await;
     let mut sent = 0;
     for restart in 0..4 {
         for _ in 0..25 {

@@ -74,12 +74,6 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
         is_error(&reply, 400, 60200);
         assert!(!reply.body.contains("12345 now"), "no value is repeated");
     }
-    for (form, code) in [
-        (vec![TO, SMS, ("CustomMessage", "hi")], 60243),
-        (vec![TO, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")], 60602),
-    ] {
-        is_error(&world.post(&path, &form).await, 400, code);
-    }
     assert!(world.world.messages().is_empty());
 }
 

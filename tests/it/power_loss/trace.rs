@@ -49,7 +49,8 @@ impl Watched {
 
     /// The environment that makes the shim trace a program.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
-        vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
+        let own = [("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())];
+        preloads(&self.shim).into_iter().chain(own).collect()
     }
 
     /// The shim traces this setup's program.

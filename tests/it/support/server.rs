@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Client, HttpResponse, Output, compiled, soon, until};
+use super::{Client, HttpResponse, Output, compiled, preloads, soon, until};
 
 /// How to start the program: its own directory, settings, environment, arguments.
 #[derive(Debug, Clone)]
@@ -94,7 +94,12 @@ impl Setup {
     pub fn preload(self, shim: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims").join(shim);
         let library = compiled(shim, &std::fs::read_to_string(source).expect("a shim"));
-        self.env("LD_PRELOAD", library.to_str().expect("a path in UTF-8"))
+        self.preloads(&library)
+    }
+
+    pub fn preloads(self, library: &Path) -> Self {
+        let variables = preloads(library).into_iter();
+        variables.fold(self, |setup, (name, value)| setup.env(name, value.to_str().expect("a path in UTF-8")))
     }
 
     /// The working directory of the program.
@@ -386,6 +391,16 @@ impl Shifted {
             .preload("clock.c")
             .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"));
         (shifted, setup)
+    }
+
+    /// Runs the setup's program from the next noon in UTC on: no day of a budget ends while a test runs.
+    pub fn to_noon(setup: Setup) -> Setup {
+        const DAY: u64 = 24 * 60 * 60;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let (shifted, setup) = Self::over(setup);
+        let ahead = (DAY + DAY / 2 - now % DAY) % DAY;
+        shifted.by(i64::try_from(ahead).expect("less than a day"));
+        setup
     }
 
     /// Sets the wall clock this many seconds ahead of the machine's.

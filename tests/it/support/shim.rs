@@ -91,7 +91,7 @@ impl Shim {
     pub fn under(&self, setup: Setup) -> Setup {
         let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
         setup
-            .env("LD_PRELOAD", text(&self.library))
+            .preloads(&self.library)
             .env("SHIM_DIRECTORY", text(&self.directory))
             .env("SHIM_CONTROL", text(&self.home.path().join("control")))
     }
@@ -123,6 +123,12 @@ impl World {
         let shim = Shim::over(&setup.data_dir());
         (Self::of(shim.under(setup)).await, shim)
     }
+}
+
+/// The variables that preload a library. The dynamic linker splits `LD_PRELOAD` at spaces, which its directory may have.
+pub fn preloads(library: &Path) -> [(&'static str, PathBuf); 2] {
+    let (file, directory) = library.file_name().zip(library.parent()).expect("a file");
+    [("LD_PRELOAD", file.into()), ("LD_LIBRARY_PATH", directory.to_owned())]
 }
 
 /// Returns a library to preload, compiled once for each version of its source.

@@ -118,11 +118,8 @@ impl Double {
     }
 }
 
-/// An address without a listener.
-pub async fn refusing_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    format!("http://{}", listener.local_addr().expect("an address"))
-}
+/// An address without a listener: no service has port 1, and the system gives it to none.
+pub const REFUSING_URL: &str = "http://127.0.0.1:1";
 
 async fn converse(
     mut stream: TcpStream,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cases::Case;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, Timestamp};
-use crate::double::{Double, Reply, message, refusing_url};
+use crate::double::{Double, REFUSING_URL, Reply, message};
 use crate::template::Wording;
 use crate::{
     ErrorClass, Gateway, GatewayError, OutgoingMessage, ProviderSettings, TwilioAccount, TwilioSender,

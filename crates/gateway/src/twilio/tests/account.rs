@@ -8,10 +8,10 @@ async fn without_an_answer_it_is_said_whether_the_message_was_sent() {
     // A label has at most 63 characters: the resolver fails without a query.
     let unknown = format!("http://{}.invalid", "a".repeat(64));
     for (url, why) in [
-        (refusing_url().await, "was not reached: no connection: connection refused"),
-        (unknown, "was not reached: its name could not be resolved"),
+        (REFUSING_URL, "was not reached: no connection: connection refused"),
+        (&unknown, "was not reached: its name could not be resolved"),
     ] {
-        let error = failure_of(&url).await;
+        let error = failure_of(url).await;
         assert_eq!((error.class, error.whole_gateway, error.detail.as_str()), (soon, true, why));
     }
     for reply in [Reply::BytesThenClose("garbage\r\n\r\n".to_owned()), Reply::Reset] {

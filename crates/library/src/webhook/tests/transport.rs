@@ -1,7 +1,7 @@
 //! Requests to webhooks over loopback: what arrives, and what is told without an answer.
 
 use super::*;
-use crate::gateway::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::double::{Double, REFUSING_URL, Reply, answer};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -47,7 +47,7 @@ async fn a_body_without_end_does_not_change_what_was_answered() {
 
 #[tokio::test]
 async fn without_an_answer_the_reason_is_told() {
-    assert_eq!(error(post(&refusing_url().await).await), AttemptError::NotConnected);
+    assert_eq!(error(post(REFUSING_URL).await), AttemptError::NotConnected);
     let receiver = Double::playing([Reply::Reset]).await;
     assert_eq!(error(post(&receiver.base_url()).await), AttemptError::Broken);
     let receiver = Double::playing([Reply::Silence(String::new())]).await;
