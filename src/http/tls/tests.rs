@@ -1,3 +1,5 @@
+//! Which keys and certificates are served, refused, or served with a warning.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The HTTP client beside servers that answer too much, too late or not at all.
+
 use std::net::SocketAddr;
 
 use reqwest::Method;

@@ -1,3 +1,5 @@
+//! Which addresses each policy lets the program connect to.
+
 use super::*;
 
 /// Metadata of clouds and link-local addresses, in every spelling.

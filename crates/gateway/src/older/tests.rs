@@ -1,3 +1,5 @@
+//! The variables of older servers build the same gateways.
+
 use std::sync::Arc;
 
 use super::*;

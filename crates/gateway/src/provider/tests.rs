@@ -1,3 +1,5 @@
+//! What a provider's status, `Retry-After` and message id mean.
+
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;

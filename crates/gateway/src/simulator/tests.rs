@@ -1,3 +1,5 @@
+//! The simulator keeps messages and reports them as a provider would.
+
 use super::*;
 use crate::ErrorClass;
 use crate::clock::ManualClock;

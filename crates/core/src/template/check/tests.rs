@@ -1,3 +1,5 @@
+//! Which texts are refused, and which get advice because they cost more than they seem to.
+
 use super::*;
 use crate::template::{DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES};
 

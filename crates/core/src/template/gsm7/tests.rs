@@ -1,3 +1,5 @@
+//! Sizes of text messages: septets and segments by 3GPP TS 23.038, UCS-2 for all else.
+
 use super::*;
 
 fn gsm7(units: usize, segments: usize) -> Size {

@@ -1,3 +1,5 @@
+//! The finished text of a message on each channel.
+
 use super::*;
 
 const LIFE: Duration = Duration::from_secs(60);

@@ -1,3 +1,5 @@
+//! Twilio's reports of messages and calls: their signature, and what they mean.
+
 use super::*;
 use crate::ErrorClass;
 use crate::domain::{AttemptLogKey, ServiceId};

@@ -1,3 +1,5 @@
+//! What a call says, as TwiML.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The languages that Twilio Verify is told.
+
 use super::*;
 use crate::template::StandardMessage;
 

@@ -1,3 +1,5 @@
+//! Facts become samples with bounded labels, in both formats of Prometheus.
+
 use std::sync::Arc;
 use std::time::Duration;
 

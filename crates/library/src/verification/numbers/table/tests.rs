@@ -1,3 +1,5 @@
+//! The compact table returns every record as it was set.
+
 use std::collections::HashMap;
 use std::time::Duration;
 
