@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use onceward::clock::{Clock as _, SystemClock};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -396,7 +397,7 @@ impl Shifted {
     /// Runs the setup's program from the next noon in UTC on: no day of a budget ends while a test runs.
     pub fn to_noon(setup: Setup) -> Setup {
         const DAY: u64 = 24 * 60 * 60;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = SystemClock::start().now().as_millis() / 1_000;
         let (shifted, setup) = Self::over(setup);
         let ahead = (DAY + DAY / 2 - now % DAY) % DAY;
         shifted.by(i64::try_from(ahead).expect("less than a day"));

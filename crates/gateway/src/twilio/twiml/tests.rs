@@ -1,4 +1,4 @@
-//! What a call says, as TwiML.
+//! What a call says, in the markup of Twilio.
 
 use super::*;
 
