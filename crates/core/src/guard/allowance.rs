@@ -296,6 +296,14 @@ pub struct VerifiedNumber {
     pub home: u16,
 }
 
+/// The record of a number before and after a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedChange {
+    pub before: Option<VerifiedNumber>,
+    /// `None` if there is no room for a new record.
+    pub after: Option<VerifiedNumber>,
+}
+
 /// Days for which a number is known.
 const KNOWN_DAYS: u16 = 30;
 
@@ -303,7 +311,7 @@ const KNOWN_DAYS: u16 = 30;
 const COUNTED_DAYS: u16 = 7;
 
 impl VerifiedNumber {
-    /// After a verification, with the earlier state.
+    /// The record after a verification, from the one before.
     pub(super) fn after(earlier: Option<Self>, home: u16, now: Timestamp) -> Self {
         let day = u16::try_from(now.as_millis() / 86_400_000).unwrap_or(u16::MAX);
         let counted = earlier.map(|earlier| earlier.counted).filter(|counted| day < counted + COUNTED_DAYS);
@@ -311,7 +319,7 @@ impl VerifiedNumber {
         Self { day, counted: counted.unwrap_or(day), home }
     }
 
-    /// Whether its verification counts as usual.
+    /// Whether the verification between the two records counts as usual.
     pub(super) fn counts_after(self, earlier: Option<Self>) -> bool {
         earlier.is_none_or(|earlier| earlier.counted != self.counted)
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, Limit, NO_USERS, NumberState, Row, Ticket, USUAL_DAYS, Unverified, VerifiedNumber, needs,
-    seconds, slot, whole,
+    Allowance, Limit, NO_USERS, NumberState, Row, Ticket, USUAL_DAYS, Unverified, VerifiedChange,
+    VerifiedNumber, needs, seconds, slot, whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
 use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
@@ -309,8 +309,8 @@ impl Guard {
         taken.collect()
     }
 
-    /// The record of a number that is verified now, with its earlier one. The caller stores it.
-    pub fn verification(
+    /// The record of a number that is verified now, from its earlier one. The caller stores it.
+    pub fn verified_record(
         &self,
         service: ServiceId,
         number: PhoneNumber,
@@ -321,15 +321,14 @@ impl Guard {
         VerifiedNumber::after(earlier, address.map_or(0, |address| address.fingerprint(self.key)), now)
     }
 
-    /// The number was verified, which pays its allowances back, and more if it was not known. Without a stored record it
-    /// counts as no user: it would count again each time.
+    /// Pays the allowances of a verified number back, and more if it was not known. Without a stored record it counts as no
+    /// user: it would count again each time.
     pub fn verified(
         &mut self,
         service: ServiceId,
         number: PhoneNumber,
         rules: &GuardRules,
-        earlier: Option<VerifiedNumber>,
-        verified: Option<VerifiedNumber>,
+        VerifiedChange { before: earlier, after: verified }: VerifiedChange,
         now: Timestamp,
     ) {
         if rules.mode == Mode::Off {

@@ -17,7 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use allowance::{Allowance, NumberState, Row, Ticket, VerifiedNumber};
+pub use allowance::{Allowance, NumberState, Row, Ticket, VerifiedChange, VerifiedNumber};
 pub use decide::{AllowanceNow, Explained, Guard, GuardRow, MOST_ALLOWANCES};
 pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
 pub use older::FirstGuardRow;

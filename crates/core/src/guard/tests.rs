@@ -456,10 +456,10 @@ impl World {
         let to = number(to);
         let known = self.known.get(&to).copied().filter(|known| self.now < known.expires());
         let service = ServiceId::DEFAULT;
-        let verified = self.guard.verification(service, to, known, self.now);
-        let verified = (known.is_some() || self.has_room).then_some(verified);
-        self.guard.verified(service, to, &self.rules, known, verified, self.now);
-        self.known.extend(verified.map(|verified| (to, verified)));
+        let after = self.guard.verified_record(service, to, known, self.now);
+        let after = (known.is_some() || self.has_room).then_some(after);
+        self.guard.verified(service, to, &self.rules, VerifiedChange { before: known, after }, self.now);
+        self.known.extend(after.map(|after| (to, after)));
     }
 
     /// The last message to a number was not sent.

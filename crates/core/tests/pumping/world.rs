@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused,
-    Signals, Ticket, VerifiedNumber,
+    Signals, Ticket, VerifiedChange, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -131,10 +131,10 @@ impl Guarded {
     }
 
     fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
-        let earlier = self.known(service, number, at);
-        let verified = self.guard.verification(service, number, earlier, at);
-        self.guard.verified(service, number, &self.rules, earlier, Some(verified), at);
-        self.verified.insert((service, number), verified);
+        let before = self.known(service, number, at);
+        let after = self.guard.verified_record(service, number, before, at);
+        self.guard.verified(service, number, &self.rules, VerifiedChange { before, after: Some(after) }, at);
+        self.verified.insert((service, number), after);
     }
 
     fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {

@@ -92,7 +92,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
     let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
     let stored = shards.router().decide(subject, move |view| {
-        verified.verified(key_of, view);
+        verified.record_verified(key_of, view);
         Ok::<_, Refusal>(())
     });
     stored.await.expect("a shard").expect("stored");

@@ -41,7 +41,7 @@ pub use self::refused::{Refusals, RefusedNumber};
 pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
-    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedNumber,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedChange, VerifiedNumber,
 };
 use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES, Row};
 
@@ -78,8 +78,8 @@ impl Record for GuardRow {
 /// What a decision about a number says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GuardNews {
-    /// The number was verified. Its record before and after; no new one if the table is full.
-    Verified(Option<VerifiedNumber>, Option<VerifiedNumber>),
+    /// The number was verified.
+    Verified(VerifiedChange),
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
     /// A message was refused.
@@ -353,25 +353,20 @@ impl PumpingGuard {
             GuardNews::Refused(channel, refusal) => {
                 self.refused(NumberKey { service, number, is_test }, channel, refusal);
             }
-            GuardNews::Verified(earlier, verified) => {
-                inner.guard().verified(service, number, rules, earlier, verified, now);
-            }
+            GuardNews::Verified(change) => inner.guard().verified(service, number, rules, change, now),
         }
     }
 
-    /// Stores in a decision that a number was verified, unless it is a test number. Returns what the guard learns of it when
-    /// it is durable.
-    pub fn verified(&self, key: NumberKey, view: &mut Transaction<'_>) -> Option<GuardNews> {
+    /// Records in a decision that a number was verified, unless it is a test number. Returns what the guard learns once the
+    /// decision is made.
+    pub fn record_verified(&self, key: NumberKey, view: &mut Transaction<'_>) -> Option<GuardNews> {
         let NumberKey { service, number, is_test: false } = key else { return None };
-        let inner = &self.inner;
-        let earlier = view.get::<VerifiedNumber>(key.id());
-        let has_room = earlier.is_some() || inner.verified.has_room(service);
-        let now = view.now();
-        let verified = has_room.then(|| inner.guard().verification(service, number, earlier, now));
-        if verified != earlier {
-            view.put(key.id(), verified.as_ref(), Durability::Lazy);
-        }
-        Some(GuardNews::Verified(earlier, verified))
+        let (inner, now) = (&self.inner, view.now());
+        let before = view.get::<VerifiedNumber>(key.id());
+        let has_room = before.is_some() || inner.verified.has_room(service);
+        let after = has_room.then(|| inner.guard().verified_record(service, number, before, now));
+        view.put(key.id(), after.as_ref(), Durability::Lazy);
+        Some(GuardNews::Verified(VerifiedChange { before, after }))
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it.

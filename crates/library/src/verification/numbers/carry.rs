@@ -229,7 +229,7 @@ impl Verifier {
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
             let checked = AttemptLog::checked(log, VerifyStatus::Success, view);
             let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
-            let news = guard.as_ref().and_then(|guard| guard.verified(key, view));
+            let news = guard.as_ref().and_then(|guard| guard.record_verified(key, view));
             Ok::<_, Refusal>(Some((sent.channel, checked, news)))
         });
         let Some((channel, checked, news)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
@@ -240,7 +240,7 @@ impl Verifier {
         for step in tried.into_iter().chain([VerificationStep::Approved]) {
             self.deps.metrics.count(&Fact::Verification { recipient, channel, gateway, step });
         }
-        if let Some((guard, news)) = self.delivery.guard().zip(news) {
+        if let Some((guard, news)) = self.deps.guard.as_ref().zip(news) {
             guard.learn(key, news);
         }
         let now = self.now();

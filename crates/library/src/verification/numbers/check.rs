@@ -169,7 +169,7 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.key().answered((id, channel), answer, decision.view);
 }
 
-/// Counts the steps of a check, or of an approval without one. The guard learns of verified numbers.
+/// Counts the steps of a check, or of an approval without one, and records a verified number.
 fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is_approved: bool) {
     if checked.is_first {
         step(decision, VerificationStep::Tried, channel, checked);
@@ -177,7 +177,7 @@ fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is
     if is_approved {
         step(decision, VerificationStep::Approved, channel, checked);
         let guard = decision.deps.guard.as_ref();
-        if let Some(news) = guard.and_then(|guard| guard.verified(decision.key, decision.view)) {
+        if let Some(news) = guard.and_then(|guard| guard.record_verified(decision.key, decision.view)) {
             decision.tell_guard(news);
         }
     }

@@ -104,7 +104,7 @@ impl<O> Awaited<Reply<O>> {
 
 /// Notes, when a reply comes, whether what its request holds is still held.
 struct AtReply {
-    held: Weak<OnceLock<String>>,
+    held: Weak<OnceLock<(AttemptLogKey, Option<String>)>>,
     was_held: OnceLock<bool>,
 }
 
@@ -440,9 +440,9 @@ impl World {
 
     /// Whether the request of a message is still held when its reply comes, which `until_replied` leads to.
     pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
-        let error = Arc::<OnceLock<String>>::default();
-        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&error), was_held: OnceLock::new() });
-        let trial = Some(Trial { gateways: vec![GatewayName::Http], error });
+        let answer = Arc::default();
+        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&answer), was_held: OnceLock::new() });
+        let trial = Some(Trial { gateways: vec![GatewayName::Http], answer });
         let carried = Some(Carried { within: CHECK_BUDGET, trial });
         let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
         let waker = Waker::from(Arc::clone(&at_reply));
