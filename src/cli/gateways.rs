@@ -13,7 +13,7 @@ use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, built_in_gateways};
 use crate::domain::PhoneNumber;
 use crate::gateway::Recipe;
-use crate::http::answers::Message;
+use crate::http::answers::{Message, Tried};
 
 #[derive(Debug, clap::Args)]
 pub struct GatewaysArgs {
@@ -90,21 +90,15 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
-    let since = Some(SystemClock::start().now().rfc3339_millis().to_string());
-    let query = [("Number", Some(number.clone())), ("Since", since), ("Limit", Some("100".to_owned()))];
-    // Requests of clients may send to the number meanwhile, perhaps through this gateway: the trial came first.
+    let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
+    let tried: Tried = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields)?;
+    let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
     let through = |gateway: &str| {
         let found: Vec<Message> = client.get("/local/Messages", &query)?;
-        Ok::<_, CommandError>(found.into_iter().rfind(|message| message.gateway == gateway))
+        let is_own = |message: &Message| message.attempt.starts_with(&tried.attempts);
+        Ok::<_, CommandError>(found.into_iter().find(|message| message.gateway == gateway && is_own(message)))
     };
-    let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
-    let sent = client.post::<Option<String>>(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     let mut shown = through(name)?;
-    let refused = match sent {
-        Err(error) if shown.is_none() => return Err(error.into()),
-        Err(error) => Some(error.to_string()),
-        Ok(refused) => refused,
-    };
     let first = after.as_deref().map(through).transpose()?.flatten();
     let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
     let stopwatch = Stopwatch::start();
@@ -117,7 +111,7 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
     let words = |shown: &Option<Message>| row(args, shown.as_ref(), first.as_ref(), cx);
-    let err = refused.map_or_else(String::new, |refused| refused + "\n");
+    let err = tried.error.map_or_else(String::new, |error| error + "\n");
     Ok(CommandOutput { code, err, ..one(&shown, cx.json, words) })
 }
 

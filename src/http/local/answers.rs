@@ -16,6 +16,15 @@ pub struct ServerAnswer {
     pub compatible_routes_need_key: Option<bool>,
 }
 
+/// A message through one gateway, perhaps after another.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Tried {
+    /// How the ids of its attempts begin, with the dash.
+    pub attempts: String,
+    /// Why the first gateway did not accept it.
+    pub error: Option<String>,
+}
+
 /// One message, with the whole number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {

@@ -28,7 +28,7 @@ use super::call::Call;
 use super::response;
 use crate::delivery::Trial;
 use crate::delivery::attempts::{AttemptQuery, StatusFilter};
-use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
@@ -36,7 +36,7 @@ use crate::store::{self, Copied};
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarryCode, Erasure, NumberStatus};
 
-use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Unlocked};
+use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
@@ -66,7 +66,7 @@ fn query(request: &Request) -> Result<AttemptQuery, Error> {
 }
 
 /// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, perhaps after another, with a code that
-/// verifies nothing. The answer says why the first of them did not accept it.
+/// verifies nothing.
 pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let names = request.fields.text("After")?.into_iter().chain([request.param("Name")?]);
     let delivery = &request.running.delivery;
@@ -78,7 +78,7 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
         })
     };
     let gateways = names.map(known).collect::<Result<_, _>>()?;
-    let trial = Trial { gateways, error: Arc::default() };
+    let trial = Trial { gateways, answer: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
     let to = PhoneNumber::parse(to, None).map_err(|error| Error::invalid(error.to_string()))?;
     let channel =
@@ -93,11 +93,12 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     };
     let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, BeginRequest::new(message)) };
     let carried = request.running.verifying.carry(carry).await;
-    let error = trial.error.get().cloned();
-    if error.is_none() {
+    let Some((key, error)) = trial.answer.get().cloned() else {
         carried?;
-    }
-    Ok((StatusCode::CREATED, Json(error)))
+        return Err(Error::invalid(format!("{} gets no message: it is a test number", to.e164())));
+    };
+    let first = AttemptId { key, attempt: 0 }.to_string();
+    Ok((StatusCode::CREATED, Json(Tried { attempts: first.trim_end_matches('0').to_owned(), error })))
 }
 
 /// `GET /local/Numbers/{To}`.

@@ -107,6 +107,17 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
     let fallback = tries(&["north", &number, "--after", "south"]).await.exits(0);
     fallback.says(["south answered HTTP 500", "| sent | none | vonage: gateway_error |"]);
+    // A message of a client leaves through the gateway while the first one of the trial hangs.
+    let number = world.number();
+    world.doubles[1].plan(&number, [Reply::Hang]);
+    let during = async {
+        world.doubles[1].arrived_for(&number, 1).await;
+        world.send(&number).await.expects(sent(&number, 5));
+        world.doubles[1].release();
+    };
+    let arguments = ["north", &number, "--after", "south"];
+    let (trial, ()) = tokio::join!(tries(&arguments), during);
+    trial.exits(70).says(["| not asked | none | vonage: sent |"]);
     let unknown = tries(&["pigeon", &number]).await;
     unknown.says(["no gateway \"pigeon\" is configured, only ", "north"]);
 }

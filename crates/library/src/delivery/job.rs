@@ -130,8 +130,8 @@ impl Permitted {
 #[derive(Debug, Clone)]
 pub struct Trial {
     pub gateways: Vec<GatewayName>,
-    /// Why the first did not accept the message, in the words of the log.
-    pub error: Arc<OnceLock<String>>,
+    /// The message's attempts, and why the first gateway did not accept it, in the words of the log.
+    pub answer: Arc<OnceLock<(AttemptLogKey, Option<String>)>>,
 }
 
 /// Whether a code is still live.

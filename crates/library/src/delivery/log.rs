@@ -26,7 +26,8 @@ impl<O> DeliveryRun<'_, O> {
         if let Some(trial) = self.outgoing.trial() {
             let silence = || Some(format!("{gateway}: {NO_ANSWER}"));
             let error = answer.map_or_else(silence, |answer| answer.as_ref().err().map(ToString::to_string));
-            let _ = error.map(|error| trial.error.set(error));
+            // The first answer stays.
+            let _ = trial.answer.set((self.permitted.log, error));
         }
         match answer {
             Some(Ok(accepted)) => {

@@ -65,7 +65,7 @@ impl Delivery {
 pub(super) struct DeliveryRun<'a, O> {
     pub(super) delivery: &'a Delivery,
     pub(super) outgoing: &'a Outgoing,
-    permitted: &'a Permitted,
+    pub(super) permitted: &'a Permitted,
     pub(super) code: &'a Code,
     liveness: &'a O,
     workflow: Cow<'a, Workflow>,
