@@ -15,6 +15,7 @@ pub fn json_schema() -> String {
     {
         template.remove("pattern");
     }
+    root["type"] = json!("object");
     root["title"] = json!("config.json of onceward");
     root["description"] = json!(
         "The configuration file of onceward. Every value may be a string or the proper JSON type. Any key can also be given in the \
@@ -27,7 +28,7 @@ pub fn json_schema() -> String {
 }
 
 /// Types in whose place a value may be a text.
-const NOT_TEXTS: [&str; 4] = ["array", "boolean", "integer", "number"];
+const NOT_TEXTS: [&str; 5] = ["array", "boolean", "integer", "number", "object"];
 
 /// Accepts texts in place of other types, takes out defaults of nothing, and breaks no lines: doc comments do so for their
 /// readers.
