@@ -147,6 +147,7 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     let [a, _b, _c] = cluster.start_all().await;
     let mut load = Load::begin(&cluster, Expect::Trouble, 4);
     load.answers(100).await;
+    assert_eq!(owner(&cluster.clients()).await, 0, "the node that began first");
     load.avoid(0);
     load.owner_fails();
     links.iter().for_each(Link::cut);
