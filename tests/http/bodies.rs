@@ -138,7 +138,7 @@ async fn answers_carry_the_one_spelling_of_a_number() {
 }
 
 #[tokio::test]
-async fn a_send_takes_a_channel_a_language_and_an_app_and_ignores_what_is_none() {
+async fn a_send_takes_a_channel_a_language_and_an_app_and_ignores_unknown_ones() {
     let german = json!({ "sms": { "de": "Ihr Code: {code}" } });
     let world = World::with(Setup::of(json!({ "otp-messages": german }))).await;
     let sent = async |fields: &str| {

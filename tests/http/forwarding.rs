@@ -117,7 +117,7 @@ async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
 
 #[tokio::test]
 async fn a_request_goes_to_the_next_owner_if_the_last_refuses_connections() {
-    // No service has port 1, and the system gives it to none.
+    // No test listens on port 1, and the system gives it to none.
     let (owner, _standby, mut client) = asking(peer(SocketAddr::from(([127, 0, 0, 1], 1)))).await;
     let next = node(RequestTarget::Local).await;
     owner.send_replace(peer(next.address));

@@ -1,4 +1,4 @@
-//! What a provider's status, `Retry-After` and message id mean.
+//! Each status, `Retry-After` and message id of a provider has its meaning.
 
 use bytes::Bytes;
 use reqwest::StatusCode;

@@ -118,7 +118,7 @@ impl Double {
     }
 }
 
-/// An address without a listener: no service has port 1, and the system gives it to none.
+/// An address without a listener: no test listens on port 1, and the system gives it to none.
 pub const REFUSING_URL: &str = "http://127.0.0.1:1";
 
 async fn converse(

@@ -1,4 +1,4 @@
-//! What a call says, in the markup of Twilio.
+//! A call says its text in the markup of Twilio.
 
 use super::*;
 

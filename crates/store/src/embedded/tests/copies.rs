@@ -67,7 +67,7 @@ fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_reader_without_a_server_reads_like_a_start_and_on_after_damage() {
+fn a_reader_without_a_server_reads_like_a_start_and_past_damage() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
     world.checkpoint().unwrap();
