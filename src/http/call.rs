@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::Version;
 use hyper::body::Body as _;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -159,20 +160,20 @@ impl Received {
         let Some(mut body) = self.take_body() else { return Ok(Bytes::new()) };
         let bounds = &self.app.settings.bounds;
         let read = body.read(bounds.body_bytes, bounds.body_timeout).await;
-        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *self.body.lock() = Some(body);
         read
     }
 
     pub fn take_body(&self) -> Option<RequestBody> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.body.lock().take()
     }
 
     pub fn set_permit(&self, permit: Option<LongAnswerPermit>) {
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+        *self.permit.lock() = permit;
     }
 
     pub fn take_permit(&self) -> Option<LongAnswerPermit> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.permit.lock().take()
     }
 
     /// Ends streams of events when the server stops.

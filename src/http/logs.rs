@@ -1,9 +1,10 @@
 //! The limits on log lines about requests that are refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use hyper::header::HeaderName;
+use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::config::ProxySettings;
@@ -55,7 +56,7 @@ pub struct RefusalLog(Mutex<HashMap<Option<String>, [OncePerSecond; Refusal::NAM
 impl RefusalLog {
     /// `service` is the name of the service that the request was about, if it was about one.
     pub fn note(&self, refusal: Refusal, service: Option<String>) {
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.0.lock();
         let service = service.map(|name| {
             let has_line = logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone()));
             if has_line { name } else { "other".to_owned() }
@@ -73,7 +74,7 @@ pub struct HookLog(Mutex<BTreeMap<(&'static str, &'static str), OncePerSecond>>)
 impl HookLog {
     /// `log` is told the number of refusals, and whether they are the first ones.
     pub fn note(&self, hook: &'static str, kind: &'static str, log: impl Fn(u64, bool) + Send + 'static) {
-        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limits = self.0.lock();
         let is_first = !limits.contains_key(&(hook, kind));
         limits.entry((hook, kind)).or_default().note(move |count| log(count, is_first));
     }

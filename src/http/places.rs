@@ -2,9 +2,10 @@
 
 use std::mem::discriminant;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::domain::ServiceId;
@@ -55,7 +56,7 @@ impl LongAnswers {
     #[expect(clippy::disallowed_methods, reason = "time limits are those of the runtime's timers")]
     fn permit(&self, reader: Reader) -> Option<LongAnswerPermit> {
         let (since, permit) = (Instant::now(), Arc::default());
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.0.lock();
         answers.retain(|answer| answer.permit.strong_count() > 0);
         let own = answers.iter().filter(|answer| answer.reader == reader && reader != Reader::Account);
         let shared = answers.iter().filter(|answer| {
@@ -125,6 +126,6 @@ mod tests {
         drop(of_the_account);
         drop(taken);
         assert!(is_allowed(0) && is_allowed(1));
-        assert_eq!(all.0.lock().expect("not poisoned").len(), 1, "answers that have ended are forgotten");
+        assert_eq!(all.0.lock().len(), 1, "answers that have ended are forgotten");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::request::{self, BodyDigest, IDEMPOTENCY_KEY};
@@ -162,7 +163,7 @@ impl Proofs {
 
     /// Returns `true` for each number of a sender once.
     fn take(&self, start: u64, number: u64, now: Timestamp) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         if !taken.contains_key(&start) {
             // A request that old is not of now.
             taken.retain(|_, sender| now < sender.last.plus(2 * SKEW));

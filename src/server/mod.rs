@@ -13,10 +13,11 @@ mod telemetry;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use onceward_cluster::{JoinError, Owner};
+use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
@@ -286,7 +287,7 @@ impl App {
 
     /// Opens the control socket, unless it is open.
     fn open_control(&self, data_dir: &Path) {
-        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut control = self.control.lock();
         if control.is_none() {
             *control = Control::start(data_dir, Arc::clone(&self.front_end));
         }
@@ -294,7 +295,7 @@ impl App {
 
     /// Waits for every command in flight, then closes the store.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let control = self.control.lock().take();
         if let Some(control) = control {
             control.stop().await;
         }

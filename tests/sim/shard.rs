@@ -1,6 +1,6 @@
 //! One shard: a real core, and its commit in flight.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use onceward::store::StoreLimits;
 use onceward::verification::numbers::NumberCapacity;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use onceward::verification::numbers::table::NumberTable;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -105,7 +106,7 @@ pub enum Left {
 
 impl Captured {
     pub fn take(&self) -> Vec<Left> {
-        std::mem::take(&mut *self.locked())
+        std::mem::take(&mut *self.0.lock())
     }
 
     /// Records when the answer to this command leaves.
@@ -115,14 +116,10 @@ impl Captured {
 
     fn leaves(&self, task: Task) {
         match task {
-            Task::Deliver(sending) => self.locked().push(Left::Message(Box::new(sending))),
-            Task::AskGateway(asking) => self.locked().push(Left::Check(Box::new(asking))),
+            Task::Deliver(sending) => self.0.lock().push(Left::Message(Box::new(sending))),
+            Task::AskGateway(asking) => self.0.lock().push(Left::Check(Box::new(asking))),
             Task::TellGateway(..) | Task::TellGuard(..) => {}
         }
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Vec<Left>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +130,7 @@ struct Waiter {
 
 impl Wake for Waiter {
     fn wake(self: Arc<Self>) {
-        self.captured.locked().push(Left::Outcome(self.command));
+        self.captured.0.lock().push(Left::Outcome(self.command));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -73,7 +74,7 @@ impl Clients {
         }
         busy.join_all().await;
         let lasted = schedule.start.elapsed();
-        let mut tally = lock(&tally);
+        let mut tally = tally.lock();
         Window {
             lasted_s: lasted.as_secs_f64(),
             kinds: tally.figures(lasted),
@@ -148,7 +149,7 @@ impl Client {
             } else {
                 self.script.forget();
             }
-            lock(tally).answered(step.kind, verdict, schedule.start.elapsed().saturating_sub(due));
+            tally.lock().answered(step.kind, verdict, schedule.start.elapsed().saturating_sub(due));
         }
     }
 
@@ -308,10 +309,6 @@ impl Tally {
         let kinds = self.kinds.iter().map(|(kind, counts)| (kind.name(), counts.figures(lasted)));
         std::iter::once((ALL, all.figures(lasted))).chain(kinds).collect()
     }
-}
-
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nanos(time: Duration) -> u64 {

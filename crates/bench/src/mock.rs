@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -53,7 +54,7 @@ impl Mock {
     }
 
     pub fn take_code(&self, digits: u64) -> Option<String> {
-        self.codes.lock().unwrap_or_else(PoisonError::into_inner).remove(&digits)
+        self.codes.lock().remove(&digits)
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -61,7 +62,7 @@ impl Mock {
         let Some((digits, code)) = message(&form) else {
             return json_response(StatusCode::BAD_REQUEST, BAD);
         };
-        self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(digits, code);
+        self.codes.lock().insert(digits, code);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }

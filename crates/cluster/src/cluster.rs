@@ -1,12 +1,13 @@
 //! A node's part in the cluster: who owns the records, and the campaign to own them.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::Slot;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -241,7 +242,7 @@ impl Cluster {
             begins
         });
         if begins {
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = self.tasks.lock();
             tasks.spawn(reserve_address(Arc::clone(&self.state)));
         }
         let mut is_reported = false;
@@ -276,7 +277,7 @@ impl Cluster {
 
     /// Gives up the node's address. Otherwise it stays reserved for two seconds.
     pub async fn release_reservation(&self) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.tasks.lock().abort_all();
         let former = self.state.reservation.send_replace(Reservation::NotRequested);
         if let Reservation::Held(lease) = former {
             lease.end();

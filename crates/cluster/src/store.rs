@@ -1,13 +1,14 @@
 //! The store of one term: batches become fenced transactions of etcd.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
 use onceward_store::{BoxFuture, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -47,7 +48,7 @@ struct CommitHealth {
 impl CommitHealth {
     /// Records the result of a commit. Logs the first failure, then one every 10 minutes, and the first success.
     fn record(&self, result: &Result<(), StoreError>) {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failing = self.failing.lock();
         match result {
             Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
             Ok(()) => {}
@@ -61,7 +62,7 @@ impl CommitHealth {
     }
 
     fn reason(&self) -> Option<String> {
-        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let failing = self.failing.lock();
         failing.as_ref().map(|condition| condition.reason.clone())
     }
 }

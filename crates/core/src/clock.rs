@@ -1,8 +1,10 @@
 //! Time as a parameter: the trait and the clocks that read no hardware. The machine's clock belongs to the server.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::domain::Timestamp;
 
@@ -86,18 +88,14 @@ impl EngineClock {
 
     /// Makes it show no less than `time`.
     pub fn at_least(&self, time: Timestamp) {
-        let mut shown = self.shown();
+        let mut shown = self.shown.lock();
         shown.time = shown.time.max(time.min(LATEST));
-    }
-
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for EngineClock {
     fn now(&self) -> Timestamp {
-        let mut shown = self.shown();
+        let mut shown = self.shown.lock();
         // Read under the lock: two readings in the wrong order would look like a step.
         let source = self.source.now();
         if source <= LATEST {

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Request, Response};
 use tokio::sync::Semaphore;
@@ -94,7 +95,7 @@ impl EgressClients {
     fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
         let proxy = proxy_to(url)?;
         let way = (url.scheme() == "https", proxy.is_some());
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if let Some(client) = clients.get(&way) {
             return Ok(Arc::clone(client));
         }

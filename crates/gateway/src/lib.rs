@@ -31,11 +31,12 @@ mod settings;
 mod simulator;
 mod twilio;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
 pub(crate) use onceward_core::{clock, domain, named, template};
+use parking_lot::Mutex;
 
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;

@@ -3,9 +3,10 @@
 //!
 //! HTTP's own rules classify answers of providers that say no more, and of proxies in front of them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use reqwest::Request;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
@@ -98,20 +99,16 @@ impl HttpProvider {
 
     fn learn<T>(&self, outcome: &Result<T, GatewayError>) {
         match outcome {
-            Ok(_) => *self.refusal() = None,
+            Ok(_) => *self.refusal.lock() = None,
             Err(error)
                 if error.whole_gateway
                     && error.class == ErrorClass::Configuration
                     && error.code.is_none_or(self.refuses_account) =>
             {
-                *self.refusal() = Some((self.clock.now(), error.to_string()));
+                *self.refusal.lock() = Some((self.clock.now(), error.to_string()));
             }
             Err(_) => {}
         }
-    }
-
-    fn refusal(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,7 +170,7 @@ impl Gateway for HttpProvider {
     }
 
     fn readiness(&self) -> Result<(), String> {
-        match &*self.refusal() {
+        match &*self.refusal.lock() {
             Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
             _ => Ok(()),
         }

@@ -4,9 +4,10 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::twilio::class_of_report;
@@ -146,7 +147,7 @@ impl Simulator {
 
     /// The newest `limit` messages that satisfy the condition, the newest first.
     pub fn search(&self, limit: usize, wanted: impl Fn(&InboxMessage) -> bool) -> Vec<InboxMessage> {
-        let (now, inbox) = (self.clock.now(), self.inbox());
+        let (now, inbox) = (self.clock.now(), self.inbox.lock());
         let arrived = inbox.messages.iter().rev().filter(|message| message.received <= now);
         let mut found: Vec<_> = arrived.filter(|message| wanted(message)).cloned().collect();
         drop(inbox);
@@ -168,12 +169,12 @@ impl Simulator {
 
     /// The reports of what became of messages; `None` the second time.
     pub fn receipts(&self) -> Option<mpsc::Receiver<Receipt>> {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.receiver.lock().take()
     }
 
     fn accept(&self, message: &OutgoingMessage, delay: Duration) -> Accepted {
         let (now, attempt) = (self.clock.now(), message.attempt);
-        let mut inbox = self.inbox();
+        let mut inbox = self.inbox.lock();
         let id = self.next_id(&mut inbox);
         let expires = now.plus(message.valid_for);
         for other in inbox.messages.iter_mut().filter(|other| other.to == message.to) {
@@ -212,7 +213,7 @@ impl Simulator {
 
     /// Accepts a message that never arrives.
     fn lose(&self, message: &OutgoingMessage) -> Accepted {
-        let id = self.next_id(&mut self.inbox());
+        let id = self.next_id(&mut self.inbox.lock());
         let receipt = Receipt {
             attempt: message.attempt,
             gateway: None,
@@ -236,7 +237,7 @@ impl Simulator {
     /// Marks the messages of a verification whose code has ended. Only success is more than an earlier end.
     fn mark_ended(&self, message_id: &str, status: CodeStatus) {
         let now = self.clock.now();
-        let mut inbox = self.inbox();
+        let mut inbox = self.inbox.lock();
         let ended = inbox.messages.iter().find(|message| message.id == message_id);
         let ended = ended.map(|message| (message.to, message.attempt.key));
         for message in inbox.messages.iter_mut().filter(|m| Some((m.to, m.attempt.key)) == ended) {
@@ -246,11 +247,6 @@ impl Simulator {
         }
         drop(inbox);
         self.changes.send_replace(());
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        // Every change is complete before the lock opens; a panic elsewhere spoils nothing.
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,11 +12,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 
 use crate::stream::{self, RECORD_HEAD};
 use crate::{Key, LONGEST_RECORD, Slots, Store, StoreError};
@@ -63,7 +64,7 @@ pub async fn copy(
     let to = Arc::new(Mutex::new((BufWriter::with_capacity(BUFFER_BYTES, file), RecordCounts::default())));
     let (writer, mut total, mut buffer) = (Arc::clone(&to), 0_u64, Vec::new());
     let visit = move |key: Key, expires, record: &[u8]| {
-        let (file, counts) = &mut *writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, counts) = &mut *writer.lock();
         buffer.clear();
         buffer.push(ENTRY);
         stream::encode(&mut buffer, key, expires, record);
@@ -74,7 +75,7 @@ pub async fn copy(
         if Arc::strong_count(&progress) == 1 { Err(not_written(&"it was canceled")) } else { Ok(()) }
     };
     store.restore(Slots::all(), Box::new(visit)).await?;
-    let (file, counts) = &mut *to.lock().unwrap_or_else(PoisonError::into_inner);
+    let (file, counts) = &mut *to.lock();
     let mut finish = || {
         file.write_all(&[END])?;
         file.write_all(&counts.values().sum::<u64>().to_be_bytes())?;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 
 use crate::{BoxFuture, Done, Key, Owner, Slots, Store, StoreError, Visitor, Write};
 
@@ -15,25 +15,21 @@ type Contents = BTreeMap<Key, (Bytes, Timestamp)>;
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Contents>);
 
-impl MemoryStore {
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl MemoryStore {}
 
 impl Store for MemoryStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         for Write { key, put, expires } in writes {
             match put {
-                Some(record) => drop(self.contents().insert(key, (record, expires))),
-                None => drop(self.contents().remove(&key)),
+                Some(record) => drop(self.0.lock().insert(key, (record, expires))),
+                None => drop(self.0.lock().remove(&key)),
             }
         }
         done(Ok(()));
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let records = self.contents().clone();
+        let records = self.0.lock().clone();
         let mut records = records.into_iter().filter(|(key, _)| slots.contains(key.slot));
         Box::pin(ready(records.try_for_each(|(key, (record, expires))| visit(key, expires, &record))))
     }

@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
 use hyper::HeaderMap;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
@@ -142,10 +142,9 @@ impl Sessions {
     /// Begins a session of the caller with this credential.
     pub fn begin(&self, fingerprint: CredentialFingerprint, now: Timestamp) -> SessionId {
         // An address of another session names no number of this one.
-        let (random, numbers_from): ([u8; 32], u32) =
-            self.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let (random, numbers_from): ([u8; 32], u32) = self.rng.lock().random();
         let id = SessionId(Zeroizing::new(encode_string(&random)));
-        let mut live = self.live();
+        let mut live = self.live.lock();
         live.retain(|_, session| !session.is_over(now));
         let oldest = live.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
         if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
@@ -165,7 +164,7 @@ impl Sessions {
         registry: &Registry,
         now: Timestamp,
     ) -> Option<Caller> {
-        let (key, mut live) = (id.key(), self.live());
+        let (key, mut live) = (id.key(), self.live.lock());
         let session = live.get_mut(&key)?;
         let caller = registry.caller_of(&session.fingerprint).filter(|_| !session.is_over(now));
         if caller.is_none() {
@@ -178,22 +177,18 @@ impl Sessions {
 
     /// Changes what a session remembers.
     pub fn with<T>(&self, id: &SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        self.live().get_mut(&id.key()).map(change)
+        self.live.lock().get_mut(&id.key()).map(change)
     }
 
     /// Removes a number from every session.
     pub fn erase(&self, number: PhoneNumber) {
-        for session in self.live().values_mut() {
+        for session in self.live.lock().values_mut() {
             session.numbers.retain(|(_, known)| *known != number);
         }
     }
 
     pub fn end(&self, id: &SessionId) {
-        self.live().remove(&id.key());
-    }
-
-    fn live(&self) -> MutexGuard<'_, HashMap<Key, Session>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock().remove(&id.key());
     }
 }
 
@@ -220,7 +215,7 @@ impl SignInLimit {
     /// # Errors
     /// The time until the next one is allowed.
     pub fn begin(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        let mut counted = self.lock();
+        let mut counted = self.counted.lock();
         counted.retain(|_, until| *until > now);
         let source = network_of(address);
         if counted.len() >= MAX_ADDRESSES && !counted.contains_key(&source) {
@@ -239,13 +234,9 @@ impl SignInLimit {
 
     /// Uncounts a sign-in that did not fail.
     pub fn give_back(&self, address: IpAddr) {
-        if let Some(until) = self.lock().get_mut(&network_of(address)) {
+        if let Some(until) = self.counted.lock().get_mut(&network_of(address)) {
             *until = until.minus(EACH);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Timestamp>> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -284,7 +275,7 @@ mod tests {
         for second in 0..200 {
             sessions.begin(fingerprint.clone(), at(second));
         }
-        assert_eq!(sessions.live().len(), MAX_SESSIONS);
+        assert_eq!(sessions.live.lock().len(), MAX_SESSIONS);
 
         let session = sessions.begin(fingerprint, at(300));
         assert!(lives(&session, true, 301));
@@ -317,7 +308,7 @@ mod tests {
             assert!(allowed >= usize::try_from(AT_ONCE).expect("it fits"), "{address}: {allowed}");
         }
         assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
-        assert_eq!(limit.lock().len(), MAX_ADDRESSES);
+        assert_eq!(limit.counted.lock().len(), MAX_ADDRESSES);
     }
 
     #[test]

@@ -4,7 +4,7 @@ pub mod docs;
 pub mod inbox;
 
 use std::collections::BTreeSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -64,7 +65,7 @@ pub fn html(template: &impl Template, headers: &Headers) -> Response {
 pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
     static PAGES: Mutex<BTreeSet<Bytes>> = Mutex::new(BTreeSet::new());
     let mut page = Bytes::from(template.render().unwrap_or_default());
-    let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pages = PAGES.lock();
     match pages.get(&page) {
         Some(known) => page = known.clone(),
         None if pages.len() < MOST_SHARED => drop(pages.insert(page.clone())),

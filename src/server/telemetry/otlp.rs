@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::global::{BoxedTracer, ObjectSafeTracerProvider as _};
@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingResult, SdkTracerProvider, ShouldSample,
     SpanData, SpanExporter, TracerProviderBuilder,
 };
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -142,7 +143,7 @@ impl SpanExporter for BoundedExporter {
             // The program ends, and its runtime with it.
             Err(error) => return Err(OTelSdkError::InternalFailure(error.to_string())),
         };
-        let (trouble, dropped) = &mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let (trouble, dropped) = &mut *self.trouble.lock();
         match &outcome {
             Ok(()) if trouble.take().is_some() => {
                 info!(count = std::mem::take(dropped), "spans exported again");

@@ -1,8 +1,8 @@
 //! Gateways and channels, by the names that settings, logs and records use.
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -55,7 +55,7 @@ impl GatewayName {
         if let Some(known) = Self::known().find(|known| known.as_str() == name) {
             return Some(known);
         }
-        let mut named = NAMED.write().unwrap_or_else(PoisonError::into_inner);
+        let mut named = NAMED.write();
         // Another thread may have been first.
         let place = named.iter().position(|known| *known == name).unwrap_or(named.len());
         let index = u16::try_from(place).ok().filter(|_| is_name)?;
@@ -67,7 +67,7 @@ impl GatewayName {
 
     /// Every gateway whose name is known: the built-in ones, and those that a configuration or a record has named.
     pub fn known() -> impl Iterator<Item = Self> {
-        let named = NAMED.read().unwrap_or_else(PoisonError::into_inner).len();
+        let named = NAMED.read().len();
         let named = (0..named).filter_map(|index| u16::try_from(index).ok());
         Self::ALL.into_iter().chain(named.map(|index| Self::Named(NamedGateway(index))))
     }
@@ -83,7 +83,7 @@ impl GatewayName {
             Self::Mada => "Mada",
             Self::Http => "Http",
             Self::Named(NamedGateway(index)) => {
-                let named = NAMED.read().unwrap_or_else(PoisonError::into_inner);
+                let named = NAMED.read();
                 named.get(usize::from(index)).copied().unwrap_or_default()
             }
         }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{LazyLock, OnceLock};
 
+use parking_lot::{Mutex, MutexGuard};
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -292,7 +293,7 @@ impl PhoneNumber {
     }
 
     fn place(self) -> MutexGuard<'static, Recent> {
-        RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
+        RECENT[(self.0 % RECENT_NUMBERS) as usize].lock()
     }
 
     fn look_up(self) -> PlanLookup {

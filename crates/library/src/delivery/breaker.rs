@@ -1,9 +1,9 @@
 //! The circuit breaker of a gateway. One rule: a gateway that fails again and again rests for a span; then one message in
 //! each span asks it, until it answers.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tracing::{debug, info, warn};
 
@@ -57,7 +57,7 @@ impl CircuitBreaker {
     /// Whether the gateway may be asked now. The message that asks it during an outage begins the next span: it is the only
     /// one of that span, also if it is given up.
     pub fn enter(&self, now: Timestamp) -> bool {
-        match &mut self.state().outage {
+        match &mut self.state.lock().outage {
             None => true,
             Some(outage) if now < outage.until => false,
             Some(outage) => {
@@ -74,7 +74,7 @@ impl CircuitBreaker {
 
     /// The shown state, and the time until which an open circuit stays open.
     pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        match &self.state().outage {
+        match &self.state.lock().outage {
             None => (Circuit::Closed, None),
             Some(outage) if now < outage.until => (Circuit::Open, Some(outage.until)),
             Some(_) => (Circuit::HalfOpen, None),
@@ -87,7 +87,7 @@ impl CircuitBreaker {
     }
 
     pub fn outage(&self) -> Option<LastingCondition> {
-        self.state().outage.as_ref().map(|outage| outage.condition.clone())
+        self.state.lock().outage.as_ref().map(|outage| outage.condition.clone())
     }
 
     /// Notes the gateway's answer, and returns it with a wait that is not longer than a circuit is open at most; `None` for no
@@ -108,7 +108,7 @@ impl CircuitBreaker {
             }
             // A refusal of one message is a sign of life too.
             Some(_) => {
-                let CircuitState { outage, .. } = std::mem::take(&mut *self.state());
+                let CircuitState { outage, .. } = std::mem::take(&mut *self.state.lock());
                 if outage.is_some() {
                     info!(gateway = self.gateway.as_str(), "gateway available again");
                 }
@@ -119,7 +119,7 @@ impl CircuitBreaker {
 
     /// Any message would have failed. A provider that asks for a pause of at least a span gets it at once.
     fn failed(&self, pause: Option<Duration>, reason: &str, now: Timestamp) {
-        let (state, open_for) = (&mut *self.state(), self.settings.open_for);
+        let (state, open_for) = (&mut *self.state.lock(), self.settings.open_for);
         state.failures = state.failures.saturating_add(1);
         let pause = pause.filter(|pause| *pause >= open_for);
         if state.outage.is_none() && pause.is_none() && state.failures < self.settings.failures {
@@ -140,11 +140,6 @@ impl CircuitBreaker {
         } else {
             debug!(gateway, seconds, reason, "gateway still unavailable");
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, CircuitState> {
-        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -96,7 +96,7 @@ impl Delivery {
 
     /// Logged once per gateway, because it is the same for every code that the gateway still holds.
     fn log_unknown_holder(&self, name: GatewayName) {
-        let mut logged = self.unknown_holders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut logged = self.unknown_holders.lock();
         if !logged.contains(&name) {
             logged.push(name);
             error!(

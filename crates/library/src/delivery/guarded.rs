@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::CircuitBreaker;
@@ -90,7 +91,7 @@ impl GuardedGateway {
         }
         let took = stopwatch.elapsed();
         self.metrics.gateway(gateway, operation, outcome, took);
-        let mut recent = self.recent_requests();
+        let mut recent = self.recent.lock();
         if outcome != GatewayEnd::Answered {
             let cause = match &answer {
                 Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
@@ -109,16 +110,12 @@ impl GuardedGateway {
 
     /// The latency and the last error of a [`GatewayReading`](crate::observe::metrics::GatewayReading).
     pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, String)>) {
-        let recent = self.recent_requests();
+        let recent = self.recent.lock();
         let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error.clone());
         drop(recent);
         took.sort_unstable();
         let at = |part: usize| took.get((took.len() * part / 20).min(took.len().saturating_sub(1))).copied();
         (at(10).zip(at(19)).map(|(median, most)| [median, most]), last_error)
-    }
-
-    fn recent_requests(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn serves(&self, channel: Channel) -> bool {

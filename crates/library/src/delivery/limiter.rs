@@ -1,8 +1,8 @@
 //! Limits the messages at one gateway, and those that wait for a permit.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -44,7 +44,7 @@ pub(super) struct GatewayPermit<'a> {
 
 impl Drop for GatewayPermit<'_> {
     fn drop(&mut self) {
-        let LimiterState { held, overloaded } = &mut *self.limiter.state();
+        let LimiterState { held, overloaded } = &mut *self.limiter.state.lock();
         held.remove(self.service, 1);
         // A line for each overload, not for each message of one.
         if held.of(self.service) <= self.limiter.permits / 50 {
@@ -74,7 +74,7 @@ impl ConcurrencyLimiter {
         let mut place = self.place(service).ok_or(Failure::Overloaded)?;
         if place.permit.is_none() {
             let Ok(Ok(permit)) = timeout_at(patience, self.all.acquire()).await else {
-                self.log_refusal(&mut self.state(), service);
+                self.log_refusal(&mut self.state.lock(), service);
                 return Err(Failure::Overloaded);
             };
             (place.waited, place.permit) = (true, Some(permit));
@@ -91,17 +91,17 @@ impl ConcurrencyLimiter {
     pub fn load(&self) -> (usize, usize) {
         let free = self.all.available_permits() + self.last.available_permits();
         let in_flight = (self.permits + self.permits.div_ceil(50)).saturating_sub(free);
-        (in_flight, self.state().held.held().saturating_sub(in_flight))
+        (in_flight, self.state.lock().held.held().saturating_sub(in_flight))
     }
 
     /// Whether a message of the service would be refused now.
     pub fn refuses(&self, service: ServiceId) -> bool {
-        self.room(&mut self.state(), service) == 0
+        self.room(&mut self.state.lock(), service) == 0
     }
 
     /// The place of a message that has a permit or waits for one.
     fn place(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         (self.room(&mut state, service) > 0).then(|| {
             let last = Some(&self.last).filter(|_| state.held.of(service) == 0);
             let permit = self.all.try_acquire().ok().or_else(|| last?.try_acquire().ok());
@@ -128,10 +128,5 @@ impl ConcurrencyLimiter {
                 "gateway overloaded; messages are refused until its queue has room"
             );
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, LimiterState> {
-        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,4 @@
 //! The log lines of a delivery run.
-
-use std::sync::PoisonError;
-
 use tracing::{debug, error, warn};
 
 use super::error::{Failure, NO_ANSWER};
@@ -57,7 +54,7 @@ impl<O> DeliveryRun<'_, O> {
         if parts <= 1 {
             return;
         }
-        let mut logged = self.delivery.long_texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.delivery.long_texts.lock();
         if logged.insert((service, locale)) {
             let service = self.delivery.deps.services.as_ref().map(|registry| registry.title_of(service));
             warn!(

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -547,7 +546,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             step_timeout: self.workflow.step_timeout(self.step),
             now: self.now(),
         };
-        let random = self.delivery.deps.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
+        let random = self.delivery.deps.rng.lock().next_u32();
         retry(self.delivery.deps.settings.max_retries, inputs, random).map_err(Some)
     }
 

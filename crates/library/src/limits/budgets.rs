@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use onceward_core::budget::{Budget, BudgetState, Period};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot::Receiver;
 
@@ -177,7 +178,8 @@ impl Budgets {
                 let account = Account::new(service, key, Budget { limit, period }, &router, &slots);
                 let Subject { slot, id } = account.subject;
                 let record = router.get(RecordKey { slot, kind: BudgetRecord::KIND, id }).await?;
-                account.lock().state = record.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+                account.memory.lock().state =
+                    record.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
                 accounts.entry(service).or_default().push(account);
             }
         }
@@ -188,7 +190,7 @@ impl Budgets {
     fn shares(&self, service: ServiceId) -> Vec<Arc<Account>> {
         let own = self.accounts.get(&Some(service)).map_or(&[][..], Vec::as_slice);
         let global = self.accounts.get(&None).into_iter().flatten();
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shares = self.shares.lock();
         let global = global.filter(|global| own.iter().all(|own| own.key != global.key));
         let mut share = |Account { key, budget, router, .. }: &Account| {
             let budget = Budget { limit: (budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..*budget };
@@ -233,7 +235,7 @@ impl Budgets {
 
     fn usage(&self, account: &Account) -> BudgetView {
         let Account { service, key, budget: Budget { limit, period }, .. } = *account;
-        let (now, memory) = (self.clock.now(), account.lock());
+        let (now, memory) = (self.clock.now(), account.memory.lock());
         let spent = memory.state.spent(period, now);
         BudgetView {
             service_id: service,
@@ -262,7 +264,7 @@ impl Budgets {
         let now = self.clock.now();
         // With too little money, a cheaper message may still be sent.
         self.of(service).filter(|account| account.key != MONEY).find_map(|account| {
-            let until = account.lock().spent_until;
+            let until = account.memory.lock().spent_until;
             (now < until).then_some(SpentBudget { service: account.service, until, newly_spent: None })
         })
     }
@@ -293,7 +295,7 @@ impl Budgets {
 
     fn warn_if_nearly_spent(&self, account: &Account) {
         let Account { service, key: budget, budget: Budget { limit, period }, .. } = *account;
-        let (now, mut memory) = (self.clock.now(), account.lock());
+        let (now, mut memory) = (self.clock.now(), account.memory.lock());
         let (spent, end) = (memory.state.spent(period, now), period.end_at(now));
         if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT) && memory.warned < end {
             memory.warned = end;
@@ -316,22 +318,18 @@ impl Account {
         Arc::new(Self { service, key, budget, router, subject, memory })
     }
 
-    fn lock(&self) -> MutexGuard<'_, InMemory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn charge(self: Arc<Self>, amount: u64) -> Result<Charge, ChargeError> {
         let decided = self.decide(move |budget, state, now| budget.charge(state, amount, now)).await;
         match decided.unwrap_or(Err(Refusal::Stopping)) {
             Ok(Ok(charged)) => Ok(Charge { parts: vec![(self, amount, charged)], is_spent: false }),
             Ok(Err(until)) => {
-                let is_new = std::mem::replace(&mut self.lock().reported, until) < until;
+                let is_new = std::mem::replace(&mut self.memory.lock().reported, until) < until;
                 let newly_spent = is_new.then_some((self.key, self.budget.limit));
                 Err(ChargeError::Spent(SpentBudget { service: self.service, until, newly_spent }))
             }
             Err(_) => {
                 // A refusal in the same batch may rest on a charge that the store did not take.
-                self.lock().spent_until = Timestamp::EPOCH;
+                self.memory.lock().spent_until = Timestamp::EPOCH;
                 Err(ChargeError::Unavailable)
             }
         }
@@ -348,7 +346,7 @@ impl Account {
             let (id, period) = (account.subject.id, account.budget.period);
             let state = view.get(id).map(|BudgetRecord { state, .. }| state).unwrap_or_default();
             let changed = change(account.budget, state, view.now());
-            let mut memory = account.lock();
+            let mut memory = account.memory.lock();
             memory.spent_until = changed.err().unwrap_or_default();
             memory.state = changed.unwrap_or(state);
             if changed.is_ok() {

@@ -1,7 +1,9 @@
 //! Log lines about events that clients can cause in any number.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Logs the first event of a kind at once, and the further ones once a second: the latest, with their count.
 #[derive(Default)]
@@ -18,7 +20,7 @@ struct Unlogged {
 impl OncePerSecond {
     /// Notes an event. `log` is called with the number of events that the line reports, unless a later event is logged.
     pub fn note(&self, log: impl FnOnce(u64) + Send + 'static) {
-        let mut unlogged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unlogged = self.0.lock();
         if unlogged.is_followed {
             unlogged.count += 1;
             unlogged.latest = Some(Box::new(log));
@@ -32,7 +34,7 @@ impl OncePerSecond {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let (log, count) = {
-                    let mut unlogged = unlogged.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut unlogged = unlogged.lock();
                     let Some(log) = unlogged.latest.take() else {
                         unlogged.is_followed = false;
                         return;

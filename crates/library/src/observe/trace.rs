@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::propagation::TextMapPropagator;
@@ -16,6 +16,7 @@ use opentelemetry::trace::{
     Link, Span as _, SpanContext as SpanIds, Status, TraceContextExt as _, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, StringValue};
+use parking_lot::Mutex;
 
 pub use opentelemetry::trace::SpanKind;
 
@@ -58,14 +59,14 @@ impl Tracer {
 
     /// Begins the span of a delivery of a webhook's event. `None` if its cause was not traced.
     pub fn delivery(self: &Arc<Self>, event: [u8; 16]) -> Option<Span> {
-        let cause = self.causes().spans.get(&event).cloned()?;
+        let cause = self.causes.lock().spans.get(&event).cloned()?;
         let links = vec![Link::with_context(cause)];
         self.begin("deliver webhook".into(), SpanKind::Client, links, &Context::new())
     }
 
     /// Remembers which request caused an event.
     fn note_cause(&self, event: [u8; 16], cause: SpanIds) {
-        let EventCauses { spans, order } = &mut *self.causes();
+        let EventCauses { spans, order } = &mut *self.causes.lock();
         if order.len() == MAX_CAUSES
             && let Some(oldest) = order.pop_front()
         {
@@ -87,10 +88,6 @@ impl Tracer {
         let ids = span.span_context().clone();
         let context = SpanContext { tracer: Arc::clone(self), ids };
         span.is_recording().then_some(Span { context, span })
-    }
-
-    fn causes(&self) -> std::sync::MutexGuard<'_, EventCauses> {
-        self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

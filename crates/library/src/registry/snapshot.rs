@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::RwLock;
 
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
@@ -44,7 +45,7 @@ impl Published {
     }
 
     fn change_safe_numbers(&self, anew: bool, changes: Vec<Change<SafeNumber>>) {
-        let mut list = self.safe_numbers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.safe_numbers.write();
         if anew {
             list.clear();
         }

@@ -1,7 +1,7 @@
 //! A shard as an actor, which passes messages to a [`Core`] and the core's commits to the store; and its supervisor, which
 //! starts a failed shard again from the store.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -132,7 +132,7 @@ async fn start(
     for (kind, follower) in shared.indexes_of(index) {
         tables.follow(kind, follower);
     }
-    let rng = StdRng::from_rng(&mut *shared.rng.lock().unwrap_or_else(PoisonError::into_inner));
+    let rng = StdRng::from_rng(&mut *shared.rng.lock());
     let core = Core::new(tables, shared.kinds.clone(), rng, shared.settings, shared.store.limits());
     let arguments = (core, shared.router.slots_of(index), Arc::clone(shared));
     let (actor, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;

@@ -1,8 +1,9 @@
 //! The limit on the records of a kind over all shards, and the share of each service in it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::Shards;
@@ -154,7 +155,7 @@ impl Capacity {
 
     /// The present usage.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.counts().held.held(), limit: self.limit }
+        Usage { held: self.counts.lock().held.held(), limit: self.limit }
     }
 
     /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
@@ -162,7 +163,7 @@ impl Capacity {
     /// # Errors
     /// [`Full`] if the service has used up its share.
     pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Full> {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if counts.held.room(service, self.limit) == 0 {
             if counts.used_up.insert(service) {
                 let (own, held) = (counts.held.of(service), counts.held.held());
@@ -179,7 +180,7 @@ impl Capacity {
 
     /// Counts a change of the records in the table, also beyond the limit.
     pub fn count(&self, change: impl FnOnce(&mut Shares)) {
-        let counts = &mut *self.counts();
+        let counts = &mut *self.counts.lock();
         let before = counts.held.held();
         change(&mut counts.held);
         let held = counts.held.held();
@@ -208,10 +209,6 @@ impl Capacity {
             LimitedTable::Numbers | LimitedTable::TestNumbers => "number",
             LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions => "table",
         }
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -287,7 +284,10 @@ mod tests {
         assert_eq!(reserved.len(), 1_000);
         drop(reserved);
         assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
-        assert!(capacity.counts().held.by_service.is_empty(), "nothing is kept of a service that has left");
+        assert!(
+            capacity.counts.lock().held.by_service.is_empty(),
+            "nothing is kept of a service that has left"
+        );
     }
 
     #[test]

@@ -25,8 +25,9 @@ mod table;
 pub mod tests;
 mod transaction;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use ractor::{Actor as _, ActorRef};
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
@@ -69,7 +70,7 @@ pub type IndexFactory = Arc<dyn Fn(usize) -> Box<dyn Index> + Send + Sync>;
 
 impl Shared {
     fn indexes_of(&self, shard: usize) -> Vec<(u8, Box<dyn Index>)> {
-        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        let followers = self.followers.read();
         followers.iter().map(|(kind, factory)| (*kind, factory(shard))).collect()
     }
 }
@@ -149,7 +150,7 @@ impl Shards {
     /// Attaches an index to a kind in every shard, also after a restart. Each index first receives all records of the
     /// kind in its shard.
     pub fn follow<R: Record>(&self, factory: IndexFactory) {
-        let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followers = self.shared.followers.write();
         for shard in 0..self.router().shards() {
             let index = factory(shard);
             let follow = move |core: &mut Core, _: Timestamp| core.tables_mut().follow(R::KIND, index);

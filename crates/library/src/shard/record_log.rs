@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::capacity::Shares;
@@ -182,12 +183,12 @@ impl<R: LogRecord> RecordLog<R> {
 
     /// The number of records.
     pub fn count(&self) -> usize {
-        self.0.entries().dated.len()
+        self.0.entries.lock().dated.len()
     }
 
     /// The time of the oldest record.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.0.entries().dated.first().map(|(at, ..)| *at)
+        self.0.entries.lock().dated.first().map(|(at, ..)| *at)
     }
 
     /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
@@ -211,7 +212,7 @@ impl<R: LogRecord> RecordLog<R> {
         while let Some(before) = next {
             let _turn = indexes.router.page_turn().await;
             let page;
-            (page, next) = self::page(indexes.entries().dated.range(..before).rev(), PAGE, is_wanted);
+            (page, next) = self::page(indexes.entries.lock().dated.range(..before).rev(), PAGE, is_wanted);
             let Some((latest_to_come, ..)) = next.or(page.last().copied()) else { return Ok(()) };
             let found = indexes.router.get_each(page.into_iter().map(|(_, key, _)| key)).await?;
             let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
@@ -287,13 +288,9 @@ impl<R: LogRecord> RecordLog<R> {
 }
 
 impl<R: LogRecord> Indexes<R> {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Removes the entries of a shard that begins.
     fn clear(&self, shard: usize) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         let of_shard: Vec<Dated> = entries
             .dated
             .iter()
@@ -309,7 +306,7 @@ impl<R: LogRecord> Indexes<R> {
     /// entries that stay. Returns whether there may be more.
     async fn forget(&self, oldest: Timestamp, from: &mut Dated) -> bool {
         let (before, surplus, next, is_too_many) = {
-            let Entries { dated, forgettable } = &*self.entries();
+            let Entries { dated, forgettable } = &*self.entries.lock();
             let (before, half) = (forgettable.held(), self.keep_at_most / 2);
             let large = forgettable.iter().find(|(_, held)| *held > half).map(|(service, _)| service);
             let too_many = before.saturating_sub(self.keep_at_most);
@@ -328,7 +325,7 @@ impl<R: LogRecord> Indexes<R> {
         }
         self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
         // A shard keeps records with a change on its way to the disk for now.
-        self.entries().forgettable.held() < before
+        self.entries.lock().forgettable.held() < before
     }
 }
 
@@ -373,7 +370,7 @@ impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index fo
         if was == is {
             return;
         }
-        let mut entries = self.indexes.entries();
+        let mut entries = self.indexes.entries.lock();
         if let Some(was) = was {
             entries.remove(&was);
         }

@@ -6,11 +6,12 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -389,7 +390,7 @@ impl HostedSessions {
         service: ServiceId,
         request: SessionRequest,
     ) -> Result<(SessionSecret, Timestamp), Refusal> {
-        let subject: u64 = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let subject: u64 = self.0.rng.lock().random();
         let secret = self.secret(self.0.sealer.session(service, subject));
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
         let subject = self.subject(service, subject);
@@ -547,7 +548,7 @@ impl HostedSessions {
     }
 
     fn secret(&self, sid: Sid) -> SessionSecret {
-        SessionSecret::new(sid, self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random())
+        SessionSecret::new(sid, self.0.rng.lock().random())
     }
 }
 

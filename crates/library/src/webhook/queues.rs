@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::OutboxBounds;
@@ -103,10 +103,6 @@ impl Queues {
         Self { state: Mutex::default(), bounds, last, wake: Notify::new(), idle: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn next_seq(&self, slot: u8, now: Timestamp) -> Seq {
         let Some(last) = self.last.get(usize::from(slot)) else { return Seq::next(0, slot, now) };
         // One shard owns the slot: no other thread draws from it.
@@ -118,7 +114,7 @@ impl Queues {
     /// The number of further deliveries to a webhook that may be pending, besides `added` to other webhooks. Those of
     /// the batch in flight are not counted yet.
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
-        let state = self.state();
+        let state = self.state.lock();
         let of_it =
             state.webhooks.get(&Endpoint { service, webhook }).map_or(0, |webhook| webhook.pending.len());
         let room = state.held.room(service, self.bounds.pending).saturating_sub(added);
@@ -126,12 +122,12 @@ impl Queues {
     }
 
     pub(super) fn has_room_for_end(&self, service: ServiceId) -> bool {
-        self.state().held.room(service, self.bounds.pending) > 0
+        self.state.lock().held.room(service, self.bounds.pending) > 0
     }
 
     /// Counts an event that a webhook does not get. The log has the first one, and after it each doubling.
     pub(super) fn count_drop(&self, service: &Service, webhook: Sid, now: Timestamp) {
-        let state = &mut *self.state();
+        let state = &mut *self.state.lock();
         let load = &mut state.webhook(Endpoint { service: service.id, webhook }).load;
         (load.dropped, load.last_dropped) = (load.dropped + 1, Some(now));
         let dropped = load.dropped;
@@ -145,17 +141,17 @@ impl Queues {
     }
 
     pub(super) fn load(&self, endpoint: Endpoint) -> WebhookLoad {
-        let state = self.state();
+        let state = self.state.lock();
         let load = |webhook: &Webhook| WebhookLoad { pending: webhook.pending.len(), ..webhook.load.clone() };
         state.webhooks.get(&endpoint).map(load).unwrap_or_default()
     }
 
     pub(super) fn failing(&self) -> usize {
-        self.state().webhooks.values().filter(|webhook| webhook.load.failures > 0).count()
+        self.state.lock().webhooks.values().filter(|webhook| webhook.load.failures > 0).count()
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.state().pending()
+        self.state.lock().pending()
     }
 
     /// Deliveries of one service that may be pending.
@@ -164,26 +160,26 @@ impl Queues {
     }
 
     pub(super) fn under_way(&self) -> usize {
-        self.state().under_way
+        self.state.lock().under_way
     }
 
     #[cfg(test)]
     pub(super) fn expected(&self) -> usize {
-        self.state().ends.len()
+        self.state.lock().ends.len()
     }
 
     /// No attempt begins any more.
     pub(super) fn close(&self) {
-        self.state().is_closing = true;
+        self.state.lock().is_closing = true;
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.state().is_closing
+        self.state.lock().is_closing
     }
 
     /// Takes up to `most` ends that are due, and begins every attempt that may begin.
     pub(super) fn take(&self, now: Timestamp, most: usize) -> Due {
-        let (state, mut due) = (&mut *self.state(), Due::default());
+        let (state, mut due) = (&mut *self.state.lock(), Due::default());
         if state.is_closing {
             return due;
         }
@@ -208,7 +204,7 @@ impl Queues {
 
     /// An expiry event that could not be written is due again at `due`.
     pub(super) fn expire_again(&self, due: Timestamp, id: Id) {
-        self.state().set_end(id, None, Some(due));
+        self.state.lock().set_end(id, None, Some(due));
         self.wake.notify_one();
     }
 
@@ -216,7 +212,7 @@ impl Queues {
     /// ceases to fail.
     pub(super) fn finish(&self, attempt: Attempt, health: WebhookHealth, said: &str, now: Timestamp) -> bool {
         let Attempt { endpoint, verification, .. } = attempt;
-        let state = &mut *self.state();
+        let state = &mut *self.state.lock();
         let webhook = state.webhook(endpoint);
         webhook.under_way.remove(&verification);
         webhook.heads.extend(webhook.head(verification));
@@ -231,7 +227,7 @@ impl Queues {
 
     /// Sets when a delivery is due; `None` if it is not pending any more.
     pub(super) fn set(&self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Option<Timestamp>) {
-        self.state().set(endpoint, verification, seq, due);
+        self.state.lock().set(endpoint, verification, seq, due);
         self.wake.notify_one();
     }
 
@@ -239,7 +235,7 @@ impl Queues {
     pub(super) fn changed(&self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
         let end = |record: Option<&EventRecord>| Some(record?.expected()?.due());
         let Some(seq) = Seq::of(&key.id) else {
-            self.state().set_end(key.id, end(before), end(after));
+            self.state.lock().set_end(key.id, end(before), end(after));
             return self.wake.notify_one();
         };
         if let Some(last) = self.last.get(usize::from(key.slot)) {
@@ -251,7 +247,7 @@ impl Queues {
         if before.is_none()
             && let Some(last) = delivery.attempts.last().filter(|_| is_pending)
         {
-            self.state().webhook(endpoint).load.restore(delivery.tries.into(), delivery.due, last);
+            self.state.lock().webhook(endpoint).load.restore(delivery.tries.into(), delivery.due, last);
         }
         self.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }

@@ -7,7 +7,7 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ fn stopped() -> StoreError {
 /// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
 /// covers, the oldest first. Waits for readers.
 pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(), StoreError> {
-    let _no_readers = files.in_use.write().unwrap_or_else(PoisonError::into_inner);
+    let _no_readers = files.in_use.write();
     let listing = Listing::of(&files.snapshot)?;
     let older = listing.sealed.iter().filter(|number| **number < newest);
     let older = older.map(|number| snapshot::sealed_path(&files.snapshot, *number));

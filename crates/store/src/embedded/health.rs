@@ -1,10 +1,11 @@
 //! What is wrong with the store, for `/readyz` and the log.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::error::in_words;
@@ -59,7 +60,7 @@ impl Health {
             Part::Reserve => ("journal segment not reserved", "journal segment reserved again"),
             Part::Checkpoint => ("checkpoint failed, will be repeated", "checkpoint succeeded again"),
         };
-        let (state, now) = (&mut *self.state(), self.clock.now());
+        let (state, now) = (&mut *self.state.lock(), self.clock.now());
         if part == Part::Checkpoint {
             state.failed_checkpoints = if result.is_err() { state.failed_checkpoints + 1 } else { 0 };
         }
@@ -75,12 +76,12 @@ impl Health {
 
     /// Why the last attempt failed, if it did.
     pub(super) fn trouble(&self, part: Part) -> Option<String> {
-        self.state().troubles[part as usize].as_ref().map(|trouble| trouble.reason.clone())
+        self.state.lock().troubles[part as usize].as_ref().map(|trouble| trouble.reason.clone())
     }
 
     /// The number of consecutive failed checkpoints.
     pub(super) fn failed_checkpoints(&self) -> u32 {
-        self.state().failed_checkpoints
+        self.state.lock().failed_checkpoints
     }
 
     /// The store fails for good: only a new process helps.
@@ -110,12 +111,12 @@ impl Health {
 
     /// A write begins.
     pub(super) fn write_begins(&self) {
-        self.state().writing_since = Some(self.clock.now());
+        self.state.lock().writing_since = Some(self.clock.now());
     }
 
     /// The write has ended.
     pub(super) fn write_ended(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.writing_since = None;
         if state.hang.take().is_some() {
             tracing::info!("disk responding again");
@@ -123,11 +124,11 @@ impl Health {
     }
 
     pub(super) fn sizes(&self) -> StoreSizes {
-        self.state().sizes
+        self.state.lock().sizes
     }
 
     pub(super) fn set_sizes(&self, sizes: StoreSizes) {
-        self.state().sizes = sizes;
+        self.state.lock().sizes = sizes;
     }
 
     /// `Ok` while writes can be expected to succeed. Logs a hang, which only a look from another thread notices.
@@ -135,7 +136,7 @@ impl Health {
         if let Some(reason) = self.failure() {
             return Err(format!("the store has failed: {reason}; restart the server"));
         }
-        let (now, state) = (self.clock.now(), &mut *self.state());
+        let (now, state) = (self.clock.now(), &mut *self.state.lock());
         let hangs = state.writing_since.map(|since| now.since(since)).filter(|lasts| *lasts > HANGS_AFTER);
         if let Some(lasts) = hangs {
             let seconds = lasts.as_secs();
@@ -159,14 +160,6 @@ impl Health {
             _ => Ok(()),
         }
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
-    }
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

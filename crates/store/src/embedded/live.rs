@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
+use parking_lot::{Mutex, RwLock};
 
 use super::frame::RecordRef;
-use super::health::locked;
 use super::replay::{self, JournalSummary, OnDamage, Place, Replayed};
 use super::snapshot::{Listing, OpenCopy, Snapshot};
 use crate::{CopiedRecord, Key, Slots, StoreError};
@@ -207,7 +207,7 @@ pub struct Loading {
 impl Loading {
     /// Begins a step, such as "reading the journal". `all` is the expected number of records, or 0.
     pub(super) fn begin(&self, step: &'static str, all: u64) {
-        *locked(&self.step) = step;
+        *self.step.lock() = step;
         self.all.store(all, Ordering::Relaxed);
         self.records.store(0, Ordering::Relaxed);
     }
@@ -220,7 +220,7 @@ impl Loading {
 
 impl fmt::Display for Loading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = *locked(&self.step);
+        let step = *self.step.lock();
         let (records, all) = (self.records.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
         match (step, all) {
             ("", _) => f.write_str("opening the data directory"),

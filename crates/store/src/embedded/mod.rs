@@ -22,14 +22,15 @@ mod snapshot;
 mod tests;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
-use self::health::{Health, locked};
+use self::health::Health;
 use self::live::Files;
 use self::writer::{Batch, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
@@ -75,7 +76,7 @@ impl EmbeddedStore {
     }
 
     fn take_found_at_start(&self) -> Option<LiveRecords> {
-        locked(&self.found_at_start).take()
+        self.found_at_start.lock().take()
     }
 }
 
@@ -94,7 +95,7 @@ impl Store for EmbeddedStore {
         let (files, clock) = (self.files.clone(), self.clock.clone());
         let read = move || {
             // Taken before the state is asked for: no checkpoint removes any of it.
-            let _in_use = files.in_use.read().unwrap_or_else(PoisonError::into_inner);
+            let _in_use = files.in_use.read();
             let (reply, state) = mpsc::sync_channel(1);
             writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
             let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;

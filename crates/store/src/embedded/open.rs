@@ -5,13 +5,14 @@ use std::fs::{self, OpenOptions as FileOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
 use onceward_core::clock::Clock;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::EmbeddedStore;

@@ -1,8 +1,9 @@
 //! The planned sends of all shards by due time. Derived from the records, also when a shard restarts.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::log::AttemptLog;
@@ -41,7 +42,7 @@ impl Plans {
             let (was, is) = (planned(before), planned(after));
             if was != is {
                 if let Some(was) = &was {
-                    plans.by_due().remove(was);
+                    plans.by_due.lock().remove(was);
                 }
                 if let Some((until, due)) = is {
                     plans.put_back(due, until);
@@ -52,12 +53,12 @@ impl Plans {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.by_due().is_empty()
+        self.by_due.lock().is_empty()
     }
 
     /// Takes at most `most` follow-ups that are due. Each is handed out once, unless its record changes.
     pub fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
-        let mut by_due = self.by_due();
+        let mut by_due = self.by_due.lock();
         let taken: Vec<_> = by_due.iter().take(most).take_while(|(due, _)| *due <= now).copied().collect();
         for due in &taken {
             by_due.remove(due);
@@ -67,11 +68,7 @@ impl Plans {
 
     /// A follow-up is due then, or due again.
     pub fn put_back(&self, due: Due, until: Timestamp) {
-        self.by_due().insert((until, due));
+        self.by_due.lock().insert((until, due));
         self.planned.notify_one();
-    }
-
-    fn by_due(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, Due)>> {
-        self.by_due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

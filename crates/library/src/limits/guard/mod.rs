@@ -13,10 +13,11 @@ mod verified;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot::Receiver;
 
@@ -246,20 +247,22 @@ impl PumpingGuard {
 
     /// The moment from which on messages may not be in the records that a start has read.
     pub fn unwritten_since(&self) -> Timestamp {
-        self.inner.guard().unwritten_since()
+        self.inner.guard.lock().unwritten_since()
     }
 
     /// Before the first send: takes again what a message took, if the records may not contain it.
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
         let inner = &self.inner;
-        inner.guard().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
+        inner.guard.lock().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
     }
 
     /// Whether no rule, budget or manual entry can refuse or count a message of the service. Then a send need not pay for a
     /// decision.
     pub fn is_off(&self, service: ServiceId) -> bool {
         let inner = &self.inner;
-        inner.rules(service).are_off() && !inner.budgets.hold(service) && inner.guard().entries.is_empty()
+        inner.rules(service).are_off()
+            && !inner.budgets.hold(service)
+            && inner.guard.lock().entries.is_empty()
     }
 
     /// What the rules read of a message, with the country of its number. The type is looked up only if it matters: that
@@ -313,7 +316,7 @@ impl PumpingGuard {
         let verified = inner.known(service, number, now);
         let price = inner.budgets.price(signals.country, channel);
         let assessment =
-            inner.guard().assess(&Signals { price, ..*signals }, inner.rules(service), verified, now);
+            inner.guard.lock().assess(&Signals { price, ..*signals }, inner.rules(service), verified, now);
         for finding in &assessment.findings {
             inner.count(message, finding, None);
         }
@@ -326,13 +329,13 @@ impl PumpingGuard {
         self.inner.metrics.count(&Fact::Refused(key, channel, rule));
         if !is_test {
             let (messages, last) = (1, self.inner.clock.now());
-            self.inner.waiting().add(service, number, Refusals { rule, messages, last, until });
+            self.inner.refused.lock().add(service, number, Refusals { rule, messages, last, until });
         }
     }
 
     /// Decides about a further message of a verification, from the client address of the number's last message.
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let known = self.inner.guard().number(signals.service, signals.number).copied();
+        let known = self.inner.guard.lock().number(signals.service, signals.number).copied();
         let address = known.and_then(|known| known.address);
         let (key, channel) = (NumberKey::new(signals.service, signals.number), signals.channel);
         let assessed = self.assess(&Signals { address, ..signals }, request_id);
@@ -349,11 +352,11 @@ impl PumpingGuard {
         let inner = &self.inner;
         let (rules, now) = (inner.rules(service), inner.clock.now());
         match news {
-            GuardNews::NotSent(ticket) => inner.guard().give_back(service, number, &ticket, rules, now),
+            GuardNews::NotSent(ticket) => inner.guard.lock().give_back(service, number, &ticket, rules, now),
             GuardNews::Refused(channel, refusal) => {
                 self.refused(NumberKey { service, number, is_test }, channel, refusal);
             }
-            GuardNews::Verified(change) => inner.guard().verified(service, number, rules, change, now),
+            GuardNews::Verified(change) => inner.guard.lock().verified(service, number, rules, change, now),
         }
     }
 
@@ -364,7 +367,7 @@ impl PumpingGuard {
         let (inner, now) = (&self.inner, view.now());
         let before = view.get::<VerifiedNumber>(key.id());
         let has_room = before.is_some() || inner.verified.has_room(service);
-        let after = has_room.then(|| inner.guard().verified_record(service, number, before, now));
+        let after = has_room.then(|| inner.guard.lock().verified_record(service, number, before, now));
         view.put(key.id(), after.as_ref(), Durability::Lazy);
         Some(GuardNews::Verified(VerifiedChange { before, after }))
     }
@@ -392,12 +395,12 @@ impl PumpingGuard {
 
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
     pub fn unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.inner.guard().unlock(service, number)
+        self.inner.guard.lock().unlock(service, number)
     }
 
     /// Whether [`unlock`](Self::unlock) has something to end.
     pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.inner.guard().number(service, number).is_some()
+        self.inner.guard.lock().number(service, number).is_some()
     }
 
     /// Whether [`erase`](Self::erase) has something to forget in this service.
@@ -405,10 +408,10 @@ impl PumpingGuard {
         let inner = &self.inner;
         let slot = inner.verified_subject(service, number).slot;
         // In any mode: the guard may have been on when the number was verified.
-        inner.guard().knows(service, number, inner.clock.now())
+        inner.guard.lock().knows(service, number, inner.clock.now())
             || inner.verified.get(slot, service, number).is_some()
-            || inner.findings().names(service, number)
-            || inner.waiting().of(service, number).is_some()
+            || inner.findings.lock().names(service, number)
+            || inner.refused.lock().of(service, number).is_some()
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
@@ -418,19 +421,20 @@ impl PumpingGuard {
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
         let (inner, key) = (&self.inner, Key::new(service, Dimension::Number(number)));
-        let mut is_known = inner.guard().entries.get(&key, inner.clock.now()).is_some();
+        let mut is_known = inner.guard.lock().entries.get(&key, inner.clock.now()).is_some();
         if is_known {
             let _writing = inner.writing.lock().await;
             inner.store_entry(key, None, Durability::Durable, None).await?;
         }
         let Some(service) = service else { return Ok(is_known) };
-        is_known |= inner.guard().unlock(service, number);
+        is_known |= inner.guard.lock().unlock(service, number);
         // Refusals that are being written would come after the removal.
         let mut writing = inner.writing.lock().await;
         *writing = true;
-        let changed = inner.guard().rows.take_changed(AT_ONCE);
+        let changed = inner.guard.lock().rows.take_changed(AT_ONCE);
         inner.write_changed(changed).await?;
-        let is_listed = inner.findings().forget(service, number) | inner.waiting().forget(service, number);
+        let is_listed =
+            inner.findings.lock().forget(service, number) | inner.refused.lock().forget(service, number);
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
         let removed = inner.router.decide(subject, move |view| {
@@ -453,7 +457,7 @@ impl PumpingGuard {
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Inner { verified, budgets, .. } = &*self.inner;
-        let guard = self.inner.guard();
+        let guard = self.inner.guard.lock();
         let (allowances, dropped) = (guard.rows.held(), guard.rows.dropped);
         drop(guard);
         let tables = [
@@ -473,7 +477,7 @@ async fn run(inner: Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let _ = inner.write().await;
         inner.write_refused(REFUSED_AT_ONCE).await;
-        let (now, mut guard) = (inner.clock.now(), inner.guard());
+        let (now, mut guard) = (inner.clock.now(), inner.guard.lock());
         guard.rows.sweep(LOOKS, now);
         let dropped = guard.rows.dropped;
         drop(guard);
@@ -489,22 +493,10 @@ async fn run(inner: Weak<Inner>) {
 }
 
 impl Inner {
-    fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn findings(&self) -> MutexGuard<'_, Findings> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds refusals to their records. What a shard refuses waits again.
     async fn write_refused(&self, most: usize) {
         let _writing = self.writing.lock().await;
-        let taken = self.waiting().take(most);
+        let taken = self.refused.lock().take(most);
         let writes = taken.into_iter().map(|number| {
             let (subject, written) = (self.verified_subject(number.service, number.number), number.clone());
             let decided = self.router.decide(subject, move |view| {
@@ -516,7 +508,7 @@ impl Inner {
             async move { answer(decided).await.err().map(|_| written) }
         });
         let refused = join_all(writes.collect::<Vec<_>>()).await;
-        refused.into_iter().flatten().for_each(|number| self.waiting().put(number));
+        refused.into_iter().flatten().for_each(|number| self.refused.lock().put(number));
     }
 
     fn rules(&self, service: ServiceId) -> &GuardRules {
@@ -539,7 +531,7 @@ impl Inner {
     async fn write(&self) -> Result<(), Refusal> {
         let mut writing = self.writing.lock().await;
         let (changed, written) = {
-            let mut guard = self.guard();
+            let mut guard = self.guard.lock();
             let changed = guard.rows.take_changed(AT_ONCE);
             if changed.is_empty() && !*writing {
                 return Ok(());
@@ -576,7 +568,7 @@ impl Inner {
             if is_rest {
                 return Ok(());
             }
-            changed = self.guard().rows.take_changed(AT_ONCE);
+            changed = self.guard.lock().rows.take_changed(AT_ONCE);
         }
     }
 
@@ -593,7 +585,7 @@ impl Inner {
             Ok(())
         });
         answer(written).await.inspect_err(|_| {
-            let mut guard = self.guard();
+            let mut guard = self.guard.lock();
             for name in names {
                 guard.rows.mark_changed(name);
             }
@@ -611,7 +603,7 @@ impl Inner {
         let subject = Subject::of_name(&(key, true), &self.slots);
         let row = entry.map(|entry| GuardRow::Entry(key, entry));
         self.put(subject, row, durability, audited).await?;
-        self.guard().set_entry(key, entry);
+        self.guard.lock().set_entry(key, entry);
         Ok(())
     }
 
@@ -645,7 +637,7 @@ impl Inner {
         let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
         let (rule, effect) = (finding.rule.as_str(), effect(finding.is_refused));
         self.metrics.guard_finding(rule, effect);
-        let is_first = self.findings().count(service, finding, self.clock.now()) && figures.is_some();
+        let is_first = self.findings.lock().count(service, finding, self.clock.now()) && figures.is_some();
         let names = self.metrics.service_names();
         let name = names.of(service);
         let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));

@@ -228,7 +228,7 @@ impl PumpingGuard {
             };
             let ((country, number_type), rules) = (country_and_type(dimension), inner.rules(service));
             let of = (country, number_type, inner.budgets.price(country, Channel::Sms));
-            let explained = inner.guard().explain(service, dimension, of, rules, verified, now);
+            let explained = inner.guard.lock().explain(service, dimension, of, rules, verified, now);
             let least = explained.allowances.iter().map(AllowanceNow::rank).min();
             ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
         });
@@ -274,7 +274,7 @@ impl PumpingGuard {
                 parts.push(format!("{text}. Explain {of} to see more."));
             }
         };
-        let mut broken: Vec<_> = self.inner.findings().list(self.now()).collect();
+        let mut broken: Vec<_> = self.inner.findings.lock().list(self.now()).collect();
         broken.retain(|(_, _, Finding { key, is_refused, .. })| *is_refused && is_part(key.dimension));
         broken.sort_by_key(|(_, messages, _)| Reverse(*messages));
         for (service, messages, Finding { rule, key, until, .. }) in broken {
@@ -300,7 +300,7 @@ impl PumpingGuard {
 
     /// The services that have allowances, entries or rules of their own, and the default one.
     fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
-        let guard = self.inner.guard();
+        let guard = self.inner.guard.lock();
         let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
         let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
         all.chain([ServiceId::DEFAULT]).collect()
@@ -375,7 +375,7 @@ impl PumpingGuard {
         let inner = &self.inner;
         let Subject { slot, id } = inner.verified_subject(service, number);
         let known = inner.router.get(RecordKey { slot, kind: RefusedNumber::KIND, id }).await?;
-        let waiting = inner.waiting().of(service, number).cloned();
+        let waiting = inner.refused.lock().of(service, number).cloned();
         Ok(match (known, waiting) {
             (Some(known), Some(waiting)) => Some(RefusedNumber::and(known, waiting)),
             (known, waiting) => known.or(waiting),
@@ -463,11 +463,11 @@ impl PumpingGuard {
         let entry = action.map(|action| Entry { action, until });
         // Keeps the order of the writes of an entry.
         let writing = Arc::clone(&inner.writing).lock_owned().await;
-        let before = inner.guard().entries.get(&key, now);
+        let before = inner.guard.lock().entries.get(&key, now);
         let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
             return Ok(None);
         };
-        inner.guard().entries.make_room(&key, now)?;
+        inner.guard.lock().entries.make_room(&key, now)?;
         let service = key.service.and_then(|service| inner.registry.service_by_id(service));
         let change = Change::of(audited).in_service(service.map(|service| service.sid));
         let [before_until, after_until] =
@@ -500,7 +500,7 @@ impl PumpingGuard {
 
     /// The manual entries of a service or of all: those that end last first.
     pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        let mut entries: Vec<_> = self.inner.guard().entries.list(self.now()).collect();
+        let mut entries: Vec<_> = self.inner.guard.lock().entries.list(self.now()).collect();
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
         entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
@@ -526,9 +526,9 @@ impl PumpingGuard {
         fits: impl Fn(&AllowanceNow) -> bool,
     ) -> Vec<AllowanceNow> {
         let (now, mut found) = (self.now(), Vec::new());
-        let held = self.inner.guard().rows.held();
+        let held = self.inner.guard.lock().rows.held();
         for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
-            let page: Vec<_> = self.inner.guard().rows.page(start, ALLOWANCES_AT_ONCE).collect();
+            let page: Vec<_> = self.inner.guard.lock().rows.page(start, ALLOWANCES_AT_ONCE).collect();
             // No send waits for this: the lock is free.
             let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
             found.extend(page.filter_map(|(service, dimension, allowance)| {
@@ -556,7 +556,7 @@ impl PumpingGuard {
 
     /// The rules that messages of a service, or of all, broke in this hour and the one before, those with most messages first.
     pub fn broken_rules(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        let mut found: Vec<_> = self.inner.findings().list(self.now()).collect();
+        let mut found: Vec<_> = self.inner.findings.lock().list(self.now()).collect();
         found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
         found.sort_by_key(|(_, messages, _)| Reverse(*messages));
         let item = |(service, messages, Finding { rule, key, is_refused, figures, until })| {

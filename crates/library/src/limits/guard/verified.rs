@@ -1,8 +1,9 @@
 //! The numbers that were verified in the last 30 days. Shards hold them; the guard reads them before each send.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use onceward_core::guard::VerifiedNumber;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id};
@@ -60,9 +61,9 @@ impl VerifiedNumbers {
 
     /// A number with the slot of its record. Waits for no other shard.
     pub fn get(&self, slot: u8, service: ServiceId, number: PhoneNumber) -> Option<VerifiedNumber> {
-        let map = lock(self.by_slot.get(usize::from(slot))?).upgrade()?;
+        let map = self.by_slot.get(usize::from(slot))?.lock().upgrade()?;
         let key = RecordKey { slot, kind: VerifiedNumber::KIND, id: record_id(service, number.as_u64()) };
-        let stored = lock(&map).get(&key)?;
+        let stored = map.lock().get(&key)?;
         stored.record()
     }
 
@@ -72,17 +73,13 @@ impl VerifiedNumbers {
 
     /// The numbers of all shards.
     pub fn held(&self) -> usize {
-        lock(&self.held).held()
+        self.held.lock().held()
     }
 
     /// Whether a service may add a number.
     pub fn has_room(&self, service: ServiceId) -> bool {
-        lock(&self.held).room(service, self.most) > 0
+        self.held.lock().room(service, self.most) > 0
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The table of one shard.
@@ -93,32 +90,32 @@ struct VerifiedTable {
 
 impl Table for VerifiedTable {
     fn len(&self) -> usize {
-        lock(&self.map).len()
+        self.map.lock().len()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
-        lock(&self.map).get(key)
+        self.map.lock().get(key)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        lock(&self.map).at(position)
+        self.map.lock().at(position)
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        lock(&self.map).end_at(position)
+        self.map.lock().end_at(position)
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        *lock(&self.numbers.by_slot[usize::from(key.slot)]) = Arc::downgrade(&self.map);
-        let mut map = lock(&self.map);
+        *self.numbers.by_slot[usize::from(key.slot)].lock() = Arc::downgrade(&self.map);
+        let mut map = self.map.lock();
         let before = map.len();
         map.set(key, record);
-        lock(&self.numbers.held).add(service_of(&key.id), map.len() - before);
+        self.numbers.held.lock().add(service_of(&key.id), map.len() - before);
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let was_held = lock(&self.map).remove(key);
-        lock(&self.numbers.held).remove(service_of(&key.id), usize::from(was_held));
+        let was_held = self.map.lock().remove(key);
+        self.numbers.held.lock().remove(service_of(&key.id), usize::from(was_held));
         was_held
     }
 }
@@ -126,7 +123,7 @@ impl Table for VerifiedTable {
 /// A shard that restarts counts its numbers anew.
 impl Drop for VerifiedTable {
     fn drop(&mut self) {
-        let (map, mut held) = (lock(&self.map), lock(&self.numbers.held));
+        let (map, mut held) = (self.map.lock(), self.numbers.held.lock());
         for (key, _) in (0..map.len()).filter_map(|position| map.end_at(position)) {
             held.remove(service_of(&key.id), 1);
         }
@@ -149,8 +146,8 @@ mod tests {
         let (mut own, mut other) = (numbers.table(), numbers.table());
         own.set(key(7, 1, 14_155_552_671), Stored::of(&DAY));
         other.set(key(7, 2, 14_155_552_672), Stored::of(&DAY));
-        let busy = numbers.by_slot[2].lock().expect("a table").upgrade().expect("a table");
-        let _busy = lock(&busy);
+        let busy = numbers.by_slot[2].lock().upgrade().expect("a table");
+        let _busy = busy.lock();
         let number = PhoneNumber::from_u64(14_155_552_671).expect("a number");
         assert_eq!(numbers.get(1, ServiceId::new(7), number), Some(DAY));
         assert_eq!(numbers.get(3, ServiceId::new(7), number), None);

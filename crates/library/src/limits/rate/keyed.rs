@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digester;
@@ -180,11 +181,7 @@ struct Inner {
 /// the record, too. A request that a crash cut off is not among them.
 type Running = HashMap<AttemptLogKey, (Identity, bool)>;
 
-impl Inner {
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Inner {}
 
 impl IdempotencyKeys {
     /// Over shards that keep [`KeyedRequest`]s.
@@ -239,7 +236,7 @@ impl IdempotencyKeys {
             if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
         };
         // Before the record is read: otherwise two requests could both find none, one after the other's end.
-        let begun = match self.0.running().entry(id) {
+        let begun = match self.0.running.lock().entry(id) {
             Entry::Occupied(other) => match other.get() {
                 (other, true) => return Ok(beside(other)),
                 (other, false) => beside(other),
@@ -255,7 +252,9 @@ impl IdempotencyKeys {
             Some(known) if known.known.identity == identity => KeyDecision::Again(request, known),
             Some(_) => KeyDecision::OtherRequest,
             None => {
-                if let (KeyDecision::First(_), Some((_, is_new))) = (&begun, self.0.running().get_mut(&id)) {
+                if let (KeyDecision::First(_), Some((_, is_new))) =
+                    (&begun, self.0.running.lock().get_mut(&id))
+                {
                     *is_new = true;
                 }
                 begun
@@ -284,6 +283,6 @@ impl std::fmt::Debug for RunningRequest {
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.keys.0.running().remove(&self.request.id);
+        self.keys.0.running.lock().remove(&self.request.id);
     }
 }

@@ -1,8 +1,10 @@
 //! Facts that are not in the records yet.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Series};
 use crate::clock::Clock;
@@ -67,7 +69,7 @@ impl Accumulator {
         let group = Group { country: recipient.number.region(), channel, gateway };
         let (resolution, service) = (Resolution::Minute, recipient.service);
         let series = Series { resolution, start: resolution.bucket(self.clock.now()), service, group };
-        let mut minutes = self.minutes();
+        let mut minutes = self.minutes.lock();
         if minutes.len() < MOST || minutes.contains_key(&series) {
             *minutes.entry(series).or_default() += counts;
         } else {
@@ -80,11 +82,7 @@ impl Accumulator {
     }
 
     pub(super) fn take(&self) -> Minutes {
-        std::mem::take(&mut self.minutes())
-    }
-
-    fn minutes(&self) -> MutexGuard<'_, Minutes> {
-        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut self.minutes.lock())
     }
 }
 

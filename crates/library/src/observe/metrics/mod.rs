@@ -15,9 +15,10 @@ mod text;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -328,13 +329,13 @@ impl Metrics {
     }
 
     fn label(&self, id: ServiceId) -> Arc<str> {
-        let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
+        let services = self.services.read();
         if let Some(known) = services.get(&id) {
             return known.clone();
         }
         drop(services);
         let name = self.service_names.of(id);
-        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
+        let mut services = self.services.write();
         match name.filter(|_| services.len() < NAMED_SERVICES) {
             Some(name) => services.entry(id).or_insert_with(|| name.into()).clone(),
             None => self.other_services.clone(),

@@ -5,10 +5,11 @@
 //! commit is held or hangs: then within [`FaultyStore::release`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::domain::Timestamp;
@@ -86,12 +87,12 @@ impl FaultyStore {
 
     /// The next commits meet these faults, one each, in this order.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
-        self.state().faults.extend(faults);
+        self.control.state.lock().faults.extend(faults);
     }
 
     /// From now on asks this of the owners.
     pub fn limit(&self, limits: StoreLimits) {
-        self.state().limits = Some(limits);
+        self.control.state.lock().limits = Some(limits);
     }
 
     /// Sets what [`owns_records`](Store::owns_records) returns.
@@ -101,14 +102,14 @@ impl FaultyStore {
 
     /// Makes later commits wait before they are applied.
     pub fn hold(&self) {
-        self.state().held = true;
+        self.control.state.lock().held = true;
     }
 
     /// Lets the waiting commits continue in their order, and later ones pass.
     pub fn release(&self) {
-        self.state().held = false;
+        self.control.state.lock().held = false;
         loop {
-            let next = self.state().waiting.pop_front();
+            let next = self.control.state.lock().waiting.pop_front();
             let Some((writes, fault, done)) = next else { break };
             self.control.waiting.send_modify(|waiting| *waiting -= 1);
             done(self.apply(&writes, fault));
@@ -124,18 +125,18 @@ impl FaultyStore {
 
     /// The number of applied commits, whether or not their callers learned it.
     pub fn commits(&self) -> u64 {
-        self.state().commits
+        self.control.state.lock().commits
     }
 
     /// All durable records.
     pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
-        self.contents().records.clone()
+        self.contents.lock().records.clone()
     }
 
     /// Makes a checkpoint. Returns the records that the owners give to it; `None` unless they give every slot.
     pub async fn checkpoint(&self) -> Option<BTreeMap<Key, Kept>> {
         let collector = {
-            let state = self.state();
+            let state = self.control.state.lock();
             let (collector, streams) = Collector::new(state.owners.len());
             state.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
             collector
@@ -164,7 +165,7 @@ impl FaultyStore {
     #[must_use]
     pub fn reopen(&self) -> Self {
         let generation = {
-            let mut contents = self.contents();
+            let mut contents = self.contents.lock();
             contents.generation += 1;
             contents.generation
         };
@@ -172,8 +173,8 @@ impl FaultyStore {
     }
 
     fn apply(&self, writes: &[Write], fault: Option<StoreFault>) -> Result<(), StoreError> {
-        let mut contents = self.contents();
-        let mut state = self.state();
+        let mut contents = self.contents.lock();
+        let mut state = self.control.state.lock();
         if state.closed || contents.generation != self.generation {
             return Err(StoreError::Closed);
         }
@@ -192,19 +193,11 @@ impl FaultyStore {
     }
 
     fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
-        let contents = self.contents();
-        if self.state().closed || contents.generation != self.generation {
+        let contents = self.contents.lock();
+        if self.control.state.lock().closed || contents.generation != self.generation {
             return Err(StoreError::Closed);
         }
         Ok(contents)
-    }
-
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn state(&self) -> MutexGuard<'_, MemoryState> {
-        self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,7 +213,7 @@ impl Contents {
 impl Store for FaultyStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let fault = {
-            let mut state = self.state();
+            let mut state = self.control.state.lock();
             let fault = state.faults.pop_front();
             if state.held || fault == Some(StoreFault::Hang) {
                 state.waiting.push_back((writes, fault, done));
@@ -243,7 +236,7 @@ impl Store for FaultyStore {
     }
 
     fn attach(&self, owners: Vec<Owner>) {
-        self.state().owners = owners;
+        self.control.state.lock().owners = owners;
     }
 
     fn health(&self) -> Result<(), String> {
@@ -255,7 +248,7 @@ impl Store for FaultyStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        self.state().limits.unwrap_or(StoreLimits::NONE)
+        self.control.state.lock().limits.unwrap_or(StoreLimits::NONE)
     }
 
     fn newest_time(&self) -> Timestamp {
@@ -264,9 +257,9 @@ impl Store for FaultyStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            self.state().closed = true;
+            self.control.state.lock().closed = true;
             // The owners have no further part in it; and their handles may lead back to this store.
-            self.state().owners.clear();
+            self.control.state.lock().owners.clear();
             Ok(())
         })
     }

@@ -2,9 +2,10 @@
 //! in memory only. Delivery plans nothing for them: a caller repeats what failed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -82,15 +83,11 @@ struct Carrying<'a> {
     id: u64,
 }
 
-impl Carrying<'_> {
-    fn messages(&self) -> MutexGuard<'_, HashMap<NumberKey, u64>> {
-        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Carrying<'_> {}
 
 impl CodeLiveness for Carrying<'_> {
     async fn code_state(&self) -> CodeState {
-        let is_newest = self.messages().get(&self.key) == Some(&self.id);
+        let is_newest = self.in_progress.lock().get(&self.key) == Some(&self.id);
         if is_newest { CodeState::Live } else { CodeState::Ended }
     }
 
@@ -101,7 +98,7 @@ impl CodeLiveness for Carrying<'_> {
 
 impl Drop for Carrying<'_> {
     fn drop(&mut self) {
-        let mut messages = self.messages();
+        let mut messages = self.in_progress.lock();
         if messages.get(&self.key) == Some(&self.id) {
             messages.remove(&self.key);
         }
@@ -140,7 +137,7 @@ impl Verifier {
         let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
         let id = permitted.permit.verification.salt.id();
         let carrying = Carrying { in_progress: &self.carried, shards: &self.shards, key, id };
-        carrying.messages().insert(key, id);
+        carrying.in_progress.lock().insert(key, id);
         let delivered = self.delivery.deliver(&outgoing, &permitted, &carried.code, &carrying).await;
         drop(carrying);
         send::facts(&outgoing, true, &delivered).for_each(|fact| self.deps.metrics.count(&fact));

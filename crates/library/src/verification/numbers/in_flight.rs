@@ -1,8 +1,9 @@
 //! The limit on commands in flight, and the share of each service in it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::domain::ServiceId;
@@ -45,7 +46,7 @@ impl CommandLimit {
     /// # Errors
     /// [`Refusal::Overloaded`] if the service has used up its share, [`Refusal::Stopping`] after [`stop`](Self::stop).
     pub fn acquire(self: &Arc<Self>, service: ServiceId, is_send: bool) -> Result<CommandPermit, Refusal> {
-        let mut held = self.held();
+        let mut held = self.held.lock();
         if held.is_stopping {
             return Err(Refusal::Stopping);
         }
@@ -60,19 +61,15 @@ impl CommandLimit {
 
     /// Commands in flight.
     pub fn in_flight(&self) -> usize {
-        self.held().commands.held()
+        self.held.lock().commands.held()
     }
 
     /// Refuses new commands and waits for the replies of all others.
     pub async fn stop(&self) {
-        self.held().is_stopping = true;
+        self.held.lock().is_stopping = true;
         while self.in_flight() > 0 {
             self.ended.notified().await;
         }
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,7 +81,7 @@ impl fmt::Debug for CommandPermit {
 
 impl Drop for CommandPermit {
     fn drop(&mut self) {
-        let mut held = self.limit.held();
+        let mut held = self.limit.held.lock();
         held.commands.remove(self.service, 1);
         if held.commands.held() == 0 {
             self.limit.ended.notify_one();

@@ -38,11 +38,11 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
         }
         let crashes = Arc::new(Mutex::new(Vec::new()));
         let (taken, dir) = (crashes.clone(), world.dir());
-        world.disk.on_step(move |step| taken.lock().unwrap().push((step, copy_of(&dir))));
+        world.disk.on_step(move |step| taken.lock().push((step, copy_of(&dir))));
         world.remove(turn);
         world.checkpoint().unwrap();
         world.disk.on_step(|_| {});
-        let crashes = std::mem::take(&mut *crashes.lock().unwrap());
+        let crashes = std::mem::take(&mut *crashes.lock());
         assert!(crashes.iter().any(|(step, _)| *step == CheckpointStep::SegmentRemoved));
         assert!(crashes.len() > 10, "{} steps", crashes.len());
         for (step, crash) in crashes {
@@ -121,7 +121,7 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
     let visit = Box::new(move |key: Key, _, record: &[u8]| {
         reached.send(()).unwrap();
         let _ = may_go_on.recv();
-        visitor.lock().unwrap().insert(number(key), String::from_utf8(record.to_vec()).unwrap());
+        visitor.lock().insert(number(key), String::from_utf8(record.to_vec()).unwrap());
         Ok(())
     });
     thread::scope(|scope| {
@@ -141,7 +141,7 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
         reading.join().unwrap().unwrap();
         checkpoint.join().unwrap().unwrap();
     });
-    assert_eq!(*seen.lock().unwrap(), expected);
+    assert_eq!(*seen.lock(), expected);
     world.checkpoint().unwrap();
     assert_eq!(sealed(&world.dir()), 1);
     world.crash_and_check();

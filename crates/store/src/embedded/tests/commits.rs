@@ -50,12 +50,12 @@ fn a_restore_of_some_slots_visits_these_only() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let visitor = seen.clone();
     let visit = Box::new(move |key, _, _: &[u8]| {
-        visitor.lock().unwrap().push(number(key));
+        visitor.lock().push(number(key));
         Ok(())
     });
     let slots = [2, 3].into_iter().collect();
     world.runtime.block_on(world.store().restore(slots, visit)).unwrap();
-    assert_eq!(*seen.lock().unwrap(), [2, 3, 258]);
+    assert_eq!(*seen.lock(), [2, 3, 258]);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let import = world.import(&dir, &expected).unwrap();
     world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    *world.owner.records.lock().unwrap() = world.contents_of(&store);
+    *world.owner.records.lock() = world.contents_of(&store);
     let owner = world.owner.clone();
     store.attach(vec![Box::new(move |to| owner.stream(to))]);
     commit(&store, vec![write(20, Some("one more"))]);

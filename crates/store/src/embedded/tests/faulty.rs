@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
-use crate::embedded::health::locked;
 
 /// The directory of the snapshots.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -106,20 +106,19 @@ impl FaultyDisk {
     pub(super) fn wait_for(&self, operation: Operation, count: u64) {
         let mut script = self.script();
         while script.count(operation) < count {
-            let (changed, timeout) = self.shared.changed.wait_timeout(script, HANGS_AFTER).unwrap();
+            let timeout = self.shared.changed.wait_for(&mut script, HANGS_AFTER);
             assert!(!timeout.timed_out(), "{operation:?} was never tried");
-            script = changed;
         }
     }
 
     /// Calls `action` between the steps of checkpoints.
     pub(super) fn on_step(&self, action: impl FnMut(CheckpointStep) + Send + 'static) {
-        *locked(&self.shared.on_step) = Some(Box::new(action));
+        *self.shared.on_step.lock() = Some(Box::new(action));
     }
 
     /// Calls `action` after each successful operation.
     pub(super) fn on_operation(&self, action: impl FnMut(Operation, &Path) + Send + 'static) {
-        *locked(&self.shared.on_operation) = Some(Box::new(action));
+        *self.shared.on_operation.lock() = Some(Box::new(action));
     }
 
     /// The successful operations, each with the name of its file or directory, and the steps of checkpoints since the last
@@ -130,13 +129,13 @@ impl FaultyDisk {
 
     fn did(&self, operation: Operation, path: &Path) {
         self.script().events.push(format!("{operation:?} {}", super::name_of(path)));
-        if let Some(action) = &mut *locked(&self.shared.on_operation) {
+        if let Some(action) = &mut *self.shared.on_operation.lock() {
             action(operation, path);
         }
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
-        locked(&self.shared.script)
+        self.shared.script.lock()
     }
 
     fn attempt(&self, operation: Operation, path: &Path) -> io::Result<()> {
@@ -146,7 +145,7 @@ impl FaultyDisk {
             *script.counts.entry(operation).or_default() += 1;
             self.shared.changed.notify_all();
             while operation == Operation::Sync && script.syncs_held {
-                script = self.shared.changed.wait(script).unwrap();
+                self.shared.changed.wait(&mut script);
             }
         }
         let meant = script.faults.iter().find(|(meant, on, _)| *meant == operation && is_in(on));
@@ -209,7 +208,7 @@ impl Disk for FaultyDisk {
 
     fn reached(&self, step: CheckpointStep) -> io::Result<()> {
         self.script().events.push(format!("{step:?}"));
-        if let Some(action) = &mut *locked(&self.shared.on_step) {
+        if let Some(action) = &mut *self.shared.on_step.lock() {
             action(step);
         }
         let fault = self.script().at_step.filter(|(at, _)| *at == step);

@@ -14,15 +14,16 @@ mod torn;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_core::clock::ManualClock;
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::runtime::{Builder, Runtime};
@@ -105,7 +106,7 @@ impl World {
     /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
         let store = EmbeddedStore::open_on(options, Arc::new(self.disk.clone()))?;
-        *self.owner.records.lock().unwrap() = self.contents_of(&store);
+        *self.owner.records.lock() = self.contents_of(&store);
         let owner = self.owner.clone();
         store.attach(vec![Box::new(move |to| owner.stream(to))]);
         self.store = Some(store);
@@ -125,7 +126,7 @@ impl World {
         let done = move |result: Result<(), StoreError>| {
             if result.is_ok() {
                 let changes = copy.iter().map(|(number, text)| (*number, text.as_deref()));
-                apply(&mut owner.records.lock().unwrap(), changes);
+                apply(&mut owner.records.lock(), changes);
             }
             let _ = to.send(result);
         };
@@ -206,11 +207,11 @@ impl World {
         let visitor = seen.clone();
         let visit = Box::new(move |key: Key, _, record: &[u8]| {
             let text = String::from_utf8(record.to_vec()).unwrap();
-            assert_eq!(visitor.lock().unwrap().insert(number(key), text), None, "a record was visited twice");
+            assert_eq!(visitor.lock().insert(number(key), text), None, "a record was visited twice");
             Ok(())
         });
         self.runtime.block_on(store.restore(Slots::all(), visit))?;
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         Ok(seen.clone())
     }
 
@@ -249,7 +250,7 @@ impl TestOwner {
     /// The ignored stream.
     async fn kept_stream(&self) -> RecordStream {
         loop {
-            let kept = self.kept.lock().unwrap().pop();
+            let kept = self.kept.lock().pop();
             if let Some(stream) = kept {
                 return stream;
             }
@@ -268,13 +269,13 @@ impl TestOwner {
     }
 
     fn copies(&self) -> Vec<(Key, Bytes, Timestamp)> {
-        let records = self.records.lock().unwrap().clone().into_iter();
+        let records = self.records.lock().clone().into_iter();
         records.map(|(number, text)| (key(number), text.into(), START.plus(LONG))).collect()
     }
 
     fn stream(&self, to: RecordStream) {
         if self.is_silent.load(Ordering::Relaxed) {
-            return self.kept.lock().unwrap().push(to);
+            return self.kept.lock().push(to);
         }
         let records = self.copies();
         let stream = async move {

@@ -131,13 +131,13 @@ impl Model {
         let (taken, dir, mut left) = (copy.clone(), self.world.dir(), steps);
         self.world.disk.on_step(move |_| {
             if left == 0 {
-                taken.lock().unwrap().get_or_insert_with(|| copy_of(&dir));
+                taken.lock().get_or_insert_with(|| copy_of(&dir));
             }
             left = left.saturating_sub(1);
         });
         let _ = self.world.checkpoint();
         self.world.disk.on_step(|_| {});
-        let Some(crashed) = copy.lock().unwrap().take() else { return };
+        let Some(crashed) = copy.lock().take() else { return };
         self.world.disk.heal();
         self.world.begin_with(&crashed);
         self.settle();

@@ -287,11 +287,11 @@ fn an_older_snapshot_is_used_only_with_all_later_segments() {
     let taken = crash.clone();
     world.disk.on_step(move |step| {
         if step == CheckpointStep::Sealed {
-            *taken.lock().unwrap() = Some(copy_of(&dir));
+            *taken.lock() = Some(copy_of(&dir));
         }
     });
     world.checkpoint().unwrap();
-    let crash = crash.lock().unwrap().take().unwrap();
+    let crash = crash.lock().take().unwrap();
     let dir = crash.path();
     let find = || DataDirectory::open(dir).unwrap().find(&mut Err);
     assert_eq!(find().unwrap().unusable_snapshot(), None);
