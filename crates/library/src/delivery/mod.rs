@@ -23,7 +23,7 @@ mod plan;
 mod run;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -227,13 +227,7 @@ impl Delivery {
 
     /// The gateways that the routing or a service's messaging configuration names.
     fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
-        let mut named = BTreeSet::new();
-        if let Some(registry) = &self.deps.services {
-            for service in registry.services(0, usize::MAX) {
-                let own = service.messaging.iter();
-                named.extend(own.filter_map(|kept| registry.gateway_of(&kept.messaging_service)));
-            }
-        }
+        let named = self.deps.services.as_ref().map(Registry::named_gateways).unwrap_or_default();
         self.gateways.iter().filter(move |gateway| {
             self.deps.routing.names(gateway.routed_as) || named.contains(&gateway.routed_as)
         })

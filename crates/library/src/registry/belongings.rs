@@ -1,5 +1,8 @@
 //! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service; the safe list of numbers
 //! that are exempt from fraud checks.
+
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::check_room;
@@ -255,6 +258,13 @@ impl Registry {
     /// The configured gateway that an id names.
     pub fn gateway_of(&self, messaging_service: &Sid) -> Option<GatewayName> {
         self.inner.gateways.iter().find(|(sid, _)| sid == messaging_service).map(|(_, name)| *name)
+    }
+
+    /// The gateways in the messaging configurations of all services.
+    pub fn named_gateways(&self) -> BTreeSet<GatewayName> {
+        let snapshot = self.snapshot();
+        let kept = snapshot.by_id.values().flat_map(|service| &service.messaging);
+        kept.filter_map(|kept| self.gateway_of(&kept.messaging_service)).collect()
     }
 
     fn is_known(&self, messaging_service: &Sid) -> Result<(), RegistryError> {

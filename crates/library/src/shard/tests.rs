@@ -320,6 +320,22 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 }
 
 #[test]
+fn a_flood_of_one_kind_costs_the_sweep_of_another_nothing() {
+    let mut tables = Tables::new(&kinds());
+    let adds = |kind, stored: Stored, tables: &mut Tables| {
+        for number in 0..1_000_u32 {
+            let mut id = [0; 12];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            tables.set(RecordKey { slot: ONE.slot, kind, id }, Some(stored.clone()));
+        }
+    };
+    adds(Voucher::KIND, Stored::of(&Voucher { left: 1, ends: START }), &mut tables);
+    tables.sweep(0, Timestamp::EPOCH, |_| false);
+    adds(Uses::KIND, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
+    assert_eq!(tables.sweep(10, START.plus(SECOND), |_| false).len(), 10);
+}
+
+#[test]
 fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let key = |number: u64| {
         let mut id = [0; 12];
