@@ -4,7 +4,7 @@ use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
 use crate::domain::{ServerKey, ServiceId};
 use crate::limits::rate::digest::Digester;
 use crate::limits::rate::{Counter, LimitRefusal, Limits};
-use crate::shard::{LimitedTable, Record as _, Refusal};
+use crate::shard::{LimitedTable, Record as _, Refusal, Subject};
 
 #[tokio::test]
 async fn a_request_is_counted_under_every_charge_or_under_none() {
@@ -70,6 +70,12 @@ async fn when_many_come_at_once_exactly_as_many_pass_as_may() {
         passed += usize::from(task.await.expect("no panic"));
     }
     assert_eq!(passed, 37);
+    // Behind what the refused requests give back.
+    for slot in 0..=u8::MAX {
+        let subject = Subject { slot, id: [0; 12] };
+        let behind = limits.shards.router().decide(subject, |_| Ok::<_, Refusal>(()));
+        behind.await.expect("the shard runs").expect("a decision");
+    }
     limits.shards.flush().await;
     assert_eq!(world.store.snapshot().len(), 38, "the refused ones left nothing");
 }
