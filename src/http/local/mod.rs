@@ -95,7 +95,10 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
     let carried = request.running.verifying.carry(carry).await;
     let Some((key, error)) = trial.answer.get().cloned() else {
         carried?;
-        return Err(Error::invalid(format!("{} gets no message: it is a test number", to.e164())));
+        return Err(Error::invalid(format!(
+            "{} got no message: it is a test number, or had this code before",
+            to.e164()
+        )));
     };
     let first = AttemptId { key, attempt: 0 }.to_string();
     Ok((StatusCode::CREATED, Json(Tried { attempts: first.trim_end_matches('0').to_owned(), error })))
