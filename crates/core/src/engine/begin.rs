@@ -149,11 +149,11 @@ pub fn begin(
         },
     };
     let is_test = request.verification.is_some_and(|options| options.is_test);
-    let sending_until = now.plus(rules.send_budget);
     let verification = if is_test {
-        Verification { sending_until, ..carried.sent_with(None) }
+        carried.sent_with(None)
     } else {
-        Verification { sending: carried.sending.saturating_add(1), sending_until, ..carried }
+        let (sending, sending_until) = (carried.sending.saturating_add(1), now.plus(rules.send_budget));
+        Verification { sending, sending_until, ..carried }
     };
     let next = open.with(Some(verification)).with_end_by(policy);
     let replaced = current.filter(|v| v.salt != verification.salt);

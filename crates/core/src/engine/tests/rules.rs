@@ -1,9 +1,10 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{ACCEPTED, FAILED, POSTPONED, World, no_live_code, wrong};
+use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, name_of, no_live_code, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{
-    CheckOutcome, CheckStep, CheckStep::Decided, NumberState, ResumeOutcome, SettleOutcome, merge_pessimistic,
+    CheckOutcome, CheckStep, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome,
+    merge_pessimistic,
 };
 
 #[test]
@@ -131,6 +132,7 @@ fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
     let mut world = World::new();
     let first = world.permit();
     world.settles(&first, &POSTPONED);
+    world.advance(SEND_BUDGET);
     assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
     assert_eq!(world.permit().verification.salt, first.verification.salt);
 }
@@ -160,4 +162,41 @@ fn when_a_resend_and_its_repetition_fail_their_code_is_withdrawn() {
             assert_eq!(world.checks(&earlier), Decided(CheckOutcome::Approved));
         }
     }
+}
+
+#[test]
+fn an_erasure_keeps_a_lockout_until_its_end() {
+    let mut world = World::new();
+    world.sends();
+    for _ in 0..5 {
+        world.checks_wrong();
+    }
+    let until = world.state.locked_until().expect("a lockout");
+    world.ends(Ending::Erased);
+    assert_eq!(world.state, NumberState::Locked { until });
+    world.now = until;
+    assert_eq!(world.state.at(&world.policy, world.now), NumberState::Fresh);
+}
+
+#[test]
+fn the_result_of_a_send_whose_code_was_replaced_changes_nothing() {
+    let mut world = World::new();
+    let first = world.permit();
+    world.advance(SEND_BUDGET);
+    let second = world.permit();
+    assert_ne!(first.verification.salt, second.verification.salt);
+    for result in [&ACCEPTED, &FAILED] {
+        let before = world.state;
+        world.settles(&first, result);
+        assert_eq!(world.state, before);
+    }
+}
+
+#[test]
+fn a_check_by_name_of_a_number_without_a_record_finds_nothing() {
+    let mut other = World::new();
+    let name = name_of(&other.permit());
+    let mut world = World::new();
+    assert_eq!(world.submits(None, Some(name)), Decided(CheckOutcome::NotFound));
+    assert_eq!(world.checks_wrong(), no_live_code(5), "the compatible routes do not tell");
 }
