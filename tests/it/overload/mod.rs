@@ -51,10 +51,10 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
 }
 
 #[tokio::test]
-async fn a_flood_at_a_silent_gateway_gets_a_reason_and_delays_only_its_service() {
+async fn a_flood_at_a_silent_gateway_gets_a_reason_and_delays_no_check() {
     // A hanging request lasts until it is released, also on a slow machine.
     let setup = Setup::new().config("bounds.sends", 4).config("bounds.sends-waiting", 8);
-    let (world, v2, other) = World::with_service(setup.config("send-budget", "60s")).await;
+    let world = World::of(setup.config("send-budget", "60s")).await;
     let known = numbers_with_codes(&world, 5).await;
     let mut flood = JoinSet::new();
     for _ in 0..100 {
@@ -71,14 +71,9 @@ async fn a_flood_at_a_silent_gateway_gets_a_reason_and_delays_only_its_service()
         world.verify(number, code).await.expects(verified(number));
     }
     assert_eq!(world.twilio().received().len(), 9, "no more are at the gateway than there are places");
-    for _ in 0..10 {
-        v2.begins(&other, &world.number()).await.expects_status(201);
-    }
     assert_eq!(world.send(&world.number()).await.status(), 503);
     assert_eq!(world.get("/readyz").await.status(), 200);
-    let lines = world.server.lines("gateway overloaded");
-    assert_eq!(lines.len(), 1, "once, not for each message");
-    assert_eq!(text(&lines[0], "service"), "default");
+    assert_eq!(world.server.lines("gateway overloaded").len(), 1, "once, not for each message");
 
     world.twilio().release();
     let served = flood.join_all().await.iter().filter(|answer| answer.status() == 200).count();

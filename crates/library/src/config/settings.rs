@@ -547,11 +547,11 @@ pub struct Bounds {
     #[serde(skip)]
     #[default = 64]
     pub commands_per_number: usize,
-    /// Messages of a service at one gateway at once.
+    /// Messages at one gateway at once.
     #[serde(skip)]
     #[default = 512]
     pub sends: usize,
-    /// Messages of a service that wait for one gateway. Beyond it 503.
+    /// Messages that wait for one gateway. Beyond it 503.
     #[serde(skip)]
     #[default = 10_000]
     pub sends_waiting: usize,

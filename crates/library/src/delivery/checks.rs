@@ -9,7 +9,7 @@ use super::budget::{Budget, half_until};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
-use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
+use crate::domain::{Code, GatewayName, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::limits::rate::RunningRequest;
@@ -45,7 +45,7 @@ impl Delivery {
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number. What the gateway did not say is logged.
     pub async fn check(&self, check: &Check, held: Held) -> CheckResult {
-        let Check { key: NumberKey { service, number, .. }, code, request_id, .. } = check;
+        let Check { key: NumberKey { number, .. }, code, request_id, .. } = check;
         // A text that cannot be a code is wrong without a question.
         let Some(code) = code else { return CheckResult::NotAsked };
         let span = request_id.as_ref().and_then(RequestId::span);
@@ -57,7 +57,7 @@ impl Delivery {
             self.log_unknown_holder(held.by);
             return CheckResult::NotAsked;
         };
-        let admitted = self.admit_check(holder, *service, budget.end).await;
+        let admitted = self.admit_check(holder, budget.end).await;
         let Ok(_permit) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
@@ -84,12 +84,10 @@ impl Delivery {
     async fn admit_check<'a>(
         &self,
         holder: &'a GuardedGateway,
-        service: ServiceId,
         end: Instant,
     ) -> Result<GatewayPermit<'a>, Failure> {
         let is_out = holder.circuit.keeps_out(self.now());
-        let permit =
-            if is_out { None } else { Some(holder.limiter.acquire(service, half_until(end)).await?) };
+        let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?) };
         let entered = permit.filter(|_| holder.circuit.enter(self.now()));
         entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
     }
@@ -108,17 +106,11 @@ impl Delivery {
 
     /// Tells the gateway how the code of its message ended, where the gateway wants to know. Best effort: not while it
     /// is busy or out of service, once, and for no longer than a send may take.
-    pub async fn report_code_end(
-        &self,
-        service: ServiceId,
-        gateway: GatewayName,
-        message_id: &str,
-        end: CodeEnd,
-    ) {
+    pub async fn report_code_end(&self, gateway: GatewayName, message_id: &str, end: CodeEnd) {
         let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_ends());
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.shown(self.now()).0 == Circuit::Closed;
-        let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
+        let Some(_permit) = found.limiter.try_acquire().filter(|_| works) else { return };
         let deadline = Budget::starting_now(self.deps.bounds.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.report_code_end(message_id, end);

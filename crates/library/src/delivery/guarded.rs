@@ -45,7 +45,7 @@ const RECENT: usize = 100;
 impl GuardedGateway {
     pub fn new(Routed { routed_as, gateway }: Routed, deps: &DeliveryDeps) -> Self {
         let DeliveryDeps { settings, bounds, metrics, clock, .. } = deps;
-        let (name, names) = (gateway.name(), metrics.service_names().clone());
+        let name = gateway.name();
         // The simulator plays silence for single numbers, which says nothing about the others.
         let failures = if name == GatewayName::Simulator { u32::MAX } else { settings.breaker.failures };
         let breaker = BreakerSettings { failures, ..settings.breaker };
@@ -53,7 +53,7 @@ impl GuardedGateway {
             routed_as,
             name,
             gateway,
-            limiter: ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting, names),
+            limiter: ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting),
             circuit: CircuitBreaker::new(name, breaker),
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),

@@ -1,131 +1,97 @@
 //! Limits the messages at one gateway, and those that wait for a permit.
 
-use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::error::Failure;
-use crate::domain::{GatewayName, ServiceId};
-use crate::observe::metrics::ServiceNames;
-use crate::shard::Shares;
+use crate::domain::GatewayName;
 
-/// The permits of one gateway, first come, first served. A fiftieth more is for services without a message at the gateway:
-/// the messages of one service that hang there do not stop the others.
+/// The permits of one gateway: one queue for the messages of all services, first come, first served.
 pub(super) struct ConcurrencyLimiter {
     gateway: GatewayName,
-    permits: usize,
-    all: Semaphore,
-    last: Semaphore,
-    places: usize,
-    names: ServiceNames,
-    state: Mutex<LimiterState>,
-}
-
-#[derive(Default)]
-struct LimiterState {
-    /// The messages that have a permit or wait for one.
-    held: Shares,
-    /// The services whose messages were refused since they had room: logged once, not per message.
-    overloaded: HashSet<ServiceId>,
+    sends: usize,
+    permits: Semaphore,
+    most_waiting: usize,
+    waiting: AtomicUsize,
+    /// A message was refused since the last one that found a permit free.
+    is_overloaded: AtomicBool,
 }
 
 /// The right to ask the gateway, until it is dropped.
 pub(super) struct GatewayPermit<'a> {
-    limiter: &'a ConcurrencyLimiter,
-    service: ServiceId,
+    _permit: SemaphorePermit<'a>,
     /// Whether the message waited for it.
     pub waited: bool,
-    /// `None` while the message waits.
-    permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Drop for GatewayPermit<'_> {
+/// The place of a message that waits.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let LimiterState { held, overloaded } = &mut *self.limiter.state.lock();
-        held.remove(self.service, 1);
-        // A line for each overload, not for each message of one.
-        if held.of(self.service) <= self.limiter.permits / 50 {
-            overloaded.remove(&self.service);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl ConcurrencyLimiter {
-    /// `waiting`: messages that may wait besides those with a permit.
-    pub fn new(gateway: GatewayName, permits: usize, waiting: usize, names: ServiceNames) -> Self {
-        let permits = permits.min(Semaphore::MAX_PERMITS);
-        Self {
-            gateway,
-            permits,
-            all: Semaphore::new(permits),
-            last: Semaphore::new(permits.div_ceil(50)),
-            places: permits.saturating_add(waiting),
-            names,
-            state: Mutex::default(),
-        }
+    /// `most_waiting`: messages that may wait besides those with a permit.
+    pub fn new(gateway: GatewayName, sends: usize, most_waiting: usize) -> Self {
+        let sends = sends.min(Semaphore::MAX_PERMITS);
+        let (permits, waiting, is_overloaded) =
+            (Semaphore::new(sends), AtomicUsize::new(0), AtomicBool::new(false));
+        Self { gateway, sends, permits, most_waiting, waiting, is_overloaded }
     }
 
-    /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the service has no place
-    /// left. Nothing is sent after an error.
-    pub async fn acquire(&self, service: ServiceId, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
-        let mut place = self.place(service).ok_or(Failure::Overloaded)?;
-        if place.permit.is_none() {
-            let Ok(Ok(permit)) = timeout_at(patience, self.all.acquire()).await else {
-                self.log_refusal(&mut self.state.lock(), service);
-                return Err(Failure::Overloaded);
-            };
-            (place.waited, place.permit) = (true, Some(permit));
+    /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the queue is full. Nothing
+    /// is sent after an error.
+    pub async fn acquire(&self, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
+        if let Some(permit) = self.try_acquire() {
+            return Ok(permit);
         }
-        Ok(place)
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _place = Place(&self.waiting);
+        if before < self.most_waiting
+            && let Ok(Ok(permit)) = timeout_at(patience, self.permits.acquire()).await
+        {
+            return Ok(GatewayPermit { _permit: permit, waited: true });
+        }
+        self.log_overload();
+        Err(Failure::Overloaded)
     }
 
     /// Acquires a permit that is free and that no message waits for.
-    pub fn try_acquire(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
-        self.place(service).filter(|place| place.permit.is_some())
+    pub fn try_acquire(&self) -> Option<GatewayPermit<'_>> {
+        let permit = self.permits.try_acquire().ok()?;
+        self.is_overloaded.store(false, Ordering::Relaxed);
+        Some(GatewayPermit { _permit: permit, waited: false })
     }
 
     /// The messages that have a permit, and those that wait for one.
     pub fn load(&self) -> (usize, usize) {
-        let free = self.all.available_permits() + self.last.available_permits();
-        let in_flight = (self.permits + self.permits.div_ceil(50)).saturating_sub(free);
-        (in_flight, self.state.lock().held.held().saturating_sub(in_flight))
+        let in_flight = self.sends.saturating_sub(self.permits.available_permits());
+        (in_flight, self.waiting.load(Ordering::Relaxed))
     }
 
-    /// Whether a message of the service would be refused now.
-    pub fn refuses(&self, service: ServiceId) -> bool {
-        self.room(&mut self.state.lock(), service) == 0
-    }
-
-    /// The place of a message that has a permit or waits for one.
-    fn place(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
-        let mut state = self.state.lock();
-        (self.room(&mut state, service) > 0).then(|| {
-            let last = Some(&self.last).filter(|_| state.held.of(service) == 0);
-            let permit = self.all.try_acquire().ok().or_else(|| last?.try_acquire().ok());
-            state.held.add(service, 1);
-            GatewayPermit { limiter: self, service, waited: false, permit }
-        })
-    }
-
-    /// The places that are left for the service. Logs that there are none.
-    fn room(&self, state: &mut LimiterState, service: ServiceId) -> usize {
-        let room = state.held.room(service, self.places);
-        if room == 0 {
-            self.log_refusal(state, service);
+    /// Whether a message would be refused now.
+    pub fn refuses(&self) -> bool {
+        let (in_flight, waiting) = self.load();
+        let refuses = in_flight >= self.sends && waiting >= self.most_waiting;
+        if refuses {
+            self.log_overload();
         }
-        room
+        refuses
     }
 
-    fn log_refusal(&self, state: &mut LimiterState, service: ServiceId) {
-        if state.overloaded.insert(service) {
+    /// Logs a line for each overload, not for each message of one.
+    fn log_overload(&self) {
+        if !self.is_overloaded.swap(true, Ordering::Relaxed) {
+            let (gateway, (in_flight, waiting)) = (self.gateway.as_str(), self.load());
             warn!(
-                gateway = self.gateway.as_str(),
-                service = self.names.of(service),
-                messages = state.held.of(service),
-                "gateway overloaded; messages are refused until its queue has room"
+                gateway,
+                in_flight, waiting, "gateway overloaded; messages are refused until its queue has room"
             );
         }
     }

@@ -185,7 +185,7 @@ impl Delivery {
         let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
         !working.is_empty()
             && (out.is_empty() || !self.deps.settings.sms_retry)
-            && working.iter().all(|gateway| gateway.limiter.refuses(service))
+            && working.iter().all(|gateway| gateway.limiter.refuses())
             && self.workflow_of(service).is_empty()
     }
 

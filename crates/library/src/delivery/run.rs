@@ -349,7 +349,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Continue(None);
         }
         // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
-        let permit = match gateway.limiter.acquire(self.service(), half_until(deadline)).await {
+        let permit = match gateway.limiter.acquire(half_until(deadline)).await {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;

@@ -81,15 +81,15 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
 #[tokio::test(start_paused = true)]
 async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     let world = world();
-    world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used).await;
+    world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
     assert_eq!(*world.gateway(Mada).reported.lock().expect("the record"), ["M1"]);
     assert!(world.gateway(TwilioVerify).reported.lock().expect("the record").is_empty());
     // A missing gateway; a gateway that refuses, and one that hangs.
-    world.delivery.report_code_end(KEY.service, Sinch, "S1", CodeEnd::Used).await;
+    world.delivery.report_code_end(Sinch, "S1", CodeEnd::Used).await;
     world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
-    world.delivery.report_code_end(KEY.service, Mada, "M2", CodeEnd::Used).await;
+    world.delivery.report_code_end(Mada, "M2", CodeEnd::Used).await;
     assert_eq!(world.elapsed_ms(), 0);
-    world.delivery.report_code_end(KEY.service, Mada, "M3", CodeEnd::Used).await;
+    world.delivery.report_code_end(Mada, "M3", CodeEnd::Used).await;
     assert_eq!(world.elapsed_ms(), 10_000);
     assert_eq!(world.delivery.states()[1].circuit, Circuit::Closed, "it says nothing about sends");
 }
@@ -98,8 +98,8 @@ async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
 async fn a_report_of_a_code_end_waits_for_no_permit() {
     let world = Setup::routing("Mada").with_breaker(1).with_places(1, 0).build();
     let world = world.and(Mada, [accepted("M1").after_ms(100), down(ErrorClass::Ambiguous)]);
-    tokio::join!(world.requests(), world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used));
+    tokio::join!(world.requests(), world.delivery.report_code_end(Mada, "M1", CodeEnd::Used));
     assert_eq!(world.requests().await.failed_by(), Some(ErrorClass::Ambiguous));
-    world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used).await;
+    world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
     assert!(world.gateway(Mada).reported.lock().expect("the record").is_empty(), "busy, then out of service");
 }

@@ -42,27 +42,3 @@ async fn an_overload_is_seen_beforehand_where_there_is_no_other_way() {
         assert!(!is_overloaded());
     }
 }
-
-const FLOOD: ServiceId = ServiceId::new(1);
-const OTHER: ServiceId = ServiceId::new(2);
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_delays_no_service_that_sends_one_by_one() {
-    let world = World::with_places(8, 1_000, vec![accepted("SM").after_ms(500); 75]);
-    let flood = join_all((0..70).map(|_| world.requests_of(FLOOD)));
-    let other = async {
-        let mut answered_at = Vec::new();
-        for _ in 0..5 {
-            world.waits(secs(1)).await;
-            assert_eq!(world.requests_of(OTHER).await, taken("SM"));
-            answered_at.push(world.elapsed_ms());
-        }
-        answered_at
-    };
-    let (flood, other) = tokio::join!(flood, other);
-    assert_eq!(other, [1_500, 3_000, 4_500, 6_000, 7_500]);
-    assert!(flood.iter().all(|ended| *ended == taken("SM")));
-    // A ninth permit is for services without a message.
-    let at = |ms| world.sent_at().into_iter().filter(|at| *at == ms).count();
-    assert_eq!([at(0), at(1_000)], [8, 9]);
-}

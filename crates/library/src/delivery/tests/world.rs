@@ -223,14 +223,6 @@ impl World {
         self.run(self.job()).await
     }
 
-    /// The same for a service that is not the default one.
-    pub async fn requests_of(&self, service: ServiceId) -> Ended {
-        let mut job = self.job();
-        job.outgoing.key.service = service;
-        job.permitted.log = AttemptLogKey { service, ..KEY };
-        self.run(job).await
-    }
-
     pub async fn requests_by(&self, channel: Channel) -> Ended {
         let mut job = self.job();
         job.outgoing.channel = Some(channel);

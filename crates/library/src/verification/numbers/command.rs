@@ -110,7 +110,7 @@ pub enum Task {
     /// Ask the gateway that holds a code. The attempt is already durable.
     AskGateway(Asking),
     /// Tell a gateway how the code of its message ended.
-    TellGateway(NumberKey, ToldEnd),
+    TellGateway(ToldEnd),
     TellGuard(NumberKey, GuardNews),
 }
 
@@ -518,7 +518,7 @@ impl<'a, 'b> Decision<'a, 'b> {
         if self.deps.tells_ends
             && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
         {
-            self.told.push(Task::TellGateway(self.key, ToldEnd { gateway, message_id, end }));
+            self.told.push(Task::TellGateway(ToldEnd { gateway, message_id, end }));
         }
     }
 

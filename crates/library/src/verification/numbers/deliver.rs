@@ -50,9 +50,9 @@ pub fn with_gateways(
                     shards.submit(NumberCommand::new(key, settle, deps));
                 });
             }
-            Task::TellGateway(key, ToldEnd { gateway, message_id, end }) => {
+            Task::TellGateway(ToldEnd { gateway, message_id, end }) => {
                 tokio::spawn(async move {
-                    delivery.report_code_end(key.service, gateway, &message_id, end).await;
+                    delivery.report_code_end(gateway, &message_id, end).await;
                 });
             }
             Task::TellGuard(key, news) => {
