@@ -17,7 +17,7 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::metrics::{BudgetView, ServiceNames};
-use crate::shard::{Durability, Record, RecordKey, Refusal, Router, Subject};
+use crate::shard::{Durability, Id, Index, Record, RecordKey, Refusal, Router, Shards, Stored, Subject};
 
 /// The record of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +61,8 @@ struct Account {
 
 #[derive(Default)]
 struct InMemory {
-    /// As the shard decided last.
+    /// As the shard has it; not of a share.
     state: BudgetState,
-    /// Until then the shard would refuse a message.
-    spent_until: Timestamp,
     /// The last end of a period in which a message was refused, and in which the budget was nearly spent.
     reported: Timestamp,
     warned: Timestamp,
@@ -146,6 +144,18 @@ fn amount(micros: u64) -> String {
     format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
 }
 
+/// Keeps the accounts as their records are: a charge counts from its commit on.
+struct BudgetIndex(Arc<HashMap<Id, Arc<Account>>>);
+
+impl Index for BudgetIndex {
+    fn changed(&mut self, key: &RecordKey, _: Option<&Stored>, after: Option<&Stored>) {
+        if let Some(account) = self.0.get(&key.id) {
+            let record = after.and_then(Stored::record::<BudgetRecord>);
+            account.memory.lock().state = record.map(|record| record.state).unwrap_or_default();
+        }
+    }
+}
+
 pub struct Budgets {
     clock: Arc<dyn Clock>,
     pricing: Pricing,
@@ -157,15 +167,13 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Reads the records.
-    pub async fn start(
-        router: Arc<Router>,
-        clock: Arc<dyn Clock>,
+    /// Follows the records of these shards.
+    pub fn new(
+        shards: &Shards,
         slots: SlotHash,
         pricing: Pricing,
-        names: ServiceNames,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
-    ) -> Result<Self, Refusal> {
+    ) -> Self {
         let mut accounts = HashMap::<_, Vec<_>>::new();
         for (service, settings) in settings {
             for (key, period, limit) in [
@@ -175,15 +183,15 @@ impl Budgets {
             ] {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
-                let account = Account::new(service, key, Budget { limit, period }, &router, &slots);
-                let Subject { slot, id } = account.subject;
-                let record = router.get(RecordKey { slot, kind: BudgetRecord::KIND, id }).await?;
-                account.memory.lock().state =
-                    record.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+                let account = Account::new(service, key, Budget { limit, period }, shards.router(), &slots);
                 accounts.entry(service).or_default().push(account);
             }
         }
-        Ok(Self { clock, pricing, names, accounts, shares: Mutex::default(), slots })
+        let by_id = accounts.values().flatten().map(|account| (account.subject.id, Arc::clone(account)));
+        let by_id: Arc<HashMap<_, _>> = Arc::new(by_id.collect());
+        shards.follow::<BudgetRecord>(Arc::new(move |_| Box::new(BudgetIndex(Arc::clone(&by_id)))));
+        let (clock, names) = (Arc::clone(shards.clock()), shards.metrics().service_names().clone());
+        Self { clock, pricing, names, accounts, shares: Mutex::default(), slots }
     }
 
     /// The shares of a service without outcomes in the budgets of all services, as far as it has no budget of its own.
@@ -264,8 +272,10 @@ impl Budgets {
         let now = self.clock.now();
         // With too little money, a cheaper message may still be sent.
         self.of(service).filter(|account| account.key != MONEY).find_map(|account| {
-            let until = account.memory.lock().spent_until;
-            (now < until).then_some(SpentBudget { service: account.service, until, newly_spent: None })
+            let InMemory { state, reported, .. } = *account.memory.lock();
+            // The shard refuses the first one, which is reported.
+            let until = account.budget.charge(state, 1, now).err().filter(|until| *until <= reported)?;
+            Some(SpentBudget { service: account.service, until, newly_spent: None })
         })
     }
 
@@ -287,16 +297,17 @@ impl Budgets {
             }
             // In a task of its own: a charge whose caller went away is dropped, and thereby given back.
             let charged = tokio::spawn(Arc::clone(account).charge(cost)).await;
-            charge.parts.append(&mut charged.map_err(|_| ChargeError::Unavailable)??.parts);
-            self.warn_if_nearly_spent(account);
+            let mut charged = charged.map_err(|_| ChargeError::Unavailable)??;
+            charged.parts.iter().for_each(|(.., charged)| self.warn_if_nearly_spent(account, *charged));
+            charge.parts.append(&mut charged.parts);
         }
         Ok(charge)
     }
 
-    fn warn_if_nearly_spent(&self, account: &Account) {
+    fn warn_if_nearly_spent(&self, account: &Account, charged: BudgetState) {
         let Account { service, key: budget, budget: Budget { limit, period }, .. } = *account;
         let (now, mut memory) = (self.clock.now(), account.memory.lock());
-        let (spent, end) = (memory.state.spent(period, now), period.end_at(now));
+        let (spent, end) = (charged.spent(period, now), period.end_at(now));
         if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT) && memory.warned < end {
             memory.warned = end;
             let service = service.and_then(|service| self.names.of(service));
@@ -327,30 +338,22 @@ impl Account {
                 let newly_spent = is_new.then_some((self.key, self.budget.limit));
                 Err(ChargeError::Spent(SpentBudget { service: self.service, until, newly_spent }))
             }
-            Err(_) => {
-                // A refusal in the same batch may rest on a charge that the store did not take.
-                self.memory.lock().spent_until = Timestamp::EPOCH;
-                Err(ChargeError::Unavailable)
-            }
+            Err(_) => Err(ChargeError::Unavailable),
         }
     }
 
     /// Changes the record. The inner error is the end of the period, if too little is left.
     fn decide(
-        self: &Arc<Self>,
+        &self,
         change: impl Fn(Budget, BudgetState, Timestamp) -> Result<BudgetState, Timestamp> + Send + 'static,
     ) -> Receiver<Result<Result<BudgetState, Timestamp>, Refusal>> {
-        let account = Arc::clone(self);
+        let (Subject { id, .. }, budget) = (self.subject, self.budget);
         // The permits of gateways limit them.
         self.router.decide_unbounded(self.subject, move |view| {
-            let (id, period) = (account.subject.id, account.budget.period);
             let state = view.get(id).map(|BudgetRecord { state, .. }| state).unwrap_or_default();
-            let changed = change(account.budget, state, view.now());
-            let mut memory = account.memory.lock();
-            memory.spent_until = changed.err().unwrap_or_default();
-            memory.state = changed.unwrap_or(state);
-            if changed.is_ok() {
-                let record = BudgetRecord { period, state: memory.state };
+            let changed = change(budget, state, view.now());
+            if let Ok(state) = changed {
+                let record = BudgetRecord { period: budget.period, state };
                 view.put(id, Some(&record), Durability::Durable);
             }
             Ok(changed)
@@ -366,7 +369,7 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::domain::ServerKey;
     use crate::registry::world::start;
-    use crate::shard::tests::FaultyStore;
+    use crate::shard::tests::{FaultyStore, StoreFault};
 
     async fn budgets(store: &FaultyStore, messages_per_hour: u64) -> Budgets {
         let clock: Arc<dyn Clock> =
@@ -376,8 +379,7 @@ mod tests {
             GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
         let pricing = Pricing { prices: None, currency: "USD".to_owned() };
         let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-        let (router, names) = (Arc::clone(shards.router()), ServiceNames::default());
-        Budgets::start(router, clock, slots, pricing, names, [(None, settings)]).await.expect("budgets")
+        Budgets::new(&shards, slots, pricing, [(None, settings)])
     }
 
     async fn charge(budgets: &Budgets) -> Result<Charge, ChargeError> {
@@ -404,6 +406,22 @@ mod tests {
             charge(&budgets).await.expect("of a service with outcomes").spend();
         }
         assert!(!carries(8).await, "all are spent");
+    }
+
+    #[tokio::test]
+    async fn a_charge_that_the_store_refuses_is_not_spent() {
+        let store = FaultyStore::new();
+        let budgets = budgets(&store, 2).await;
+        let spent =
+            |budgets: &Budgets| budgets.list(None).iter().map(|budget| budget.spent).collect::<Vec<_>>();
+        charge(&budgets).await.expect("the first").spend();
+        store.fail_next([StoreFault::Unavailable]);
+        assert_eq!(charge(&budgets).await.err(), Some(ChargeError::Unavailable));
+        assert_eq!(spent(&budgets), [1]);
+        charge(&budgets).await.expect("the second").spend();
+        assert!(charge(&budgets).await.is_err(), "a third");
+        let refuses = budgets.spent(ServiceId::DEFAULT).is_some();
+        assert_eq!((spent(&budgets), refuses), (vec![2], true));
     }
 
     #[tokio::test]

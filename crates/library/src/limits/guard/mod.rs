@@ -213,19 +213,18 @@ impl PumpingGuard {
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
         let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
-        router.for_each(PAGE, |_, row| guard.restore(row)).await?;
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
-        let names = metrics.service_names().clone();
-        let budgets =
-            Budgets::start(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, names, limits);
+        // Before the rows are read: each shard first hands over its budgets.
+        let budgets = Budgets::new(shards, slots.clone(), pricing, limits);
+        router.for_each(PAGE, |_, row| guard.restore(row)).await?;
         let inner = Arc::new(Inner {
             guard: Mutex::new(guard),
             is_free,
             verified,
             default_rules,
             rules,
-            budgets: budgets.await?,
+            budgets,
             registry,
             router,
             clock,
