@@ -46,9 +46,14 @@ impl std::fmt::Display for ErrorClass {
 }
 
 impl ErrorClass {
-    /// The wait that the provider asked for, in whole seconds.
+    /// The wait that the provider asked for.
+    pub const fn retry_after(self) -> Option<Duration> {
+        if let Self::Retry { after } = self { after } else { None }
+    }
+
+    /// The same in whole seconds.
     pub fn retry_after_seconds(self) -> Option<u64> {
-        if let Self::Retry { after } = self { after.map(|after| after.as_secs()) } else { None }
+        self.retry_after().map(|after| after.as_secs())
     }
 
     /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`] is a promise that it

@@ -11,7 +11,7 @@ use super::error::NO_ANSWER;
 use crate::clock::LastingCondition;
 use crate::config::BreakerSettings;
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{ErrorClass, GatewayError};
+use crate::gateway::GatewayError;
 
 crate::named! {
     /// The shown state of a circuit.
@@ -103,8 +103,7 @@ impl CircuitBreaker {
         match &answer {
             None => self.failed(None, NO_ANSWER, now),
             Some(Err(error)) if error.whole_gateway => {
-                let asked = if let ErrorClass::Retry { after } = error.class { after } else { None };
-                self.failed(asked, &error.detail, now);
+                self.failed(error.class.retry_after(), &error.detail, now);
             }
             // A refusal of one message is a sign of life too.
             Some(_) => {

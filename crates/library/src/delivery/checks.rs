@@ -94,9 +94,7 @@ impl Delivery {
 
     /// Logged once per gateway, because it is the same for every code that the gateway still holds.
     fn log_unknown_holder(&self, name: GatewayName) {
-        let mut logged = self.unknown_holders.lock();
-        if !logged.contains(&name) {
-            logged.push(name);
+        if self.unknown_holders.lock().insert(name) {
             error!(
                 gateway = name.as_str(),
                 "gateway with live codes not configured; configure it until they have expired"

@@ -348,3 +348,10 @@ pub enum Reason {
     /// It is the next step's turn, unless the message before it arrives.
     NextStep,
 }
+
+impl Reason {
+    /// The attempt that is repeated, and the retries so far. A next step leaves the message before it as it is.
+    pub(super) const fn retried(self) -> Option<(u8, u32)> {
+        if let Self::Retry { attempt, retries } = self { Some((attempt, retries)) } else { None }
+    }
+}

@@ -96,7 +96,7 @@ pub struct Delivery {
     /// The workflow of every service that has none of its own.
     workflow: Workflow,
     /// Gateways that hold codes and are not configured, as far as that was logged.
-    unknown_holders: Mutex<Vec<GatewayName>>,
+    unknown_holders: Mutex<HashSet<GatewayName>>,
     /// Services with the languages of their text messages of several parts, as far as that was logged.
     long_texts: Mutex<HashSet<(ServiceId, Option<Locale>)>>,
     /// Messages for which every circuit was open.

@@ -24,7 +24,7 @@ use super::job::{
 use super::limiter::GatewayPermit;
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
 use super::{Candidate, Delivery};
-use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Exemption, Message, Ticket};
@@ -154,13 +154,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let within = outgoing.carried.as_ref().map_or(budget, |carried| carried.within.min(budget));
         let (channel, step, retried) = match &permitted.follow_up {
             None => (outgoing.channel(), workflow.step_of(outgoing.channel()), None),
-            Some(FollowUp { channel, reason, step, .. }) => {
-                let retried = match reason {
-                    Reason::Retry { attempt, retries } => Some((*attempt, *retries)),
-                    Reason::NextStep => None,
-                };
-                (*channel, *step, retried)
-            }
+            Some(FollowUp { channel, reason, step, .. }) => (*channel, *step, reason.retried()),
         };
         Self {
             delivery,
@@ -248,7 +242,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let client = ClientSignals { exemption, ..ClientSignals::default() };
-        let signals = guard.signals(client, self.service(), self.outgoing.key.number, channel);
+        let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
         let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
         self.allowance = allowance(ticket);
@@ -304,13 +298,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let answer = gateway.circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
-        let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
-        let mut attempt = self.attempt(candidate, status);
+        let mut attempt = self.attempt(candidate, SendStatus::GatewayError);
         let (error, class) = match answer {
             Some(Ok(Accepted { message_id })) => {
-                attempt.message_id = Some(message_id.clone());
+                (attempt.status, attempt.message_id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(attempt);
-                self.may_have_left();
+                self.allowance = self.allowance.used();
                 return Break(End::Accepted { message_id, held: gateway.holding(self.channel) });
             }
             Some(Err(error)) => {
@@ -396,18 +389,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };
         let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
         let cost = Cost { parts, without_outcomes: self.outgoing.client.without_outcomes };
-        let (service, number, channel) = (self.service(), self.outgoing.key.number, self.channel);
+        let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
         let charging = guard.charge(message, cost);
         // With too little time for an answer the message would leave, and its fate would be unknown.
-        match timeout_at(self.budget.end - self.budget.least, charging).await {
-            Ok(charged) => charged.map_err(|error| match error {
-                ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
-                ChargeError::TooDear => Failure::TooDear,
-                ChargeError::Unavailable => Failure::BudgetUnknown,
-            }),
-            Err(_) => Err(Failure::BudgetUnknown),
-        }
+        let charged = timeout_at(self.budget.end - self.budget.least, charging).await;
+        charged.unwrap_or(Err(ChargeError::Unavailable)).map_err(|error| match error {
+            ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
+            ChargeError::TooDear => Failure::TooDear,
+            ChargeError::Unavailable => Failure::BudgetUnknown,
+        })
     }
 
     /// The gateway did not accept the message.
@@ -420,20 +411,15 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         if class.may_have_been_sent() {
-            self.may_have_left();
+            self.allowance = self.allowance.used();
         }
         match after_error(class, self.channel) {
             AfterError::NextGateway => {
-                let wait = match class {
-                    ErrorClass::Retry { after } => Some(after),
-                    ErrorClass::Ambiguous => Some(None),
-                    _ => None,
-                };
-                if let Some(after) = wait {
-                    let now = self.now();
+                if let ErrorClass::Retry { .. } | ErrorClass::Ambiguous = class {
+                    let (now, wait) = (self.now(), class.retry_after().unwrap_or_default());
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
-                    let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
+                    let not_before = now.plus(wait).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.last().map(|attempt| attempt.number));
                     let is_sooner = failure.again.is_none_or(|(other, _)| not_before < other);
                     if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
@@ -500,11 +486,6 @@ impl<'a, O> DeliveryRun<'a, O> {
         let attempt = self.attempts.iter().rev().find(|attempt| attempt.class.is_some_and(may_have_left))?;
         let gateway = self.delivery.gateways.iter().find(|gateway| gateway.name == attempt.gateway);
         Some(PossiblySent { held: gateway.and_then(|gateway| gateway.holding(attempt.channel)) })
-    }
-
-    /// A message may have left: the guard gets nothing back for it.
-    fn may_have_left(&mut self) {
-        self.allowance = self.allowance.used();
     }
 
     fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {
@@ -598,10 +579,6 @@ impl<'a, O> DeliveryRun<'a, O> {
     fn go_to(&mut self, step: u8, channel: Channel) {
         (self.step, self.channel, self.retried) = (step, channel, None);
         self.first_on_channel = self.attempts.len();
-    }
-
-    const fn service(&self) -> ServiceId {
-        self.outgoing.key.service
     }
 
     pub(super) fn now(&self) -> Timestamp {

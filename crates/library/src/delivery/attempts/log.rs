@@ -243,8 +243,9 @@ impl AttemptLog {
             PlanChange::End(dropped) => {
                 if let Some(why) = dropped {
                     let last = delivered.attempts.last().map(|attempt| attempt.number);
-                    let repeated = permitted.follow_up.as_ref().and_then(repeated_by);
-                    self.give_up(last.or(repeated), *why);
+                    let planned = permitted.follow_up.as_ref();
+                    let repeated = planned.and_then(|planned| planned.reason.retried());
+                    self.give_up(last.or(repeated.map(|(attempt, _)| attempt)), *why);
                 }
                 self.plan.take().is_some()
             }
@@ -268,7 +269,7 @@ impl AttemptLog {
     /// Drops the planned send. Returns `true` if there was one.
     pub fn drop_follow_up(&mut self, why: Failure) -> bool {
         let Some(plan) = self.plan.take() else { return false };
-        self.give_up(repeated_by(&plan.follow_up), why);
+        self.give_up(plan.follow_up.reason.retried().map(|(attempt, _)| attempt), why);
         true
     }
 
@@ -368,15 +369,6 @@ impl AttemptLog {
     pub fn accepted(&self) -> Option<(GatewayName, String)> {
         let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
         sent.find_map(|row| Some((row.gateway, row.message_id.clone()?)))
-    }
-}
-
-/// The attempt that a planned message repeats.
-const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
-    match follow_up.reason {
-        Reason::Retry { attempt, .. } => Some(attempt),
-        // The message before it stays as it is.
-        Reason::NextStep => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delivery::tests::log_capture::log_of;
+use crate::gateway::ErrorClass;
 
 const SETTINGS: BreakerSettings =
     BreakerSettings { failures: 3, open_for: Duration::from_secs(10), longest: Duration::from_secs(60) };

@@ -14,7 +14,7 @@ mod world;
 
 use self::gateways::{TokioClock, accepted, down, error, hanging};
 use self::log_capture::log_of;
-use self::world::{KEY, Setup, World, accepted_by, number, postponed, retries, secs, taken};
+use self::world::{KEY, Setup, World, accepted_by, number, postponed, secs, taken};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};

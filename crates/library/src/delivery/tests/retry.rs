@@ -17,7 +17,7 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
     let plan = world.takes_plan().expect("a plan");
     let wait = plan.due.since(TokioClock::EPOCH).as_millis();
     assert!((250..=500).contains(&wait), "{wait}");
-    assert_eq!((plan.channel, plan.step, plan.sent, retries(&plan)), (Sms, 0, 0, Some((0, 0))));
+    assert_eq!((plan.channel, plan.step, plan.sent, plan.reason.retried()), (Sms, 0, 0, Some((0, 0))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
     assert_eq!(world.run(world.planned(plan)).await, postponed(0));
     assert_eq!(world.sent_at(), [0, 0]);
     let plan = world.takes_plan().expect("a plan");
-    assert_eq!(retries(&plan), Some((0, 0)));
+    assert_eq!(plan.reason.retried(), Some((0, 0)));
     assert!(plan.due.since(TokioClock::EPOCH) >= secs(10));
     assert_eq!(world.rows()[0].retries, 0, "it was not tried");
 }
@@ -130,7 +130,11 @@ async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
     let crowded = async {
         assert_eq!(world.requests().await, Failure::Overloaded);
         assert_eq!(world.run(world.planned(plan)).await, postponed(0));
-        assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 0)), "no gateway was asked");
+        assert_eq!(
+            world.takes_plan().expect("a plan").reason.retried(),
+            Some((0, 0)),
+            "no gateway was asked"
+        );
     };
     tokio::join!(world.requests(), crowded);
 }
@@ -142,7 +146,7 @@ async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() 
     let world = world.and(TwilioVoice, [error(RETRY), accepted("CA2")]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.follows_up().await, postponed(1));
-    assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((1, 0)), "the call begins anew");
+    assert_eq!(world.takes_plan().expect("a plan").reason.retried(), Some((1, 0)), "the call begins anew");
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 1), (Call, 0)]);
 }

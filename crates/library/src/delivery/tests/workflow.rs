@@ -99,7 +99,7 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     // Then it is replaced by the last step, which has the whole life of the code.
     assert_eq!(world.follows_up().await, postponed(2));
     let plan = world.takes_plan().expect("a plan");
-    assert_eq!((plan.channel, plan.step, retries(&plan)), (WhatsApp, 2, Some((2, 0))));
+    assert_eq!((plan.channel, plan.step, plan.reason.retried()), (WhatsApp, 2, Some((2, 0))));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 0), (Call, 1), (WhatsApp, 0)]);
 }

@@ -16,7 +16,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
     Attempt, Check, CodeLiveness, CodeState, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing,
-    Permitted, Reason, Routed, TakenAllowance,
+    Permitted, Routed, TakenAllowance,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -363,12 +363,4 @@ pub fn accepted_by(held: Option<Held>, id: &str) -> SendResult {
 pub fn postponed(row: u8) -> SendResult {
     let message_id = format!("postponed-0-0102030405060708-{row}");
     SendResult::Postponed { message_id, may_have_been_sent: None }
-}
-
-/// The retries until now, if the plan is a retry.
-pub fn retries(plan: &FollowUp) -> Option<(u8, u32)> {
-    match plan.reason {
-        Reason::Retry { attempt, retries } => Some((attempt, retries)),
-        Reason::NextStep => None,
-    }
 }

@@ -181,8 +181,6 @@ struct Inner {
 /// the record, too. A request that a crash cut off is not among them.
 type Running = HashMap<AttemptLogKey, (Identity, bool)>;
 
-impl Inner {}
-
 impl IdempotencyKeys {
     /// Over shards that keep [`KeyedRequest`]s.
     pub fn new(shards: &Shards, server_key: &ServerKey, records: usize) -> Self {
