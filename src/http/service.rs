@@ -80,6 +80,7 @@ async fn answer(request: Request, next: Next) -> Response {
     let server = Arc::clone(&connection.server);
     let (app, version, peer) = (&server.app, head.version, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
+    let method = method_name(&head.method);
     let mut body = RequestBody::new(body, Arc::clone(&connection));
     let (mut response, body) = match place(&server, target, &mut head, &mut body, (peer, &id)).await {
         Err(elsewhere) => (elsewhere, Some(body)),
@@ -109,9 +110,14 @@ async fn answer(request: Request, next: Next) -> Response {
                 body: Mutex::new(Some(body)),
                 permit: Mutex::default(),
             }));
-            (answer_here(&call, target, next, span.as_mut(), start).await, call.take_body())
+            (answer_here(&call, target, next, span.as_mut()).await, call.take_body())
         }
     };
+    if let Some(start) = start {
+        let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        debug!(method, route = target.name, status, micros, request_id, "request answered");
+    }
     let headers = response.headers_mut();
     // An answer of another node has them.
     headers.entry(&X_REQUEST_ID).or_insert(id);
@@ -140,7 +146,6 @@ async fn answer_here(
     target: &'static Resource,
     next: Next,
     span: Option<&mut Span>,
-    start: Option<Stopwatch>,
 ) -> Response {
     let logs = &call.connection.server.logs;
     let forwarder = call.app.forwarder.as_ref();
@@ -170,11 +175,6 @@ async fn answer_here(
         if status.is_server_error() {
             span.fail();
         }
-    }
-    if let Some(start) = start {
-        let (method, route, request_id) = (method_name(&call.head.method), target.name, call.request_id());
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        debug!(method, route, status = status.as_u16(), micros, request_id, "request answered");
     }
     response
 }

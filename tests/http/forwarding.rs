@@ -109,6 +109,20 @@ async fn a_request_for_another_node_is_logged() {
 }
 
 #[tokio::test]
+async fn at_debug_level_both_nodes_have_a_line_of_a_request_passed_on() {
+    let owner = node(RequestTarget::Local).await;
+    let standby = node(peer(owner.address)).await;
+    let (log, _guard) = Log::at(Level::DEBUG);
+    let id = format!("\r\nX-Request-Id: {ID}\r\n");
+    assert_eq!(standby.ask(post("/api/send-otp", &send_body()).replacen("\r\n", &id, 1)).await.status, 200);
+    let parts =
+        ["request answered", "method=\"POST\"", "route=\"/api/send-otp\"", "status=200", "micros=", ID];
+    let text = log.text();
+    let lines = text.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+    assert_eq!(lines.count(), 2, "{text}");
+}
+
+#[tokio::test]
 async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
     let (owner, _standby, mut client) = asking(RequestTarget::Unknown).await;
     owner.send_replace(RequestTarget::Local);

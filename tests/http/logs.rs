@@ -161,7 +161,7 @@ impl Log {
         self.0.lock().expect("not poisoned").clear();
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
     }
 }
