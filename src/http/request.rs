@@ -123,8 +123,8 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-/// Fetch Metadata, section 2.4: browsers set it and pages cannot.
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Fetch Metadata, section 2.4: browsers set it, over TLS and on loopback, and pages cannot.
+pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());

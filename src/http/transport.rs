@@ -1,11 +1,11 @@
 //! How the browser reaches the server.
 
-use hyper::header::{FORWARDED, HOST, HeaderName, VIA};
+use hyper::header::{FORWARDED, HOST, HeaderName, USER_AGENT, VIA};
 use hyper::http::request::Parts;
 use hyper::{Uri, Version};
 
 use super::call::Received;
-use super::request;
+use super::request::{self, SEC_FETCH_SITE};
 use super::response::Problem;
 use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
@@ -34,7 +34,8 @@ impl Transport {
     pub fn of(call: &Received) -> Self {
         let (head, is_from_proxy) = (&call.head, call.app.settings.proxies.trusts(call.peer));
         // No browser speaks HTTP/1.0, and nginx does, with its own address as `Host` and no header that tells.
-        let is_forwarded = head.version == Version::HTTP_10 || has_header_of_proxy(head);
+        let is_forwarded =
+            head.version == Version::HTTP_10 || has_header_of_proxy(head) || crossed_network(head);
         if call.app.tls.is_some() {
             Self::Encrypted
         } else if is_from_proxy && is_forwarded {
@@ -76,6 +77,13 @@ fn is_for_this_address(call: &Received) -> bool {
 
 fn has_header_of_proxy(head: &Parts) -> bool {
     head.headers.keys().any(is_of_proxy)
+}
+
+/// Whether a browser sent the request over a network in cleartext: only there it does not say which site caused it.
+fn crossed_network(head: &Parts) -> bool {
+    let is_browser =
+        request::only(&head.headers, &USER_AGENT).is_some_and(|name| name.starts_with("Mozilla/"));
+    is_browser && !head.headers.contains_key(&SEC_FETCH_SITE)
 }
 
 /// Whether the request is for this machine, by its name or number and with the port that it came to, or for `public-url` if

@@ -6,6 +6,7 @@ mod bodies;
 mod callbacks;
 mod connections;
 mod contract;
+mod dashboard;
 mod every_answer;
 mod forwarding;
 mod http2;
