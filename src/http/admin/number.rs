@@ -49,6 +49,8 @@ struct State {
     verification: Option<VerificationStatus>,
     max_checks: u8,
     lockout: LockoutState,
+    /// Whether there may be older messages.
+    is_cut: bool,
     /// The newest first.
     timeline: Vec<Entry>,
 }
@@ -85,8 +87,8 @@ impl State {
         let begun = verification.as_ref().map(|of| (of.begun, of.sid.to_string()));
         timeline.extend(begun.map(|(at, sid)| Entry::new(at, "verification begun", None, sid)));
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-        let max_checks = service.settings.max_checks;
-        Self { service: service.sid, title, verification, max_checks, lockout, timeline }
+        let (max_checks, is_cut) = (service.settings.max_checks, messages.len() >= NumberStatus::MESSAGES);
+        Self { service: service.sid, title, verification, max_checks, lockout, is_cut, timeline }
     }
 
     fn is_pending(&self) -> bool {

@@ -104,8 +104,13 @@ pub struct NumberStatus {
     pub verification: Option<VerificationStatus>,
     /// The lockout and the wrong codes in a row.
     pub lockout: LockoutState,
-    /// The messages that are known, the oldest first.
+    /// The newest messages that are known, the oldest first.
     pub messages: Vec<ListedAttempt>,
+}
+
+impl NumberStatus {
+    /// The most messages. A number has seldom more.
+    pub const MESSAGES: usize = 50;
 }
 
 /// A verification as an operator sees it.

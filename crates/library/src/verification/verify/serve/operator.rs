@@ -14,9 +14,6 @@ use crate::registry::{RegistryError, Service};
 use crate::verification::numbers::{End, NumberKey, Refusal};
 use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
 
-/// Messages that are shown. A number has seldom more.
-const MESSAGES: usize = 50;
-
 crate::named! {
     /// The state of a number before an operator cleared it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +146,7 @@ impl Verifying {
         let query = AttemptQuery {
             services: Some(vec![service.id]),
             to: Some(number),
-            ..AttemptQuery::newest(MESSAGES)
+            ..AttemptQuery::newest(NumberStatus::MESSAGES)
         };
         let mut messages = self.verifier.attempts.list(&query).await?.records;
         messages.reverse();
