@@ -201,6 +201,24 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 }
 
 #[tokio::test]
+async fn a_head_of_the_events_ends_at_once_and_holds_no_place() {
+    let inbox = Inbox::new().await;
+    let mut client = inbox.world.world.client().await;
+    let mut heads = Vec::new();
+    // One more than there are places. The connection is free for the next request when an answer has ended.
+    for method in ["HEAD"; 65].into_iter().chain(["GET"]) {
+        client.send(format!("{method} /inbox/events HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        let mut reply = client.reply_without_body().await;
+        let differs = ["date", "x-request-id", "transfer-encoding"];
+        reply.headers.retain(|(name, _)| !differs.contains(&name.as_str()));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/event-stream")));
+        heads.push(reply.headers);
+    }
+    heads.dedup();
+    assert_eq!(heads.len(), 1, "{heads:?}");
+}
+
+#[tokio::test]
 async fn without_a_simulator_there_is_no_inbox() {
     let world = World::with(Setup::through(Gate::closed())).await;
     for path in ["/inbox", "/inbox/messages?to=%2B14155552671"] {
