@@ -408,8 +408,9 @@ impl<'a> Filling<'a> {
             let password = self.settings.credential(password, name, setting)?;
             if user_name.contains(':') {
                 let variable = owner.variable(user);
-                let words = format!("uses {{basic}}, for which {variable} must not contain a colon");
-                return self.settings.wrong(setting, words);
+                let words =
+                    format!("must not contain a colon, which ends the name in {{basic}}: change {variable}");
+                return self.settings.wrong(user, words);
             }
             return Ok(basic_credentials(user_name, password));
         }
