@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -87,9 +86,9 @@ impl Context {
     }
 
     /// Reads a section: a struct whose members are keys, or variables. Reports each that is wrong, and leaves it out.
-    pub fn section<T: DeserializeOwned + Default + JsonSchema + Serialize>(&mut self) -> T {
+    pub fn section<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
         let keys = members::<T>();
-        let given = self.values.iter().filter(|(key, _)| keys.contains(key));
+        let given = self.values.iter().filter(|(key, _)| keys.contains(&key.as_str()));
         let mut given: Map<_, _> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
         loop {
             let count = given.len();

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +32,7 @@ pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
 }
 
 /// The variables of this server's own account, of Twilio and of the challenge service. Their values may be in files.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
     /// SID of this server's own account, which API clients may authenticate with.
@@ -41,18 +40,15 @@ pub struct Variables {
     pub onceward_account_sid: Option<Sid>,
     /// Auth token of this server's own account.
     #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     pub onceward_auth_token: Option<SecretString>,
     /// Secret key of the challenge service in `captcha`.
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     pub captcha_secret: Option<SecretString>,
     /// The account's SID.
     #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
     twilio_account_sid: Option<String>,
     /// The account's auth token.
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     twilio_auth_token: Option<SecretString>,
     /// Whom messages come from.
     #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]

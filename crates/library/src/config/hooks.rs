@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -12,21 +11,18 @@ use super::report::hint;
 use super::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind};
 
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct HookSettings {
     /// Secrets of Supabase's Send SMS hook, as Supabase shows them: v1,whsec_ and Base64. Several are separated by |, and
     /// each may begin with its service and a colon. Without one the service is default.
     #[serde(rename = "SUPABASE_HOOK_SECRETS", deserialize_with = "standard_keys", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     pub supabase: Vec<HookKey>,
     /// Signing keys of Zitadel's HTTP providers, in the same form.
     #[serde(rename = "ZITADEL_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     pub zitadel: Vec<HookKey>,
     /// Signing keys of Logto's web hooks, in the same form.
     #[serde(rename = "LOGTO_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
-    #[schemars(with = "String")]
     pub logto: Vec<HookKey>,
 }
 

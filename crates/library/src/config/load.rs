@@ -91,8 +91,20 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 /// The names that all sections have.
 pub fn names() -> Names {
     let mut names = Names::default();
-    for key in members::<Keys>() {
-        names.add(&key, &key);
+    let keys = [
+        members::<ListenKeys>(),
+        members::<CodeKeys>(),
+        members::<Inputs>(),
+        members::<LogSettings>(),
+        members::<StorageSettings>(),
+        members::<DeliverySettings>(),
+        members::<AttemptLogSettings>(),
+        members::<Pricing>(),
+        members::<ProxySettings>(),
+        members::<Bounds>(),
+    ];
+    for key in keys.concat() {
+        names.add(key, key);
     }
     for (object, members) in [
         ("guard", members::<GuardSettings>()),
@@ -105,7 +117,7 @@ pub fn names() -> Names {
     }
     let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()].concat();
     let older = OLDER.iter().flat_map(|(_, variables)| *variables).map(|(name, _)| *name);
-    variables.iter().map(String::as_str).chain(older).for_each(|name| names.add_credential(name));
+    variables.into_iter().chain(older).for_each(|name| names.add_credential(name));
     aliases().for_each(|(alias, name)| names.add(&alias, name));
     // As the tutorial's project and the Redis version set them.
     for (variable, name) in [("PORT", "test-port"), ("REDIS_URL", "REDIS_URL")] {

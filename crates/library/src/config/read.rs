@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use schemars::{JsonSchema, schema_for};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer};
 use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
-use serde_json::{Value, map};
+use serde_json::{Value, json, map};
 
 use super::report::{shown, text_of};
 
@@ -66,7 +65,7 @@ impl Error for Wrong {
 /// A member that its type does not have: its path, and those that the type has.
 pub type Unknown = (String, Names);
 
-type Names = &'static [&'static str];
+pub type Names = &'static [&'static str];
 
 /// Reads a value, with the members that no type has.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<Unknown>), Wrong> {
@@ -86,11 +85,12 @@ pub fn joined(path: &str, below: &str) -> String {
     format!("{path}{between}{below}")
 }
 
-/// The names of a struct's members.
-pub fn members<T: JsonSchema>() -> Vec<String> {
-    let schema = schema_for!(T);
-    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.map(|(name, _)| name.clone()).collect()
+/// The names of a struct's members, which are beside one that it does not have.
+pub fn members<T: DeserializeOwned>() -> Names {
+    let (value, unknown) = (json!({ "": null }), RefCell::default());
+    // A member may be missing.
+    let _ = T::deserialize(Lenient { value, path: String::new(), beside: &[], unknown: &unknown });
+    unknown.into_inner().first().map_or(&[], |(_, beside)| *beside)
 }
 
 // `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an

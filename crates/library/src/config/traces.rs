@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
@@ -27,7 +26,7 @@ pub struct TraceSettings {
 }
 
 /// The variables about traces.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(clippy::struct_field_names, reason = "each is a variable")]
 pub struct TraceVariables {
@@ -37,7 +36,6 @@ pub struct TraceVariables {
     otel_exporter_otlp_endpoint: Option<Arc<str>>,
     /// Headers of requests to the collector, such as its key.
     #[serde(deserialize_with = "otlp_headers", serialize_with = "hidden")]
-    #[schemars(with = "Option<String>")]
     otel_exporter_otlp_headers: Option<HeaderMap>,
     /// Name of this server in traces. Without it `onceward`.
     otel_service_name: Option<String>,
@@ -48,7 +46,7 @@ pub struct TraceVariables {
 }
 
 /// A sampler that every library of OpenTelemetry knows.
-#[derive(Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Sampler {
     AlwaysOn,
