@@ -22,7 +22,7 @@ use crate::store::StoreError;
 pub use account::{AccountError, AccountFile};
 pub use configured::{Gateways, build_gateways};
 pub use offline::Offline;
-pub use reports::{CallbackAnswer, CallbackRequest, ReportReceiver};
+pub use reports::{CHALLENGE, ReportReceiver, TWIML};
 pub use running::{Running, StartOptions, Unready, seeded_rng};
 pub use server_key::{KeyError, load_or_create};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -57,13 +57,28 @@ impl ReportReceiver {
         &self.path_prefix
     }
 
-    /// Takes one report. Its sender is unknown until its signature is checked.
-    pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
-        let CallbackRequest { kind, path_and_query, signature, headers, body } = request;
-        let read = if let Some(kind) = *kind {
+    /// Takes one report, of which the path and the query are as sent. Its sender is unknown until its signature is checked.
+    /// Returns the media type and the text of the answer; `None` for 204.
+    ///
+    /// # Errors
+    /// 403 for a report that is not from the gateway or was changed on its way, 400 for a signed one that is not what the path
+    /// reads, 503 for one that cannot be taken now.
+    pub async fn record(
+        &self,
+        path_and_query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        running: Option<&Running>,
+    ) -> Result<Option<(&'static str, String)>, StatusCode> {
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        let read = if let Some(kind) = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()))
+        {
+            // A header counts only if it occurs once.
+            let mut signatures = headers.get_all("x-twilio-signature").iter();
+            let signature = signatures.next().filter(|_| signatures.next().is_none());
+            let signature = signature.and_then(|value| value.to_str().ok());
             let twilio = self.twilio.as_ref().ok_or(CallbackError::NotFromTwilio);
-            let report =
-                twilio.and_then(|twilio| twilio.read(kind, path_and_query, signature.as_deref(), body));
+            let report = twilio.and_then(|twilio| twilio.read(kind, path_and_query, signature, body));
             report.map(|report| match report {
                 TwilioReport::Receipt(receipt) => {
                     vec![TwilioReport::Receipt(self.as_recorded(kind, receipt))]
@@ -72,7 +87,7 @@ impl ReportReceiver {
             })
         } else {
             if let Some(text) = self.recipes.as_ref().and_then(|recipes| recipes.challenge(path_and_query)) {
-                return CallbackAnswer::Challenge(text);
+                return Ok(Some((CHALLENGE, text)));
             }
             let recipes = self.recipes.as_ref().ok_or(CallbackError::NotFromProvider);
             let receipts = recipes.and_then(|recipes| recipes.read(path_and_query, headers, body));
@@ -83,20 +98,18 @@ impl ReportReceiver {
             Err(error) => {
                 let is_unreadable = matches!(error, CallbackError::Unreadable(_));
                 self.refused.note(move |count| warn!(%error, count, "callbacks refused"));
-                return if is_unreadable { CallbackAnswer::Unreadable } else { CallbackAnswer::BadSignature };
+                return Err(if is_unreadable { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN });
             }
         };
-        let Some(running) = running else { return CallbackAnswer::Unavailable };
+        let running = running.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         for report in reports {
             let TwilioReport::Receipt(receipt) = report else {
-                return CallbackAnswer::Twiml(gate_answer(running, report).await);
+                return Ok(Some((TWIML, gate_answer(running, report).await)));
             };
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
-            if running.verifying.receive(receipt).await.is_err() {
-                return CallbackAnswer::Unavailable;
-            }
+            running.verifying.receive(receipt).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         }
-        CallbackAnswer::NoContent
+        Ok(None)
     }
 
     /// A gated call that ended without a key counts as answered by a machine. Where one
@@ -109,36 +122,11 @@ impl ReportReceiver {
     }
 }
 
-/// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
-pub struct CallbackRequest {
-    /// Which path of Twilio's it came to; `None` for `/callbacks/gateways/{name}`, the path of gateways with a recipe.
-    pub kind: Option<CallbackKind>,
-    /// The path and the query as sent, still percent-encoded.
-    pub path_and_query: String,
-    /// `X-Twilio-Signature`, if it is visible ASCII and given once.
-    pub signature: Option<String>,
-    /// All headers.
-    pub headers: HeaderMap,
-    /// The body, within [`Bounds::body_bytes`](crate::config::Bounds::body_bytes).
-    pub body: Bytes,
-}
+/// The next instructions of a call (`TwiML`).
+pub const TWIML: &str = "text/xml; charset=utf-8";
 
-/// The reply to the sender of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallbackAnswer {
-    /// It was taken: 204.
-    NoContent,
-    /// The next instructions of the call (`TwiML`): 200.
-    Twiml(String),
-    /// The `hub.challenge` of a provider that verifies the address, as plain text: 200.
-    Challenge(String),
-    /// It is not from the gateway, or was changed on its way: 403.
-    BadSignature,
-    /// It is signed, and yet not what the path reads: 400.
-    Unreadable,
-    /// It cannot be taken now; it should be sent again: 503.
-    Unavailable,
-}
+/// The `hub.challenge` of a provider that verifies the address.
+pub const CHALLENGE: &str = "text/plain; charset=utf-8";
 
 /// The wait for the record of an opened gate.
 const GATE_WAIT: Duration = Duration::from_millis(500);

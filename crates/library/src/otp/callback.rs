@@ -1,11 +1,9 @@
 //! Reports of providers, for programs that have an HTTP server of their own.
 
-use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Otp;
 use crate::gateway::{CallbackKind, Receipt};
-use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::verification::numbers::Refusal;
 
 /// The answer to a provider's request.
@@ -20,10 +18,6 @@ pub struct CallbackReply {
 impl CallbackReply {
     const fn bare(status: u16) -> Self {
         Self { status, content_type: None, body: String::new() }
-    }
-
-    const fn ok(content_type: &'static str, body: String) -> Self {
-        Self { status: 200, content_type: Some(content_type), body }
     }
 
     /// The HTTP status: 204 or 200 when the report was taken; 400 for one that makes no sense, 403 for
@@ -84,8 +78,8 @@ impl Otp {
         V: AsRef<[u8]>,
     {
         let path = path_and_query.split('?').next().unwrap_or_default();
-        let kind = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()));
-        let is_known = kind.is_some() || path.contains("/callbacks/gateways/");
+        let is_known = path.contains("/callbacks/gateways/")
+            || CallbackKind::ALL.into_iter().any(|kind| path.ends_with(kind.path()));
         let Some(reports) = self.engine.reports.as_ref().filter(|_| is_known) else {
             return CallbackReply::bare(404);
         };
@@ -100,25 +94,11 @@ impl Otp {
                 all.append(name, value);
             }
         }
-        // A header counts only if it occurs once.
-        let mut signatures = all.get_all("x-twilio-signature").iter();
-        let signature = signatures.next().filter(|_| signatures.next().is_none());
-        let signature = signature.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let request = CallbackRequest {
-            kind,
-            path_and_query: path_and_query.to_owned(),
-            signature,
-            headers: all,
-            body: Bytes::copy_from_slice(body),
-        };
         let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);
-        match reports.record(&request, running).await {
-            CallbackAnswer::NoContent => CallbackReply::bare(204),
-            CallbackAnswer::Twiml(body) => CallbackReply::ok("text/xml; charset=utf-8", body),
-            CallbackAnswer::Challenge(body) => CallbackReply::ok("text/plain; charset=utf-8", body),
-            CallbackAnswer::BadSignature => CallbackReply::bare(403),
-            CallbackAnswer::Unreadable => CallbackReply::bare(400),
-            CallbackAnswer::Unavailable => CallbackReply::bare(503),
+        match reports.record(path_and_query, &all, body, running).await {
+            Ok(None) => CallbackReply::bare(204),
+            Ok(Some((kind, body))) => CallbackReply { status: 200, content_type: Some(kind), body },
+            Err(status) => CallbackReply::bare(status.as_u16()),
         }
     }
 
