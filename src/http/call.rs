@@ -111,7 +111,7 @@ impl Received {
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most. 503 while the store is being loaded.
     pub fn caller(&self) -> Result<Caller, Problem> {
-        let running = self.app.running().map_err(Problem::Refused)?;
+        let running = self.app.running()?;
         if let Some(LocalUser(uid)) = self.head.extensions.get() {
             return Ok(Caller::User(*uid));
         }

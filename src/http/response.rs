@@ -262,7 +262,7 @@ pub enum Problem {
     #[error("The request body did not arrive in time.")]
     BodyTooSlow,
     #[error("{}", refused(*.0))]
-    Refused(Refusal),
+    Refused(#[from] Refusal),
     /// Our own mistake.
     #[error("Internal server error occurred.")]
     Panicked,

@@ -24,7 +24,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
-use super::admin::Unavailable;
 use super::api::error::Error;
 use super::app::{App, ServedRoutes};
 use super::call::{Call, Received, RequestBody};
@@ -306,11 +305,11 @@ async fn try_answer(
     *request.method_mut() = head.method.clone();
     request.extensions_mut().insert(call.clone());
     let mut response = next.run(request).await;
-    if let Some(Unavailable(refusal)) = response.extensions_mut().remove::<Unavailable>() {
-        return Ok(admin::refused(call, refusal));
-    }
     match response.extensions_mut().remove::<Arc<Error>>().as_deref() {
         None => Ok(response),
+        Some(Error::Problem(Problem::Refused(refusal))) if target.name.starts_with("/admin") => {
+            Ok(admin::refused(call, *refusal))
+        }
         Some(Error::Problem(problem)) => Err(*problem),
         Some(error) => {
             if matches!(error, Error::Refused(Refused::OutOfService { .. })) {

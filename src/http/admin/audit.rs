@@ -1,10 +1,9 @@
 //! The audit log, the newest entries first.
 
 use askama::Template;
-use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, Unavailable, moment};
+use super::page::{AdminRequest, PageResult, moment};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
 use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
@@ -52,7 +51,7 @@ struct Row {
 }
 
 /// `GET /admin/audit`.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     (list.has_file, list.rows) = (true, 30);
     let mut entries = Vec::new();

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::response::Response;
 
-use super::page::{AdminRequest, Unavailable, html, moment};
+use super::page::{AdminRequest, PageResult, html, moment};
 use super::session::{NO_ACTION, Notice};
 use super::words::grouped;
 use crate::domain::{Region, ServiceId, Timestamp};
@@ -89,7 +88,7 @@ fn hidden(of: &str) -> String {
 }
 
 /// `GET /admin/guard`: after a form, with what it asked for.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let (entry, guard) = (EntryForm::of(&request), &request.running.guard);
     let service = entry.service(&request).unwrap_or_default();
     let (mut question, mut explanation) = (None, None);
@@ -110,7 +109,7 @@ pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
 
 /// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is
 /// blocked after a second request, with `confirmed`.
-pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> PageResult {
     let entry = EntryForm::of(&request);
     let unchanged =
         |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));

@@ -5,7 +5,7 @@ use axum::response::Response;
 use tracing::info;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, Unavailable, moment};
+use super::page::{AdminRequest, PageResult, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::api::params::{IsLive, ServiceSid, parameters};
@@ -80,7 +80,7 @@ pub async fn page(request: AdminRequest) -> Response {
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The page after the first is the only one with the secret.
-pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> PageResult {
     Ok(match request.field("action") {
         "create" => match create(&request).await {
             Ok((sid, secret)) => request.redirect_with_secret(PATH, sid, secret),

@@ -1,11 +1,10 @@
 //! The list of messages: every attempt of every gateway, with filters in the address.
 
 use askama::Template;
-use axum::response::Response;
 use tracing::info;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, Unavailable, moment};
+use super::page::{AdminRequest, PageResult, moment};
 use super::words::money;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
@@ -127,7 +126,7 @@ const COLUMNS: &str =
     "time,number,service,country,channel,gateway,status,code,error,parts,price,verification,message";
 
 /// `GET /admin/messages`.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
     let mut rows = Vec::new();

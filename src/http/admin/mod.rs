@@ -32,7 +32,7 @@ mod words;
 use super::pages::GROUP;
 use super::route::{ApiRouter, Operation};
 
-pub use page::{Unavailable, refused};
+pub use page::refused;
 
 /// The pages that each page leads to, and their names.
 const PAGES: &[(&str, &str)] = &[

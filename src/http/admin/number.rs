@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
 use super::messages::checked;
-use super::page::{AdminRequest, Unavailable, html, moment};
+use super::page::{AdminRequest, PageResult, html, moment};
 use super::session::{NO_ACTION, Notice};
 use super::webhooks::state_of;
 use super::words::time_left;
@@ -199,7 +199,7 @@ impl Entry {
 }
 
 /// `GET /admin/numbers/{Id}`.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
     let of_number = |of: &Delivery| of.event.about.to == number;
@@ -253,7 +253,7 @@ fn plan(number: PhoneNumber) -> String {
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
-pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> PageResult {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
@@ -287,7 +287,7 @@ pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
-async fn erase(request: &AdminRequest, number: PhoneNumber) -> Result<Response, Unavailable> {
+async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
     let (verifying, by) = (request.running.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
     match work.await.map_err(|_| Refusal::Stopping)? {

@@ -4,11 +4,10 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::response::Response;
 
 use super::figures::{Figure, SOME, Step, causes, figures, funnel, refused_by};
 use super::list::List;
-use super::page::{AdminRequest, Unavailable, html, moment};
+use super::page::{AdminRequest, PageResult, html, moment};
 use super::plot::{Plot, Plots};
 use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
@@ -282,7 +281,7 @@ fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Counts {
 }
 
 /// `GET /admin?range=&service=`.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let (now, app) = (request.now(), &request.call.app);
     let view = View::of(&request);
     let (rows, before) = counted(&request, &view).await?;

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::Extension;
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, SET_COOKIE};
@@ -71,6 +69,9 @@ struct SignInPage<'a> {
     to: &'a str,
     problem: Option<&'a str>,
 }
+
+/// The answer of a page or a form. The front end makes a page of a refusal.
+pub type PageResult = Result<Response, Problem>;
 
 /// A request of a person who is signed in. The templates of pages take the top of the page from it.
 pub struct AdminRequest {
@@ -244,22 +245,6 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
     }
 }
 
-/// Why a page cannot be made or a form not be carried out now. The front end answers with a page that says so.
-#[derive(Debug, Clone, Copy)]
-pub struct Unavailable(pub Refusal);
-
-impl From<Refusal> for Unavailable {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
-    }
-}
-
-impl IntoResponse for Unavailable {
-    fn into_response(self) -> Response {
-        (Extension(self), Body::empty()).into_response()
-    }
-}
-
 /// The answer to a request without a session.
 fn signed_out(call: &Call) -> Response {
     let (head, path) = (&call.head, call.head.uri.path());
@@ -368,7 +353,7 @@ fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, 
 }
 
 /// `POST /admin/sign-in`.
-pub async fn sign_in(call: Call) -> Result<Response, Problem> {
+pub async fn sign_in(call: Call) -> PageResult {
     let (running, transport) = match enter(&call) {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
@@ -418,7 +403,7 @@ const EVENTS_EVERY: Duration = Duration::from_secs(2);
 
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
 /// The stream ends with the session.
-pub async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn events(request: AdminRequest) -> PageResult {
     let AdminRequest { call, running, id, .. } = request;
     let (history, app) = (running.history.clone(), Arc::clone(&call.app));
     let of_state = Arc::clone(&app);
@@ -439,7 +424,7 @@ pub async fn events(request: AdminRequest) -> Result<Response, Unavailable> {
     let mut before = state();
     let streams = &call.app.event_streams;
     let stop = call.stop();
-    let response = streams.open(receiver, stop).map_err(|_| Unavailable(Refusal::Overloaded))?;
+    let response = streams.open(receiver, stop)?;
     tokio::spawn(async move {
         while !sender.is_closed() && lives() {
             sleep(EVENTS_EVERY).await;

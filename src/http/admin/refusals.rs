@@ -1,10 +1,9 @@
 //! The list of numbers that were refused messages, and by what.
 
 use askama::Template;
-use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, Unavailable, moment};
+use super::page::{AdminRequest, PageResult, moment};
 use crate::domain::{Region, Timestamp};
 use crate::http::api::params::{NumberEnding, ServiceSid, UtcTime, parameters};
 use crate::limits::guard::operator::by;
@@ -40,7 +39,7 @@ struct RefusalsPage<'a> {
 }
 
 /// `GET /admin/refusals`.
-pub async fn page(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let (mut rows, guard) = (Vec::new(), &request.running.guard);
     if let Some(Filters { since, until, service, country, rule, ending }) = filters

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::response::Response;
 
-use super::page::{AdminRequest, Unavailable};
+use super::page::{AdminRequest, PageResult};
 use super::session::Notice;
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, meant};
 use crate::http::pages::redirect;
@@ -23,7 +23,7 @@ const ENDING: usize = 4;
 const READ: usize = 20_000;
 
 /// `POST /admin/search`.
-pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn search(request: AdminRequest) -> PageResult {
     let words: String = request.field("q").chars().filter_map(meant).collect();
     // A sentence may go on behind a number, which a mail or a sheet puts between signs.
     let words = words.trim_matches(|c: char| !c.is_ascii() || " ,;.:\"'<>".contains(c));
@@ -49,7 +49,7 @@ pub async fn search(request: AdminRequest) -> Result<Response, Unavailable> {
 }
 
 /// Leads to what has this id.
-async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable> {
+async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
     let verification = match sid.kind() {
         SidKind::Verification => sid,
         SidKind::Attempt => match request.running.verifying.attempt(sid).await {
@@ -65,7 +65,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> Result<Response, Unavailable
 }
 
 /// Leads to the newest delivery of an event, with its payload and its answer.
-async fn of_event(request: &AdminRequest, id: EventId) -> Result<Response, Unavailable> {
+async fn of_event(request: &AdminRequest, id: EventId) -> PageResult {
     let found = request.running.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
     let Some(Delivery { webhook, .. }) = found.first() else {
         return Ok(not_found(request, "No event has this id, or it is no longer kept."));
@@ -81,7 +81,7 @@ fn has_number(word: &str) -> bool {
 
 /// Leads to the one number with messages or refusals that these digits end, or that they are without its plus or in the
 /// server's country. Otherwise it leads to all messages whose numbers have the last of these digits, or to the refusals.
-async fn of_digits(request: &AdminRequest, words: &str) -> Result<Response, Unavailable> {
+async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
     let part = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
     let digits: String = part.chars().filter(char::is_ascii_digit).collect();
     // A number that is written as in its own country begins with a zero or two.

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::list::{self, Field, List, text_of};
-use super::page::{AdminRequest, Unavailable, html, moment};
+use super::page::{AdminRequest, PageResult, html, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::error::Error;
@@ -81,7 +81,7 @@ pub async fn page(request: AdminRequest) -> Response {
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
-pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn create(request: AdminRequest) -> PageResult {
     let made = match Settings::<true>::read(&request.form) {
         Ok(Settings(settings)) => request.registry().create_service(settings).await.map_err(Error::from),
         Err(error) => Err(error),
@@ -133,7 +133,7 @@ fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
-pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> PageResult {
     let Some(service) = named(&request) else { return Ok(unknown(&request)) };
     let path = format!("{PATH}/{}", service.sid);
     let notice = match request.field("action") {
@@ -163,7 +163,7 @@ fn return_url(service: &Service) -> Option<&str> {
 }
 
 /// Begins a session of the hosted page, as the application does.
-async fn preview(request: &AdminRequest, service: &Service) -> Result<Response, Unavailable> {
+async fn preview(request: &AdminRequest, service: &Service) -> PageResult {
     let Some(url) = return_url(service) else { return Ok(unknown(request)) };
     let asked = SessionRequest::back_to(url.to_owned());
     let (secret, _) = request.running.hosted.create(service.id, asked).await?;

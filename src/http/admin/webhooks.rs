@@ -8,7 +8,7 @@ use askama::Template;
 use axum::response::Response;
 
 use super::list::{self, List};
-use super::page::{AdminRequest, Unavailable, moment, words_of};
+use super::page::{AdminRequest, PageResult, moment, words_of};
 use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
@@ -145,7 +145,7 @@ pub async fn page(request: AdminRequest) -> Response {
 }
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
-pub async fn create(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn create(request: AdminRequest) -> PageResult {
     let made = match (request.service(request.field("service")), New::read(&request.form)) {
         (None, _) => Err(Error::invalid("Choose the service.")),
         (_, Err(error)) => Err(error),
@@ -170,7 +170,7 @@ fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
 }
 
 /// `GET /admin/webhooks/{Sid}`.
-pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn one(request: AdminRequest) -> PageResult {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
     let (outbox, mut deliveries) = (&request.running.outbox, Vec::new());
@@ -203,7 +203,7 @@ pub async fn one(request: AdminRequest) -> Result<Response, Unavailable> {
 }
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
-pub async fn act(request: AdminRequest) -> Result<Response, Unavailable> {
+pub async fn act(request: AdminRequest) -> PageResult {
     let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
     let path = format!("{PATH}/{}", webhook.sid);
     let to = |notice| Ok(request.redirect_with_notice(&path, notice));

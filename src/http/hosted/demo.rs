@@ -43,7 +43,6 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
 async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
     let base = context.call.app.base(&context.call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
-    let made = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await;
-    let (secret, _) = made.map_err(Problem::Refused)?;
+    let (secret, _) = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

@@ -140,7 +140,7 @@ struct PageContext<'a> {
 
 impl<'a> PageContext<'a> {
     fn of(call: &'a Call) -> Result<Self, Problem> {
-        let running = call.app.running().map_err(Problem::Refused)?;
+        let running = call.app.running()?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
         let tag = accepted(call).next().unwrap_or_default();
         let of_tag = tag.rsplit_once('-').and_then(|(_, region)| Region::parse(region));

@@ -46,7 +46,7 @@ impl OpenSession<'_> {
         let notice = self.notice();
         let words = match notice {
             _ if matches!(view, View::NoneLeft) => {
-                Some(locked(texts, self.locked_until().await.map_err(Problem::Refused)?, context.now))
+                Some(locked(texts, self.locked_until().await?, context.now))
             }
             Some(notice) => notice.words(texts, context.default_region(), session.next_send, context.now),
             None => None,
