@@ -304,7 +304,7 @@ fn frame(call: &Call) -> Frame {
 
 fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
     let page = NoticePage { frame: frame(call), title, text, link: ("/admin", "Open the dashboard") };
-    counted((status, pages::html_shared(&page, &LIVE_HEADERS)).into_response())
+    counted((status, html(&page)).into_response())
 }
 
 /// The page that says that something is not available now.
@@ -348,8 +348,7 @@ pub async fn sign_in_page(call: Call) -> Response {
 fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, text)| (status, Some(text)));
     let page = SignInPage { frame: frame(call), user, to, problem };
-    let html = if user.is_empty() && to.is_empty() { pages::html_shared } else { pages::html };
-    counted((status, html(&page, &LIVE_HEADERS)).into_response())
+    counted((status, html(&page)).into_response())
 }
 
 /// `POST /admin/sign-in`.
@@ -362,8 +361,8 @@ pub async fn sign_in(call: Call) -> PageResult {
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
     let (now, to) = (running.verifier.now(), page_behind_sign_in(&to));
-    // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
-    // that the attempt counts.
+    // Without a permit a refusal is a page without user and address, which is short. A 503 would hide that the attempt
+    // counts.
     let (address, limit) = (call.address(), &call.app.sign_ins);
     let permit = call.app.long_answers.acquire_page(address);
     let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
@@ -473,6 +472,18 @@ mod tests {
             &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
         ] {
             assert!(!request::is_own_form(&head(other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_pages_before_a_sign_in_are_too_short_to_need_a_permit() {
+        let frame = || Frame::new("/admin", true);
+        let sign_in = SignInPage { frame: frame(), user: "", to: "", problem: Some(LIMITED) };
+        let link = ("/admin", "Open the dashboard");
+        let notice = NoticePage { frame: frame(), title: "The dashboard needs TLS", text: NEEDS_TLS, link };
+        for page in [html(&sign_in), html(&notice), pages::start(true, true), pages::not_found(true)] {
+            let page = response::whole(page.into_body()).expect("no stream");
+            assert!((500..=response::PIECE).contains(&page.len()), "{}", page.len());
         }
     }
 

@@ -3,7 +3,6 @@
 pub mod docs;
 pub mod inbox;
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use askama::Template;
@@ -11,10 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -50,28 +47,12 @@ pub const LIVE_HEADERS: Headers = headers(
      base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// The most pages whose memory is shared; there are fewer.
-const MOST_SHARED: usize = 64;
-
 pub type Headers = [(&'static str, &'static str); 4];
 
 /// A page from its template, with the headers of its kind.
 pub fn html(template: &impl Template, headers: &Headers) -> Response {
     // A template of texts does not fail.
     response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
-}
-
-/// A page from a template that depends on no request: all answers with it share its memory.
-pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
-    static PAGES: Mutex<BTreeSet<Bytes>> = Mutex::new(BTreeSet::new());
-    let mut page = Bytes::from(template.render().unwrap_or_default());
-    let mut pages = PAGES.lock();
-    match pages.get(&page) {
-        Some(known) => page = known.clone(),
-        None if pages.len() < MOST_SHARED => drop(pages.insert(page.clone())),
-        None => {}
-    }
-    response::page("text/html; charset=utf-8", headers, page)
 }
 
 #[derive(Template)]
@@ -86,7 +67,7 @@ struct StartPage {
 /// `GET /` for a browser.
 pub fn start(has_inbox: bool, has_demo: bool) -> Response {
     let headers = if has_demo { &LIVE_HEADERS } else { &STYLE_ONLY };
-    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
+    html(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
 }
 
 /// A page that says one thing.
@@ -105,7 +86,7 @@ pub fn not_found(has_inbox: bool) -> Response {
     let text = "The address may be misspelled, or this server is set up without the page.";
     let (frame, link) = (Frame::new("", has_inbox), ("/", "Go to the start"));
     let page = NoticePage { frame, title: "There is no such page", text, link };
-    (StatusCode::NOT_FOUND, html_shared(&page, &STYLE_ONLY)).into_response()
+    (StatusCode::NOT_FOUND, html(&page, &STYLE_ONLY)).into_response()
 }
 
 /// What a form led to, as a cookie has it: the page after the form tells it, and a reload asks for nothing again.
