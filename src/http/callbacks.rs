@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use hyper::http::uri::PathAndQuery;
 
 use super::call::Call;
-use super::response::{self, BadBody, Problem};
+use super::response::{BadBody, Problem};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use crate::gateway::CallbackKind;
 use crate::node::{CHALLENGE, TWIML};
@@ -21,8 +21,10 @@ async fn callback(call: Call) -> Result<Response, Problem> {
     let running = call.app.running().ok().map(Arc::as_ref);
     match reports.record(path_and_query, &head.headers, &body, running).await {
         Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Ok(Some((TWIML, document))) => Ok(response::page(TWIML, &[], document)),
-        Ok(Some((kind, text))) => Ok(response::page(kind, &[("x-content-type-options", "nosniff")], text)),
+        Ok(Some((TWIML, document))) => Ok(([("content-type", TWIML)], document).into_response()),
+        Ok(Some((kind, text))) => {
+            Ok(([("content-type", kind), ("x-content-type-options", "nosniff")], text).into_response())
+        }
         Err(StatusCode::FORBIDDEN) => Err(Problem::BadSignature),
         Err(StatusCode::BAD_REQUEST) => Err(Problem::BadBody(BadBody::Report)),
         Err(_) => Err(Problem::CallbackUnavailable),

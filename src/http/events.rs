@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::response::{self, Problem};
+use super::response::Problem;
 use crate::verification::numbers::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
@@ -62,7 +62,7 @@ impl EventStreams {
             let _held = &place;
             Ok::<_, Infallible>(event)
         });
-        Ok(response::page("text/event-stream", &[], Body::from_stream(body)))
+        Ok(([("content-type", "text/event-stream")], Body::from_stream(body)).into_response())
     }
 }
 

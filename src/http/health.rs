@@ -1,6 +1,6 @@
 //! Health, metrics and a greeting: what each node of a cluster answers by itself.
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH};
 use hyper::{Method, StatusCode, Uri};
@@ -117,7 +117,7 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
     let is_open = request::accepts(&head.headers, "application/openmetrics-text");
     let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
     let text = app.metrics.text(format, app.reading().as_ref());
-    Ok(response::page(format.content_type(), &[], text))
+    Ok(([("content-type", format.content_type())], text).into_response())
 }
 
 /// Whether the caller may read metrics. A node without the records asks their owner.

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use hyper::body::Body as _;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -124,20 +124,6 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Response {
     let more_info = format!("https://www.twilio.com/docs/errors/{code}");
     json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
-}
-
-/// A page with the further headers that it must be served with, names in lower case.
-pub fn page(
-    content_type: &'static str,
-    headers: &[(&'static str, &'static str)],
-    body: impl Into<Body>,
-) -> Response {
-    let mut response = Response::new(body.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    for (name, value) in headers {
-        response.headers_mut().insert(*name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 /// The bytes of a body that is not a stream.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -129,8 +129,8 @@ pub fn openapi_json() -> &'static str {
     &TEXT
 }
 
-async fn description() -> Response {
-    response::page("application/json", &[], openapi_json())
+async fn description() -> impl IntoResponse {
+    ([("content-type", "application/json")], openapi_json())
 }
 
 async fn docs_page(call: Call) -> Response {

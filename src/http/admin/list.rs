@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::page::{self, AdminRequest, moment, words_of};
 use crate::domain::{Sid, Timestamp};
 use crate::http::api::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
-use crate::http::response;
 use crate::registry::Service;
 use crate::shard::{LogPart, LogRange};
 
@@ -279,12 +278,13 @@ pub fn csv<const N: usize>(
     rows: impl Iterator<Item = [String; N]>,
 ) -> Response {
     let headers = [
+        ("content-type", "text/csv; charset=utf-8"),
         ("content-disposition", disposition),
         ("x-content-type-options", "nosniff"),
         ("cache-control", "no-store"),
     ];
     // A writer into memory does not fail.
-    response::page("text/csv; charset=utf-8", &headers, written(columns, rows).unwrap_or_default())
+    (headers, written(columns, rows).unwrap_or_default()).into_response()
 }
 
 fn written<const N: usize>(

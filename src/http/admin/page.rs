@@ -317,7 +317,7 @@ pub fn refused(call: &Call, refusal: Refusal) -> Response {
 
 /// A page behind the sign-in.
 pub fn html(page: &impl Template) -> Response {
-    pages::html(page, &LIVE_HEADERS)
+    pages::html(page, LIVE_HEADERS)
 }
 
 /// The response, with the reason for metrics that follows from its status.

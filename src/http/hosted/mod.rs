@@ -11,7 +11,7 @@ mod open;
 mod page;
 mod texts;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, SET_COOKIE};
 use hyper::{Method, StatusCode};
 use tracing::info;
@@ -25,7 +25,7 @@ use self::texts::Texts;
 use super::call::Call;
 use super::pages::{GROUP, of_cookie, redirect};
 use super::request;
-use super::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
+use super::response::{NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiRouter, Operation};
 use super::transport::Transport;
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
@@ -302,9 +302,13 @@ fn return_url(target: &ReturnTarget, (name, value): (&str, &str)) -> Option<Stri
 }
 
 /// `GET /verify.js`: shows the page in a frame or a window of another site.
-async fn widget() -> Response {
-    let headers = [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=3600")];
-    response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned())
+async fn widget() -> impl IntoResponse {
+    let headers = [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "public, max-age=3600"),
+    ];
+    (headers, include_str!("verify.js"))
 }
 
 /// A field of a form or a query; empty if it is absent or longer than [`MAX_FIELD_BYTES`].

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
@@ -14,7 +14,6 @@ use url::Url;
 use super::texts::Texts;
 use crate::config::CaptchaSettings;
 use crate::domain::Region;
-use crate::http::response::{self, ResponseExt as _};
 use crate::registry::{Service, ServiceSettings};
 use crate::verification::hosted::{HostedSession, ReturnTarget};
 
@@ -113,8 +112,7 @@ impl<'a> Page<'a> {
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
         // A template of texts does not fail.
         let html = self.render().unwrap_or_default();
-        let answer = response::page("text/html; charset=utf-8", &HEADERS, html);
-        (self.status, answer.with(CONTENT_SECURITY_POLICY, policy)).into_response()
+        (self.status, HEADERS, [(CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response()
     }
 
     /// The look of the service.

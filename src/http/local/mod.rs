@@ -25,7 +25,6 @@ use super::api::error::Error;
 use super::api::params::Parameter as _;
 use super::api::webhooks::WebhookView;
 use super::call::Call;
-use super::response;
 use crate::delivery::Trial;
 use crate::delivery::attempts::{AttemptQuery, StatusFilter};
 use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
@@ -250,7 +249,7 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
         Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), (file, permit))))
     });
     let body = once(ready(Ok(Bytes::from(format!("{head}\n"))))).chain(chunks);
-    Ok(response::page("application/octet-stream", &[], Body::from_stream(body)))
+    Ok(([("content-type", "application/octet-stream")], Body::from_stream(body)).into_response())
 }
 
 /// Bytes of a copy that are sent at once.

@@ -4,13 +4,12 @@
 use std::sync::OnceLock;
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{Html, IntoResponse as _, Response};
 use bytes::Bytes;
 
 use super::{Frame, STYLE_ONLY};
 use crate::http::api::params::Param;
 use crate::http::openapi::{self, ACCESS, ERRORS, INTRODUCTION};
-use crate::http::response;
 use crate::http::route::{Access, ApiGroup, Operation};
 
 #[derive(Template)]
@@ -44,7 +43,7 @@ pub fn page(groups: &'static [(ApiGroup, Vec<Operation>)], has_inbox: bool) -> R
     /// Without and with a link to the inbox.
     static PAGES: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
     let page = PAGES[usize::from(has_inbox)].get_or_init(|| text(groups, has_inbox).into());
-    response::page("text/html; charset=utf-8", &STYLE_ONLY, page.clone())
+    (STYLE_ONLY, Html(page.clone())).into_response()
 }
 
 fn text(groups: &'static [(ApiGroup, Vec<Operation>)], has_inbox: bool) -> String {

@@ -2,7 +2,8 @@
 //! its form sends a code and checks it, through the same service as `/api`.
 
 use askama::Template;
-use axum::response::Response;
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
@@ -195,7 +196,7 @@ impl<'a> InboxView<'a> {
             messages,
             now_ms: now.as_millis(),
         };
-        html(&page, &LIVE_HEADERS)
+        html(&page, LIVE_HEADERS)
     }
 
     /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the phone.
@@ -211,9 +212,7 @@ impl<'a> InboxView<'a> {
             messages: messages.iter().map(|message| self.view(message, now)).collect(),
             now_ms: now.as_millis(),
         };
-        // Neither a key that is no text nor a failing writer is possible here.
-        let body = serde_json::to_string(&inbox).unwrap_or_default();
-        response::page("application/json", &JSON_HEADERS, body)
+        (JSON_HEADERS, Json(inbox)).into_response()
     }
 
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {

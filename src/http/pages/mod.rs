@@ -6,7 +6,7 @@ pub mod inbox;
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +18,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::call::Call;
 use super::request;
-use super::response::{self, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
 
 /// The style sheet of every page, and the script of those that keep themselves current.
@@ -50,9 +49,9 @@ pub const LIVE_HEADERS: Headers = headers(
 pub type Headers = [(&'static str, &'static str); 4];
 
 /// A page from its template, with the headers of its kind.
-pub fn html(template: &impl Template, headers: &Headers) -> Response {
+pub fn html(template: &impl Template, headers: Headers) -> Response {
     // A template of texts does not fail.
-    response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
+    (headers, Html(template.render().unwrap_or_default())).into_response()
 }
 
 #[derive(Template)]
@@ -66,7 +65,7 @@ struct StartPage {
 
 /// `GET /` for a browser.
 pub fn start(has_inbox: bool, has_demo: bool) -> Response {
-    let headers = if has_demo { &LIVE_HEADERS } else { &STYLE_ONLY };
+    let headers = if has_demo { LIVE_HEADERS } else { STYLE_ONLY };
     html(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
 }
 
@@ -86,7 +85,7 @@ pub fn not_found(has_inbox: bool) -> Response {
     let text = "The address may be misspelled, or this server is set up without the page.";
     let (frame, link) = (Frame::new("", has_inbox), ("/", "Go to the start"));
     let page = NoticePage { frame, title: "There is no such page", text, link };
-    (StatusCode::NOT_FOUND, html(&page, &STYLE_ONLY)).into_response()
+    (StatusCode::NOT_FOUND, html(&page, STYLE_ONLY)).into_response()
 }
 
 /// What a form led to, as a cookie has it: the page after the form tells it, and a reload asks for nothing again.
@@ -104,8 +103,7 @@ pub fn of_cookie<T: DeserializeOwned>(call: &Call, name: &str) -> Option<T> {
 pub fn redirect(address: &str) -> Response {
     // Our own addresses are ASCII.
     let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
-    let response = response::page("text/html; charset=utf-8", &[], String::new());
-    (StatusCode::SEE_OTHER, response.with(LOCATION, address)).into_response()
+    (StatusCode::SEE_OTHER, [(LOCATION, address)], Html("")).into_response()
 }
 
 /// The policy allows only files of this server: a text that became markup would run nothing of its own.
@@ -140,8 +138,9 @@ impl Frame {
 fn asset(call: &Call, address: &str, media_type: &'static str, content: &'static str) -> Response {
     let is_this = call.head.uri.path_and_query().is_some_and(|asked| asked.as_str() == address);
     let cache = if is_this { "public, max-age=31536000, immutable" } else { "no-store" };
-    let headers = [("x-content-type-options", "nosniff"), ("cache-control", cache)];
-    response::page(media_type, &headers, content)
+    let headers =
+        [("content-type", media_type), ("x-content-type-options", "nosniff"), ("cache-control", cache)];
+    (headers, content).into_response()
 }
 
 async fn style(call: Call) -> Response {
