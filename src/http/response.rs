@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
@@ -51,42 +51,26 @@ pub enum ErrorFormat {
     Twilio,
 }
 
-/// Why a request was not served. A decision about a number, such as a lockout, is no such reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotServed {
-    /// The server could not serve it.
-    Refused(Refusal),
-    /// It had no valid credential.
-    Unauthenticated,
-    /// Its credential, its signature or its origin does not permit it.
-    Forbidden,
-    /// A rate limit of the service, or a limit on lists that are read, on replays of webhooks or on sign-ins that fail.
-    RateLimited,
-    /// The pumping guard or the provider takes it for fraud.
-    Blocked,
-    /// The service does not send to the country.
-    Country,
-    /// It is not what the route reads.
-    Invalid,
+crate::named! {
+    /// Why a request was not served, beside a [`Refusal`]. A decision about a number, such as a lockout, is no such reason.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NotServed {
+        /// It had no valid credential.
+        Unauthenticated = "unauthenticated",
+        /// Its credential, its signature or its origin does not permit it.
+        Forbidden = "forbidden",
+        /// A rate limit of the service, or a limit on lists that are read, on replays of webhooks or on sign-ins that fail.
+        RateLimited = "rate_limited",
+        /// The pumping guard or the provider takes it for fraud.
+        Blocked = "blocked",
+        /// The service does not send to the country.
+        Country = "country",
+        /// It is not what the route reads.
+        Invalid = "invalid",
+    }
 }
 
 impl NotServed {
-    /// The names in metrics beside [`Refusal::NAMES`].
-    pub const NAMES: [&'static str; 6] =
-        ["unauthenticated", "forbidden", "rate_limited", "blocked", "country", "invalid"];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.name(),
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::RateLimited => "rate_limited",
-            Self::Blocked => "blocked",
-            Self::Country => "country",
-            Self::Invalid => "invalid",
-        }
-    }
-
     /// Why an error with this status and this number of Twilio's is one. `None` for errors about a verification, which its
     /// outcome counts, and about what does not exist.
     pub fn of(status: StatusCode, code: u32) -> Option<Self> {
@@ -331,13 +315,10 @@ impl Problem {
             ErrorFormat::Message => self::message(status, &message),
             ErrorFormat::Twilio => twilio_error(status, code, &message),
         };
-        let (reason, retry_after) = match self {
-            Self::Refused(refusal @ Refusal::TableFull { .. }) => {
-                (Some(NotServed::Refused(refusal)), Some(TABLE_FULL_SECONDS))
-            }
-            Self::Refused(refusal) => (Some(NotServed::Refused(refusal)), Some(REFUSED_SECONDS)),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => (None, Some(REFUSED_SECONDS)),
-            _ => (NotServed::of(status, code), None),
+        let retry_after = match self {
+            Self::Refused(Refusal::TableFull { .. }) => Some(TABLE_FULL_SECONDS),
+            Self::Refused(_) => Some(REFUSED_SECONDS),
+            _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(REFUSED_SECONDS),
         };
         if let Some(seconds) = retry_after {
             // Of one connection too many nothing was read: its request may be for `/v2`.
@@ -351,7 +332,10 @@ impl Problem {
             }
             _ => {}
         }
-        reason.into_iter().fold(answer, ResponseExt::because)
+        match self {
+            Self::Refused(refusal) => (Extension(refusal), answer).into_response(),
+            _ => NotServed::of(status, code).into_iter().fold(answer, ResponseExt::because),
+        }
     }
 }
 

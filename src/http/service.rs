@@ -162,11 +162,11 @@ async fn answer_here(
         error!(request_id = call.request_id(), route = target.name, "handler panicked");
         Problem::Panicked.answer(target.group.errors)
     });
-    if let Some(reason) = response.extensions().get::<NotServed>() {
-        call.app.metrics.refused(reason.name());
-        if let NotServed::Refused(refusal) = reason {
-            logs.refusals.note(*refusal, service_name(call, target));
-        }
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        call.app.metrics.refused(refusal.name());
+        logs.refusals.note(*refusal, service_name(call, target));
+    } else if let Some(reason) = response.extensions().get::<NotServed>() {
+        call.app.metrics.refused(reason.as_str());
     }
     let status = response.status();
     if let Some(span) = span {

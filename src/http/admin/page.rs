@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, SET_COOKIE};
@@ -310,9 +311,8 @@ fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response 
 /// The page that says that something is not available now.
 pub fn refused(call: &Call, refusal: Refusal) -> Response {
     let problem = Problem::Refused(refusal);
-    notice(call, problem.status(), "Temporarily unavailable", &problem.to_string())
-        .retry_after(REFUSED_SECONDS)
-        .because(NotServed::Refused(refusal))
+    let page = notice(call, problem.status(), "Temporarily unavailable", &problem.to_string());
+    (Extension(refusal), page.retry_after(REFUSED_SECONDS)).into_response()
 }
 
 /// A page behind the sign-in.

@@ -11,6 +11,7 @@ mod open;
 mod page;
 mod texts;
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, SET_COOKIE};
 use hyper::{Method, StatusCode};
@@ -25,7 +26,7 @@ use self::texts::Texts;
 use super::call::Call;
 use super::pages::{GROUP, of_cookie, redirect};
 use super::request;
-use super::response::{NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
+use super::response::{Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiRouter, Operation};
 use super::transport::Transport;
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
@@ -57,7 +58,7 @@ async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
     match context.answer(step).await {
         Err(Problem::Refused(refusal)) => {
             let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed);
-            Ok(page.retry_after(REFUSED_SECONDS).because(NotServed::Refused(refusal)))
+            Ok((Extension(refusal), page.retry_after(REFUSED_SECONDS)).into_response())
         }
         answered => answered,
     }
