@@ -52,6 +52,7 @@ pub use provider::{CodeClass, retry_after};
 use provider::{HttpProvider, Provider, not_tried};
 pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
+use settings::provider_url;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
 pub use twilio::{
     CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioReport, TwilioSender, TwilioSettings,
@@ -100,16 +101,16 @@ impl ProviderSettings {
             Self::TwilioMessages(TwilioSettings { account, .. })
             | Self::TwilioVoice(TwilioVoiceSettings { account, .. })
             | Self::TwilioVerify(TwilioVerifySettings { account, .. }) => {
-                (twilio::BASE_URL.to_owned(), twilio::base_url(name, account)?)
+                (twilio::BASE_URL.to_owned(), provider_url(name, twilio::BASE_URL, &account.base_url)?)
             }
             Self::Http(settings) => (settings.owner.setting("url"), settings.tried()?),
         };
         let unusable = |error| GatewaySettingsError::new(name, setting, format!("cannot be used: {error}"));
         let client = HttpClient::for_target(&target).map_err(unusable)?;
         let provider: Box<dyn Provider> = match self {
-            Self::TwilioMessages(settings) => Box::new(twilio::Messages::new(settings)?),
-            Self::TwilioVoice(settings) => Box::new(twilio::Voice::new(settings)?),
-            Self::TwilioVerify(settings) => Box::new(twilio::Verify::new(settings)?),
+            Self::TwilioMessages(settings) => Box::new(twilio::Messages::new(settings, target)),
+            Self::TwilioVoice(settings) => Box::new(twilio::Voice::new(settings, target)),
+            Self::TwilioVerify(settings) => Box::new(twilio::Verify::new(settings, target)),
             Self::Http(settings) => Box::new(http_gateway::HttpGateway::new(settings, Arc::clone(&clock))),
         };
         let (holds_codes, refuses_account): (bool, fn(u32) -> bool) = match self {

@@ -16,8 +16,6 @@ pub mod twiml;
 mod verify;
 mod voice;
 
-use std::time::Duration;
-
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,8 +23,8 @@ use url::Url;
 
 use super::client::GatewayResponse;
 use super::provider::{AccountQuestion, Question};
-use super::settings::{basic_credentials, provider_url};
-use super::{AccountPart, GatewayError, GatewaySettingsError};
+use super::settings::basic_credentials;
+use super::{AccountPart, GatewayError};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
@@ -35,7 +33,6 @@ pub use self::messages::Messages;
 pub use self::verify::{CHANNELS as VERIFY_CHANNELS, Verify};
 pub use self::voice::Voice;
 
-const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
 pub const BASE_URL: &str = "TWILIO_BASE_URL";
 const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
 const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
@@ -86,7 +83,6 @@ pub struct TwilioVoiceSettings {
     /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
     /// address.
     pub gate: bool,
-    pub ring_for: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -94,16 +90,6 @@ pub struct TwilioVerifySettings {
     pub account: TwilioAccount,
     /// `VA` and 32 hex digits.
     pub service_sid: String,
-}
-
-/// Where an account's requests go.
-pub fn base_url(name: GatewayName, account: &TwilioAccount) -> Result<Url, GatewaySettingsError> {
-    let base = provider_url(name, BASE_URL, account.base_url.trim_end_matches('/'))?;
-    if base.query().is_some() {
-        let problem = "must not contain a ? part: paths are added to it";
-        return Err(GatewaySettingsError::new(name, BASE_URL, problem));
-    }
-    Ok(base)
 }
 
 struct Account {
@@ -114,24 +100,19 @@ struct Account {
 }
 
 impl Account {
-    fn new(name: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
+    /// Of requests to what is below `base`.
+    fn new(name: GatewayName, settings: &TwilioAccount, base: Url) -> Self {
         let TwilioAccount { account_sid: sid, auth_token, .. } = settings;
-        let base = base_url(name, settings)?;
-        let token = auth_token.expose_secret();
-        let basic = format!("Basic {}", basic_credentials(sid, token));
-        // A server would read a name with a colon as another name and password.
-        let is_usable = !sid.is_empty() && !sid.contains(':') && !token.is_empty();
-        let basic = HeaderValue::try_from(basic).ok().filter(|_| is_usable);
-        let wrong =
-            || GatewaySettingsError::new(name, CREDENTIALS, "must both be given, the id without a colon");
-        let mut basic = basic.ok_or_else(wrong)?;
+        let basic = format!("Basic {}", basic_credentials(sid, auth_token.expose_secret()));
+        // Base64 is ASCII.
+        let mut basic = HeaderValue::try_from(basic).unwrap_or(HeaderValue::from_static(""));
         basic.set_sensitive(true);
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, basic),
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        Ok(Self { name, headers, base, sid: sid.clone() })
+        Self { name, headers, base, sid: sid.clone() }
     }
 
     /// The address of a path below the base URL.

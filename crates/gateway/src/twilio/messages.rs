@@ -10,8 +10,8 @@ use crate::client::GatewayResponse;
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{AccountQuestion, Provider};
 use crate::{
-    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
-    TwilioSettings, WhatsAppSender,
+    Accepted, AccountPart, GatewayError, OutgoingMessage, ReceiptStatus, TwilioSender, TwilioSettings,
+    WhatsAppSender,
 };
 
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves at once would often
@@ -26,9 +26,9 @@ pub struct Messages {
 }
 
 impl Messages {
-    pub fn new(settings: &TwilioSettings) -> Result<Self, GatewaySettingsError> {
-        let account = Account::new(GatewayName::TwilioMessages, &settings.account)?;
-        Ok(Self { url: account.resource("Messages.json"), account, settings: settings.clone() })
+    pub fn new(settings: &TwilioSettings, base: Url) -> Self {
+        let account = Account::new(GatewayName::TwilioMessages, &settings.account, base);
+        Self { url: account.resource("Messages.json"), account, settings: settings.clone() }
     }
 
     /// Twilio has messaging services on a host of their own.

@@ -3,7 +3,6 @@
 mod account;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -103,7 +102,7 @@ fn case(documented: Value) -> Case {
 }
 
 /// The `gateway` of a case (messages, `calls` or `verifications`), and its sender: `from` or the `service`; the number for
-/// `whatsapp` and its `content`; the `gate` and the `ring` in milliseconds of calls.
+/// `whatsapp` and its `content`; the `gate` of calls.
 fn settings(chosen: &Value, url: &str) -> ProviderSettings {
     let text = |name: &str| chosen[name].as_str().map(str::to_owned);
     let account = account(url);
@@ -117,8 +116,7 @@ fn settings(chosen: &Value, url: &str) -> ProviderSettings {
         }
         Some("calls") => {
             let (from, gate) = ("+15005550007".to_owned(), chosen["gate"] == true);
-            let ring_for = Duration::from_millis(chosen["ring"].as_u64().unwrap_or(25_000));
-            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate, ring_for })
+            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate })
         }
         Some("verifications") => {
             let service_sid = "VA0123456789abcdef0123456789abcdef".to_owned();

@@ -14,9 +14,7 @@ use super::{Account, VERIFY_SERVICE, form};
 use crate::client::GatewayResponse;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::provider::{AccountQuestion, Provider, Question};
-use crate::{
-    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
-};
+use crate::{Accepted, AccountPart, GatewayError, OutgoingMessage, TwilioVerifySettings, Verdict};
 
 /// Those of our channels that Verify has.
 pub const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Call, Channel::WhatsApp];
@@ -27,9 +25,9 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub fn new(settings: &TwilioVerifySettings) -> Result<Self, GatewaySettingsError> {
-        let account = Account::new(GatewayName::TwilioVerify, &settings.account)?;
-        Ok(Self { account, service_sid: settings.service_sid.clone() })
+    pub fn new(settings: &TwilioVerifySettings, base: Url) -> Self {
+        let account = Account::new(GatewayName::TwilioVerify, &settings.account, base);
+        Self { account, service_sid: settings.service_sid.clone() }
     }
 
     /// The address of something of the service.

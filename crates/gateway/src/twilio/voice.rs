@@ -3,7 +3,7 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
 
-use reqwest::Request;
+use reqwest::{Request, Url};
 
 use super::callbacks::status_of_call;
 use super::{Account, CALLER, CallbackKind, form, twiml};
@@ -11,17 +11,15 @@ use crate::client::GatewayResponse;
 use crate::domain::{GatewayName, Locale};
 use crate::provider::{AccountQuestion, Provider, not_tried};
 use crate::template::Wording;
-use crate::{
-    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
-    TwilioVoiceSettings,
-};
+use crate::{Accepted, Callback, GatewayError, OutgoingMessage, ReceiptStatus, TwilioVoiceSettings};
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
 
 /// The most that `Twiml` may have, in characters.
 const TWIML_MAX: usize = 4_000;
 
-const RING_SECONDS: (u64, u64) = (1, 600);
+/// The time that a phone rings.
+const RING_SECONDS: &str = "25";
 
 pub struct Voice {
     account: Account,
@@ -29,9 +27,9 @@ pub struct Voice {
 }
 
 impl Voice {
-    pub fn new(settings: &TwilioVoiceSettings) -> Result<Self, GatewaySettingsError> {
-        let account = Account::new(NAME, &settings.account)?;
-        Ok(Self { account, settings: settings.clone() })
+    pub fn new(settings: &TwilioVoiceSettings, base: Url) -> Self {
+        let account = Account::new(NAME, &settings.account, base);
+        Self { account, settings: settings.clone() }
     }
 
     fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
@@ -59,10 +57,8 @@ impl Provider for Voice {
             );
             return Err(not_tried(NAME, detail));
         }
-        let (shortest, longest) = RING_SECONDS;
-        let ring_for = self.settings.ring_for.as_secs().clamp(shortest, longest).to_string();
         let mut form = form();
-        form.append_pair("From", &self.settings.from).append_pair("Timeout", &ring_for);
+        form.append_pair("From", &self.settings.from).append_pair("Timeout", RING_SECONDS);
         form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
         if let Some(digits) = &message.send_digits {
             form.append_pair("SendDigits", digits);

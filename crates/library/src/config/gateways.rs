@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -83,9 +82,6 @@ fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<
         |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
     sender.as_ref().map(shown).serialize(to)
 }
-
-/// The time that a phone rings.
-const RING_FOR: Duration = Duration::from_secs(25);
 
 /// Where APIs answer, unless another address is given.
 const API_URL: &str = "https://api.twilio.com";
@@ -165,7 +161,7 @@ impl Variables {
         let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
         let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
             let (account, from, gate) = (account(api), from.e164(), inputs.voice_gate);
-            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate, ring_for: RING_FOR })
+            ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate })
         });
         let verify = self.twilio_services_id.clone().map(|service_sid| {
             let account = account(of_verify);

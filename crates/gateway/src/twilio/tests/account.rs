@@ -1,5 +1,7 @@
 //! The common behaviour of an account's gateways: connections, account health, settings.
 
+use std::time::Duration;
+
 use super::*;
 
 #[tokio::test]
@@ -66,7 +68,7 @@ async fn a_reused_connection_that_ends_after_the_request_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_base_url_may_have_a_path_and_credentials_must_fit_into_a_header() {
+async fn a_base_url_may_have_a_path_and_no_credentials() {
     for (end, expected) in [("/", ""), ("/sms/", "/sms")] {
         let mut double = Double::playing([Reply::created("SM01")]).await;
         let gateway = messages(&format!("{}{end}", double.base_url()), clock());
@@ -79,12 +81,8 @@ async fn a_base_url_may_have_a_path_and_credentials_must_fit_into_a_header() {
         let settings = TwilioSettings { account, sender, whatsapp: None };
         ProviderSettings::TwilioMessages(settings).build(clock()).err().map(|error| error.setting)
     };
-    for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a?b", "http://a#b", "http://"] {
+    for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a#b", "http://"] {
         assert_eq!(named(account(url)).as_deref(), Some("TWILIO_BASE_URL"), "{url}");
-    }
-    for sid in ["", "a:b"] {
-        let account = TwilioAccount { account_sid: sid.to_owned(), ..account("http://127.0.0.1") };
-        assert_eq!(named(account).as_deref(), Some("TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"), "{sid}");
     }
 }
 
