@@ -464,7 +464,6 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::domain::Timestamp;
-    use crate::gateway::PeerAuthorities;
 
     const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
 
@@ -497,7 +496,7 @@ mod tests {
     }
 
     fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
-        let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
+        let client = HttpClient::for_peers(false, None).expect("a client");
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let proofs = Proofs::new(b"a secret of all nodes", 0, clock);
         Forwarder::new("a".to_owned(), owner, client, proofs, (8, Duration::from_secs(2)))

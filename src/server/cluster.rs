@@ -19,7 +19,7 @@ use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
-use crate::gateway::{HttpClient, PeerAuthorities};
+use crate::gateway::HttpClient;
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
@@ -246,12 +246,10 @@ fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<Ht
     if let Some(file) = &cluster.peer_ca {
         tls::check_authorities("cluster.peer-ca", file)?;
     }
-    let authorities = match (&settings.tls, &cluster.peer_ca) {
-        (None, _) => PeerAuthorities::Plaintext,
-        (Some(_), Some(file)) => PeerAuthorities::Only(read(file)?),
-        (Some(_), None) => PeerAuthorities::System,
-    };
-    HttpClient::for_peers(&authorities).map_err(|error| ClusterError::Forwarding(error.to_string()))
+    let is_tls = settings.tls.is_some();
+    let authorities = cluster.peer_ca.as_deref().filter(|_| is_tls).map(read).transpose()?;
+    HttpClient::for_peers(is_tls, authorities.as_deref())
+        .map_err(|error| ClusterError::Forwarding(error.to_string()))
 }
 
 /// Creates the data directory, for the control socket, the lease file and perhaps the account's credentials.

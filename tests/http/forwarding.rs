@@ -12,7 +12,7 @@ use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Builder;
 use onceward::clock::ManualClock;
-use onceward::gateway::{HttpClient, PeerAuthorities};
+use onceward::gateway::HttpClient;
 use onceward::http::{Forwarder, Proofs, RequestTarget, ServedRoutes};
 use onceward_testkit::{Client, Gate, Setup, THEN, V2World, World, basic, post, root, send_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -242,7 +242,7 @@ const IN_FLIGHT: usize = 8;
 
 fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
     static STARTS: AtomicU64 = AtomicU64::new(0);
-    let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
+    let client = HttpClient::for_peers(false, None).expect("a client");
     let clock = Arc::new(ManualClock::starting_at(THEN));
     let start = STARTS.fetch_add(1, Ordering::Relaxed);
     let proofs = Proofs::new(b"a secret of all nodes", start, clock);

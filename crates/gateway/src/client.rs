@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Proxy, Request, Response, StatusCode};
+use reqwest::{Body, Proxy, Request, Response, StatusCode};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
@@ -36,16 +37,6 @@ const IDLE_CONNECTIONS: usize = 512;
 const ANSWER_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
-
-/// Who signed the certificates of other nodes of a cluster.
-pub enum PeerAuthorities {
-    /// Nodes have no certificates: requests to them are not encrypted.
-    Plaintext,
-    /// Those that the system trusts.
-    System,
-    /// Those in this PEM file.
-    Only(Vec<u8>),
-}
 
 /// A client for one provider, or for the webhooks that are reached in the same way.
 pub struct HttpClient(reqwest::Client);
@@ -116,12 +107,13 @@ impl HttpClient {
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
-    /// A client for requests to other nodes of a cluster, which answers much later than it connects.
-    pub fn for_peers(authorities: &PeerAuthorities) -> Result<Self, ClientError> {
+    /// A client for requests to other nodes of a cluster, which answers much later than it connects. Over TLS the authorities
+    /// in this PEM signed the nodes' certificates, else those that the system trusts.
+    pub fn for_peers(is_tls: bool, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
         let tls = match authorities {
-            PeerAuthorities::Plaintext => trusting_none()?,
-            PeerAuthorities::System => trusting_the_platform()?,
-            PeerAuthorities::Only(pem) => trusting_only(pem)?,
+            _ if !is_tls => trusting_none()?,
+            None => trusting_the_platform()?,
+            Some(pem) => trusting_only(pem)?,
         };
         Self::new(tls, None, EgressPolicy::Anywhere)
     }
@@ -173,12 +165,11 @@ impl HttpClient {
     /// dropping the future closes the connection.
     pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
         let mut response = self.begin(request).await?;
-        let body = read_bounded(&mut response).await;
-        Ok(GatewayResponse {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
-            body,
-        })
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let fits = response.content_length().is_none_or(|length| length <= ANSWER_MAX as u64);
+        let read = Limited::new(Body::from(response), ANSWER_MAX).collect();
+        let body = if fits { read.await.ok().map(Collected::to_bytes) } else { None };
+        Ok(GatewayResponse { status, headers, body })
     }
 
     /// Sends a request once. The answer has begun when this returns; its body is still to be read.
@@ -247,21 +238,6 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::W
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| ClientError::Setup(error.to_string()))
-}
-
-async fn read_bounded(response: &mut Response) -> Option<Bytes> {
-    let announced = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-    if announced.is_some_and(|length| length > ANSWER_MAX) {
-        return None;
-    }
-    let mut body = Vec::with_capacity(announced.unwrap_or(1024));
-    while let Some(part) = response.chunk().await.ok()? {
-        if body.len() + part.len() > ANSWER_MAX {
-            return None;
-        }
-        body.extend_from_slice(&part);
-    }
-    Some(body.into())
 }
 
 fn no_response(error: &reqwest::Error) -> NoResponse {
