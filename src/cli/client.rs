@@ -1,13 +1,13 @@
 //! The client of the server that runs on a data directory: HTTP over its control socket. Blocks.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::blocking::{self, ClientBuilder, Response};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -58,17 +58,16 @@ pub type Fields<'a> = [(&'a str, Option<String>)];
 
 /// The server that runs on a data directory.
 pub struct Client {
-    runtime: Runtime,
-    http: reqwest::Client,
+    http: blocking::Client,
     socket: PathBuf,
 }
 
 impl Client {
     pub fn of(data_dir: &Path) -> Result<Self, CommandError> {
         let socket = socket_in(data_dir).map_err(ClientError::from)?;
-        let http = http().unix_socket(socket.as_path()).read_timeout(SILENCE).build();
+        let http = http().unix_socket(socket.as_path()).timeout(SILENCE).build();
         let http = http.map_err(|error| CommandError::Failed(cause(error)))?;
-        Ok(Self { runtime: runtime()?, http, socket })
+        Ok(Self { http, socket })
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
@@ -90,20 +89,15 @@ impl Client {
         path: &str,
         fields: &Fields<'_>,
     ) -> Result<T, ClientError> {
-        let body = self.runtime.block_on(self.answer(method, path, fields))?;
+        let answer = self.begin(method, path, fields)?;
+        let status = answer.status();
+        let body = answer.bytes().map_err(|error| self.incomplete(&cause(error)))?;
+        if !status.is_success() {
+            let refused = serde_json::from_slice(&body).map_err(|error| self.incomplete(&error))?;
+            return Err(self.refused(status, &refused));
+        }
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };
         serde_json::from_slice(body).map_err(|error| self.incomplete(&error))
-    }
-
-    async fn answer(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Bytes, ClientError> {
-        let answer = self.begin(method, path, fields).await?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| self.incomplete(&cause(error)))?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let refused = serde_json::from_slice(&body).map_err(|error| self.incomplete(&error))?;
-        Err(self.refused(status, &refused))
     }
 
     /// The id of a service: a name of it that the server knows, or the id itself, which may be that of a deleted one.
@@ -117,22 +111,19 @@ impl Client {
     }
 
     /// A copy of every record: what precedes it, and its bytes. Returns when the copy can be read.
-    pub fn copy(self) -> Result<(CopyHead, BufReader<CopyStream>), ClientError> {
-        let body = self.runtime.block_on(self.begin(Method::GET, "/local/Copy", &[]))?;
+    pub fn copy(&self) -> Result<(CopyHead, BufReader<Response>), ClientError> {
+        let body = self.begin(Method::GET, "/local/Copy", &[])?;
         let status = body.status();
-        let stream = CopyStream { client: self, body, rest: Bytes::new() };
-        let (mut copy, mut line) = (BufReader::with_capacity(COPY_BUFFER, stream), Vec::new());
-        let read = copy.read_until(b'\n', &mut line);
-        let client = &copy.get_ref().client;
-        read.map_err(|error| client.incomplete(&error))?;
+        let (mut copy, mut line) = (BufReader::with_capacity(COPY_BUFFER, body), Vec::new());
+        copy.read_until(b'\n', &mut line).map_err(|error| self.incomplete(&error))?;
         if !status.is_success() {
-            return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
+            return Err(self.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
         }
-        let head = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
+        let head = serde_json::from_slice(&line).map_err(|error| self.incomplete(&error))?;
         Ok((head, copy))
     }
 
-    async fn begin(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Response, ClientError> {
+    fn begin(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Response, ClientError> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
         let form = form.finish();
@@ -143,7 +134,7 @@ impl Client {
             let mark = if form.is_empty() { "" } else { "?" };
             self.http.request(method, format!("http://localhost{path}{mark}{form}"))
         };
-        request.send().await.map_err(|error| self.not_answered(error))
+        request.send().map_err(|error| self.not_answered(error))
     }
 
     fn not_answered(&self, error: reqwest::Error) -> ClientError {
@@ -176,10 +167,10 @@ impl Client {
 }
 
 /// For requests that stay on this machine.
-pub fn http() -> reqwest::ClientBuilder {
+pub fn http() -> ClientBuilder {
     // An error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    blocking::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         // The certificate has the name that clients use; and a machine without authorities has a client, too.
@@ -206,27 +197,6 @@ pub fn segment(text: &str) -> String {
 pub fn runtime() -> Result<Runtime, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))
-}
-
-/// The bytes of a copy as they come, for [`crate::store::CopyReader`].
-pub struct CopyStream {
-    client: Client,
-    body: Response,
-    rest: Bytes,
-}
-
-impl Read for CopyStream {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.client.runtime.block_on(self.body.chunk()).map_err(io::Error::other)? {
-                None => return Ok(0),
-                Some(chunk) => self.rest = chunk,
-            }
-        }
-        let most = self.rest.len().min(into.len());
-        self.rest.copy_to_slice(&mut into[..most]);
-        Ok(most)
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::client::{cause, http, runtime};
+use super::client::{cause, http};
 use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::config::ListenAddress;
 
@@ -15,9 +15,10 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.settings()?;
     let url = readiness_url(&settings.listen, settings.tls.is_some());
     let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
-    let (status, body) = runtime()?
-        .block_on(ask(&url))
-        .map_err(|error| failed(format!("the server does not answer: {}", cause(error))))?;
+    let asked = http().timeout(ANSWER_WITHIN).build().and_then(|http| http.get(&url).send());
+    let read = asked.and_then(|answer| Ok((answer.status(), answer.bytes()?)));
+    let (status, body) =
+        read.map_err(|error| failed(format!("the server does not answer: {}", cause(error))))?;
     let readiness: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(message) = readiness["message"].as_str() else {
         return Err(failed("another program answers".to_owned()));
@@ -31,11 +32,6 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
     }
     let reason = readiness["data"]["reason"].as_str().unwrap_or("no reason");
     Err(failed(format!("{message}: {reason}; onceward doctor says more")))
-}
-
-async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::Error> {
-    let answer = http().timeout(ANSWER_WITHIN).build()?.get(url).send().await?;
-    Ok((answer.status(), answer.bytes().await?))
 }
 
 /// The URL of readiness, as this machine reaches it.

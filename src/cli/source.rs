@@ -4,7 +4,9 @@ use std::io::{BufReader, Write as _, stderr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::client::{Client, CopyStream};
+use reqwest::blocking::Response;
+
+use super::client::Client;
 use super::{CommandError, absolute};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
@@ -25,7 +27,7 @@ pub struct Source {
 
 enum Records {
     /// A server's copy.
-    Server(Box<CopyReader<BufReader<CopyStream>>>),
+    Server(Box<CopyReader<BufReader<Response>>>),
     /// Those of a directory, under its lock.
     Directory(Box<(DataDirectory, LiveRecords)>),
 }
