@@ -9,14 +9,16 @@ use serde_json::{Map, Value};
 use super::{CommandOutput, Context, json_line};
 use crate::store::Damage;
 
-/// The result of one check, the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    #[default]
-    Ok,
-    Warn,
-    Fail,
+crate::named! {
+    /// The result of one check, the worst last.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Verdict {
+        #[default]
+        Ok = "ok",
+        Warn = "warn",
+        Fail = "fail",
+    }
 }
 
 /// What a check found, and what to do about it.
@@ -96,16 +98,11 @@ impl Findings {
     fn text(&self) -> String {
         let mut text = String::new();
         for Found { check, verdict, detail, remedy, file, at } in &self.checks {
-            let word = match verdict {
-                Verdict::Ok => "ok  ",
-                Verdict::Warn => "warn",
-                Verdict::Fail => "fail",
-            };
             let file = file.as_ref().map_or_else(String::new, |file| format!("{file}: "));
             let at = at.map_or_else(String::new, |at| format!("byte {at}: "));
             // Further lines begin where the remedy does.
             let detail = detail.replace('\n', "\n  ");
-            let _ = writeln!(text, "{word}  {check}: {file}{at}{detail}");
+            let _ = writeln!(text, "{:4}  {check}: {file}{at}{detail}", verdict.as_str());
             if let Some(remedy) = remedy {
                 let _ = writeln!(text, "      {remedy}");
             }

@@ -182,38 +182,32 @@ pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Gate
     CodeClass::Configuration.error(gateway, None, detail.into())
 }
 
-crate::named! {
-    /// The class of a provider's error code.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    pub enum CodeClass {
-        BadNumber = "bad-number",
-        NotReachable = "not-reachable",
-        OptedOut = "opted-out",
-        Fraud = "fraud",
-        Refused = "refused",
-        /// The same message may succeed later.
-        Retry = "retry",
-        /// Any message may succeed later.
-        Busy = "busy",
-        /// Any message may succeed a day later.
-        NextDay = "next-day",
-        /// An operator must act for messages such as this.
-        Configuration = "configuration",
-        /// An operator must act for any message.
-        Account = "account",
-        /// It is not known whether this message was sent.
-        Unknown = "unknown",
-        /// It is not known whether this message was sent, and any other one would meet the same.
-        Down = "down",
-    }
+/// The class of a provider's error code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodeClass {
+    BadNumber,
+    NotReachable,
+    OptedOut,
+    Fraud,
+    Refused,
+    /// The same message may succeed later.
+    Retry,
+    /// Any message may succeed later.
+    Busy,
+    /// Any message may succeed a day later.
+    NextDay,
+    /// An operator must act for messages such as this.
+    Configuration,
+    /// An operator must act for any message.
+    Account,
+    /// It is not known whether this message was sent.
+    Unknown,
+    /// It is not known whether this message was sent, and any other one would meet the same.
+    Down,
 }
 
 impl CodeClass {
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.as_str() == name)
-    }
-
     pub(super) const fn class(self) -> ErrorClass {
         self.meaning().0
     }

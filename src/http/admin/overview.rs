@@ -361,7 +361,7 @@ fn plots(span: &Span, rows: &[Row], failed: &str) -> Plots {
             all.push(Plot::new((&id, &title, name), [sent, failed]));
         }
     }
-    Plots { all, times, costs, bucket: span.bucket() }
+    Plots { all, times, costs, bucket: span.resolution.as_str() }
 }
 
 fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdown> {

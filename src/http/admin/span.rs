@@ -81,15 +81,6 @@ impl Span {
         (self.from().minus(length) >= oldest).then_some(length)
     }
 
-    /// What one bar is.
-    pub const fn bucket(&self) -> &'static str {
-        match self.resolution {
-            Resolution::Minute => "minute",
-            Resolution::Hour => "hour",
-            Resolution::Day => "day",
-        }
-    }
-
     /// The part of a moment that names a bucket.
     pub fn label(&self, start: Timestamp) -> String {
         let part = match self.resolution {

@@ -101,10 +101,7 @@ view! {
         event_types: Vec<String> = webhook.event_types.clone(),
         /// Whether the server sends events.
         #[schemars(regex(pattern = "^(enabled|disabled)$"))]
-        status: &'static str = match webhook.status {
-            WebhookStatus::Enabled => "enabled",
-            WebhookStatus::Disabled => "disabled",
-        },
+        status: &'static str = webhook.status.as_str(),
         /// The form of the events.
         #[schemars(regex(pattern = "^v2$"))]
         version: &'static str = "v2",

@@ -179,7 +179,7 @@ static CODES: LazyLock<BTreeMap<u32, (CodeClass, &'static str)>> = LazyLock::new
     let known = |line: &'static str| {
         let (code, rest) = line.split_once(' ')?;
         let (class, words) = rest.split_once(' ')?;
-        Some((code.parse().ok()?, (CodeClass::parse(class)?, words)))
+        Some((code.parse().ok()?, (serde_json::from_value(class.into()).ok()?, words)))
     };
     include_str!("codes.txt").lines().filter_map(known).collect()
 });

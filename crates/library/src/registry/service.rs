@@ -105,11 +105,13 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// Whether a webhook receives events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WebhookStatus {
-    Enabled,
-    Disabled,
+crate::named! {
+    /// Whether a webhook receives events.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum WebhookStatus {
+        Enabled = "enabled",
+        Disabled = "disabled",
+    }
 }
 
 /// The slot of every record of the registry.

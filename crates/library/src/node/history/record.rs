@@ -13,19 +13,19 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The length of a bucket. Records contain the position in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resolution {
-    Minute,
-    Hour,
-    /// A day of UTC.
-    Day,
+crate::named! {
+    /// The length of a bucket. Records contain the position in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Resolution {
+        Minute = "minute",
+        Hour = "hour",
+        /// A day of UTC.
+        Day = "day",
+    }
 }
 
 impl Resolution {
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
-
     pub const fn length(self) -> Duration {
         match self {
             Self::Minute => MINUTE,
