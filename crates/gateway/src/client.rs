@@ -156,11 +156,6 @@ impl HttpClient {
         self.0
     }
 
-    /// Reads what is at a URL.
-    pub async fn get(&self, url: Url) -> Result<GatewayResponse, NoResponse> {
-        self.send(Request::new(reqwest::Method::GET, url)).await
-    }
-
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
     /// dropping the future closes the connection.
     pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
@@ -176,12 +171,6 @@ impl HttpClient {
     pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
         self.0.execute(request).await.map_err(|error| no_response(&error))
     }
-}
-
-/// Asks an address that the operator has named once.
-pub async fn fetch(url: Url) -> Result<GatewayResponse, String> {
-    let client = HttpClient::for_target(&url).map_err(|error| error.to_string())?;
-    client.get(url).await.map_err(NoResponse::into_reason)
 }
 
 pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {

@@ -41,7 +41,7 @@ use parking_lot::Mutex;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
-pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse, fetch};
+pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse};
 pub use egress::EgressClients;
 pub use futures_util::future::BoxFuture;
 pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};

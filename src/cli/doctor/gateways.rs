@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
+use reqwest::{Method, Request};
 use tokio::time::timeout;
 use url::Url;
 
@@ -16,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{AccountFinding, CallbackKind, ErrorClass, fetch};
+use crate::gateway::{AccountFinding, CallbackKind, ErrorClass, HttpClient, NoResponse};
 use crate::http;
 use crate::net::is_loopback_host;
 use crate::node::build_gateways;
@@ -132,11 +133,12 @@ async fn callbacks(public_url: &str, has_path: bool) -> Found {
     const REMEDY: &str =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
     let address = format!("{}{}", public_url.trim_end_matches('/'), CallbackKind::Message.path());
-    let asked = match Url::parse(&address) {
-        Ok(url) => timeout(WITHIN, fetch(url)).await,
-        Err(error) => Ok(Err(error.to_string())),
+    let asked = async {
+        let url = Url::parse(&address).map_err(|error| error.to_string())?;
+        let client = HttpClient::for_target(&url).map_err(|error| error.to_string())?;
+        client.send(Request::new(Method::GET, url)).await.map_err(NoResponse::into_reason)
     };
-    match asked {
+    match timeout(WITHIN, asked).await {
         Ok(Ok(answer)) => {
             let is_unknown = answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND);
             let is_known =
