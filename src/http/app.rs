@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
 use super::base::base;
-use super::events::EventStreams;
+use super::events::STREAMS;
 use super::forward::Forwarder;
 use super::hosted::captcha::Captcha;
 use super::places::LongAnswers;
@@ -39,7 +39,8 @@ pub struct FrontEnd {
     pub reports: Option<ReportReceiver>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
-    pub event_streams: EventStreams,
+    /// Places of streams of events.
+    pub event_streams: Arc<Semaphore>,
     /// Limits lists, pages and other long answers.
     pub long_answers: LongAnswers,
     /// One copy of all records at a time: each takes disk space until its client has read it.
@@ -89,7 +90,7 @@ impl FrontEnd {
             is_stopping: AtomicBool::new(false),
             reports: ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref()),
             inbox,
-            event_streams: EventStreams::default(),
+            event_streams: Arc::new(Semaphore::new(STREAMS)),
             long_answers: LongAnswers::default(),
             copies: Arc::new(Semaphore::new(1)),
             captcha: settings.captcha.clone().map(Captcha::new).transpose()?,

@@ -19,7 +19,7 @@ use super::response::Problem;
 use crate::verification::numbers::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
-const STREAMS: usize = 64;
+pub const STREAMS: usize = 64;
 
 /// After this time a stream ends, and its page opens the next one. Shorter than proxies wait for a byte.
 const LIFETIME: Duration = Duration::from_secs(45);
@@ -30,40 +30,34 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The shortest time between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub struct EventStreams(Arc<Semaphore>);
-
-impl Default for EventStreams {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS)))
-    }
-}
-
-impl EventStreams {
-    /// Answers with an event after each change, and with `alive` every 3 s without one, until all senders of `changes` are gone.
-    /// It ends when `stop` is cancelled too.
-    pub fn open(&self, changes: watch::Receiver<()>, stop: CancellationToken) -> Result<Response, Problem> {
-        let place = Arc::clone(&self.0).try_acquire_owned();
-        let place = place.map_err(|_| Problem::Refused(Refusal::Overloaded))?;
-        // The first bytes tell the page that the stream is open.
-        let first = stream::once(ready("retry: 1000\n\n"));
-        let rest = stream::unfold((changes, Duration::ZERO), |(mut changes, pause)| async move {
-            let news = async {
-                sleep(pause).await;
-                changes.changed().await
-            };
-            let event = match timeout(HEARTBEAT, news).await {
-                Ok(news) => news.map(|()| "data: changed\n\n").ok()?,
-                Err(_) => "event: alive\ndata:\n\n",
-            };
-            Some((event, (changes, PAUSE)))
-        });
-        let events = first.chain(rest).take_until(timeout(LIFETIME, stop.cancelled_owned()));
-        let body = events.map(move |event| {
-            let _held = &place;
-            Ok::<_, Infallible>(event)
-        });
-        Ok(([("content-type", "text/event-stream")], Body::from_stream(body)).into_response())
-    }
+/// Answers with an event after each change, and with `alive` every 3 s without one, until all senders of `changes` are gone.
+/// It ends when `stop` is cancelled too.
+pub fn open(
+    places: &Arc<Semaphore>,
+    changes: watch::Receiver<()>,
+    stop: CancellationToken,
+) -> Result<Response, Problem> {
+    let place = Arc::clone(places).try_acquire_owned();
+    let place = place.map_err(|_| Problem::Refused(Refusal::Overloaded))?;
+    // The first bytes tell the page that the stream is open.
+    let first = stream::once(ready("retry: 1000\n\n"));
+    let rest = stream::unfold((changes, Duration::ZERO), |(mut changes, pause)| async move {
+        let news = async {
+            sleep(pause).await;
+            changes.changed().await
+        };
+        let event = match timeout(HEARTBEAT, news).await {
+            Ok(news) => news.map(|()| "data: changed\n\n").ok()?,
+            Err(_) => "event: alive\ndata:\n\n",
+        };
+        Some((event, (changes, PAUSE)))
+    });
+    let events = first.chain(rest).take_until(timeout(LIFETIME, stop.cancelled_owned()));
+    let body = events.map(move |event| {
+        let _held = &place;
+        Ok::<_, Infallible>(event)
+    });
+    Ok(([("content-type", "text/event-stream")], Body::from_stream(body)).into_response())
 }
 
 #[cfg(test)]
@@ -75,7 +69,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_without_changes_shows_that_the_server_lives() {
         let (changes, receiver) = watch::channel(());
-        let response = EventStreams::default().open(receiver, CancellationToken::new()).expect("a place");
+        let response =
+            open(&Arc::new(Semaphore::new(STREAMS)), receiver, CancellationToken::new()).expect("a place");
         let mut body = response.into_body();
         let mut next = async || {
             let soon = tokio::time::timeout(Duration::from_millis(3_100), body.frame());

@@ -25,6 +25,7 @@ use crate::http::api::error::Error;
 use crate::http::api::params::Fields;
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
+use crate::http::events;
 use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
@@ -421,9 +422,7 @@ pub async fn events(request: AdminRequest) -> PageResult {
     };
     let (sender, receiver) = watch::channel(());
     let mut before = state();
-    let streams = &call.app.event_streams;
-    let stop = call.stop();
-    let response = streams.open(receiver, stop)?;
+    let response = events::open(&call.app.event_streams, receiver, call.stop())?;
     tokio::spawn(async move {
         while !sender.is_closed() && lives() {
             sleep(EVENTS_EVERY).await;

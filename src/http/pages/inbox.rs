@@ -15,10 +15,9 @@ use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::api::params::{Param, Text};
 use crate::http::call::Call;
-use crate::http::compatible;
-use crate::http::request;
 use crate::http::response::{self, ErrorFormat, Problem, ResponseExt as _};
 use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
+use crate::http::{compatible, events, request};
 use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey};
 
@@ -73,8 +72,7 @@ pub fn describe() -> Vec<Param> {
 
 /// `GET /inbox/events`.
 async fn events(call: Call) -> Result<Response, Problem> {
-    let stop = call.stop();
-    call.app.event_streams.open(InboxView::of(&call)?.simulator.changes(), stop)
+    events::open(&call.app.event_streams, InboxView::of(&call)?.simulator.changes(), call.stop())
 }
 
 /// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
