@@ -18,17 +18,13 @@ use zeroize::Zeroizing;
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
 
-/// The header with the client's address has a text that is none.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UnreadAddress;
-
 /// The address of the person behind a request: in the configured header the last one that is not a trusted proxy's. `None`
-/// if the request does not come from a trusted proxy, or the header names no other address.
+/// if the request does not come from a trusted proxy, or the header names no other address; an error if its text is none.
 pub fn client_address(
     proxies: &ProxySettings,
     headers: &HeaderMap,
     peer: IpAddr,
-) -> Result<Option<IpAddr>, UnreadAddress> {
+) -> Result<Option<IpAddr>, ()> {
     let is_trusted = |address: IpAddr| proxies.trusts(address);
     let Some(header) = proxies.client_address_header.as_ref().filter(|_| is_trusted(peer)) else {
         return Ok(None);
@@ -36,7 +32,7 @@ pub fn client_address(
     let values = headers.get_all(header).into_iter().map(|value| value.to_str().unwrap_or_default());
     let addresses: Vec<_> = values.flat_map(|value| value.split(',')).map(read_address).collect();
     let last = addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted));
-    last.map(|address| address.ok_or(UnreadAddress)).transpose()
+    last.map(|address| address.ok_or(())).transpose()
 }
 
 /// Reads an address as proxies and identity systems write it: in quotes or brackets, with a port or a zone, or behind
@@ -54,24 +50,16 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
     bare.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// A trusted proxy sent the header of the risk check with another value than the two.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UnreadRiskCheck;
-
 /// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`. Of several lines, one
-/// may be the client's: none is believed.
-pub fn is_trusted(
-    proxies: &ProxySettings,
-    headers: &HeaderMap,
-    peer: IpAddr,
-) -> Result<bool, UnreadRiskCheck> {
+/// may be the client's: none is believed. An error if there is another value.
+pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> Result<bool, ()> {
     let Some(header) = proxies.risk_check_header.as_ref().filter(|_| proxies.trusts(peer)) else {
         return Ok(false);
     };
     match only(headers, header) {
         Some("disable") => Ok(true),
         Some("enable") => Ok(false),
-        _ if headers.contains_key(header) => Err(UnreadRiskCheck),
+        _ if headers.contains_key(header) => Err(()),
         _ => Ok(false),
     }
 }
@@ -239,11 +227,11 @@ mod tests {
         for (peer, values, expected) in [
             ("10.9.9.9", &["disable"][..], Ok(true)),
             ("10.9.9.9", &["enable"], Ok(false)),
-            ("10.9.9.9", &["disable", "enable"], Err(UnreadRiskCheck)),
-            ("10.9.9.9", &["enable", "disable"], Err(UnreadRiskCheck)),
-            ("10.9.9.9", &["disable", "disable"], Err(UnreadRiskCheck)),
-            ("10.9.9.9", &["disable, enable"], Err(UnreadRiskCheck)),
-            ("10.9.9.9", &["off"], Err(UnreadRiskCheck)),
+            ("10.9.9.9", &["disable", "enable"], Err(())),
+            ("10.9.9.9", &["enable", "disable"], Err(())),
+            ("10.9.9.9", &["disable", "disable"], Err(())),
+            ("10.9.9.9", &["disable, enable"], Err(())),
+            ("10.9.9.9", &["off"], Err(())),
             ("10.9.9.9", &[], Ok(false)),
             ("192.0.2.9", &["disable"], Ok(false)),
             ("192.0.2.9", &["off"], Ok(false)),
@@ -285,9 +273,9 @@ mod tests {
             ("127.0.0.1", &[], Ok(None)),
             ("192.0.2.9", &["192.0.2.7"], Ok(None)),
             ("192.0.2.9", &["unknown"], Ok(None)),
-            ("127.0.0.1", &["192.0.2.7, unknown"], Err(UnreadAddress)),
-            ("127.0.0.1", &["[2001:db8::1"], Err(UnreadAddress)),
-            ("127.0.0.1", &[""], Err(UnreadAddress)),
+            ("127.0.0.1", &["192.0.2.7, unknown"], Err(())),
+            ("127.0.0.1", &["[2001:db8::1"], Err(())),
+            ("127.0.0.1", &[""], Err(())),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {

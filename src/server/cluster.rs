@@ -23,7 +23,6 @@ use crate::gateway::HttpClient;
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
-use crate::store::create_durably;
 
 /// The longest time for which a node that stops waits for etcd.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
@@ -92,7 +91,7 @@ impl Member {
         mut is_serving: watch::Receiver<bool>,
         request_target: watch::Sender<http::RequestTarget>,
     ) {
-        let is_tls = settings.tls.is_some();
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let (mut owner, cluster) = (self.cluster.owner(), Arc::clone(&self.cluster));
         tokio::spawn(async move {
             loop {
@@ -105,11 +104,10 @@ impl Member {
                     | Owner::Unproven
                     | Owner::Refused(_)
                     | Owner::Unknown => http::RequestTarget::Unknown,
-                    Owner::Peer { node, address } => {
-                        peer_url(is_tls, address).map_or(http::RequestTarget::Unknown, |url| {
-                            http::RequestTarget::Peer { node: node.clone(), url }
-                        })
-                    }
+                    Owner::Peer { node, address } => Url::parse(&format!("{scheme}://{address}")).map_or(
+                        http::RequestTarget::Unknown,
+                        |url| http::RequestTarget::Peer { node: node.clone(), url },
+                    ),
                 };
                 request_target.send_if_modified(|last| {
                     let is_new = *last != target;
@@ -250,16 +248,6 @@ fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<Ht
     let authorities = cluster.peer_ca.as_deref().filter(|_| is_tls).map(read).transpose()?;
     HttpClient::for_peers(is_tls, authorities.as_deref())
         .map_err(|error| ClusterError::Forwarding(error.to_string()))
-}
-
-/// Creates the data directory, for the control socket, the lease file and perhaps the account's credentials.
-pub fn create_data_dir(data_dir: &Path) -> Result<(), ClusterError> {
-    create_durably(data_dir).map_err(|source| ClusterError::Directory { path: data_dir.to_owned(), source })
-}
-
-fn peer_url(is_tls: bool, address: &str) -> Option<Url> {
-    let scheme = if is_tls { "https" } else { "http" };
-    Url::parse(&format!("{scheme}://{address}")).ok()
 }
 
 /// Why a standby does not decide.

@@ -33,7 +33,7 @@ use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
 use crate::registry::check_test_numbers;
-use crate::store::{Loading, Store, StoreError};
+use crate::store::{Loading, Store, StoreError, create_durably};
 use crate::verification::verify::Verifying;
 use cluster::{Member, reason_to_stand_by};
 use control::Control;
@@ -179,7 +179,9 @@ impl App {
         let owner = watch::Sender::default();
         let _ = self.late.owner_seen.set(owner.subscribe());
         let data_dir = &settings.storage.data_dir;
-        cluster::create_data_dir(data_dir)?;
+        // For the control socket, the lease file and perhaps the account's credentials.
+        create_durably(data_dir)
+            .map_err(|source| ClusterError::Directory { path: data_dir.clone(), source })?;
         self.open_control(data_dir);
         let mut is_reported = false;
         let member = loop {

@@ -48,7 +48,7 @@ async fn server(call: Call) -> Json<ServerAnswer> {
 
 /// `GET /local/Messages`: the newest first.
 pub async fn messages(request: Request) -> Result<impl IntoResponse, Error> {
-    let found = request.running.verifier.attempts.list(&query(&request)?).await.map_err(Error::from)?;
+    let found = request.running.verifier.attempts.list(&query(&request)?).await?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
@@ -107,9 +107,9 @@ pub async fn try_gateway(request: Request) -> Result<impl IntoResponse, Error> {
 pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let verifying = &request.running.verifying;
-    let refused = request.running.guard.refusals(service, number).await.map_err(Error::from)?;
+    let refused = request.running.guard.refusals(service, number).await?;
     let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
-    let status = verifying.status(service, number).await.map_err(Error::from)?;
+    let status = verifying.status(service, number).await?;
     let number_text = number.e164();
     Ok(Json(match status {
         None => NumberAnswer::Unknown {
@@ -137,15 +137,14 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
 /// The names of the services with the latest messages to a number.
 async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
-    let found = request.running.verifier.attempts.list(&query).await.map_err(Error::from)?;
+    let found = request.running.verifier.attempts.list(&query).await?;
     Ok(found.records.iter().map(|listed| request.running.registry.title_of(listed.id.key.service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
 pub async fn unlock(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
-    let cleared =
-        request.running.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
+    let cleared = request.running.verifying.clear(service, number, request.author()).await?;
     Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared }))
 }
 
@@ -188,7 +187,7 @@ pub async fn guard(request: Request) -> Result<impl IntoResponse, Error> {
 
 /// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
 pub async fn without_outcomes(request: Request) -> Result<impl IntoResponse, Error> {
-    Ok(Json(request.running.verifying.without_outcomes().await.map_err(Error::from)?))
+    Ok(Json(request.running.verifying.without_outcomes().await?))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.
