@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use crate::config::{self, ConfigErrors, Effective, Loaded, Overrides, Settings, Sources, StorageSettings};
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
+use crate::http::tls::absolute;
 use crate::node::{self, KeyError, process};
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use crate::shard::{Record, RecordError};
@@ -447,11 +448,6 @@ fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
          command as that user (runuser -u USER -- onceward ...), or while the server runs",
         data_dir.display()
     )))
-}
-
-/// The full path, for a message.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn listed(warnings: &[String]) -> String {

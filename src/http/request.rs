@@ -16,7 +16,7 @@ use hyper::{HeaderMap, Version};
 use zeroize::Zeroizing;
 
 use crate::config::ProxySettings;
-use crate::net::is_loopback_host;
+use crate::net::{form_field, is_loopback_host};
 
 /// The address of the person behind a request: in the configured header the last one that is not a trusted proxy's. `None`
 /// if the request does not come from a trusted proxy, or the header names no other address; an error if its text is none.
@@ -120,13 +120,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
-/// The first field of a form or a query with this name.
-pub fn form_field(form: &[u8], name: &str) -> Option<String> {
-    let mut pairs = url::form_urlencoded::parse(form);
-    pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
-}
-
-/// The same without spaces around it; empty if it is absent or longer than `most`.
+/// A field of a form or a query without spaces around it; empty if it is absent or longer than `most`.
 pub fn secret_field(form: &[u8], name: &str, most: usize) -> Zeroizing<String> {
     let text = form_field(form, name).map(Zeroizing::new).unwrap_or_default();
     if text.len() > most { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }

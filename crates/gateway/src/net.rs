@@ -22,11 +22,15 @@ pub fn is_own_host(host: &str) -> bool {
         || (host, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.any(is_own))
 }
 
-/// The first value of this name in the query of a path.
+/// The first field of a form or a query with this name.
+pub fn form_field(form: &[u8], name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(form);
+    pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
+}
+
+/// The same of the query of a path.
 pub(crate) fn in_query(path_and_query: &str, name: &str) -> Option<String> {
-    let (_, query) = path_and_query.split_once('?')?;
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    form_field(path_and_query.split_once('?')?.1.as_bytes(), name)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use crate::http::request;
 use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
 use crate::http::transport::Transport;
 use crate::limits::guard::operator::readable;
+use crate::net::form_field;
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
@@ -342,7 +343,7 @@ pub async fn sign_in_page(call: Call) -> Response {
     if let Err(answer) = enter(&call) {
         return answer;
     }
-    let to = request::form_field(call.query().as_bytes(), "to");
+    let to = form_field(call.query().as_bytes(), "to");
     sign_in_form(&call, "", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::config::CaptchaSettings;
 use crate::gateway::{ClientError, HttpClient, NoResponse};
-use crate::http::request::form_field;
+use crate::net::form_field;
 
 /// For the whole answer.
 const PATIENCE: Duration = Duration::from_secs(5);

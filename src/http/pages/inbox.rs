@@ -18,6 +18,7 @@ use crate::http::call::Call;
 use crate::http::response::{self, ErrorFormat, Problem, ResponseExt as _};
 use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
 use crate::http::{compatible, events, request};
+use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey};
 
@@ -93,7 +94,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     InboxView::of(&call)?;
     call.admit_compatible()?;
     let body = call.read_body().await?;
-    let field = |name| request::form_field(&body, name).unwrap_or_default();
+    let field = |name| form_field(&body, name).unwrap_or_default();
     // Enter presses the first button of the form: a code that is there is what it is about.
     let (text, code, action) = (field("number"), field("code"), field("action"));
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
@@ -147,7 +148,7 @@ impl Failed {
 
 /// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
 fn field(query: Option<&str>, name: &str) -> Option<String> {
-    let text = request::form_field(query.unwrap_or_default().as_bytes(), name)?;
+    let text = form_field(query.unwrap_or_default().as_bytes(), name)?;
     let rest = text.strip_prefix(' ').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
     Some(rest.map_or_else(|| text.clone(), |rest| format!("+{rest}")))
 }

@@ -149,11 +149,11 @@ pub fn check(files: &TlsFiles, now: Timestamp) -> Result<(String, Vec<String>), 
 }
 
 fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {
-    format!("{setting} {}: {problem}", in_full(path).display())
+    format!("{setting} {}: {problem}", absolute(path).display())
 }
 
 /// The full path, for a message.
-fn in_full(path: &Path) -> PathBuf {
+pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -165,7 +165,7 @@ pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static s
 
 /// Checks the file of the authorities that `setting` names.
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
-    let file = in_full(file);
+    let file = absolute(file);
     let wrong = |fault| TlsError { setting, file: file.clone(), fault };
     let authorities = certificate::chain(&file).map_err(wrong)?;
     let (_, unusable) = RootCertStore::empty().add_parsable_certificates(authorities);
@@ -187,7 +187,7 @@ fn read_named(
     certificate_setting: &'static str,
     key_setting: &'static str,
 ) -> Result<Identity, TlsError> {
-    let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
+    let files = TlsFiles { certificate: absolute(&files.certificate), key: absolute(&files.key) };
     let of_chain = |fault| TlsError { setting: certificate_setting, file: files.certificate.clone(), fault };
     let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
     let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
