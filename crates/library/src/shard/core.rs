@@ -46,6 +46,8 @@ pub struct Core {
     lazy: IndexSet<RecordKey, Hasher>,
     /// Wait for a commit that leaves no lazy change.
     wanted: Vec<Written>,
+    /// Flushes that came while commands waited behind the batch in flight.
+    flushes: Vec<Written>,
     retry_at: Timestamp,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
@@ -131,6 +133,7 @@ impl Core {
             uncertain: IndexSet::default(),
             lazy: IndexSet::default(),
             wanted: Vec::new(),
+            flushes: Vec::new(),
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
@@ -254,6 +257,9 @@ impl Core {
         if !self.wanted.is_empty() {
             self.commit_extra(now);
         }
+        for done in std::mem::take(&mut self.flushes) {
+            self.flush(done, now);
+        }
     }
 
     /// Replaces each record of a batch with an unknown outcome by its most pessimistic state, because the shard does not
@@ -312,13 +318,15 @@ impl Core {
         &mut self.tables
     }
 
-    /// Commits lazy and uncertain records.
+    /// Commits what the commands that wait change, and lazy and uncertain records.
     pub fn flush(&mut self, done: Written, clock: Timestamp) {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
         self.batch_delay.end();
         self.begin_batch(now);
-        if self.retry_at <= now {
+        if !self.waiting.is_empty() {
+            self.flushes.push(done);
+        } else if self.retry_at <= now {
             self.when_written(done);
             self.commit_extra(now);
         }

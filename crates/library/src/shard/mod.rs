@@ -159,7 +159,7 @@ impl Shards {
         followers.push((R::KIND, factory));
     }
 
-    /// Makes every shard commit its lazy changes. A refusal by the store is ignored.
+    /// Makes every shard commit what it was asked before, lazy changes included. A refusal by the store is ignored.
     pub async fn flush(&self) {
         for shard in 0..self.router().shards() {
             let (done, flushed) = oneshot::channel();

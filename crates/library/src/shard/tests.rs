@@ -274,6 +274,29 @@ async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
     assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written later");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_commands_behind_the_batch_in_flight() {
+    let world = World::new().await;
+    // In the shard that is asked first.
+    let [first, second] = [0, 2].map(|slot| Subject { slot, id: [slot; 12] });
+    world.store.hold();
+    let in_flight = world.ask(first, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    let behind_it = world.ask(second, VoucherAction::Issue(20));
+    world.store.fail_next([StoreFault::Hang]);
+    let shards = world.shards.clone();
+    let mut flush = tokio::spawn(async move { shards.flush().await });
+    tokio::task::yield_now().await;
+    world.seen(first).await;
+    world.store.release();
+    assert_eq!(in_flight.await, Ok(Ok(Some(10))));
+    world.store.waiting(1).await;
+    assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before the second batch is durable");
+    world.store.release();
+    flush.await.expect("flushed");
+    assert_eq!((world.durable(second).0, behind_it.await), (Some(20), Ok(Ok(Some(20)))));
+}
+
 #[tokio::test]
 async fn what_rests_on_a_refused_change_is_refused_with_it() {
     let world = World::new().await;
