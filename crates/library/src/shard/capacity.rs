@@ -21,19 +21,6 @@ pub struct Shares {
     by_service: HashMap<ServiceId, usize, Hasher>,
 }
 
-/// The places that a service with `own` of `held` places may still take. `limit` is that of one service; all services
-/// together may have a quarter more.
-pub fn room(own: usize, held: usize, limit: usize) -> usize {
-    let all = limit.saturating_add(limit.div_ceil(4));
-    let most = if own == held { limit } else { limit.min(all / 2) };
-    let last = all.div_ceil(50);
-    let open = (all - last).saturating_sub(held);
-    // Of the last places sixteen services get a part, or more of them one place.
-    let floor = (last / 16).max(1).saturating_sub(own);
-    let free = open.max(all.saturating_sub(held).min(floor));
-    most.saturating_sub(own).min(free)
-}
-
 impl Shares {
     /// The places of all services.
     pub const fn held(&self) -> usize {
@@ -45,9 +32,18 @@ impl Shares {
         self.by_service.get(&service).copied().unwrap_or(0)
     }
 
-    /// The number of places that a service may still take.
+    /// The places that a service may still take. `limit` is that of one service; all services together may have a
+    /// quarter more.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
-        room(self.of(service), self.held, limit)
+        let own = self.of(service);
+        if own == self.held {
+            return limit.saturating_sub(own);
+        }
+        let all = limit.saturating_add(limit.div_ceil(4));
+        let (left, last) = (all.saturating_sub(self.held), all.div_ceil(50));
+        // Of the last places sixteen services get a part, or more of them one place.
+        let floor = (last / 16).max(1).saturating_sub(own);
+        (all / 2).saturating_sub(own).min(left.saturating_sub(last).max(left.min(floor)))
     }
 
     /// Adds places of a service.

@@ -38,7 +38,7 @@ use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
-pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage, room};
+pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decided, Full, Load, Refusal, Subject};
 pub use self::core::{After, Core, ShardSettings};
 pub use self::map::Map;
