@@ -9,11 +9,9 @@ use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::rate::KeyedRequest;
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
+use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Record, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
-use onceward::verification::numbers::NumberCapacity;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
-use onceward::verification::numbers::table::NumberTable;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -70,8 +68,7 @@ pub enum Progress {
 
 impl Shard {
     pub fn new(setup: &Setup, records: Records, rng: &mut StdRng) -> Self {
-        let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
-        let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
+        let kinds = Kinds::default().with::<NumberState>().with::<AttemptLog>();
         let mut tables = Tables::new(&kinds);
         for (key, stored) in records {
             tables.set(key, Some(stored));
@@ -134,18 +131,18 @@ impl Wake for Waiter {
     }
 }
 
+fn unlimited<R: Record>(table: LimitedTable) -> Arc<Capacity> {
+    Capacity::new::<R>(table, usize::MAX, &ServiceNames::default())
+}
+
 pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let captured = Arc::clone(captured);
     Arc::new(NumberDeps {
         policies: setup.policies(),
         slots: SlotHash::new(&server_key()),
         key: server_key(),
-        capacity: NumberCapacity::new(usize::MAX),
-        keys: Capacity::counted_by_table::<KeyedRequest>(
-            LimitedTable::IdempotencyKeys,
-            usize::MAX,
-            &ServiceNames::default(),
-        ),
+        numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
+        keys: unlimited::<KeyedRequest>(LimitedTable::IdempotencyKeys),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,

@@ -12,14 +12,13 @@ use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, Record as _, ShardSettings};
 use crate::verification::hosted::HostedSession;
 use crate::verification::numbers::CarryUse;
-use crate::verification::numbers::table::{NumberCapacity, NumberTable};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`found_under_another_key`].
-pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
-    let (capacity, verified) = (capacity.clone(), verified.clone());
+pub fn all(verified: &VerifiedNumbers) -> Kinds {
+    let verified = verified.clone();
     Kinds::default()
-        .with_table::<NumberState>(move || Box::new(NumberTable::new(capacity.clone())))
+        .with::<NumberState>()
         .with::<ServiceRecord>()
         .with::<Credential>()
         .with::<SafeNumber>()
@@ -61,7 +60,7 @@ pub const fn found_under_another_key(kind: u8) -> Option<bool> {
 
 /// Every kind, without a limit of numbers: for tools that read and write records.
 pub fn for_tools() -> Kinds {
-    all(&NumberCapacity::new(usize::MAX), &VerifiedNumbers::new(usize::MAX))
+    all(&VerifiedNumbers::new(usize::MAX))
 }
 
 /// The limits of a shard.

@@ -12,7 +12,6 @@ use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{MemoryStore, Store, StoreError, Write};
 use crate::template::Templates;
-use crate::verification::numbers::NumberCapacity;
 
 /// A registry with the directory's lock.
 pub struct Offline {
@@ -59,7 +58,7 @@ impl Offline {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &VerifiedNumbers::new(bounds.numbers)),
+            kinds: kinds::all(&VerifiedNumbers::new(bounds.numbers)),
             shards: 1,
             settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,

@@ -26,7 +26,7 @@ use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
-use crate::verification::numbers::{NumberCapacity, Usage, Verifier, VerifierDeps};
+use crate::verification::numbers::{Usage, Verifier, VerifierDeps, record};
 use crate::verification::verify::Verifying;
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
@@ -101,12 +101,11 @@ impl Running {
         go_on_from(store.newest_time(), &clock);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
-        let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
         let known_numbers = VerifiedNumbers::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            kinds: kinds::all(&capacity, &known_numbers),
+            kinds: kinds::all(&known_numbers),
             shards: settings.shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
@@ -114,6 +113,8 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
+        // Every shard has counted its numbers before it answers the start of the guard, below.
+        let numbers = record::capacities(&shards, bounds.numbers);
         let guards = configured::guards(&services);
         let deps = RegistryDeps {
             shards: shards.clone(),
@@ -159,7 +160,7 @@ impl Running {
         }));
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
-            capacity,
+            numbers,
             keys: Arc::clone(keys.capacity()),
             attempts,
             delivery: Arc::clone(&delivery),

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Shards;
 use super::command::Full;
-use super::record::{Hasher, Record, RecordKey, Stored, service_of};
+use super::record::{Hasher, Id, Record, RecordKey, Stored, service_of};
 use super::table::Index;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
@@ -127,8 +127,8 @@ pub struct Usage {
 }
 
 impl Capacity {
-    /// The capacity of a table that counts its records itself.
-    pub fn counted_by_table<R: Record>(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
+    /// A capacity of which reservations alone take places.
+    pub fn new<R: Record>(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
         let names = names.clone();
         Arc::new(Self { table, kind: R::KIND, limit, counts: Mutex::default(), names })
     }
@@ -136,12 +136,24 @@ impl Capacity {
     /// The capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
     /// started [`PLACE_BYTES`] bytes.
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
-        let capacity = Self::counted_by_table::<R>(table, limit, shards.metrics().service_names());
-        let counted = Arc::clone(&capacity);
-        let index =
-            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
-        shards.follow::<R>(Arc::new(index));
+        let [capacity] = Self::following_each::<R, 1>(shards, [(table, limit)], |_| 0);
         capacity
+    }
+
+    /// The same for records in several capacities: `which` says in which of them the record with an id counts.
+    pub fn following_each<R: Record, const N: usize>(
+        shards: &Shards,
+        limits: [(LimitedTable, usize); N],
+        which: fn(&Id) -> usize,
+    ) -> [Arc<Self>; N] {
+        let names = shards.metrics().service_names();
+        let capacities = limits.map(|(table, limit)| Self::new::<R>(table, limit, names));
+        let counted = capacities.clone();
+        shards.follow::<R>(Arc::new(move |_| {
+            let counted = counted.clone().map(|capacity| (capacity, Shares::default()));
+            Box::new(CountingIndex { counted, which, is_restored: false })
+        }));
+        capacities
     }
 
     /// The table whose records it counts.
@@ -229,12 +241,16 @@ impl Drop for Reservation {
 pub const PLACE_BYTES: usize = 512;
 
 /// Counts the records of one shard. A shard that restarts counts anew.
-struct CountingIndex {
-    capacity: Arc<Capacity>,
-    held: Shares,
+struct CountingIndex<const N: usize> {
+    /// Each capacity with what the shard holds in it.
+    counted: [(Arc<Capacity>, Shares); N],
+    which: fn(&Id) -> usize,
+    /// Whether the records of the restore are in the capacities. They are summed up first: a million of them would take
+    /// the lock as often.
+    is_restored: bool,
 }
 
-impl Index for CountingIndex {
+impl<const N: usize> Index for CountingIndex<N> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes.len().div_ceil(PLACE_BYTES));
         let (service, before, after) = (service_of(&key.id), places(before), places(after));
@@ -243,15 +259,24 @@ impl Index for CountingIndex {
                 held.add(service, after);
                 held.remove(service, before);
             };
-            change(&mut self.held);
-            self.capacity.count(change);
+            let (capacity, own) = &mut self.counted[(self.which)(&key.id)];
+            change(own);
+            if self.is_restored {
+                capacity.count(change);
+            }
+        }
+    }
+
+    fn batch_applied(&mut self) {
+        if !std::mem::replace(&mut self.is_restored, true) {
+            self.counted.iter().for_each(|(capacity, own)| capacity.count(|held| held.add_all(own)));
         }
     }
 }
 
-impl Drop for CountingIndex {
+impl<const N: usize> Drop for CountingIndex<N> {
     fn drop(&mut self) {
-        self.capacity.count(|held| held.remove_all(&self.held));
+        self.counted.iter().for_each(|(capacity, own)| capacity.count(|held| held.remove_all(own)));
     }
 }
 
@@ -264,7 +289,7 @@ mod tests {
     const ONE: ServiceId = ServiceId::new(1);
 
     fn capacity_of(limit: usize) -> Arc<Capacity> {
-        Capacity::counted_by_table::<NumberState>(LimitedTable::Numbers, limit, &ServiceNames::default())
+        Capacity::new::<NumberState>(LimitedTable::Numbers, limit, &ServiceNames::default())
     }
 
     #[test]

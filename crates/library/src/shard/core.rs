@@ -204,7 +204,7 @@ impl Core {
         }
         for (key, history) in changes.iter().filter(|(_, history)| history.is_changed()) {
             self.lazy.insert(*key);
-            self.tables.set(*key, history.after());
+            self.tables.change(*key, history.before(), history.after());
         }
         self.tables.batch_applied();
         true
@@ -226,7 +226,7 @@ impl Core {
         if result.is_ok() && !given_up {
             for (key, history) in &changes {
                 self.uncertain.swap_remove(key);
-                self.tables.set(*key, history.after());
+                self.tables.change(*key, history.before(), history.after());
             }
             for key in &extra {
                 self.uncertain.swap_remove(key);
@@ -275,7 +275,7 @@ impl Core {
             if stored.is_some() || history.is_changed() {
                 self.uncertain.insert(*key);
             }
-            self.tables.set(*key, stored);
+            self.tables.change(*key, history.before(), stored);
         }
         self.tables.batch_applied();
     }
@@ -350,8 +350,8 @@ impl Core {
                 .tables
                 .stored(key)
                 .filter(|_| !self.lazy.contains(key) && !self.is_open(std::slice::from_ref(key)));
-            if stored.and_then(|stored| stored.record()).is_some_and(|record| may_evict(&record)) {
-                self.tables.set(*key, None);
+            if stored.as_ref().and_then(Stored::record).is_some_and(|record| may_evict(&record)) {
+                self.tables.change(*key, stored.as_ref(), None);
                 self.lazy.insert(*key);
             }
         }
@@ -450,7 +450,7 @@ impl Core {
                 } else {
                     self.lazy.insert(*key);
                 }
-                self.tables.set(*key, after);
+                self.tables.change(*key, history.before(), after);
             }
             self.tables.batch_applied();
             changes.retain(|_, history| history.durable);

@@ -9,7 +9,7 @@ use std::num::NonZeroU8;
 use bytes::Bytes;
 use hashbrown::HashTable;
 
-use super::record::{RecordKey, Stored};
+use super::record::{Record, RecordKey, Stored, decode};
 use super::table::Table;
 use crate::domain::Timestamp;
 
@@ -20,7 +20,11 @@ pub struct Map {
     index: Places,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
+    compact: Option<Compact>,
 }
+
+/// [`Record::COMPACT`] of encoded records.
+type Compact = fn(&[u8], Timestamp) -> Option<Stored>;
 
 /// One record: 72 bytes.
 struct Entry {
@@ -66,7 +70,14 @@ impl Entry {
 }
 
 impl Map {
+    /// An empty table for records of one kind.
+    pub fn of<R: Record>() -> Self {
+        let compact: Compact = |bytes, now| Some(Stored::of(&(R::COMPACT?)(&decode::<R>(bytes).ok()?, now)?));
+        Self { compact: R::COMPACT.map(|_| compact), ..Self::default() }
+    }
+
     /// Whether the record at a position takes memory beside its entry.
+    #[cfg(test)]
     pub fn is_large(&self, position: usize) -> bool {
         self.entries.get(position).is_some_and(|entry| matches!(entry.record, Content::Boxed(_)))
     }
@@ -108,6 +119,15 @@ impl Table for Map {
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
         self.entries.get(position).map(|entry| (entry.key, entry.expires))
+    }
+
+    fn compact(&mut self, position: usize, now: Timestamp) {
+        if let (Some(compact), Some(entry)) = (self.compact, self.entries.get_mut(position))
+            && let Content::Boxed(bytes) = &entry.record
+            && let Some(Stored { bytes, expires }) = compact(bytes, now)
+        {
+            (entry.record, entry.expires) = (Content::of(&bytes), expires);
+        }
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {

@@ -42,6 +42,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     #[expect(clippy::cast_possible_truncation, reason = "a kind has a handful of layouts")]
     const VERSION: u8 = Self::OLDER.len() as u8 + 1;
 
+    /// The record without what no longer matters, if it has such. The sweep calls it for large records.
+    const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = None;
+
     /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
 
@@ -211,7 +214,7 @@ impl Kinds {
     /// One more kind, in a table of the general form.
     #[must_use]
     pub fn with<R: Record>(self) -> Self {
-        self.with_table::<R>(|| Box::<Map>::default())
+        self.with_table::<R>(|| Box::new(Map::of::<R>()))
     }
 
     /// One more kind, in a table of its own form.

@@ -32,19 +32,6 @@ pub trait Table: Send {
     fn set(&mut self, key: RecordKey, record: Stored);
     /// Removes the record under a key. Returns `true` if it existed.
     fn remove(&mut self, key: &RecordKey) -> bool;
-    /// Adds records of a restore. Each key occurs once.
-    ///
-    /// # Errors
-    /// [`RecordError`] if a record cannot be decoded.
-    fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
-        // Read first: the loop that adds them then waits for several places of a large table at once.
-        let read = |(key, bytes): &(RecordKey, Bytes)| Ok((*key, (kind.read)(bytes)?));
-        let records = records.iter().map(read).collect::<Result<Records, RecordError>>()?;
-        for (key, stored) in records {
-            self.set(key, stored);
-        }
-        Ok(())
-    }
 }
 
 /// Records on their way between the store and a shard.
@@ -153,21 +140,31 @@ impl Tables {
     pub fn load(&mut self, records: &[(RecordKey, Bytes)], kinds: &Kinds) -> Result<(), RecordError> {
         for records in records.chunk_by(|(a, _), (b, _)| a.kind == b.kind) {
             let Some((RecordKey { kind, .. }, _)) = records.first() else { continue };
-            match (self.by_kind.get_mut(kind), kinds.get(*kind)) {
-                (Some(of_kind), Some(kind)) => of_kind.table.load(records, kind)?,
-                _ => return Err(RecordError::Kind(*kind)),
+            let (Some(KindTable { table, .. }), Some(known)) = (self.by_kind.get_mut(kind), kinds.get(*kind))
+            else {
+                return Err(RecordError::Kind(*kind));
+            };
+            // Read first: the loop that adds them then waits for several places of a large table at once.
+            let read = |(key, bytes): &(RecordKey, Bytes)| Ok((*key, (known.read)(bytes)?));
+            for (key, stored) in records.iter().map(read).collect::<Result<Records, RecordError>>()? {
+                table.set(key, stored);
             }
         }
         Ok(())
     }
 
-    /// Applies a change, and passes the old and the new record to the kind's index.
+    /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
+        self.change(key, self.stored(&key).as_ref(), record);
+    }
+
+    /// The same for a caller that knows the present record, which is passed to the kind's index with the new one.
+    pub fn change(&mut self, key: RecordKey, before: Option<&Stored>, record: Option<Stored>) {
         let Some(KindTable { table, index, added_since_sweep, .. }) = self.by_kind.get_mut(&key.kind) else {
             return;
         };
         if let Some(index) = index {
-            index.changed(&key, table.get(&key).as_ref(), record.as_ref());
+            index.changed(&key, before, record.as_ref());
         }
         if let Some(stored) = record {
             let before = table.len();

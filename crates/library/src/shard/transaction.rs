@@ -32,6 +32,11 @@ impl RecordHistory {
         Self { states: vec![stored], durable: false, holds: false }
     }
 
+    /// What memory has until the change is applied.
+    pub(super) fn before(&self) -> Option<&Stored> {
+        self.states.first()?.as_ref()
+    }
+
     /// The present state.
     pub(super) fn after(&self) -> Option<Stored> {
         self.states.last()?.clone()

@@ -28,7 +28,7 @@ use crate::registry::world::{World, given, number};
 use crate::shard::{Id, Refusal, Subject};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::verification::numbers::table::states::{kept_state, moment};
+use crate::verification::numbers::record::states::{kept_state, moment};
 use crate::verification::numbers::{CarryUse, NumberKey};
 use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 

@@ -24,7 +24,7 @@ use crate::registry::{
 use crate::shard::faulty_store::FaultyStore;
 use crate::shard::{Refusal, ShardDeps, Shards};
 use crate::template::Templates;
-use crate::verification::numbers::{NumberCapacity, ShardStartError};
+use crate::verification::numbers::ShardStartError;
 
 #[cfg(test)]
 pub(crate) use crate::registry::services::blank;
@@ -147,10 +147,7 @@ pub async fn start_shards(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(
-            &NumberCapacity::new(bounds.numbers),
-            &crate::limits::guard::VerifiedNumbers::new(1_000),
-        ),
+        kinds: kinds::all(&crate::limits::guard::VerifiedNumbers::new(1_000)),
         shards,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),

@@ -14,7 +14,6 @@ use super::check::{self, End};
 use super::in_flight::CommandPermit;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send;
-use super::table::NumberCapacity;
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Delivered, Outgoing, Permitted};
@@ -39,8 +38,8 @@ pub struct NumberDeps {
     pub key: ServerKey,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// The limits on stored numbers.
-    pub capacity: NumberCapacity,
+    /// The limits on stored numbers, and on test numbers.
+    pub numbers: [Arc<Capacity>; 2],
     /// The limit on idempotency keys.
     pub keys: Arc<Capacity>,
     /// The longest duration of one send's delivery, from its decision on.
@@ -302,7 +301,7 @@ impl NumberCommand {
         if !is_send || view.get::<NumberState>(self.subject.id).is_some() {
             return Ok([place_of_key, None]);
         }
-        let place = self.deps.capacity.of(is_test).reserve(service).map_err(Decided::Full)?;
+        let place = self.deps.numbers[usize::from(is_test)].reserve(service).map_err(Decided::Full)?;
         Ok([place_of_key, Some(place)])
     }
 }

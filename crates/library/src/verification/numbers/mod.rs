@@ -9,10 +9,9 @@ pub mod check;
 pub mod command;
 mod deliver;
 pub mod in_flight;
-mod record;
+pub mod record;
 mod reply;
 pub mod send;
-pub mod table;
 #[cfg(test)]
 mod tests;
 mod verifier;
@@ -25,5 +24,4 @@ pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
 pub use carry::{CarriedCode, CarryUse};
 pub use check::End;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
-pub use table::NumberCapacity;
 pub use verifier::{LockedNumber, Verifier, VerifierDeps};

@@ -1,10 +1,29 @@
-//! The record of a number, and its key.
+//! The record of a number, its key, and the limits on such records.
+
+#[cfg(any(test, feature = "testing"))]
+#[path = "record/tests/states.rs"]
+pub mod states;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::domain::{NumberKey, Timestamp};
 use crate::engine::{FailureCount, NumberState, OpenNumber, SlotHash, Verification, merge_pessimistic};
-use crate::shard::{Id, OlderLayout, Record};
+use crate::shard::{Capacity, Id, LimitedTable, OlderLayout, Record, Shards};
+
+/// The limit on stored test numbers.
+const TEST_NUMBERS: usize = 10_000;
+
+/// The limits on the stored numbers of all shards, and on test numbers: these cost no message and take no room of the
+/// others.
+pub fn capacities(shards: &Shards, limit: usize) -> [Arc<Capacity>; 2] {
+    let limits = [(LimitedTable::Numbers, limit), (LimitedTable::TestNumbers, limit.min(TEST_NUMBERS))];
+    let which = |id: &Id| usize::from(NumberKey::from_id(id).is_some_and(|key| key.is_test));
+    Capacity::following_each::<NumberState, 2>(shards, limits, which)
+}
 
 /// Without the wrong codes that no success clears.
 #[derive(Deserialize)]
@@ -47,6 +66,8 @@ impl Record for NumberState {
     const KIND: u8 = 1;
     const PLURAL: &'static str = "numbers";
     const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstNumberState>()];
+    /// A count of wrong codes is kept for long.
+    const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = Some(Self::without_expired_verification);
 
     /// A test number has the slot of its number.
     fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {

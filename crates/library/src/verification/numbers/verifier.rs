@@ -12,7 +12,6 @@ use super::command::{Caller, NumberCommand, NumberDeps, Request, Responder};
 use super::deliver::{FollowUps, follow_up, with_gateways};
 use super::in_flight::{CommandLimit, CommandPermit};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
-use super::table::NumberCapacity;
 use crate::config::Bounds;
 use crate::delivery::attempts::{AttemptLog, Attempts, ReceiptOutcome};
 use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
@@ -48,10 +47,10 @@ const PAGE: usize = 512;
 
 /// The dependencies of a [`Verifier`].
 pub struct VerifierDeps {
-    /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
+    /// The shards, which store numbers.
     pub shards: Shards,
-    /// The limit on stored numbers; the number tables count in it.
-    pub capacity: NumberCapacity,
+    /// The limits on stored numbers, and on test numbers.
+    pub numbers: [Arc<Capacity>; 2],
     /// The limit on idempotency keys.
     pub keys: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
@@ -87,7 +86,7 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps { shards, capacity, keys, attempts, delivery, policies, server_key, bounds, events } =
+        let VerifierDeps { shards, numbers, keys, attempts, delivery, policies, server_key, bounds, events } =
             deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
@@ -95,7 +94,7 @@ impl Verifier {
             policies,
             slots: SlotHash::new(&server_key),
             key: server_key,
-            capacity,
+            numbers,
             keys,
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
@@ -346,7 +345,7 @@ impl Verifier {
 
     /// The limits on stored numbers and on test numbers.
     pub fn capacities(&self) -> [&Capacity; 2] {
-        [self.deps.capacity.of(false), self.deps.capacity.of(true)]
+        self.deps.numbers.each_ref().map(|capacity| &**capacity)
     }
 
     /// Commands that have no reply yet.

@@ -38,8 +38,7 @@ use crate::verification::numbers::command::{
     Asking, Caller, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task,
 };
 use crate::verification::numbers::in_flight::CommandLimit;
-use crate::verification::numbers::table::NumberTable;
-use crate::verification::numbers::{CheckOutcome, NumberCapacity, Policies, Refusal, Reply, SendOutcome};
+use crate::verification::numbers::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
 /// The longest duration of a check at a gateway.
@@ -114,9 +113,12 @@ impl Wake for AtReply {
     }
 }
 
+fn unlimited<R: Record>(table: LimitedTable) -> Arc<Capacity> {
+    Capacity::new::<R>(table, usize::MAX, &ServiceNames::default())
+}
+
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
-    let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
-    let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
+    let kinds = Kinds::default().with::<NumberState>().with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
@@ -140,12 +142,8 @@ impl World {
             policies: Policies::new(contract(Duration::from_secs(30))),
             slots: SlotHash::new(&key),
             key,
-            capacity: NumberCapacity::new(usize::MAX),
-            keys: Capacity::counted_by_table::<KeyedRequest>(
-                LimitedTable::IdempotencyKeys,
-                usize::MAX,
-                &ServiceNames::default(),
-            ),
+            numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
+            keys: unlimited::<KeyedRequest>(LimitedTable::IdempotencyKeys),
             send_budget: Duration::from_secs(10),
             check_budget: CHECK_BUDGET,
             // Keeps planned attempts only.
