@@ -1,10 +1,8 @@
 //! Patterns of numbers, such as `+1415555012x`: which they mean, and whether a person could own one of them.
 
-use std::fmt;
-
 use super::{PhoneNumber, plans};
 
-/// A number in E.164 form in which `x` stands for any digit. Printed masked: a literal one is a number.
+/// A number in E.164 form in which `x` stands for any digit. A literal one is a number: it is not to be printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NumberPattern(String);
 
@@ -102,12 +100,6 @@ impl NumberPattern {
     }
 }
 
-impl fmt::Debug for NumberPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NumberPattern(***)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,10 +127,10 @@ mod tests {
             "+0123456789",
             "+xé34567",
         ] {
-            assert_eq!(NumberPattern::parse(text), Err(PatternError::Unreadable), "{text}");
+            assert_eq!(NumberPattern::parse(text).err(), Some(PatternError::Unreadable), "{text}");
         }
         for text in ["+141555501", "+1415555012xx"] {
-            assert_eq!(NumberPattern::parse(text), Err(PatternError::Impossible), "{text}");
+            assert_eq!(NumberPattern::parse(text).err(), Some(PatternError::Impossible), "{text}");
         }
     }
 

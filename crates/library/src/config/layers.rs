@@ -3,7 +3,6 @@
 //! Values stay as they were given: types read them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -44,7 +43,7 @@ pub struct OwnGateway {
 
 /// What wins over files and variables: settings from the command line, as they were typed, and those of a program that
 /// embeds the library.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Overrides {
     pub data_dir: Option<String>,
     pub listen: Option<String>,
@@ -53,13 +52,6 @@ pub struct Overrides {
     /// An unknown key or variable is an error.
     pub strict: bool,
     pub program: Program,
-}
-
-impl fmt::Debug for Program {
-    /// Shows no value: it may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").field("gateways", &self.gateways).finish_non_exhaustive()
-    }
 }
 
 /// The origins of variables of the process, and of the program's values.

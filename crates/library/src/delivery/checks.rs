@@ -17,7 +17,6 @@ use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 
 /// A submitted code, from the parsed request to the decision.
-#[derive(Debug)]
 pub struct Check {
     /// The number that the code was sent to.
     pub key: NumberKey,

@@ -19,7 +19,6 @@ use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
 
 /// One message, from the parsed request to its settlement. The stations on its way add to it.
-#[derive(Debug)]
 pub struct Outgoing {
     pub key: NumberKey,
     /// How the message leaves; `None` for the way that the service begins with, until the verifier sets it. A call may
@@ -49,7 +48,6 @@ pub struct Outgoing {
 }
 
 /// How a message with another system's code is delivered.
-#[derive(Debug)]
 pub struct Carried {
     /// How long the caller waits. The service may have a shorter send budget.
     pub within: Duration,
@@ -127,7 +125,7 @@ impl Permitted {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Trial {
     pub gateways: Vec<GatewayName>,
     /// The message's attempts, and why the first gateway did not accept it, in the words of the log.

@@ -175,6 +175,6 @@ impl OtpBuilder {
 
 impl std::fmt::Debug for OtpBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OtpBuilder").field("program", &self.sources.overrides.program).finish_non_exhaustive()
+        f.debug_struct("OtpBuilder").finish_non_exhaustive()
     }
 }

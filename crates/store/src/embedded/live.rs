@@ -92,12 +92,6 @@ pub struct LiveRecords {
     pub(super) replayed: Replayed,
 }
 
-impl fmt::Debug for LiveRecords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveRecords").field("replayed", &self.replayed).finish_non_exhaustive()
-    }
-}
-
 impl LiveRecords {
     /// Reads the journal up to the sequence `until`, or all of it.
     fn find(

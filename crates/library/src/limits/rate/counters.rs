@@ -31,12 +31,6 @@ pub struct Charge {
     pub buckets: Vec<BucketRule>,
 }
 
-impl std::fmt::Debug for Charge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Charge({}, {:?})", self.limit, self.buckets)
-    }
-}
-
 /// Why a request does not pass. It is not counted, except after a [`Refusal::StoreUnavailable`] whose commit has an
 /// unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -154,7 +154,6 @@ impl RequestKey {
 }
 
 /// The decision about a request with an idempotency key.
-#[derive(Debug)]
 pub enum KeyDecision {
     /// Carry the request out.
     First(RunningRequest),
@@ -270,12 +269,6 @@ pub struct RunningRequest {
 impl RunningRequest {
     pub const fn key(&self) -> RequestKey {
         self.request
-    }
-}
-
-impl std::fmt::Debug for RunningRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RunningRequest(***)")
     }
 }
 

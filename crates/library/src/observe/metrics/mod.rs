@@ -14,7 +14,6 @@ mod tests;
 mod text;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -351,11 +350,5 @@ fn zeros(
 ) {
     for value in values {
         drop(counters.get_or_create(&[(label, value)]));
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
     }
 }

@@ -114,7 +114,6 @@ pub enum Task {
 }
 
 /// A message at the gateways.
-#[derive(Debug)]
 pub struct Sending {
     pub outgoing: Box<Outgoing>,
     pub permitted: Permitted,
@@ -122,7 +121,6 @@ pub struct Sending {
 }
 
 /// A submitted code at the gateway that holds the right one.
-#[derive(Debug)]
 pub struct Asking {
     pub check: Check,
     pub permit: CheckPermit,
@@ -138,7 +136,6 @@ pub struct ToldEnd {
 }
 
 /// Sends the reply to a command. Until then it holds the command's permit.
-#[derive(Debug)]
 pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
     permit: CommandPermit,
@@ -164,7 +161,6 @@ impl<T> Responder<T> {
 }
 
 /// Waits for the end of a command.
-#[derive(Debug)]
 pub enum Caller {
     Send(Responder<Reply<SendOutcome>>),
     Check(Responder<Reply<CheckOutcome>>),
@@ -181,7 +177,7 @@ impl Caller {
             (Self::Check(responder), Next::Checked(reply)) => responder.send(reply),
             (Self::End(responder), Next::Ended(reply)) => responder.send(Ok(reply)),
             // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
-            (caller, next) => tracing::error!(?caller, ?next, "decision not performed"),
+            _ => tracing::error!("decision not performed"),
         }
     }
 }
@@ -200,7 +196,6 @@ pub struct NumberCommand {
 
 /// The operation, with who waits for its end.
 #[expect(clippy::large_enum_variant, reason = "the shards box each command once")]
-#[derive(Debug)]
 pub enum Request {
     /// Send a code.
     Send(Box<Outgoing>, Caller),
@@ -236,7 +231,6 @@ impl Request {
 pub(super) struct Busy;
 
 /// How a durable decision goes on: it hands the request on, or answers it.
-#[derive(Debug)]
 pub(super) enum Next {
     /// Hand the message of the request to delivery.
     Deliver(Permitted),

@@ -1,6 +1,5 @@
 //! The limit on commands in flight, and the share of each service in it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -70,12 +69,6 @@ impl CommandLimit {
         while self.in_flight() > 0 {
             self.ended.notified().await;
         }
-    }
-}
-
-impl fmt::Debug for CommandPermit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommandPermit").field("service", &self.service).finish_non_exhaustive()
     }
 }
 

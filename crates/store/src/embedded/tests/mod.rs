@@ -370,10 +370,10 @@ fn sorted(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The damage that refused a start.
-fn damage<T: std::fmt::Debug>(refused: Result<T, StoreError>) -> Damage {
+fn damage<T>(refused: Result<T, StoreError>) -> Damage {
     match refused {
         Err(StoreError::Damaged(damage)) => damage,
-        other => panic!("{other:?}"),
+        other => panic!("{:?}", other.err()),
     }
 }
 

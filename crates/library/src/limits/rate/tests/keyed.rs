@@ -67,7 +67,7 @@ async fn a_key_belongs_to_a_service_and_a_number() {
     permits(&shards, running.key()).await;
     for (service, number) in [(ServiceId::new(2), number(1)), (ONE, number(2))] {
         let begun = keys.begin(service, number, "k", OTHER).await;
-        assert!(matches!(begun, Ok(KeyDecision::First(_))), "{begun:?}");
+        assert!(matches!(begun, Ok(KeyDecision::First(_))));
     }
 }
 
