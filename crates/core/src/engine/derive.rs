@@ -158,6 +158,18 @@ mod tests {
         }
     }
 
+    /// Computed by Python's `hmac`. Data directories hold what follows from them.
+    #[test]
+    fn a_key_gives_the_same_values_in_every_version() {
+        let key = ServerKey::from_bytes([7; 32]);
+        assert_eq!(code(7, 1, 14_155_552_671, 0), "611637");
+        assert_eq!(u128::from_be_bytes(key_fingerprint(&key)), 0x3735_d312_25b2_a95f_8f24_52c9_86a4_f697);
+        assert_eq!(hash_seed(&key), 0xe1a2_ca5a_7ef0_318e);
+        let code = Code::parse("123456").expect("a code");
+        let with_code = fingerprint_with_code(&key, &[9; 32], &code);
+        assert_eq!(with_code[..8], 0x10fa_7aac_cd7f_d7ab_u64.to_be_bytes());
+    }
+
     #[test]
     fn a_supplied_code_of_letters_comes_back_from_its_offset() {
         let key = ServerKey::from_bytes([7; 32]);
