@@ -1,6 +1,7 @@
 //! Checks that neither the compiler nor a linter makes: links between documents, the syntax of examples, the order of the
 //! server's modules, marks of unfinished work, paths of one machine. Each failure says how to fix it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -163,6 +164,42 @@ fn used_by(path: &str, text: &str) -> Vec<String> {
         }
     }
     used
+}
+
+/// Also by a front door: a file uses what `mod.rs` of its room defines, or `mod.rs` uses the file.
+#[test]
+fn files_of_the_front_end_use_each_other_in_no_circle() {
+    let files = text_files("src/http", &[".rs"]).into_iter().filter(|file| !is_test(&file.path));
+    let mut texts: BTreeMap<String, String> = files
+        .map(|file| {
+            let path = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+            let above = path.rsplit_once('/').map_or_else(String::new, |(above, _)| format!("{above}/"));
+            let text = file.text.replace("super::", &format!("crate::{above}").replace('/', "::"));
+            (path.to_owned(), text.replace("self::", &format!("crate::{path}/").replace('/', "::")))
+        })
+        .collect();
+    assert!(texts.len() > 50, "{}", texts.len());
+    // Takes away, again and again, what uses no other file that is left.
+    loop {
+        let uses_another = |path: &String, text: &String| {
+            used_by("", text).iter().any(|used| {
+                let is_in =
+                    |file: &&String| used.strip_prefix(*file).is_some_and(|rest| !rest.starts_with(is_word));
+                texts.keys().filter(is_in).max_by_key(|file| file.len()).is_some_and(|file| file != path)
+            })
+        };
+        let left = texts.iter().filter(|(path, text)| uses_another(path, text));
+        let left: BTreeMap<_, _> = left.map(|(path, text)| (path.clone(), text.clone())).collect();
+        if left.len() == texts.len() {
+            break;
+        }
+        texts = left;
+    }
+    let findings: Vec<String> = texts.into_keys().collect();
+    expect_none(
+        &findings,
+        "these are in a circle, or use one: move what both need into the file that is used.",
+    );
 }
 
 /// `crates/library/src/config/mod.rs` lists its files from the bottom up.

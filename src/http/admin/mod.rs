@@ -34,18 +34,6 @@ use super::route::{ApiRouter, Operation};
 
 pub use page::refused;
 
-/// The pages that each page leads to, and their names.
-const PAGES: &[(&str, &str)] = &[
-    ("/admin", "Overview"),
-    ("/admin/messages", "Messages"),
-    ("/admin/refusals", "Refusals"),
-    ("/admin/webhooks", "Webhooks"),
-    ("/admin/services", "Services"),
-    ("/admin/keys", "Keys"),
-    ("/admin/guard", "Guard"),
-    ("/admin/audit", "Audit log"),
-];
-
 const PAGE: Operation = Operation::page();
 
 pub fn routes() -> ApiRouter {

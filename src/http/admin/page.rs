@@ -18,7 +18,6 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::PAGES;
 use super::session::{Kept, Notice, Session, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::api::error::Error;
@@ -36,6 +35,18 @@ use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verification::numbers::Refusal;
+
+/// The pages that each page leads to, and their names.
+pub const PAGES: &[(&str, &str)] = &[
+    ("/admin", "Overview"),
+    ("/admin/messages", "Messages"),
+    ("/admin/refusals", "Refusals"),
+    ("/admin/webhooks", "Webhooks"),
+    ("/admin/services", "Services"),
+    ("/admin/keys", "Keys"),
+    ("/admin/guard", "Guard"),
+    ("/admin/audit", "Audit log"),
+];
 
 /// The most services to choose from: one takes some 100 bytes of a page.
 const SERVICES: usize = 24;
@@ -289,7 +300,7 @@ fn page_behind_sign_in(to: &str) -> &str {
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
      front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
-     open the dashboard through a tunnel, as http://localhost.";
+     open the dashboard through a tunnel, as http://localhost, in a browser of 2023 or later.";
 
 const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
 

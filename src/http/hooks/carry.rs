@@ -1,15 +1,16 @@
 //! The code that a hook carries.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use tracing::{debug, warn};
 
-use super::{Done, Refused, TOLERANCE};
-use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber};
+use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber, Sid};
 use crate::http::api::error::Error;
 use crate::http::call::Call;
 use crate::http::request;
+use crate::http::response::Problem;
 use crate::limits::guard::ClientSignals;
 use crate::node::Running;
 use crate::registry::{Service, TextError};
@@ -17,8 +18,42 @@ use crate::template::MessageStyle;
 use crate::verification::numbers::Outgoing;
 use crate::verification::verify::{self, BeginRequest, CarryCode};
 
+/// The largest difference between the time of a signature and the clock, either way.
+pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
 /// How long a signed request can be replayed: its time may be ahead of the clock by the tolerance.
 const REPLAYABLE: Duration = TOLERANCE.saturating_mul(2);
+
+/// The id of a message that was sent.
+pub type Done = Result<Option<Sid>, Refused>;
+
+/// Why a hook was not carried out.
+pub struct Refused {
+    pub status: StatusCode,
+    /// Repeats nothing that was sent.
+    pub message: Cow<'static, str>,
+    /// For the operator's log, if the system or its hook is configured wrongly. Repeats nothing that was sent.
+    pub reason: Option<Cow<'static, str>>,
+}
+
+impl Refused {
+    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self { status, reason: Some(message.clone()), message }
+    }
+}
+
+impl From<(StatusCode, Cow<'static, str>)> for Refused {
+    fn from((status, message): (StatusCode, Cow<'static, str>)) -> Self {
+        Self { status, message, reason: None }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        (problem.status(), problem.to_string().into()).into()
+    }
+}
 
 /// A code to carry, as a hook's payload describes it.
 pub struct Message<'a> {

@@ -6,92 +6,21 @@ mod systems;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hyper::{HeaderMap, StatusCode};
-use serde_json::Value;
+use hyper::StatusCode;
 use sha2::Sha256;
 use tracing::{info, warn};
 
-use self::carry::{Message, carry, outcome};
-use self::systems::HOOKS;
+use self::carry::{Done, Refused, TOLERANCE, carry, outcome};
+use self::systems::{HOOKS, Hook, Proof, Signed, Task, payload};
 use super::call::Call;
 use super::response::{self, NotServed, Problem, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Operation};
-use crate::config::{HookKey, HookSettings};
-use crate::domain::{Sid, Timestamp};
+use crate::config::HookKey;
+use crate::domain::Timestamp;
 use crate::registry::{Registry, Scope, Service};
-
-/// The largest difference between the time of a signature and the clock, either way.
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
-
-struct Hook {
-    path: &'static str,
-    proof: Proof,
-    read: fn(&Value) -> Result<Task<'_>, Refused>,
-    answer: fn(&Done) -> (StatusCode, Value),
-    /// How long the system waits, less the time on the network.
-    within: Duration,
-}
-
-/// How a system proves that it sends a request.
-enum Proof {
-    /// By an API key in a fixed header Authorization.
-    Key,
-    /// By a signature.
-    Signature(for<'a> fn(&HeaderMap, &[u8], &'a HookSettings) -> Signed<'a>),
-}
-
-/// A body with its time and its signatures.
-struct Signed<'a> {
-    /// The keys of the system.
-    keys: &'a [HookKey],
-    /// Seconds since 1970; `None` if the request has no time that can be read.
-    at: Option<u64>,
-    bytes: Vec<u8>,
-    signatures: Vec<Vec<u8>>,
-}
-
-/// What a payload asks for.
-enum Task<'a> {
-    Carry(Message<'a>),
-    /// The system has verified this number.
-    Verified(&'a str),
-    Nothing,
-}
-
-/// The id of a message that was sent.
-type Done = Result<Option<Sid>, Refused>;
-
-/// Why a hook was not carried out.
-struct Refused {
-    status: StatusCode,
-    /// Repeats nothing that was sent.
-    message: Cow<'static, str>,
-    /// For the operator's log, if the system or its hook is configured wrongly. Repeats nothing that was sent.
-    reason: Option<Cow<'static, str>>,
-}
-
-impl Refused {
-    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = message.into();
-        Self { status, reason: Some(message.clone()), message }
-    }
-}
-
-impl From<(StatusCode, Cow<'static, str>)> for Refused {
-    fn from((status, message): (StatusCode, Cow<'static, str>)) -> Self {
-        Self { status, message, reason: None }
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        (problem.status(), problem.to_string().into()).into()
-    }
-}
 
 /// Answers in the form of the system, and notes for metrics and the log why not.
 async fn answer(call: Call, hook: &'static Hook) -> Response {
@@ -137,7 +66,7 @@ async fn carry_out(call: &Call, hook: &Hook) -> Done {
             (signer(&running.registry, &signed(&call.head.headers, &body, &call.app.settings.hooks))?, body)
         }
     };
-    let payload = systems::payload(&body)?;
+    let payload = payload(&body)?;
     match (hook.read)(&payload)? {
         Task::Carry(message) => carry(call, running, &service, &message, hook.within).await,
         Task::Verified(number) => outcome(running, &service, number).await.map(|()| None),

@@ -8,11 +8,45 @@ use hyper::header::HeaderName;
 use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::carry::Message;
-use super::{Done, Hook, Proof, Refused, Signed, Task};
-use crate::config::HookSettings;
+use super::carry::{Done, Message, Refused};
+use crate::config::{HookKey, HookSettings};
 use crate::domain::{Channel, Timestamp};
 use crate::http::request;
+
+pub struct Hook {
+    pub path: &'static str,
+    pub proof: Proof,
+    pub read: fn(&Value) -> Result<Task<'_>, Refused>,
+    pub answer: fn(&Done) -> (StatusCode, Value),
+    /// How long the system waits, less the time on the network.
+    pub within: Duration,
+}
+
+/// How a system proves that it sends a request.
+pub enum Proof {
+    /// By an API key in a fixed header Authorization.
+    Key,
+    /// By a signature.
+    Signature(for<'a> fn(&HeaderMap, &[u8], &'a HookSettings) -> Signed<'a>),
+}
+
+/// A body with its time and its signatures.
+pub struct Signed<'a> {
+    /// The keys of the system.
+    pub keys: &'a [HookKey],
+    /// Seconds since 1970; `None` if the request has no time that can be read.
+    pub at: Option<u64>,
+    pub bytes: Vec<u8>,
+    pub signatures: Vec<Vec<u8>>,
+}
+
+/// What a payload asks for.
+pub enum Task<'a> {
+    Carry(Message<'a>),
+    /// The system has verified this number.
+    Verified(&'a str),
+    Nothing,
+}
 
 pub static HOOKS: [Hook; 5] = [
     Hook {

@@ -4,8 +4,8 @@
 use axum::response::Response;
 use hyper::StatusCode;
 
+use super::context::{PageContext, field};
 use super::page::{Page, View};
-use super::{PageContext, field};
 use crate::domain::ServiceId;
 use crate::http::call::Call;
 use crate::http::pages::redirect;

@@ -8,9 +8,9 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::captcha::Captcha;
+use super::context::{PageContext, field, return_url};
 use super::notice::{Notice, locked, seconds_left};
 use super::page::{COUNTRIES, Page, View};
-use super::{PageContext, field, return_url};
 use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Serialize;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -14,7 +15,6 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 use zeroize::Zeroizing;
 
-use super::CertificateHealth;
 use crate::domain::Timestamp;
 
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
@@ -24,6 +24,16 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 // The parser's error quotes the file, which may be a key.
 const DAMAGED: &str =
     "it is damaged: a part of it begins like PEM and does not go on so; write the file again";
+
+/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
+    pub expires: String,
+    /// Faults that an operator must repair. The server stays ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
 
 /// The certificates of a file, in its order; at least one.
 pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

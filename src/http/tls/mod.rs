@@ -13,14 +13,15 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
-use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
+use self::certificate::About;
 use crate::clock::Clock;
 use crate::config::{TlsFiles, is_readable_by_others};
 use crate::domain::Timestamp;
-use certificate::About;
+
+pub use self::certificate::CertificateHealth;
 
 /// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 pub const HTTP2: &[u8] = b"h2";
@@ -33,16 +34,6 @@ pub struct TlsError {
     setting: &'static str,
     file: PathBuf,
     fault: String,
-}
-
-/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CertificateHealth {
-    /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
-    pub expires: String,
-    /// Faults that an operator must repair. The server stays ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
 }
 
 /// The certificate that is served. New handshakes use the present identity; connections that are open keep theirs.
