@@ -529,14 +529,21 @@ async fn follow_owner(state: Arc<MemberState>) {
     let mut has_seen_an_owner = false;
     loop {
         changes.mark_unchanged();
+        let term = terms.borrow_and_update().clone();
         let owner = state.read_owner().await;
         let known = &state.options.owner;
         has_seen_an_owner |= matches!(*known.borrow(), Owner::Here | Owner::Peer { .. });
-        if *known.borrow() != owner {
+        let is_news = known.send_if_modified(|known| {
+            // What was read before this node won is no news any more.
+            let is_news = *known != owner && !terms.has_changed().unwrap_or(false);
+            if is_news {
+                known.clone_from(&owner);
+            }
+            is_news
+        });
+        if is_news {
             log_change(&owner, has_seen_an_owner);
-            known.send_replace(owner);
         }
-        let term = terms.borrow_and_update().clone();
         let ended = async {
             match term.filter(|term| !term.has_ended()) {
                 Some(term) => term.wait_until_ended().await,
