@@ -204,7 +204,8 @@ test("on another site, whose frame the browser gives no cookie: a button opens a
   const number = `+1415555${1000 + (count += 1)}`;
   await (await popup.waitForSelector("#number", PATIENCE)).type(number);
   await popup.keyboard.press("Enter");
-  await (await popup.waitForSelector("#code", PATIENCE)).type(await code(number));
+  const is_read = () => document.readyState !== "loading" && document.querySelector("#code");
+  await (await popup.waitForFunction(is_read, PATIENCE)).asElement().type(await code(number));
   await page.waitForFunction(() => window.result, PATIENCE);
   await close();
 });
@@ -308,10 +309,12 @@ async function judged(page, name) {
   assert.deepEqual(places, [], `axe on ${name}`);
 }
 
+// Once its page is read: before that its script is not there.
 const framed = async (page, selector) => {
   for (let tries = 0; tries < 3000; tries += 1) {
     const frame = page.frames().find((each) => each !== page.mainFrame());
-    const found = await frame?.$(selector).catch(() => null);
+    const is_read = await frame?.evaluate(() => document.readyState !== "loading").catch(() => false);
+    const found = is_read && await frame.$(selector).catch(() => null);
     if (found) return found;
     await new Promise((later) => { setTimeout(later, 100); });
   }
