@@ -8,7 +8,7 @@ use super::client::{cause, http};
 use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
 use crate::config::ListenAddress;
 
-/// A container's check has 30 s by default.
+/// For the head of the answer, and for its body. A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {

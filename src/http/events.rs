@@ -1,7 +1,7 @@
 //! Server-sent events that tell a page that something has changed. The page then loads what it shows.
 //!
 //! Nothing is queued for a reader: one event stands for all changes since the last one. A reader that takes nothing
-//! holds one of [`STREAMS`] places until its connection counts as idle (`idle-timeout`).
+//! holds one of [`STREAMS`] places until its connection counts as idle (`Bounds::idle_timeout`).
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -107,8 +107,8 @@ impl HttpClient {
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
-    /// A client for requests to other nodes of a cluster, which answers much later than it connects. Over TLS the authorities
-    /// in this PEM signed the nodes' certificates, else those that the system trusts.
+    /// A client for requests to other nodes of a cluster, which answers much later than it connects. Over TLS it trusts
+    /// the authorities in this PEM; without one, those of the system.
     pub fn for_peers(is_tls: bool, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
         let tls = match authorities {
             _ if !is_tls => trusting_none()?,

@@ -49,11 +49,11 @@ impl Error for Wrong {
         Self::invalid_type(given, expected)
     }
 
-    fn unknown_variant(_: &str, expected: Names) -> Self {
+    fn unknown_variant(_: &str, expected: Members) -> Self {
         Self::custom(format_args!("must be {}", one_of(expected)))
     }
 
-    fn unknown_field(_: &str, expected: Names) -> Self {
+    fn unknown_field(_: &str, expected: Members) -> Self {
         Self::custom(format_args!("is unknown, expected {}", one_of(expected)))
     }
 
@@ -63,9 +63,9 @@ impl Error for Wrong {
 }
 
 /// A member that its type does not have: its path, and those that the type has.
-pub type Unknown = (String, Names);
+pub type Unknown = (String, Members);
 
-pub type Names = &'static [&'static str];
+pub type Members = &'static [&'static str];
 
 /// Reads a value, with the members that no type has.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<Unknown>), Wrong> {
@@ -85,12 +85,14 @@ pub fn joined(path: &str, below: &str) -> String {
     format!("{path}{between}{below}")
 }
 
-/// The names of a struct's members, which are beside one that it does not have.
-pub fn members<T: DeserializeOwned>() -> Names {
+/// The names of a struct's members: it tells them beside one that it does not have.
+pub fn members<T: DeserializeOwned>() -> Members {
     let (value, unknown) = (json!({ "": null }), RefCell::default());
     // A member may be missing.
     let _ = T::deserialize(Lenient { value, path: String::new(), beside: &[], unknown: &unknown });
-    unknown.into_inner().first().map_or(&[], |(_, beside)| *beside)
+    let unknown = unknown.into_inner();
+    debug_assert!(!unknown.is_empty(), "a type that takes every member tells none");
+    unknown.first().map_or(&[], |(_, beside)| *beside)
 }
 
 // `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an
@@ -99,7 +101,7 @@ struct Lenient<'a> {
     value: Value,
     path: String,
     /// The members of the type that it is in, if it is a member.
-    beside: Names,
+    beside: Members,
     unknown: &'a RefCell<Vec<Unknown>>,
 }
 
@@ -125,7 +127,7 @@ impl<'a> Lenient<'a> {
         text.ok_or_else(|| Wrong::custom(format_args!("must be {accepted}")))
     }
 
-    fn parts<I>(self, known: Names, rest: I) -> Parts<'a, I> {
+    fn parts<I>(self, known: Members, rest: I) -> Parts<'a, I> {
         Parts { of: self, known, rest, value: None }
     }
 }
@@ -134,7 +136,7 @@ impl<'a> Lenient<'a> {
 struct Parts<'a, I> {
     of: Lenient<'a>,
     /// The members of the object's type.
-    known: Names,
+    known: Members,
     rest: I,
     value: Option<(String, Value)>,
 }
@@ -256,7 +258,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        known: Names,
+        known: Members,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         let mut object = self.parsed('{');
@@ -269,7 +271,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         mut self,
         _: &'static str,
-        names: Names,
+        names: Members,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         // A variant with a value is an object of one member.

@@ -52,12 +52,13 @@ impl ConcurrencyLimiter {
             return Ok(permit);
         }
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _place = Place(&self.waiting);
+        let place = Place(&self.waiting);
         if before < self.most_waiting
             && let Ok(Ok(permit)) = timeout_at(patience, self.permits.acquire()).await
         {
             return Ok(GatewayPermit { _permit: permit, waited: true });
         }
+        drop(place);
         self.log_overload();
         Err(Failure::Overloaded)
     }

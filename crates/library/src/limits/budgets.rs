@@ -61,7 +61,7 @@ struct Account {
 
 #[derive(Default)]
 struct InMemory {
-    /// As the shard has it; not of a share.
+    /// As the shard has it. A share leaves it empty.
     state: BudgetState,
     /// The last end of a period in which a message was refused, and in which the budget was nearly spent.
     reported: Timestamp,

@@ -122,10 +122,10 @@ impl ReportReceiver {
     }
 }
 
-/// The next instructions of a call (`TwiML`).
+/// The media type of the next instructions of a call (`TwiML`).
 pub const TWIML: &str = "text/xml; charset=utf-8";
 
-/// The `hub.challenge` of a provider that verifies the address.
+/// The media type of the `hub.challenge` of a provider that verifies the address.
 pub const CHALLENGE: &str = "text/plain; charset=utf-8";
 
 /// The wait for the record of an opened gate.

@@ -245,8 +245,8 @@ struct CountingIndex<const N: usize> {
     /// Each capacity with what the shard holds in it.
     counted: [(Arc<Capacity>, Shares); N],
     which: fn(&Id) -> usize,
-    /// Whether the records of the restore are in the capacities. They are summed up first: a million of them would take
-    /// the lock as often.
+    /// Whether the records of the restore are in the capacities. They are summed up first: each alone would
+    /// take the lock.
     is_restored: bool,
 }
 

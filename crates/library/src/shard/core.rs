@@ -318,7 +318,7 @@ impl Core {
         &mut self.tables
     }
 
-    /// Commits what the commands that wait change, and lazy and uncertain records.
+    /// Commits the changes of commands that wait, and lazy and uncertain records.
     pub fn flush(&mut self, done: Written, clock: Timestamp) {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.

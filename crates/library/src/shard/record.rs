@@ -42,7 +42,7 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     #[expect(clippy::cast_possible_truncation, reason = "a kind has a handful of layouts")]
     const VERSION: u8 = Self::OLDER.len() as u8 + 1;
 
-    /// The record without what no longer matters, if it has such. The sweep calls it for large records.
+    /// Takes out what no longer matters; `None` if there is nothing. The sweep calls it for large records.
     const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = None;
 
     /// The expiry time. The record then reads as absent, and the sweep removes it.

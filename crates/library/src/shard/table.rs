@@ -155,10 +155,12 @@ impl Tables {
 
     /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
-        self.change(key, self.stored(&key).as_ref(), record);
+        let is_followed = self.by_kind.get(&key.kind).is_some_and(|of_kind| of_kind.index.is_some());
+        let before = if is_followed { self.stored(&key) } else { None };
+        self.change(key, before.as_ref(), record);
     }
 
-    /// The same for a caller that knows the present record, which is passed to the kind's index with the new one.
+    /// The same where the caller has the present record. The kind's index gets both.
     pub fn change(&mut self, key: RecordKey, before: Option<&Stored>, record: Option<Stored>) {
         let Some(KindTable { table, index, added_since_sweep, .. }) = self.by_kind.get_mut(&key.kind) else {
             return;

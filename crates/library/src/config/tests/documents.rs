@@ -53,11 +53,12 @@ fn current(file: &str, make: impl Fn(&str) -> String) -> String {
 
 #[test]
 fn every_key_has_a_description_and_a_variable_of_its_own() {
+    let names = names();
     for (key, schema) in parsed(&json_schema())["properties"].as_object().expect("keys") {
+        assert!(names.meanings.contains_key(key), "{key} is read, and called unknown");
         assert!(schema["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
         assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
-    let names = names();
     let keys: Vec<&String> =
         names.meanings.iter().filter(|(key, name)| key == name).map(|(key, _)| key).collect();
     let variables: BTreeSet<String> = keys.iter().map(|key| variable(key)).collect();

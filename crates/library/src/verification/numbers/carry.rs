@@ -83,8 +83,6 @@ struct Carrying<'a> {
     id: u64,
 }
 
-impl Carrying<'_> {}
-
 impl CodeLiveness for Carrying<'_> {
     async fn code_state(&self) -> CodeState {
         let is_newest = self.in_progress.lock().get(&self.key) == Some(&self.id);

@@ -5,6 +5,7 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +178,10 @@ impl Caller {
             (Self::Check(responder), Next::Checked(reply)) => responder.send(reply),
             (Self::End(responder), Next::Ended(reply)) => responder.send(Ok(reply)),
             // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
-            _ => tracing::error!("decision not performed"),
+            (caller, next) => {
+                let (caller, next) = (discriminant(&caller), discriminant(&next));
+                tracing::error!(?caller, ?next, "decision not performed");
+            }
         }
     }
 }

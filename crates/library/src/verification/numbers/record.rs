@@ -66,7 +66,7 @@ impl Record for NumberState {
     const KIND: u8 = 1;
     const PLURAL: &'static str = "numbers";
     const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstNumberState>()];
-    /// A count of wrong codes is kept for long.
+    /// A count of wrong codes is kept for long, and needs no verification that has expired.
     const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = Some(Self::without_expired_verification);
 
     /// A test number has the slot of its number.
