@@ -300,7 +300,7 @@ fn page_behind_sign_in(to: &str) -> &str {
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
      front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
-     open the dashboard through a tunnel, as http://localhost, in a browser of 2023 or later.";
+     open the dashboard through a tunnel to the same port, as http://localhost, in a browser of 2023 or later.";
 
 const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
 
