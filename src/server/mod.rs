@@ -12,8 +12,8 @@ mod telemetry;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use onceward_cluster::{JoinError, Owner};
@@ -78,18 +78,17 @@ impl AppStartError {
 }
 
 /// How far the start has come.
-#[derive(Default)]
 pub struct Start {
     /// The progress of reading the store.
     pub loading: Arc<Loading>,
-    /// The owner of the records; set in a node of a cluster.
-    pub owner_seen: OnceLock<watch::Receiver<Owner>>,
+    /// The owner of the records, in a node of a cluster.
+    owner_seen: Option<watch::Sender<Owner>>,
 }
 
 impl Start {
     /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
     pub fn owner(&self) -> Option<Owner> {
-        self.owner_seen.get().map(|owner| owner.borrow().clone())
+        self.owner_seen.as_ref().map(|owner| owner.borrow().clone())
     }
 
     /// Why nothing is served yet. A node that knows another as the owner asks that one.
@@ -117,8 +116,6 @@ pub struct App {
     is_serving: watch::Sender<bool>,
     /// Where requests go in a cluster.
     request_target: watch::Sender<http::RequestTarget>,
-    /// The node of a cluster, once it has joined.
-    member: OnceLock<Member>,
 }
 
 /// Wait before etcd is asked again.
@@ -134,7 +131,8 @@ impl App {
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
-        let late = Arc::<Start>::default();
+        let owner_seen = settings.cluster.as_ref().map(|_| watch::Sender::default());
+        let late = Arc::new(Start { loading: Arc::default(), owner_seen });
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let bounds =
             Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() };
@@ -166,7 +164,6 @@ impl App {
             exporter,
             is_serving: watch::Sender::default(),
             request_target,
-            member: OnceLock::new(),
         })
     }
 
@@ -175,9 +172,8 @@ impl App {
         &self,
         settings: &Settings,
         cluster: &ClusterSettings,
-    ) -> Result<&Member, AppStartError> {
-        let owner = watch::Sender::default();
-        let _ = self.late.owner_seen.set(owner.subscribe());
+    ) -> Result<Member, AppStartError> {
+        let owner = self.late.owner_seen.clone().unwrap_or_default();
         let data_dir = &settings.storage.data_dir;
         // For the control socket, the lease file and perhaps the account's credentials.
         create_durably(data_dir)
@@ -196,14 +192,7 @@ impl App {
             }
         };
         member.direct_requests(settings, self.is_serving.subscribe(), self.request_target.clone());
-        Ok(self.member.get_or_init(|| member))
-    }
-
-    /// Releases this node's address in its cluster.
-    pub async fn release_reservation(&self) {
-        if let Some(member) = self.member.get() {
-            member.release_reservation().await;
-        }
+        Ok(member)
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are

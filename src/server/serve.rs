@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::bind::inherited;
-use super::cluster::hold_lease;
+use super::cluster::{Member, hold_lease};
 use super::{App, AppStartError, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http::{self, ServedRoutes};
@@ -66,7 +66,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let mut kept = None;
+    let mut kept = Kept::default();
     let code = runtime.block_on(serve(settings, &mut kept)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_FAILED }
@@ -74,7 +74,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
     if code == EXIT_LEASE_LOST {
         // At once: a signal that comes in between is lost.
         drop(last_lines);
-        let error = start_again(kept);
+        let error = start_again(kept.listener);
         let _ = writeln!(io::stderr(), "restart failed, the service manager must start the node: {error}");
     }
     runtime.shutdown_timeout(LAST_BREATH);
@@ -152,13 +152,23 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     }
 }
 
-/// `kept` is the listener for the program's next start in this process.
-async fn serve(settings: Settings, kept: &mut Option<OwnedFd>) -> Result<u8, AppStartError> {
+/// What a node of a cluster has beyond the end of serving.
+#[derive(Default)]
+struct Kept {
+    /// For the program's next start in this process.
+    listener: Option<OwnedFd>,
+    /// Holds the reservation of this node's address, once the node has joined.
+    member: Option<Member>,
+}
+
+async fn serve(settings: Settings, kept: &mut Kept) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = Arc::new(App::new(&settings)?);
     let code = serve_until_end(settings, &app, &mut signals, hangup, kept).await;
-    app.release_reservation().await;
+    if let Some(member) = &kept.member {
+        member.release_reservation().await;
+    }
     if matches!(code, Ok(EXIT_LEASE_LOST))
         && let Some(signal) = signals.pending()
     {
@@ -169,13 +179,13 @@ async fn serve(settings: Settings, kept: &mut Option<OwnedFd>) -> Result<u8, App
 }
 
 /// A node of a cluster takes the listener that it had before, and keeps it for its next start.
-async fn listen(settings: &Settings, kept: &mut Option<OwnedFd>) -> Result<TcpListener, AppStartError> {
+async fn listen(settings: &Settings, kept: &mut Kept) -> Result<TcpListener, AppStartError> {
     let earlier = settings.cluster.as_ref().and_then(|_| inherited(&settings.listen));
     let listener = match earlier {
         Some(listener) => listener,
         None => bind(&settings.listen, "--listen localhost:3001").await?,
     };
-    *kept = settings.cluster.as_ref().and_then(|_| listener.as_fd().try_clone_to_owned().ok());
+    kept.listener = settings.cluster.as_ref().and_then(|_| listener.as_fd().try_clone_to_owned().ok());
     Ok(listener)
 }
 
@@ -185,7 +195,7 @@ async fn serve_until_end(
     app: &Arc<App>,
     signals: &mut StopSignals,
     hangup: Signal,
-    kept: &mut Option<OwnedFd>,
+    kept: &mut Kept,
 ) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, Arc::clone(app)));
@@ -208,7 +218,8 @@ async fn serve_until_end(
             // A standby may wait for weeks.
             service_manager::ready().await;
             tasks.spawn(service_manager::keep_watchdog(Arc::clone(app)));
-            let (key, owned) = app.join(&settings, cluster).await?.campaign().await?;
+            let member = kept.member.insert(app.join(&settings, cluster).await?);
+            let (key, owned) = member.campaign().await?;
             store = Some(Arc::clone(&owned));
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
                 .inspect_err(
@@ -236,7 +247,7 @@ async fn serve_until_end(
             let stands_by = settings.cluster.is_some() && store.is_none();
             let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
             tracing::info!(signal, "{stopped}");
-            drop(kept.take());
+            drop(kept.listener.take());
             if settings.cluster.is_some() {
                 let stopped = stop_standby(app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
@@ -271,7 +282,7 @@ async fn serve_until_end(
             // Until then other nodes pass requests on to this one.
             app.is_replaced().await;
         }
-        drop(kept.take());
+        drop(kept.listener.take());
         let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {
             tracing::error!(%error, "front end failed at shutdown");
