@@ -22,7 +22,7 @@ use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::Service;
 use crate::template::MessageStyle;
 use crate::verification::hosted::{
-    Denied, HostedSession, ReturnTarget, SESSION_LIFE, SendEnd, SessionSecret,
+    Denied, HostedSession, MessageEnd, ReturnTarget, SESSION_LIFE, SessionSecret,
 };
 use crate::verification::numbers::{Outgoing, Refusal};
 use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
@@ -197,7 +197,7 @@ impl OpenSession<'_> {
             let response = Captcha::response(form);
             if !captcha.passes(response.as_deref().map_or("", String::as_str)).await {
                 // A form without a response costs no message.
-                let end = if response.is_some() { SendEnd::NotSent } else { SendEnd::AsksChallenge };
+                let end = if response.is_some() { MessageEnd::NotSent } else { MessageEnd::AsksChallenge };
                 self.sent(number, end).await?;
                 return Ok(self.told(&Notice::Failed));
             }
@@ -231,7 +231,7 @@ impl OpenSession<'_> {
         match outcome {
             Ok(verification) => {
                 debug!(request_id = call.request_id(), %number, "hosted page: code sent");
-                self.sent(number, SendEnd::Sent(verification.sid, verification.channel)).await
+                self.sent(number, MessageEnd::Sent(verification.sid, verification.channel)).await
             }
             Err(refused) => self.refused(number, refused).await,
         }
@@ -242,21 +242,21 @@ impl OpenSession<'_> {
         let (context, call) = (self.context, self.context.call);
         let (notice, end) = match &refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.call.app.captcha.is_some() => {
-                return self.sent(number, SendEnd::AsksChallenge).await;
+                return self.sent(number, MessageEnd::AsksChallenge).await;
             }
             // The reason is not the number's.
             Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => {
-                (Notice::Failed, SendEnd::NotSent)
+                (Notice::Failed, MessageEnd::NotSent)
             }
-            Refused::NoChecksLeft { until } => (Notice::Locked(Some(*until)), SendEnd::Refused),
+            Refused::NoChecksLeft { until } => (Notice::Locked(Some(*until)), MessageEnd::Refused),
             Refused::ByGuard { is_for_an_allowance: true }
             | Refused::NoSendsLeft { .. }
             | Refused::TooMany { .. }
             | Refused::TooSoon { .. }
-            | Refused::Concurrent => (Notice::Later, SendEnd::Refused),
-            Refused::ByGuard { .. } | Refused::Country => (Notice::Refused, SendEnd::Refused),
+            | Refused::Concurrent => (Notice::Later, MessageEnd::Refused),
+            Refused::ByGuard { .. } | Refused::Country => (Notice::Refused, MessageEnd::Refused),
             // Of the others, a gateway may have taken a message before the last one refused it.
-            Refused::BudgetSpent { .. } => (Notice::Later, SendEnd::NotSent),
+            Refused::BudgetSpent { .. } => (Notice::Later, MessageEnd::NotSent),
             Refused::NotFound
             | Refused::Invalid(_)
             | Refused::Text(_)
@@ -268,7 +268,7 @@ impl OpenSession<'_> {
             | Refused::OtherRequest
             | Refused::StillAnswering
             | Refused::Ended
-            | Refused::Replaced => (Notice::Refused, SendEnd::NotSent),
+            | Refused::Replaced => (Notice::Refused, MessageEnd::NotSent),
         };
         self.sent(number, end).await?;
         match refused {
@@ -283,7 +283,7 @@ impl OpenSession<'_> {
         Ok(self.told(&notice))
     }
 
-    async fn sent(&self, number: PhoneNumber, end: SendEnd) -> Result<Response, Denied> {
+    async fn sent(&self, number: PhoneNumber, end: MessageEnd) -> Result<Response, Denied> {
         let end_send = move |session: &mut HostedSession, now| {
             session.end_send(number, end, now);
             Ok(())

@@ -228,23 +228,23 @@ impl HostedSession {
     }
 
     /// Notes how a message ended. After one that was sent the next one waits from now on.
-    pub fn end_send(&mut self, number: PhoneNumber, end: SendEnd, now: Timestamp) {
+    pub fn end_send(&mut self, number: PhoneNumber, end: MessageEnd, now: Timestamp) {
         if self.number != Some(number) {
             return;
         }
         self.next_send = now;
         match end {
-            SendEnd::Sent(verification, channel) => {
+            MessageEnd::Sent(verification, channel) => {
                 (self.verification, self.channel, self.awaits_code) =
                     (Some(verification), Some(channel), true);
                 self.next_send = now.plus(self.wait());
                 self.asks_challenge = false;
             }
-            SendEnd::AsksChallenge => {
+            MessageEnd::AsksChallenge => {
                 (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
             }
-            SendEnd::Refused => self.sends = self.sends.saturating_sub(1),
-            SendEnd::NotSent => {}
+            MessageEnd::Refused => self.sends = self.sends.saturating_sub(1),
+            MessageEnd::NotSent => {}
         }
     }
 
@@ -281,7 +281,7 @@ impl HostedSession {
 
 /// How a message of a session ended.
 #[derive(Debug, Clone, Copy)]
-pub enum SendEnd {
+pub enum MessageEnd {
     /// A gateway accepted it, for this verification.
     Sent(Sid, Channel),
     /// It lacked a challenge. It does not count.
@@ -569,8 +569,8 @@ mod tests {
 
     const VERIFICATION: Sid = Sid::new(SidKind::Verification, [1; 16]);
 
-    fn sent() -> SendEnd {
-        SendEnd::Sent(VERIFICATION, Channel::Sms)
+    fn sent() -> MessageEnd {
+        MessageEnd::Sent(VERIFICATION, Channel::Sms)
     }
 
     fn after(seconds: u64) -> Timestamp {
@@ -615,7 +615,7 @@ mod tests {
         let (mut session, one) = (session(None, true), number("+14155552671"));
         for _ in 0..9 {
             assert_eq!(session.begin_send(one, NOW), Ok(()));
-            session.end_send(one, SendEnd::AsksChallenge, NOW);
+            session.end_send(one, MessageEnd::AsksChallenge, NOW);
             assert!(session.asks_challenge && session.has_sends());
         }
         for seconds in [0, 30, 90] {
@@ -632,7 +632,7 @@ mod tests {
         let ([one, two, ..], mut free) = (numbers, session(None, false));
         let begun = numbers.map(|to| {
             let begun = free.begin_send(to, NOW);
-            free.end_send(to, SendEnd::Refused, NOW);
+            free.end_send(to, MessageEnd::Refused, NOW);
             begun
         });
         assert_eq!(begun, [Ok(()), Ok(()), Ok(()), Err(Denied::NoneLeft)]);
@@ -687,7 +687,7 @@ mod tests {
     async fn sends(sessions: &HostedSessions, cookie: &SessionSecret, to: PhoneNumber, verification: Sid) {
         let send = move |session: &mut HostedSession, now| {
             session.begin_send(to, now)?;
-            session.end_send(to, SendEnd::Sent(verification, Channel::Sms), now);
+            session.end_send(to, MessageEnd::Sent(verification, Channel::Sms), now);
             Ok(())
         };
         sessions.change(cookie, send).await.expect("sent");
