@@ -5,7 +5,8 @@ use rlibphonenumber::{
 };
 use serde::Serialize;
 
-use super::phone::{Region, TEXT_MAX};
+use super::phone::Region;
+use super::typed::{TEXT_MAX, number_in};
 use super::{PhoneNumber, plans};
 
 /// A text as the numbering plans read it.
@@ -85,7 +86,7 @@ impl NumberLookup {
     /// Reads a text in international form, or in the national form of `region`.
     pub fn of(text: &str, region: Option<Region>) -> Self {
         let text = text.trim();
-        let typed = super::typed::number(text, false);
+        let typed = number_in(text, false);
         // The library reads letters, too.
         let text = typed.as_deref().unwrap_or(text);
         let unreadable = |problem| Self {

@@ -5,10 +5,8 @@ use std::fmt;
 use std::sync::{LazyLock, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use super::{plans, typed};
 
 /// The numbers that were read or looked up last. A send, its check and their statistics need the same one.
 static RECENT: LazyLock<Box<[Mutex<Recent>]>> =
@@ -119,15 +117,14 @@ pub enum NumberError {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhoneNumber(u64);
 
+/// Digits of the longest number (ITU-T E.164).
+pub(super) const DIGITS_MAX: usize = 15;
+
 /// The largest number that E.164's fifteen digits can spell.
 const E164_MAX: u64 = 999_999_999_999_999;
 
 /// The fewest digits of a text that may hold a phone number.
 const FEWEST_DIGITS: usize = 7;
-
-/// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
-/// refused before it costs anything.
-pub(super) const TEXT_MAX: usize = 40;
 
 /// The text for a message. A text that is a phone number is masked, also behind a channel as in `whatsapp:+1..`. A text
 /// with 7 or more digits that is neither a number nor an id becomes `***`.
@@ -150,81 +147,11 @@ impl PhoneNumber {
     /// The number in examples, which is set aside for fiction.
     pub const EXAMPLE: &str = "+14155550123";
 
-    /// Reads a number and folds its spellings (separators, signs that cannot be seen, digits of any script, a trunk zero
-    /// after the country code, the form before its country renumbered) into one. Without a `default_region` the number
-    /// must begin with `+`, or with the space that a form makes of it.
-    ///
-    /// The result is read as itself. A second trunk zero would be folded only when that is read again,
-    /// so one line would have two numbers, and twice the attempts: such a text is refused.
-    pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
-        Self::parse_with_spelling(text, default_region).map(|(number, _)| number)
-    }
-
-    /// The same, and the number in E.164 form as the text spells it, which may be the form before a renumbering.
-    pub fn parse_with_spelling(
-        text: &str,
-        default_region: Option<Region>,
-    ) -> Result<(Self, Self), NumberError> {
-        let text = text.trim_end();
-        // The library returns each number of North America unchanged, and no country there has renumbered.
-        if let Some(known) =
-            Self::from_e164(text).filter(|number| number.area_code().is_some() || number.was_read())
-        {
-            return Ok((known, known));
-        }
-        // A sign has at most four bytes.
-        if text.len() > 4 * TEXT_MAX {
-            return Err(NumberError::Unreadable);
-        }
-        let typed = typed::number(text, default_region.is_none())?;
-        let international = typed.starts_with('+');
-        if typed.len() > TEXT_MAX || !(international || default_region.is_some()) {
-            return Err(NumberError::Unreadable);
-        }
-        // A `+` says all: with a region, some texts would be read as if they began with that region's prefix for calls
-        // to other countries.
-        let region = default_region.filter(|_| !international);
-        let parsed =
-            PHONE_NUMBER_UTIL.parse(&typed, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
-        let e164 = parsed.format_as(PhoneNumberFormat::E164);
-        let impossible = NumberError::Impossible(parsed.country_code);
-        let spelled = Self::from_e164(&e164).ok_or(impossible)?;
-        let number = plans::today(spelled)?;
-        // A local number, without its area code, cannot be called from elsewhere.
-        if number == spelled && !is_possible(&parsed) {
-            return Err(impossible);
-        }
-        if number == spelled && text == e164 {
-            number.recent().is_readable = true;
-        } else if Self::parse(&number.e164(), None) != Ok(number) {
-            return Err(impossible);
-        }
-        Ok((number, spelled))
-    }
-
-    /// The same as [`Self::parse`], also with `00` in place of the `+`, as people dial in many countries.
-    ///
-    /// # Errors
-    /// [`NumberError`] of the text as it stands.
-    pub fn parse_dialled(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
-        Self::parse(text, default_region).or_else(|error| {
-            let typed = typed::number(text, false).unwrap_or_default();
-            let international = typed.trim_start_matches(['(', ' ']).strip_prefix("00");
-            international.and_then(|rest| Self::parse(&format!("+{rest}"), None).ok()).ok_or(error)
-        })
-    }
-
     /// Why a number that is not known as a mobile number may be meant as one.
     pub fn landline_hint(self) -> Option<&'static str> {
         let is_without_nine = self.0 / 10_u64.pow(10) == 54;
         is_without_nine
             .then_some("in Argentina a mobile number has a 9 after 54; without it, it is a landline")
-    }
-
-    /// The number as WhatsApp registers it: some accounts are known by the form before a renumbering.
-    #[must_use]
-    pub fn on_whatsapp(self) -> Self {
-        plans::on_whatsapp(self)
     }
 
     /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask
@@ -243,6 +170,19 @@ impl PhoneNumber {
     /// The digits as an integer: no E.164 number begins with a zero; therefore none is lost.
     pub const fn as_u64(self) -> u64 {
         self.0
+    }
+
+    /// The digits, written at the end of `buffer`.
+    pub(super) fn spelled(self, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
+        let mut rest = self.0;
+        let mut first = DIGITS_MAX;
+        while rest > 0 && first > 0 {
+            first -= 1;
+            // A remainder below ten always fits.
+            buffer[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        &buffer[first..]
     }
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
@@ -287,9 +227,13 @@ impl PhoneNumber {
     }
 
     /// Whether [`PhoneNumber::parse`] has accepted the number lately, as E.164 writes it.
-    fn was_read(self) -> bool {
+    pub(super) fn was_read(self) -> bool {
         let place = self.place();
         place.number == Some(self) && place.is_readable
+    }
+
+    pub(super) fn remember_as_read(self) {
+        self.recent().is_readable = true;
     }
 
     fn place(self) -> MutexGuard<'static, Recent> {
@@ -331,14 +275,14 @@ impl PhoneNumber {
 
     /// The three digits after +1, in a number as North America writes it: neither they nor the next three begin with 0
     /// or 1.
-    fn area_code(self) -> Option<u16> {
+    pub(super) fn area_code(self) -> Option<u16> {
         let national = self.0.checked_sub(10_000_000_000).filter(|national| national / 1_000_000 % 10 > 1)?;
         u16::try_from(national / 10_000_000).ok().filter(|area| (200..1_000).contains(area))
     }
 
     /// The number with its country code apart, as the numbering plans have it. Parsing the text would double the cost of
     /// a lookup.
-    fn split_country_code(self) -> Option<rlibphonenumber::PhoneNumber> {
+    pub(super) fn split_country_code(self) -> Option<rlibphonenumber::PhoneNumber> {
         let digits = |number: u64| number.checked_ilog10().map_or(0, |power| power + 1);
         (1..=3).find_map(|length| {
             let rest = digits(self.0).checked_sub(length).filter(|rest| *rest > 1)?;
@@ -365,12 +309,6 @@ impl PhoneNumber {
         )
     }
 
-    /// The whole number as people write it in this country, `(415) 555-2671`; `None` if it is not read again there.
-    pub fn national(self, region: Region) -> Option<String> {
-        let text = self.split_country_code()?.format_as(PhoneNumberFormat::National).into_owned();
-        (Self::parse(&text, Some(region)) == Ok(self)).then_some(text)
-    }
-
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)
@@ -387,10 +325,6 @@ fn region_of_area(area: u16) -> Option<Region> {
         let number = rlibphonenumber::PhoneNumber { country_code: 1, national_number, ..Default::default() };
         region_of(&number)
     })
-}
-
-fn is_possible(number: &rlibphonenumber::PhoneNumber) -> bool {
-    matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible))
 }
 
 pub(super) fn region_of(number: &rlibphonenumber::PhoneNumber) -> Option<Region> {
@@ -437,118 +371,11 @@ impl<'de> Deserialize<'de> for PhoneNumber {
 mod tests {
     use super::*;
 
-    fn e164(text: &str) -> Option<String> {
-        PhoneNumber::parse(text, None).ok().map(PhoneNumber::e164)
-    }
-
-    #[test]
-    fn a_dialled_number_may_begin_with_00_and_has_the_spelling_of_its_country() {
-        let [us, egypt, arabia] = ["US", "EG", "SA"].map(Region::parse);
-        for text in ["00201001234572", "(0020) 1001 234572", "٠٠٢٠١٠٠١٢٣٤٥٧٢", "+20 1001234572"]
-        {
-            let number = PhoneNumber::parse_dialled(text, us).map(PhoneNumber::e164);
-            assert_eq!(number.as_deref(), Ok("+201001234572"), "{text}");
-        }
-        assert_eq!(PhoneNumber::parse_dialled("00", us), Err(NumberError::Impossible(1)));
-        let mistaken = PhoneNumber::parse("0501234567", egypt).expect("a number");
-        let typed = mistaken.national(egypt.expect("a region")).expect("a text");
-        assert_eq!(PhoneNumber::parse(&typed, arabia).map(PhoneNumber::e164).as_deref(), Ok("+966501234567"));
-        assert_eq!(mistaken.national(us.expect("a region")), None);
-    }
-
-    #[test]
-    fn an_old_number_is_the_one_of_today_and_keeps_its_spelling() {
-        for (text, today, spelled) in [
-            ("+52 55 1234 5678", "+525512345678", "+525512345678"),
-            ("+241 6031234", "+24166031234", "+2416031234"),
-        ] {
-            let (number, as_spelled) = PhoneNumber::parse_with_spelling(text, None).expect(text);
-            assert_eq!((number.e164().as_str(), as_spelled.e164().as_str()), (today, spelled));
-            assert_eq!(PhoneNumber::from_e164(spelled).map(PhoneNumber::e164).as_deref(), Some(spelled));
-        }
-        let brazil = Region::parse("BR");
-        assert_eq!(
-            PhoneNumber::parse("(11) 8765-4321", brazil).map(PhoneNumber::e164).as_deref(),
-            Ok("+5511987654321")
-        );
-        for text in ["+225 07 12 34 56", "07123456"] {
-            let refused = PhoneNumber::parse(text, Region::parse("CI"));
-            assert!(matches!(refused, Err(NumberError::Renumbered(_))), "{text}: {refused:?}");
-        }
-    }
-
-    #[test]
-    fn a_landline_of_argentina_is_no_mobile_number_and_an_italian_zero_stays() {
-        let [landline, mobile] =
-            ["+54 11 2345-6789", "+54 9 11 2345-6789"].map(|text| e164(text).expect(text));
-        assert_eq!((landline.as_str(), mobile.as_str()), ("+541123456789", "+5491123456789"));
-        let hint = |text: &str| PhoneNumber::from_e164(text).and_then(PhoneNumber::landline_hint);
-        assert!(hint(&landline).is_some() && hint(&mobile).is_none() && hint("+14155552671").is_none());
-        assert_eq!(e164("+39 06 1234 5678").as_deref(), Some("+390612345678"));
-        assert_ne!(e164("+39 6 1234 5678").as_deref(), Some("+390612345678"));
-    }
-
-    #[test]
-    fn a_trunk_zero_folds_and_a_second_one_makes_no_other_number_of_the_line() {
-        for text in ["+49 (0) 171 1234567", "+4901711234567"] {
-            assert_eq!(e164(text).as_deref(), Some("+491711234567"));
-        }
-        for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
-            let refused = PhoneNumber::parse(text, None);
-            assert!(matches!(refused, Err(NumberError::Impossible(49 | 91))), "{text}: {refused:?}");
-        }
-    }
-
     #[test]
     fn a_number_in_e164_form_is_read_as_it_is() {
         assert_eq!(PhoneNumber::from_e164("+14155552671").map(PhoneNumber::as_u64), Some(14_155_552_671));
         for text in ["14155552671", "+", "+0123", "+1 415", "++1", "+1-2", "+1234567890123456", " +1"] {
             assert_eq!(PhoneNumber::from_e164(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_possible_number_is_refused() {
-        for text in [
-            "",
-            "+",
-            "+1",
-            "14155552671",
-            "4155552671",
-            "+1415555267123456789",
-            "+999",
-            "hello",
-            "+0000000000",
-            "+15550001",
-        ] {
-            assert!(PhoneNumber::parse(text, None).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_default_region_reads_national_numbers_and_says_nothing_behind_a_plus() {
-        let [german, luxembourg] = ["de", "LU"].map(Region::parse);
-        let number = PhoneNumber::parse("0171 1234567", german).expect("a number");
-        assert_eq!(number.e164(), "+491711234567");
-        assert!(Region::parse("XX").is_none() && Region::parse("Germany").is_none());
-        for text in ["+14155552671", "+004900490", "+49301234567", "+0", "+00352621123456"] {
-            assert_eq!(PhoneNumber::parse(text, luxembourg), PhoneNumber::parse(text, None), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_number_of_north_america_is_read_and_placed_as_the_library_does() {
-        for area in 0..1_000 {
-            for rest in [2_000_000, 2_345_678, 3_101_234, 5_550_123, 9_999_999, 310_000] {
-                let number = PhoneNumber(10_000_000_000 + area * 10_000_000 + rest);
-                let library = number.split_country_code().as_ref().and_then(region_of);
-                assert_eq!(number.region(), library, "{}", number.e164());
-                let e164 = number.e164();
-                let is_read = PHONE_NUMBER_UTIL
-                    .parse(&e164, None)
-                    .is_ok_and(|read| is_possible(&read) && read.format_as(PhoneNumberFormat::E164) == e164);
-                assert_eq!(PhoneNumber::parse(&e164, None) == Ok(number), is_read, "{e164}");
-            }
         }
     }
 
@@ -584,28 +411,6 @@ mod tests {
                 assert_eq!(number.number_type(), number_type, "{}", number.e164());
             }
         }
-    }
-
-    #[test]
-    fn outside_north_america_only_an_accepted_number_is_read_without_its_plan() {
-        // No other test reads these numbers.
-        let (number, short) = ("+491711239871", "+49171");
-        assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible(49)));
-        let impossible = PhoneNumber::from_e164(short).expect("digits");
-        let _ = impossible.number_type();
-        assert!(!impossible.was_read());
-        assert_eq!(
-            PhoneNumber::parse(short, None),
-            Err(NumberError::Impossible(49)),
-            "looked up, and never read"
-        );
-        let read = PhoneNumber::parse(number, None).expect("a number");
-        assert!(read.was_read());
-        let _ = read.number_type();
-        assert!(read.was_read(), "a lookup keeps it");
-        assert_eq!(PhoneNumber::parse(number, Region::parse("FR")), Ok(read));
-        read.forget_lookup();
-        assert!(!read.was_read());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Renumbered plans: one line that people write in its old and in its new form is one number.
 
-use super::routing::{DIGITS_MAX, spelled};
+use super::phone::DIGITS_MAX;
 use super::{NumberError, PhoneNumber};
 
 /// The old form of numbers, and their form of today; or what changed, where the old form does not tell it. In a form, `#`
@@ -99,7 +99,7 @@ const UNDER_ANOTHER_CODE: [&str; 4] = ["5995######", "37744######", "37745######
 /// [`NumberError::Renumbered`] where only its owner knows it.
 pub(super) fn today(number: PhoneNumber) -> Result<PhoneNumber, NumberError> {
     let mut buffer = [0; DIGITS_MAX];
-    let digits = spelled(number, &mut buffer);
+    let digits = number.spelled(&mut buffer);
     let changed = TABLE.iter().find_map(|(old, today)| match today {
         Ok(today) => rewritten(digits, old, today).map(Ok),
         Err(change) => rewritten(digits, old, old).map(|_| Err(NumberError::Renumbered(change))),
@@ -113,15 +113,18 @@ pub(super) fn old_forms(number: PhoneNumber) -> impl Iterator<Item = PhoneNumber
     in_old_forms(number, |old| !UNDER_ANOTHER_CODE.contains(&old))
 }
 
-/// The form of a number of today that WhatsApp registers.
-pub(super) fn on_whatsapp(number: PhoneNumber) -> PhoneNumber {
-    in_old_forms(number, |old| ON_WHATSAPP.contains(&old)).next().unwrap_or(number)
+impl PhoneNumber {
+    /// The number as WhatsApp registers it: some accounts are known by the form before a renumbering.
+    #[must_use]
+    pub fn on_whatsapp(self) -> Self {
+        in_old_forms(self, |old| ON_WHATSAPP.contains(&old)).next().unwrap_or(self)
+    }
 }
 
 fn in_old_forms(number: PhoneNumber, is_meant: fn(&str) -> bool) -> impl Iterator<Item = PhoneNumber> {
     TABLE.iter().filter(move |(old, _)| is_meant(old)).filter_map(move |(old, today)| {
         let mut buffer = [0; DIGITS_MAX];
-        rewritten(spelled(number, &mut buffer), today.ok()?, old)
+        rewritten(number.spelled(&mut buffer), today.ok()?, old)
     })
 }
 
@@ -211,7 +214,7 @@ mod tests {
             ("5491123456789", "5491123456789"),
             ("2290197123456", "2290197123456"),
         ] {
-            assert_eq!(on_whatsapp(number(digits)), number(registered), "{digits}");
+            assert_eq!(number(digits).on_whatsapp(), number(registered), "{digits}");
         }
     }
 

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::phone::DIGITS_MAX;
 use super::{GatewayName, PhoneNumber, plans};
 
 /// The order in which gateways are tried.
@@ -76,7 +77,7 @@ impl Routing {
         // Every message passes here; therefore nothing is allocated.
         let longest_of = |entry: &RoutingEntry, form: PhoneNumber| {
             let mut buffer = [0; DIGITS_MAX];
-            let digits = spelled(form, &mut buffer);
+            let digits = form.spelled(&mut buffer);
             let fitting = entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_bytes()));
             fitting.map(String::len).max()
         };
@@ -89,22 +90,6 @@ impl Routing {
         // Of equals the last one counts as the largest.
         fitting.rev().max_by_key(|(length, _)| *length).map(|(_, entry)| entry)
     }
-}
-
-/// Digits of the longest number (ITU-T E.164).
-pub(super) const DIGITS_MAX: usize = 15;
-
-/// The digits of a number, written at the end of `buffer`.
-pub(super) fn spelled(number: PhoneNumber, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut rest = number.as_u64();
-    let mut first = DIGITS_MAX;
-    while rest > 0 && first > 0 {
-        first -= 1;
-        // A remainder below ten always fits.
-        buffer[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-    }
-    &buffer[first..]
 }
 
 /// A provider as the setting names it.
