@@ -206,7 +206,7 @@ const AT_ONCE: u8 = 5;
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
     // A send is refused when checks are.
-    if let Some(until) = policy.refused_until(open, now) {
+    if let Some(until) = open.refused_until(policy, now) {
         return Some(SendLimit::NoChecksLeft { until });
     }
     let v = open.verification.filter(|v| v.is_active(now))?;

@@ -79,6 +79,13 @@ pub struct CheckPermit {
     pub until: Timestamp,
 }
 
+impl Verification {
+    /// Returns `true` if a gateway is being asked with this permit.
+    pub fn is_checked_by(&self, permit: &CheckPermit) -> bool {
+        self.salt == permit.salt && self.checking_until == permit.until
+    }
+}
+
 /// The result of asking the gateway that holds a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
@@ -133,7 +140,7 @@ pub fn check(
     if meant.is_none() && (!policy.is_fixed() || submitted.is_named()) {
         return decided(state, CheckOutcome::NotFound);
     }
-    if let Some(until) = policy.refused_until(&open, now).filter(|_| !policy.is_fixed()) {
+    if let Some(until) = open.refused_until(policy, now).filter(|_| !policy.is_fixed()) {
         return decided(state, CheckOutcome::NoChecksLeft { until });
     }
     if meant.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {

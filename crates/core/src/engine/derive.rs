@@ -1,11 +1,13 @@
 //! Codes are derived, not stored.
 
+use std::fmt;
+
 use aes::Aes128;
 use aes::cipher::Array;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 
-use super::Salt;
 use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId};
 
 /// Keeps these codes apart from everything else the server key is used for.
@@ -30,6 +32,59 @@ fn below(bound: u64, mac: &Hmac<Sha256>) -> u64 {
         }
         // Even for the largest bound, fewer than one in 20 chunks are rejected, and a block has four chunks.
         counter = counter.wrapping_add(1);
+    }
+}
+
+/// The random bytes that a code is derived from, together with the server key. They also tell one code of a number from
+/// the next.
+///
+/// In records 16 bytes, in readable formats 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salt(pub [u8; 16]);
+
+impl Salt {
+    /// The half that names the verification's sends in records and reports. It says nothing about the code, which
+    /// also depends on the other half and the server key.
+    pub fn id(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
+    }
+
+    /// The salt of a new code of the same verification: that half stays, the other is `fresh`.
+    #[must_use]
+    pub fn renewed(&self, fresh: &Self) -> Self {
+        let mut salt = *fresh;
+        for (byte, kept) in salt.0.iter_mut().zip(self.0).take(8) {
+            *byte = kept;
+        }
+        salt
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Salt(***)")
+    }
+}
+
+impl Serialize for Salt {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(&base16ct::lower::encode_string(&self.0))
+        } else {
+            self.0.serialize(to)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Salt {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return <[u8; 16]>::deserialize(from).map(Self);
+        }
+        let hex = String::deserialize(from)?;
+        let mut bytes = [0; 16];
+        let is_whole = base16ct::lower::decode(&hex, &mut bytes).is_ok_and(|decoded| decoded.len() == 16);
+        if is_whole { Ok(Self(bytes)) } else { Err(de::Error::custom("the salt is not 32 hex digits")) }
     }
 }
 

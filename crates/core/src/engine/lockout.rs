@@ -7,17 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpenNumber, Policy, VerificationDetails};
+use super::{LockoutRule, Policy};
 use crate::domain::Timestamp;
-
-/// The consequence of too many wrong codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LockoutRule {
-    /// The number is locked for this long, for every caller.
-    Fixed(Duration),
-    /// The verification takes no more codes, from any caller.
-    Verification,
-}
 
 /// Wrong codes of a number, over all its verifications, and the hard stop after too many of them: those in a row, which a
 /// success clears, and those of the last time, which it does not. Otherwise the owner's sign-ins would clear the guesses of
@@ -177,67 +168,5 @@ impl Policy {
     /// Returns `true` if `wrong` wrong codes use up the attempts.
     pub(super) const fn is_spent(&self, wrong: u8) -> bool {
         wrong >= self.max_attempts
-    }
-
-    /// The time until which checks are refused, without a fixed lockout: the end of a hard stop, or of a used-up
-    /// verification.
-    pub(super) fn refused_until(&self, open: &OpenNumber, now: Timestamp) -> Option<Timestamp> {
-        let used_up = open.verification.filter(|v| v.is_active(now) && v.is_spent());
-        self.stopped_until(open).max(used_up.map(|v| v.expires)).filter(|until| now < *until)
-    }
-
-    /// The end of the hard stop, if one has begun. It refuses messages and all checks. A fixed lockout takes it for a
-    /// lockout: [`NumberState::at`](super::NumberState::at).
-    fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
-        if self.is_fixed() { None } else { open.failures.stopped_until() }
-    }
-}
-
-impl OpenNumber {
-    /// Counts a wrong code; without a fixed lockout it counts for the verification, too.
-    pub(super) fn failed(mut self, policy: &Policy, now: Timestamp) -> Self {
-        let counted = self.failures.counted(now);
-        if policy.is_fixed() {
-            // A count with a time, which `LockoutRule::Verification` began, goes on with its time and its retention.
-            let last = if self.failures.is_untimed() { Timestamp::EPOCH } else { now };
-            let failures = FailureCount { last, ..counted };
-            return Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self };
-        }
-        self.failures = counted.remembered(now);
-        let is_stopped = policy.stopped_until(&self).is_some();
-        self.with_details(policy, |counted| {
-            counted.wrong = counted.wrong.saturating_add(1);
-            counted.spent = policy.is_spent(counted.wrong) || is_stopped;
-        })
-    }
-
-    /// Uncounts an attempt, because the gateway certainly did not compare the code.
-    pub(super) fn given_back(mut self, policy: &Policy) -> Self {
-        if policy.is_fixed() {
-            return Self { failures: self.failures.given_back(), ..self };
-        }
-        self.failures = self.failures.unremembered().given_back();
-        self.with_details(policy, |counted| {
-            counted.wrong = counted.wrong.saturating_sub(1);
-            counted.spent = false;
-        })
-    }
-
-    fn with_details(mut self, policy: &Policy, change: impl FnOnce(&mut VerificationDetails)) -> Self {
-        if let Some(verification) = &mut self.verification {
-            let mut details = verification.details(policy);
-            change(&mut details);
-            verification.counted = Some(details);
-        }
-        self
-    }
-
-    /// The wrong codes that are still allowed: of the number, or without a fixed lockout of the verification.
-    pub(super) fn attempts_left(&self, policy: &Policy) -> u8 {
-        match self.verification.filter(|_| !policy.is_fixed()).map(|v| v.details(policy)) {
-            None => policy.attempts_left(self.failures.in_a_row),
-            Some(details) if details.spent => 0,
-            Some(details) => policy.attempts_left(details.wrong),
-        }
     }
 }

@@ -36,11 +36,11 @@ pub use begin::{
     begin, end, resume,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
-pub use derive::{CodeSeed, fingerprint_with_code, hash_seed, key_fingerprint};
-pub use lockout::{FailureCount, LockoutRule};
-pub use policy::{Policy, Rules, SendOptions, SendRules};
+pub use derive::{CodeSeed, Salt, fingerprint_with_code, hash_seed, key_fingerprint};
+pub use lockout::FailureCount;
+pub use policy::{LockoutRule, Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{PossiblySent, SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
-pub use state::{LockoutState, NumberState, OpenNumber, Salt, Verification, VerificationDetails};
+pub use state::{LockoutState, NumberState, OpenNumber, Verification, VerificationDetails};
 pub use uncertain::merge_pessimistic;

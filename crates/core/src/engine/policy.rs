@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::LockoutRule;
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{CodeLength, ServerKey};
 
 /// The parameters of every decision beside the state, the request and the time.
@@ -31,6 +32,15 @@ pub struct Policy {
     pub code: SendOptions,
     /// Rules for further messages of a live verification.
     pub sends: SendRules,
+}
+
+/// The consequence of too many wrong codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockoutRule {
+    /// The number is locked for this long, for every caller.
+    Fixed(Duration),
+    /// The verification takes no more codes, from any caller.
+    Verification,
 }
 
 /// Rules for further messages of a live verification.

@@ -5,7 +5,6 @@ use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use serde::{Deserialize, Serialize};
 
-use super::Verification;
 use super::derive::cipher;
 use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
 
@@ -62,11 +61,6 @@ impl VerificationName {
     pub fn ids(self) -> impl Iterator<Item = u64> {
         const LOW_BITS: u32 = u64::BITS - VerificationName::BITS;
         (0..1 << LOW_BITS).map(move |low| self.0 << LOW_BITS | low)
-    }
-
-    /// Returns `true` if it names this verification.
-    pub fn is_of(self, verification: &Verification) -> bool {
-        self == Self::of(verification.salt.id())
     }
 }
 

@@ -92,6 +92,29 @@ pub fn settle(
     (open.with(verification).with_end_by(policy), outcome)
 }
 
+impl Verification {
+    /// The verification after one of its sends ended. The code of an accepted message is the only right one from then on. A
+    /// message that may have been sent changes nothing if an earlier message was or may have been sent.
+    const fn after(self, result: &SendResult) -> Self {
+        let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
+        let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
+        match *result {
+            SendResult::Accepted { held, .. } => next.sent_with(held),
+            SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
+            | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
+                if !self.was_perhaps_sent() =>
+            {
+                next.sent_with(held)
+            }
+            SendResult::NumberRefused
+            | SendResult::Postponed { .. }
+            | SendResult::Failed { .. }
+            | SendResult::NoLongerUsable
+            | SendResult::Overloaded => next,
+        }
+    }
+}
+
 /// The counts without a message that was certainly not sent: it uses none of the verification's messages, and starts no
 /// wait. Of a later message the wait stays.
 fn without_message(counted: VerificationDetails, permit: &SendPermit) -> VerificationDetails {

@@ -1,13 +1,8 @@
 //! The state of one number in one service.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use super::{
-    CheckPermit, CodeSeed, FailureCount, LockoutRule, Policy, PossiblySent, SendOptions, SendResult,
-    VerificationName,
-};
+use super::{CodeSeed, FailureCount, LockoutRule, Policy, Salt, SendOptions, VerificationName};
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// The state of one number in one service. A number without a record, a verified number and a number whose record has
@@ -90,59 +85,6 @@ pub struct VerificationDetails {
     pub offset: u64,
 }
 
-/// The random bytes that a code is derived from, together with the server key. They also tell one code of a number from
-/// the next.
-///
-/// In records 16 bytes, in readable formats 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Salt(pub [u8; 16]);
-
-impl Salt {
-    /// The half that names the verification's sends in records and reports. It says nothing about the code, which
-    /// also depends on the other half and the server key.
-    pub fn id(&self) -> u64 {
-        self.0.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
-    }
-
-    /// The salt of a new code of the same verification: that half stays, the other is `fresh`.
-    #[must_use]
-    pub fn renewed(&self, fresh: &Self) -> Self {
-        let mut salt = *fresh;
-        for (byte, kept) in salt.0.iter_mut().zip(self.0).take(8) {
-            *byte = kept;
-        }
-        salt
-    }
-}
-
-impl fmt::Debug for Salt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Salt(***)")
-    }
-}
-
-impl Serialize for Salt {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            to.serialize_str(&base16ct::lower::encode_string(&self.0))
-        } else {
-            self.0.serialize(to)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Salt {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        if !from.is_human_readable() {
-            return <[u8; 16]>::deserialize(from).map(Self);
-        }
-        let hex = String::deserialize(from)?;
-        let mut bytes = [0; 16];
-        let is_whole = base16ct::lower::decode(&hex, &mut bytes).is_ok_and(|decoded| decoded.len() == 16);
-        if is_whole { Ok(Self(bytes)) } else { Err(de::Error::custom("the salt is not 32 hex digits")) }
-    }
-}
-
 impl Verification {
     /// A verification without a message yet.
     pub fn beginning(salt: Salt, options: &SendOptions, now: Timestamp) -> Self {
@@ -219,7 +161,7 @@ impl Verification {
     }
 
     /// Returns `true` if a message with the code was accepted, or may have been.
-    const fn was_perhaps_sent(&self) -> bool {
+    pub(super) const fn was_perhaps_sent(&self) -> bool {
         self.held.is_some() || self.sent
     }
 
@@ -228,35 +170,9 @@ impl Verification {
         Self { sent: held.is_none(), held, ..self }
     }
 
-    /// The same after one of its sends ended. The code of an accepted message is the only right one from then on. A
-    /// message that may have been sent changes nothing if an earlier message was or may have been sent.
-    pub(super) const fn after(self, result: &SendResult) -> Self {
-        let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
-        let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
-        match *result {
-            SendResult::Accepted { held, .. } => next.sent_with(held),
-            SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
-            | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
-                if !self.was_perhaps_sent() =>
-            {
-                next.sent_with(held)
-            }
-            SendResult::NumberRefused
-            | SendResult::Postponed { .. }
-            | SendResult::Failed { .. }
-            | SendResult::NoLongerUsable
-            | SendResult::Overloaded => next,
-        }
-    }
-
     /// Returns `true` if it is the verification that the caller named, or the caller named none.
     pub(super) fn matches_name(&self, named: Option<VerificationName>) -> bool {
         named.is_none_or(|name| name.is_of(self))
-    }
-
-    /// Returns `true` if a gateway is being asked with this permit.
-    pub fn is_checked_by(&self, permit: &CheckPermit) -> bool {
-        self.salt == permit.salt && self.checking_until == permit.until
     }
 
     /// Returns `true` while the gateway that holds the code is being asked.
@@ -267,6 +183,13 @@ impl Verification {
     /// Returns `true` while a message with this code may be on its way to the gateway.
     pub fn is_sending(&self, now: Timestamp) -> bool {
         self.sending > 0 && now < self.sending_until
+    }
+}
+
+impl VerificationName {
+    /// Returns `true` if it names this verification.
+    pub fn is_of(self, verification: &Verification) -> bool {
+        self == Self::of(verification.salt.id())
     }
 }
 
@@ -303,9 +226,69 @@ impl OpenNumber {
     /// check once it is erased.
     pub(super) fn erased(self, policy: &Policy, now: Timestamp) -> NumberState {
         let counts = Self { verification: None, ..self };
-        match policy.refused_until(&counts, now) {
+        match counts.refused_until(policy, now) {
             Some(keep_until) => NumberState::Open(Self { keep_until, ..counts }),
             None => NumberState::Fresh,
+        }
+    }
+
+    /// The time until which checks are refused, without a fixed lockout: the end of a hard stop, or of a used-up
+    /// verification.
+    pub(super) fn refused_until(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let used_up = self.verification.filter(|v| v.is_active(now) && v.is_spent());
+        self.stopped_until(policy).max(used_up.map(|v| v.expires)).filter(|until| now < *until)
+    }
+
+    /// The end of the hard stop, if one has begun. It refuses messages and all checks. A fixed lockout takes it for a
+    /// lockout: [`NumberState::at`].
+    fn stopped_until(&self, policy: &Policy) -> Option<Timestamp> {
+        if policy.is_fixed() { None } else { self.failures.stopped_until() }
+    }
+
+    /// Counts a wrong code; without a fixed lockout it counts for the verification, too.
+    pub(super) fn failed(mut self, policy: &Policy, now: Timestamp) -> Self {
+        let counted = self.failures.counted(now);
+        if policy.is_fixed() {
+            // A count with a time, which `LockoutRule::Verification` began, goes on with its time and its retention.
+            let last = if self.failures.is_untimed() { Timestamp::EPOCH } else { now };
+            let failures = FailureCount { last, ..counted };
+            return Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self };
+        }
+        self.failures = counted.remembered(now);
+        let is_stopped = self.stopped_until(policy).is_some();
+        self.with_details(policy, |counted| {
+            counted.wrong = counted.wrong.saturating_add(1);
+            counted.spent = policy.is_spent(counted.wrong) || is_stopped;
+        })
+    }
+
+    /// Uncounts an attempt, because the gateway certainly did not compare the code.
+    pub(super) fn given_back(mut self, policy: &Policy) -> Self {
+        if policy.is_fixed() {
+            return Self { failures: self.failures.given_back(), ..self };
+        }
+        self.failures = self.failures.unremembered().given_back();
+        self.with_details(policy, |counted| {
+            counted.wrong = counted.wrong.saturating_sub(1);
+            counted.spent = false;
+        })
+    }
+
+    fn with_details(mut self, policy: &Policy, change: impl FnOnce(&mut VerificationDetails)) -> Self {
+        if let Some(verification) = &mut self.verification {
+            let mut details = verification.details(policy);
+            change(&mut details);
+            verification.counted = Some(details);
+        }
+        self
+    }
+
+    /// The wrong codes that are still allowed: of the number, or without a fixed lockout of the verification.
+    pub(super) fn attempts_left(&self, policy: &Policy) -> u8 {
+        match self.verification.filter(|_| !policy.is_fixed()).map(|v| v.details(policy)) {
+            None => policy.attempts_left(self.failures.in_a_row),
+            Some(details) if details.spent => 0,
+            Some(details) => policy.attempts_left(details.wrong),
         }
     }
 
@@ -330,7 +313,7 @@ impl NumberState {
         let (wrong_codes, until) = match self.at(policy, now) {
             Self::Fresh => (0, None),
             Self::Locked { until } => (policy.max_attempts, Some(until)),
-            Self::Open(open) => (open.failures.in_a_row, policy.refused_until(&open, now)),
+            Self::Open(open) => (open.failures.in_a_row, open.refused_until(policy, now)),
         };
         LockoutState { wrong_codes, until }
     }
