@@ -11,7 +11,8 @@ use super::allowance::{
     VerifiedNumber, needs, seconds, slot, whole,
 };
 use super::entries::{Entries, Entry, EntryAction};
-use super::rules::{Assessment, Figures, Finding, GuardRules, Mode, Refused, Rule};
+use super::findings::{Assessment, Figures, Finding, Refused};
+use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
 use super::table::Table;
 use crate::budget::Period;

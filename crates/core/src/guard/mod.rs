@@ -10,6 +10,7 @@
 mod allowance;
 mod decide;
 mod entries;
+mod findings;
 mod older;
 mod rules;
 mod signals;
@@ -20,7 +21,8 @@ mod tests;
 pub use allowance::{Allowance, NumberState, Row, Ticket, VerifiedChange, VerifiedNumber};
 pub use decide::{AllowanceNow, Explained, Guard, GuardRow, MOST_ALLOWANCES};
 pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
+pub use findings::{Assessment, Figures, Finding, Refused};
 pub use older::FirstGuardRow;
-pub use rules::{Assessment, Figures, Finding, Floors, GuardRules, Mode, Refused, Rule};
+pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::Table;

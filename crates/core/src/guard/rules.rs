@@ -1,12 +1,10 @@
-//! The rules of a service, and the findings of the guard: a verdict with the figures behind it.
+//! The rules of a service.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::Ticket;
-use super::signals::Key;
-use crate::domain::{Channel, NumberType, Region, Timestamp};
+use crate::domain::{Channel, NumberType, Region};
 use crate::named;
 
 named! {
@@ -147,70 +145,4 @@ impl GuardRules {
         let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);
         broken.map(|(rule, mode, _)| (rule, mode))
     }
-}
-
-/// The decision about a send and its reasons.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assessment {
-    /// One that [`Rule::Landline`] refuses can be repeated as a call.
-    pub verdict: Result<(), Refused>,
-    /// What the message took, for [`super::Guard::give_back`] if it does not leave; nothing of a refused one.
-    pub ticket: Ticket,
-    /// Empty for most sends.
-    pub findings: Vec<Finding>,
-}
-
-/// Why a send is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    pub rule: Rule,
-    /// When a message can pass; `None` for a number or country that gets none.
-    pub until: Option<Timestamp>,
-}
-
-/// A rule that a send broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finding {
-    pub rule: Rule,
-    pub key: Key,
-    /// Or only records it.
-    pub is_refused: bool,
-    /// `None` for lists and types.
-    pub figures: Option<Figures>,
-    /// When a message passes the rule; `None` for lists and types.
-    pub until: Option<Timestamp>,
-}
-
-impl Assessment {
-    pub(super) fn of(findings: Vec<Finding>) -> Self {
-        let refused = || findings.iter().filter(|finding| finding.is_refused);
-        let until = refused().map(|finding| finding.until.ok_or(())).collect::<Result<Vec<_>, ()>>();
-        let until = until.ok().and_then(|times| times.into_iter().max());
-        let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
-        Self { verdict, ticket: Ticket::default(), findings }
-    }
-}
-
-impl Refused {
-    /// Whether the message lacked only allowances that one with [`Exemption::Allowances`](super::Exemption) does not need.
-    pub const fn is_for_an_allowance(self) -> bool {
-        matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven)
-    }
-}
-
-impl Finding {
-    pub(super) fn new(rule: Rule, key: Key, mode: Mode) -> Self {
-        Self { rule, key, is_refused: mode == Mode::Block, figures: None, until: None }
-    }
-}
-
-/// The figures of an allowance, in whole messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Messages that it still has.
-    pub level: u32,
-    /// The level of the full allowance.
-    pub most: u32,
-    /// Numbers that are verified in a day.
-    pub usual: u32,
 }
