@@ -4,11 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gsm7::{self, Alphabet};
-use super::text::{self, Text};
-use super::{
-    AppHash, DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, LONGEST, Local, StandardMessage, Templates, Texts,
-};
+use super::languages::StandardMessage;
+use super::style::AppHash;
+use super::templates::{Local, Templates, Texts};
+use super::text::{Context, Text, check_domain, check_text};
 use crate::domain::{Channel, CodeLength, Locale};
+
+/// The default text of `/api/send-otp`.
+pub const DEFAULT_MESSAGE: &str = "{brand}: your code is {code}.";
+
+/// The default text where codes live for a minute or longer.
+pub const DEFAULT_MESSAGE_WITH_MINUTES: &str = "{brand}: your code is {code}. It is valid for {minutes} min.";
+
+/// The text of the Redis version, for a configuration with its keys. The start does not mention it.
+pub const REDIS_VERSION_MESSAGE: &str = "OTP message is {code}";
 
 /// Every text of a service, before it is checked.
 #[derive(Debug, Clone)]
@@ -56,55 +65,6 @@ impl Finding {
     fn new(path: &str, text: &str, words: String) -> Self {
         Self { path: path.to_owned(), text: text.to_owned(), words }
     }
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Context {
-    pub(super) brand: Arc<str>,
-    /// The web site that text messages name in their last line.
-    pub(super) domain: Option<Arc<str>>,
-    /// The longest life of a code, for `{minutes}`.
-    pub(super) life: Duration,
-}
-
-/// The control characters that texts may be laid out with.
-const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
-
-/// Reads a text: it has a place for the code, no placeholder that nothing fills, nothing behind the line for browsers,
-/// and is not too long once the longest code is in it. The error says what to correct.
-pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
-    if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
-        return Err(format!("it contains the control character {c:?}, which has no place in a message"));
-    }
-    let Some((_, own)) = text::split(written) else {
-        return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
-    };
-    if let Some(own) = own {
-        text::check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
-        if let Some(domain) = context.domain.as_deref().filter(|domain| *domain != own) {
-            return Err(format!(
-                "its last line is for the web site {own:?}, and webotp-domain says {domain:?}. Remove the line, or \
-                 the setting"
-            ));
-        }
-    }
-    let (text, problem) = Text::new(written, &context.brand, context.domain.as_ref());
-    if let Some(words) = problem {
-        return Err(words);
-    }
-    if !text.has_a_place_for_the_code() {
-        return Err("it must contain {code} (or _CODE_), the place where the code goes".to_owned());
-    }
-    let longest_code = "0".repeat(usize::from(CodeLength::MAX));
-    let length = text.finish(Channel::Sms, None, &longest_code, context.life).chars().count();
-    if length > LONGEST {
-        return Err(format!(
-            "it has {length} characters once the brand and a code of {} digits are in it, and a message may have \
-             at most {LONGEST}",
-            CodeLength::MAX
-        ));
-    }
-    Ok(text)
 }
 
 /// The key of the text of `/api/send-otp`.
@@ -165,7 +125,7 @@ impl<'a> Check<'a> {
     fn of(settings: &'a TemplateSettings) -> Self {
         let domain = settings.webotp_domain.as_deref();
         let bad_domain = domain.and_then(|domain| {
-            let words = text::check_domain(domain).err()?;
+            let words = check_domain(domain).err()?;
             Some(Finding::new("webotp-domain", domain, words))
         });
         let context = Context {

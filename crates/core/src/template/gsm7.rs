@@ -34,6 +34,11 @@ pub(super) struct Size {
     pub(super) segments: usize,
 }
 
+/// The text messages that this whole text is sent as, each of which is paid for.
+pub fn parts_of(text: &str) -> u8 {
+    u8::try_from(size(text).segments).unwrap_or(u8::MAX)
+}
+
 pub(super) fn size(text: &str) -> Size {
     let (alphabet, total) = match text.chars().map(septets).sum::<Option<usize>>() {
         Some(total) => (Alphabet::Gsm7, total),

@@ -8,8 +8,14 @@ use std::time::Duration;
 use url::Host;
 
 use super::placeholder::{PieceKind, pieces};
-use super::{AppHash, CODE_PLACES};
-use crate::domain::{Channel, minutes_up};
+use super::style::AppHash;
+use crate::domain::{Channel, CodeLength, minutes_up};
+
+/// Where the code goes. The second spelling is that of the Go framework.
+pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
+
+/// The longest message that Twilio accepts, in characters.
+pub const LONGEST: usize = 1_600;
 
 #[derive(Debug, Clone)]
 pub(super) struct Text {
@@ -91,6 +97,55 @@ impl Text {
         }
         text
     }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub(super) brand: Arc<str>,
+    /// The web site that text messages name in their last line.
+    pub(super) domain: Option<Arc<str>>,
+    /// The longest life of a code, for `{minutes}`.
+    pub(super) life: Duration,
+}
+
+/// The control characters that texts may be laid out with.
+const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
+
+/// Reads a text: it has a place for the code, no placeholder that nothing fills, nothing behind the line for browsers,
+/// and is not too long once the longest code is in it. The error says what to correct.
+pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
+    if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
+        return Err(format!("it contains the control character {c:?}, which has no place in a message"));
+    }
+    let Some((_, own)) = split(written) else {
+        return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
+    };
+    if let Some(own) = own {
+        check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
+        if let Some(domain) = context.domain.as_deref().filter(|domain| *domain != own) {
+            return Err(format!(
+                "its last line is for the web site {own:?}, and webotp-domain says {domain:?}. Remove the line, or \
+                 the setting"
+            ));
+        }
+    }
+    let (text, problem) = Text::new(written, &context.brand, context.domain.as_ref());
+    if let Some(words) = problem {
+        return Err(words);
+    }
+    if !text.has_a_place_for_the_code() {
+        return Err("it must contain {code} (or _CODE_), the place where the code goes".to_owned());
+    }
+    let longest_code = "0".repeat(usize::from(CodeLength::MAX));
+    let length = text.finish(Channel::Sms, None, &longest_code, context.life).chars().count();
+    if length > LONGEST {
+        return Err(format!(
+            "it has {length} characters once the brand and a code of {} digits are in it, and a message may have \
+             at most {LONGEST}",
+            CodeLength::MAX
+        ));
+    }
+    Ok(text)
 }
 
 /// Splits a text after inserting the brand. Anything that is not a placeholder stays as written.
@@ -183,7 +238,7 @@ fn is_label(label: &str) -> bool {
 
 /// Takes the line for browsers that its author wrote off the end of a text, and its domain. `None` when there is one that is
 /// not the last.
-pub(super) fn split(text: &str) -> Option<(&str, Option<&str>)> {
+fn split(text: &str) -> Option<(&str, Option<&str>)> {
     let trimmed = text.trim_end();
     let (before, last) = trimmed.rsplit_once('\n').unwrap_or(("", trimmed));
     if before.lines().any(|line| domain_of(line).is_some()) {

@@ -1,7 +1,7 @@
 //! Which texts are refused, and which get advice because they cost more than they seem to.
 
 use super::*;
-use crate::template::{DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES};
+use crate::template::LONGEST;
 
 fn check(written: &str, brand: &str) -> Result<String, String> {
     with_domain(written, brand, None)

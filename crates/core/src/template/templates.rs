@@ -1,0 +1,196 @@
+//! The texts of a service: which one a message has, in which language, with what filled in.
+
+use std::cell::LazyCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gsm7;
+use super::languages::StandardMessage;
+use super::style::{AppHash, MessageStyle, Wording};
+use super::text::{Context, Text, check_text};
+use crate::domain::{Channel, Code, Locale, PhoneNumber};
+
+pub struct Rendered {
+    pub text: String,
+    /// The language that it is in: the one that its text is kept under, else the default one. `None` when the
+    /// settings say neither.
+    pub locale: Option<Locale>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Templates {
+    pub(super) api: Texts,
+    pub(super) tutorial: Text,
+    pub(super) context: Context,
+}
+
+impl Templates {
+    /// One text for each wording, unchecked, without a brand.
+    pub fn new(api: &str, tutorial: &str) -> Self {
+        let context = Context { brand: "".into(), domain: None, life: Duration::ZERO };
+        let text = |written| Text::new(written, "", None).0;
+        let api = Texts {
+            message: text(api),
+            standard: Arc::default(),
+            local: Arc::default(),
+            default_locale: None,
+            by_country: false,
+        };
+        Self { api, tutorial: text(tutorial), context }
+    }
+
+    /// Checks a text that a caller supplies: [`Wording::Custom`]. The error is a sentence that says what to correct. An
+    /// unchecked text is filled in as far as possible.
+    pub fn check_custom(&self, text: &str) -> Result<(), String> {
+        check_text(text, &self.context).map(|_| ())
+    }
+
+    /// The standard message for a number: in the `wanted` language, in that of the service, in that of the number's country
+    /// if the settings ask for it, else in English; a call in English too, if no voice speaks the language. `None` if there
+    /// is none in the `wanted` language.
+    pub fn standard(
+        &self,
+        wanted: Option<Locale>,
+        of_service: Option<Locale>,
+        (channel, to): (Channel, PhoneNumber),
+    ) -> Option<&'static StandardMessage> {
+        let english = || StandardMessage::nearest(Locale::ENGLISH);
+        let found = if let Some(wanted) = wanted {
+            StandardMessage::nearest(wanted)
+        } else {
+            let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
+            of_service
+                .and_then(StandardMessage::nearest)
+                .or_else(|| of_country().and_then(StandardMessage::nearest))
+                .or_else(english)
+        };
+        found.and_then(|message| {
+            if channel == Channel::Call && !message.is_spoken() { english() } else { Some(message) }
+        })
+    }
+
+    /// The standard messages that numbers get where a request names no language.
+    pub fn unasked(&self, of_service: Option<Locale>) -> impl Iterator<Item = &'static StandardMessage> {
+        let only = of_service.or_else(|| (!self.api.by_country).then_some(Locale::ENGLISH));
+        let only = only.and_then(StandardMessage::nearest);
+        StandardMessage::all().iter().filter(move |message| only.is_none_or(|only| only == *message))
+    }
+
+    /// Whether the settings have a text in the language, or the standard message is in it.
+    pub fn has_language(&self, locale: Locale) -> bool {
+        let is_own = |tag| self.api.local.iter().any(|local| local.locale == Some(tag));
+        StandardMessage::nearest(locale).is_some() || locale.lookup().any(is_own)
+    }
+
+    /// The text messages that one with this text is sent as, with a code of `length` characters.
+    pub fn parts(&self, text: &str, app_hash: Option<&AppHash>, length: usize) -> usize {
+        let (text, _) = Text::new(text, &self.context.brand, self.context.domain.as_ref());
+        gsm7::size(&text.finish(Channel::Sms, app_hash, &"0".repeat(length), self.context.life)).segments
+    }
+
+    /// Renders the message for now.
+    pub fn render(
+        &self,
+        style: &MessageStyle,
+        channel: Channel,
+        to: PhoneNumber,
+        code: &Code,
+        valid_for: Duration,
+    ) -> Rendered {
+        let brought;
+        let (text, locale) = match &style.wording {
+            Wording::Api => self.api.choose(channel, style.locale, to),
+            Wording::Tutorial => (&self.tutorial, self.api.default_locale),
+            Wording::Custom(written) => {
+                (brought, _) = Text::new(written, &self.context.brand, self.context.domain.as_ref());
+                (&brought, style.locale.or(self.api.default_locale))
+            }
+        };
+        let text = text.finish(channel, style.app_hash.as_ref(), code.expose(), valid_for);
+        Rendered { text, locale }
+    }
+
+    /// The text where no other fits, before anything but the brand is filled in.
+    pub fn text<'a>(&'a self, wording: &'a Wording) -> &'a str {
+        match wording {
+            Wording::Api => &self.api.message.source,
+            Wording::Tutorial => &self.tutorial.source,
+            Wording::Custom(text) => text,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Texts {
+    pub(super) message: Text,
+    /// The message in other languages, unless the operator wrote one.
+    pub(super) standard: Arc<[Local]>,
+    pub(super) local: Arc<[Local]>,
+    /// Where neither the request nor the country leads to a text.
+    pub(super) default_locale: Option<Locale>,
+    /// The number's country chooses among the standard messages.
+    pub(super) by_country: bool,
+}
+
+/// The language that most people of the number's country understand.
+pub fn of_country(number: PhoneNumber) -> Option<Locale> {
+    number.region().and_then(Locale::of_region)
+}
+
+/// The text of a channel in a language; `None` is any.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    pub(super) channel: Option<Channel>,
+    pub(super) locale: Option<Locale>,
+    pub(super) text: Text,
+}
+
+impl Texts {
+    /// The text for this channel, and its language, if known. The first of:
+    /// 1. the standard message in the `wanted` language, if no own text is in it;
+    /// 2. an own text for the channel: in the `wanted` language, that of the number's country, the default one, none;
+    /// 3. the same among own texts for any channel;
+    /// 4. the standard message in the language of the number's country, if the settings ask for it, or in the default one;
+    /// 5. the message.
+    ///
+    /// The country is computed only if there is a choice, because that costs microseconds.
+    fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {
+        if self.local.is_empty() && self.standard.is_empty() {
+            return (&self.message, self.default_locale);
+        }
+        let standard = |locale: Locale| {
+            let is_silent = |message: &StandardMessage| channel == Channel::Call && !message.is_spoken();
+            let is_english = locale.is_english() || StandardMessage::nearest(locale).is_some_and(is_silent);
+            if is_english && !self.standard.is_empty() {
+                return Some((&self.message, Some(Locale::ENGLISH)));
+            }
+            let find = |tag| self.standard.iter().find(|local| local.locale == Some(tag));
+            locale.lookup().find_map(find).map(|local| (&local.text, local.locale))
+        };
+        let is_own = |locale: Locale| {
+            let mut tags = locale.lookup();
+            tags.any(|tag| self.local.iter().any(|local| local.locale == Some(tag)))
+        };
+        if let Some(found) = wanted.filter(|wanted| !is_own(*wanted)).and_then(standard) {
+            return found;
+        }
+        let of_country = LazyCell::new(|| of_country(to));
+        for channel in [Some(channel), None] {
+            let find = |locale| self.local.iter().find(|l| l.channel == channel && l.locale == locale);
+            let find_nearest = |locale: Locale| locale.lookup().find_map(|tag| find(Some(tag)));
+            let has_languages = self.local.iter().any(|l| l.channel == channel && l.locale.is_some());
+            let in_language = has_languages.then(|| {
+                wanted
+                    .and_then(find_nearest)
+                    .or_else(|| of_country.and_then(find_nearest))
+                    .or_else(|| self.default_locale.and_then(find_nearest))
+            });
+            if let Some(local) = in_language.flatten().or_else(|| find(None)) {
+                return (&local.text, local.locale.or(self.default_locale));
+            }
+        }
+        let of_country = self.by_country.then(|| of_country.and_then(standard)).flatten();
+        let otherwise = || self.default_locale.and_then(standard);
+        of_country.or_else(otherwise).unwrap_or((&self.message, self.default_locale))
+    }
+}
