@@ -16,12 +16,12 @@ use rustix::fs::{Advice, fadvise};
 
 use super::chunk::{self, ChunkWriter};
 use super::database::Database;
-use super::directory::create_private;
-use super::disk::{CheckpointStep, Disk};
+use super::disk::{CheckpointStep, Disk, create_private};
 use super::live::Files;
+use super::manifest::Manifest;
 use super::replay::{self, Covered};
 use super::segment;
-use super::snapshot::{self, Listing, Manifest, SYNC_BYTES, Snapshot, database_in};
+use super::snapshot::{self, Listing, SYNC_BYTES, Snapshot, database_in};
 use crate::stream::{Collector, StreamPart};
 use crate::{Slots, StoreError};
 

@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use onceward_core::domain::Timestamp;
 
+use super::manifest::Manifest;
 use super::replay::Covered;
-use super::snapshot::Manifest;
 use crate::{Key, StoreError, stream};
 
 /// A chunk is closed before it gets longer. A leaf of sled has up to 16 entries, and becomes a file of its own above

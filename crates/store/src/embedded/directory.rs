@@ -1,17 +1,18 @@
 //! The data directory: its paths, its lock and the file `FORMAT`.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
 
-use super::disk::Disk;
+use super::disk::{Disk, create_durably, create_private};
+use super::manifest::Manifest;
 use super::segment::{self, Segment};
-use super::snapshot::{self, Listing, Manifest, Snapshot};
+use super::snapshot::{self, Listing, Snapshot};
 use crate::StoreError;
 use crate::error::PUT_BACK;
 
@@ -277,23 +278,6 @@ pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
 /// [`StoreError`] if `dir` is not a data directory.
 pub fn key_fingerprint_in(dir: &Path) -> Result<String, StoreError> {
     Directory::existing(dir).read_format().map(|file| file.key)
-}
-
-/// Creates the directory and its missing parents, and syncs their entries: a synced file is lost with an unsynced
-/// directory.
-pub fn create_durably(path: &Path) -> std::io::Result<()> {
-    let path = std::path::absolute(path)?;
-    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
-    create_private(&path)?;
-    for parent in missing.into_iter().filter_map(Path::parent) {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Creates a directory and its missing parents with mode 0700.
-pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// The names and lengths of a directory's entries; empty if the directory does not exist.

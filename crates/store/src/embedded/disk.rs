@@ -1,15 +1,15 @@
 //! The file operations that durability rests on, behind a trait, so that tests can make each of
 //! them fail and can look at the directory between any two of them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::segment;
+use super::frame::{HEADER_BYTES, Header};
 
 /// The progress of a checkpoint. A crash between any two of these must lose nothing. At each of them tests can make sled
 /// fail, hang or panic.
@@ -85,8 +85,8 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut head = [0; segment::HEADER_BYTES];
-        if file.read_exact(&mut head).is_ok() && segment::Header::decode(&head).is_some() {
+        let mut head = [0; HEADER_BYTES];
+        if file.read_exact(&mut head).is_ok() && Header::decode(&head).is_some() {
             // Segment numbers only grow; therefore the file should not exist. If it does, it must not be overwritten.
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment is already in use"));
         }
@@ -147,4 +147,21 @@ impl DiskFile for RealFile {
         self.0.set_len(length)?;
         self.0.sync_all()
     }
+}
+
+/// Creates the directory and its missing parents, and syncs their entries: a synced file is lost with an unsynced
+/// directory.
+pub fn create_durably(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    create_private(&path)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Creates a directory and its missing parents with mode 0700.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

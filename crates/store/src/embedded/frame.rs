@@ -1,5 +1,9 @@
-//! One frame of the journal: everything that one write and one sync made durable together.
+//! The bytes of the journal. A segment begins with a header:
 //!
+//! ```text
+//! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
+//! ```
+//! A frame is everything that one write and one sync made durable together:
 //! ```text
 //! magic 4 | checksum 4 | body length 4 | kind 1 | records 4 | sequence 8 | time 8 | body
 //! ```
@@ -13,8 +17,48 @@
 use bytes::Buf as _;
 use onceward_core::domain::Timestamp;
 
-use super::segment::LAST_NUMBER;
 use crate::{Key, Write};
+
+/// Bytes of a segment before its first frame.
+pub(super) const HEADER_BYTES: usize = 32;
+
+/// The highest valid number of a segment or a frame. A higher number means damage. The limit leaves room for increments
+/// without overflow.
+pub(super) const LAST_NUMBER: u64 = 1 << 62;
+
+const SEGMENT_MAGIC: [u8; 8] = *b"owjournl";
+const SEGMENT_FORMAT: u32 = 2;
+
+/// The header of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Its place among the segments; also its name.
+    pub(super) number: u64,
+    /// The sequence of its first frame, which proves that no frame before it is missing.
+    pub(super) first_sequence: u64,
+}
+
+impl Header {
+    pub(super) fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
+        bytes[8..12].copy_from_slice(&SEGMENT_FORMAT.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.number.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.first_sequence.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..28]);
+        bytes[28..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the front of `bytes`, if there is an undamaged one of this format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = u64::from_le_bytes(bytes.get(12..20)?.try_into().ok()?);
+        let first_sequence = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
+        let header = Self { number, first_sequence };
+        let counts_on = number.max(first_sequence) <= LAST_NUMBER;
+        (counts_on && header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
+    }
+}
 
 const MAGIC: [u8; 4] = *b"owF2";
 
@@ -72,6 +116,12 @@ pub(super) fn encode<'a>(
     frame[13..17].copy_from_slice(&records.to_le_bytes());
     let checksum = crc32c::crc32c(&frame[CHECKED_FROM..]);
     frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
+/// before the disk. For measurements; the store does it itself.
+pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes: &[Write]) {
+    encode(buffer, FrameKind::Batch, sequence, time, writes.iter());
 }
 
 fn encode_record(buffer: &mut Vec<u8>, write: &Write) {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use onceward_core::domain::Timestamp;
 
 use super::disk::Disk;
-use super::frame::{self, FRAME_OVERHEAD, FrameKind};
+use super::frame::{self, FRAME_OVERHEAD, FrameKind, HEADER_BYTES};
 use super::replay::Replayed;
-use super::segment::{HEADER_BYTES, Segment};
+use super::segment::Segment;
 use crate::{StoreError, Write};
 
 /// A buffer larger than this is given back after the frame that needed it.

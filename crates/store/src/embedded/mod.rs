@@ -14,142 +14,22 @@ mod frame;
 mod health;
 mod journal;
 mod live;
+mod manifest;
 mod open;
+mod options;
 mod replay;
 mod segment;
 mod snapshot;
+mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-
-use onceward_core::clock::Clock;
-use onceward_core::domain::Timestamp;
-use parking_lot::Mutex;
-use tokio::sync::{OnceCell, oneshot};
-
-use self::health::Health;
-use self::live::Files;
-use self::writer::{Batch, WriterMessage};
-use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
-
-pub use self::directory::{FORMAT, check_importable, create_durably, key_fingerprint_in};
-pub use self::live::{LiveRecords, Loading};
-pub use self::open::{DataDirectory, OpenOptions, StoreSettings};
-pub use self::replay::JournalSummary;
-
-/// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
-/// before the disk. For measurements; the store does it itself.
-pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes: &[Write]) {
-    frame::encode(buffer, frame::FrameKind::Batch, sequence, time, writes.iter());
-}
-
-/// Durable records in a directory of this machine, for one process at a time. Dropping it without
-/// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
-/// journal.
-pub struct EmbeddedStore {
-    writer: Sender<WriterMessage>,
-    files: Files,
-    clock: Arc<dyn Clock>,
-    health: Arc<Health>,
-    /// What the start has found, for the first restore.
-    found_at_start: Mutex<Option<LiveRecords>>,
-    newest_time: Timestamp,
-    closed: OnceCell<Result<(), StoreError>>,
-}
-
-impl std::fmt::Debug for EmbeddedStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedStore").finish_non_exhaustive()
-    }
-}
-
-impl EmbeddedStore {
-    /// Makes a checkpoint now and waits for its end. Without a change since the last one there is little to do. For
-    /// tests.
-    pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        let (reply, ended) = oneshot::channel();
-        self.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
-        ended.await.map_err(|_| StoreError::Closed)?
-    }
-
-    fn take_found_at_start(&self) -> Option<LiveRecords> {
-        self.found_at_start.lock().take()
-    }
-}
-
-impl Store for EmbeddedStore {
-    fn commit(&self, writes: Vec<Write>, done: Done) {
-        let Some(batch) = Batch::new(writes, done) else { return };
-        if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
-            self.writer.send(WriterMessage::Commit(batch))
-        {
-            batch.answer(Err(StoreError::Closed));
-        }
-    }
-
-    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (found, writer) = (self.take_found_at_start(), self.writer.clone());
-        let (files, clock) = (self.files.clone(), self.clock.clone());
-        let read = move || {
-            // Taken before the state is asked for: no checkpoint removes any of it.
-            let _in_use = files.in_use.read();
-            let (reply, state) = mpsc::sync_channel(1);
-            writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
-            let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
-            let found = match found.filter(|found| found.is_of(&snapshot, until, slots)) {
-                Some(found) => found,
-                None => files.find_pinned(&snapshot, until, slots)?,
-            };
-            found.each(clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
-        };
-        Box::pin(async move {
-            let read = tokio::task::spawn_blocking(read).await;
-            read.map_err(|_| StoreError::Unavailable("reading was interrupted".into()))?
-        })
-    }
-
-    fn attach(&self, owners: Vec<Owner>) {
-        let _ = self.writer.send(WriterMessage::Attach(owners));
-    }
-
-    fn health(&self) -> Result<(), String> {
-        self.health.check()
-    }
-
-    fn failed(&self) -> BoxFuture<'_, String> {
-        Box::pin(self.health.failed())
-    }
-
-    fn sizes(&self) -> Option<StoreSizes> {
-        Some(self.health.sizes())
-    }
-
-    fn newest_time(&self) -> Timestamp {
-        self.newest_time
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let close = || async {
-                drop(self.take_found_at_start());
-                let (reply, answer) = oneshot::channel();
-                self.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
-                answer.await.unwrap_or_else(|_| Err(ended()))
-            };
-            self.closed.get_or_init(close).await.clone()
-        })
-    }
-}
-
-impl Drop for EmbeddedStore {
-    fn drop(&mut self) {
-        let _ = self.writer.send(WriterMessage::Abandon);
-    }
-}
-
-fn ended() -> StoreError {
-    StoreError::Unknown("the journal's thread has ended".into())
-}
+pub use directory::{FORMAT, check_importable, key_fingerprint_in};
+pub use disk::create_durably;
+pub use frame::append_frame;
+pub use live::{LiveRecords, Loading};
+pub use open::DataDirectory;
+pub use options::{OpenOptions, StoreSettings};
+pub use replay::JournalSummary;
+pub use store::EmbeddedStore;

@@ -4,96 +4,28 @@
 use std::fs::{self, OpenOptions as FileOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::Builder;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
-use onceward_core::clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::EmbeddedStore;
-use super::directory::{Directory, DirectoryState, FORMAT, FormatFile, Lock, check_importable};
+use super::directory::{Directory, DirectoryState, FormatFile, Lock, check_importable};
 use super::disk::{Disk, RealDisk};
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::{Files, LiveRecords, Loading};
+use super::manifest::Manifest;
+use super::options::{OpenOptions, StoreSettings};
 use super::replay::{Covered, OnDamage, Replayed};
-use super::snapshot::{Listing, Manifest};
+use super::snapshot::Listing;
+use super::store::EmbeddedStore;
 use super::writer::{Grown, Writer, WriterDeps};
 use crate::StoreError;
-
-/// Sizes and times that only tests change.
-#[derive(Debug, Clone)]
-pub struct StoreSettings {
-    /// Bytes reserved for one journal segment.
-    pub segment_bytes: u64,
-    /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
-    /// more.
-    pub checkpoint_bytes: u64,
-    /// A checkpoint begins when the last one is this old and the journal has grown. Therefore expired records leave the
-    /// disk.
-    pub checkpoint_every: Duration,
-    /// The pause after each 256 KiB of a snapshot, so that commits do not wait for it.
-    pub pause: Duration,
-    /// Time limit for progress of sled, and for records from an owner during a checkpoint.
-    pub deadline: Duration,
-    /// The time until a failed checkpoint is repeated.
-    pub repeat_checkpoint_after: Duration,
-    /// The interval between attempts to write to a failing journal.
-    pub retry_every: Duration,
-    /// The interval at which an idle store records the time.
-    pub time_every: Duration,
-    /// The format that is written, and the newest that is read.
-    pub format: u32,
-}
-
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self {
-            segment_bytes: SEGMENT_BYTES,
-            // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
-            // one almost empty.
-            checkpoint_bytes: SEGMENT_BYTES - 1024 * 1024,
-            checkpoint_every: Duration::from_secs(20 * 60),
-            pause: Duration::from_millis(2),
-            deadline: Duration::from_secs(120),
-            repeat_checkpoint_after: Duration::from_secs(10),
-            retry_every: Duration::from_secs(1),
-            time_every: Duration::from_secs(60),
-            format: FORMAT,
-        }
-    }
-}
-
-/// The options for opening a store.
-#[derive(Clone)]
-pub struct OpenOptions {
-    /// The data directory. It is created if it is not there.
-    pub dir: PathBuf,
-    /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
-    pub key_fingerprint: [u8; 16],
-    /// The clock of decisions.
-    pub clock: Arc<dyn Clock>,
-    /// Receives the progress of the open and of a restore.
-    pub loading: Arc<Loading>,
-    /// Imports into a directory without data ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
-    /// in order. An import that was interrupted begins again.
-    pub importing: bool,
-    pub settings: StoreSettings,
-}
-
-impl OpenOptions {
-    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let (loading, settings) = (Arc::default(), StoreSettings::default());
-        Self { dir: dir.into(), key_fingerprint, clock, loading, importing: false, settings }
-    }
-}
 
 /// A data directory under this process's lock. A start, an export and a check open and read it in the same way.
 pub struct DataDirectory {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use onceward_core::domain::Timestamp;
 
-use super::frame::{self, Frame, FrameKind, RECORD_OVERHEAD, RecordRef};
-use super::segment::{self, HEADER_BYTES, Header};
+use super::frame::{self, Frame, FrameKind, HEADER_BYTES, Header, RECORD_OVERHEAD, RecordRef};
+use super::segment;
 use crate::error::{PUT_BACK, RESTORE};
 use crate::{LONGEST_RECORD, StoreError};
 

@@ -1,8 +1,5 @@
 //! One segment of the journal: a file with a header, frames, and reserved space after them.
 //!
-//! ```text
-//! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
-//! ```
 //! The header is written together with the first frame, in one write that one sync makes durable. Until then the file
 //! contains no data.
 
@@ -10,48 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile};
+use super::frame::{HEADER_BYTES, Header};
 use crate::StoreError;
-
-/// Bytes of a segment before its first frame.
-pub(super) const HEADER_BYTES: usize = 32;
-
-/// The highest valid number of a segment or a frame. A higher number means damage. The limit leaves room for increments
-/// without overflow.
-pub(super) const LAST_NUMBER: u64 = 1 << 62;
-
-const MAGIC: [u8; 8] = *b"owjournl";
-const FORMAT: u32 = 2;
-
-/// The header of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    /// Its place among the segments; also its name.
-    pub(super) number: u64,
-    /// The sequence of its first frame, which proves that no frame before it is missing.
-    pub(super) first_sequence: u64,
-}
-
-impl Header {
-    fn encode(self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        bytes[12..20].copy_from_slice(&self.number.to_le_bytes());
-        bytes[20..28].copy_from_slice(&self.first_sequence.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..28]);
-        bytes[28..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
-    }
-
-    /// The header at the front of `bytes`, if there is an undamaged one of this format.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let number = u64::from_le_bytes(bytes.get(12..20)?.try_into().ok()?);
-        let first_sequence = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
-        let header = Self { number, first_sequence };
-        let counts_on = number.max(first_sequence) <= LAST_NUMBER;
-        (counts_on && header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
-    }
-}
 
 /// The file of segment `number` in the journal's directory.
 pub(super) fn path(journal: &Path, number: u64) -> PathBuf {

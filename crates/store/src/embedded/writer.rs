@@ -17,7 +17,7 @@ use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::Files;
-use super::open::StoreSettings;
+use super::options::StoreSettings;
 use super::replay::Covered;
 use super::snapshot::Snapshot;
 use crate::stream::{Collector, Owner, StreamProgress};

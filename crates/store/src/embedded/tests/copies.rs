@@ -100,7 +100,7 @@ fn a_reader_without_a_server_reads_like_a_start_and_past_damage() {
     // Damage in the first frame does not hide what follows it.
     let path = segments(dir)[0].clone();
     let mut bytes = fs::read(&path).unwrap();
-    bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
+    bytes[super::super::frame::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (records, found) = find();
     assert_eq!((records.journal().frames, found.len()), (1, 1), "{found:?}");

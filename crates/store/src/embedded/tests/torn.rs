@@ -4,9 +4,8 @@ use std::os::unix::fs::FileExt as _;
 
 use super::*;
 use crate::embedded::disk::CheckpointStep;
-use crate::embedded::frame::{self, RecordRef};
+use crate::embedded::frame::{self, HEADER_BYTES, RecordRef};
 use crate::embedded::replay::{self, Covered, MOST_ZEROS, Place, read_written_part};
-use crate::embedded::segment::HEADER_BYTES;
 
 /// The bytes where a write was torn.
 #[derive(Debug, Clone, Copy)]
