@@ -123,10 +123,10 @@ pub struct Cluster {
 }
 
 /// The state that the tasks of a [`Cluster`] share.
-pub struct MemberState {
-    pub options: ClusterOptions,
-    pub client: Arc<Client>,
-    pub sealing: Arc<Sealing>,
+struct MemberState {
+    options: ClusterOptions,
+    client: Arc<Client>,
+    sealing: Arc<Sealing>,
     /// When this node joined, by `uptime`.
     joined: Timestamp,
     /// Why etcd refused the last attempt to own the records or to reserve the address.
@@ -397,7 +397,8 @@ impl MemberState {
         let Ok(lease) = self.claim(owner_key(), serves.then(import_key), claims).await? else {
             return Ok(None);
         };
-        let store = EtcdStore::open(self, Arc::clone(&lease)).await;
+        let (client, sealing) = (Arc::clone(&self.client), Arc::clone(&self.sealing));
+        let store = EtcdStore::open(client, sealing, Arc::clone(&self.options.clock), Arc::clone(&lease)).await;
         if store.is_err() {
             lease.end();
             let _ = self.client.revoke(lease.id).await;

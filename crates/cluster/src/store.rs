@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::cluster::MemberState;
 use crate::etcd::{Client, ClientError, DEADLINE};
 use crate::lease::Lease;
 use crate::messages::KeyValue;
@@ -68,17 +67,20 @@ impl CommitHealth {
 }
 
 impl EtcdStore {
-    pub(crate) async fn open(member: &MemberState, lease: Arc<Lease>) -> Result<Self, ClientError> {
-        let (client, sealing) = (Arc::clone(&member.client), Arc::clone(&member.sealing));
+    pub(crate) async fn open(
+        client: Arc<Client>,
+        sealing: Arc<Sealing>,
+        clock: Arc<dyn Clock>,
+        lease: Arc<Lease>,
+    ) -> Result<Self, ClientError> {
         let stored = client.read(time_key()).await?;
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
         let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
-        let clock = &member.options.clock;
-        let commit_health = Arc::new(CommitHealth { clock: Arc::clone(clock), failing: Mutex::default() });
-        let (clock, lease_of_writer) = (Arc::clone(clock), Arc::clone(&lease));
+        let commit_health = Arc::new(CommitHealth { clock: Arc::clone(&clock), failing: Mutex::default() });
+        let lease_of_writer = Arc::clone(&lease);
         let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, lease_of_writer);
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
