@@ -12,7 +12,7 @@ use super::Shared;
 use super::command::AnyCommand;
 use super::core::Core;
 use super::restore::restore;
-use super::table::Tables;
+use super::tables::Tables;
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
 use crate::store::{RecordStream, SLICE_RECORDS, Slots, StoreError, StreamTurn};

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Shards;
 use super::command::Full;
 use super::record::{Hasher, Id, Record, RecordKey, Stored, service_of};
-use super::table::Index;
+use super::tables::Index;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
 

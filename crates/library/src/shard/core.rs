@@ -12,9 +12,10 @@ use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
 use super::command::{AnyCommand, Command, Decided, Full, Load, Refusal, boxed};
+use super::kinds::Kinds;
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey, Stored};
-use super::table::Tables;
+use super::record::{Hasher, Id, Record, RecordKey, Stored};
+use super::tables::Tables;
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{StoreError, StoreLimits, Write};

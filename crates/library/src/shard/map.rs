@@ -1,6 +1,6 @@
-//! Encoded records in little memory.
+//! The table of one kind of record: what it can do, and its general form, which holds encoded records in little memory.
 //!
-//! The entries are in chunks of one size, in which the sweep advances by position. An index has the positions by the
+//! The entries of a [`Map`] are in chunks of one size, in which the sweep advances by position. An index has the positions by the
 //! hash of the key. Neither is ever rebuilt as a whole: that would delay answers in a table of a million records.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -10,8 +10,34 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 
 use super::record::{Record, RecordKey, Stored, decode};
-use super::table::Table;
 use crate::domain::Timestamp;
+
+/// Records of one kind, by key and by position.
+///
+/// A scan goes from the last position to the first. A removal may move the last record into the gap. A scan between
+/// changes visits every record that exists during the whole scan, and may visit a moved record twice.
+pub trait Table: Send {
+    /// The number of records.
+    fn len(&self) -> usize;
+    /// Whether it holds none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The record under a key, with its end.
+    fn get(&self, key: &RecordKey) -> Option<Stored>;
+    /// The record at a position below [`Table::len`].
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
+    /// The key and the end of the record at a position, without the record.
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
+    /// Shrinks the record at a position to what matters at `now`.
+    fn compact(&mut self, position: usize, now: Timestamp) {
+        let _ = (position, now);
+    }
+    /// Inserts a record or replaces the one under its key.
+    fn set(&mut self, key: RecordKey, record: Stored);
+    /// Removes the record under a key. Returns `true` if it existed.
+    fn remove(&mut self, key: &RecordKey) -> bool;
+}
 
 /// The general form of a table.
 #[derive(Default)]

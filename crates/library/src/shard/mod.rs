@@ -14,13 +14,14 @@ pub mod core;
 #[cfg(any(test, feature = "testing"))]
 #[path = "tests/faulty_store.rs"]
 pub mod faulty_store;
+mod kinds;
 mod map;
 mod queue;
 mod record;
 mod record_log;
 mod restore;
 mod router;
-mod table;
+mod tables;
 #[cfg(test)]
 pub mod tests;
 mod transaction;
@@ -41,14 +42,13 @@ use crate::store::{Owner, Store, StoreError};
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decided, Full, Load, Refusal, Subject};
 pub use self::core::{After, Core, ShardSettings};
-pub use self::map::Map;
-pub use self::record::{
-    Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, Stored, decode, encode, service_of,
-};
+pub use self::kinds::{Kinds, RecordKind};
+pub use self::map::{Map, Table};
+pub use self::record::{Id, OlderLayout, Record, RecordError, RecordKey, Stored, decode, encode, service_of};
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::restore::ShardStartError;
 pub use self::router::Router;
-pub use self::table::{Index, Records, Table, Tables};
+pub use self::tables::{Index, Records, Tables};
 pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 

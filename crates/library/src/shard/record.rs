@@ -1,14 +1,10 @@
-//! Kinds of record: what a shard keeps, and how it is written.
-
-use std::sync::Arc;
+//! Records: what a shard keeps, and how it is written.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::map::Map;
-use super::table::Table;
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 
@@ -27,8 +23,8 @@ pub const fn service_of(id: &Id) -> ServiceId {
 /// digests; tables of records, whose keys clients choose, have their own.
 pub type Hasher = hashbrown::DefaultHashBuilder;
 
-/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching,
-/// durability, recovery, expiry and snapshots come with it.
+/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`](super::Kinds):
+/// batching, durability, recovery, expiry and snapshots come with it.
 pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// On disk; never reused for another kind.
     const KIND: u8;
@@ -161,6 +157,24 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     decoded.map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
+/// A record as JSON.
+pub(super) fn to_json<R: Record>(bytes: &[u8]) -> Result<Value, RecordError> {
+    serde_json::to_value(decode::<R>(bytes)?).map_err(|error| contents::<R>(&error))
+}
+
+/// A record from its JSON in the layout of a version.
+pub(super) fn from_json<R: Record>(version: u8, value: Value) -> Result<R, RecordError> {
+    let record = match older::<R>(version)? {
+        None => serde_json::from_value(value),
+        Some(layout) => (layout.from_json)(value),
+    };
+    record.map_err(|error| contents::<R>(&error))
+}
+
+fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
+    RecordError::Contents { what: R::PLURAL, why: error.to_string() }
+}
+
 /// A record on its way between transactions, tables, indexes and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -181,102 +195,4 @@ impl Stored {
         // Records were decoded when they were restored; therefore an error is a defect of this program.
         decode(&self.bytes).inspect_err(|error| tracing::error!(%error, "record in memory unreadable")).ok()
     }
-}
-
-/// Type-erased functions of one kind of record.
-#[derive(Clone)]
-pub struct RecordKind {
-    /// [`Record::KIND`].
-    pub kind: u8,
-    /// [`Record::PLURAL`].
-    pub plural: &'static str,
-    /// [`Record::VERSION`].
-    pub version: u8,
-    /// The record with these bytes, in the layout that this program writes.
-    pub read: fn(&Bytes) -> Result<Stored, RecordError>,
-    /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
-    pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
-    /// The slot of the record with these bytes, under this id.
-    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
-    /// The record with these bytes as JSON, for exports.
-    pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
-    /// The bytes of a record from its JSON in the layout of a version.
-    pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
-    /// An empty table for it.
-    pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
-}
-
-/// The kinds of record that shards keep.
-#[derive(Clone, Default)]
-pub struct Kinds(Vec<RecordKind>);
-
-impl Kinds {
-    /// One more kind, in a table of the general form.
-    #[must_use]
-    pub fn with<R: Record>(self) -> Self {
-        self.with_table::<R>(|| Box::new(Map::of::<R>()))
-    }
-
-    /// One more kind, in a table of its own form.
-    #[must_use]
-    pub fn with_table<R: Record>(
-        mut self,
-        table: impl Fn() -> Box<dyn Table> + Send + Sync + 'static,
-    ) -> Self {
-        debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
-        self.0.push(RecordKind {
-            kind: R::KIND,
-            plural: R::PLURAL,
-            version: R::VERSION,
-            read: |bytes| {
-                let record = decode::<R>(bytes)?;
-                let is_written_so = bytes.first() == Some(&R::VERSION);
-                let bytes = if is_written_so { bytes.clone() } else { encode(&record) };
-                Ok(Stored { bytes, expires: record.expires() })
-            },
-            merge_pessimistic: merge_pessimistic::<R>,
-            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
-            to_json: |bytes| {
-                let contents = |error: serde_json::Error| contents::<R>(&error);
-                serde_json::to_value(decode::<R>(bytes)?).map_err(contents)
-            },
-            from_json: |version, value| {
-                let record: serde_json::Result<R> = match older::<R>(version)? {
-                    None => serde_json::from_value(value),
-                    Some(layout) => (layout.from_json)(value),
-                };
-                record.map(|record| encode(&record)).map_err(|error| contents::<R>(&error))
-            },
-            table: Arc::new(table),
-        });
-        self
-    }
-
-    /// All but this one.
-    #[cfg(test)]
-    #[must_use]
-    pub fn without(self, kind: u8) -> Self {
-        Self(self.0.into_iter().filter(|known| known.kind != kind).collect())
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &RecordKind> {
-        self.0.iter()
-    }
-
-    /// The kind with this number.
-    pub fn get(&self, kind: u8) -> Option<&RecordKind> {
-        self.0.iter().find(|known| known.kind == kind)
-    }
-}
-
-fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
-    RecordError::Contents { what: R::PLURAL, why: error.to_string() }
-}
-
-fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Option<Stored> {
-    let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
-    let mut states = states.iter().map(read);
-    let first = states.next().flatten();
-    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).as_ref().map(Stored::of)
 }

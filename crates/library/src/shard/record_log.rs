@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::capacity::Shares;
 use super::record::{Record, RecordKey, Stored, service_of};
-use super::table::Index;
+use super::tables::Index;
 use super::{Refusal, Router, Shards};
 use crate::clock::Clock;
 use crate::domain::{ServiceId, Timestamp};

@@ -10,8 +10,9 @@ use std::thread::{Builder, JoinHandle};
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::record::{Kinds, RecordError, RecordKey};
-use super::table::Tables;
+use super::kinds::Kinds;
+use super::record::{RecordError, RecordKey};
+use super::tables::Tables;
 use crate::store::{Slots, Store, StoreError};
 
 /// Records that are handed over at once.

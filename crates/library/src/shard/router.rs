@@ -11,7 +11,7 @@ use super::actor::{Mailbox, ShardMessage};
 use super::command::{Change, Command, Load, Refusal, Subject, boxed};
 use super::core::Core;
 use super::record::{Record, RecordKey};
-use super::table::{Records, Tables};
+use super::tables::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
 use super::record::{Hasher, Id, Record, RecordKey, Stored};
-use super::table::Tables;
+use super::tables::Tables;
 use crate::domain::Timestamp;
 
 /// Whether the answer waits for a change to be durable.
@@ -42,7 +42,7 @@ impl RecordHistory {
         self.states.last()?.clone()
     }
 
-    /// Every state, for [`super::record::RecordKind::merge_pessimistic`].
+    /// Every state, for [`super::kinds::RecordKind::merge_pessimistic`].
     pub(super) fn states(&self) -> &[Option<Stored>] {
         &self.states
     }

@@ -4,35 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-use super::record::{Kinds, Record, RecordError, RecordKey, RecordKind, Stored};
+use super::kinds::{Kinds, RecordKind};
+use super::map::Table;
+use super::record::{Record, RecordError, RecordKey, Stored};
 use crate::domain::Timestamp;
-
-/// Records of one kind, by key and by position.
-///
-/// A scan goes from the last position to the first. A removal may move the last record into the gap. A scan between
-/// changes visits every record that exists during the whole scan, and may visit a moved record twice.
-pub trait Table: Send {
-    /// The number of records.
-    fn len(&self) -> usize;
-    /// Whether it holds none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// The record under a key, with its end.
-    fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// The record at a position below [`Table::len`].
-    fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
-    /// The key and the end of the record at a position, without the record.
-    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
-    /// Shrinks the record at a position to what matters at `now`.
-    fn compact(&mut self, position: usize, now: Timestamp) {
-        let _ = (position, now);
-    }
-    /// Inserts a record or replaces the one under its key.
-    fn set(&mut self, key: RecordKey, record: Stored);
-    /// Removes the record under a key. Returns `true` if it existed.
-    fn remove(&mut self, key: &RecordKey) -> bool;
-}
 
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;

@@ -1,0 +1,96 @@
+//! The kinds of record that shards keep, each as functions that do not name its type.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::map::{Map, Table};
+use super::record::{Id, Record, RecordError, Stored, decode, encode, from_json, to_json};
+use crate::domain::Timestamp;
+use crate::engine::SlotHash;
+
+/// Type-erased functions of one kind of record.
+#[derive(Clone)]
+pub struct RecordKind {
+    /// [`Record::KIND`].
+    pub kind: u8,
+    /// [`Record::PLURAL`].
+    pub plural: &'static str,
+    /// [`Record::VERSION`].
+    pub version: u8,
+    /// The record with these bytes, in the layout that this program writes.
+    pub read: fn(&Bytes) -> Result<Stored, RecordError>,
+    /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
+    pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
+    /// The slot of the record with these bytes, under this id.
+    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
+    /// The record with these bytes as JSON, for exports.
+    pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
+    /// The bytes of a record from its JSON in the layout of a version.
+    pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
+    /// An empty table for it.
+    pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
+}
+
+/// The kinds of record that shards keep.
+#[derive(Clone, Default)]
+pub struct Kinds(Vec<RecordKind>);
+
+impl Kinds {
+    /// One more kind, in a table of the general form.
+    #[must_use]
+    pub fn with<R: Record>(self) -> Self {
+        self.with_table::<R>(|| Box::new(Map::of::<R>()))
+    }
+
+    /// One more kind, in a table of its own form.
+    #[must_use]
+    pub fn with_table<R: Record>(
+        mut self,
+        table: impl Fn() -> Box<dyn Table> + Send + Sync + 'static,
+    ) -> Self {
+        debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
+        self.0.push(RecordKind {
+            kind: R::KIND,
+            plural: R::PLURAL,
+            version: R::VERSION,
+            read: |bytes| {
+                let record = decode::<R>(bytes)?;
+                let is_written_so = bytes.first() == Some(&R::VERSION);
+                let bytes = if is_written_so { bytes.clone() } else { encode(&record) };
+                Ok(Stored { bytes, expires: record.expires() })
+            },
+            merge_pessimistic: merge_pessimistic::<R>,
+            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
+            to_json: to_json::<R>,
+            from_json: |version, value| Ok(encode(&from_json::<R>(version, value)?)),
+            table: Arc::new(table),
+        });
+        self
+    }
+
+    /// All but this one.
+    #[cfg(test)]
+    #[must_use]
+    pub fn without(self, kind: u8) -> Self {
+        Self(self.0.into_iter().filter(|known| known.kind != kind).collect())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &RecordKind> {
+        self.0.iter()
+    }
+
+    /// The kind with this number.
+    pub fn get(&self, kind: u8) -> Option<&RecordKind> {
+        self.0.iter().find(|known| known.kind == kind)
+    }
+}
+
+fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Option<Stored> {
+    let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
+    let mut states = states.iter().map(read);
+    let first = states.next().flatten();
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).as_ref().map(Stored::of)
+}
