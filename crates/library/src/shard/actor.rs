@@ -4,18 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::Shared;
 use super::command::AnyCommand;
-use super::core::Core;
+use super::core::{Core, ShardSettings};
+use super::kinds::Kinds;
 use super::restore::restore;
-use super::tables::Tables;
-use crate::clock::{Alarm, Stopwatch};
+use super::router::{Mailbox, Router, ShardMessage};
+use super::tables::{Index, Tables};
+use crate::clock::{Alarm, Clock, Stopwatch};
 use crate::domain::Timestamp;
-use crate::store::{RecordStream, SLICE_RECORDS, Slots, StoreError, StreamTurn};
+use crate::observe::metrics::Metrics;
+use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError, StreamTurn};
 
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
@@ -24,31 +27,21 @@ const SWEEP_STEP: usize = 1_000;
 /// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
-/// Where a shard takes messages. The limit on commands in flight bounds them.
-pub type Mailbox = ActorRef<ShardMessage>;
-
-/// A function that runs on a shard.
-pub type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
-
-/// The messages of a shard.
-pub enum ShardMessage {
-    Command(Box<dyn AnyCommand>),
-    /// Decides the commands that came before it. The shard sends it to itself with the first of them, so that those that come
-    /// together are decided together.
-    Decide,
-    /// The result of the commit in flight, and how long it took.
-    Committed(Result<(), StoreError>, Duration),
-    /// The wait for more commands has ended.
-    BatchDelayEnded,
-    /// Runs a function between two commands.
-    Call(CallFn),
-    /// Time for a step of the sweep.
-    Sweep,
-    /// A checkpoint wants every record of the shard.
-    Stream(RecordStream),
-    /// The checkpoint has room for a slice of records; `None` if it was aborted.
-    Slice(Option<StreamTurn>),
+/// State that all shards share.
+pub struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) router: Arc<Router>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) kinds: Kinds,
+    pub(super) settings: ShardSettings,
+    pub(super) rng: Mutex<StdRng>,
+    /// Factories of the indexes, by kind.
+    pub(super) followers: RwLock<Vec<(u8, IndexFactory)>>,
 }
+
+/// Makes the index of one shard, by the shard's number.
+pub type IndexFactory = Arc<dyn Fn(usize) -> Box<dyn Index> + Send + Sync>;
 
 /// Restarts failed shards.
 pub struct Supervisor;
@@ -129,8 +122,9 @@ async fn start(
     mut tables: Tables,
     shared: &Arc<Shared>,
 ) -> Result<ActorId, ActorProcessingErr> {
-    for (kind, follower) in shared.indexes_of(index) {
-        tables.follow(kind, follower);
+    let followers = shared.followers.read().clone();
+    for (kind, factory) in followers {
+        tables.follow(kind, factory(index));
     }
     let rng = StdRng::from_rng(&mut *shared.rng.lock());
     let core = Core::new(tables, shared.kinds.clone(), rng, shared.settings, shared.store.limits());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
-use super::Shards;
-use super::command::Full;
 use super::record::{Hasher, Id, Record, RecordKey, Stored, service_of};
+use super::refusal::{Full, LimitedTable};
+use super::shards::Shards;
 use super::tables::Index;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
@@ -77,23 +77,6 @@ impl Shares {
     /// Removes the places of each service.
     pub fn remove_all(&mut self, other: &Self) {
         other.iter().for_each(|(service, places)| self.remove(service, places));
-    }
-}
-
-crate::named! {
-    /// A table in which each service may have a limited number of records.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum LimitedTable {
-        /// Numbers with an outstanding code, a count or a lockout.
-        Numbers = "numbers",
-        /// Numbers with a fixed code, to which no message goes.
-        TestNumbers = "test numbers",
-        /// Requests with an idempotency key.
-        IdempotencyKeys = "idempotency keys",
-        /// Values of rate limits.
-        Counters = "rate limit counters",
-        /// Hosted sessions.
-        HostedSessions = "hosted sessions",
     }
 }
 

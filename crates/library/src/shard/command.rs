@@ -6,10 +6,11 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use super::capacity::LimitedTable;
-use super::core::After;
+use super::record::{Id, Record, RecordKey};
+use super::refusal::{Full, Refusal};
+use super::tables::Tables;
 use super::transaction::Transaction;
-use crate::domain::{ServiceId, record_id};
+use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
@@ -19,7 +20,7 @@ pub struct Subject {
     /// The slot of every record that the command may read or change.
     pub slot: u8,
     /// Tells subjects of one slot apart.
-    pub id: super::record::Id,
+    pub id: Id,
 }
 
 impl Subject {
@@ -81,13 +82,47 @@ pub enum Decided<M> {
     Full(Full),
 }
 
-/// The service has no room in the table of a kind of record.
+/// The weight of a command against the bound of its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full {
-    /// [`Record::KIND`](super::Record::KIND).
-    pub kind: u8,
-    /// The table, for the refusal.
-    pub table: LimitedTable,
+pub enum Load {
+    /// Without a bound.
+    Unbounded,
+    /// Until its decision is answered or its message goes to a gateway.
+    UntilDecided,
+    /// Until it is answered, also while a gateway has it.
+    UntilAnswered,
+    /// Delivers the result of an earlier command. It has no limit and never waits.
+    Settlement,
+}
+
+/// What is at hand when the changes of a command are durable.
+pub struct After<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) now: Timestamp,
+    pub(super) queued: Vec<Box<dyn AnyCommand>>,
+    pub(super) at_gateway: bool,
+}
+
+impl After<'_> {
+    /// The moment of the answer.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A record as it is now that the whole batch is durable.
+    pub fn get<R: Record>(&self, slot: u8, id: Id) -> Option<R> {
+        self.tables.get(&RecordKey { slot, kind: R::KIND, id }, self.now)
+    }
+
+    /// Queues a command ahead of all later commands.
+    pub fn enqueue(&mut self, command: impl Command) {
+        self.queued.push(boxed(command));
+    }
+
+    /// Marks the command as waiting for a gateway.
+    pub const fn mark_at_gateway(&mut self) {
+        self.at_gateway = true;
+    }
 }
 
 /// A command of any type, with what its last decision left to do.
@@ -150,19 +185,6 @@ impl<C: Command> AnyCommand for WithDecision<C> {
     }
 }
 
-/// The weight of a command against the bound of its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
-    /// Without a bound.
-    Unbounded,
-    /// Until its decision is answered or its message goes to a gateway.
-    UntilDecided,
-    /// Until it is answered, also while a gateway has it.
-    UntilAnswered,
-    /// Delivers the result of an earlier command. It has no limit and never waits.
-    Settlement,
-}
-
 /// A change in one function, carried out even if the caller does not wait for the answer.
 pub(super) struct Change<D, T, E> {
     pub(super) subject: Subject,
@@ -202,66 +224,5 @@ where
         let Self { decide, reply, .. } = self;
         drop(decide);
         let _ = reply.send(Err(refusal.into()));
-    }
-}
-
-/// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
-/// attempt may count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Too many commands are waiting for an answer.
-    #[error("too many requests are in progress")]
-    Overloaded,
-    /// Too many commands for this one number are waiting for an answer.
-    #[error("too many requests for this number are in progress")]
-    NumberBusy,
-    /// The messages waiting for the gateway have filled their queue.
-    #[error("too many messages are waiting for the gateway")]
-    SendsOverloaded,
-    /// The record is new, and the service has used up its share of the table.
-    #[error("the server has too many {table} already")]
-    TableFull {
-        /// The full table.
-        table: LimitedTable,
-    },
-    /// The decision could not be made durable.
-    #[error("the store is not available")]
-    StoreUnavailable,
-    /// The store is still being loaded.
-    #[error("the server is starting")]
-    Starting,
-    /// The server is stopping, or the shard that owns the subject is being restored.
-    #[error("the server is stopping or restarting")]
-    Stopping,
-}
-
-impl Refusal {
-    /// Each [`Refusal::name`].
-    pub const NAMES: [&'static str; 7] = [
-        "overloaded",
-        "number_busy",
-        "sends_overloaded",
-        "store_unavailable",
-        "stopping",
-        "table_full",
-        "starting",
-    ];
-
-    /// The position of its name.
-    pub fn kind(self) -> usize {
-        Self::NAMES.iter().position(|name| *name == self.name()).unwrap_or_default()
-    }
-
-    /// The name in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::NumberBusy => "number_busy",
-            Self::SendsOverloaded => "sends_overloaded",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::Stopping => "stopping",
-            Self::TableFull { .. } => "table_full",
-            Self::Starting => "starting",
-        }
     }
 }

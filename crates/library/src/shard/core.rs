@@ -11,10 +11,11 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
-use super::command::{AnyCommand, Command, Decided, Full, Load, Refusal, boxed};
+use super::command::{After, AnyCommand, Command, Decided, Load, boxed};
 use super::kinds::Kinds;
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Record, RecordKey, Stored};
+use super::record::{Hasher, Record, RecordKey, Stored};
+use super::refusal::{Full, Refusal};
 use super::tables::Tables;
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
@@ -80,36 +81,6 @@ struct Batch {
     began: Timestamp,
     /// Whether the commit took too long, and its commands have been refused.
     given_up: bool,
-}
-
-/// What is at hand when the changes of a command are durable.
-pub struct After<'a> {
-    tables: &'a Tables,
-    now: Timestamp,
-    queued: Vec<Box<dyn AnyCommand>>,
-    at_gateway: bool,
-}
-
-impl After<'_> {
-    /// The moment of the answer.
-    pub const fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// A record as it is now that the whole batch is durable.
-    pub fn get<R: Record>(&self, slot: u8, id: Id) -> Option<R> {
-        self.tables.get(&RecordKey { slot, kind: R::KIND, id }, self.now)
-    }
-
-    /// Queues a command ahead of all later commands.
-    pub fn enqueue(&mut self, command: impl Command) {
-        self.queued.push(boxed(command));
-    }
-
-    /// Marks the command as waiting for a gateway.
-    pub const fn mark_at_gateway(&mut self) {
-        self.at_gateway = true;
-    }
 }
 
 impl Core {

@@ -12,8 +12,10 @@ use tokio::sync::Notify;
 
 use super::capacity::Shares;
 use super::record::{Record, RecordKey, Stored, service_of};
+use super::refusal::Refusal;
+use super::router::Router;
+use super::shards::Shards;
 use super::tables::Index;
-use super::{Refusal, Router, Shards};
 use crate::clock::Clock;
 use crate::domain::{ServiceId, Timestamp};
 

@@ -1,21 +1,48 @@
-//! The router from slots to shards.
+//! The messages of shards, and the router that hands them to the shard of a slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use ractor::ActorStatus;
+use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use super::actor::{Mailbox, ShardMessage};
-use super::command::{Change, Command, Load, Refusal, Subject, boxed};
+use super::command::{AnyCommand, Change, Command, Load, Subject, boxed};
 use super::core::Core;
 use super::record::{Record, RecordKey};
+use super::refusal::Refusal;
 use super::tables::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;
-use crate::store::Slots;
+use crate::store::{RecordStream, Slots, StoreError, StreamTurn};
+
+/// Where a shard takes messages. The limit on commands in flight bounds them.
+pub type Mailbox = ActorRef<ShardMessage>;
+
+/// A function that runs on a shard.
+type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
+
+/// The messages of a shard.
+pub enum ShardMessage {
+    Command(Box<dyn AnyCommand>),
+    /// Decides the commands that came before it. The shard sends it to itself with the first of them, so that those that come
+    /// together are decided together.
+    Decide,
+    /// The result of the commit in flight, and how long it took.
+    Committed(Result<(), StoreError>, Duration),
+    /// The wait for more commands has ended.
+    BatchDelayEnded,
+    /// Runs a function between two commands.
+    Call(CallFn),
+    /// Time for a step of the sweep.
+    Sweep,
+    /// A checkpoint wants every record of the shard.
+    Stream(RecordStream),
+    /// The checkpoint has room for a slice of records; `None` if it was aborted.
+    Slice(Option<StreamTurn>),
+}
 
 /// Maps slots to shards, and shards to mailboxes. The slot modulo the number of shards is the index of its owner.
 pub struct Router {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::StoreLimits;
+use crate::store::{Store as _, StoreLimits};
 
 pub use super::faulty_store::{FaultyStore, StoreFault};
 

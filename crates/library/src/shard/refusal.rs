@@ -1,0 +1,88 @@
+//! Why a shard refuses a command.
+
+/// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
+/// attempt may count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Too many commands are waiting for an answer.
+    #[error("too many requests are in progress")]
+    Overloaded,
+    /// Too many commands for this one number are waiting for an answer.
+    #[error("too many requests for this number are in progress")]
+    NumberBusy,
+    /// The messages waiting for the gateway have filled their queue.
+    #[error("too many messages are waiting for the gateway")]
+    SendsOverloaded,
+    /// The record is new, and the service has used up its share of the table.
+    #[error("the server has too many {table} already")]
+    TableFull {
+        /// The full table.
+        table: LimitedTable,
+    },
+    /// The decision could not be made durable.
+    #[error("the store is not available")]
+    StoreUnavailable,
+    /// The store is still being loaded.
+    #[error("the server is starting")]
+    Starting,
+    /// The server is stopping, or the shard that owns the subject is being restored.
+    #[error("the server is stopping or restarting")]
+    Stopping,
+}
+
+impl Refusal {
+    /// Each [`Refusal::name`].
+    pub const NAMES: [&'static str; 7] = [
+        "overloaded",
+        "number_busy",
+        "sends_overloaded",
+        "store_unavailable",
+        "stopping",
+        "table_full",
+        "starting",
+    ];
+
+    /// The position of its name.
+    pub fn kind(self) -> usize {
+        Self::NAMES.iter().position(|name| *name == self.name()).unwrap_or_default()
+    }
+
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::NumberBusy => "number_busy",
+            Self::SendsOverloaded => "sends_overloaded",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Stopping => "stopping",
+            Self::TableFull { .. } => "table_full",
+            Self::Starting => "starting",
+        }
+    }
+}
+
+/// The service has no room in the table of a kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    /// [`Record::KIND`](super::Record::KIND).
+    pub kind: u8,
+    /// The table, for the refusal.
+    pub table: LimitedTable,
+}
+
+crate::named! {
+    /// A table in which each service may have a limited number of records.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LimitedTable {
+        /// Numbers with an outstanding code, a count or a lockout.
+        Numbers = "numbers",
+        /// Numbers with a fixed code, to which no message goes.
+        TestNumbers = "test numbers",
+        /// Requests with an idempotency key.
+        IdempotencyKeys = "idempotency keys",
+        /// Values of rate limits.
+        Counters = "rate limit counters",
+        /// Hosted sessions.
+        HostedSessions = "hosted sessions",
+    }
+}
