@@ -6,6 +6,7 @@
 //! turned out to be closed, goes out on another connection. `docs/internals/http.md` gives the
 //! reasons for each setting.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Body, Proxy, Request, Response, StatusCode};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -120,7 +122,7 @@ impl HttpClient {
 
     /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
     /// to.
-    pub(super) fn new(
+    fn new(
         tls: rustls::ClientConfig,
         proxy: Option<&Intercept>,
         egress: EgressPolicy,
@@ -173,7 +175,46 @@ impl HttpClient {
     }
 }
 
-pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
+/// Clients for addresses that are named over the API: each request goes to an address that the policy allows. Made
+/// when they are first needed.
+pub struct EgressClients {
+    policy: EgressPolicy,
+    /// By whether the URL is `https`, and whether a proxy is used. The environment names at most one.
+    clients: Mutex<HashMap<(bool, bool), Arc<HttpClient>>>,
+}
+
+impl EgressClients {
+    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
+    /// machine and private networks are.
+    pub fn new(private: bool) -> Self {
+        let policy = if private { EgressPolicy::PrivateToo } else { EgressPolicy::PublicOnly };
+        Self { policy, clients: Mutex::default() }
+    }
+
+    /// Sends a request once. The answer has begun when this returns; its body is still to be read.
+    pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
+        if !self.policy.allows_host(request.url()) {
+            return Err(NoResponse::OutOfReach);
+        }
+        let client = self.client_to(request.url());
+        client.map_err(|error| NoResponse::NotConnected(error.to_string()))?.begin(request).await
+    }
+
+    fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
+        let proxy = proxy_to(url)?;
+        let way = (url.scheme() == "https", proxy.is_some());
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(&way) {
+            return Ok(Arc::clone(client));
+        }
+        let tls = if way.0 { trusting_the_platform()? } else { trusting_none()? };
+        let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
+        clients.insert(way, Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
     if target.scheme() != "https" || target.host_str().is_some_and(is_loopback_host) {
         return Ok(None);
     }
@@ -186,7 +227,7 @@ pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
 }
 
 /// TLS with the platform's root certificates, which are read once and shared by all clients.
-pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientError> {
+fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientError> {
     static TLS: OnceLock<rustls::ClientConfig> = OnceLock::new();
     if let Some(tls) = TLS.get() {
         return Ok(tls.clone());
@@ -196,7 +237,7 @@ pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientErro
 }
 
 /// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
-pub(super) fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
+fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
     trusting(rustls::RootCertStore::empty())
 }
 

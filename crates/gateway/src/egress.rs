@@ -1,18 +1,12 @@
 //! Decides which addresses a connection may go to, after the lookup: a name can lead anywhere, and to another address
 //! at the next lookup.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use url::{Host, Url};
-
-use super::client::{ClientError, HttpClient, NoResponse, proxy_to, trusting_none, trusting_the_platform};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EgressPolicy {
@@ -64,45 +58,6 @@ impl EgressPolicy {
             Some(Host::Domain(_)) => true,
             None => false,
         }
-    }
-}
-
-/// Clients for addresses that are named over the API: each request goes to an address that the policy allows. Made
-/// when they are first needed.
-pub struct EgressClients {
-    policy: EgressPolicy,
-    /// By whether the URL is `https`, and whether a proxy is used. The environment names at most one.
-    clients: Mutex<HashMap<(bool, bool), Arc<HttpClient>>>,
-}
-
-impl EgressClients {
-    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
-    /// machine and private networks are.
-    pub fn new(private: bool) -> Self {
-        let policy = if private { EgressPolicy::PrivateToo } else { EgressPolicy::PublicOnly };
-        Self { policy, clients: Mutex::default() }
-    }
-
-    /// Sends a request once. The answer has begun when this returns; its body is still to be read.
-    pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
-        if !self.policy.allows_host(request.url()) {
-            return Err(NoResponse::OutOfReach);
-        }
-        let client = self.client_to(request.url());
-        client.map_err(|error| NoResponse::NotConnected(error.to_string()))?.begin(request).await
-    }
-
-    fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
-        let proxy = proxy_to(url)?;
-        let way = (url.scheme() == "https", proxy.is_some());
-        let mut clients = self.clients.lock();
-        if let Some(client) = clients.get(&way) {
-            return Ok(Arc::clone(client));
-        }
-        let tls = if way.0 { trusting_the_platform()? } else { trusting_none()? };
-        let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
-        clients.insert(way, Arc::clone(&client));
-        Ok(client)
     }
 }
 

@@ -7,8 +7,8 @@
 //!   share.
 //! * `twilio`, `simulator`: the providers. `http_gateway`: those that a recipe makes. `recipe`: the recipes that come with
 //!   the program.
-//! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
-//!   named over the API.
+//! * `client`: the HTTP client, for addresses of the operator and for those that are named over the API. `egress`: the
+//!   addresses that connections may go to.
 //! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
@@ -41,8 +41,7 @@ use parking_lot::Mutex;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
-pub use client::{ClientError, GatewayResponse, HttpClient, NoResponse};
-pub use egress::EgressClients;
+pub use client::{ClientError, EgressClients, GatewayResponse, HttpClient, NoResponse};
 pub use futures_util::future::BoxFuture;
 pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
 pub use outcome::{
