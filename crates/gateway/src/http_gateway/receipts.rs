@@ -4,51 +4,25 @@
 //! digest of the attempt under the gateway's credentials, or the provider signs its body. Carrying one out twice does no
 //! harm; therefore the time of a signature is not compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use tracing::debug;
 use url::form_urlencoded::parse;
 
-use super::HttpGatewaySettings;
-use super::request::Read;
-use super::signing::{HmacOf, mac};
+use super::description::{HttpGatewaySettings, HttpReceipts, Read};
+use super::signing::mac;
 use crate::domain::AttemptId;
 use crate::net::in_query;
 use crate::provider::{CodeClass, code_in, usable_id};
-use crate::settings::{Pointer, Texts};
+use crate::settings::Pointer;
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
 /// The path of reports, without the name of the gateway.
 const PATH: &str = "/callbacks/gateways/";
-
-/// How a provider reports what became of a message. A form counts as an object of texts, and so does the query of a report
-/// without a body.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct HttpReceipts {
-    /// The provider's signature. Without it the key in the address of `{callback}` proves that a report is the provider's.
-    pub signature: Option<HmacOf>,
-    /// JSON pointer to a list of reports. Without it the body is one report.
-    pub items: Option<Pointer>,
-    /// JSON pointer to the attempt, which the request has as `{attempt}`. Without it the address names the attempt.
-    pub attempt: Option<Pointer>,
-    /// JSON pointer to the provider's id of the message.
-    pub message_id: Pointer,
-    /// JSON pointer to what became of the message.
-    pub state: Pointer,
-    /// Its values by what they mean: queued, sending, sent, answered, failed, delivered or read. Others are ignored.
-    pub states: BTreeMap<String, Texts>,
-    /// JSON pointers to the code of an error, in the classes of `errors`.
-    pub code: Vec<Pointer>,
-    /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it verifies the address, and
-    /// expects the text of `hub.challenge`.
-    pub verify_token: Option<String>,
-}
 
 impl HttpReceipts {
     /// `used` has the placeholders of a message's request.
@@ -58,7 +32,7 @@ impl HttpReceipts {
             return settings.wrong("receipts.states", format!("has {name:?}, and there are {known}"));
         }
         if let Some(signature) = &self.signature {
-            signature.check("receipts.signature", settings)?;
+            settings.hmac(signature, "receipts.signature")?;
         } else if settings.secrets().next().is_none() {
             let words = "needs a credential: without one any client could make the key of {callback}";
             return settings.wrong("receipts", words);

@@ -4,28 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::escape::escape;
-use reqwest::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
+use super::description::{HttpAccount, HttpCheck, HttpGatewaySettings, HttpMethod, HttpSuccess, Read};
 use super::receipts::callback_address;
-use super::{HttpAccount, HttpCheck, HttpMethod, HttpSuccess};
+use super::signing::{AwsKey, Signing};
+use crate::OutgoingMessage;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::settings::{basic_credentials, provider_url};
 use crate::template::placeholder::{PieceKind, pieces};
-use crate::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 
 /// All characters except the unreserved ones of RFC 3986 (2.3): an inserted value can end neither a segment of a path
 /// nor a value of a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Headers that the HTTP library writes itself.
-const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
 /// The placeholders of messages, and a value of each that a message could have.
 const PLACEHOLDERS: [(&str, &str); 10] = [
@@ -41,9 +36,6 @@ const PLACEHOLDERS: [(&str, &str); 10] = [
     ("callback", "https://example.com"),
 ];
 
-/// Something of a description, or the first problem with it.
-pub(super) type Read<T> = Result<T, GatewaySettingsError>;
-
 enum Body<'a> {
     Json(&'a Value),
     Form(&'a BTreeMap<String, String>),
@@ -52,7 +44,7 @@ enum Body<'a> {
 
 /// What is put into a description.
 pub(super) struct Filling<'a> {
-    pub(super) settings: &'a HttpGatewaySettings,
+    settings: &'a HttpGatewaySettings,
     /// The values of a message, by placeholder; of others it has none, and they are empty.
     values: BTreeMap<&'static str, String>,
     used: BTreeSet<&'static str>,
@@ -127,46 +119,6 @@ impl HttpGatewaySettings {
             return self.wrong("success", words);
         }
         Ok(())
-    }
-
-    /// The value of a setting, for a placeholder. One that is not configured is an error, which names the variable to set.
-    fn credential(&self, name: &str, placeholder: &str, setting: &str) -> Read<&str> {
-        if let Some(value) = self.values.get(name) {
-            return Ok(value.expose_secret());
-        }
-        let variable = self.owner.variable(name);
-        self.wrong(setting, format!("uses {{{placeholder}}}, which has no value: set {variable}"))
-    }
-
-    /// A credential as a placeholder, such as `{token}`, which may be empty.
-    pub(super) fn credential_of(&self, text: &str, setting: &str) -> Read<&str> {
-        let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        match name.filter(|name| self.owner.credentials.contains_key(*name)) {
-            Some(name) => self.credential(name, name, setting),
-            None => self.wrong(setting, "must be one credential, such as {token}"),
-        }
-    }
-
-    /// The same, and not empty.
-    pub(super) fn key(&self, text: &str, setting: &str) -> Read<&str> {
-        match self.credential_of(text, setting)? {
-            "" => {
-                let variable = self.owner.variable(text.trim_matches(['{', '}']));
-                self.wrong(setting, format!("must not be empty: set {variable}"))
-            }
-            key => Ok(key),
-        }
-    }
-
-    /// The name of a header that may be written.
-    pub(super) fn header(&self, written: &str, setting: &str) -> Read<HeaderName> {
-        match HeaderName::from_bytes(written.as_bytes()) {
-            Err(_) => self.wrong(setting, "has a name that cannot be a header's (RFC 9110, 5.1)"),
-            Ok(name) if NOT_OURS.contains(&name) => {
-                self.wrong(setting, "is written by the HTTP client itself: leave it out")
-            }
-            Ok(name) => Ok(name),
-        }
     }
 }
 
@@ -274,9 +226,45 @@ impl<'a> Filling<'a> {
         }
         request.headers_mut().extend(self.headers()?);
         if let Some(sign) = &settings.sign {
-            sign.sign(self, &mut request, &text, now)?;
+            self.sign(sign, &mut request, &text, now)?;
         }
         Ok(request)
+    }
+
+    /// Adds the headers of the signature to a request with this body.
+    fn sign(&mut self, sign: &Signing, request: &mut Request, body: &str, now: Timestamp) -> Read<()> {
+        let settings = self.settings;
+        let (header, value) = match sign {
+            Signing::Hmac(hmac) if hmac.timestamp.is_some() => {
+                return settings.wrong("sign.hmac.timestamp", "is for receipts only");
+            }
+            Signing::Hmac(hmac) => {
+                let (header, key) = settings.hmac(hmac, "sign.hmac")?;
+                (header, hmac.value(key, body.as_bytes(), ""))
+            }
+            Signing::Aws(key) => {
+                // What AWS signs of another address is written in another way.
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+                let (path, query) = (request.url().path(), request.url().query());
+                if query.is_some() || !path.bytes().all(is_plain) || path.contains("//") {
+                    let words = "must have no query, and a path of letters, digits and - . _ ~ /: sign.aws signs no other";
+                    return settings.wrong("url", words);
+                }
+                let mut text = |text: &str| Ok(self.unless_empty(text, "sign.aws")?.unwrap_or_default());
+                let ids = AwsKey {
+                    region: text(&key.region)?,
+                    service: text(&key.service)?,
+                    key_id: text(&key.key_id)?,
+                    secret: settings.key(&key.secret, "sign.aws.secret")?.to_owned(),
+                };
+                (AUTHORIZATION, ids.authorization(request, body, now))
+            }
+        };
+        match HeaderValue::from_str(&value) {
+            Ok(value) => drop(request.headers_mut().insert(header, value)),
+            Err(_) => return settings.wrong("sign", "must be of visible ASCII characters"),
+        }
+        Ok(())
     }
 
     fn body(&mut self, body: Body<'_>) -> Read<(&'static str, String)> {
@@ -365,7 +353,7 @@ impl<'a> Filling<'a> {
     }
 
     /// The text with values as they are; `None` if there are placeholders and all of it is empty.
-    pub(super) fn unless_empty(&mut self, text: &str, setting: &str) -> Read<Option<String>> {
+    fn unless_empty(&mut self, text: &str, setting: &str) -> Read<Option<String>> {
         let filled = self.fill(text, setting, String::push_str)?;
         Ok(Some(filled).filter(|filled| text.is_empty() || !filled.is_empty()))
     }

@@ -5,13 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Request;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use url::Position;
 
-use super::HttpGatewaySettings;
-use super::request::{Filling, Read};
 use crate::domain::Timestamp;
 
 /// A signature of each request.
@@ -74,25 +72,6 @@ pub struct AwsKey {
 }
 
 impl HmacOf {
-    /// The header and the key. `member` is the place of the description.
-    pub(super) fn check<'s>(
-        &self,
-        member: &str,
-        settings: &'s HttpGatewaySettings,
-    ) -> Read<(HeaderName, &'s str)> {
-        if let Some(name) = &self.timestamp {
-            settings.header(name, &format!("{member}.timestamp"))?;
-        }
-        if self.over.matches("{body}").count() != 1
-            || self.over.contains("{timestamp}") != self.timestamp.is_some()
-        {
-            let words = "must have {body} once, and {timestamp} if \"timestamp\" names its header";
-            return settings.wrong(&format!("{member}.over"), words);
-        }
-        let header = settings.header(&self.header, &format!("{member}.header"))?;
-        Ok((header, settings.key(&self.key, &format!("{member}.key"))?))
-    }
-
     /// The value of the header for a body.
     pub(super) fn value(&self, key: &str, body: &[u8], timestamp: &str) -> String {
         let (before, after) = self.over.split_once("{body}").unwrap_or(("", &self.over));
@@ -106,53 +85,9 @@ impl HmacOf {
     }
 }
 
-impl Signing {
-    /// Adds the headers of the signature to a request with this body.
-    pub(super) fn sign(
-        &self,
-        filling: &mut Filling<'_>,
-        request: &mut Request,
-        body: &str,
-        now: Timestamp,
-    ) -> Read<()> {
-        let settings = filling.settings;
-        let (header, value) = match self {
-            Self::Hmac(hmac) if hmac.timestamp.is_some() => {
-                return settings.wrong("sign.hmac.timestamp", "is for receipts only");
-            }
-            Self::Hmac(hmac) => {
-                let (header, key) = hmac.check("sign.hmac", settings)?;
-                (header, hmac.value(key, body.as_bytes(), ""))
-            }
-            Self::Aws(key) => {
-                // What AWS signs of another address is written in another way.
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-                let (path, query) = (request.url().path(), request.url().query());
-                if query.is_some() || !path.bytes().all(is_plain) || path.contains("//") {
-                    let words = "must have no query, and a path of letters, digits and - . _ ~ /: sign.aws signs no other";
-                    return settings.wrong("url", words);
-                }
-                let mut text = |text: &str| Ok(filling.unless_empty(text, "sign.aws")?.unwrap_or_default());
-                let ids = AwsKey {
-                    region: text(&key.region)?,
-                    service: text(&key.service)?,
-                    key_id: text(&key.key_id)?,
-                    secret: settings.key(&key.secret, "sign.aws.secret")?.to_owned(),
-                };
-                (AUTHORIZATION, ids.authorization(request, body, now))
-            }
-        };
-        match HeaderValue::from_str(&value) {
-            Ok(value) => drop(request.headers_mut().insert(header, value)),
-            Err(_) => return settings.wrong("sign", "must be of visible ASCII characters"),
-        }
-        Ok(())
-    }
-}
-
 impl AwsKey {
     /// Adds the time to the request. The URL has no query.
-    fn authorization(&self, request: &mut Request, body: &str, now: Timestamp) -> String {
+    pub(super) fn authorization(&self, request: &mut Request, body: &str, now: Timestamp) -> String {
         let Self { region, service, key_id, secret } = self;
         let time = now.rfc3339_seconds().to_string().replace(['-', ':'], "");
         let day = time.split('T').next().unwrap_or_default();
