@@ -17,8 +17,8 @@ use hyper::{Request, Response, StatusCode};
 use rustix::process::{Signal, kill_current_process_group};
 use serde_json::{Value, json};
 
-use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, serve};
-use crate::{runtime, say};
+use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, runtime, serve};
+use crate::results::say;
 
 /// Its code is always the same.
 const CODE: &str = "123456";

@@ -23,7 +23,8 @@ use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::Options;
-use results::{ALL, Results};
+use mock::runtime;
+use results::{ALL, Results, say};
 use run::plan;
 
 /// The server's allocator: the ceiling must use the same.
@@ -59,14 +60,6 @@ fn main() -> ExitCode {
 fn failed(code: u8, error: &anyhow::Error) -> ExitCode {
     say(&format!("error: {error:#}"));
     ExitCode::from(code)
-}
-
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }
 
 fn bench(options: &Options) -> Result<u8> {

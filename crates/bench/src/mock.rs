@@ -29,6 +29,10 @@ pub const SENDER: &str = "+15005550006";
 const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#;
 const BAD: &str = r#"{"code":21602,"message":"Message body is required.","status":400}"#;
 
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
+}
+
 /// Remembers the last code sent to each number until it is taken.
 #[derive(Clone)]
 pub struct Mock {

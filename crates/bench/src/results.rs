@@ -3,11 +3,17 @@
 //! Windows of one round are close together in time: a ratio within a round says more than one of two medians.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 
 /// All kinds of requests together; the first of them in order.
 pub const ALL: &str = "all answers";
+
+/// Prints a line to standard error: standard output is for the results.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// The output of `--json`.
 #[derive(Serialize)]

@@ -11,8 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::args::{Options, WARM_UP, settings};
 use crate::machine::{self, CPU};
 use crate::mock::Mock;
-use crate::results::{ALL, Results, ServerResults, Window};
-use crate::say;
+use crate::results::{ALL, Results, ServerResults, Window, say};
 use crate::servers::{Setup, Target};
 
 /// Makes a run with its files in `home`.

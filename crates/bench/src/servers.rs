@@ -22,8 +22,7 @@ use crate::contract::{Routes, masked};
 use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
-use crate::results::{Figures, ServerResults};
-use crate::say;
+use crate::results::{Figures, ServerResults, say};
 use crate::script::{Step, live_number};
 
 /// A start with much data takes long.
