@@ -16,6 +16,8 @@ pub(super) const USUAL_DAYS: f64 = 7.0;
 const STORED: f64 = 1.0 / 3.0;
 
 /// The last part of a full allowance, which is kept for clients with users.
+// Without it a bot with fresh addresses refuses nine of ten new users of a country that it attacks, with it one of three
+// (`tests/pumping`, half of the users in known networks).
 const KEPT: f64 = 0.2;
 
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
@@ -91,6 +93,8 @@ impl Limit {
             }
             Dimension::Prefix(_) => limit(Rule::Prefix, floors.prefix, 0.9, [0.5, 0.0]),
             Dimension::Country(_) => limit(Rule::Country, floors.country, 0.7, [1.0, 2.0]),
+            // Without it each of 200 countries would give an attacker its floor: 9,054 messages on the first day instead of
+            // 389, and in a new installation 1,936 instead of 107 (`tests/pumping`).
             Dimension::Unproven => {
                 Self { of_users: 0.0, ..limit(Rule::Unproven, f64::from(unproven), 1.0, [1.0, 0.5]) }
             }
