@@ -398,7 +398,8 @@ impl MemberState {
             return Ok(None);
         };
         let (client, sealing) = (Arc::clone(&self.client), Arc::clone(&self.sealing));
-        let store = EtcdStore::open(client, sealing, Arc::clone(&self.options.clock), Arc::clone(&lease)).await;
+        let store =
+            EtcdStore::open(client, sealing, Arc::clone(&self.options.clock), Arc::clone(&lease)).await;
         if store.is_err() {
             lease.end();
             let _ = self.client.revoke(lease.id).await;
