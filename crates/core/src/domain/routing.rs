@@ -50,6 +50,23 @@ impl Routing {
         Self { entries: vec![RoutingEntry { gateway, prefixes: Vec::new() }] }
     }
 
+    /// Reads the setting `otp-sms-provider`. `gateway_of` decides which gateway a provider is, or says why there is none,
+    /// such as missing credentials.
+    ///
+    /// # Errors
+    /// [`RoutingError`] points at the part that is wrong.
+    pub fn parse(
+        setting: &str,
+        gateway_of: impl Fn(ProviderName) -> Result<GatewayName, String>,
+    ) -> Result<Self, RoutingError> {
+        let mut entries: Vec<RoutingEntry> = Vec::new();
+        for part in setting.split(';') {
+            let entry = entry(part, &entries, &gateway_of);
+            entries.push(entry.map_err(|(part, words)| RoutingError::at(part, setting, words))?);
+        }
+        Ok(Self { entries })
+    }
+
     /// From entries in the order written. Names are distinct: the reader of the setting saw to it.
     pub const fn new(entries: Vec<RoutingEntry>) -> Self {
         Self { entries }
@@ -118,25 +135,6 @@ impl ProviderName {
     /// Reads a name, spelled exactly.
     pub fn parse(text: &str) -> Option<Self> {
         Self::all().find(|name| name.as_str() == text)
-    }
-}
-
-impl Routing {
-    /// Reads the setting `otp-sms-provider`. `gateway_of` decides which gateway a provider is, or says why there is none,
-    /// such as missing credentials.
-    ///
-    /// # Errors
-    /// [`RoutingError`] points at the part that is wrong.
-    pub fn parse(
-        setting: &str,
-        gateway_of: impl Fn(ProviderName) -> Result<GatewayName, String>,
-    ) -> Result<Self, RoutingError> {
-        let mut entries: Vec<RoutingEntry> = Vec::new();
-        for part in setting.split(';') {
-            let entry = entry(part, &entries, &gateway_of);
-            entries.push(entry.map_err(|(part, words)| RoutingError::at(part, setting, words))?);
-        }
-        Ok(Self { entries })
     }
 }
 

@@ -80,7 +80,7 @@ pub fn settle(
     let Some(sent) = open.verification.filter(|v| permit.is_for(v) && !v.is_canceled()) else {
         return (state, outcome);
     };
-    let mut settled = sent.after(result);
+    let mut settled = after(sent, result);
     if !result.may_still_arrive() {
         settled.counted = settled.counted.map(|counted| without_message(counted, permit));
     }
@@ -92,26 +92,24 @@ pub fn settle(
     (open.with(verification).with_end_by(policy), outcome)
 }
 
-impl Verification {
-    /// The verification after one of its sends ended. The code of an accepted message is the only right one from then on. A
-    /// message that may have been sent changes nothing if an earlier message was or may have been sent.
-    const fn after(self, result: &SendResult) -> Self {
-        let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
-        let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
-        match *result {
-            SendResult::Accepted { held, .. } => next.sent_with(held),
-            SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
-            | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
-                if !self.was_perhaps_sent() =>
-            {
-                next.sent_with(held)
-            }
-            SendResult::NumberRefused
-            | SendResult::Postponed { .. }
-            | SendResult::Failed { .. }
-            | SendResult::NoLongerUsable
-            | SendResult::Overloaded => next,
+/// The verification after one of its sends ended. The code of an accepted message is the only right one from then on. A
+/// message that may have been sent changes nothing if an earlier message was or may have been sent.
+const fn after(sent: Verification, result: &SendResult) -> Verification {
+    let postponed = sent.postponed || matches!(result, SendResult::Postponed { .. });
+    let next = Verification { sending: sent.sending.saturating_sub(1), postponed, ..sent };
+    match *result {
+        SendResult::Accepted { held, .. } => next.sent_with(held),
+        SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
+        | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
+            if !sent.was_perhaps_sent() =>
+        {
+            next.sent_with(held)
         }
+        SendResult::NumberRefused
+        | SendResult::Postponed { .. }
+        | SendResult::Failed { .. }
+        | SendResult::NoLongerUsable
+        | SendResult::Overloaded => next,
     }
 }
 

@@ -170,9 +170,13 @@ impl Verification {
         Self { sent: held.is_none(), held, ..self }
     }
 
+    pub fn name(&self) -> VerificationName {
+        VerificationName::of(self.salt.id())
+    }
+
     /// Returns `true` if it is the verification that the caller named, or the caller named none.
     pub(super) fn matches_name(&self, named: Option<VerificationName>) -> bool {
-        named.is_none_or(|name| name.is_of(self))
+        named.is_none_or(|name| name == self.name())
     }
 
     /// Returns `true` while the gateway that holds the code is being asked.
@@ -183,13 +187,6 @@ impl Verification {
     /// Returns `true` while a message with this code may be on its way to the gateway.
     pub fn is_sending(&self, now: Timestamp) -> bool {
         self.sending > 0 && now < self.sending_until
-    }
-}
-
-impl VerificationName {
-    /// Returns `true` if it names this verification.
-    pub fn is_of(self, verification: &Verification) -> bool {
-        self == Self::of(verification.salt.id())
     }
 }
 

@@ -48,11 +48,6 @@ impl Text {
         (text, problem)
     }
 
-    /// Whether it has a place for the code, beside the line for browsers.
-    pub(super) fn has_a_place_for_the_code(&self) -> bool {
-        self.parts.contains(&Part::Code)
-    }
-
     /// The message with these `digits` as the code. An `app_hash` replaces the line for browsers, because both must be
     /// the last line. For a call the digits are separated: `1. 2. 3.`
     pub(super) fn finish(
@@ -133,7 +128,7 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
     if let Some(words) = problem {
         return Err(words);
     }
-    if !text.has_a_place_for_the_code() {
+    if !text.parts.contains(&Part::Code) {
         return Err("it must contain {code} (or _CODE_), the place where the code goes".to_owned());
     }
     let longest_code = "0".repeat(usize::from(CodeLength::MAX));

@@ -274,7 +274,7 @@ impl NumberEvents<'_, '_> {
             return self.expect(None);
         }
         // The replaced code is valid again, until its own expiry.
-        if let Some(earlier) = permit.replaced.filter(|earlier| self.name.is_of(earlier)) {
+        if let Some(earlier) = permit.replaced.filter(|earlier| earlier.name() == self.name) {
             end.expires = earlier.expires;
             self.expect(Some(end));
         }

@@ -236,5 +236,5 @@ pub const fn no_live_code(attempts_left: u8) -> CheckStep {
 
 /// The name of the verification of a permit.
 pub fn name_of(permit: &SendPermit) -> VerificationName {
-    VerificationName::of(permit.verification.salt.id())
+    permit.verification.name()
 }
