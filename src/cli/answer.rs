@@ -1,9 +1,23 @@
-//! How commands print the answer of a server: as JSON, or in words and tables.
+//! The answer of a command: as JSON, or in words and tables.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{CommandOutput, json_line};
+/// What a command prints, and its exit code.
+#[derive(Debug, Default)]
+pub struct CommandOutput {
+    pub code: u8,
+    pub out: String,
+    pub err: String,
+    /// What an operator must know if `out` cannot be written, which no second run repeats. Empty for other outputs.
+    pub if_lost: String,
+}
+
+impl CommandOutput {
+    pub fn of(out: impl Into<String>) -> Self {
+        Self { out: out.into(), ..Self::default() }
+    }
+}
 
 pub fn one<T: Serialize>(answer: &T, json: bool, words: impl FnOnce(&T) -> String) -> CommandOutput {
     CommandOutput::of(if json { json_line(answer) } else { words(answer) })
@@ -18,6 +32,12 @@ pub fn list<T: Serialize>(rows: &[T], json: bool, none: &str, fields: &str) -> C
     } else {
         table(rows, fields)
     })
+}
+
+/// A value as a line of JSON.
+pub fn json_line(value: &impl serde::Serialize) -> String {
+    // Texts, numbers and lists of them always have a form in JSON.
+    serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
 /// A table of some fields of the JSON, with columns as wide as their longest cell.

@@ -1,44 +1,10 @@
-//! The command line's arguments.
+//! Arguments of the server, and values that several commands read.
 
-use std::path::PathBuf;
-use std::sync::LazyLock;
+use clap::ArgGroup;
 
-use clap::{ArgGroup, Parser};
-
-use super::Command;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Overrides, variable_prefixes};
+use crate::config::Overrides;
 use crate::domain::Timestamp;
-
-/// The text of `--help` after the options, in lines of at most 80 columns.
-pub static MORE: LazyLock<String> = LazyLock::new(|| {
-    let prefixes: Vec<String> = variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
-    let lines: Vec<String> = prefixes.chunks(4).map(|line| line.join(", ")).collect();
-    include_str!("help.txt").replace("PREFIXES", &lines.join(",\n     "))
-});
-
-/// Phone verification by one-time code: sends codes, checks them, counts exactly.
-#[derive(Debug, Parser)]
-#[command(name = "onceward", version, after_help = MORE.as_str(), term_width = 80, args_override_self = true)]
-pub struct Args {
-    /// Read this file instead of config.json in the working directory.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
-    pub config: Option<PathBuf>,
-
-    /// Use this data directory; import creates it [default: data].
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
-    pub data_dir: Option<String>,
-
-    /// Print JSON: one object, or one a line for each item of a list. Not for serve itself.
-    #[arg(long, global = true, help_heading = "Settings")]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub serve: ServeArgs,
-
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
 
 /// Options of the server stand after `serve`, or without a command.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]

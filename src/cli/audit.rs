@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::answer::list;
+use super::answer::{CommandOutput, list};
 use super::args::parse_time;
-use super::{CommandError, CommandOutput, Context};
+use super::context::Context;
+use super::error::CommandError;
 use crate::domain::Timestamp;
 
 #[derive(Debug, clap::Args)]

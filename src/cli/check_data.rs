@@ -9,11 +9,14 @@ use std::path::Path;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::answer::CommandOutput;
 use super::backup::{check, name};
+use super::context::Context;
+use super::error::{CommandError, EXIT_DAMAGED};
 use super::findings::{Findings, Verdict, fail, ok, warn};
-use super::source::{self, Progress, Source, is_of};
-use super::{CommandError, CommandOutput, Context, EXIT_DAMAGED, absolute, in_three};
+use super::source::{self, Progress, Source, in_three, is_of};
 use crate::config::StorageSettings;
+use crate::http::tls::absolute;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;

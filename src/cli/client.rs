@@ -10,11 +10,10 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::runtime::Runtime;
 
-use super::{CommandError, absolute};
 use crate::domain::{Sid, SidKind};
 use crate::http::answers::CopyHead;
+use crate::http::tls::absolute;
 use crate::server::control::{ControlError, socket_in};
 
 /// The longest wait for an answer or for more of it: the server reads every record before it answers.
@@ -28,6 +27,8 @@ const COPY_BUFFER: usize = 256 * 1024;
 pub enum ClientError {
     #[error(transparent)]
     Socket(#[from] ControlError),
+    #[error("{0}")]
+    Setup(String),
     #[error("connect to {}: {why}; run the command as the server's user or as root", socket.display())]
     Connect { socket: PathBuf, why: String },
     #[error(
@@ -63,10 +64,10 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn of(data_dir: &Path) -> Result<Self, CommandError> {
-        let socket = socket_in(data_dir).map_err(ClientError::from)?;
+    pub fn of(data_dir: &Path) -> Result<Self, ClientError> {
+        let socket = socket_in(data_dir)?;
         let http = http().unix_socket(socket.as_path()).timeout(SILENCE).build();
-        let http = http.map_err(|error| CommandError::Failed(cause(error)))?;
+        let http = http.map_err(|error| ClientError::Setup(cause(error)))?;
         Ok(Self { http, socket })
     }
 
@@ -192,11 +193,6 @@ fn deepest(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
 
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-pub fn runtime() -> Result<Runtime, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `onceward cluster release`: ends the lease of a process that was killed.
 
-use super::answer::one;
-use super::{CommandError, CommandOutput, Context};
+use super::answer::{CommandOutput, one};
+use super::context::Context;
+use super::error::CommandError;
 use crate::config::Settings;
 use crate::server::{self, ReleasedLease};
 

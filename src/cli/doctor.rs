@@ -4,14 +4,17 @@
 mod data;
 mod gateways;
 
+use super::answer::CommandOutput;
 use super::client::Client;
+use super::context::Context;
+use super::error::CommandError;
 use super::findings::{Findings, fail, ok, warn};
-use super::{CommandError, CommandOutput, Context, EXIT_FAILED, has_live_key, missing_key_warning};
+use super::keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Settings};
 use crate::http::answers::ServerAnswer;
 use crate::http::tls;
-use crate::server;
+use crate::server::{self, EXIT_FAILED};
 
 pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
@@ -64,12 +67,12 @@ fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mu
         Err(error) => findings.add("configuration", fail(error.to_string(), CONFIGURATION)),
     }
     if let Some(exposed) = &loaded.settings.registry.unless_keys {
-        let found = if has_live_key(cx) {
+        let found = if keys::has_live(cx) {
             ok("callers need an API key, and there is one")
         } else {
             let remedy =
                 "run `onceward keys list`, and create a key with `onceward keys create` if there is none";
-            warn(missing_key_warning(&loaded.settings, exposed), remedy)
+            warn(keys::missing_warning(&loaded.settings, exposed), remedy)
         };
         findings.add("access", found);
     }

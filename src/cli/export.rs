@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use super::answer::{CommandOutput, json_line};
 use super::backup::{ExportError, Header, Writer};
-use super::source::{Progress, Source};
-use super::{CommandError, CommandOutput, Context, in_three, json_line};
+use super::context::Context;
+use super::error::CommandError;
+use super::source::{Progress, Source, in_three};
 use crate::node::kinds::for_tools;
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{CommandOutput, Context, json_line};
+use super::answer::{CommandOutput, json_line};
+use super::context::Context;
 use crate::store::Damage;
 
 crate::named! {

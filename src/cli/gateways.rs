@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answer::{cell, list, one};
+use super::answer::{CommandOutput, cell, list, one};
 use super::client::segment;
-use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
+use super::context::Context;
+use super::error::CommandError;
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, built_in_gateways};
 use crate::domain::PhoneNumber;
 use crate::gateway::Recipe;
 use crate::http::answers::{Message, Tried};
+use crate::server::EXIT_FAILED;
 
 #[derive(Debug, clap::Args)]
 pub struct GatewaysArgs {

@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::answer::{cell, list, one, table};
+use super::answer::{CommandOutput, cell, list, one, table};
 use super::args::at_least_one;
 use super::client::{Client, segment};
-use super::{CommandError, CommandOutput, Context};
+use super::context::Context;
+use super::error::CommandError;
 use crate::limits::guard::EntryAction;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, entry_subject, exact,

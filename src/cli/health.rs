@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::answer::CommandOutput;
 use super::client::{cause, http};
-use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
+use super::context::Context;
+use super::error::CommandError;
 use crate::config::ListenAddress;
+use crate::server::EXIT_FAILED;
 
 /// For the head of the answer, and for its body. A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

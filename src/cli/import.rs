@@ -10,13 +10,16 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use super::answer::{CommandOutput, json_line};
 use super::backup::{Header, Reader, without_codes};
-use super::source::{Progress, is_of};
-use super::{CommandError, CommandOutput, Context, absolute, in_three, json_line, refuse_root};
+use super::context::{Context, refuse_root};
+use super::error::CommandError;
+use super::source::{Progress, in_three, is_of};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
+use crate::http::tls::absolute;
 use crate::node::kinds::for_tools;
 use crate::node::{load_or_create, server_key};
 use crate::server::{ClusterError, begin_import};

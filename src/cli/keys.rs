@@ -3,13 +3,15 @@
 
 use clap::{Arg, ArgAction, Subcommand};
 
-use super::answer::{cell, list, one};
-use super::client::{Client, ClientError, runtime, segment};
+use super::answer::{CommandOutput, cell, list, one};
+use super::client::{Client, ClientError, segment};
+use super::context::{Context, refuse_root, runtime};
+use super::error::CommandError;
 use super::source::{Progress, Source};
-use super::{CommandError, CommandOutput, Context, absolute, refuse_root};
-use crate::config::Settings;
+use crate::config::{ConfigErrors, Settings};
 use crate::http::Keys;
 use crate::http::answers::{Key, NewToken};
+use crate::http::tls::absolute;
 use crate::node::Offline;
 use crate::registry::audit::Actor;
 use crate::registry::{self, Scope};
@@ -111,12 +113,25 @@ fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, Command
     answer(settings, Use::Read, ask, async |keys| keys.list(service))
 }
 
-/// Whether the server accepts an API key, now or after its start.
-pub fn has_live(settings: Settings) -> Result<bool, CommandError> {
+/// Whether the server is known to accept an API key, now or after its start. `false` also if this user cannot know it.
+pub fn has_live(cx: &Context) -> bool {
     // A key of a removed service has no name of the service.
     let is_live =
         |key: &Key| key.revoked.is_none() && key.service_sid.is_none() == key.service_name.is_none();
-    Ok(listed(settings, None)?.iter().any(is_live))
+    cx.settings().and_then(|settings| listed(settings, None)).is_ok_and(|keys| keys.iter().any(is_live))
+}
+
+/// The warning that no API key was found which the start requires.
+pub fn missing_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
+    let exposed = exposed.one_line();
+    if settings.cluster.is_some() {
+        return format!(
+            "this node can own the records only if etcd holds an API key (run onceward keys list on the owner); without one: {exposed}"
+        );
+    }
+    format!(
+        "the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
+    )
 }
 
 /// How a command uses a data directory.
@@ -136,9 +151,9 @@ fn answer<T>(
     carry_out: impl AsyncFnOnce(&Keys<'_>) -> Result<T, String>,
 ) -> Result<T, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
-    match Client::of(&data_dir).and_then(|client| Ok(ask(&client)?)) {
-        Err(CommandError::Client(error)) if error.has_no_socket() => {}
-        answered => return answered,
+    match Client::of(&data_dir).and_then(|client| ask(&client)) {
+        Err(error) if error.has_no_socket() => {}
+        answered => return Ok(answered?),
     }
     let shown = absolute(&data_dir).display().to_string();
     if settings.cluster.is_some() {

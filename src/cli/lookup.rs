@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
-use super::answer::one;
-use super::{CommandError, CommandOutput, Context, EXIT_FAILED};
+use super::answer::{CommandOutput, one};
+use super::context::Context;
+use super::error::CommandError;
 use crate::domain::{LineType, NumberLookup};
+use crate::server::EXIT_FAILED;
 
 #[derive(Debug, clap::Args)]
 pub struct LookupArgs {

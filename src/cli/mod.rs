@@ -7,7 +7,9 @@ pub mod backup;
 mod check_data;
 mod client;
 mod cluster;
+mod context;
 mod doctor;
+mod error;
 mod export;
 mod findings;
 mod gateways;
@@ -22,26 +24,23 @@ mod tracker;
 mod webhooks;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
-use crate::config::{self, ConfigErrors, Effective, Loaded, Overrides, Settings, Sources, StorageSettings};
-use crate::delivery::attempts::AttemptLog;
-use crate::engine::NumberState;
-use crate::http::tls::absolute;
-use crate::node::{self, KeyError, process};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use serde_json::json;
+
+use crate::config::{self, Effective, Loaded, Overrides, Sources, variable_prefixes};
+use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
-use crate::shard::{Record, RecordError};
-use crate::store::{RecordCounts, StoreError};
-use args::{Args, ServeArgs};
+use answer::{CommandOutput, json_line};
+use args::ServeArgs;
 use audit::AuditArgs;
-use backup::{ExportError, ImportError};
-use clap::{CommandFactory as _, Parser as _, Subcommand};
-use client::{Client, ClientError};
 use cluster::ClusterCommand;
+use context::Context;
+use error::{CommandError, listed};
 use export::ExportArgs;
 use gateways::GatewaysArgs;
 use guard::GuardCommand;
@@ -49,12 +48,8 @@ use import::ImportArgs;
 use keys::KeysCommand;
 use lookup::LookupArgs;
 use number::NumberArgs;
-use serde_json::json;
 use tracker::TrackerArgs;
 use webhooks::WebhooksCommand;
-
-/// The data is damaged, or the file is no export (`EX_DATAERR`).
-const EXIT_DAMAGED: u8 = 65;
 
 /// The arguments of the program, for its manual pages and completions.
 pub fn command() -> clap::Command {
@@ -93,94 +88,6 @@ enum CommandOutcome {
     Serve(Box<Loaded>),
 }
 
-#[derive(Debug, Default)]
-struct CommandOutput {
-    code: u8,
-    out: String,
-    err: String,
-    /// What an operator must know if `out` cannot be written, which no second run repeats. Empty for other outputs.
-    if_lost: String,
-}
-
-impl CommandOutput {
-    fn of(out: impl Into<String>) -> Self {
-        Self { out: out.into(), ..Self::default() }
-    }
-}
-
-/// Why a command failed. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    #[error(transparent)]
-    Configuration(#[from] ConfigErrors),
-    /// A wrong value on the command line.
-    #[error("{0}")]
-    Usage(String),
-    #[error("the configuration is not valid: {error}")]
-    NotValid { error: Box<server::AppStartError>, warnings: Vec<String> },
-    #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
-    NoData(String),
-    #[error(
-        "a server uses the data directory {0} but does not answer on its control socket: it is starting or stopping, or \
-         its log says why it has none; try again, or stop it first"
-    )]
-    NoSocket(String),
-    #[error("{0}")]
-    Failed(String),
-    #[error("{action} {}: {source}", path.display())]
-    File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("a record was not written: {0}")]
-    Write(#[source] StoreError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Export(#[from] ExportError),
-    #[error(transparent)]
-    Import(#[from] ImportError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error(transparent)]
-    Open(#[from] StoreError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error(transparent)]
-    Start(#[from] node::StartError),
-    #[error(transparent)]
-    Cluster(#[from] server::ClusterError),
-}
-
-impl CommandError {
-    fn of_file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { action, path, source }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
-            Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
-            Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
-            Self::Open(StoreError::Damaged(_) | StoreError::FormatNewer { .. })
-            | Self::Export(ExportError::Record { .. }) => EXIT_DAMAGED,
-            Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
-            _ => EXIT_FAILED,
-        }
-    }
-
-    fn answer(&self) -> CommandOutput {
-        let warnings = match self {
-            Self::Configuration(errors) => listed(errors.warnings()),
-            Self::NotValid { warnings, .. } => listed(warnings),
-            _ => String::new(),
-        };
-        CommandOutput {
-            code: self.exit_code(),
-            err: format!("{warnings}error: {self}\n"),
-            ..CommandOutput::default()
-        }
-    }
-}
-
 /// Adds what the arguments say to the other sources of the configuration.
 fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> CommandOutcome {
     let Args { config, data_dir, json, serve, command } = match Args::try_parse_from(arguments) {
@@ -212,39 +119,34 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
     run_command(command, &cx).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
-/// What a command has beside its arguments.
-struct Context {
-    sources: Sources,
-    /// Whether to print JSON.
+/// The text of `--help` after the options, in lines of at most 80 columns.
+static MORE: LazyLock<String> = LazyLock::new(|| {
+    let prefixes: Vec<String> = variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
+    let lines: Vec<String> = prefixes.chunks(4).map(|line| line.join(", ")).collect();
+    include_str!("help.txt").replace("PREFIXES", &lines.join(",\n     "))
+});
+
+/// Phone verification by one-time code: sends codes, checks them, counts exactly.
+#[derive(Debug, Parser)]
+#[command(name = "onceward", version, after_help = MORE.as_str(), term_width = 80, args_override_self = true)]
+struct Args {
+    /// Read this file instead of config.json in the working directory.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+
+    /// Use this data directory; import creates it [default: data].
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    data_dir: Option<String>,
+
+    /// Print JSON: one object, or one a line for each item of a list. Not for serve itself.
+    #[arg(long, global = true, help_heading = "Settings")]
     json: bool,
-}
 
-impl Context {
-    /// Where the data is, which is known although other settings are wrong.
-    fn storage(&self) -> Result<StorageSettings, CommandError> {
-        Ok(config::load_storage(&self.sources)?)
-    }
+    #[command(flatten)]
+    serve: ServeArgs,
 
-    /// The settings for a program beside the server.
-    fn settings(&self) -> Result<Settings, CommandError> {
-        Ok(config::load_beside(&self.sources)?)
-    }
-
-    fn client(&self) -> Result<Client, CommandError> {
-        Client::of(&self.storage()?.data_dir)
-    }
-
-    /// Where the records are, for a command that reads all of them. They are not in a cluster.
-    fn records_on_disk(&self) -> Result<StorageSettings, CommandError> {
-        match self.settings()? {
-            Settings { storage, cluster: None, .. } => Ok(storage),
-            _ => Err(CommandError::Failed(
-                "the records of a cluster are in etcd; back them up with etcdctl snapshot save \
-                 (docs/operate/cluster.md)"
-                    .to_owned(),
-            )),
-        }
-    }
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -399,9 +301,9 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     let mut warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys
-            && !has_live_key(cx)
+            && !keys::has_live(cx)
         {
-            warnings.push(missing_key_warning(&loaded.settings, exposed));
+            warnings.push(keys::missing_warning(&loaded.settings, exposed));
         }
         if json {
             json_line(&json!({ "valid": true, "warnings": warnings }))
@@ -417,54 +319,6 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     };
     let err = listed(&warnings);
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
-}
-
-/// The warning that no API key was found which the start requires.
-fn missing_key_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
-    let exposed = exposed.one_line();
-    if settings.cluster.is_some() {
-        return format!(
-            "this node can own the records only if etcd holds an API key (run onceward keys list on the owner); without one: {exposed}"
-        );
-    }
-    format!(
-        "the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
-    )
-}
-
-/// Whether an API key is known that a start requires. `false` also if this user cannot know it.
-fn has_live_key(cx: &Context) -> bool {
-    cx.settings().and_then(keys::has_live).unwrap_or(false)
-}
-
-/// Refuses to write into a data directory of another user as root, who would leave files that the server's user cannot read.
-fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
-    let owner = fs::metadata(data_dir).map_or(0, |found| found.uid());
-    if !rustix::process::geteuid().is_root() || owner == 0 {
-        return Ok(());
-    }
-    Err(CommandError::Failed(format!(
-        "the data directory {} belongs to another user ({owner}), whose server could not open what root writes; run the \
-         command as that user (runuser -u USER -- onceward ...), or while the server runs",
-        data_dir.display()
-    )))
-}
-
-fn listed(warnings: &[String]) -> String {
-    warnings.iter().flat_map(|warning| ["warning: ", warning, "\n"]).collect()
-}
-
-/// A value as a line of JSON.
-fn json_line(value: &impl serde::Serialize) -> String {
-    // Texts, numbers and lists of them always have a form in JSON.
-    serde_json::to_string(value).unwrap_or_default() + "\n"
-}
-
-/// Numbers, sends, and records of every other kind.
-fn in_three(counts: &RecordCounts) -> (u64, u64, u64) {
-    let of = |kind| counts.get(&kind).copied().unwrap_or_default();
-    let (numbers, sends) = (of(NumberState::KIND), of(AttemptLog::KIND));
-    (numbers, sends, counts.values().sum::<u64>() - numbers - sends)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
 //! erasure.
 
-use super::answer::{cell, counted, one, table};
+use super::answer::{CommandOutput, cell, counted, one, table};
 use super::client::{Client, ClientError, Fields, segment};
-use super::tracker::e164;
-use super::{CommandError, CommandOutput, Context};
+use super::context::Context;
+use super::error::CommandError;
 use crate::http::answers::{Erased, KnownNumber, NumberAnswer, Unlocked};
 use crate::verification::verify::{Cleared, VerificationStatus};
 
@@ -26,7 +26,7 @@ impl NumberArgs {
         cx: &Context,
         ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<T, ClientError>,
     ) -> Result<T, CommandError> {
-        let path = format!("/local/Numbers/{}", segment(&e164(&self.number, "", cx)?));
+        let path = format!("/local/Numbers/{}", segment(&cx.e164(&self.number, "")?));
         Ok(ask(&cx.client()?, &path, &[("Service", self.service)])?)
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use reqwest::blocking::Response;
 
 use super::client::Client;
-use super::{CommandError, absolute};
+use super::error::CommandError;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
+use crate::delivery::attempts::AttemptLog;
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::key_fingerprint;
+use crate::engine::{NumberState, key_fingerprint};
 use crate::http::answers::CopyHead;
+use crate::http::tls::absolute;
+use crate::shard::Record;
 use crate::store::{
     CopiedRecord, CopyReader, DataDirectory, LiveRecords, RecordCounts, StoreError, key_fingerprint_in,
 };
@@ -86,6 +89,13 @@ impl Source {
         }
         Ok(counts)
     }
+}
+
+/// Numbers, sends, and records of every other kind.
+pub fn in_three(counts: &RecordCounts) -> (u64, u64, u64) {
+    let of = |kind| counts.get(&kind).copied().unwrap_or_default();
+    let (numbers, sends) = (of(NumberState::KIND), of(AttemptLog::KIND));
+    (numbers, sends, counts.values().sum::<u64>() - numbers - sends)
 }
 
 /// Whether this is the key with a fingerprint in hexadecimal digits.

@@ -1,9 +1,12 @@
 //! Calls of the program: arguments in, text and an exit code out.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::error::EXIT_DAMAGED;
 use super::*;
 
 /// A case of `calls.txt` has a title, files and variables, and calls: the exit code, what is printed (`>`), what is not (`!`).
@@ -132,7 +135,7 @@ fn commands_in(document: &str) -> Vec<String> {
 
 #[test]
 fn the_help_lists_every_exit_code() {
-    let (_, section) = args::MORE.split_once("Exit codes:\n").expect("a section");
+    let (_, section) = MORE.split_once("Exit codes:\n").expect("a section");
     let (section, _) = section.split_once("\n\n").expect("a further section");
     let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
     let listed: Vec<u8> = section.lines().filter_map(number).collect();
@@ -149,7 +152,7 @@ fn no_help_is_wider_than_a_terminal_of_80_columns() {
         assert_eq!(wide, <[&str; 0]>::default(), "{arguments:?}");
     }
     // A longer line would be broken a second time, and a single word would have its own line.
-    for (arguments, lines) in [(&["--help"][..], args::MORE.as_str()), (&["keys", "--help"], keys::MORE)] {
+    for (arguments, lines) in [(&["--help"][..], MORE.as_str()), (&["keys", "--help"], keys::MORE)] {
         let ran = World::empty().runs(arguments);
         assert!(ran.out.contains(lines), "{}", ran.out);
     }

@@ -1,10 +1,11 @@
 //! `onceward tracker`: what became of messages.
 
-use super::answer::list;
+use super::answer::{CommandOutput, list};
 use super::args::{at_least_one, parse_time};
-use super::{CommandError, CommandOutput, Context};
+use super::context::Context;
+use super::error::CommandError;
 use crate::delivery::attempts::StatusFilter;
-use crate::domain::{PhoneNumber, Timestamp};
+use crate::domain::Timestamp;
 use crate::http::answers::Message;
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ const COLUMNS: &str = "time type to gateway priority send_status verify_status r
 
 pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { number, service, status, since, until, limit } = args;
-    let number = number.map(|number| e164(&number, "--number ", cx)).transpose()?;
+    let number = number.map(|number| cx.e164(&number, "--number ")).transpose()?;
     let moment = |at: Option<Timestamp>| at.map(|at| at.rfc3339_millis().to_string());
     let fields = [
         ("Number", number),
@@ -57,11 +58,4 @@ pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     ];
     let messages: Vec<Message> = cx.client()?.get("/local/Messages", &fields)?;
     Ok(list(&messages, cx.json, "no sends found", COLUMNS))
-}
-
-/// The number that an argument names.
-pub fn e164(text: &str, argument: &str, cx: &Context) -> Result<String, CommandError> {
-    PhoneNumber::parse(text, cx.storage()?.default_region)
-        .map(PhoneNumber::e164)
-        .map_err(|error| CommandError::Usage(format!("{argument}{text}: {error}")))
 }

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::answer::{list, one, text};
-use super::{CommandError, CommandOutput, Context};
+use super::answer::{CommandOutput, list, one, text};
+use super::context::Context;
+use super::error::CommandError;
 
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {

@@ -11,9 +11,9 @@ use super::super::check_data::size_of;
 use super::super::client::{Client, ClientError};
 use super::super::findings::{Findings, Found, fail, ok, warn};
 use super::super::source::is_of;
-use super::super::{CommandError, absolute};
 use crate::config::{StorageSettings, is_readable_by_others};
 use crate::http::answers::ServerAnswer;
+use crate::http::tls::absolute;
 use crate::node::server_key;
 use crate::store::key_fingerprint_in;
 
@@ -142,10 +142,10 @@ fn server(settings: &StorageSettings) -> Found {
             warn(format!("version {version} runs, and this program is version {OWN}"), RESTART)
         }
         Ok(_) => ok(format!("runs on the data directory, version {OWN}, and is ready")),
-        Err(CommandError::Client(error)) if error.has_no_socket() => {
+        Err(error) if error.has_no_socket() => {
             ok("none runs on the data directory; onceward check-data reads what is in it")
         }
-        Err(CommandError::Client(ClientError::Refused { why, .. })) => {
+        Err(ClientError::Refused { why, .. }) => {
             warn(format!("another version runs on the data directory; it says: {why}"), RESTART)
         }
         Err(error) => fail(error.to_string(), "see the server's log"),

@@ -10,8 +10,8 @@ use reqwest::{Method, Request};
 use tokio::time::timeout;
 use url::Url;
 
-use super::super::CommandError;
-use super::super::client::runtime;
+use super::super::context::runtime;
+use super::super::error::CommandError;
 use super::super::findings::{Findings, Found, fail, ok, warn};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
