@@ -8,10 +8,9 @@ use std::time::Duration;
 use super::forms::{Form as _, ListenAddress, is_exposed, workflow_text};
 use super::guard::GuardSettings;
 use super::layers::{Context, LISTEN_FLAG};
+use super::prices::Pricing;
 use super::report::{ConfigErrors, Report, quoted};
-use super::settings::{
-    Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Pricing, Texts,
-};
+use super::settings::{Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Texts};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates};

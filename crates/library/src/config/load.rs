@@ -15,12 +15,13 @@ use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
 use super::layers::{ALIASES, Context, Names, Sources};
+use super::prices::Pricing;
 use super::read::members;
 use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, LogSettings,
-    NumberRule, OWN_BRAND, Pricing, ProxySettings, Settings, StorageSettings, TlsFiles,
+    NumberRule, OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};

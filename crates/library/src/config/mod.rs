@@ -59,13 +59,13 @@ pub use guard::GuardSettings;
 pub use hooks::{HookKey, HookSettings};
 pub use layers::{NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key};
 pub use load::{Loaded, load, load_beside, load_storage};
-pub use prices::Prices;
+pub use prices::{Prices, Pricing};
 pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
-    LogSettings, NumberRule, Pricing, ProxySettings, Settings, StorageSettings, TlsFiles,
+    LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 pub use traces::TraceSettings;
 

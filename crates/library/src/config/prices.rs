@@ -1,13 +1,38 @@
-//! Prices of messages, for the estimated cost.
+//! Prices of messages, for budgets of money and the estimated cost.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use smart_default::SmartDefault;
 
 use super::report::text_of;
 use crate::domain::{Channel, Region};
+
+/// What messages cost, for budgets of money and the estimated cost in the history.
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Pricing {
+    /// Price of a message by country (`*` for all others) and channel.
+    ///
+    /// Without it, list prices in US dollars; a country or channel without one has the highest.
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
+    pub prices: Option<Prices>,
+    /// Currency of `prices`, in three letters. Change both together.
+    #[default = "USD"]
+    pub currency: String,
+}
+
+impl Pricing {
+    /// The given prices, else the built-in ones. These are made when a price is first asked for: their countries need the
+    /// numbering metadata, 7.5 MB.
+    pub fn list(&self) -> &Prices {
+        static BUILT_IN: std::sync::LazyLock<Prices> = std::sync::LazyLock::new(Prices::default);
+        self.prices.as_ref().unwrap_or_else(|| &BUILT_IN)
+    }
+}
 
 /// The price of a message by country and channel, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +61,6 @@ impl Default for Prices {
         });
         let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel), price));
         Self(of_country.chain(other_channels).collect())
-    }
-}
-
-impl super::Pricing {
-    /// The given prices, else the built-in ones. These are made when a price is first asked for: their countries need the
-    /// numbering metadata, 7.5 MB.
-    pub fn list(&self) -> &Prices {
-        static BUILT_IN: std::sync::LazyLock<Prices> = std::sync::LazyLock::new(Prices::default);
-        self.prices.as_ref().unwrap_or_else(|| &BUILT_IN)
     }
 }
 

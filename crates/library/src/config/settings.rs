@@ -25,7 +25,7 @@ pub use super::forms::{ListenAddress, WorkflowStep};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
 use super::layers::{Context, OwnGateway};
-use super::prices::Prices;
+use super::prices::Pricing;
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
 use super::templates::Template;
@@ -452,20 +452,6 @@ pub struct AttemptLogSettings {
     #[serde(skip)]
     #[default = 100_000]
     pub keep_at_most: usize,
-}
-
-/// What messages cost, for budgets of money and the estimated cost in the history.
-#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct Pricing {
-    /// Price of a message by country (`*` for all others) and channel.
-    ///
-    /// Without it, list prices in US dollars; a country or channel without one has the highest.
-    #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
-    pub prices: Option<Prices>,
-    /// Currency of `prices`, in three letters. Change both together.
-    #[default = "USD"]
-    pub currency: String,
 }
 
 /// Where the address of a client of the compatible routes comes from, for the pumping guard.
