@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use onceward_core::guard::{Dimension, Finding, Key, Rule};
 use serde::{Deserialize, Serialize};
 
-use super::{Dimension, Finding, Key, Rule};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::shard::{LogRecord, Record};
 
