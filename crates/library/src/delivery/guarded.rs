@@ -11,13 +11,22 @@ use tokio::time::{Instant, timeout_at};
 use super::breaker::CircuitBreaker;
 use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
-use super::{DeliveryDeps, Routed};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::BreakerSettings;
+use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
 use crate::observe::metrics::{GatewayEnd, GatewayOperation, Metrics};
 use crate::observe::trace::{SpanContext, SpanKind};
+
+/// A gateway under the name that the routing knows it by.
+#[derive(Clone)]
+pub struct Routed {
+    /// The name in the routing. Twilio Voice goes by `TwilioMessages`, so that calls take the same way
+    /// as text messages, unless the routing names it outright.
+    pub routed_as: GatewayName,
+    /// Sends the messages and checks the codes that it holds.
+    pub gateway: Arc<dyn Gateway>,
+}
 
 /// One gateway.
 pub(super) struct GuardedGateway {
@@ -43,18 +52,22 @@ struct Recent {
 const RECENT: usize = 100;
 
 impl GuardedGateway {
-    pub fn new(Routed { routed_as, gateway }: Routed, deps: &DeliveryDeps) -> Self {
-        let DeliveryDeps { settings, bounds, metrics, clock, .. } = deps;
+    pub fn new(
+        Routed { routed_as, gateway }: Routed,
+        breaker: BreakerSettings,
+        bounds: &Bounds,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
         let name = gateway.name();
         // The simulator plays silence for single numbers, which says nothing about the others.
-        let failures = if name == GatewayName::Simulator { u32::MAX } else { settings.breaker.failures };
-        let breaker = BreakerSettings { failures, ..settings.breaker };
+        let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
         Self {
             routed_as,
             name,
             gateway,
             limiter: ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting),
-            circuit: CircuitBreaker::new(name, breaker),
+            circuit: CircuitBreaker::new(name, BreakerSettings { failures, ..breaker }),
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),
             recent: Mutex::default(),

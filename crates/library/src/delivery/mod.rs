@@ -34,7 +34,7 @@ use serde::{Serialize, Serializer};
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
-use crate::gateway::{ErrorClass, Gateway};
+use crate::gateway::ErrorClass;
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{GatewayReading, Metrics};
@@ -45,6 +45,7 @@ pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::Check;
 pub use error::Failure;
+pub use guarded::Routed;
 pub use job::{
     Attempt, Carried, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
     SendStatus, TakenAllowance, Trial,
@@ -52,16 +53,6 @@ pub use job::{
 
 use guarded::GuardedGateway;
 use plan::Workflow;
-
-/// A gateway under the name that the routing knows it by.
-#[derive(Clone)]
-pub struct Routed {
-    /// The name in the routing. Twilio Voice goes by `TwilioMessages`, so that calls take the same way
-    /// as text messages, unless the routing names it outright.
-    pub routed_as: GatewayName,
-    /// Sends the messages and checks the codes that it holds.
-    pub gateway: Arc<dyn Gateway>,
-}
 
 /// Dependencies of [`Delivery::new`].
 pub struct DeliveryDeps {
@@ -139,7 +130,9 @@ impl Delivery {
     /// Creates a delivery service.
     pub fn new(mut deps: DeliveryDeps) -> Self {
         let routed = std::mem::take(&mut deps.gateways).into_iter();
-        let gateways: Vec<_> = routed.map(|routed| GuardedGateway::new(routed, &deps)).collect();
+        let DeliveryDeps { settings, bounds, metrics, clock, .. } = &deps;
+        let guarded = |routed| GuardedGateway::new(routed, settings.breaker, bounds, metrics, clock);
+        let gateways: Vec<_> = routed.map(guarded).collect();
         deps.metrics.create_outcomes_at_zero(gateways.iter().map(|gateway| gateway.name));
         Self {
             gateways,
