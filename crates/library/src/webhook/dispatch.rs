@@ -1,4 +1,5 @@
-//! Carries out due work: expiry events, and the attempts that may begin; and the changes of records that follow.
+//! What the handles on the outbox share, and its task, which carries out due work: expiry events, the attempts that may
+//! begin, and the changes of records that follow.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,13 +11,15 @@ use super::record::{
     Delivery, DeliveryState, EventRecord, WebhookAttempt, WebhookHealth, is_too_old, slot_of,
 };
 use super::recorder::EventRecorder;
-use super::request::{self, AttemptError, Post, Posted};
-use super::{Event, EventType, Inner};
+use super::request::{self, AttemptError, Post, Posted, Transport};
+use super::{Event, EventType};
+use crate::clock::Clock;
 use crate::domain::{Sid, Timestamp};
+use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::WebhookEnd;
-use crate::observe::trace::Span;
-use crate::registry::{Service, WebhookFields, WebhookStatus};
-use crate::shard::{Durability, Id, Refusal, Subject, Transaction};
+use crate::observe::trace::{Span, Tracer};
+use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
+use crate::shard::{Durability, Id, RecordLog, Refusal, Shards, Subject, Transaction};
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
@@ -26,6 +29,26 @@ const ENDS_AT_ONCE: usize = 256;
 
 /// The wait before a record is changed again, after the store or its shard has failed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What all handles on the outbox share.
+pub(super) struct Inner {
+    pub(super) shards: Shards,
+    pub(super) registry: Registry,
+    pub(super) transport: Transport,
+    pub(super) queues: Arc<Queues>,
+    pub(super) log: RecordLog<EventRecord>,
+    pub(super) recorder: Arc<EventRecorder>,
+    pub(super) tracer: Option<Arc<Tracer>>,
+    /// Deliveries that end without an attempt.
+    pub(super) unattempted: OncePerSecond,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The task ends.
+        self.queues.wake.notify_one();
+    }
+}
 
 /// Begins attempts, and emits expiry events, until the outbox is dropped.
 pub(super) async fn run(outbox: Weak<Inner>, queues: Arc<Queues>) {
@@ -50,6 +73,10 @@ pub(super) async fn run(outbox: Weak<Inner>, queues: Arc<Queues>) {
 }
 
 impl Inner {
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        self.shards.clock()
+    }
+
     async fn expire(self: Arc<Self>, id: Id) {
         if self.change(id, move |recorder, view| recorder.expire(id, view)).await.is_err() {
             self.queues.expire_again(self.clock().now().plus(RETRY), id);
@@ -172,9 +199,7 @@ impl Inner {
             DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
         }
     }
-}
 
-impl Inner {
     /// Carries out a change of the record with this id. It is durable when this returns.
     pub(super) async fn change<T: Send + 'static>(
         &self,

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::dispatch::Inner;
 use self::queues::Queues;
-use crate::clock::Clock;
 use crate::domain::{ServerKey, record_id};
 use crate::engine::{Sealer, SlotHash};
 use crate::limits::guard::AlertConsumer;
@@ -31,7 +31,7 @@ use crate::shard::{RecordLog, Refusal, Shards, Usage};
 pub use self::event::{About, Detail, Event};
 pub use self::event::{EventId, MessageAbout};
 pub use self::list::{DeliveryQuery, Replay, ReplayError};
-pub use self::queues::WebhookLoad;
+pub use self::queues::{OutboxBounds, WebhookLoad};
 pub use self::record::EventRecord;
 pub use self::record::WebhookAttempt;
 pub use self::record::{Delivery, DeliveryState};
@@ -46,48 +46,10 @@ const CLOSING: Duration = Duration::from_secs(3);
 /// Time for a receiver to answer: what a [`Poster`] is made with.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 
-/// Limits of the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxBounds {
-    /// Deliveries of a service that are still to be made, and its verifications with an expected expiry event. Beyond it
-    /// events are dropped. All services together may have a quarter more.
-    pub pending: usize,
-    /// The same for one webhook.
-    pub pending_each: usize,
-    /// Deliveries that are remembered after their end; the oldest are forgotten first.
-    pub kept: usize,
-    /// Attempts that are in flight. A webhook has at most eight, and a failing one a single one.
-    pub at_once: usize,
-}
-
-impl Default for OutboxBounds {
-    fn default() -> Self {
-        Self {
-            pending: 100_000,
-            // A dead webhook takes at most half of the room.
-            pending_each: 50_000,
-            kept: 100_000,
-            at_once: 512,
-        }
-    }
-}
-
 /// A cheap handle on the outbox.
 #[derive(Clone)]
 pub struct Outbox {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    shards: Shards,
-    registry: Registry,
-    transport: Transport,
-    queues: Arc<Queues>,
-    log: RecordLog<EventRecord>,
-    recorder: Arc<EventRecorder>,
-    tracer: Option<Arc<Tracer>>,
-    /// Deliveries that end without an attempt.
-    unattempted: OncePerSecond,
 }
 
 impl Outbox {
@@ -183,18 +145,5 @@ impl Outbox {
             }
         };
         let _ = tokio::time::timeout(CLOSING, idle).await;
-    }
-}
-
-impl Inner {
-    fn clock(&self) -> &Arc<dyn Clock> {
-        self.shards.clock()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The task ends.
-        self.queues.wake.notify_one();
     }
 }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::OutboxBounds;
 use super::record::{DeliveryState, EventRecord, Seq, WebhookAttempt, WebhookHealth, pause};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::Service;
@@ -20,6 +19,32 @@ use crate::shard::{Id, RecordKey, Shares, service_of};
 
 /// Requests that a webhook has in flight at once.
 const AT_ONCE: usize = 8;
+
+/// Limits of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxBounds {
+    /// Deliveries of a service that are still to be made, and its verifications with an expected expiry event. Beyond it
+    /// events are dropped. All services together may have a quarter more.
+    pub pending: usize,
+    /// The same for one webhook.
+    pub pending_each: usize,
+    /// Deliveries that are remembered after their end; the oldest are forgotten first.
+    pub kept: usize,
+    /// Attempts that are in flight. A webhook has at most eight, and a failing one a single one.
+    pub at_once: usize,
+}
+
+impl Default for OutboxBounds {
+    fn default() -> Self {
+        Self {
+            pending: 100_000,
+            // A dead webhook takes at most half of the room.
+            pending_each: 50_000,
+            kept: 100_000,
+            at_once: 512,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Endpoint {

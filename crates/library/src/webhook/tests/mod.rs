@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::world::{World as Services, blank, start};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
