@@ -59,24 +59,6 @@ pub struct OtpBuilder {
 }
 
 impl OtpBuilder {
-    pub(super) fn new(data_dir: PathBuf) -> Self {
-        let sources = Sources {
-            config_file: None,
-            working_dir: PathBuf::new(),
-            environment: BTreeMap::new(),
-            overrides: Overrides {
-                program: Program { alone: true, ..Program::default() },
-                ..Overrides::default()
-            },
-            parallelism: process::parallelism(),
-        };
-        let builder = Self::from_sources(sources).set("otp-timeout", "5m");
-        match data_dir.into_os_string().into_string() {
-            Ok(path) => builder.set("data-dir", path),
-            Err(path) => Self { data_dir: Some(path.into()), ..builder },
-        }
-    }
-
     /// Starts from the server's configuration: the file `config_file`, the environment of the process and `.env` in its
     /// working directory, as `docs/reference/configuration.md` describes them. Paths in them are relative to the
     /// working directory. The settings of HTTP are checked but ignored; warnings go to the log.
@@ -159,7 +141,7 @@ impl OtpBuilder {
             tracer: None,
         })
         .await?;
-        Ok(Otp::of(Engine {
+        let engine = Engine {
             running: Arc::new(running),
             runtime,
             simulator: gateways.simulator,
@@ -169,7 +151,36 @@ impl OtpBuilder {
             longest_report,
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
-        }))
+        };
+        Ok(Otp { engine: Arc::new(engine) })
+    }
+}
+
+impl Otp {
+    /// Begins to describe an engine whose state is kept in the directory `data_dir`. It is created if need be,
+    /// and one engine at a time can use it.
+    pub fn builder(data_dir: impl Into<PathBuf>) -> OtpBuilder {
+        let sources = Sources {
+            config_file: None,
+            working_dir: PathBuf::new(),
+            environment: BTreeMap::new(),
+            overrides: Overrides {
+                program: Program { alone: true, ..Program::default() },
+                ..Overrides::default()
+            },
+            parallelism: process::parallelism(),
+        };
+        let builder = OtpBuilder::from_sources(sources).set("otp-timeout", "5m");
+        match data_dir.into().into_os_string().into_string() {
+            Ok(path) => builder.set("data-dir", path),
+            Err(path) => OtpBuilder { data_dir: Some(path.into()), ..builder },
+        }
+    }
+
+    /// Begins with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
+    /// framework's component: `docs/guides/older-servers.md`.
+    pub fn from_config(config_file: impl Into<PathBuf>) -> OtpBuilder {
+        OtpBuilder::from_config(config_file)
     }
 }
 

@@ -1,13 +1,12 @@
 //! The handle: send, check, look, stop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::{OtpBuilder, OtpError, Sent, Verified};
+use super::{OtpError, Sent, Verified};
 use crate::delivery::GatewayState;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId};
@@ -78,22 +77,6 @@ impl std::fmt::Debug for Otp {
 }
 
 impl Otp {
-    pub(super) fn of(engine: Engine) -> Self {
-        Self { engine: Arc::new(engine) }
-    }
-
-    /// Begins to describe an engine whose state is kept in the directory `data_dir`. It is created if need be,
-    /// and one engine at a time can use it.
-    pub fn builder(data_dir: impl Into<PathBuf>) -> OtpBuilder {
-        OtpBuilder::new(data_dir.into())
-    }
-
-    /// Begins with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
-    /// framework's component: `docs/guides/older-servers.md`.
-    pub fn from_config(config_file: impl Into<PathBuf>) -> OtpBuilder {
-        OtpBuilder::from_config(config_file)
-    }
-
     /// Sends a code by text message and returns when a provider has taken it, or when it will be tried
     /// again in the background (the setting `sms.retry`). Takes at most `send-budget` and the time of two writes to the
     /// disk. `phone` is in E.164
