@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use super::error::check_room;
-use super::service::safe_number_id;
+use super::service::{found, remove, safe_number_id};
 use super::{
-    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
+    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, SafeNumber, Service,
+    TestNumber,
 };
 use crate::config::note;
 use crate::domain::{GatewayName, PhoneNumber, Region, Sid, SidKind, Timestamp};
@@ -133,25 +132,6 @@ impl Registry {
     }
 }
 
-/// The one of a service's belongings that is meant.
-pub(super) fn found<T>(
-    mut kept: impl Iterator<Item = T>,
-    item: Item,
-    is_it: impl FnMut(&T) -> bool,
-) -> Result<T, RegistryError> {
-    kept.find(is_it).ok_or(RegistryError::NotFound(item))
-}
-
-pub(super) fn remove<T>(
-    kept: &mut Vec<T>,
-    item: Item,
-    is_it: impl Fn(&T) -> bool,
-) -> Result<(), RegistryError> {
-    let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
-    kept.remove(at);
-    Ok(())
-}
-
 /// Changes a field. A value that it has already is no change.
 fn set<T: PartialEq>(field: &mut T, value: T, updated: &mut Timestamp, now: Timestamp) {
     if *field != value {
@@ -179,18 +159,6 @@ fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
     let text = text.filter(|text| !text.trim().is_empty());
     let read = text.map(|text| note(&text, DESCRIPTION_LONGEST)).transpose();
     read.map_err(RegistryError::invalid("description"))
-}
-
-impl Service {
-    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
-        found(self.rate_limits.iter(), Item::RateLimit, |limit| limit.sid == *sid)
-    }
-}
-
-impl RateLimit {
-    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
-        found(self.buckets.iter(), Item::Bucket, |bucket| bucket.sid == *sid)
-    }
 }
 
 /// The id of a gateway where Twilio's API has a messaging service.
@@ -278,23 +246,10 @@ impl Registry {
     }
 }
 
-impl Service {
-    /// The configuration for a country, in capitals or not.
-    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
-        found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
-    }
-}
-
 /// A country's letters, in capitals. Networks of no country have digits.
 fn country_of(text: &str) -> Option<String> {
     let country = Region::parse(text.trim())?.to_string();
     country.bytes().all(|b| b.is_ascii_uppercase()).then_some(country)
-}
-
-impl MessagingConfiguration {
-    fn is_for(&self, country: &str) -> bool {
-        self.country.eq_ignore_ascii_case(country)
-    }
 }
 
 impl Registry {
@@ -348,13 +303,6 @@ fn has_own_test_numbers(service: &Service) -> Result<(), RegistryError> {
 
 /// Numbers that are exempt from fraud checks.
 const SAFE_NUMBERS_MOST: usize = 100_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SafeNumber {
-    pub sid: Sid,
-    pub number: PhoneNumber,
-    pub created: Timestamp,
-}
 
 impl Registry {
     pub fn safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {

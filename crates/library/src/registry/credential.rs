@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::Registry;
-use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
-use crate::registry::audit::Actor;
+use super::audit::Actor;
+use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
 
 crate::named! {
     /// A group of routes that a key may be used for.
@@ -164,14 +162,6 @@ pub struct CredentialFingerprint {
     pub hash: [u8; 32],
 }
 
-/// The minute of a moment.
-pub(super) const fn minute_of(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.as_millis() / 60_000 * 60_000)
-}
-
-/// The comparison value for an unknown id: no secret has this hash.
-const NO_SECRET: [u8; 32] = [0; 32];
-
 /// A client that has proved who it is.
 #[derive(Debug, Clone)]
 pub enum Caller {
@@ -232,56 +222,4 @@ impl Caller {
 /// The form of a secret in records.
 pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
-}
-
-impl Registry {
-    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
-    /// time for unknown ids. Never waits: a lazy change records the use.
-    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
-        let snapshot = self.snapshot();
-        let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
-        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
-        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|key| key.hash));
-        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
-        match (root, key) {
-            _ if !right => Err(Unauthenticated),
-            (Some(_), _) => Ok(Caller::Root),
-            (None, Some(key)) => {
-                self.note_use(key);
-                Ok(Caller::Key(Arc::clone(key)))
-            }
-            (None, None) => Err(Unauthenticated),
-        }
-    }
-
-    /// What a session keeps of a caller in place of its secret.
-    pub fn fingerprint_of(&self, caller: &Caller) -> Option<CredentialFingerprint> {
-        match caller {
-            Caller::Root => self.root(),
-            // It has no secret.
-            Caller::User(_) => None,
-            Caller::Key(key) => Some(CredentialFingerprint { sid: key.sid, hash: key.hash }),
-        }
-    }
-
-    /// The caller with this credential; `None` once its secret is replaced or revoked.
-    pub fn caller_of(&self, fingerprint: &CredentialFingerprint) -> Option<Caller> {
-        let CredentialFingerprint { sid, hash } = fingerprint;
-        if self.root().as_ref() == Some(fingerprint) {
-            return Some(Caller::Root);
-        }
-        let snapshot = self.snapshot();
-        let key = snapshot.live_key(sid).filter(|key| key.hash == *hash)?;
-        Some(Caller::Key(Arc::clone(key)))
-    }
-
-    /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
-    pub fn account_sid(&self) -> Sid {
-        self.root().map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |root| root.sid)
-    }
-
-    /// The account's credentials: those of the environment come before those of the store.
-    pub(super) fn root(&self) -> Option<CredentialFingerprint> {
-        self.inner.given_root.clone().or_else(|| self.snapshot().root.clone())
-    }
 }

@@ -1,17 +1,22 @@
-//! API keys are made, listed and revoked; the account's own credentials are made.
+//! API keys are made, listed and revoked; the account's own credentials are made; and which caller a request's credentials
+//! belong to.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
 
 use super::command::{Draft, NEW};
-use super::credential::{hash, minute_of};
+use super::credential::hash;
 use super::error::check_room;
 use super::service::{credential_id, service_id};
 use super::{
-    AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scope, Scopes,
+    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, Item, NewApiKey, Registry,
+    RegistryError, Scope, Scopes, Unauthenticated,
 };
 use crate::config::note;
-use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
+use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, Actor, Change};
 use crate::shard::{Durability, Refusal, Transaction};
 
@@ -28,6 +33,9 @@ const ROOT: u64 = 0;
 
 /// The record number of [`Credential::HadKey`]. No key ever gets it.
 const HAD_KEY: u64 = u64::MAX;
+
+/// The comparison value for an unknown id: no secret has this hash.
+const NO_SECRET: [u8; 32] = [0; 32];
 
 impl Registry {
     /// Makes a key for one service, or for all, with at least one scope and a name of up to 64 characters for people. Its
@@ -194,6 +202,56 @@ impl Registry {
     pub fn is_account(&self, root: &AccountCredentials) -> bool {
         self.root() == Some(root.hashed())
     }
+
+    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
+    /// time for unknown ids. Never waits: a lazy change records the use.
+    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
+        let snapshot = self.snapshot();
+        let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
+        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
+        let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|key| key.hash));
+        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
+        match (root, key) {
+            _ if !right => Err(Unauthenticated),
+            (Some(_), _) => Ok(Caller::Root),
+            (None, Some(key)) => {
+                self.note_use(key);
+                Ok(Caller::Key(Arc::clone(key)))
+            }
+            (None, None) => Err(Unauthenticated),
+        }
+    }
+
+    /// What a session keeps of a caller in place of its secret.
+    pub fn fingerprint_of(&self, caller: &Caller) -> Option<CredentialFingerprint> {
+        match caller {
+            Caller::Root => self.root(),
+            // It has no secret.
+            Caller::User(_) => None,
+            Caller::Key(key) => Some(CredentialFingerprint { sid: key.sid, hash: key.hash }),
+        }
+    }
+
+    /// The caller with this credential; `None` once its secret is replaced or revoked.
+    pub fn caller_of(&self, fingerprint: &CredentialFingerprint) -> Option<Caller> {
+        let CredentialFingerprint { sid, hash } = fingerprint;
+        if self.root().as_ref() == Some(fingerprint) {
+            return Some(Caller::Root);
+        }
+        let snapshot = self.snapshot();
+        let key = snapshot.live_key(sid).filter(|key| key.hash == *hash)?;
+        Some(Caller::Key(Arc::clone(key)))
+    }
+
+    /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
+    pub fn account_sid(&self) -> Sid {
+        self.root().map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |root| root.sid)
+    }
+
+    /// The account's credentials: those of the environment come before those of the store.
+    pub(super) fn root(&self) -> Option<CredentialFingerprint> {
+        self.inner.given_root.clone().or_else(|| self.snapshot().root.clone())
+    }
 }
 
 /// A key that was revoked.
@@ -203,6 +261,11 @@ pub struct Revocation {
     pub already_revoked: bool,
     /// The keys that were created with it and were live until now.
     pub created: Vec<ApiKey>,
+}
+
+/// The minute of a moment.
+const fn minute_of(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() / 60_000 * 60_000)
 }
 
 /// Every key, the oldest first.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::credential::FirstCredential;
-use super::{Credential, SafeNumber, ServiceSettings, TestNumber};
+use super::credential::{Credential, FirstCredential};
+use super::error::{Item, RegistryError};
+use crate::config::services::{ServiceSettings, TestNumber};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, OlderLayout, Record};
@@ -38,6 +39,38 @@ impl Service {
             Origin::Api => self.sid.to_string(),
         }
     }
+
+    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
+        found(self.rate_limits.iter(), Item::RateLimit, |limit| limit.sid == *sid)
+    }
+
+    /// The configuration for a country, in capitals or not.
+    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
+        found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
+    }
+
+    pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
+        found(self.webhooks.iter(), Item::Webhook, |webhook| webhook.sid == *sid)
+    }
+}
+
+/// The one of a service's belongings that is meant.
+pub(super) fn found<T>(
+    mut kept: impl Iterator<Item = T>,
+    item: Item,
+    is_it: impl FnMut(&T) -> bool,
+) -> Result<T, RegistryError> {
+    kept.find(is_it).ok_or(RegistryError::NotFound(item))
+}
+
+pub(super) fn remove<T>(
+    kept: &mut Vec<T>,
+    item: Item,
+    is_it: impl Fn(&T) -> bool,
+) -> Result<(), RegistryError> {
+    let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
+    kept.remove(at);
+    Ok(())
 }
 
 /// The creator of a service.
@@ -73,6 +106,12 @@ pub struct Bucket {
     pub updated: Timestamp,
 }
 
+impl RateLimit {
+    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
+        found(self.buckets.iter(), Item::Bucket, |bucket| bucket.sid == *sid)
+    }
+}
+
 /// The gateway for a country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingConfiguration {
@@ -82,6 +121,12 @@ pub struct MessagingConfiguration {
     pub messaging_service: Sid,
     pub created: Timestamp,
     pub updated: Timestamp,
+}
+
+impl MessagingConfiguration {
+    pub(super) fn is_for(&self, country: &str) -> bool {
+        self.country.eq_ignore_ascii_case(country)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +172,14 @@ pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub enum ServiceRecord {
     Present(Box<Service>),
     Removed,
+}
+
+/// The record of a number on the safe list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SafeNumber {
+    pub sid: Sid,
+    pub number: PhoneNumber,
+    pub created: Timestamp,
 }
 
 pub fn service_id(service: ServiceId) -> Id {

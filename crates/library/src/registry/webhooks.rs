@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::belongings::{found, remove};
 use super::error::check_room;
-use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
+use super::service::{found, remove};
+use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
 use crate::config::note;
 use crate::domain::{Sid, SidKind};
 use crate::registry::audit::{Action, Change};
@@ -94,12 +94,6 @@ impl Registry {
             remove(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)
         })
         .await
-    }
-}
-
-impl Service {
-    pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
-        found(self.webhooks.iter(), Item::Webhook, |webhook| webhook.sid == *sid)
     }
 }
 
