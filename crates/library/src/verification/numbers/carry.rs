@@ -1,17 +1,14 @@
 //! Carried codes: messages with a code that another system made and checks. They have no verification, and their code is
 //! in memory only. Delivery plans nothing for them: a caller repeats what failed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::reply::{Reply, SendOutcome};
 use super::send;
-use super::verifier::Verifier;
+use super::verifier::{InProgress, Verifier};
 use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
@@ -71,9 +68,6 @@ pub struct CarriedCode {
     /// Remembers the last message to the number, for its outcome.
     pub of_number: RequestKey,
 }
-
-/// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
-pub(super) type InProgress = Arc<Mutex<HashMap<NumberKey, u64>>>;
 
 /// A message that is being carried, until it is dropped.
 struct Carrying<'a> {

@@ -11,7 +11,8 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use super::command::{Asking, Caller, NumberCommand, NumberDeps, Request, Responder, Sending, Task, ToldEnd};
+use super::command::{NumberCommand, Request};
+use super::decision::{Asking, Caller, NumberDeps, Responder, Sending, Task, ToldEnd};
 use super::in_flight::CommandLimit;
 use crate::delivery::attempts::{AttemptLog, Attempts, Due};
 use crate::delivery::{CodeLiveness, CodeState, Delivery};

@@ -1,12 +1,13 @@
 //! Commands about numbers: send a code, check a code, end a verification.
 //!
 //! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
-//! `check` decide the command with the engine. `command` performs what the decision asks for, and `deliver` does what
+//! `check` make its `decision` with the engine. `command` performs what the decision asks for, and `deliver` does what
 //! leaves the shard.
 
 mod carry;
 pub mod check;
 pub mod command;
+mod decision;
 mod deliver;
 pub mod in_flight;
 pub mod record;

@@ -1,14 +1,15 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::carry::InProgress;
 use super::check::End;
-use super::command::{Caller, NumberCommand, NumberDeps, Request, Responder};
+use super::command::{NumberCommand, Request};
+use super::decision::{Caller, NumberDeps, Responder};
 use super::deliver::{FollowUps, follow_up, with_gateways};
 use super::in_flight::{CommandLimit, CommandPermit};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
@@ -66,6 +67,9 @@ pub struct VerifierDeps {
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<EventRecorder>>,
 }
+
+/// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
+pub(super) type InProgress = Arc<Mutex<HashMap<NumberKey, u64>>>;
 
 /// A cheap handle on all shards.
 #[derive(Clone)]
