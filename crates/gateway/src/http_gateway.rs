@@ -18,9 +18,7 @@ use self::description::{HttpAccount, HttpCheck};
 pub use self::receipts::RecipeCallbacks;
 use self::request::Filling;
 use super::client::GatewayResponse;
-use super::provider::{
-    AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, not_tried, usable_id,
-};
+use super::provider::{AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, usable_id};
 use super::settings::Pointer;
 use super::{Accepted, AccountPart, ErrorClass, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
@@ -138,7 +136,10 @@ impl HttpGateway {
             (None, _) if is_right => Ok(RIGHT.to_owned()),
             _ => {
                 self.classify(response)?;
-                Err(not_tried(self.gateway(), "gave an answer about the account that is not known"))
+                Err(GatewayError::not_tried(
+                    self.gateway(),
+                    "gave an answer about the account that is not known",
+                ))
             }
         }
     }
@@ -153,7 +154,10 @@ impl Provider for HttpGateway {
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let request = Filling::of(&self.settings, message).message(self.clock.wall());
         request.map_err(|error| {
-            not_tried(self.gateway(), format!("cannot be asked: {} {}", error.setting, error.problem))
+            GatewayError::not_tried(
+                self.gateway(),
+                format!("cannot be asked: {} {}", error.setting, error.problem),
+            )
         })
     }
 

@@ -80,6 +80,12 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
+    /// A request that was not made. It says nothing about other messages.
+    pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Self {
+        let (class, detail) = (ErrorClass::Configuration, detail.into());
+        Self { gateway, class, code: None, detail, whole_gateway: false }
+    }
+
     /// The same with a wait of at most `longest`, whatever the provider asked for.
     #[must_use]
     pub fn waiting_at_most(self, longest: Duration) -> Self {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use reqwest::Request;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
@@ -13,8 +14,7 @@ use serde::Deserialize;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{
-    Accepted, AccountFinding, AccountPart, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage,
-    Verdict,
+    Accepted, AccountFinding, AccountPart, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
@@ -80,7 +80,7 @@ impl HttpProvider {
             return Ok(());
         }
         let detail = format!("was asked for the channel {}, which it does not serve", channel.as_str());
-        Err(not_tried(self.name, detail))
+        Err(GatewayError::not_tried(self.name, detail))
     }
 
     /// Sends a request once, classifies the answer, and derives the account's health from it.
@@ -146,8 +146,8 @@ impl Gateway for HttpProvider {
         Box::pin(async move {
             self.require_channel(channel)?;
             let question = self.provider.check(to, channel, code);
-            let Question { request, read } =
-                question.ok_or_else(|| not_tried(self.name, "cannot be asked about this code"))?;
+            let Question { request, read } = question
+                .ok_or_else(|| GatewayError::not_tried(self.name, "cannot be asked about this code"))?;
             self.exchange(request, read).await
         })
     }
@@ -175,11 +175,6 @@ impl Gateway for HttpProvider {
             _ => Ok(()),
         }
     }
-}
-
-/// A request that was not made. It says nothing about other messages.
-pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> GatewayError {
-    CodeClass::Configuration.error(gateway, None, detail.into())
 }
 
 /// The class of a provider's error code.

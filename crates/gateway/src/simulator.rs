@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::twilio::class_of_report;
-use super::{Accepted, BoxFuture, CodeEnd, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
+use super::{Accepted, CodeEnd, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
 

@@ -9,7 +9,7 @@ use super::callbacks::status_of_call;
 use super::{Account, CALLER, CallbackKind, form, twiml};
 use crate::client::GatewayResponse;
 use crate::domain::{GatewayName, Locale};
-use crate::provider::{AccountQuestion, Provider, not_tried};
+use crate::provider::{AccountQuestion, Provider};
 use crate::template::Wording;
 use crate::{Accepted, Callback, GatewayError, OutgoingMessage, ReceiptStatus, TwilioVoiceSettings};
 
@@ -38,7 +38,7 @@ impl Voice {
             (true, Some(callback)) => {
                 Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
             }
-            (true, None) => Err(not_tried(
+            (true, None) => Err(GatewayError::not_tried(
                 NAME,
                 "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
                  switch voice-gate off",
@@ -55,7 +55,7 @@ impl Provider for Voice {
             let detail = format!(
                 "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the text of calls"
             );
-            return Err(not_tried(NAME, detail));
+            return Err(GatewayError::not_tried(NAME, detail));
         }
         let mut form = form();
         form.append_pair("From", &self.settings.from).append_pair("Timeout", RING_SECONDS);
