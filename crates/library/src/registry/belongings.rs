@@ -55,13 +55,11 @@ impl Registry {
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, draft| {
-            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
-            set(
-                &mut limit.description,
-                self::description(description.clone())?,
-                &mut limit.updated,
-                draft.now,
-            );
+            let limit = service.rate_limit_mut(&limit)?;
+            let description = self::description(description.clone())?;
+            if limit.description != description {
+                (limit.description, limit.updated) = (description, draft.now);
+            }
             Ok(limit.clone())
         })
         .await
@@ -85,7 +83,7 @@ impl Registry {
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, draft| {
             let now = draft.now;
-            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = service.rate_limit_mut(&limit)?;
             has_no_bucket_of(limit, interval)?;
             check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
             let sid = draft.sid(SidKind::Bucket);
@@ -107,7 +105,7 @@ impl Registry {
         interval: Option<u32>,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, draft| {
-            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = service.rate_limit_mut(&limit)?;
             let before = *limit.bucket(&bucket)?;
             let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
             if interval != before.interval {
@@ -124,18 +122,11 @@ impl Registry {
 
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, draft| {
-            let limit = found(service.rate_limits.iter_mut(), Item::RateLimit, |kept| kept.sid == limit)?;
+            let limit = service.rate_limit_mut(&limit)?;
             limit.updated = draft.now;
             remove(&mut limit.buckets, Item::Bucket, |kept| kept.sid == bucket)
         })
         .await
-    }
-}
-
-/// Changes a field. A value that it has already is no change.
-fn set<T: PartialEq>(field: &mut T, value: T, updated: &mut Timestamp, now: Timestamp) {
-    if *field != value {
-        (*field, *updated) = (value, now);
     }
 }
 
@@ -202,7 +193,9 @@ impl Registry {
             let mut kept = service.messaging.iter_mut();
             let kept = found(&mut kept, Item::MessagingConfiguration, |kept| kept.is_for(&country))?;
             this.is_known(&messaging_service)?;
-            set(&mut kept.messaging_service, messaging_service, &mut kept.updated, draft.now);
+            if kept.messaging_service != messaging_service {
+                (kept.messaging_service, kept.updated) = (messaging_service, draft.now);
+            }
             Ok(kept.clone())
         })
         .await

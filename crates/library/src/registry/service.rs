@@ -44,6 +44,10 @@ impl Service {
         found(self.rate_limits.iter(), Item::RateLimit, |limit| limit.sid == *sid)
     }
 
+    pub(super) fn rate_limit_mut(&mut self, sid: &Sid) -> Result<&mut RateLimit, RegistryError> {
+        found(self.rate_limits.iter_mut(), Item::RateLimit, |limit| limit.sid == *sid)
+    }
+
     /// The configuration for a country, in capitals or not.
     pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
         found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
