@@ -41,6 +41,8 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Writes the owners' records, proves the database, and seals it.
     pub(super) fn make(self) -> Result<Snapshot, StoreError> {
+        // A stop waits for its checkpoint and serves nothing beside it: at the lowest priority the checkpoint may miss
+        // the deadline.
         if !self.pause.is_zero() {
             yield_to_other_threads();
         }
@@ -135,6 +137,7 @@ impl Attempt {
         for name in files {
             let path = directory.join(&name);
             let to = database_in(copy).join(&name);
+            // The proof has to read what is on the disk, not what the page cache still holds.
             forget_cached(&path)?;
             let mut piece = |file: &File| {
                 file.sync_data().map_err(StoreError::io("sync", &to))?;
@@ -146,6 +149,7 @@ impl Attempt {
             forget_cached(&path)?;
             sealed.add_file(name, bytes, checksum);
         }
+        // sled truncates its log after one failed read: it must never open the files that are sealed.
         let database = Database::open(&database_in(copy))?;
         self.reached(CheckpointStep::Copied)?;
         let lost = |detail: &str| StoreError::Checkpoint(format!("sled lost records: {detail}"));
@@ -196,6 +200,7 @@ pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(),
         };
         remove().map_err(StoreError::io("remove", path))?;
     }
+    // An older snapshot needs the segments after it: its removal is on the disk before theirs begins.
     if !older.is_empty() {
         disk.sync_dir(&files.snapshot).map_err(StoreError::io("sync", &files.snapshot))?;
     }

@@ -188,6 +188,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
 /// damage from a torn end, which no whole frame follows.
 pub(super) fn find(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, Frame<'_>)> {
     let mut at = from;
+    // The length of a broken frame cannot be trusted: the next one may begin at any byte.
     while let Some(skip) = bytes.get(at..)?.iter().position(|&byte| byte == MAGIC[0]) {
         at += skip;
         if let Some(frame) = decode(&bytes[at..]).filter(|frame| frame.sequence >= sequence) {
@@ -202,6 +203,7 @@ impl<'a> Frame<'a> {
     /// Its records in the order they were written, or `None` if the body is not what a frame of
     /// this format can have, although its checksum is right.
     pub(super) fn records(&self) -> Option<Vec<RecordRef<'a>>> {
+        // The count reserves no memory: a frame may claim 2^32 - 1 records in a body of a few bytes.
         let (mut rest, mut records) = (self.body, Vec::new());
         for _ in 0..self.records {
             records.push(record(&mut rest)?);

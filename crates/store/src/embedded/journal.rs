@@ -104,6 +104,8 @@ impl Journal {
     /// Closes the segments with frames and returns the number of the last of them. The journal goes on behind them.
     pub(super) fn begin_segment(&mut self) -> Result<u64, StoreError> {
         self.clean()?;
+        // An attempt that is repeated without new frames needs no segment of its own: each one would cost its reserved
+        // space.
         if !self.active.as_ref().is_some_and(Segment::is_unused) {
             // A disk that is too full for it leaves the journal the room that it has.
             self.reserve()?;
@@ -129,6 +131,7 @@ impl Journal {
         bytes: usize,
     ) -> Result<usize, StoreError> {
         let room = self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes);
+        // Nothing of this frame is written yet: even a failed cut of an earlier one leaves no doubt about it.
         room.map_err(|error| StoreError::Unavailable(error.reason()))?;
         let Some(segment) = &mut self.active else {
             return Err(StoreError::Unavailable("no segment is ready".into()));
@@ -155,12 +158,14 @@ impl Journal {
                 StoreError::Unknown(reason)
             });
         }
+        // A frame that was cut off leaves its sequence to the next one, because replay takes a gap for damage.
         self.next_sequence += 1;
         self.last_time = time;
         Ok(written)
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        // Replay takes a torn end that a later segment follows for damage, and refuses the start.
         self.clean()?;
         if self.active.as_ref().is_some_and(|segment| segment.fits(bytes)) { Ok(()) } else { self.advance() }
     }

@@ -44,6 +44,7 @@ impl Files {
         };
         let segments = replay::numbers(&self.journal).unwrap_or_default();
         for segment in listing.sealed.iter().rev().skip(1) {
+            // A missing segment between the older snapshot and the rest would silently undo acknowledged changes.
             let is_whole = (segment + 1..=*newest).all(|number| segments.binary_search(&number).is_ok());
             if let Some(copy) = is_whole.then(|| open(*segment).ok()).flatten() {
                 return Ok((copy, Some(error.to_string())));
@@ -175,6 +176,7 @@ impl LiveRecords {
             put.filter(|_| is_latest && now < expires)
                 .map_or(Ok(()), |record| visit(place, key, expires, record))
         };
+        // Beside a running writer the journal has grown since, perhaps by a part of a frame.
         let until = Some(replayed.last_sequence);
         replay::read(journal, covered, until, &mut visit_latest, &mut Err).map(drop)
     }

@@ -88,6 +88,7 @@ pub(super) fn read<E: From<StoreError>>(
     on_damage: OnDamage<'_>,
 ) -> Result<Replayed, E> {
     let mut numbers = numbers(journal)?;
+    // A checkpoint that could not remove every covered segment leaves some behind.
     numbers.retain(|number| covered.is_none_or(|covered| *number > covered.segment));
     let start = covered.unwrap_or_default();
     let mut reader = SegmentReplay {
@@ -127,6 +128,7 @@ pub(super) fn read<E: From<StoreError>>(
             break;
         }
     }
+    // One write has the header and the first frame: what is left of it was never acknowledged.
     if let Some((path, left)) = reader.unused.filter(|(_, left)| *left > 0) {
         reader.replayed.summary.torn.get_or_insert((path, 0, left));
     }

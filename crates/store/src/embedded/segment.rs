@@ -22,6 +22,7 @@ pub(super) fn number_in(file_name: &str) -> Option<u64> {
 
 /// A number as the names of segments and snapshots have it.
 pub(super) fn parse_number(digits: &str) -> Option<u64> {
+    // `parse` also reads a sign and further zeros, but `path` gives each number one name only.
     let number = digits.parse().ok()?;
     (format!("{number:010}") == digits).then_some(number)
 }
@@ -53,6 +54,8 @@ impl Segment {
         let path = path(journal, number);
         let create = || {
             let file = disk.create(&path, capacity)?;
+            // Without its entry on the disk a power cut would take the file, and the frames that were acknowledged in
+            // it.
             disk.sync_dir(journal)?;
             Ok(file)
         };
@@ -86,8 +89,11 @@ impl Segment {
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
+        // The frame's own sync also covers the zeros: a later frame overwrites them, and its sync need not convert
+        // reserved space first.
         self.write_ahead(end)?;
         self.file.sync()?;
+        // A failed append leaves the end where it was: `cut_back` truncates the file there.
         self.end = end;
         Ok(())
     }
