@@ -98,6 +98,7 @@ impl CircuitBreaker {
         now: Timestamp,
     ) -> Option<Result<T, GatewayError>> {
         let BreakerSettings { open_for, longest, .. } = self.settings;
+        // A single `Retry-After` must not close a gateway for a day.
         let answer =
             answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest.max(open_for))));
         match &answer {

@@ -85,6 +85,8 @@ impl Delivery {
         holder: &'a GuardedGateway,
         end: Instant,
     ) -> Result<GatewayPermit<'a>, Failure> {
+        // A check does not wait for a permit of a gateway that is out of service, and keeps half of its time for the
+        // answer.
         let is_out = holder.circuit.keeps_out(self.now());
         let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?) };
         let entered = permit.filter(|_| holder.circuit.enter(self.now()));

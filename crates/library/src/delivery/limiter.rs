@@ -51,6 +51,7 @@ impl ConcurrencyLimiter {
         if let Some(permit) = self.try_acquire() {
             return Ok(permit);
         }
+        // Each message counts itself before it compares: of two that come at once only one gets the last place.
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(&self.waiting);
         if before < self.most_waiting

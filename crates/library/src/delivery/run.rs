@@ -53,6 +53,7 @@ impl Delivery {
         AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
             let (request_id, number) = (outgoing.request_id.as_deref(), outgoing.key.number);
             tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
+            // A panic may come after the message has left: its code stays right, and the guard keeps what it took.
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
             let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
             Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
@@ -183,6 +184,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if !self.workflow.allows_after(self.permitted.sent()) {
             return Failure::TooManyMessages.into();
         }
+        // Each step takes an allowance of its own: one request would otherwise be several messages for one allowance.
         if self.permitted.is_next_step()
             && let Err(failure) = self.take_allowance(self.channel).await
         {
@@ -219,6 +221,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             }
             let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
             let Some((step, channel)) = next else { return End::Failed { error, dropped } };
+            // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.budget.left() < self.budget.least {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
                 return End::Postponed { attempt: self.next_number(), follow_up, error };
@@ -246,6 +249,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
         self.allowance = allowance(ticket);
+        // A crash after the message has left must not give its allowance back.
         let is_durable = ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await;
         if is_durable { Ok(()) } else { Err(Failure::StateUnknown) }
     }
@@ -288,9 +292,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
         let (_permit, message, mut charge) = admitted;
+        // The last look before the request: a node that has lost its lease may still hold the code for live.
         if !self.liveness.may_send() {
             return Break(Failure::StateUnknown.into());
         }
+        // The message may leave from here on: a future that is dropped now must not give the charge back.
         charge.spend();
         let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
@@ -317,6 +323,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous),
         };
         attempt.class = Some(class);
+        // A time without a report says that the message certainly did not leave: the record has no field for that.
         attempt.receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
         self.attempts.push(attempt);
         self.refused(error, class, candidate, failure)
@@ -354,6 +361,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 return Continue(None);
             }
         };
+        // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.code_state()).await {
                 Ok(CodeState::Live) => {}
@@ -369,6 +377,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(charge) => charge,
             Err(error) => return Break(error.into()),
         };
+        // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
+        // does not leave.
         if !gateway.circuit.enter(self.now()) {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
@@ -465,11 +475,13 @@ impl<'a, O> DeliveryRun<'a, O> {
                 let plan = match &self.permitted.follow_up {
                     // Nothing was sent, and the code may still be valid.
                     Some(planned) if error.is_passing() => {
+                        // A row without a request would say that the message was given up.
                         self.attempts.retain(|attempt| attempt.class.is_some());
                         let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance);
                         PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
                     }
                     Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
+                    // No gateway was asked: what an earlier message has planned still holds.
                     None if self.attempts.is_empty() => PlanChange::Keep,
                     None => PlanChange::End(None),
                 };

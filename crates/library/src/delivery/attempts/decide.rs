@@ -73,6 +73,7 @@ impl AttemptLog {
         let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
         let new = || is_kept.then(|| Self::new(number, now, settings));
         let Some(mut log) = view.get(key.id()).or_else(new) else { return (None, None) };
+        // `settle` drops or replaces the plan, and with it what the guard gets back.
         let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
         let plan_changed = log.settle(style, permitted, delivered);
         log.put(key, plan_changed, view);

@@ -225,6 +225,7 @@ impl AttemptLog {
         }
         let behind = delivered.attempts.iter().map(|attempt| attempt.number.saturating_add(1)).max();
         let used = behind.unwrap_or(first_attempt).max(first_attempt);
+        // A send that has begun meanwhile has the numbers after these: then the unused ones cannot be given back.
         if self.next_attempt == first_attempt.saturating_add(NUMBERS_PER_SEND) {
             self.next_attempt = used;
         }
@@ -257,6 +258,7 @@ impl AttemptLog {
         let row = Attempt { message_id, ..attempt.clone() };
         if let Some(repeated) = self.rows.iter_mut().find(|row| row.number == attempt.number) {
             let retries = repeated.retries.saturating_add(1);
+            // The row says that nothing left only if no try of it did: a time with a report is the time of that report.
             let never_left = repeated.receipt_at.filter(|_| repeated.receipt.is_none());
             *repeated = Attempt { retries, receipt_at: never_left.and(row.receipt_at), ..row };
         } else {
