@@ -297,6 +297,7 @@ impl Budgets {
             }
             // In a task of its own: a charge whose caller went away is dropped, and thereby given back.
             let charged = tokio::spawn(Arc::clone(account).charge(cost)).await;
+            // Where this budget refuses, dropping `charge` gives back what the ones before it took.
             let mut charged = charged.map_err(|_| ChargeError::Unavailable)??;
             charged.parts.iter().for_each(|(.., charged)| self.warn_if_nearly_spent(account, *charged));
             charge.parts.append(&mut charged.parts);

@@ -202,6 +202,7 @@ impl HostedSession {
     /// Counts a message before it is sent. Until its outcome is known no other one goes to the number:
     /// [`Self::end_send`] follows.
     pub fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
+        // A session for a given number begins with it in `number`, although no message has gone there.
         let is_first = self.verification.is_none() && self.numbers == 0;
         let is_other = is_first || self.number != Some(number);
         if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
@@ -229,6 +230,7 @@ impl HostedSession {
 
     /// Notes how a message ended. After one that was sent the next one waits from now on.
     pub fn end_send(&mut self, number: PhoneNumber, end: MessageEnd, now: Timestamp) {
+        // The person has asked for a message to another number meanwhile.
         if self.number != Some(number) {
             return;
         }
@@ -332,6 +334,7 @@ impl SessionSecret {
 
     /// The token that the forms of the page carry.
     pub fn form_token(&self) -> String {
+        // Without the prefix the page would show the hash that the record stores.
         base16ct::lower::encode_string(
             &Sha256::new().chain_update("form ").chain_update(&*self.text).finalize(),
         )
@@ -340,6 +343,8 @@ impl SessionSecret {
     /// The idempotency key of a check: a form that is sent again with the same text gets the same answer.
     pub fn check_key(&self, verification: &Sid, code: &str) -> String {
         let of_session = Sha256::new().chain_update("check ").chain_update(&*self.text);
+        // The same text may be right for the next verification of the number while the answer to this one is
+        // remembered.
         let of_session = of_session.chain_update(verification.bytes());
         base16ct::lower::encode_string(&of_session.chain_update(code).finalize())
     }

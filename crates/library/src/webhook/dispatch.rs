@@ -118,6 +118,8 @@ impl Inner {
             return Err((AttemptError::TooOld, "its turn did not come in time"));
         }
         let body = request::body(self.registry.account_sid(), service.sid, &delivery.event);
+        // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall
+        // clock.
         let headers = request::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
@@ -145,8 +147,10 @@ impl Inner {
             let result = posted.clone();
             match inner.change(id, move |_, view| conclude(id, at, result.clone(), view)).await {
                 Ok(outcome) => break outcome,
+                // The delivery is still pending on the disk: the next start repeats the attempt.
                 Err(_) if inner.queues.is_closing() => break None,
                 Err(_) => {
+                    // While the store is in trouble, this retry must not keep a dropped outbox alive.
                     let weak = Arc::downgrade(&inner);
                     drop(inner);
                     tokio::time::sleep(RETRY).await;

@@ -62,6 +62,7 @@ impl EventRecorder {
         }
         let mut added = 0;
         for webhook in wanted {
+            // The queues learn of a delivery by its commit: they do not count those that this event has just added.
             if self.queues.room(service.id, webhook.sid, added) == 0 {
                 self.drop_one(service, webhook.sid, now);
                 continue;
@@ -286,6 +287,7 @@ impl NumberEvents<'_, '_> {
         let (expected, now) = (self.expected(), self.now);
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
             self.emit(&end.event(EventType::Created, PENDING, now));
+            // Only a right code proves that the message was sent.
             if kind == EventType::Approved {
                 self.emit(&end.event(EventType::Sent, PENDING, now));
             }

@@ -130,6 +130,7 @@ impl Limits {
         counts.sort_by_key(|count| count.subject.id);
         counts.dedup_by_key(|count| count.subject);
         let _permit = self.queue.try_acquire().map_err(|_| Refusal::Overloaded)?;
+        // A lone counter refuses without a commit: only of several would some be written and given back.
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
@@ -171,6 +172,8 @@ impl Limits {
                 if let Some(Counter { tag, counts }) = view.get(subject.id) {
                     let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
                     let counts_anything = !counter.counts.tallies.is_empty();
+                    // No answer waits for it: a crash leaves the request counted, which is too strict and never too
+                    // loose.
                     view.put(subject.id, counts_anything.then_some(&counter), Durability::Lazy);
                 }
                 Ok::<_, Refusal>(())

@@ -67,6 +67,7 @@ impl CommandLimit {
     pub async fn stop(&self) {
         self.held.lock().is_stopping = true;
         while self.in_flight() > 0 {
+            // The notification is kept if the last command ends before this wait begins.
             self.ended.notified().await;
         }
     }

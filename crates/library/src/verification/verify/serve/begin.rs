@@ -68,6 +68,7 @@ impl Verifying {
         let own_life = begin.life.map(|life| SendOptions { life, ..service.settings.policy().code });
         let mut outgoing = self.worded(service, begin, code_length)?;
         (outgoing.options, outgoing.has_limits) = (own_life, true);
+        // What the limits take is durable: each refusal that counts nothing comes before.
         let taken = if let Some(test) = test {
             self.set_test(&mut outgoing, service, test);
             Charged::default()
@@ -84,6 +85,7 @@ impl Verifying {
             let summary = begun(reply, number, brings_a_code)?;
             Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
         });
+        // A message that may have left stays counted: the person may have it, and its provider may charge for it.
         if shown.is_err() && !may_have_been_sent {
             self.limits.give_back(taken);
         }
@@ -107,6 +109,7 @@ impl Verifying {
             found => return found,
         }
         let log = self.log_of(service.id, to, verification).await?;
+        // An approval leaves no verification in the number's record: only the log of its attempts still tells of it.
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
             let summary = VerificationSummary::remembered(request, log.created, at, log.verify_at);
             return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));

@@ -259,6 +259,8 @@ impl Verifying {
             match self.keyed(service.id, number, &key, fingerprint).await? {
                 Ok(running) => check.keyed = Some(running),
                 Err((key, request)) => {
+                    // Memory may know the first answer before the disk does: a crash would forget an answer that left
+                    // earlier.
                     self.verifier.until_durable(check.key, key).await?;
                     known = Some(answered_before(&request)?);
                 }

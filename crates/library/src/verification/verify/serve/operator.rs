@@ -87,6 +87,7 @@ impl Verifying {
         if has_erased {
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
+        // The cache of lookups knows the number too.
         number.forget_lookup();
         Ok(Erasure { has_erased, locked_until })
     }
