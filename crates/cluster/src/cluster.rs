@@ -257,6 +257,7 @@ impl Cluster {
                 let address = self.state.options.advertise.clone();
                 return Err(CampaignError::AddressTaken { node: node.clone(), address });
             }
+            // Before the attempt: a change that comes during it then ends the wait behind it at once.
             changes.mark_unchanged();
             let won = self.state.try_to_win(true).await;
             self.state.note_refusal(won.as_ref().err());
@@ -277,6 +278,7 @@ impl Cluster {
 
     /// Gives up the node's address. Otherwise it stays reserved for two seconds.
     pub async fn release_reservation(&self) {
+        // The task would reserve the address again as soon as its lease has ended.
         self.tasks.lock().abort_all();
         let former = self.state.reservation.send_replace(Reservation::NotRequested);
         if let Reservation::Held(lease) = former {
@@ -356,10 +358,12 @@ impl MemberState {
         absent: Option<Vec<u8>>,
         puts: impl FnOnce(i64) -> Vec<RequestOp>,
     ) -> Result<Result<Arc<Lease>, Option<KeyValue>>, ClientError> {
+        // A standby finds the key taken at each attempt: the look spares etcd a lease that would only end again.
         if let Some(holder) = self.client.read(key.clone()).await? {
             return Ok(Err(Some(holder)));
         }
         let ClusterOptions { etcd, tls, uptime, .. } = &self.options;
+        // The time is read before the request: etcd may count the lease from the moment at which it arrives.
         let sent = uptime.now();
         let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
         let absent = [Some(key.clone()), absent].into_iter().flatten();
@@ -439,11 +443,13 @@ impl MemberState {
         if let Some(term) = &*self.term.borrow()
             && term.id == lease
         {
+            // A term that this node has given up stands in etcd until its lease ends there.
             return if term.has_ended() { Owner::Vacant } else { Owner::Here };
         }
         if is_importing {
             return Owner::Importing;
         }
+        // A client that can write to etcd must not draw requests with numbers and codes to itself.
         let is_proven =
             |node: &str, address: &str, proof: &str| self.sealing.is_owner_proof(node, address, lease, proof);
         let owner = owner_of(&value).filter(|(node, address, proof)| is_proven(node, address, proof));

@@ -101,6 +101,7 @@ impl Client {
         let member = |url: &String| {
             let wrong = |error: tonic::transport::Error| format!("{url} cannot be used: {error}");
             let endpoint = Endpoint::from_shared(url.clone()).map_err(wrong)?;
+            // No HTTP/2 pings: etcd closes connections that ping often. `call` replaces a silent connection.
             let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
             if let Some(tls) = tls.as_ref().filter(|_| url.starts_with("https:")) {
                 endpoint = endpoint.tls_config(tls.clone()).map_err(wrong)?;
@@ -132,6 +133,7 @@ impl Client {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) if is_refusal(&status) => {
                         let why = with_remedy(status.message());
+                        // An earlier member may have carried the request out: this refusal says nothing about that.
                         return Err(if is_unknown {
                             ClientError::Unknown(why)
                         } else {
@@ -148,6 +150,7 @@ impl Client {
                 last = format!("{}: {error}", member.endpoint.uri());
                 is_unknown = true;
                 let next = (index + 1) % self.members.len();
+                // Of calls that fail together only one moves on: the others would skip members that were not asked.
                 let _ = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
                 if attempt % self.members.len() == 0 {
                     sleep(PAUSE).await;
@@ -185,6 +188,7 @@ impl Client {
         let request = RangeRequest { key, range_end: end, limit: PAGE };
         let RangeResponse { kvs, more, .. } = self.call(RANGE, request, DEADLINE).await?;
         let last = kvs.last().filter(|_| more);
+        // A zero byte behind a key makes the next possible key.
         let next = last.map(|last| [&last.key[..], &[0]].concat());
         Ok((kvs, next))
     }
@@ -240,6 +244,7 @@ where
     Q: Message + 'static,
     A: Message + Default + 'static,
 {
+    // A page of records may be longer than the 4 MiB that tonic takes by default.
     let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await.map_err(|error| {
         let mut status = Status::unavailable(error.to_string());

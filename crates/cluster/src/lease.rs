@@ -91,6 +91,7 @@ pub fn keep_alive(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<EtcdTls>) -
 }
 
 async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
+    // A client belongs to the runtime in which it was made: this thread has its own.
     let client = match Client::new(urls, tls) {
         Ok(client) => client,
         Err(error) => {
@@ -113,6 +114,7 @@ async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
             // If etcd hears this node, another one need not wait for the end.
             let _ = timeout(EVERY, client.revoke(lease.id)).await;
         }
+        // The pause holds no lease: one that its owner drops ends this thread.
         drop(lease);
         sleep(EVERY).await;
     }

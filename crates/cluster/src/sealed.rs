@@ -141,6 +141,7 @@ impl Sealer {
         record: &[u8],
     ) -> Result<Vec<u8>, ring::error::Unspecified> {
         let counter = self.sealed.to_be_bytes();
+        // The number is used up even if the encryption fails: a nonce must never repeat under one key.
         self.sealed += 1;
         let mut value = Vec::with_capacity(HEAD + 20 + record.len() + AES_256_GCM.tag_len());
         value.put_u8(VERSION);

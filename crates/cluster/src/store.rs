@@ -75,6 +75,7 @@ impl EtcdStore {
     ) -> Result<Self, ClientError> {
         let stored = client.read(time_key()).await?;
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
+        // The owner before this one may have decided for that long after the time that it stored last.
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
@@ -118,6 +119,7 @@ impl EtcdStore {
         if self.closed.load(Ordering::Acquire) {
             return done(Err(StoreError::Closed));
         }
+        // The deadline counts from here: time in the queue is time of the caller.
         let batch = Batch { writes, done, deadline: self.lease.now().plus(DEADLINE) };
         if let Err(mpsc::error::SendError(batch)) = self.queue.send(batch) {
             (batch.done)(Err(StoreError::Closed));
@@ -143,6 +145,7 @@ impl EtcdStore {
         let slots = stream::iter(slots.iter()).map(Ok);
         let read = slots.try_for_each_concurrent(SLOTS_AT_ONCE, |slot| self.read_slot(slot, &to)).await;
         drop(to);
+        // A visitor that fails ends the reading too: its error tells why, that of the closed channel does not.
         visited.await.map_err(|_| StoreError::Closed)??;
         read
     }

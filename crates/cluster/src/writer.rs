@@ -86,6 +86,7 @@ impl Writer {
             return Err(unavailable("this node has lost its lease"));
         }
         if self.is_last_unknown {
+            // The last transaction may still arrive until the sequence has gone on without it.
             let closed = self.advance(Vec::new(), deadline).await;
             closed.map_err(|error| unavailable(&error.to_string()))?;
         }
@@ -141,9 +142,12 @@ impl Writer {
         match answer {
             Ok(response) => {
                 let next = self.version + 1;
+                // A repeated transaction finds the version that its first copy has written.
                 let is_applied = response.succeeded
                     || found(response).flatten().next().is_some_and(|sequence| sequence.version == next);
                 if !is_applied {
+                    // The outcome is unknown: a first copy may have been applied before the lease, and with it the
+                    // sequence, ended.
                     self.lease.end();
                     return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
                 }
