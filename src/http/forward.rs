@@ -233,6 +233,7 @@ impl Forwarder {
         let target = self.request_target.borrow().clone();
         let (owner, url) = match target {
             RequestTarget::Local => return Ok(()),
+            // Two nodes that take each other for the owner must not ask each other in turn.
             RequestTarget::Peer { node, url } if !is_passed_on => (node, url),
             RequestTarget::Peer { .. } | RequestTarget::Unknown => {
                 return Err("this node does not own the records of the cluster".to_owned());
@@ -289,6 +290,7 @@ impl Forwarder {
             return matches!(head.method, Method::GET | Method::HEAD);
         }
         let given = head.headers.get(&IDEMPOTENCY_KEY).filter(|_| route.starts_with("/v2/"));
+        // A client's key that looks like one of a node is replaced: it must not get the meaning of one.
         if given.is_none_or(|key| key.as_bytes().starts_with(NODE_KEY.as_bytes()))
             && let Ok(key) = HeaderValue::try_from(format!("{NODE_KEY}{}", self.proofs.unique()))
         {
@@ -407,6 +409,7 @@ impl Forwarder {
         }
         headers.insert(&X_REQUEST_ID, request_id.clone());
         let target = &request.url()[url::Position::BeforePath..url::Position::AfterQuery];
+        // The proof covers the headers: it comes after the last of them.
         let proof = self.proofs.of(request.method(), target, &headers, body);
         headers.insert(&PROOF, proof);
         *request.headers_mut() = headers;

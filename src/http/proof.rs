@@ -129,6 +129,7 @@ impl Proofs {
         let [time, start, number] = stamp;
         let (time, now) = (Timestamp::from_millis(time), self.clock.wall());
         let is_of_now = time.max(now).since(time.min(now)) <= SKEW;
+        // Only a number with a right HMAC is taken: strangers must not use up those of a node, or fill the table.
         (is_of_now && self.take(start, number, now)).then_some(Sender::Node { client, body })
     }
 
@@ -142,6 +143,7 @@ impl Proofs {
     ) -> Hmac<Sha256> {
         let mut mac = self.key.clone();
         let mut add = |field: &[u8]| {
+            // With its length before each field no two requests give the same bytes.
             mac.update(&(field.len() as u64).to_le_bytes());
             mac.update(field);
         };
@@ -184,6 +186,7 @@ impl UsedProofs {
             return false;
         }
         let skipped = self.newest.saturating_add(1)..=number;
+        // A jump by more than the window clears each place once.
         for skipped in skipped.rev().take(WINDOW).filter(|skipped| *skipped > self.newest) {
             self.taken[place(skipped)] = false;
         }

@@ -82,6 +82,7 @@ pub async fn serve(
             accepted = listener.accept(), if connections.waiting.has_room() => match accepted {
                 Ok(first) => connections.let_wait(iter::once(first).chain(waiting().take(WAITING))),
                 Err(error) => {
+                    // Connections that were accepted before must not wait through the pause too.
                     connections.admit_first(usize::MAX);
                     if needs_pause(&error, &mut connections.is_in_trouble) {
                         tokio::select! {
@@ -91,6 +92,7 @@ pub async fn serve(
                     }
                 }
             },
+            // While some wait for their turn, the loop does not sleep until a further one comes.
             () = future::ready(()), if !connections.waiting.connections.is_empty() => {}
         }
         connections.admit_first(ADMITTED_AT_ONCE);

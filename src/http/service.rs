@@ -70,6 +70,7 @@ async fn answer(request: Request, next: Next) -> Response {
         return Problem::Panicked.answer(target.group.errors);
     };
     let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
+    // The signature of a provider's report covers the address as it was sent.
     if let Some(uri) = sent_uri {
         head.uri = uri;
     }
@@ -289,6 +290,7 @@ async fn try_answer(
     if !call.has_proper_params() {
         return Err(Problem::BadPath);
     }
+    // A preflight asks by OPTIONS, which no route has: below it would be 405.
     if is_allowed_origin && cors::is_preflight(head) {
         return Ok(cors::preflight(&target.allow));
     }
@@ -298,9 +300,11 @@ async fn try_answer(
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
+    // A client without a right credential gets its 401 before its body has arrived.
     if call.operation.is_some_and(|(access, _)| access == Access::Compatible) {
         call.admit_compatible()?;
     }
+    // The body stays in the call, from which the middleware takes what the handler leaves unread.
     let mut request = Request::new(Body::empty());
     *request.method_mut() = head.method.clone();
     request.extensions_mut().insert(call.clone());

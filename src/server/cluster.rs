@@ -117,6 +117,7 @@ impl Member {
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
+                    // A lease becomes invalid by time alone, of which no channel tells.
                     () = sleep(LEASE_CHECK_INTERVAL) => Ok(()),
                 };
                 if changed.is_err() {
@@ -147,6 +148,7 @@ pub fn hold_lease(data_dir: &Path, lease: i64) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut file =
         options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join(LEASE_FILE))?;
+    // Until the lock is taken, the file may name the lease of a process that still runs.
     file.try_lock()?;
     file.set_len(0)?;
     file.write_all(format!("{lease:x}\n").as_bytes())?;

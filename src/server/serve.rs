@@ -169,6 +169,7 @@ async fn serve(settings: Settings, kept: &mut Kept) -> Result<u8, AppStartError>
     if let Some(member) = &kept.member {
         member.release_reservation().await;
     }
+    // A signal that came while this node stepped down asks for a stop, not for another start.
     if matches!(code, Ok(EXIT_LEASE_LOST))
         && let Some(signal) = signals.pending()
     {
@@ -221,6 +222,7 @@ async fn serve_until_end(
             let member = kept.member.insert(app.join(&settings, cluster).await?);
             let (key, owned) = member.campaign().await?;
             store = Some(Arc::clone(&owned));
+            // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
                 .inspect_err(
                     |error| tracing::warn!(%error, "lease file not written; after a crash nodes wait until the lease ends"),
@@ -282,6 +284,7 @@ async fn serve_until_end(
             // Until then other nodes pass requests on to this one.
             app.is_replaced().await;
         }
+        // The kept copy would hold the port open behind the listener of the front end.
         drop(kept.listener.take());
         let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {

@@ -62,6 +62,7 @@ pub(super) async fn report_status(app: Arc<App>) {
                 Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),
                 _ => READY.to_owned(),
             },
+            // A line feed would begin another assignment of the message.
             reasons => format!("not ready: {}", reasons.join("; ").replace('\n', " ")),
         };
         if status == shown {

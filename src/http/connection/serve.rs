@@ -228,6 +228,7 @@ where
     loop {
         match tokio::time::timeout(CLOSE_GRACE, &mut *http).await {
             Ok(result) => return End::Over(result),
+            // A stop does not shorten the time of a request that is being answered.
             Err(_) if connection.activity.is_busy() => {}
             Err(_) => return End::Abandoned,
         }
