@@ -62,6 +62,7 @@ pub(super) async fn run(outbox: Weak<Inner>, queues: Arc<Queues>) {
         for id in due.ends {
             tokio::spawn(Arc::clone(&inner).expire(id));
         }
+        // The wait holds no outbox: this task ends with the last handle on it.
         drop(inner);
         let pause = due.next.map_or(LOOK_AT_CLOCK, |next| next.since(now).min(LOOK_AT_CLOCK));
         if pause.is_zero() {

@@ -101,6 +101,7 @@ impl Attempts {
                 visit(&mut found.filter(|row| row.number == number && query.fits(row)), 1, Timestamp::EPOCH);
             return Ok(());
         }
+        // A record is listed by its newest attempt, which may be later than the attempts that the query is about.
         let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
             let count = records.len();
