@@ -284,7 +284,7 @@ async fn serve_until_end(
             // Until then other nodes pass requests on to this one.
             app.is_replaced().await;
         }
-        // The kept copy would hold the port open behind the listener of the front end.
+        // The kept copy would leave the port open after the front end has closed its listener.
         drop(kept.listener.take());
         let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {

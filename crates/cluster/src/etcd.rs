@@ -133,7 +133,7 @@ impl Client {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) if is_refusal(&status) => {
                         let why = with_remedy(status.message());
-                        // An earlier member may have carried the request out: this refusal says nothing about that.
+                        // An earlier attempt may have been carried out: this refusal says nothing about that.
                         return Err(if is_unknown {
                             ClientError::Unknown(why)
                         } else {

@@ -1,4 +1,4 @@
-//! Leases of etcd. A key that is attached to a lease ends with it: the owner key of a term, or the reserved name of a node.
+//! Leases of etcd. A key that is attached to a lease ends with it: the owner key of a term, or the reserved address of a node.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
