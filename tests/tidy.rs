@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use syn::visit::Visit;
+
 /// The modules of the library and of the server from the bottom up, and in `http` its rooms, and files that are below
 /// their room. A file uses only its own place and those before it. The compiler orders the crates.
 const MODULES: &str = "clock config observe shard registry limits delivery webhook verification node otp \
@@ -123,12 +125,14 @@ fn modules_use_only_modules_below_them() {
         places.max_by_key(|(_, place)| place.len())
     };
     let mut findings = Vec::new();
-    let files = ["src", "crates/library/src"].into_iter().flat_map(|folder| text_files(folder, &[".rs"]));
-    for file in files.filter(|file| !is_test(&file.path)) {
-        let path = file.path.trim_start_matches("crates/library/").trim_start_matches("src/");
-        let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
-        let Some((own, _)) = place(path).filter(|(_, place)| *place != "http" || path == "http") else {
-            if !["lib", "main"].contains(&path) {
+    for (folder, file) in ["src", "crates/library/src"]
+        .map(|folder| sources(folder).map(move |file| (folder, file)))
+        .into_iter()
+        .flatten()
+    {
+        let path = module_path(folder, &file.path);
+        let Some((own, _)) = place(&path).filter(|(_, place)| *place != "http" || path == "http") else {
+            if !path.is_empty() {
                 findings.push(format!(
                     "{}: not in MODULES of tests/tidy.rs; add it behind what it uses",
                     file.path
@@ -136,97 +140,184 @@ fn modules_use_only_modules_below_them() {
             }
             continue;
         };
-        let used = used_by(path, &file.text).into_iter();
+        let used = Uses::of(folder, &file).items.into_iter();
         let above = used.filter(|used| place(used).is_some_and(|(height, _)| height > own));
         findings.extend(above.map(|above| format!("{}: uses {above}", file.path)));
     }
     expect_none(&findings, "move the type to the lower module, or hand it in as a parameter or a trait.");
 }
 
-/// The items of the crate that a file uses, such as `http/api/error/Error`.
-fn used_by(path: &str, text: &str) -> Vec<String> {
-    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code = product.lines().filter(|line| !line.trim().starts_with("//")).collect::<String>();
-    // A visibility uses nothing.
-    let code = code.split_whitespace().collect::<String>().replace("(incrate::", "(");
-    // A file of `http` that is in no room has the front end above it.
-    let is_in_http = path.strip_prefix("http/").is_some_and(|rest| !rest.contains('/'));
-    let code = if is_in_http { code.replace("super::", "crate::http::") } else { code };
-    let mut used = Vec::new();
-    for rest in code.split("crate::").skip(1) {
-        let end = rest.find(|c: char| !is_word(c) && c != ':' && c != '{' && c != ',').unwrap_or(rest.len());
-        match rest[..end].split_once('{') {
-            Some((module, names)) => {
-                let names = names.split([',', '{']).filter(|name| !name.is_empty());
-                used.extend(names.map(|name| format!("{module}{name}").replace("::", "/")));
-            }
-            None => used.extend(rest[..end].split(',').next().map(|item| item.replace("::", "/"))),
-        }
-    }
-    used
-}
-
-/// Also by a front door: a file uses what `mod.rs` of its room defines, or `mod.rs` uses the file.
+/// A front door is no use: what it passes on is used where it is defined.
 #[test]
-fn files_of_the_front_end_use_each_other_in_no_circle() {
-    let files = text_files("src/http", &[".rs"]).into_iter().filter(|file| !is_test(&file.path));
-    let files: Vec<(String, String)> = files
-        .map(|file| {
-            let path = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-            let above = path.rsplit_once('/').map_or_else(String::new, |(above, _)| format!("{above}/"));
-            let text = file.text.replace("super::", &format!("crate::{above}").replace('/', "::"));
-            (path.to_owned(), text.replace("self::", &format!("crate::{path}/").replace('/', "::")))
-        })
-        .collect();
-    let file_of = |item: &str| {
-        let is_in = |path: &&str| item.strip_prefix(*path).is_some_and(|rest| !rest.starts_with(is_word));
-        files.iter().map(|(path, _)| path.as_str()).filter(is_in).max_by_key(|path| path.len())
-    };
-    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (path, text) in &files {
-        let items = used_by("", text);
-        uses.insert(
-            path,
-            items.iter().filter_map(|item| file_of(item)).filter(|file| file != path).collect(),
-        );
-    }
-    assert!(uses["http/routes"].contains("http/hooks"), "{uses:?}");
-    // Takes away, again and again, what uses no other file that is left.
-    loop {
-        let left: BTreeSet<&str> = uses.keys().copied().collect();
-        uses.retain(|_, files| !files.is_disjoint(&left));
-        if uses.len() == left.len() {
-            break;
-        }
-    }
-    let findings: Vec<String> = uses.into_keys().map(str::to_owned).collect();
-    expect_none(
-        &findings,
-        "these are in a circle, or use one: move what both need into the file that is used.",
-    );
-}
-
-/// `crates/library/src/config/mod.rs` lists its files from the bottom up.
-#[test]
-fn files_of_the_configuration_use_only_files_above_them_in_its_list() {
-    let list = read("crates/library/src/config/mod.rs");
-    let names: Vec<&str> = list
-        .lines()
-        .filter_map(|line| line.rsplit_once("mod ")?.1.strip_suffix(';'))
-        .filter(|name| *name != "tests")
-        .collect();
-    assert!(names.len() > 10, "{names:?}");
+fn files_of_a_crate_use_each_other_in_no_circle() {
     let mut findings = Vec::new();
-    for (height, name) in names.iter().enumerate() {
-        let text = read(&format!("crates/library/src/config/{name}.rs"));
-        let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        let is_used = |other: &&&str| {
-            ["super::", "crate::config::"].iter().any(|front| has_mark(product, &format!("{front}{other}")))
-                || product.contains(&format!("use super::{{{other},"))
+    for folder in SOURCES {
+        let files: BTreeMap<String, Uses> =
+            sources(folder).map(|file| (module_path(folder, &file.path), Uses::of(folder, &file))).collect();
+        let passed_on: Vec<&(String, String)> = files.values().flat_map(|uses| &uses.passed_on).collect();
+        let defines = |item: &String| {
+            let mut item = item.clone();
+            // A name that is passed on is longer where it is defined, or it is passed on again.
+            for _ in 0..8 {
+                let doors = passed_on.iter().filter(|(name, _)| is_below(&item, name));
+                let Some((name, target)) = doors.max_by_key(|(name, _)| name.len()) else { break };
+                item = format!("{target}{}", &item[name.len()..]);
+            }
+            let of_crate = files.keys().filter(|file| !item.starts_with(OTHER) && is_below(&item, file));
+            of_crate.max_by_key(|file| file.len())
         };
-        findings.extend(names[height..].iter().filter(is_used).map(|above| format!("{name} uses {above}")));
+        let mut uses: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+        for (file, Uses { items, .. }) in &files {
+            uses.insert(file, items.iter().filter_map(defines).filter(|used| *used != file).collect());
+        }
+        let uses_itself = |file: &String| {
+            let mut reached = uses[file].clone();
+            loop {
+                let further: BTreeSet<_> = reached.iter().flat_map(|file| &uses[*file]).copied().collect();
+                if further.is_subset(&reached) {
+                    return reached.contains(file);
+                }
+                reached.extend(further);
+            }
+        };
+        let in_circles: BTreeSet<_> = uses.keys().copied().filter(|file| uses_itself(file)).collect();
+        for file in &in_circles {
+            let others: Vec<_> = uses[*file].intersection(&in_circles).collect();
+            findings.push(format!("{folder}: {file} uses {others:?}"));
+        }
     }
-    expect_none(&findings, "move the type to the lower file, or hand it in as a parameter.");
+    expect_none(&findings, "these are in circles: move what both need into the file that is used.");
+}
+
+/// Stands for another crate.
+const OTHER: &str = "::";
+
+/// The crates of the product.
+const SOURCES: [&str; 7] = [
+    "src",
+    "crates/library/src",
+    "crates/core/src",
+    "crates/gateway/src",
+    "crates/store/src",
+    "crates/cluster/src",
+    "crates/bench/src",
+];
+
+fn sources(folder: &str) -> impl Iterator<Item = TextFile> {
+    text_files(folder, &[".rs"]).into_iter().filter(|file| !is_test(&file.path))
+}
+
+/// Such as `http/api/error`; empty for the root of the crate.
+fn module_path(folder: &str, file: &str) -> String {
+    let path = file.strip_prefix(folder).unwrap_or(file).trim_start_matches('/').trim_end_matches(".rs");
+    let path = path.strip_suffix("mod").unwrap_or(path).trim_end_matches('/');
+    if ["lib", "main"].contains(&path) { String::new() } else { path.to_owned() }
+}
+
+/// Whether an item is this one, or in it.
+fn is_below(item: &str, path: &str) -> bool {
+    item.strip_prefix(path).is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The items of its crate that a file names, such as `http/api/error/Error`, but for those that only tests use.
+#[derive(Default)]
+struct Uses {
+    items: Vec<String>,
+    /// What it passes on to others, by the name there.
+    passed_on: Vec<(String, String)>,
+    /// Its module, and the modules in it.
+    module: String,
+    children: Vec<String>,
+}
+
+impl Uses {
+    fn of(folder: &str, file: &TextFile) -> Self {
+        let parsed = syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path));
+        let children = parsed.items.iter().filter_map(|item| match item {
+            syn::Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
+            _ => None,
+        });
+        let mut uses =
+            Self { module: module_path(folder, &file.path), children: children.collect(), ..Self::default() };
+        uses.visit_file(&parsed);
+        uses
+    }
+
+    /// `None` for what is not of this crate, or in this file.
+    fn in_crate(&self, path: &[String]) -> Option<String> {
+        let (first, rest) = path.split_first()?;
+        let own = || self.module.split('/').filter(|part| !part.is_empty()).map(str::to_owned);
+        let mut absolute: Vec<String> = match first.as_str() {
+            "crate" => Vec::new(),
+            "self" | "super" => own().collect(),
+            child if self.children.iter().any(|known| known == child) => {
+                own().chain([child.to_owned()]).collect()
+            }
+            _ => return None,
+        };
+        let above = path.iter().take_while(|part| *part == "super").count();
+        absolute.truncate(absolute.len().saturating_sub(above));
+        absolute.extend(rest.iter().skip(above.saturating_sub(1)).cloned());
+        Some(absolute.join("/"))
+    }
+
+    /// The paths of a `use` declaration, each with the name that it gives.
+    fn branches(tree: &syn::UseTree, before: &[String]) -> Vec<(Vec<String>, String)> {
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => Self::branches(&path.tree, &with(&path.ident)),
+            syn::UseTree::Group(group) => {
+                group.items.iter().flat_map(|item| Self::branches(item, before)).collect()
+            }
+            // `a::{self}` gives the name `a`.
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                vec![(before.to_vec(), before.last().cloned().unwrap_or_default())]
+            }
+            syn::UseTree::Name(name) => vec![(with(&name.ident), name.ident.to_string())],
+            syn::UseTree::Rename(name) => vec![(with(&name.ident), name.rename.to_string())],
+            syn::UseTree::Glob(_) => vec![(before.to_vec(), String::new())],
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Uses {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let attributes = match item {
+            syn::Item::Mod(item) => &item.attrs,
+            syn::Item::Use(item) => &item.attrs,
+            syn::Item::Fn(item) => &item.attrs,
+            syn::Item::Impl(item) => &item.attrs,
+            _ => &Vec::new(),
+        };
+        let is_of_tests = |attribute: &syn::Attribute| {
+            matches!(&attribute.meta, syn::Meta::List(list)
+                if list.path.is_ident("cfg") && list.tokens.to_string().contains("test"))
+        };
+        if !attributes.iter().any(is_of_tests) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        for (path, name) in Self::branches(&item.tree, &[]) {
+            let target = self.in_crate(&path);
+            if matches!(item.vis, syn::Visibility::Inherited) {
+                self.items.extend(target);
+            } else {
+                let name = format!("{}/{name}", self.module).trim_start_matches('/').to_owned();
+                self.passed_on.push((name, target.unwrap_or_else(|| OTHER.to_owned())));
+            }
+        }
+    }
+
+    // `pub(in path)` uses nothing.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let parts: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.items.extend(self.in_crate(&parts).filter(|_| parts.len() > 1));
+        syn::visit::visit_path(self, path);
+    }
 }
 
 #[test]

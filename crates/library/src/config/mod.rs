@@ -3,8 +3,6 @@
 //! The sources are merged, layer over layer, into one object of JSON values with their origins; a section is a struct that
 //! serde reads from it; then sections are checked against each other. Nothing here reads the process: [`Sources`] hands
 //! everything in.
-//!
-//! A file uses only those above it here; `tests/tidy.rs` checks it.
 
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 #![expect(clippy::ref_option, reason = "serde calls functions with references")]
