@@ -156,16 +156,6 @@ pub fn import_key() -> Vec<u8> {
     system_key("import")
 }
 
-/// The key that reserves a node's address. Its value is the node's name.
-fn address_key(address: &str) -> Vec<u8> {
-    system_key(&format!("address/{address}"))
-}
-
-/// The key that identifies the server key of the records.
-pub fn server_key_key() -> Vec<u8> {
-    system_key("server-key")
-}
-
 /// The key of the owner. Its value is the node's name, its address and [`Sealing::owner_proof`], with line feeds between
 /// them.
 pub fn owner_key() -> Vec<u8> {
@@ -186,7 +176,7 @@ impl Cluster {
     /// [`JoinError`]; each says what to do.
     pub async fn join(options: ClusterOptions) -> Result<Self, JoinError> {
         let client = Client::new(&options.etcd, options.tls.as_ref()).map_err(JoinError::Settings)?;
-        let key = server_key_key();
+        let key = system_key("server-key");
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
             success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
@@ -473,7 +463,8 @@ async fn reserve_address(state: Arc<MemberState>) {
     let mut has_held = false;
     loop {
         let ClusterOptions { name, advertise, .. } = &state.options;
-        let key = address_key(advertise);
+        // Its value is the node's name.
+        let key = system_key(&format!("address/{advertise}"));
         let reserves = |lease| vec![put(key.clone(), name.clone().into_bytes(), lease)];
         match state.claim(key.clone(), None, reserves).await {
             Ok(Ok(lease)) => {

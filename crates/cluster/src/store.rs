@@ -81,13 +81,12 @@ impl EtcdStore {
         let sealer = sealing.sealer();
         let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
         let commit_health = Arc::new(CommitHealth { clock: Arc::clone(&clock), failing: Mutex::default() });
-        let lease_of_writer = Arc::clone(&lease);
-        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, lease_of_writer);
+        let writer =
+            Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&lease));
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
         tokio::spawn(writer.run(queue));
-        let closed = AtomicBool::new(false);
-        Ok(Self { client, sealing, lease, queue: to, newest, commit_health, closed })
+        Ok(Self { client, sealing, lease, queue: to, newest, commit_health, closed: AtomicBool::new(false) })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
