@@ -14,7 +14,7 @@ use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
-use crate::engine::{CheckPermit, NumberState, Policy, Rules, Salt, SlotHash, Verification};
+use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
 use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::observe::metrics::{Fact, Metrics};
@@ -88,10 +88,6 @@ impl NumberDeps {
             of(state.at(&policy, now), now)
         };
         shards.router().read(subject.slot, read).await
-    }
-
-    fn rules(&self, policy: Policy) -> Rules<'_> {
-        Rules { policy, key: &self.key, send_budget: self.send_budget, check_budget: self.check_budget }
     }
 }
 
@@ -226,7 +222,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         let state = view.get::<NumberState>(key.id()).unwrap_or(NumberState::Fresh);
         let policy = deps.policies.of(key.service);
         let before = state.at(&policy, now).verification();
-        let rules = deps.rules(policy);
+        let (send_budget, check_budget) = (deps.send_budget, deps.check_budget);
+        let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
         Self { key, deps, view, state, before, rules, now, cause, facts: Vec::new(), told: Vec::new() }
     }
 
