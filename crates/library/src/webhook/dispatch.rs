@@ -12,7 +12,6 @@ use super::record::{
 };
 use super::recorder::EventRecorder;
 use super::request::{self, AttemptError, Post, Posted, Transport};
-use super::{Event, EventType};
 use crate::clock::Clock;
 use crate::domain::{Sid, Timestamp};
 use crate::observe::log_limit::OncePerSecond;
@@ -79,8 +78,9 @@ impl Inner {
     }
 
     async fn expire(self: Arc<Self>, id: Id) {
-        if self.change(id, move |recorder, view| recorder.expire(id, view)).await.is_err() {
-            self.queues.expire_again(self.clock().now().plus(RETRY), id);
+        match self.change(id, move |recorder, view| recorder.expire(id, view)).await {
+            Ok(dropped) => self.recorder.count_drops(dropped),
+            Err(_) => self.queues.expire_again(self.clock().now().plus(RETRY), id),
         }
     }
 
@@ -214,26 +214,6 @@ impl Inner {
         let (recorder, subject) = (Arc::clone(&self.recorder), Subject { slot: slot_of(&id), id });
         let decide = move |view: &mut Transaction<'_>| Ok(change(&recorder, view));
         self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::Stopping))
-    }
-}
-
-impl EventRecorder {
-    /// Writes an event that follows no decision of its slot.
-    pub(super) fn announce(&self, event: &Event, view: &mut Transaction<'_>) {
-        if let Some(service) = self.subscribed(event.service) {
-            self.emit(&service, event, None, view);
-        }
-    }
-
-    /// An expected end may be due.
-    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
-        let record = view.get::<EventRecord>(id);
-        let end = record.as_ref().and_then(EventRecord::expected);
-        let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
-        if end.is_announced {
-            self.announce(&end.event(EventType::Expired, "expired", end.expires), view);
-        }
-        view.put::<EventRecord>(id, None, Durability::Durable);
     }
 }
 

@@ -35,7 +35,7 @@ pub use self::queues::{OutboxBounds, WebhookLoad};
 pub use self::record::EventRecord;
 pub use self::record::WebhookAttempt;
 pub use self::record::{Delivery, DeliveryState};
-pub use self::recorder::{EventRecorder, NumberEvents};
+pub use self::recorder::{Dropped, EventRecorder, NumberEvents};
 pub use self::request::AttemptError;
 pub use self::request::{Post, Posted, Poster, Transport};
 pub use crate::registry::EventType;
@@ -104,7 +104,9 @@ impl Outbox {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` it may be recorded.
     pub async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
         let id = record_id(event.service, u64::from(slot));
-        self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await
+        let dropped = self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await?;
+        self.inner.recorder.count_drops(dropped);
+        Ok(())
     }
 
     /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them. Needs a tokio

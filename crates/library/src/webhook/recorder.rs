@@ -39,32 +39,44 @@ pub struct NumberEvents<'a, 'b> {
     now: Timestamp,
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
+    /// For [`EventRecorder::count_drops`] once the decision is durable.
+    pub dropped: Vec<Dropped>,
+}
+
+/// An event that a webhook does not get, because there is no room.
+pub struct Dropped {
+    service: Arc<Service>,
+    webhook: Sid,
+    at: Timestamp,
 }
 
 impl EventRecorder {
-    /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
-    /// counts the event.
+    /// Writes one delivery of an event for each enabled webhook that subscribes to it. Returns those for which there is no
+    /// room.
     pub(super) fn emit(
         &self,
-        service: &Service,
+        service: &Arc<Service>,
         event: &Event,
         cause: Option<&SpanContext>,
         view: &mut Transaction<'_>,
-    ) {
+    ) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
         let mut wanted =
             service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)).peekable();
         if wanted.peek().is_none() {
-            return;
+            return dropped;
         }
         let (id, now) = (EventId::new(view.rng().random()), view.now());
         if let Some(cause) = cause {
+            // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is
+            // not written is never asked for.
             cause.note_cause_of(id.to_bytes());
         }
         let mut added = 0;
         for webhook in wanted {
             // The queues learn of a delivery by its commit: they do not count those that this event has just added.
             if self.queues.room(service.id, webhook.sid, added) == 0 {
-                self.drop_one(service, webhook.sid, now);
+                dropped.push(Dropped { service: Arc::clone(service), webhook: webhook.sid, at: now });
                 continue;
             }
             added += 1;
@@ -73,12 +85,31 @@ impl EventRecorder {
             let record = EventRecord::Delivery(Box::new(delivery));
             view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
         }
+        dropped
     }
 
-    /// Counts an event that a webhook does not get.
-    fn drop_one(&self, service: &Service, webhook: Sid, now: Timestamp) {
-        self.metrics.webhook(WebhookEnd::Dropped);
-        self.queues.count_drop(service, webhook, now);
+    /// Counts what a durable decision dropped.
+    pub fn count_drops(&self, dropped: Vec<Dropped>) {
+        for Dropped { service, webhook, at } in dropped {
+            self.metrics.webhook(WebhookEnd::Dropped);
+            self.queues.count_drop(&service, webhook, at);
+        }
+    }
+
+    /// Writes an event that follows no decision of its slot.
+    pub(super) fn announce(&self, event: &Event, view: &mut Transaction<'_>) -> Vec<Dropped> {
+        let service = self.subscribed(event.service);
+        service.map(|service| self.emit(&service, event, None, view)).unwrap_or_default()
+    }
+
+    /// An expected end may be due.
+    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) -> Vec<Dropped> {
+        let record = view.get::<EventRecord>(id);
+        let end = record.as_ref().and_then(EventRecord::expected);
+        let Some(end) = end.filter(|end| view.now() >= end.due()) else { return Vec::new() };
+        let announced = end.is_announced.then(|| end.event(EventType::Expired, "expired", end.expires));
+        view.put::<EventRecord>(id, None, Durability::Durable);
+        announced.map(|event| self.announce(&event, view)).unwrap_or_default()
     }
 
     pub(super) fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
@@ -113,7 +144,7 @@ impl EventRecorder {
     ) -> Option<NumberEvents<'a, 'b>> {
         let (service, name) = (self.subscribed(key.service)?, VerificationName::of(verification));
         let id = expected_id(key.service, name, view.slot());
-        Some(NumberEvents { recorder: self, service, key, id, name, now, cause, view })
+        Some(NumberEvents { recorder: self, service, key, id, name, now, cause, view, dropped: Vec::new() })
     }
 }
 
@@ -243,9 +274,9 @@ impl NumberEvents<'_, '_> {
         {
             // None of the verification's events is sent.
             let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
-            for webhook in enabled {
-                self.recorder.drop_one(&self.service, webhook.sid, self.view.now());
-            }
+            let (service, at) = (&self.service, self.view.now());
+            let dropped = |hook: &Webhook| Dropped { service: Arc::clone(service), webhook: hook.sid, at };
+            self.dropped.extend(enabled.map(dropped));
             return;
         }
         let record = end.map(|end| EventRecord::Expected(Box::new(end)));
@@ -253,7 +284,7 @@ impl NumberEvents<'_, '_> {
     }
 
     fn emit(&mut self, event: &Event) {
-        self.recorder.emit(&self.service, event, self.cause, self.view);
+        self.dropped.extend(self.recorder.emit(&self.service, event, self.cause, self.view));
     }
 
     fn sent(&mut self, mut end: ExpectedEnd) {

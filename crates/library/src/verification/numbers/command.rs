@@ -15,6 +15,7 @@ use crate::limits::guard::GuardNews;
 use crate::observe::metrics::Fact;
 use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
 use crate::shard::{After, Command, Decided, Load, Refusal, Reservation, Subject, Transaction};
+use crate::webhook::Dropped;
 
 pub use super::decision::{
     Asking, Caller, NumberDeps, Outside, PendingReply, Responder, Sending, Task, ToldEnd,
@@ -69,6 +70,8 @@ pub struct Effects {
     facts: Vec<Fact>,
     /// What gateways and the guard are told.
     told: Vec<Task>,
+    /// Events that webhooks do not get.
+    dropped: Vec<Dropped>,
     next: Box<Next>,
     /// Held until new records are in their tables.
     _reserved: [Option<Reservation>; 2],
@@ -164,9 +167,11 @@ impl Command for NumberCommand {
             }
             Request::SettleCheck(asking, result) => Ok(check::settle(&mut decision, asking, *result)),
         };
-        let Decision { facts, told, .. } = decision;
+        let Decision { facts, told, dropped, .. } = decision;
         match next {
-            Ok(next) => Decided::Made(Effects { facts, told, next: Box::new(next), _reserved: reserved }),
+            Ok(next) => {
+                Decided::Made(Effects { facts, told, dropped, next: Box::new(next), _reserved: reserved })
+            }
             Err(Busy) => Decided::Wait,
         }
     }
@@ -176,6 +181,9 @@ impl Command for NumberCommand {
         let Self { key, request, deps, subject, .. } = self;
         effects.facts.iter().for_each(|fact| deps.metrics.count(fact));
         effects.told.into_iter().for_each(|task| (deps.outside)(&deps, task));
+        if let Some(events) = &deps.events {
+            events.count_drops(effects.dropped);
+        }
         let further = match (request, *effects.next) {
             (Request::Send(outgoing, caller), Next::Deliver(permitted))
             | (Request::Resume(_, caller), Next::DeliverPlanned(outgoing, permitted)) => {

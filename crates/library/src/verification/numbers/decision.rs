@@ -21,7 +21,7 @@ use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
 use crate::shard::{Capacity, Durability, Record, RecordKey, Refusal, Shards, Subject, Tables, Transaction};
-use crate::webhook::{EventRecorder, NumberEvents};
+use crate::webhook::{Dropped, EventRecorder, NumberEvents};
 
 /// What decisions about numbers need.
 pub struct NumberDeps {
@@ -209,6 +209,7 @@ pub(super) struct Decision<'a, 'b> {
     cause: Option<&'a SpanContext>,
     pub(super) facts: Vec<Fact>,
     pub(super) told: Vec<Task>,
+    pub(super) dropped: Vec<Dropped>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -224,7 +225,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         let before = state.at(&policy, now).verification();
         let (send_budget, check_budget) = (deps.send_budget, deps.check_budget);
         let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        Self { key, deps, view, state, before, rules, now, cause, facts: Vec::new(), told: Vec::new() }
+        let (facts, told, dropped) = (Vec::new(), Vec::new(), Vec::new());
+        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped }
     }
 
     pub(super) fn put(&mut self, next: NumberState, durability: Durability) {
@@ -246,6 +248,7 @@ impl<'a, 'b> Decision<'a, 'b> {
             && let Some(mut events) = events.of(self.key, verification, self.now, self.cause, self.view)
         {
             emit(&mut events);
+            self.dropped.append(&mut events.dropped);
         }
     }
 

@@ -226,19 +226,24 @@ impl Verifier {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
+            let mut dropped = Vec::new();
             if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
                 let (number, now) = (NumberKey::new(key.service, log.number), view.now());
                 if let Some(events) = &deps.events
                     && let Some(mut events) = events.of(number, key.verification, now, None, view)
                 {
                     events.reported(key, row, log.verify, &receipt);
+                    dropped = events.dropped;
                 }
             }
-            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
+            Ok((outcome, dropped, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         let recorded = self.shards.router().decide_unbounded(subject, record);
-        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
+        let (outcome, dropped, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
+        if let Some(events) = &self.deps.events {
+            events.count_drops(dropped);
+        }
         if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
             let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
