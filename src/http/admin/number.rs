@@ -205,8 +205,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let of_number = |of: &Delivery| of.event.about.to == number;
     let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
     let (verifying, guard) = (&request.running.verifying, &request.running.guard);
-    let services = request.running.registry.services(0, usize::MAX);
-    // There may be ten thousand, and each is one question to a shard.
+    let services = verifying.services_of(number).await?;
     let asked = stream::iter(services).map(|service| async move {
         let known = verifying.status(service.id, number).await;
         let refused = guard.refusals(service.id, number).await;

@@ -103,14 +103,7 @@ impl Verifying {
         by: Author,
     ) -> Result<(usize, Erasure), RegistryError> {
         let (mut services, mut all) = (0, Erasure::default());
-        let present = self.registry.services(0, usize::MAX);
-        let recorded = self.verifier.services_of(number, present.iter().map(|service| service.id)).await?;
-        let guard = self.verifier.guard();
-        // To erase the number in each service would read all attempts and events as often.
-        let knows = |service: &Arc<Service>| {
-            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
-        };
-        for service in present.into_iter().filter(knows) {
+        for service in self.services_of(number).await? {
             let erasure = self.erase(service.id, number, by.clone()).await?;
             services += usize::from(erasure.has_erased);
             all = Erasure {
@@ -123,6 +116,18 @@ impl Verifying {
         }
         all.has_erased |= self.registry.on_behalf_of(by).remove_safe_number(number).await?;
         Ok((services, all))
+    }
+
+    /// The services that have a record of the number. One pass finds those of all: there may be ten thousand, and to ask
+    /// for each would read all attempts and events as often.
+    pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
+        let mut services = self.registry.services(0, usize::MAX);
+        let recorded = self.verifier.services_of(number, services.iter().map(|service| service.id)).await?;
+        let guard = self.verifier.guard();
+        services.retain(|service| {
+            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
+        });
+        Ok(services)
     }
 
     /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
