@@ -123,6 +123,13 @@ async fn at_debug_level_both_nodes_have_a_line_of_a_request_passed_on() {
 }
 
 #[tokio::test]
+async fn a_client_whose_body_is_too_large_to_pass_on_reads_the_answer_while_it_sends() {
+    let owner = node(RequestTarget::Local).await;
+    let standby = node(peer(owner.address)).await;
+    assert_eq!(standby.post("/send-code", &"x".repeat(4_000_000)).await.status, 413);
+}
+
+#[tokio::test]
 async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
     let (owner, _standby, mut client) = asking(RequestTarget::Unknown).await;
     owner.send_replace(RequestTarget::Local);

@@ -20,12 +20,6 @@ impl<O> DeliveryRun<'_, O> {
     ) {
         let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
         let (request_id, gateway) = (self.outgoing.request_id.as_deref(), gateway.name.as_str());
-        if let Some(trial) = self.outgoing.trial() {
-            let silence = || Some(format!("{gateway}: {NO_ANSWER}"));
-            let error = answer.map_or_else(silence, |answer| answer.as_ref().err().map(ToString::to_string));
-            // The first answer stays.
-            let _ = trial.answer.set((self.permitted.log, error));
-        }
         match answer {
             Some(Ok(accepted)) => {
                 let id = accepted.message_id.as_str();

@@ -15,7 +15,7 @@ use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::{Budget, half_until};
-use super::error::Failure;
+use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{
     Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
@@ -26,7 +26,7 @@ use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
-use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
+use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
 use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Exemption, Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
@@ -304,6 +304,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let answer = gateway.circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
+        if let Some(trial) = self.outgoing.trial() {
+            let silence = || Some(format!("{}: {NO_ANSWER}", gateway.name.as_str()));
+            let of_answer = |answer: &Result<_, GatewayError>| answer.as_ref().err().map(ToString::to_string);
+            // The first answer stays.
+            let _ = trial.answer.set((self.permitted.log, answer.as_ref().map_or_else(silence, of_answer)));
+        }
         let mut attempt = self.attempt(candidate, SendStatus::GatewayError);
         let (error, class) = match answer {
             Some(Ok(Accepted { message_id })) => {
