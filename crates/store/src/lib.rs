@@ -22,7 +22,7 @@ pub use futures_util::future::BoxFuture;
 pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
     DataDirectory, EmbeddedStore, FORMAT, JournalSummary, LiveRecords, Loading, OpenOptions, StoreSettings,
-    append_frame, check_importable, create_durably, key_fingerprint_in,
+    check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{Damage, RESTORE, StoreError, advice};
 pub use memory::MemoryStore;
@@ -58,20 +58,9 @@ impl fmt::Debug for Key {
 pub struct Slots([u128; 2]);
 
 impl Slots {
-    /// No slot.
-    pub const fn none() -> Self {
-        Self([0; 2])
-    }
-
     /// Every slot.
     pub const fn all() -> Self {
         Self([u128::MAX; 2])
-    }
-
-    pub fn one(slot: Slot) -> Self {
-        let mut slots = Self::none();
-        slots.insert(slot);
-        slots
     }
 
     pub const fn contains(&self, slot: Slot) -> bool {
@@ -96,7 +85,7 @@ impl Slots {
 
 impl FromIterator<Slot> for Slots {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        let mut all = Self::none();
+        let mut all = Self::default();
         slots.into_iter().for_each(|slot| all.insert(slot));
         all
     }
@@ -206,8 +195,7 @@ mod tests {
         assert_eq!(slots.iter().collect::<Vec<_>>(), [0, 1, 127, 128, 255]);
         assert!(!slots.contains(2) && !slots.contains(129));
         assert_eq!(Slots::all().iter().count(), 256);
-        assert_eq!(Slots::one(200).iter().collect::<Vec<_>>(), [200]);
-        assert_eq!(Slots::none().iter().count(), 0);
+        assert_eq!(Slots::default().iter().count(), 0);
     }
 
     #[test]

@@ -15,8 +15,6 @@ type Contents = BTreeMap<Key, (Bytes, Timestamp)>;
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Contents>);
 
-impl MemoryStore {}
-
 impl Store for MemoryStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         for Write { key, put, expires } in writes {

@@ -121,13 +121,6 @@ impl RecordStream {
         let _ = self.to.send(StreamPart::Records(encoded, turn));
     }
 
-    /// Waits for room and gives these records. Returns `false` if the checkpoint was aborted. For owners that do nothing
-    /// else meanwhile.
-    pub async fn push<R: AsRef<[u8]>>(&self, records: &[(Key, R, Timestamp)]) -> bool {
-        let turn = self.turn().await;
-        turn.map(|turn| self.give(turn, records)).is_some()
-    }
-
     /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
     /// needs every slot.
     pub fn finish(mut self, slots: Slots) {

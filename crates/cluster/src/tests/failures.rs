@@ -40,7 +40,7 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
     }
     let kept = timeout(PATIENCE, async {
         loop {
-            if let Ok(kept) = restore(&a, Slots::one(0)).await {
+            if let Ok(kept) = restore(&a, Slots::from_iter([0])).await {
                 break kept;
             }
             if a.lease().has_ended() {
@@ -69,7 +69,7 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     let a = cluster.campaign().await.unwrap();
     commit(&a, vec![put(0, 1, "after")]).await.unwrap();
     assert!(a.owns_records() && a.health().is_ok());
-    let kept = restore(&a, Slots::one(0)).await.unwrap();
+    let kept = restore(&a, Slots::from_iter([0])).await.unwrap();
     assert_eq!(kept[&key(0, 1)], Bytes::from("after"));
 }
 

@@ -60,12 +60,12 @@ async fn a_batch_of_many_records_is_one_transaction() {
         let before = transactions().await;
         commit(&a, (0..records).map(|id| put(4, id, "record")).collect()).await.unwrap();
         assert_eq!(transactions().await, before + 1, "{records} records");
-        assert_eq!(restore(&a, Slots::one(4)).await.unwrap().len(), records as usize);
+        assert_eq!(restore(&a, Slots::from_iter([4])).await.unwrap().len(), records as usize);
     }
     let too_many = commit(&a, (0..3_601).map(|id| put(4, id, "x")).collect()).await;
     assert!(matches!(too_many, Err(StoreError::Unavailable(_))), "{too_many:?}");
     commit(&a, vec![put(4, 0, "after"), put(4, 0, "last")]).await.unwrap();
-    assert_eq!(restore(&a, Slots::one(4)).await.unwrap()[&key(4, 0)], Bytes::from("last"));
+    assert_eq!(restore(&a, Slots::from_iter([4])).await.unwrap()[&key(4, 0)], Bytes::from("last"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn batches_that_wait_together_are_all_applied_in_order() {
     for committed in committed {
         assert_eq!(committed.await.unwrap(), Ok(()));
     }
-    let records = restore(&a, Slots::one(1)).await.unwrap();
+    let records = restore(&a, Slots::from_iter([1])).await.unwrap();
     assert_eq!((records.len(), &records[&key(1, 1_000)]), (21, &Bytes::from("19")));
 }
 
@@ -119,7 +119,7 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
     };
     // A restore raises the sequence before it reads.
     let late = batch(version().await, "late");
-    restore(&a, Slots::one(1)).await.unwrap();
+    restore(&a, Slots::from_iter([1])).await.unwrap();
     assert!(!client.txn(late).await.unwrap().succeeded);
     let first = version().await;
     assert!(client.txn(batch(first, "code live")).await.unwrap().succeeded);

@@ -18,7 +18,7 @@ use super::chunk::{self, ChunkWriter};
 use super::database::Database;
 use super::disk::{CheckpointStep, Disk, create_private};
 use super::live::Files;
-use super::manifest::Manifest;
+use super::manifest::{FileSum, Manifest};
 use super::replay::{self, Covered};
 use super::segment;
 use super::snapshot::{self, Listing, SYNC_BYTES, Snapshot, database_in};
@@ -77,7 +77,7 @@ impl Attempt {
         self.reached(CheckpointStep::Created)?;
         let mut insert = |key, value| open.insert(key, value);
         let mut chunks = ChunkWriter::new(self.covered, self.time);
-        let (mut given, mut unsynced) = (Slots::none(), 0);
+        let (mut given, mut unsynced) = (Slots::default(), 0);
         while given != Slots::all() {
             match self.records.next_part() {
                 Some(StreamPart::Records(records, _)) => unsynced += chunks.add(&mut insert, &records)?,
@@ -147,7 +147,7 @@ impl Attempt {
             let (bytes, checksum) = snapshot::copy_file(&path, &to, "write", &mut piece)?;
             // It is not read again before the next start.
             forget_cached(&path)?;
-            sealed.add_file(name, bytes, checksum);
+            sealed.files.push(FileSum { name, bytes, checksum });
         }
         // sled truncates its log after one failed read: it must never open the files that are sealed.
         let database = Database::open(&database_in(copy))?;

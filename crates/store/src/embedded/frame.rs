@@ -118,12 +118,6 @@ pub(super) fn encode<'a>(
     frame[4..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
-/// before the disk. For measurements; the store does it itself.
-pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes: &[Write]) {
-    encode(buffer, FrameKind::Batch, sequence, time, writes.iter());
-}
-
 fn encode_record(buffer: &mut Vec<u8>, write: &Write) {
     let content = write.put.as_deref().unwrap_or_default();
     let mut head = [0; RECORD_OVERHEAD];

@@ -100,9 +100,4 @@ impl Manifest {
         self.records += u64::from(records);
         self.checksum = crc32c::crc32c_append(self.checksum, &checksum.to_be_bytes());
     }
-
-    /// Notes a file of the database.
-    pub(super) fn add_file(&mut self, name: String, bytes: u64, checksum: u32) {
-        self.files.push(FileSum { name, bytes, checksum });
-    }
 }

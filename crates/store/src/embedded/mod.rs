@@ -27,7 +27,6 @@ mod writer;
 
 pub use directory::{FORMAT, check_importable, key_fingerprint_in};
 pub use disk::create_durably;
-pub use frame::append_frame;
 pub use live::{LiveRecords, Loading};
 pub use open::DataDirectory;
 pub use options::{OpenOptions, StoreSettings};

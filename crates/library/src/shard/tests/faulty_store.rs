@@ -142,7 +142,7 @@ impl FaultyStore {
             collector
         };
         let collect = move || {
-            let (mut given, mut all) = (Slots::none(), BTreeMap::new());
+            let (mut given, mut all) = (Slots::default(), BTreeMap::new());
             while let Some(part) = collector.next_part() {
                 match part {
                     StreamPart::Records(records, _) => {

@@ -68,7 +68,7 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
         let goes_away = async {
             let stream = world.owner.kept_stream().await;
             for number in 0..slices {
-                stream.push(&[(key(number), "text", START.plus(LONG))]).await;
+                push(&stream, &[(key(number), "text", START.plus(LONG))]).await;
             }
         };
         let both = async { tokio::join!(world.store().checkpoint(), goes_away) };

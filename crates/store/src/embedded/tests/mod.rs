@@ -264,7 +264,7 @@ impl TestOwner {
         let (to, answer) = tokio::sync::oneshot::channel();
         store.commit(vec![write(number, Some("lazy"))], Box::new(move |result| drop(to.send(result))));
         assert_eq!(answer.await.unwrap(), Ok(()));
-        assert!(stream.push(&self.copies()).await);
+        assert!(push(&stream, &self.copies()).await);
         stream.finish(Slots::all());
     }
 
@@ -280,12 +280,18 @@ impl TestOwner {
         let records = self.copies();
         let stream = async move {
             for slice in records.chunks(100) {
-                to.push(slice).await;
+                push(&to, slice).await;
             }
             to.finish(Slots::all());
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
     }
+}
+
+/// Waits for room and gives these records. Returns `false` if the checkpoint was aborted.
+async fn push<R: AsRef<[u8]>>(to: &RecordStream, records: &[(Key, R, Timestamp)]) -> bool {
+    let turn = to.turn().await;
+    turn.map(|turn| to.give(turn, records)).is_some()
 }
 
 fn apply<'a>(contents: &mut Contents, changes: impl IntoIterator<Item = (u64, Option<&'a str>)>) {
