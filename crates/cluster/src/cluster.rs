@@ -258,7 +258,6 @@ impl Cluster {
                 Err(error) => {
                     is_reported = true;
                     tracing::warn!(%error, "campaign failed, retrying");
-                    sleep(POLL).await;
                 }
             }
             // Ended by the change or by the poll.

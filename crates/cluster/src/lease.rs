@@ -43,7 +43,7 @@ impl Lease {
 
     /// etcd has prolonged the lease, as it was asked at `sent`.
     fn acknowledged(&self, sent: Timestamp) {
-        self.valid_until.fetch_max(sent.plus(VALID_FOR).as_millis(), Ordering::AcqRel);
+        self.valid_until.store(sent.plus(VALID_FOR).as_millis(), Ordering::Release);
     }
 
     /// Time until this node gives the lease up, unless etcd prolongs it: 2.5 s from the last request that etcd answered.

@@ -68,17 +68,14 @@ impl Sealing {
     /// The proof, in hex digits, that a node with the server key owns the records by this lease.
     pub fn owner_proof(&self, name: &str, address: &str, lease: i64) -> String {
         let proof = hmac::sign(&self.owners, &owner_text(name, address, lease));
-        let digits = proof.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+        base16ct::lower::encode_string(proof.as_ref())
     }
 
     /// Whether it is that proof.
     pub fn is_owner_proof(&self, name: &str, address: &str, lease: i64, proof: &str) -> bool {
-        let digits = |at| proof.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let bytes: Option<Vec<u8>> = (0..proof.len()).step_by(2).map(digits).collect();
-        bytes.is_some_and(|bytes| {
-            hmac::verify(&self.owners, &owner_text(name, address, lease), &bytes).is_ok()
-        })
+        let text = owner_text(name, address, lease);
+        let proof = base16ct::lower::decode_vec(proof);
+        proof.is_ok_and(|proof| hmac::verify(&self.owners, &text, &proof).is_ok())
     }
 
     /// The record's key in etcd.
