@@ -1,6 +1,6 @@
 //! Limits the messages at one gateway, and those that wait for a permit.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,8 @@ pub(super) struct ConcurrencyLimiter {
     sends: usize,
     permits: Semaphore,
     most_waiting: usize,
-    waiting: AtomicUsize,
+    /// Places for messages that wait.
+    places: Semaphore,
     /// A message was refused since the last one that found a permit free.
     is_overloaded: AtomicBool,
 }
@@ -27,22 +28,12 @@ pub(super) struct GatewayPermit<'a> {
     pub waited: bool,
 }
 
-/// The place of a message that waits.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl ConcurrencyLimiter {
     /// `most_waiting`: messages that may wait besides those with a permit.
     pub fn new(gateway: GatewayName, sends: usize, most_waiting: usize) -> Self {
-        let sends = sends.min(Semaphore::MAX_PERMITS);
-        let (permits, waiting, is_overloaded) =
-            (Semaphore::new(sends), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { gateway, sends, permits, most_waiting, waiting, is_overloaded }
+        let [sends, most_waiting] = [sends, most_waiting].map(|most| most.min(Semaphore::MAX_PERMITS));
+        let (permits, places) = (Semaphore::new(sends), Semaphore::new(most_waiting));
+        Self { gateway, sends, permits, most_waiting, places, is_overloaded: AtomicBool::new(false) }
     }
 
     /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the queue is full. Nothing
@@ -51,15 +42,11 @@ impl ConcurrencyLimiter {
         if let Some(permit) = self.try_acquire() {
             return Ok(permit);
         }
-        // Each message counts itself before it compares: of two that come at once only one gets the last place.
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Place(&self.waiting);
-        if before < self.most_waiting
+        if let Ok(_place) = self.places.try_acquire()
             && let Ok(Ok(permit)) = timeout_at(patience, self.permits.acquire()).await
         {
             return Ok(GatewayPermit { _permit: permit, waited: true });
         }
-        drop(place);
         self.log_overload();
         Err(Failure::Overloaded)
     }
@@ -73,8 +60,8 @@ impl ConcurrencyLimiter {
 
     /// The messages that have a permit, and those that wait for one.
     pub fn load(&self) -> (usize, usize) {
-        let in_flight = self.sends.saturating_sub(self.permits.available_permits());
-        (in_flight, self.waiting.load(Ordering::Relaxed))
+        let taken = |most: usize, of: &Semaphore| most.saturating_sub(of.available_permits());
+        (taken(self.sends, &self.permits), taken(self.most_waiting, &self.places))
     }
 
     /// Whether a message would be refused now.
