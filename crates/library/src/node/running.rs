@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
+use scopeguard::ScopeGuard;
 
 use super::{AccountFile, StartError, configured, kinds, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
@@ -28,7 +29,7 @@ use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
 use crate::verification::numbers::{Usage, Verifier, VerifierDeps, record};
 use crate::verification::verify::Verifying;
-use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
@@ -112,7 +113,8 @@ impl Running {
             metrics,
         })
         .await?;
-        let started = StopUnlessStarted(Some(shards.clone()));
+        // A start that fails ends its shards.
+        let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
         let numbers = record::capacities(&shards, bounds.numbers);
         let guards = configured::guards(&services);
@@ -127,7 +129,7 @@ impl Running {
         let opened = configured::open_registry(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
-        let transport = Poster::new(settings.private_webhooks, ATTEMPT_TIME).transport();
+        let transport = network_transport(settings.private_webhooks, ATTEMPT_TIME);
         let (of, bounds_of_outbox) = (registry.clone(), OutboxBounds::default());
         let outbox = Outbox::start(shards.clone(), &server_key, of, transport, bounds_of_outbox, tracer);
         let guard = GuardConfig {
@@ -170,7 +172,7 @@ impl Running {
             events: Some(outbox.recorder()),
         });
         let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys);
-        started.keep();
+        ScopeGuard::into_inner(unless_started);
         Ok(Self {
             verifier,
             shards,
@@ -281,23 +283,6 @@ pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError>
     let closed = store.close().await;
     shards.stop();
     closed
-}
-
-/// Ends the shards of a start that failed.
-struct StopUnlessStarted(Option<Shards>);
-
-impl StopUnlessStarted {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for StopUnlessStarted {
-    fn drop(&mut self) {
-        if let Some(shards) = &self.0 {
-            shards.stop();
-        }
-    }
 }
 
 /// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs

@@ -37,13 +37,13 @@ pub use self::record::WebhookAttempt;
 pub use self::record::{Delivery, DeliveryState};
 pub use self::recorder::{Dropped, EventRecorder, NumberEvents};
 pub use self::request::AttemptError;
-pub use self::request::{Post, Posted, Poster, Transport};
+pub use self::request::{Post, Posted, Transport, network_transport};
 pub use crate::registry::EventType;
 
 /// The longest time a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// Time for a receiver to answer: what a [`Poster`] is made with.
+/// Time for a receiver to answer: see [`network_transport`].
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 
 /// A cheap handle on the outbox.
@@ -54,7 +54,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
-    /// `transport` is that of a [`Poster`], and `tracer` makes the spans of deliveries.
+    /// `transport` is a [`network_transport`], and `tracer` makes the spans of deliveries.
     pub fn start(
         shards: Shards,
         key: &ServerKey,

@@ -155,49 +155,42 @@ const BODY_KEPT: usize = 1_024;
 
 const BODY_TIME: Duration = Duration::from_secs(1);
 
-/// Posts over the network.
-pub struct Poster {
-    clients: EgressClients,
-    time_limit: Duration,
+/// The transport over the network. Link-local addresses, and with them the metadata of clouds, are never reached.
+/// `private` says whether this machine and private networks are. An answer must begin within `time_limit`.
+pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
+    let clients = Arc::new(EgressClients::new(private));
+    Arc::new(move |post| {
+        let clients = Arc::clone(&clients);
+        Box::pin(async move {
+            let posted = post_with(&clients, time_limit, post).await;
+            posted.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
+        })
+    })
 }
 
-impl Poster {
-    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
-    /// machine and private networks are. An answer must begin within `time_limit`.
-    pub fn new(private: bool, time_limit: Duration) -> Self {
-        Self { clients: EgressClients::new(private), time_limit }
-    }
-
-    pub fn transport(self) -> Transport {
-        let poster = Arc::new(self);
-        Arc::new(move |post| {
-            let poster = Arc::clone(&poster);
-            Box::pin(async move {
-                poster.post(post).await.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
-            })
-        })
-    }
-
-    async fn post(&self, post: Post) -> Result<Posted, (AttemptError, String)> {
-        let request = request_of(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
-        let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
-        let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
-        let mut response = answered.map_err(|no_response| match no_response {
-            NoResponse::OutOfReach => (
-                AttemptError::Address,
-                "its address is private or special: see webhook-private-addresses".to_owned(),
-            ),
-            NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
-            NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
-            NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
-        })?;
-        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        // The status is known; the rest may be lost.
-        let mut body = Vec::new();
-        let _ = tokio::time::timeout(BODY_TIME, read(&mut response, &mut body)).await;
-        let body = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
-        Ok(Posted::Answered { status, retry_after, body })
-    }
+async fn post_with(
+    clients: &EgressClients,
+    time_limit: Duration,
+    post: Post,
+) -> Result<Posted, (AttemptError, String)> {
+    let request = request_of(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
+    let answered = tokio::time::timeout(time_limit, clients.begin(request)).await;
+    let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
+    let mut response = answered.map_err(|no_response| match no_response {
+        NoResponse::OutOfReach => {
+            let words = "its address is private or special: see webhook-private-addresses";
+            (AttemptError::Address, words.to_owned())
+        }
+        NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
+        NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
+        NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
+    })?;
+    let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+    // The status is known; the rest may be lost.
+    let mut body = Vec::new();
+    let _ = tokio::time::timeout(BODY_TIME, read(&mut response, &mut body)).await;
+    let body = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
+    Ok(Posted::Answered { status, retry_after, body })
 }
 
 fn request_of(post: Post) -> Result<Request, &'static str> {

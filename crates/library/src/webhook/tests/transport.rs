@@ -6,7 +6,7 @@ use crate::gateway::double::{Double, REFUSING_URL, Reply, answer};
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn post(url: &str) -> Posted {
-    post_by(&Poster::new(true, LIMIT).transport(), url).await
+    post_by(&network_transport(true, LIMIT), url).await
 }
 
 async fn post_by(transport: &Transport, url: &str) -> Posted {
@@ -51,7 +51,7 @@ async fn without_an_answer_the_reason_is_told() {
     let receiver = Double::playing([Reply::Reset]).await;
     assert_eq!(error(post(&receiver.base_url()).await), AttemptError::Broken);
     let receiver = Double::playing([Reply::Silence(String::new())]).await;
-    let hasty = Poster::new(true, Duration::from_millis(1)).transport();
+    let hasty = network_transport(true, Duration::from_millis(1));
     assert_eq!(error(post_by(&hasty, &receiver.base_url()).await), AttemptError::TimedOut);
     for url in ["", "nowhere", "ftp://hooks.example.com/", "http://169.254.169.254/latest/meta-data/"] {
         assert_eq!(error(post(url).await), AttemptError::Address, "{url:?}");
@@ -61,7 +61,7 @@ async fn without_an_answer_the_reason_is_told() {
 #[tokio::test]
 async fn neither_an_address_nor_a_name_leads_to_a_forbidden_private_address() {
     let mut receiver = Double::playing([]).await;
-    let public = Poster::new(false, LIMIT).transport();
+    let public = network_transport(false, LIMIT);
     let by_name = receiver.base_url().replace("127.0.0.1", "localhost");
     for url in [receiver.base_url(), by_name] {
         let refused = "its address is private or special: see webhook-private-addresses".to_owned();
