@@ -157,22 +157,18 @@ impl AccountFile {
         match fs::read_to_string(&self.path) {
             Ok(text) => Ok(Some(Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(AccountError::Io {
-                what: "read the account's credentials in",
-                path: self.path.clone(),
-                source,
-            }),
+            Err(source) => Err(self.io("read the account's credentials in", source)),
         }
+    }
+
+    fn io(&self, what: &'static str, source: io::Error) -> AccountError {
+        AccountError::Io { what, path: self.path.clone(), source }
     }
 
     /// Writes the file durably, and returns its previous text.
     fn replace(&self, text: &str) -> Result<Option<Zeroizing<String>>, AccountError> {
         let before = self.text()?;
-        self.write(text).map_err(|source| AccountError::Io {
-            what: "write the account's credentials to",
-            path: self.path.clone(),
-            source,
-        })?;
+        self.write(text).map_err(|source| self.io("write the account's credentials to", source))?;
         Ok(before)
     }
 

@@ -71,20 +71,15 @@ impl ReportReceiver {
         running: Option<&Running>,
     ) -> Result<Option<(&'static str, String)>, StatusCode> {
         let path = path_and_query.split('?').next().unwrap_or_default();
-        let read = if let Some(kind) = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()))
-        {
+        let kind = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()));
+        let read = if let Some(kind) = kind {
             // A header counts only if it occurs once.
             let mut signatures = headers.get_all("x-twilio-signature").iter();
             let signature = signatures.next().filter(|_| signatures.next().is_none());
             let signature = signature.and_then(|value| value.to_str().ok());
             let twilio = self.twilio.as_ref().ok_or(CallbackError::NotFromTwilio);
             let report = twilio.and_then(|twilio| twilio.read(kind, path_and_query, signature, body));
-            report.map(|report| match report {
-                TwilioReport::Receipt(receipt) => {
-                    vec![TwilioReport::Receipt(self.as_recorded(kind, receipt))]
-                }
-                gate @ TwilioReport::Gate { .. } => vec![gate],
-            })
+            report.map(|report| vec![report])
         } else {
             if let Some(text) = self.recipes.as_ref().and_then(|recipes| recipes.challenge(path_and_query)) {
                 return Ok(Some((CHALLENGE, text)));
@@ -106,6 +101,7 @@ impl ReportReceiver {
             let TwilioReport::Receipt(receipt) = report else {
                 return Ok(Some((TWIML, gate_answer(running, report).await)));
             };
+            let receipt = self.as_recorded(kind, receipt);
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
             running.verifying.receive(receipt).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         }
@@ -114,8 +110,8 @@ impl ReportReceiver {
 
     /// A gated call that ended without a key counts as answered by a machine. Where one
     /// was pressed, that is recorded already, and a status never moves backwards.
-    fn as_recorded(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
-        if self.gated && kind == CallbackKind::Call && receipt.status == ReceiptStatus::Delivered {
+    fn as_recorded(&self, kind: Option<CallbackKind>, receipt: Receipt) -> Receipt {
+        if self.gated && kind == Some(CallbackKind::Call) && receipt.status == ReceiptStatus::Delivered {
             return Receipt { status: ReceiptStatus::Failed, ..receipt };
         }
         receipt
