@@ -36,7 +36,6 @@ pub struct NumberEvents<'a, 'b> {
     key: NumberKey,
     id: Id,
     name: VerificationName,
-    now: Timestamp,
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
     /// For [`EventRecorder::count_drops`] once the decision is durable.
@@ -132,19 +131,18 @@ impl EventRecorder {
         self.subscribed(key.service).is_some()
     }
 
-    /// For the events of a decision about `key`, made at `now`, and a verification of this id; `None` without an enabled
+    /// For the events of a decision about `key` and a verification of this id; `None` without an enabled
     /// webhook. `cause` is the client's request, if it is traced. If the commit fails, a drawn sequence number stays used.
     pub fn of<'a, 'b>(
         &'a self,
         key: NumberKey,
         verification: u64,
-        now: Timestamp,
         cause: Option<&'a SpanContext>,
         view: &'a mut Transaction<'b>,
     ) -> Option<NumberEvents<'a, 'b>> {
         let (service, name) = (self.subscribed(key.service)?, VerificationName::of(verification));
         let id = expected_id(key.service, name, view.slot());
-        Some(NumberEvents { recorder: self, service, key, id, name, now, cause, view, dropped: Vec::new() })
+        Some(NumberEvents { recorder: self, service, key, id, name, cause, view, dropped: Vec::new() })
     }
 }
 
@@ -188,7 +186,7 @@ impl NumberEvents<'_, '_> {
     pub fn checked(&mut self, verification: &Verification, outcome: CheckOutcome, is_spent: bool) {
         let kind = match outcome {
             CheckOutcome::Approved => EventType::Approved,
-            CheckOutcome::LockedNow { .. } if self.now < verification.expires => {
+            CheckOutcome::LockedNow { .. } if self.view.now() < verification.expires => {
                 EventType::MaxAttemptsReached
             }
             // The event is emitted once. Later wrong codes emit nothing.
@@ -211,7 +209,7 @@ impl NumberEvents<'_, '_> {
     pub fn locked(&mut self, verification: Option<&Verification>, until: Timestamp) {
         let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
         let end = self.expected().unwrap_or_else(|| self.end(channel));
-        let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", self.now);
+        let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", self.view.now());
         event.about.locked_until = Some(until);
         self.emit(&event);
     }
@@ -239,7 +237,7 @@ impl NumberEvents<'_, '_> {
         };
         let is_verified = status == VerifyStatus::Success;
         let end = self.expected().unwrap_or_else(|| self.end(row.channel));
-        let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, self.now);
+        let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, self.view.now());
         report.about.channel = row.channel;
         report.about.detail = Detail::Message(MessageAbout {
             attempt: self.recorder.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
@@ -288,7 +286,7 @@ impl NumberEvents<'_, '_> {
     }
 
     fn sent(&mut self, mut end: ExpectedEnd) {
-        let now = self.now;
+        let now = self.view.now();
         if !end.is_announced {
             self.emit(&end.event(EventType::Created, PENDING, now));
         }
@@ -301,7 +299,7 @@ impl NumberEvents<'_, '_> {
     fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool) {
         if !end.is_announced {
             if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
-                self.emit(&end.event(EventType::Failed, "failed", self.now));
+                self.emit(&end.event(EventType::Failed, "failed", self.view.now()));
             }
             return self.expect(None);
         }
@@ -315,7 +313,7 @@ impl NumberEvents<'_, '_> {
     /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the start
     /// come first.
     fn ended(&mut self, kind: EventType, verification: &Verification) {
-        let (expected, now) = (self.expected(), self.now);
+        let (expected, now) = (self.expected(), self.view.now());
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
             self.emit(&end.event(EventType::Created, PENDING, now));
             // Only a right code proves that the message was sent.

@@ -245,7 +245,7 @@ impl<'a, 'b> Decision<'a, 'b> {
     /// Emits events of the verification with this id.
     pub(super) fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
         if let Some(events) = &self.deps.events
-            && let Some(mut events) = events.of(self.key, verification, self.now, self.cause, self.view)
+            && let Some(mut events) = events.of(self.key, verification, self.cause, self.view)
         {
             emit(&mut events);
             self.dropped.append(&mut events.dropped);

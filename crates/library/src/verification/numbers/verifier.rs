@@ -228,9 +228,9 @@ impl Verifier {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
             let mut dropped = Vec::new();
             if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
-                let (number, now) = (NumberKey::new(key.service, log.number), view.now());
+                let number = NumberKey::new(key.service, log.number);
                 if let Some(events) = &deps.events
-                    && let Some(mut events) = events.of(number, key.verification, now, None, view)
+                    && let Some(mut events) = events.of(number, key.verification, None, view)
                 {
                     events.reported(key, row, log.verify, &receipt);
                     dropped = events.dropped;
