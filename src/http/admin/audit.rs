@@ -59,7 +59,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         // A deleted service has entries too.
         let filter = AuditFilter { service, action, actor, of };
         let range = list.range(since, until, |entry: &AuditEntry| filter.fits(entry));
-        entries = list.take(request.running.registry.audit().list(range).await?);
+        entries = list.take(request.running.registry.audit().list(None, range).await?);
     }
     let registry = &request.running.registry;
     let keys = registry.keys(None);

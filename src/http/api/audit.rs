@@ -86,7 +86,7 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Audi
         let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
         let fits = |entry: &AuditEntry| service.is_none() || entry.change.service == service;
         let range = LogRange { since, until, fits, skip, limit, read };
-        found = request.running.registry.audit().list(range).await?.records;
+        found = request.running.registry.audit().list(None, range).await?.records;
     }
     Ok(Json(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry))))
 }

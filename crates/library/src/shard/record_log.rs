@@ -227,19 +227,11 @@ impl<R: LogRecord> RecordLog<R> {
         Ok(())
     }
 
-    /// The records that fit with their keys, the newest first.
+    /// The records that fit, the newest first; only those of `services`, if they are given.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, range: LogRange<impl Fn(&R) -> bool>) -> Result<LogPart<R>, Refusal> {
-        self.list_of(None, range).await
-    }
-
-    /// The same of these services.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list_of(
+    pub async fn list(
         &self,
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&R) -> bool>,

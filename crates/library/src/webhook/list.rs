@@ -68,7 +68,7 @@ impl Outbox {
         let fits = |record: &EventRecord| record.delivery().is_some_and(is_wanted);
         let (since, read) = (after.unwrap_or(Timestamp::EPOCH), read.unwrap_or(usize::MAX));
         let range = LogRange { since, until: before, fits, skip, limit, read };
-        let found = self.inner.log.list_of(Some(&[service]), range).await?;
+        let found = self.inner.log.list(Some(&[service]), range).await?;
         Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)))
     }
 
@@ -81,7 +81,7 @@ impl Outbox {
         let fits = |record: &EventRecord| record.delivery().is_some_and(&fits);
         let (since, read) = (Timestamp::EPOCH, usize::MAX);
         let range = LogRange { since, until: None, fits, skip: 0, limit, read };
-        let found = self.inner.log.list(range).await?;
+        let found = self.inner.log.list(None, range).await?;
         Ok(found.filter_map(|record| record.into_delivery().map(|delivery| *delivery)).records)
     }
 

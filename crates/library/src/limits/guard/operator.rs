@@ -391,7 +391,7 @@ impl PumpingGuard {
         range: LogRange<impl Fn(&RefusedNumber) -> bool>,
     ) -> Result<LogPart<RefusedNumber>, Refusal> {
         self.inner.write_refused(usize::MAX).await;
-        self.inner.refused_before.list(range).await
+        self.inner.refused_before.list(None, range).await
     }
 
     /// The time of the oldest refusal that is kept.
