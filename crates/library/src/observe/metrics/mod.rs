@@ -140,16 +140,16 @@ impl Default for Metrics {
         let build = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("onceward_build", "The version of the server", Info::new(build));
         let families = Families::new(&mut registry);
-        let metrics = Self {
+        zeros(&families.commits, "outcome", ["durable", "failed"]);
+        zeros(&families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
+        Self {
             registry,
             families,
             services: RwLock::default(),
             other_services: OTHER.into(),
             service_names: ServiceNames::default(),
             history: OnceLock::new(),
-        };
-        metrics.create_at_zero();
-        metrics
+        }
     }
 }
 
@@ -183,12 +183,6 @@ impl Metrics {
             // Requests to gateways, and what the guard finds, are counted where they are made.
             Fact::FailedAttempt { .. } | Fact::Delivered { .. } | Fact::Refused(..) => {}
         }
-    }
-
-    /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
-    fn create_at_zero(&self) {
-        zeros(&self.families.commits, "outcome", ["durable", "failed"]);
-        zeros(&self.families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
     }
 
     fn verification(&self, recipient: NumberKey, channel: Channel, step: VerificationStep) {
