@@ -21,9 +21,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
-use crate::limits::guard::{
-    ClientSignals, Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket,
-};
+use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket};
 use crate::limits::rate::RequestKey;
 use crate::observe::metrics::Fact;
 use crate::registry::Policies;
@@ -158,15 +156,15 @@ impl Verifier {
 
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
     pub(super) fn assess(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
-        let (key, client, mut channel) = (outgoing.key, outgoing.client, outgoing.channel());
-        let taken = self.take_allowance(key, client, &mut channel, outgoing.request_id.as_deref());
+        let mut channel = outgoing.channel();
+        let taken = self.take_allowance(outgoing, &mut channel);
         let ticket = taken.inspect_err(|refusal| {
             if let Some(guard) = self.guard() {
-                guard.refused(key, channel, *refusal);
+                guard.refused(outgoing.key, channel, *refusal);
             }
         })?;
         outgoing.channel = Some(channel);
-        outgoing.allowance = match client.exemption {
+        outgoing.allowance = match outgoing.client.exemption {
             Exemption::None => TakenAllowance::Refundable(ticket),
             Exemption::Allowances => TakenAllowance::OfExempt(ticket),
             Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
@@ -174,13 +172,8 @@ impl Verifier {
         Ok(())
     }
 
-    fn take_allowance(
-        &self,
-        NumberKey { service, number, is_test }: NumberKey,
-        client: ClientSignals,
-        channel: &mut Channel,
-        request_id: Option<&str>,
-    ) -> Result<Ticket, GuardRefusal> {
+    fn take_allowance(&self, outgoing: &Outgoing, channel: &mut Channel) -> Result<Ticket, GuardRefusal> {
+        let (NumberKey { service, number, is_test }, client) = (outgoing.key, outgoing.client);
         let decides = |guard: &&PumpingGuard| client.refuses_landlines || !guard.is_off(service);
         let Some(guard) = self.delivery.guard().filter(|_| !is_test).filter(decides) else {
             return Ok(Ticket::default());
@@ -194,7 +187,7 @@ impl Verifier {
             *channel = Channel::Call;
             signals.channel = *channel;
         }
-        guard.assess(&signals, request_id)
+        guard.assess(&signals, outgoing.request_id.as_deref())
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.
