@@ -105,7 +105,7 @@ impl HttpClient {
     /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it sees a tunnel and no
     /// contents, and never for this machine itself.
     pub fn for_target(target: &Url) -> Result<Self, ClientError> {
-        let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_none()? };
+        let tls = tls_for(target.scheme() == "https")?;
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
@@ -113,9 +113,8 @@ impl HttpClient {
     /// the authorities in this PEM; without one, those of the system.
     pub fn for_peers(is_tls: bool, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
         let tls = match authorities {
-            _ if !is_tls => trusting_none()?,
-            None => trusting_the_platform()?,
-            Some(pem) => trusting_only(pem)?,
+            Some(pem) if is_tls => trusting_only(pem)?,
+            _ => tls_for(is_tls)?,
         };
         Self::new(tls, None, EgressPolicy::Anywhere)
     }
@@ -207,8 +206,7 @@ impl EgressClients {
         if let Some(client) = clients.get(&way) {
             return Ok(Arc::clone(client));
         }
-        let tls = if way.0 { trusting_the_platform()? } else { trusting_none()? };
-        let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
+        let client = Arc::new(HttpClient::new(tls_for(way.0)?, proxy.as_ref(), self.policy)?);
         clients.insert(way, Arc::clone(&client));
         Ok(client)
     }
@@ -226,19 +224,18 @@ fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
     }
 }
 
-/// TLS with the platform's root certificates, which are read once and shared by all clients.
-fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientError> {
+/// TLS with the platform's root certificates, which are read once and shared by all clients; without roots for `http`
+/// targets, so that a container without any certificates can use a plain address.
+fn tls_for(is_https: bool) -> Result<rustls::ClientConfig, ClientError> {
     static TLS: OnceLock<rustls::ClientConfig> = OnceLock::new();
+    if !is_https {
+        return trusting(rustls::RootCertStore::empty());
+    }
     if let Some(tls) = TLS.get() {
         return Ok(tls.clone());
     }
     let tls = tls_builder()?.with_platform_verifier().map_err(ClientError::Roots)?.with_no_client_auth();
     Ok(TLS.get_or_init(|| http1_only(tls)).clone())
-}
-
-/// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
-fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
-    trusting(rustls::RootCertStore::empty())
 }
 
 fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, ClientError> {

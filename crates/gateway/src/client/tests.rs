@@ -105,7 +105,7 @@ async fn a_proxy_gets_its_credentials_and_no_error_about_it_contains_them() {
         let url = Url::parse("https://provider.invalid").expect("a URL");
         let target = url.as_str().parse().expect("an address");
         let proxy = Matcher::builder().https(proxy).build().intercept(&target).expect("a proxy");
-        let tls = trusting_none().expect("TLS settings");
+        let tls = tls_for(false).expect("TLS settings");
         let client = HttpClient::new(tls, Some(&proxy), EgressPolicy::Anywhere).expect("a client");
         let asking = tokio::spawn(async move { client.send(request(&url)).await });
         let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -154,5 +154,5 @@ fn request(url: &Url) -> Request {
 
 /// TLS without root certificates: the test does not depend on the machine.
 fn without_roots() -> HttpClient {
-    HttpClient::new(trusting_none().expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
+    HttpClient::new(tls_for(false).expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
 }
