@@ -94,7 +94,8 @@ impl HttpGateway {
         let answer = self.answer(response);
         let at = |pointer: &Pointer| pointer.text_in(answer.as_ref()?);
         if response.status == StatusCode::OK {
-            let verdict = check.verdict.iter().find_map(|pointer| check.verdict_of(&at(pointer)?));
+            let meaning = |text: &str| check.verdicts.iter().find(|(_, texts)| texts.has(text));
+            let verdict = check.verdict.iter().find_map(|pointer| Some(*meaning(&at(pointer)?)?.0));
             return verdict.ok_or_else(|| self.not_understood(response));
         }
         let code = self.settings.errors.json.iter().find_map(at);
@@ -193,7 +194,9 @@ impl Provider for HttpGateway {
         // A body that was not read whole counts as one only where nothing is looked for in it.
         let body = response.body.as_deref().unwrap_or_default();
         let has_text = success.contains.as_ref().is_none_or(|text| contains(body, text));
-        if success.takes_status(response.status) && is_good && has_text {
+        let has_status =
+            success.statuses.contains(&status) || success.statuses.is_empty() && response.status.is_success();
+        if has_status && is_good && has_text {
             let given = success.message_id.as_ref().and_then(at).and_then(|id| usable_id(&id));
             let own = || self.settings.check.is_none().then(|| self.own_id());
             let message_id = given.or_else(own).ok_or_else(|| self.not_understood(response))?;

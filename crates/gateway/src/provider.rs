@@ -93,12 +93,7 @@ impl HttpProvider {
             Ok(response) => classify(&response),
             Err(no_response) => Err(without_response(self.name, no_response)),
         };
-        self.learn(&outcome);
-        outcome
-    }
-
-    fn learn<T>(&self, outcome: &Result<T, GatewayError>) {
-        match outcome {
+        match &outcome {
             Ok(_) => *self.refusal.lock() = None,
             Err(error)
                 if error.whole_gateway
@@ -109,6 +104,7 @@ impl HttpProvider {
             }
             Err(_) => {}
         }
+        outcome
     }
 }
 

@@ -66,12 +66,9 @@ impl Recipe {
         let given = values.clone();
         for (name, RecipeSetting { default, .. }) in &self.settings {
             if let (None, Some(default)) = (given.get(name), default) {
-                let put_in = |piece: Piece<'_>| {
-                    match piece.kind {
-                        PieceKind::Single(other) => given.get(other).cloned(),
-                        _ => None,
-                    }
-                    .unwrap_or_else(|| piece.raw.to_owned())
+                let put_in = |piece: Piece<'_>| match piece.kind {
+                    PieceKind::Single(other) if given.contains_key(other) => given[other].clone(),
+                    _ => piece.raw.to_owned(),
                 };
                 values.insert(name.clone(), pieces(default).map(put_in).collect());
             }

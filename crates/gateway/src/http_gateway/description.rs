@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::StatusCode;
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -182,12 +181,6 @@ pub struct HttpCheck {
     pub not_live_text: Option<String>,
 }
 
-impl HttpCheck {
-    pub(super) fn verdict_of(&self, text: &str) -> Option<Verdict> {
-        self.verdicts.iter().find(|(_, texts)| texts.has(text)).map(|(verdict, _)| *verdict)
-    }
-}
-
 /// How a provider reports what became of a message. A form counts as an object of texts, and so does the query of a report
 /// without a body.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -253,10 +246,6 @@ pub struct HttpSuccess {
 }
 
 impl HttpSuccess {
-    pub(super) fn takes_status(&self, status: StatusCode) -> bool {
-        if self.statuses.is_empty() { status.is_success() } else { self.statuses.contains(&status.as_u16()) }
-    }
-
     pub(super) fn class_of(&self, value: &str) -> Option<CodeClass> {
         let retry = || self.retry.has(value).then_some(CodeClass::Retry);
         if self.bad_number.has(value) { Some(CodeClass::BadNumber) } else { retry() }

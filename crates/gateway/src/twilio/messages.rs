@@ -20,15 +20,13 @@ const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
 pub struct Messages {
     account: Account,
-    /// Where messages go.
-    url: Url,
     settings: TwilioSettings,
 }
 
 impl Messages {
     pub fn new(settings: &TwilioSettings, base: Url) -> Self {
         let account = Account::new(GatewayName::TwilioMessages, &settings.account, base);
-        Self { url: account.resource("Messages.json"), account, settings: settings.clone() }
+        Self { account, settings: settings.clone() }
     }
 
     /// Twilio has messaging services on a host of their own.
@@ -72,7 +70,7 @@ impl Provider for Messages {
         if let Some(callback) = &message.callback {
             form.append_pair("StatusCallback", &CallbackKind::Message.address(callback));
         }
-        Ok(self.account.post(&self.url, &mut form))
+        Ok(self.account.post(&self.account.resource("Messages.json"), &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {

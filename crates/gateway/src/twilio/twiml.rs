@@ -21,7 +21,8 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 /// contain anything: characters that XML or a voice cannot express are left out. `locale` is its language; a language
 /// that Twilio does not speak is not named, and the account's default voice reads it.
 pub fn reading(text: &str, locale: Option<Locale>) -> String {
-    let text = speakable(text);
+    // A control character would make the whole call fail. Each becomes a space, so that words stay apart.
+    let text = text.replace(|c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'), " ");
     let words = escape(&text);
     let language = match locale.and_then(spoken) {
         Some(tag) => format!(r#" language="{tag}""#),
@@ -47,12 +48,6 @@ pub(super) fn gate(action: &str, locale: Option<Locale>) -> String {
     format!(
         r#"{HEAD}<Response><Gather numDigits="1" finishOnKey="" timeout="5" method="POST" action="{action}">{say}<Pause length="2"/>{say}</Gather><Hangup/></Response>"#
     )
-}
-
-/// Without what XML 1.0 does not allow: a control character would make the whole call fail. Each becomes a space, so
-/// that words stay apart.
-fn speakable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'), " ")
 }
 
 /// Languages of `<Say>` in `spoken.txt`, with the question of the gate in each. The first entry of a language also serves its unlisted
