@@ -126,20 +126,18 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(v4) => {
             let special = matches!(
                 v4.octets(),
-                // This network, shared addresses of providers, protocols, AS112, AMT, relays of 6to4, measuring, documentation;
+                // This network, shared addresses of providers, protocols, AS112, AMT, relays of 6to4, measuring;
                 // multicast and beyond (IANA's registry of special-purpose addresses).
                 [0 | 224..=255, ..]
                     | [100, 64..=127, ..]
-                    | [192, 0, 0 | 2, _]
+                    | [192, 0, 0, _]
                     | [192, 31, 196, _]
                     | [192, 52, 193, _]
                     | [192, 88, 99, _]
                     | [192, 175, 48, _]
                     | [198, 18 | 19, ..]
-                    | [198, 51, 100, _]
-                    | [203, 0, 113, _]
             );
-            !(special || v4.is_loopback() || v4.is_private())
+            !(special || v4.is_loopback() || v4.is_private() || v4.is_documentation())
         }
         // All that is given out for the public, without addresses for protocols, AS112 (RFC 7534), the former 6bone (RFC
         // 3701) and documentation (RFC 3849, RFC 9637). SRv6 (5f00::/16, RFC 9602) is not part of it.
