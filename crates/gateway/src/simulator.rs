@@ -143,14 +143,10 @@ impl Simulator {
 
     /// The newest `limit` messages, or the newest to one number; the newest first.
     pub fn messages(&self, to: Option<PhoneNumber>, limit: usize) -> Vec<InboxMessage> {
-        self.search(limit, |message| to.is_none_or(|number| message.to == number))
-    }
-
-    /// The newest `limit` messages that satisfy the condition, the newest first.
-    pub fn search(&self, limit: usize, wanted: impl Fn(&InboxMessage) -> bool) -> Vec<InboxMessage> {
         let (now, inbox) = (self.clock.now(), self.inbox.lock());
         let arrived = inbox.messages.iter().rev().filter(|message| message.received <= now);
-        let mut found: Vec<_> = arrived.filter(|message| wanted(message)).cloned().collect();
+        let wanted = arrived.filter(|message| to.is_none_or(|number| message.to == number));
+        let mut found: Vec<_> = wanted.cloned().collect();
         drop(inbox);
         // A late message is newer than some that were accepted after it. The sort keeps the order of the others.
         found.sort_by_key(|message| Reverse(message.received));
@@ -265,12 +261,18 @@ impl Gateway for Simulator {
             let is_call = message.channel == Channel::Call;
             let fault = FAULTS.iter().find(|(number, ..)| *number == message.to.as_u64());
             match fault {
-                Some((_, Fault::Refused(code), words)) => Err(refusal(*code, words)),
-                Some((_, Fault::RefusedText(code), words)) if !is_call => Err(refusal(*code, words)),
                 Some((_, Fault::Silent, _)) => std::future::pending().await,
                 Some((_, Fault::Late, _)) => Ok(self.accept(message, LATE)),
                 Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
-                Some((_, Fault::RefusedText(..), _)) | None => Ok(self.accept(message, Duration::ZERO)),
+                None => Ok(self.accept(message, Duration::ZERO)),
+                Some((_, Fault::RefusedText(_), _)) if is_call => Ok(self.accept(message, Duration::ZERO)),
+                Some((_, Fault::Refused(code) | Fault::RefusedText(code), words)) => Err(GatewayError {
+                    gateway: GatewayName::Simulator,
+                    class: class_of_report(*code),
+                    code: Some(*code),
+                    detail: format!("simulates an error: {words}"),
+                    whole_gateway: false,
+                }),
             }
         })
     }
@@ -295,16 +297,6 @@ impl Gateway for Simulator {
 
     fn readiness(&self) -> Result<(), String> {
         Ok(())
-    }
-}
-
-fn refusal(code: u32, words: &str) -> GatewayError {
-    GatewayError {
-        gateway: GatewayName::Simulator,
-        class: class_of_report(code),
-        code: Some(code),
-        detail: format!("simulates an error: {words}"),
-        whole_gateway: false,
     }
 }
 
