@@ -160,11 +160,6 @@ impl Names {
         self.credentials.insert(name.to_owned());
     }
 
-    fn is_group(&self, path: &str) -> bool {
-        let below = format!("{path}.");
-        self.meanings.keys().any(|name| name.starts_with(&below))
-    }
-
     /// Whether it is no other name of its setting. In one source the usual name wins.
     fn is_usual(&self, spelling: &str) -> bool {
         self.meanings.get(spelling).is_some_and(|name| name == spelling || variable(name) == spelling)
@@ -287,6 +282,7 @@ impl Context {
 
     fn add_key(&mut self, source: &str, path: &str, value: Value) {
         let origin = format!("{source}, key {path:?}");
+        let is_below = |name: &String| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         if source != PROGRAM && self.is_credential(path) {
             let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
                            that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
@@ -297,7 +293,7 @@ impl Context {
             if !(is_empty && self.names.credentials.contains(&name)) {
                 self.put(&name, value, origin);
             }
-        } else if self.names.is_group(path) {
+        } else if self.names.meanings.keys().any(is_below) {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {
