@@ -215,11 +215,6 @@ impl RequestBody {
         self.whole = Some(whole);
     }
 
-    /// Whether the connection still holds, or is still to receive, a part of it.
-    pub const fn is_left_over(&self) -> bool {
-        !self.is_complete
-    }
-
     /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no place: the slow
     /// bodies of other requests do not delay one that has arrived whole.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
@@ -248,11 +243,11 @@ impl RequestBody {
         Ok(whole)
     }
 
-    /// Discards the rest of a body. If the body ends there, the connection can be used again.
+    /// Discards the rest of a body. Whether it ends there: then the connection can be used again.
     ///
     /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
     /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
-    pub async fn discard(&mut self, version: Version) {
+    pub async fn discard(&mut self, version: Version) -> bool {
         let connection = Arc::clone(&self.connection);
         let mut rest = pin!(async {
             let mut bytes = DISCARDED_BYTES;
@@ -261,12 +256,15 @@ impl RequestBody {
             {
                 bytes = bytes.saturating_sub(chunk.len());
             }
+            self.is_complete
         });
-        if poll!(&mut rest).is_pending()
-            && version == Version::HTTP_2
-            && let Some(_place) = connection.body_place().now_or_never()
-        {
-            let _ = timeout(DISCARD_TIME, rest).await;
+        match poll!(&mut rest) {
+            Poll::Ready(is_complete) => is_complete,
+            Poll::Pending if version == Version::HTTP_2 => {
+                let Some(_place) = connection.body_place().now_or_never() else { return false };
+                timeout(DISCARD_TIME, rest).await.unwrap_or(false)
+            }
+            Poll::Pending => false,
         }
     }
 

@@ -29,7 +29,6 @@ use super::app::{App, ServedRoutes};
 use super::call::{Call, Received, RequestBody};
 use super::connection::open::{Connection, Server};
 use super::forward::{self, ForwardResult, Forwarded, Forwarder, InProgress};
-use super::logs::Logs;
 use super::places::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, LocalUser, X_REQUEST_ID};
@@ -123,13 +122,10 @@ async fn answer(request: Request, next: Next) -> Response {
     headers.entry(&X_REQUEST_ID).or_insert(id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // A handler that panicked may have dropped it.
-    let mut is_left_over = true;
-    if let Some(mut body) = body {
-        if body.is_left_over() {
-            body.discard(version).await;
-        }
-        is_left_over = body.is_left_over();
-    }
+    let is_left_over = match body {
+        Some(mut body) => !body.discard(version).await,
+        None => true,
+    };
     if is_left_over {
         connection.activity.unread_body.store(true, Ordering::Relaxed);
     }
@@ -147,14 +143,13 @@ async fn answer_here(
     next: Next,
     span: Option<&mut Span>,
 ) -> Response {
-    let logs = &call.connection.server.logs;
     let forwarder = call.app.forwarder.as_ref();
     let given_up = OptionFuture::from(forwarder.map(|forwarder| forwarder.give_up.cancelled()));
     let answered = async {
         tokio::select! {
             biased;
-            answer = checked(call, target, next, logs) => answer,
-            Some(()) = given_up => refusal(&Problem::Refused(Refusal::StoreUnavailable), call, target, logs),
+            answer = checked(call, target, next) => answer,
+            Some(()) = given_up => refusal(&Problem::Refused(Refusal::StoreUnavailable), call, target),
         }
     };
     let outcome = AssertUnwindSafe(answered).catch_unwind().await;
@@ -165,7 +160,7 @@ async fn answer_here(
     });
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         call.app.metrics.refused(refusal.name());
-        logs.refusals.note(*refusal, service_name(call, target));
+        call.connection.server.logs.refusals.note(*refusal, service_name(call, target));
     } else if let Some(reason) = response.extensions().get::<NotServed>() {
         call.app.metrics.refused(reason.as_str());
     }
@@ -256,7 +251,7 @@ fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, stop: Cancellatio
     })
 }
 
-async fn checked(call: &Call, target: &'static Resource, next: Next, logs: &Logs) -> Response {
+async fn checked(call: &Call, target: &'static Resource, next: Next) -> Response {
     let origins = &call.app.settings.cors_origins;
     let depends_on_origin = !target.group.is_closed_to_pages && !origins.is_empty();
     let origin = if depends_on_origin { cors::allowed_origin(origins, &call.head.headers) } else { None };
@@ -264,7 +259,7 @@ async fn checked(call: &Call, target: &'static Resource, next: Next, logs: &Logs
         .await
         .and_then(|answer| in_pieces(call, target, answer));
     let mut answer = answer.unwrap_or_else(|problem| {
-        not_found_for_browser(call, problem, target).unwrap_or_else(|| refusal(&problem, call, target, logs))
+        not_found_for_browser(call, problem, target).unwrap_or_else(|| refusal(&problem, call, target))
     });
     if depends_on_origin {
         cors::add_headers(&mut answer, origin);
@@ -384,7 +379,7 @@ fn not_found_for_browser(call: &Call, problem: Problem, target: &Resource) -> Op
 }
 
 /// The answer to a request with a problem. A compatible route has no other place for a reason than a header.
-fn refusal(problem: &Problem, call: &Call, target: &Resource, logs: &Logs) -> Response {
+fn refusal(problem: &Problem, call: &Call, target: &Resource) -> Response {
     let answer = problem.answer(target.group.errors);
     let (route, request_id) = (target.name, call.request_id());
     match *problem {
@@ -394,8 +389,8 @@ fn refusal(problem: &Problem, call: &Call, target: &Resource, logs: &Logs) -> Re
                 return answer;
             }
             let first = request_id.to_owned();
-            logs.bad_bodies
-                .note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
+            let log = &call.connection.server.logs.bad_bodies;
+            log.note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
             answer.explained(&reason.to_string())
         }
         Problem::BadHost if target.is_compatible() => answer.explained(&problem.to_string()),
