@@ -68,14 +68,17 @@ macro_rules! new_texts {
     };
 }
 
-/// Types with a few values, each with its word.
+/// Types with a few values, each with its word. One with a comment only names such values.
 macro_rules! words {
-    ($($type:ident => $value:ty: $($word:literal => $is:expr),+;)+) => {texts! {$(
-        $type => $value: [$($word),+].join(" or "), |text| match text {
-            $($word => Some($is),)+
-            _ => None,
-        }, one_of([$($word),+]);
-    )+}};
+    ($($(#[$doc:meta])? $type:ident => $value:ty: $($word:literal => $is:expr),+;)+) => {
+        $($(#[$doc] pub struct $type;)?)+
+        texts! {$(
+            $type => $value: [$($word),+].join(" or "), |text| match text {
+                $($word => Some($is),)+
+                _ => None,
+            }, one_of([$($word),+]);
+        )+}
+    };
 }
 
 const NUMBER: &str = r"\+[1-9][0-9]{6,14}";
@@ -175,27 +178,17 @@ words! {
     DeliveryState => Self: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus => Self: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
     EntryAction => Self: "allow" => Self::Allow, "block" => Self::Block, "known-only" => Self::KnownOnly;
+    /// The form of a webhook's events: there is one.
     WebhookVersion => (): "v2" => ();
+    /// Whether to check a request for fraud.
     RiskCheck => bool: "enable" => true, "disable" => false;
+    /// Whether an API key is live.
     IsLive => bool: "live" => true, "revoked" => false;
+    /// A time span of the dashboard, by its place among them.
     RangeName => usize: "hour" => 0, "today" => 1, "day" => 2, "14d" => 3, "30d" => 4;
+    /// Whether an attempt led to a verified number.
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
-
-/// The form of a webhook's events: there is one.
-pub struct WebhookVersion;
-
-/// Whether to check a request for fraud.
-pub struct RiskCheck;
-
-/// Whether an attempt led to a verified number.
-pub struct Converted;
-
-/// Whether an API key is live.
-pub struct IsLive;
-
-/// A time span of the dashboard, by its place among them.
-pub struct RangeName;
 
 impl IdempotencyKey {
     pub fn parse(text: &str) -> Option<String> {
