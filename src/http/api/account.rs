@@ -134,7 +134,7 @@ pub async fn create_test_number(
 ) -> Made<TestNumberView> {
     let TestNumber { pattern, code, expires, force } = new;
     let force = force.unwrap_or(false);
-    if force && !request.is_for_all_services() {
+    if force && !request.caller.may_everywhere(Scope::Admin) {
         return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));

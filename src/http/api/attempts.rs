@@ -158,7 +158,7 @@ pub async fn fetch(request: Request) -> Answer<AttemptView> {
     let sid = request.sid("Sid", SidKind::Attempt)?;
     let attempt = request.running.verifying.attempt(sid).await?;
     let service = attempt.listed.id.key.service;
-    if request.own_service().is_some_and(|own| own != service) {
+    if request.caller.service().is_some_and(|own| own != service) {
         return Err(Error::NotFound);
     }
     Ok(Json(AttemptView::new(&request.frame(), request.service_sid(service), &attempt)))
@@ -181,7 +181,7 @@ pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<S
 
 /// The requested services, without those that the caller may not see; `None` for all.
 fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
-    let own = request.own_service();
+    let own = request.caller.service();
     let Some(sid) = asked else { return own.map(|own| vec![own]) };
     let asked = request.running.registry.service(&sid).ok().map(|service| service.id);
     Some(asked.into_iter().filter(|asked| own.is_none_or(|own| own == *asked)).collect())

@@ -79,7 +79,8 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Audi
     let Filters { service, after, before } = filters;
     let mut page = request.page(Filters::NAMES)?;
     let (frame, until) = (request.frame(), Some(page.until(before)));
-    let own = request.own_service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
+    let own =
+        request.caller.service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
     let mut found = Vec::new();
     if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
         let (service, since) = (service.or(own), after.unwrap_or_default());

@@ -251,20 +251,10 @@ impl Request {
     /// The service in a segment of the path, if the caller may know it.
     pub fn service(&self, name: &str) -> Result<Arc<Service>, Error> {
         let service = self.running.registry.service(&self.sid(name, SidKind::Service)?)?;
-        if self.own_service().is_some_and(|own| own != service.id) {
+        if self.caller.service().is_some_and(|own| own != service.id) {
             return Err(Error::NotFound);
         }
         Ok(service)
-    }
-
-    /// The one service that the caller's key is for; `None` for all.
-    pub fn own_service(&self) -> Option<ServiceId> {
-        self.caller.service()
-    }
-
-    /// Whether the caller may change more than one service.
-    pub fn is_for_all_services(&self) -> bool {
-        self.caller.may_everywhere(Scope::Admin)
     }
 
     /// The registry, for changes on behalf of the caller.

@@ -91,7 +91,7 @@ pub async fn explain(Given(request, params): Given<OfService>) -> Answer<Explana
 fn scope(request: &Request, asked: Option<Sid>) -> Result<Option<Arc<Service>>, Error> {
     let registry = &request.running.registry;
     let asked = asked.map(|sid| registry.service(&sid)).transpose()?;
-    let Some(own) = request.own_service() else { return Ok(asked) };
+    let Some(own) = request.caller.service() else { return Ok(asked) };
     if asked.is_some_and(|asked| asked.id != own) {
         return Err(Error::NotFound);
     }

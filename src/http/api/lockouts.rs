@@ -56,7 +56,7 @@ pub async fn erase(InService(request, service, ()): InService) -> Answer<Erasure
     // In a task of its own: a client that hangs up cannot stop the work half way.
     let work = tokio::spawn(async move { verifying.erase(id, number, by).await });
     let mut erasure = work.await.unwrap_or(Err(Refusal::Stopping)).map_err(Refused::from)?;
-    if request.is_for_all_services() {
+    if request.caller.may_everywhere(Scope::Admin) {
         erasure.has_erased |= request.registry().remove_safe_number(number).await?;
     }
     Ok(Json(ErasureView::new(&request.frame(), service.sid, number, erasure)))

@@ -127,7 +127,7 @@ view! {
 pub async fn list(request: Request) -> Answer<Listed<ServiceView>> {
     let (page, frame) = (request.page(&[])?, request.frame());
     let registry = &request.running.registry;
-    let services = match request.own_service() {
+    let services = match request.caller.service() {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
