@@ -130,7 +130,14 @@ async fn send(
 ) -> Result<(Reply<SendOutcome>, PhoneNumber), Problem> {
     let body = call.read_body().await?;
     let body: SendBody<'_> = read(&body)?;
-    let (channel, style) = body.options(&call.app.channels, wording)?;
+    // The older servers did not know the options. One that cannot be understood may be a client's own, and is ignored.
+    let channel = body.channel.as_deref().and_then(Channel::parse);
+    if let Some(channel) = channel.filter(|channel| !call.app.channels.contains(channel)) {
+        return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
+    }
+    let locale = body.locale.as_deref().and_then(Locale::parse);
+    let app_hash = body.app_hash.as_deref().and_then(AppHash::parse);
+    let style = MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None };
     let (number, spelled) = number(&body.phone_number, call.app.settings.storage.default_region)?;
     let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
     Ok((reply, spelled))
@@ -178,24 +185,6 @@ fn check_request(
     }
     let key = NumberKey::new(ServiceId::DEFAULT, number);
     Ok((Check::new(key, call.submitted(code, length)), spelled))
-}
-
-impl SendBody<'_> {
-    /// The options, which the older servers did not know. One that cannot be understood may be a client's own, and is
-    /// ignored.
-    fn options(
-        &self,
-        served: &[Channel],
-        wording: Wording,
-    ) -> Result<(Option<Channel>, MessageStyle), Problem> {
-        let channel = self.channel.as_deref().and_then(Channel::parse);
-        if let Some(channel) = channel.filter(|channel| !served.contains(channel)) {
-            return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
-        }
-        let locale = self.locale.as_deref().and_then(Locale::parse);
-        let app_hash = self.app_hash.as_deref().and_then(AppHash::parse);
-        Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None }))
-    }
 }
 
 /// A string; `None` for any other value.
