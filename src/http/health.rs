@@ -61,30 +61,21 @@ async fn ready(call: Call) -> Response {
         unready.extend(readiness.err().map(|why| Unready { part: "cluster", why }));
     }
     let reason = unready.first().map(|reason| reason.part);
-    let mut details = Details::default();
     let running = app.running().ok();
-    if may_see_details(&call).await {
-        details = Details {
-            reason: None,
-            reasons: unready.into_iter().map(|reason| reason.why).collect(),
-            gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
-            numbers: running.map(|running| running.verifier.capacities()[0].usage()),
-            tls: app.tls.as_ref().map(Tls::certificate),
-            cluster: app.forwarder.as_ref().map(Forwarder::status),
-        };
-    }
+    let details = may_see_details(&call).await.then(|| Details {
+        reason,
+        reasons: unready.into_iter().map(|reason| reason.why).collect(),
+        gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
+        numbers: running.map(|running| running.verifier.capacities()[0].usage()),
+        tls: app.tls.as_ref().map(Tls::certificate),
+        cluster: app.forwarder.as_ref().map(Forwarder::status),
+    });
     if reason.is_some() {
-        let details = Some(Details { reason, ..details });
+        let details = details.or_else(|| Some(Details { reason, ..Details::default() }));
         return response::envelope(StatusCode::SERVICE_UNAVAILABLE, 503, "not ready", details)
             .retry_after(REFUSED_SECONDS);
     }
-    response::envelope(StatusCode::OK, 200, "ready", Some(details).filter(Details::says_something))
-}
-
-impl Details {
-    fn says_something(&self) -> bool {
-        !self.gateways.is_empty() || self.numbers.is_some() || self.tls.is_some() || self.cluster.is_some()
-    }
+    response::envelope(StatusCode::OK, 200, "ready", details)
 }
 
 /// Whether the sender is a node of the cluster, an administrator of this machine, or may read metrics.
