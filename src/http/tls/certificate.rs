@@ -122,24 +122,18 @@ impl About {
     }
 }
 
-pub fn parse(chain: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, String> {
-    let parsed = chain.iter().enumerate().map(|(index, der)| {
-        let at = index + 1;
+/// The fields of the first certificate. All must be readable.
+pub fn about(chain: &[CertificateDer<'_>]) -> Result<About, String> {
+    let parsed = chain.iter().zip(1..).map(|(der, at)| {
         Certificate::from_der(der)
             .map_err(|error| format!("certificate {at} in it cannot be read ({error}); write the file again"))
     });
-    parsed.collect()
-}
-
-/// The fields of the first certificate.
-pub fn about(chain: &[Certificate]) -> About {
-    let Some(own) = chain.first().map(Certificate::tbs_certificate) else {
-        return About { names: Vec::new(), begins: Timestamp::EPOCH, ends: Timestamp::EPOCH };
-    };
+    let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
+    let own = parsed.first().ok_or("there is no certificate in it")?.tbs_certificate();
     let extension = own.get_extension::<SubjectAltName>().ok().flatten();
     let names = extension.iter().flat_map(|(_, names)| &names.0).filter_map(name).collect();
     let validity = own.validity();
-    About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
+    Ok(About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) })
 }
 
 fn name(name: &GeneralName) -> Option<String> {

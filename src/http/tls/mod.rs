@@ -183,7 +183,7 @@ fn read_named(
     let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
     let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
     let key = certificate::key(&files.key).map_err(of_key)?;
-    let about = certificate::about(&certificate::parse(&chain).map_err(of_chain)?);
+    let about = certificate::about(&chain).map_err(of_chain)?;
     let config = server_config(chain, &key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => of_key(format!(
             "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
