@@ -69,13 +69,6 @@ pub struct Forwarder {
 #[derive(Debug)]
 pub struct InProgress<'a>(&'a watch::Sender<usize>);
 
-impl<'a> InProgress<'a> {
-    fn begin(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
 impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
@@ -274,7 +267,8 @@ impl Forwarder {
     /// Counts a request that this node answers; `None` if it is not the owner.
     pub fn begin_local(&self) -> Option<InProgress<'_>> {
         // Counted first: a node that stops being the owner then waits for it.
-        let in_progress = InProgress::begin(&self.local_requests);
+        self.local_requests.send_modify(|requests| *requests += 1);
+        let in_progress = InProgress(&self.local_requests);
         (*self.request_target.borrow() == RequestTarget::Local).then_some(in_progress)
     }
 

@@ -166,13 +166,12 @@ pub fn is_host_and_port(value: &[u8]) -> bool {
             let port = rest.map(|rest| rest.strip_prefix(':').unwrap_or(rest));
             !host.is_empty()
                 && address.is_none_or(|address| address.parse::<Ipv6Addr>().is_ok())
-                && port.is_some_and(is_port_or_empty)
+                && port.is_some_and(|port| {
+                    // Without a sign, which `parse` would take.
+                    port.is_empty()
+                        || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+                })
         })
-}
-
-/// Without a sign, which `parse` would take.
-fn is_port_or_empty(port: &str) -> bool {
-    port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
 /// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or

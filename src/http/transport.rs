@@ -13,11 +13,6 @@ use crate::registry::Scope;
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whether only proxies add the header.
-fn is_of_proxy(name: &HeaderName) -> bool {
-    [FORWARDED, VIA].contains(name) || name == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
-}
-
 /// How the browser reaches the server, which decides whether a secret may travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -75,8 +70,11 @@ fn is_for_this_address(call: &Received) -> bool {
     names_own_address(call) && !has_header_of_proxy(&call.head)
 }
 
+/// Whether the request has a header that only proxies add.
 fn has_header_of_proxy(head: &Parts) -> bool {
-    head.headers.keys().any(is_of_proxy)
+    head.headers.keys().any(|name| {
+        [FORWARDED, VIA].contains(name) || name == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+    })
 }
 
 /// Whether a browser sent the request over a network in cleartext: only there it does not say which site caused it.

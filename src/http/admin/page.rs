@@ -350,12 +350,10 @@ pub fn words_of(request: &AdminRequest, error: impl Into<Error>) -> String {
 }
 
 /// `GET /admin/sign-in`.
-pub async fn sign_in_page(call: Call) -> Response {
-    if let Err(answer) = enter(&call) {
-        return answer;
-    }
+pub async fn sign_in_page(call: Call) -> Result<Response, Response> {
+    enter(&call)?;
     let to = form_field(call.query().as_bytes(), "to");
-    sign_in_form(&call, "", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
+    Ok(sign_in_form(&call, "", page_behind_sign_in(to.as_deref().unwrap_or_default()), None))
 }
 
 fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {

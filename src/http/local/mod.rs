@@ -25,6 +25,7 @@ use super::api::error::Error;
 use super::api::params::Parameter as _;
 use super::api::webhooks::WebhookView;
 use super::call::Call;
+use super::response;
 use crate::delivery::Trial;
 use crate::delivery::attempts::{AttemptQuery, StatusFilter};
 use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
@@ -232,13 +233,11 @@ pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
     }
     // A client that has left drops this handle, and thereby cancels the copy.
     let (handle, at) = (Arc::default(), request.running.verifier.now());
-    let made = store::copy(&**store, directory, Arc::clone(&handle)).await;
-    let Copied { file, .. } = match made {
+    let Copied { file, .. } = match store::copy(&**store, directory, Arc::clone(&handle)).await {
         Ok(copied) => copied,
         Err(error) => {
             let message = format!("it cannot copy its records: {error}");
-            let answer = (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "message": message })));
-            return Ok(answer.into_response());
+            return Ok(response::message(StatusCode::INTERNAL_SERVER_ERROR, &message));
         }
     };
     let head = json!(CopyHead { at });
