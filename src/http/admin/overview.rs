@@ -269,14 +269,14 @@ async fn counted(request: &AdminRequest, view: &View) -> Result<(Vec<Row>, Optio
     let earlier: Vec<Row> = rows.extract_if(.., |row| row.series.start < from).collect();
     let before = shift.map(|shift| {
         let is_before = |row: &&Row| row.series.start.plus(shift) < span.to;
-        sum(earlier.iter().filter(is_before))
+        sum(earlier.iter().filter(is_before).map(|row| &row.counts))
     });
     Ok((rows, before))
 }
 
-fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Counts {
+fn sum<'a>(counts: impl Iterator<Item = &'a Counts>) -> Counts {
     let mut sum = Counts::default();
-    rows.for_each(|row| sum += row.counts);
+    counts.for_each(|counts| sum += *counts);
     sum
 }
 
@@ -285,7 +285,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let (now, app) = (request.now(), &request.call.app);
     let view = View::of(&request);
     let (rows, before) = counted(&request, &view).await?;
-    let all = sum(rows.iter());
+    let all = sum(rows.iter().map(|row| &row.counts));
     let recent = view.span.starts.iter().rev().nth(1).copied().unwrap_or(now);
     let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
     let without_outcomes = request.running.verifying.without_outcomes().await?;
@@ -426,10 +426,7 @@ impl Breakdown {
             |(name, address), counts: Counts| BreakdownRow { name, address, whole: of(&counts), counts };
         let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), counts)).collect();
         if !others.is_empty() {
-            let mut sum = Counts::default();
-            for (_, counts) in &others {
-                sum += *counts;
-            }
+            let sum = sum(others.iter().map(|(_, counts)| counts));
             rows.push(row((format!("{} others", others.len()), None), sum));
         }
         Self { id, title, failed, rows }
