@@ -175,7 +175,6 @@ pub struct Reader<R> {
     line: u64,
     records: u64,
     bytes: Vec<u8>,
-    ended: bool,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -184,8 +183,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// [`ImportError`], when it is none or that of a newer format.
     pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
-        let mut reader =
-            Self { from, sum: Sha256::new(), line: 0, records: 0, bytes: Vec::new(), ended: false };
+        let mut reader = Self { from, sum: Sha256::new(), line: 0, records: 0, bytes: Vec::new() };
         match reader.next_line() {
             Ok(true) => {}
             Err(error @ ImportError::Io(_)) => return Err(error),
@@ -208,7 +206,7 @@ impl<R: BufRead> Reader<R> {
         Ok((header, reader))
     }
 
-    /// The next record; `None` after the last, if the sum is right.
+    /// The next record; `None` after the last, if the sum is right. Not to be called again then.
     ///
     /// # Errors
     /// [`ImportError`]; the records before it must then not be used.
@@ -217,9 +215,6 @@ impl<R: BufRead> Reader<R> {
         kinds: &Kinds,
         slots: &SlotHash,
     ) -> Result<Option<CopiedRecord>, ImportError> {
-        if self.ended {
-            return Ok(None);
-        }
         if !self.next_line()? {
             return Err(ImportError::Cut { lines: self.line });
         }
@@ -250,7 +245,6 @@ impl<R: BufRead> Reader<R> {
         if self.next_line()? {
             return Err(self.damaged("there is more behind the last line"));
         }
-        self.ended = true;
         Ok(())
     }
 
