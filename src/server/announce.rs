@@ -6,6 +6,9 @@ use super::App;
 use crate::config::{ListenAddress, RegistrySettings, Settings};
 use crate::domain::PhoneNumber;
 
+pub const SENDS: &str = "every client that reaches the address can send messages at your cost";
+const READS: &str = "every client that reaches the address can read the simulator's codes";
+
 impl App {
     /// Says that the server is ready, in the words a person at a terminal needs.
     pub fn announce(&self, settings: &Settings, address: SocketAddr) {
@@ -47,12 +50,7 @@ impl App {
             tracing::info!(command = %format_args!("curl {url}/readyz"), "example request");
         }
     }
-}
 
-pub const SENDS: &str = "every client that reaches the address can send messages at your cost";
-const READS: &str = "every client that reaches the address can read the simulator's codes";
-
-impl App {
     /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
     fn announce_open_routes(&self, settings: &Settings) {
         let front_end = &self.front_end;

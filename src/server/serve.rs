@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use onceward_cluster::EtcdStore;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -259,9 +260,10 @@ async fn serve_until_end(
     }
     app.announce(&settings, address);
     service_manager::ready().await;
+    let lease_ended = OptionFuture::from(store.as_deref().map(EtcdStore::wait_until_lease_ended));
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = lease_ended(store.as_deref()) => {
+        Some(()) = lease_ended => {
             let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
             tracing::error!(node, "lease in etcd lost; this node drops its records and starts again as a standby");
             step_down(app, stop_serving, serving).await;
@@ -269,8 +271,7 @@ async fn serve_until_end(
         }
         () = app.store_failed() => return Ok(EXIT_FAILED),
     };
-    let deadline = settings.bounds.graceful_stop;
-    let hands_over = settings.cluster.is_some();
+    let (deadline, hands_over) = (settings.bounds.graceful_stop, settings.cluster.is_some());
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();
     tasks.shutdown().await;
@@ -329,14 +330,6 @@ fn log_stop(closed: Option<Result<(), StoreError>>, is_clustered: bool) -> u8 {
         }
     }
     EXIT_OK
-}
-
-/// Returns when the lease of a cluster's owner has ended.
-async fn lease_ended(store: Option<&EtcdStore>) {
-    match store {
-        Some(store) => store.wait_until_lease_ended().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Ends the requests of a node that has lost the records: what is still in progress after a while gets 503.
