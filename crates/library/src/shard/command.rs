@@ -24,15 +24,23 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The record of a name: a digest, in no service.
-    pub fn of_name(name: &impl Serialize, slots: &SlotHash) -> Self {
-        #[expect(clippy::expect_used, reason = "postcard can describe a name")]
-        let bytes = postcard::to_allocvec(name).expect("a name in memory");
-        let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        let first = digest.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
-        let id = record_id(ServiceId::DEFAULT, first);
+    /// A record of a service in the slot of its id, in which `subject` says what it is about.
+    pub fn of(service: ServiceId, subject: u64, slots: &SlotHash) -> Self {
+        let id = record_id(service, subject);
         Self { slot: slots.of(id), id }
     }
+
+    /// The record of a name, in no service.
+    pub fn of_name(name: &impl Serialize, slots: &SlotHash) -> Self {
+        Self::of(ServiceId::DEFAULT, name_digest(name), slots)
+    }
+}
+
+/// The first bytes of the SHA-256 of a name.
+pub fn name_digest(name: &impl Serialize) -> u64 {
+    #[expect(clippy::expect_used, reason = "postcard can describe a name")]
+    let bytes = postcard::to_allocvec(name).expect("a name in memory");
+    Sha256::digest(&bytes).iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 /// A request to a shard. A decision is data: nothing of it happens before its changes are durable, and one that the shard

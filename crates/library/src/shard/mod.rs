@@ -30,7 +30,7 @@ mod transaction;
 
 pub use self::actor::IndexFactory;
 pub use self::capacity::{Capacity, PLACE_BYTES, Reservation, Shares, Usage};
-pub use self::command::{After, Command, Decided, Load, Subject};
+pub use self::command::{After, Command, Decided, Load, Subject, name_digest};
 pub use self::core::{Core, ShardSettings};
 pub use self::kinds::{Kinds, RecordKind};
 pub use self::map::{Map, Table};

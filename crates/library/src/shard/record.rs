@@ -76,12 +76,11 @@ impl<R> OlderLayout<R> {
 
 /// The older layout with this version; `None` for the one that this program writes.
 fn older<R: Record>(version: u8) -> Result<Option<&'static OlderLayout<R>>, RecordError> {
-    let (what, known) = (R::PLURAL, R::VERSION);
     match version.checked_sub(1) {
-        None => {
-            Err(RecordError::Contents { what, why: "it has version 0, and versions begin with 1".to_owned() })
+        None => Err(contents::<R>(&"it has version 0, and versions begin with 1")),
+        Some(_) if version > R::VERSION => {
+            Err(RecordError::Version { what: R::PLURAL, found: version, known: R::VERSION })
         }
-        Some(_) if version > known => Err(RecordError::Version { what, found: version, known }),
         Some(index) => Ok(R::OLDER.get(usize::from(index))),
     }
 }
@@ -147,14 +146,12 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// # Errors
 /// [`RecordError`] if they are no record of this kind, or one of a newer version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
-    let what = R::PLURAL;
-    let (version, body) =
-        bytes.split_first().ok_or_else(|| RecordError::Contents { what, why: "it is empty".to_owned() })?;
+    let (version, body) = bytes.split_first().ok_or_else(|| contents::<R>(&"it is empty"))?;
     let decoded = match older::<R>(*version)? {
         None => postcard::from_bytes(body),
         Some(layout) => (layout.from_bytes)(body),
     };
-    decoded.map_err(|error| RecordError::Contents { what, why: error.to_string() })
+    decoded.map_err(|error| contents::<R>(&error))
 }
 
 /// A record as JSON.
@@ -171,8 +168,8 @@ pub(super) fn from_json<R: Record>(version: u8, value: Value) -> Result<R, Recor
     record.map_err(|error| contents::<R>(&error))
 }
 
-fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
-    RecordError::Contents { what: R::PLURAL, why: error.to_string() }
+fn contents<R: Record>(why: &impl ToString) -> RecordError {
+    RecordError::Contents { what: R::PLURAL, why: why.to_string() }
 }
 
 /// A record on its way between transactions, tables, indexes and the store.

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp, record_id};
+use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::registry::ServiceSettings;
 use crate::shard::{
@@ -548,8 +548,7 @@ impl HostedSessions {
     }
 
     fn subject(&self, service: ServiceId, subject: u64) -> Subject {
-        let id = record_id(service, subject);
-        Subject { slot: self.0.slots.of(id), id }
+        Subject::of(service, subject, &self.0.slots)
     }
 
     fn secret(&self, sid: Sid) -> SessionSecret {

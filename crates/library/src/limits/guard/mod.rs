@@ -23,9 +23,7 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{
-    Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id,
-};
+use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
 pub use crate::limits::budgets::{Charge, ChargeError, Cost, SpentBudget};
@@ -521,8 +519,7 @@ impl Inner {
     }
 
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
-        let id = record_id(service, number.as_u64());
-        Subject { slot: self.slots.of(id), id }
+        Subject::of(service, number.as_u64(), &self.slots)
     }
 
     /// Writes the changed allowances, and then up to which message they are: a crash in between charges messages twice, and

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, record_id, record_id_parts};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::Subject;
 
@@ -62,7 +62,6 @@ impl Digester {
         }
         let block: [u8; 32] = mac.finalize().into_bytes().into();
         let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
-        let (id, tag) = (record_id(service, half(&block[..8])), half(&block[8..16]));
-        (Subject { slot: self.slots.of(id), id }, tag)
+        (Subject::of(service, half(&block[..8]), &self.slots), half(&block[8..16]))
     }
 }

@@ -4,10 +4,9 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp, record_id};
-use crate::shard::{Id, OlderLayout, Record};
+use crate::shard::{Id, OlderLayout, Record, name_digest};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -63,11 +62,7 @@ pub struct Series {
 impl Series {
     /// The service, and a digest of the rest.
     pub(super) fn id(&self) -> Id {
-        #[expect(clippy::expect_used, reason = "postcard can describe a series")]
-        let bytes = postcard::to_allocvec(self).expect("a series in memory");
-        let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        let subject = digest.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
-        record_id(self.service, subject)
+        record_id(self.service, name_digest(self))
     }
 }
 

@@ -11,7 +11,7 @@ use super::send;
 use super::verifier::{InProgress, Verifier};
 use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
-use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
+use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp};
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::RequestKey;
@@ -271,7 +271,6 @@ impl Verifier {
     }
 
     fn use_subject(&self, service: ServiceId) -> Subject {
-        let id = record_id(service, 0);
-        Subject { slot: self.deps.slots.of(id), id }
+        Subject::of(service, 0, &self.deps.slots)
     }
 }
