@@ -54,7 +54,8 @@ impl HeldRecords {
         let records = self.all();
         let give = async move {
             for slice in records.chunks(200) {
-                to.push(slice).await;
+                let Some(turn) = to.turn().await else { return };
+                to.give(turn, slice);
             }
             to.finish(Slots::all());
         };
