@@ -17,7 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use rustix::process::{Signal, kill_current_process_group};
 use serde_json::{Value, json};
 
-use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, runtime, serve};
+use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, field, json_response, runtime, serve};
 use crate::results::say;
 
 /// Its code is always the same.
@@ -51,7 +51,8 @@ pub fn run(twilio: &str) -> Result<()> {
 async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let is_v2 = request.uri().path().starts_with("/v2/");
     let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let (number, code) = if is_v2 { of_form(&body) } else { of_json(&body) };
+    let (number, code) =
+        if is_v2 { (field(&body, "To").unwrap_or_default(), field(&body, "Code")) } else { of_json(&body) };
     let is_right = code.as_deref().map(|code| code == CODE);
     // One without a number creates a service.
     if is_right.is_none() && !number.is_empty() && !provider.send(&number).await {
@@ -60,14 +61,7 @@ async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Response
     if is_v2 { verification(&number, is_right) } else { envelope(&number, is_right) }
 }
 
-/// The number and the code of a request below `/v2`.
-fn of_form(form: &[u8]) -> (String, Option<String>) {
-    let field = |wanted: &str| url::form_urlencoded::parse(form).find(|(name, _)| name == wanted);
-    let text = |wanted: &str| field(wanted).map(|(_, text)| text.into_owned());
-    (text("To").unwrap_or_default(), text("Code"))
-}
-
-/// Of the older routes: a send has a number, a check has a user with one, and a code.
+/// The number and the code of a request to the older routes: a send has a number, a check has a user with one, and a code.
 fn of_json(body: &[u8]) -> (String, Option<String>) {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let number = body["phoneNumber"].as_str().or_else(|| body["user"]["phoneNumber"].as_str());

@@ -87,13 +87,12 @@ fn bench(options: &Options) -> Result<u8> {
         let json = serde_json::to_string_pretty(&results)? + "\n";
         fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = results::text(&results);
-    let printed = io::stdout().write_all(text.as_bytes());
-    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    printed
-        .or_else(|error| if is_broken(&error) { Ok(()) } else { Err(error) })
-        .context("cannot write the results")?;
-    Ok(verdict(options, &results))
+    match io::stdout().write_all(results::text(&results).as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the results")
+        }
+        _ => Ok(verdict(options, &results)),
+    }
 }
 
 /// The exit code, with the reasons on standard error.

@@ -105,13 +105,14 @@ pub fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Ful
     response
 }
 
+pub fn field(form: &[u8], wanted: &str) -> Option<String> {
+    url::form_urlencoded::parse(form).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+}
+
 /// The number, and the last run of 4 to 10 digits in the text.
 fn message(form: &[u8]) -> Option<(u64, String)> {
-    let field = |wanted: &str| {
-        url::form_urlencoded::parse(form).find(|(name, _)| name == wanted).map(|(_, value)| value)
-    };
-    let digits = field("To")?.strip_prefix('+')?.parse().ok()?;
-    let text = field("Body")?;
+    let digits = field(form, "To")?.strip_prefix('+')?.parse().ok()?;
+    let text = field(form, "Body")?;
     let mut runs = text.split(|c: char| !c.is_ascii_digit());
     let code = runs.rfind(|run| (4..=10).contains(&run.len()))?;
     Some((digits, code.to_owned()))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::args::{Options, WARM_UP, settings};
 use crate::machine::{self, CPU};
 use crate::mock::Mock;
-use crate::results::{ALL, Results, ServerResults, Window, say};
+use crate::results::{ALL, Results, ServerResults, say};
 use crate::servers::{Setup, Target};
 
 /// Makes a run with its files in `home`.
@@ -53,7 +53,7 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     let machine = machine.with_context(|| format!("cannot write to the disk of {}", setup.home.display()))?;
     let targets = setup.start_all().await?;
     for target in &targets {
-        let window = window(setup, target, WARM_UP).await;
+        let window = target.clients.window(WARM_UP, setup.options.rate).await;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
             let why: Vec<String> = window.quotes.into_iter().collect();
@@ -67,10 +67,6 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     Ok((machine, targets))
 }
 
-async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Window {
-    target.clients.window(length, setup.options.rate).await
-}
-
 /// One window for each server; they take turns to be first.
 async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
     let before: Vec<_> = targets.iter().map(|target| target.processes.usage()).collect();
@@ -78,7 +74,7 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
         let which = (turn + round as usize) % targets.len();
         let target = &mut targets[which];
         say(&format!("round {} of {}: {}", round + 1, setup.options.rounds, target.results.name));
-        let mut window = window(setup, target, setup.options.window()).await;
+        let mut window = target.clients.window(setup.options.window(), setup.options.rate).await;
         let memory = target.processes.memory_mib().map(|memory| ("memory_mib", memory));
         window.kinds.entry(ALL).or_default().extend(memory);
         target.results.windows.push(window);

@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use self::RequestKind::{Right, Send, Wrong};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
     /// Send a code to a fresh number, verify it with the code in the text.
@@ -44,21 +46,14 @@ pub struct Step {
 
 impl Step {
     pub const fn send(digits: u64) -> Self {
-        Self { kind: RequestKind::Send, digits, code: None }
+        Self { kind: Send, digits, code: None }
     }
 }
 
-const SEND: &[RequestKind] = &[RequestKind::Send];
-const VERIFY: &[RequestKind] = &[RequestKind::Send, RequestKind::Right];
+const SEND: &[RequestKind] = &[Send];
+const VERIFY: &[RequestKind] = &[Send, Right];
 /// With default settings the fifth wrong code locks the number.
-const LOCK_OUT: &[RequestKind] = &[
-    RequestKind::Send,
-    RequestKind::Wrong,
-    RequestKind::Wrong,
-    RequestKind::Wrong,
-    RequestKind::Wrong,
-    RequestKind::Wrong,
-];
+const LOCK_OUT: &[RequestKind] = &[Send, Wrong, Wrong, Wrong, Wrong, Wrong];
 
 /// The requests of one client about one number after another.
 pub struct Script {
@@ -96,8 +91,8 @@ impl Script {
                 Workload::WrongCodes => LOCK_OUT,
                 Workload::Mix => match self.choices.random_range(0..20_u32) {
                     0..12 => VERIFY,
-                    12..14 => &[RequestKind::Send, RequestKind::Wrong, RequestKind::Right],
-                    14..17 => &[RequestKind::Send, RequestKind::Send, RequestKind::Right],
+                    12..14 => &[Send, Wrong, Right],
+                    14..17 => &[Send, Send, Right],
                     17..19 => SEND,
                     _ => LOCK_OUT,
                 },
@@ -105,12 +100,12 @@ impl Script {
             self.digits = scattered(FRESH, self.seed, self.used * self.clients + self.client);
             self.used += 1;
         }
-        let (&kind, left) = self.plan.split_first().unwrap_or((&RequestKind::Send, &[]));
+        let (&kind, left) = self.plan.split_first().unwrap_or((&Send, &[]));
         self.plan = left;
         let code = match kind {
-            RequestKind::Send => None,
-            RequestKind::Right => Some(self.code.clone()),
-            RequestKind::Wrong => Some(wrong_code(&self.code)),
+            Send => None,
+            Right => Some(self.code.clone()),
+            Wrong => Some(wrong_code(&self.code)),
         };
         Step { kind, digits: self.digits, code }
     }

@@ -201,8 +201,7 @@ impl Child {
     }
 
     async fn stop(mut self) -> Result<()> {
-        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("no process")?;
-        kill_process(id, Signal::TERM)?;
+        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
         let (child, status) =
             spawn_blocking(move || self.process.wait().map(|status| (self, status))).await??;
         if status.success() { Ok(()) } else { Err(child.error(&format!("ended with {status}"))) }
@@ -222,16 +221,14 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // An error means that the process has ended.
-        if let Some(id) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
-            // An instrumented program writes its profile when it ends by itself.
-            let _ = kill_process(id, Signal::TERM);
-            let asked = now();
-            while matches!(self.process.try_wait(), Ok(None)) && asked.elapsed() < STOPS_WITHIN {
-                thread::sleep(POLL_EVERY);
-            }
-            let _ = kill_process_group(id, Signal::KILL);
+        let id = Pid::from_child(&self.process);
+        // An instrumented program writes its profile when it ends by itself. An error means that it has ended.
+        let _ = kill_process(id, Signal::TERM);
+        let asked = now();
+        while matches!(self.process.try_wait(), Ok(None)) && asked.elapsed() < STOPS_WITHIN {
+            thread::sleep(POLL_EVERY);
         }
+        let _ = kill_process_group(id, Signal::KILL);
         let _ = self.process.wait();
     }
 }
