@@ -90,7 +90,12 @@ impl HttpGatewaySettings {
         if let Some(account) = &self.account {
             Filling::empty(self).account(account)?;
         }
-        self.check_success()?;
+        let HttpSuccess { json, equals, bad_number, retry, .. } = &self.success;
+        let lists_nothing = [equals, bad_number, retry].iter().all(|values| values.0.is_empty());
+        if json.is_some() == equals.0.is_empty() || (json.is_none() && !lists_nothing) {
+            let words = "needs both \"json\", where a value is in the answer, and \"equals\", the values that mean success";
+            return self.wrong("success", words);
+        }
         Ok(request.url().clone())
     }
 
@@ -109,16 +114,6 @@ impl HttpGatewaySettings {
             ),
             None => Ok(()),
         }
-    }
-
-    fn check_success(&self) -> Read<()> {
-        let HttpSuccess { json, equals, bad_number, retry, .. } = &self.success;
-        let lists_nothing = [equals, bad_number, retry].iter().all(|values| values.0.is_empty());
-        if json.is_some() == equals.0.is_empty() || (json.is_none() && !lists_nothing) {
-            let words = "needs both \"json\", where a value is in the answer, and \"equals\", the values that mean success";
-            return self.wrong("success", words);
-        }
-        Ok(())
     }
 }
 

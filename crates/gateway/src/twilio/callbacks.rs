@@ -197,8 +197,10 @@ fn addresses(public_url: &str, path_and_query: &str) -> Vec<String> {
     let left =
         !prefix.is_empty() && path_and_query.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
     let prefixes: &[&str] = if left { &[prefix, ""] } else { &[prefix] };
-    let other_port = match without_port(authority) {
-        Some(host) => host.to_owned(),
+    // Colons within `[...]` belong to the address.
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let other_port = match port {
+        Some((host, _)) => host.to_owned(),
         None => format!("{authority}:{}", if scheme == "http" { 80 } else { 443 }),
     };
     [authority, &other_port]
@@ -207,12 +209,6 @@ fn addresses(public_url: &str, path_and_query: &str) -> Vec<String> {
             prefixes.iter().map(move |prefix| format!("{scheme}://{host}{prefix}{path_and_query}"))
         })
         .collect()
-}
-
-/// The host of `host:port`; `None` without a port. Colons within `[...]` belong to the address.
-fn without_port(authority: &str) -> Option<&str> {
-    let (host, port) = authority.rsplit_once(':')?;
-    port.bytes().all(|b| b.is_ascii_digit()).then_some(host)
 }
 
 #[cfg(test)]

@@ -269,7 +269,13 @@ pub fn assemble(
     providers.extend(named.into_iter().map(ProviderSettings::Http));
     let own = c.own_gateways.clone();
     let mut gateways = GatewaySettings { providers, own, ..GatewaySettings::simulator() };
-    gateways.check_own(c);
+    for (index, own) in gateways.own.iter().enumerate() {
+        let others = &gateways.own[..index];
+        if gateways.is_configured(own.name) || others.iter().any(|other| other.name == own.name) {
+            let problem = "two gateways have this name: give one another name";
+            c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
+        }
+    }
     // Of a gateway that is wrong nothing else follows.
     if c.report.errors.len() > before {
         return None;
@@ -343,16 +349,6 @@ impl GatewaySettings {
 
     fn is_configured(&self, name: GatewayName) -> bool {
         name == GatewayName::Simulator || self.providers.iter().any(|provider| provider.name() == name)
-    }
-
-    /// Refuses a gateway of the program whose name another one has.
-    fn check_own(&self, c: &mut Context) {
-        for (index, own) in self.own.iter().enumerate() {
-            if self.is_configured(own.name) || self.own[..index].iter().any(|other| other.name == own.name) {
-                let problem = "two gateways have this name: give one another name";
-                c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
-            }
-        }
     }
 
     /// What is configured and not named is kept: codes that it holds can still be checked.
