@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-use hyper::header::HeaderName;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use crate::config::ProxySettings;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -22,27 +20,10 @@ pub struct Logs {
     /// Requests with a wrong credential.
     pub unauthenticated: OncePerSecond,
     pub hooks: HookLog,
-    unread_address: OnceLock<()>,
-    unread_risk_check: OnceLock<()>,
-}
-
-impl Logs {
-    /// A proxy named no address that can be read.
-    pub fn note_unread_address(&self, proxies: &ProxySettings) {
-        let words = "client address not read; the clients behind the proxy have no limits of their own";
-        warn_once(&self.unread_address, proxies.client_address_header.as_ref(), words);
-    }
-
-    /// A proxy vouched for a person in words that are not known.
-    pub fn note_unread_risk_check(&self, proxies: &ProxySettings) {
-        let words = "risk check not read; the guard asks as without it, send one line: disable or enable";
-        warn_once(&self.unread_risk_check, proxies.risk_check_header.as_ref(), words);
-    }
-}
-
-/// A proxy writes all of its headers in one way: the first one is logged.
-fn warn_once(warned: &OnceLock<()>, header: Option<&HeaderName>, words: &str) {
-    warned.get_or_init(|| warn!(header = header.map(HeaderName::as_str), "{words}"));
+    /// A proxy named no address that can be read, or vouched for a person in words that are not known. It writes all of its
+    /// headers in one way: the first one is logged.
+    pub unread_address: OnceLock<()>,
+    pub unread_risk_check: OnceLock<()>,
 }
 
 /// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.

@@ -22,7 +22,7 @@ use hyper::{Method, Uri, Version};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, debug, enabled, error, info};
+use tracing::{Level, debug, enabled, error, info, warn};
 
 use super::api::error::Error;
 use super::app::{App, ServedRoutes};
@@ -84,13 +84,20 @@ async fn answer(request: Request, next: Next) -> Response {
     let (mut response, body) = match place(&server, target, &mut head, &mut body, (peer, &id)).await {
         Err(elsewhere) => (elsewhere, Some(body)),
         Ok((peer, is_passed_on, _in_progress)) => {
-            let client = request::client_address(&app.settings.proxies, &head.headers, peer);
+            let proxies = &app.settings.proxies;
+            let client = request::client_address(proxies, &head.headers, peer);
             if client.is_err() {
-                server.logs.note_unread_address(&app.settings.proxies);
+                let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
+                let words =
+                    "client address not read; the clients behind the proxy have no limits of their own";
+                server.logs.unread_address.get_or_init(|| warn!(header, "{words}"));
             }
-            let is_trusted = request::is_trusted(&app.settings.proxies, &head.headers, peer);
+            let is_trusted = request::is_trusted(proxies, &head.headers, peer);
             if is_trusted.is_err() {
-                server.logs.note_unread_risk_check(&app.settings.proxies);
+                let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
+                let words =
+                    "risk check not read; the guard asks as without it, send one line: disable or enable";
+                server.logs.unread_risk_check.get_or_init(|| warn!(header, "{words}"));
             }
             let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
             let call = Call(Arc::new(Received {
