@@ -54,7 +54,7 @@ struct Identity {
 impl Tls {
     /// Reads both files, and logs warnings.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let identity = read(files)?;
+        let identity = read(files, OWN)?;
         log_warnings(&identity.warnings);
         Ok(Self { files: files.clone(), clock, present: ArcSwap::from_pointee(identity) })
     }
@@ -62,7 +62,7 @@ impl Tls {
     /// Reads both files again and logs the result. New handshakes then use them; if the server cannot use them,
     /// everything stays unchanged. Waits for the disk.
     pub fn reload(&self) {
-        match read(&self.files) {
+        match read(&self.files, OWN) {
             Ok(identity) => {
                 log_warnings(&identity.warnings);
                 self.present.store(Arc::new(identity));
@@ -133,7 +133,7 @@ fn log_warnings(warnings: &[String]) {
 /// Whether a server can show itself with these files: when the certificate expires, and what an operator should know
 /// of them.
 pub fn check(files: &TlsFiles, now: Timestamp) -> Result<(String, Vec<String>), TlsError> {
-    let Identity { about, mut warnings, .. } = read(files)?;
+    let Identity { about, mut warnings, .. } = read(files, OWN)?;
     let CertificateHealth { expires, problem } = about.health(now);
     warnings.extend(problem.map(|problem| in_file("tls-cert", &files.certificate, problem)));
     Ok((expires, warnings))
@@ -151,7 +151,7 @@ pub fn absolute(path: &Path) -> PathBuf {
 /// Checks the files with which this program shows itself to another one, which the settings `certificate` and `key`
 /// name.
 pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static str) -> Result<(), TlsError> {
-    read_named(files, certificate, key).map(drop)
+    read(files, [certificate, key]).map(drop)
 }
 
 /// Checks the file of the authorities that `setting` names.
@@ -169,22 +169,17 @@ pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsEr
     Ok(())
 }
 
-fn read(files: &TlsFiles) -> Result<Identity, TlsError> {
-    read_named(files, "tls-cert", "tls-key")
-}
+/// The settings of the server's own files.
+const OWN: [&str; 2] = ["tls-cert", "tls-key"];
 
-fn read_named(
-    files: &TlsFiles,
-    certificate_setting: &'static str,
-    key_setting: &'static str,
-) -> Result<Identity, TlsError> {
+fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Identity, TlsError> {
     let files = TlsFiles { certificate: absolute(&files.certificate), key: absolute(&files.key) };
-    let of_chain = |fault| TlsError { setting: certificate_setting, file: files.certificate.clone(), fault };
-    let of_key = |fault| TlsError { setting: key_setting, file: files.key.clone(), fault };
+    let of_chain = |fault| TlsError { setting: certificate, file: files.certificate.clone(), fault };
+    let of_key = |fault| TlsError { setting: key, file: files.key.clone(), fault };
     let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
-    let key = certificate::key(&files.key).map_err(of_key)?;
+    let private_key = certificate::key(&files.key).map_err(of_key)?;
     let about = certificate::about(&chain).map_err(of_chain)?;
-    let config = server_config(chain, &key).map_err(|error| match error {
+    let config = server_config(chain, &private_key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => of_key(format!(
             "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
              and put the server's own certificate first, then the one that signed it, and so on",
@@ -200,11 +195,11 @@ fn read_named(
         )),
     })?;
     let mut warnings: Vec<String> = Vec::new();
-    warnings.extend(about.oddity().map(|problem| in_file(certificate_setting, &files.certificate, problem)));
+    warnings.extend(about.oddity().map(|problem| in_file(certificate, &files.certificate, problem)));
     if is_readable_by_others(&files.key) {
         let problem =
             format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
-        warnings.push(in_file(key_setting, &files.key, problem));
+        warnings.push(in_file(key, &files.key, problem));
     }
     Ok(Identity { config: Arc::new(config), about, warnings })
 }
