@@ -325,17 +325,15 @@ impl Problem {
             let is_twilio = shape == ErrorFormat::Twilio || self == Self::TooManyConnections;
             answer = if is_twilio { answer.twilio_retry_after(seconds) } else { answer.retry_after(seconds) };
         }
-        match self {
-            Self::MethodNotAllowed(allow) => answer = answer.with(ALLOW, HeaderValue::from_static(allow)),
+        let answer = match self {
+            Self::MethodNotAllowed(allow) => answer.with(ALLOW, HeaderValue::from_static(allow)),
             Self::Unauthenticated => {
-                answer = answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""));
+                answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""))
             }
-            _ => {}
-        }
-        match self {
-            Self::Refused(refusal) => (Extension(refusal), answer).into_response(),
-            _ => NotServed::of(status, code).into_iter().fold(answer, ResponseExt::because),
-        }
+            Self::Refused(refusal) => return (Extension(refusal), answer).into_response(),
+            _ => answer,
+        };
+        NotServed::of(status, code).into_iter().fold(answer, ResponseExt::because)
     }
 }
 
