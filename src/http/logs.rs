@@ -32,7 +32,7 @@ const NAMED_SERVICES: usize = 100;
 /// Logs refusals, each reason of a service once a second at most: under overload there can be tens of thousands in a
 /// second.
 #[derive(Default)]
-pub struct RefusalLog(Mutex<HashMap<Option<String>, [OncePerSecond; Refusal::NAMES.len()]>>);
+pub struct RefusalLog(Mutex<HashMap<Option<String>, HashMap<&'static str, OncePerSecond>>>);
 
 impl RefusalLog {
     /// `service` is the name of the service that the request was about, if it was about one.
@@ -42,8 +42,8 @@ impl RefusalLog {
             let has_line = logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone()));
             if has_line { name } else { "other".to_owned() }
         });
-        let log = logs.entry(service.clone()).or_default();
-        log[refusal.kind()].note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
+        let log = logs.entry(service.clone()).or_default().entry(refusal.name()).or_default();
+        log.note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
     }
 }
 

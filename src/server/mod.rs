@@ -108,7 +108,7 @@ impl Start {
 pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
-    late: Arc<Start>,
+    start: Arc<Start>,
     control: Mutex<Option<Control>>,
     front_end: Arc<FrontEnd>,
     exporter: Option<Exporter>,
@@ -132,13 +132,13 @@ impl App {
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
         let owner_seen = settings.cluster.as_ref().map(|_| watch::Sender::default());
-        let late = Arc::new(Start { loading: Arc::default(), owner_seen });
+        let start = Arc::new(Start { loading: Arc::default(), owner_seen });
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let bounds =
             Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() };
-        let (start, shown) = (Arc::clone(&late), Settings { bounds, ..settings.clone() });
+        let (of_front_end, shown) = (Arc::clone(&start), Settings { bounds, ..settings.clone() });
         let random = (seeded_rng()?, prefix);
-        let mut front_end = FrontEnd::new(shown, simulator, move || start.reasons(), random)
+        let mut front_end = FrontEnd::new(shown, simulator, move || of_front_end.reasons(), random)
             .map_err(node::StartError::Captcha)?;
         front_end.tls = tls;
         let begun = settings
@@ -158,7 +158,7 @@ impl App {
         Ok(Self {
             clock,
             gateways: routed,
-            late,
+            start,
             control: Mutex::default(),
             front_end: Arc::new(front_end),
             exporter,
@@ -173,7 +173,7 @@ impl App {
         settings: &Settings,
         cluster: &ClusterSettings,
     ) -> Result<Member, AppStartError> {
-        let owner = self.late.owner_seen.clone().unwrap_or_default();
+        let owner = self.start.owner_seen.clone().unwrap_or_default();
         let data_dir = &settings.storage.data_dir;
         // For the control socket, the lease file and perhaps the account's credentials.
         create_durably(data_dir)
@@ -208,7 +208,7 @@ impl App {
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
             serves: true,
-            loading: Arc::clone(&self.late.loading),
+            loading: Arc::clone(&self.start.loading),
             metrics: Arc::clone(&self.front_end.metrics),
             tracer: self.front_end.tracer.clone(),
         })
@@ -233,7 +233,7 @@ impl App {
     pub async fn is_alive(&self) -> bool {
         match self.running() {
             Some(running) => running.shards.ping().await.is_ok(),
-            None => self.late.owner().is_some(),
+            None => self.start.owner().is_some(),
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn report_status(app: Arc<App>) {
         let reasons: Vec<String> =
             app.front_end.reasons_against().into_iter().map(|reason| reason.why).collect();
         let status = match &reasons[..] {
-            [] => match app.late.owner() {
+            [] => match app.start.owner() {
                 Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),
                 _ => READY.to_owned(),
             },

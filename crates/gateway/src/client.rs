@@ -1,5 +1,5 @@
 //! The HTTP client of the gateways, the webhooks and the export of spans: `reqwest`, one pool of connections for each
-//! gateway.
+//! gateway; beside it the clients for addresses that are named over the API.
 //!
 //! It is made for calls that must not happen twice: it follows no redirect and repeats no request, with one exception
 //! that the HTTP library makes below it: a request of which not a byte was written, because the pooled connection

@@ -1,4 +1,5 @@
-//! Decides whether a message may be sent now and which code it carries.
+//! Decides whether a message may be sent now and which code it carries, also a planned one, and ends a verification by
+//! request.
 
 use super::{
     NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationDetails,

@@ -1,4 +1,4 @@
-//! The kinds of record that the shards keep.
+//! The list of every kind of record, and which of them a server with another key finds.
 
 use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;

@@ -1,4 +1,4 @@
-//! Credentials: the account itself, and API keys; and which caller a request's credentials belong to.
+//! Credentials: the account itself, and API keys.
 
 use std::sync::Arc;
 

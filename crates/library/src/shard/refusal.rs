@@ -42,11 +42,6 @@ impl Refusal {
         "starting",
     ];
 
-    /// The position of its name.
-    pub fn kind(self) -> usize {
-        Self::NAMES.iter().position(|name| *name == self.name()).unwrap_or_default()
-    }
-
     /// The name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
