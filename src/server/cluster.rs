@@ -98,11 +98,16 @@ impl Member {
                 let may_serve = *is_serving.borrow_and_update() && cluster.has_valid_lease();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
+                    Owner::Here
+                    | Owner::Vacant
+                    | Owner::Importing
+                    | Owner::Unproven
+                    | Owner::Refused(_)
+                    | Owner::Unknown => http::RequestTarget::Unknown,
                     Owner::Peer { node, address } => Url::parse(&format!("{scheme}://{address}")).map_or(
                         http::RequestTarget::Unknown,
                         |url| http::RequestTarget::Peer { node: node.clone(), url },
                     ),
-                    _ => http::RequestTarget::Unknown,
                 };
                 if *request_target.borrow() != target {
                     request_target.send_replace(target);
