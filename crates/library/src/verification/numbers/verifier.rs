@@ -337,12 +337,16 @@ impl Verifier {
         let key = NumberKey::new(service, number);
         let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
         let now = self.shards.clock().now();
-        let slot = self.deps.subject(&key).slot;
-        if AttemptLogKey::new(service, verification.salt.id(), slot) != log || !verification.is_live(now) {
+        if self.log_key(service, number, verification.salt.id()) != log || !verification.is_live(now) {
             return None;
         }
         let code = verification.code_seed(service, number).code(&self.deps.key);
         Some((code, verification.expires.since(now)))
+    }
+
+    /// The key of the record of a verification's attempts.
+    pub fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
+        AttemptLogKey::new(service, verification, self.deps.slots.of_number(service, number))
     }
 
     /// The limits on stored numbers and on test numbers.

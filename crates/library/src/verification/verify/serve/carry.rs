@@ -33,7 +33,7 @@ impl Verifying {
                 let log = self.log_of(service.id, to, known).await?;
                 let rows = log.map(|log| log.rows).unwrap_or_default();
                 let row = rows.into_iter().rfind(|row| row.status == SendStatus::Sent);
-                let key = self.log_key(service.id, to, known);
+                let key = self.verifier.log_key(service.id, to, known);
                 let sid = row.map(|row| self.sealer.attempt(&AttemptId { key, attempt: row.number }));
                 return Ok(carried(sid, at, true));
             }

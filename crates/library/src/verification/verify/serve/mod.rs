@@ -19,9 +19,7 @@ use super::{
 };
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::{
-    Ending, LockoutState, Sealer, SendOptions, SlotHash, VerificationAddress, VerificationName,
-};
+use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
 use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest, Limits};
 use crate::registry::audit::{Action, Author};
@@ -42,7 +40,6 @@ pub struct Verifying {
     limits: Limits,
     keys: IdempotencyKeys,
     sealer: Arc<Sealer>,
-    slots: Arc<SlotHash>,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -58,10 +55,9 @@ const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
     pub fn new(registry: Registry, verifier: Verifier, limits: Limits, keys: IdempotencyKeys) -> Self {
-        let key = verifier.server_key();
-        let (sealer, slots) = (Arc::new(Sealer::new(key)), Arc::new(SlotHash::new(key)));
+        let sealer = Arc::new(Sealer::new(verifier.server_key()));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        Self { registry, verifier, limits, keys, sealer, slots, early_receipts }
+        Self { registry, verifier, limits, keys, sealer, early_receipts }
     }
 
     /// The limits on counters of rate limits and on idempotency keys.
@@ -163,17 +159,13 @@ impl Verifying {
         (outgoing.has_limits, outgoing.key.is_test) = (true, true);
     }
 
-    fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
-        AttemptLogKey::new(service, verification, self.slots.of_number(service, number))
-    }
-
     async fn log_of(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         verification: u64,
     ) -> Result<Option<AttemptLog>, Refusal> {
-        self.verifier.attempts.log(self.log_key(service, number, verification)).await
+        self.verifier.attempts.log(self.verifier.log_key(service, number, verification)).await
     }
 
     fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
@@ -200,7 +192,7 @@ impl Verifying {
         status: Status,
         ended: Option<Timestamp>,
     ) -> Verification {
-        let key = self.log_key(service, to, summary.id);
+        let key = self.verifier.log_key(service, to, summary.id);
         let listed = attempts.into_iter().flat_map(|log| attempts_of(key, log));
         let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
         let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
