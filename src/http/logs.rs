@@ -1,11 +1,13 @@
 //! The limits on log lines about requests that are refused.
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem::Discriminant;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::response::BadBody;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -14,7 +16,7 @@ use crate::verification::numbers::Refusal;
 pub struct Logs {
     pub refusals: RefusalLog,
     /// Bad bodies at the compatible routes.
-    pub bad_bodies: OncePerSecond,
+    pub bad_bodies: Mutex<HashMap<(&'static str, Discriminant<BadBody>), OncePerSecond>>,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     /// Requests with a wrong credential.

@@ -1,6 +1,7 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
 
 use std::convert::Infallible;
+use std::mem::discriminant;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -396,7 +397,8 @@ fn refusal(problem: &Problem, call: &Call, target: &Resource) -> Response {
                 return answer;
             }
             let first = request_id.to_owned();
-            let log = &call.connection.server.logs.bad_bodies;
+            let mut logs = call.connection.server.logs.bad_bodies.lock();
+            let log = logs.entry((route, discriminant(&reason))).or_default();
             log.note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
             answer.explained(&reason.to_string())
         }

@@ -112,6 +112,21 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
     }
 }
 
+#[tokio::test]
+async fn each_reason_to_refuse_a_body_has_a_line_of_its_own_with_its_route() {
+    let (log, _guard) = Log::at(Level::INFO);
+    let world = World::new().await;
+    for (path, body, reason) in [
+        ("/api/send-otp", "{}", "the field phoneNumber is missing"),
+        ("/api/verify-otp", "{}", "the field user is missing"),
+        ("/api/verify-otp", "no JSON", "it is not JSON"),
+    ] {
+        log.clear();
+        assert_eq!(world.post(path, body).await.status, 400);
+        log.has_line("INFO onceward::http::service: request body refused", &[path, reason, "count=1"]);
+    }
+}
+
 /// The line of each request, beside the one a second at info.
 const REFUSED: &str = "DEBUG onceward::http::service: request body refused";
 
