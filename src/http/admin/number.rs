@@ -205,7 +205,13 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let of_number = |of: &Delivery| of.event.about.to == number;
     let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
     let (verifying, guard) = (&request.running.verifying, &request.running.guard);
-    let services = verifying.services_of(number).await?;
+    let registry = &request.running.registry;
+    // With one service there is nothing to search for.
+    let services = if registry.count() > 1 {
+        verifying.services_of(number).await?
+    } else {
+        registry.services(0, usize::MAX)
+    };
     let asked = stream::iter(services).map(|service| async move {
         let known = verifying.status(service.id, number).await;
         let refused = guard.refusals(service.id, number).await;

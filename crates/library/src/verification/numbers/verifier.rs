@@ -280,6 +280,25 @@ impl Verifier {
         self.deps.read(&self.shards, key, read).await
     }
 
+    /// Returns behind the batches in flight, which may bring the first record of the number in one of these services.
+    ///
+    /// # Errors
+    /// [`Refusal`] while a shard decides nothing.
+    pub async fn until_applied(
+        &self,
+        number: PhoneNumber,
+        services: impl Iterator<Item = ServiceId>,
+    ) -> Result<(), Refusal> {
+        let slots = services.map(|service| self.deps.slots.of_number(service, number));
+        for slot in slots.collect::<BTreeSet<_>>() {
+            // It changes nothing.
+            let behind = Subject { slot, id: Id::default() };
+            let behind = self.shards.router().decide(behind, |_| Ok::<_, Refusal>(()));
+            behind.await.unwrap_or(Err(Refusal::Stopping))?;
+        }
+        Ok(())
+    }
+
     /// Those of `services` that have a record of the number, in one pass over the attempts and the events of all.
     ///
     /// # Errors
@@ -290,15 +309,8 @@ impl Verifier {
         services: impl Iterator<Item = ServiceId>,
     ) -> Result<BTreeSet<ServiceId>, Refusal> {
         let router = self.shards.router();
-        let services: Vec<ServiceId> = services.collect();
-        let slot_of = |service: &ServiceId| self.deps.slots.of_number(*service, number);
-        // A command that changes nothing is answered behind the batch in flight, which may bring the first record.
-        for slot in services.iter().map(slot_of).collect::<BTreeSet<_>>() {
-            let behind = router.decide(Subject { slot, id: Id::default() }, |_| Ok::<_, Refusal>(()));
-            behind.await.unwrap_or(Err(Refusal::Stopping))?;
-        }
         let mut found = self.attempts.services_of(number).await?;
-        let keys = services.into_iter().flat_map(|service| {
+        let keys = services.flat_map(|service| {
             let kinds = [(NumberState::KIND, false), (NumberState::KIND, true), (RefusedNumber::KIND, false)];
             kinds.map(|(kind, is_test)| {
                 let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });

@@ -103,6 +103,8 @@ impl Verifying {
         by: Author,
     ) -> Result<(usize, Erasure), RegistryError> {
         let (mut services, mut all) = (0, Erasure::default());
+        let present = self.registry.services(0, usize::MAX);
+        self.verifier.until_applied(number, present.iter().map(|service| service.id)).await?;
         for service in self.services_of(number).await? {
             let erasure = self.erase(service.id, number, by.clone()).await?;
             services += usize::from(erasure.has_erased);
@@ -118,8 +120,11 @@ impl Verifying {
         Ok((services, all))
     }
 
-    /// The services that have a record of the number. One pass finds those of all: there may be ten thousand, and to ask
-    /// for each would read all attempts and events as often.
+    /// The services that know the number. One pass finds those of all: there may be ten thousand, and to ask for each would
+    /// read all attempts and events as often.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
         let mut services = self.registry.services(0, usize::MAX);
         let recorded = self.verifier.services_of(number, services.iter().map(|service| service.id)).await?;
