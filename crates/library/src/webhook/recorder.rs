@@ -87,7 +87,7 @@ impl EventRecorder {
         dropped
     }
 
-    /// Counts what a durable decision dropped.
+    /// Counts what a durable decision dropped. Of one whose commit has an unknown outcome nothing is counted.
     pub fn count_drops(&self, dropped: Vec<Dropped>) {
         for Dropped { service, webhook, at } in dropped {
             self.metrics.webhook(WebhookEnd::Dropped);
