@@ -1,7 +1,7 @@
 //! Nodes, and their records.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
 use tempfile::NamedTempFile;
 use tokio::sync::{oneshot, watch};
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
 use super::etcd_process::Etcd;
@@ -77,6 +78,11 @@ pub fn kill(cluster: Cluster, store: EtcdStore) {
 
 /// The file that the log of this thread goes to until the guard is dropped. The tasks of a test with one thread run on it.
 pub fn log_of_this_thread() -> (NamedTempFile, DefaultGuard) {
+    // With a single subscriber, tracing remembers whether the first thread that came wanted an event: one without a
+    // subscriber would disable it for all.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+    LazyLock::force(&ANOTHER);
+
     let log = NamedTempFile::new().unwrap();
     let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
     (log, tracing::subscriber::set_default(to_log))
