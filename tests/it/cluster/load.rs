@@ -35,7 +35,8 @@ const LONGER_PAUSE: Duration = Duration::from_millis(100);
 pub enum Expect {
     /// 503, or no answer; for a send also 500. A refused connection may be retried at another node.
     Trouble,
-    /// Only an answer, which counts as none if it is 503. A refused connection may be retried at another node.
+    /// Only an answer, which counts as none if it is 503. A refused connection, or one that the server closes first, may be
+    /// retried at another node.
     Answers,
 }
 
@@ -289,9 +290,20 @@ impl Shared {
                 (Err(error), _) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     node = (node + 1) % self.nodes.len();
                 }
+                // A server may close an idle connection while a request is on its way (RFC 9112, 9.5). If it had begun the
+                // request, a second message or a second wrong code would show it.
+                (Err(error), Expect::Answers) if is_closed_meanwhile(&error) => {
+                    node = (node + 1) % self.nodes.len();
+                }
                 (Err(error), Expect::Trouble) => return Err(format!("node {node}: {error:?}")),
                 (Err(error), Expect::Answers) => panic!("node {node}: {error:?}"),
             }
         }
     }
+}
+
+/// Whether a connection ended before the answer began.
+fn is_closed_meanwhile(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<hyper::Error>());
+    error.is_some_and(hyper::Error::is_incomplete_message)
 }
