@@ -223,6 +223,8 @@ fn is_below(item: &str, path: &str) -> bool {
 #[derive(Default)]
 struct Uses {
     items: Vec<String>,
+    /// The first parts of all paths in it.
+    named: BTreeSet<String>,
     /// What it passes on to others, by the name there.
     passed_on: Vec<(String, String)>,
     /// Its module, and the modules in it.
@@ -240,7 +242,26 @@ impl Uses {
         let mut uses =
             Self { module: module_path(folder, &file.path), children: children.collect(), ..Self::default() };
         uses.visit_file(&parsed);
+        // What it passes on and names itself.
+        let own =
+            |(name, _): &&(String, String)| uses.named.contains(name.rsplit('/').next().unwrap_or(name));
+        let targets: Vec<String> =
+            uses.passed_on.iter().filter(own).map(|(_, target)| target.clone()).collect();
+        uses.items.extend(targets);
         uses
+    }
+
+    fn note(&mut self, parts: &[String]) {
+        self.named.extend(parts.first().cloned());
+        self.items.extend(self.in_crate(parts).filter(|_| parts.len() > 1));
+    }
+
+    /// The paths in what only a macro reads.
+    fn note_tokens(&mut self, tokens: &impl ToString) {
+        let text = tokens.to_string().replace(" :: ", "::");
+        for path in text.split(|letter: char| !(letter.is_alphanumeric() || "_:".contains(letter))) {
+            self.note(&path.split("::").map(str::to_owned).collect::<Vec<_>>());
+        }
     }
 
     /// `None` for what is not of this crate, or in this file.
@@ -315,8 +336,18 @@ impl<'ast> Visit<'ast> for Uses {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let parts: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.items.extend(self.in_crate(&parts).filter(|_| parts.len() > 1));
+        self.note(&parts);
         syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.note_tokens(&call.tokens);
+        syn::visit::visit_macro(self, call);
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
+        self.note_tokens(&list.tokens);
+        syn::visit::visit_meta_list(self, list);
     }
 }
 

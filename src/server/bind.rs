@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-use super::AppStartError;
+use super::error::AppStartError;
 use crate::config::ListenAddress;
 use crate::net::is_loopback_host;
 
@@ -61,18 +61,6 @@ pub fn inherited(listen: &ListenAddress) -> Option<TcpListener> {
 /// The configuration trusts some names to mean this machine only. A hosts file or a DNS server may say otherwise.
 fn is_meant_by(host: &str, address: &SocketAddr) -> bool {
     address.ip().is_loopback() || !is_loopback_host(host)
-}
-
-/// The remedy for an address that could not be bound.
-pub(super) fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE), or choose another"
-        }
-        io::ErrorKind::AddrInUse => "stop the program that has the address, or choose another",
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose another",
-        _ => "choose another address",
-    }
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {

@@ -6,11 +6,11 @@ mod announce;
 mod bind;
 mod cluster;
 pub mod control;
+mod error;
 mod serve;
 mod service_manager;
 mod telemetry;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ use crate::config::{Bounds, ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
-use crate::http::tls::{self, TlsError};
+use crate::http::tls;
 use crate::http::{self, FrontEnd, Tls};
 use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
@@ -42,40 +42,8 @@ use telemetry::Exporter;
 pub use announce::{SENDS, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
+pub use error::AppStartError;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
-
-/// Why the program did not start. Each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AppStartError {
-    #[error("the system refused to deliver stop signals: {0}")]
-    Signals(io::Error),
-    /// The address is in use or belongs to another machine.
-    #[error("cannot listen on {address}: {source}; {}, such as {example}", bind::advice(source))]
-    Bind { address: String, source: io::Error, example: &'static str },
-    #[error("cannot read the address of the listening socket: {0}")]
-    Address(io::Error),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Traces(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the system gave no random bytes: {0}")]
-    NoRandomness(rand::rngs::SysError),
-    #[error(transparent)]
-    Services(#[from] node::StartError),
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-}
-
-impl AppStartError {
-    /// Returns `true` if the operator must change the configuration.
-    pub const fn is_about_the_configuration(&self) -> bool {
-        match self {
-            Self::Services(error) => error.is_about_the_configuration(),
-            Self::Cluster(error) => error.is_about_the_configuration(),
-            _ => false,
-        }
-    }
-}
 
 /// How far the start has come.
 pub struct Start {

@@ -23,7 +23,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::bind::inherited;
 use super::cluster::{Member, hold_lease};
-use super::{App, AppStartError, bind, service_manager, telemetry};
+use super::error::AppStartError;
+use super::{App, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http::{self, ServedRoutes};
 use crate::node::process;

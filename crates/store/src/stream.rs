@@ -8,7 +8,7 @@ use bytes::Buf as _;
 use onceward_core::domain::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Key, Slots};
+use crate::record::{Key, Slots};
 
 /// The most records in one slice.
 pub const SLICE_RECORDS: usize = 256;
