@@ -70,7 +70,7 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
 /// The state of connections that lead requests through every route. `port` is the one that the server listens on.
 pub fn server(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
     let not_served = NotServed::ALL.map(NotServed::as_str);
-    app.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &not_served].concat());
+    app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
     if app.forwarder.is_some() {
         app.metrics.create_forwarded_at_zero();
     }

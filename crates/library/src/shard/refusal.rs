@@ -1,8 +1,11 @@
 //! Why a shard refuses a command.
 
+use strum::{IntoStaticStr, VariantNames};
+
 /// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
 /// attempt may count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
     /// Too many commands are waiting for an answer.
     #[error("too many requests are in progress")]
@@ -32,27 +35,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Each [`Refusal::name`].
-    pub const NAMES: [&'static str; 7] = [
-        "overloaded",
-        "number_busy",
-        "sends_overloaded",
-        "store_unavailable",
-        "stopping",
-        "table_full",
-        "starting",
-    ];
+    pub const NAMES: &'static [&'static str] = Self::VARIANTS;
 
     /// The name in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::NumberBusy => "number_busy",
-            Self::SendsOverloaded => "sends_overloaded",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::Stopping => "stopping",
-            Self::TableFull { .. } => "table_full",
-            Self::Starting => "starting",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
