@@ -254,10 +254,14 @@ impl Cluster {
             match won {
                 Ok(Some(store)) => return Ok(store),
                 Ok(None) => is_reported = false,
-                Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
                 Err(error) => {
-                    is_reported = true;
-                    tracing::warn!(%error, "campaign failed, retrying");
+                    if std::mem::replace(&mut is_reported, true) {
+                        tracing::debug!(%error, "campaign failed");
+                    } else {
+                        tracing::warn!(%error, "campaign failed, retrying");
+                    }
+                    // The attempt may have changed the key itself.
+                    sleep(POLL).await;
                 }
             }
             // Ended by the change or by the poll.
