@@ -147,7 +147,7 @@ fn modules_use_only_modules_below_them() {
     expect_none(&findings, "move the type to the lower module, or hand it in as a parameter or a trait.");
 }
 
-/// A front door is no use: what it passes on is used where it is defined.
+/// A re-export uses nothing: a file that names it uses the file that defines it.
 #[test]
 fn files_of_a_crate_use_each_other_in_no_circle() {
     let mut findings = Vec::new();
@@ -242,7 +242,7 @@ impl Uses {
         let mut uses =
             Self { module: module_path(folder, &file.path), children: children.collect(), ..Self::default() };
         uses.visit_file(&parsed);
-        // What it passes on and names itself.
+        // A file that names what it re-exports also uses it.
         let own =
             |(name, _): &&(String, String)| uses.named.contains(name.rsplit('/').next().unwrap_or(name));
         let targets: Vec<String> =

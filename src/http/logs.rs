@@ -15,16 +15,16 @@ use crate::verification::numbers::Refusal;
 #[derive(Default)]
 pub struct Logs {
     pub refusals: RefusalLog,
-    /// Bad bodies at the compatible routes.
+    /// Bad bodies at the compatible routes, by route and reason.
     pub bad_bodies: Mutex<HashMap<(&'static str, Discriminant<BadBody>), OncePerSecond>>,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     /// Requests with a wrong credential.
     pub unauthenticated: OncePerSecond,
     pub hooks: HookLog,
-    /// A proxy named no address that can be read, or vouched for a person in words that are not known. It writes all of its
-    /// headers in one way: the first one is logged.
+    /// A proxy named no address that can be read. It writes all of its headers in one way: the first one is logged.
     pub unread_address: OnceLock<()>,
+    /// The same for a proxy that vouched for a person in words that are not known.
     pub unread_risk_check: OnceLock<()>,
 }
 

@@ -10,7 +10,7 @@ use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
-use onceward::verification::numbers::command::{Caller, NumberCommand, PendingReply, Request, Responder};
+use onceward::verification::numbers::command::{NumberCommand, PendingReply, Request, Responder, Waiter};
 use onceward::verification::numbers::in_flight::CommandPermit;
 use rand::RngExt;
 
@@ -57,7 +57,7 @@ impl World {
         let outgoing = Outgoing { options, channel, style, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
-        let request = Request::Send(Box::new(outgoing), Caller::Send(responder));
+        let request = Request::Send(Box::new(outgoing), Waiter::Send(responder));
         self.submits(number, intent, told(answer, |reply| Outcome::Send(reply.outcome)), request)
     }
 
@@ -66,7 +66,7 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
-        let request = Request::Check(check, Caller::Check(responder));
+        let request = Request::Check(check, Waiter::Check(responder));
         self.submits(
             number,
             Intent::Check { code },
@@ -92,7 +92,7 @@ impl World {
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
-        let request = Request::Resume(log, Caller::FollowUp(responder));
+        let request = Request::Resume(log, Waiter::FollowUp(responder));
         self.submits(number, intent, told(answer, |()| Outcome::Followed), request)?;
         // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {

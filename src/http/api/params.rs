@@ -68,7 +68,7 @@ macro_rules! new_texts {
     };
 }
 
-/// Types with a few values, each with its word. One with a comment only names such values.
+/// Types with a few values, each with its word. A type with a comment is declared here, and only names its values.
 macro_rules! words {
     ($($(#[$doc:meta])? $type:ident => $value:ty: $($word:literal => $is:expr),+;)+) => {
         $($(#[$doc] pub struct $type;)?)+

@@ -1,4 +1,4 @@
-//! The rules of a service.
+//! The guard's rules for one service, and the names of the rules that refuse.
 
 use std::collections::BTreeSet;
 

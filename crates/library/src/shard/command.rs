@@ -36,7 +36,7 @@ impl Subject {
     }
 }
 
-/// The first bytes of the SHA-256 of a name.
+/// The first 8 bytes of the SHA-256 of a name.
 pub fn name_digest(name: &impl Serialize) -> u64 {
     #[expect(clippy::expect_used, reason = "postcard can describe a name")]
     let bytes = postcard::to_allocvec(name).expect("a name in memory");

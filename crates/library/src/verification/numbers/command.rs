@@ -17,9 +17,7 @@ use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
 use crate::shard::{After, Command, Decided, Load, Refusal, Reservation, Subject, Transaction};
 use crate::webhook::Dropped;
 
-pub use super::decision::{
-    Asking, Caller, NumberDeps, Outside, PendingReply, Responder, Sending, Task, ToldEnd,
-};
+pub use super::decision::{Asking, NumberDeps, PendingReply, Responder, Sending, Task, ToldEnd, Waiter};
 
 /// One command about one number.
 pub struct NumberCommand {
@@ -37,13 +35,13 @@ pub struct NumberCommand {
 #[expect(clippy::large_enum_variant, reason = "the shards box each command once")]
 pub enum Request {
     /// Send a code.
-    Send(Box<Outgoing>, Caller),
+    Send(Box<Outgoing>, Waiter),
     /// Make the planned send of the live code that this record has.
-    Resume(AttemptLogKey, Caller),
+    Resume(AttemptLogKey, Waiter),
     /// Check a code.
-    Check(Check, Caller),
+    Check(Check, Waiter),
     /// End a verification, or clear the counts of a number.
-    End(End, Caller),
+    End(End, Waiter),
     /// Settle a send with its result.
     Settle(Sending, Delivered),
     /// Settle a check with the answer of the gateway that holds the code. An error answers the client; the gateway was not
@@ -53,14 +51,14 @@ pub enum Request {
 
 impl Request {
     /// Drops everything else: a caller may repeat the request with its key as soon as it has an answer.
-    fn into_caller(self) -> Caller {
+    fn into_waiter(self) -> Waiter {
         match self {
-            Self::Send(_, caller)
-            | Self::Resume(_, caller)
-            | Self::Check(_, caller)
-            | Self::End(_, caller)
-            | Self::Settle(Sending { caller, .. }, _)
-            | Self::SettleCheck(Asking { caller, .. }, _) => caller,
+            Self::Send(_, waiter)
+            | Self::Resume(_, waiter)
+            | Self::Check(_, waiter)
+            | Self::End(_, waiter)
+            | Self::Settle(Sending { waiter, .. }, _)
+            | Self::SettleCheck(Asking { waiter, .. }, _) => waiter,
         }
     }
 }
@@ -185,18 +183,18 @@ impl Command for NumberCommand {
             events.count_drops(effects.dropped);
         }
         let further = match (request, *effects.next) {
-            (Request::Send(outgoing, caller), Next::Deliver(permitted))
-            | (Request::Resume(_, caller), Next::DeliverPlanned(outgoing, permitted)) => {
-                deliver(Sending { outgoing, permitted, caller }, subject, &deps, after)
+            (Request::Send(outgoing, waiter), Next::Deliver(permitted))
+            | (Request::Resume(_, waiter), Next::DeliverPlanned(outgoing, permitted)) => {
+                deliver_if_live(Sending { outgoing, permitted, waiter }, subject, &deps, after)
             }
-            (Request::Check(check, caller), Next::AskGateway(permit)) => {
-                ask(Asking { check, permit, caller }, subject, &deps, after)
+            (Request::Check(check, waiter), Next::AskGateway(permit)) => {
+                ask_if_in_time(Asking { check, permit, waiter }, subject, &deps, after)
             }
-            (Request::Settle(Sending { outgoing, caller, .. }, _), Next::SendAgain) => {
-                Some(Request::Send(outgoing, caller))
+            (Request::Settle(Sending { outgoing, waiter, .. }, _), Next::SendAgain) => {
+                Some(Request::Send(outgoing, waiter))
             }
             (request, next) => {
-                request.into_caller().answer(next);
+                request.into_waiter().answer(next);
                 None
             }
         };
@@ -225,18 +223,18 @@ impl Command for NumberCommand {
         if let Some(ticket) = unused {
             (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
         }
-        match request.into_caller() {
-            Caller::Send(responder) => responder.send(Err(refusal)),
-            Caller::Check(responder) => responder.send(Err(refusal)),
-            Caller::End(responder) => responder.send(Err(refusal)),
+        match request.into_waiter() {
+            Waiter::Send(responder) => responder.send(Err(refusal)),
+            Waiter::Check(responder) => responder.send(Err(refusal)),
+            Waiter::End(responder) => responder.send(Err(refusal)),
             // It would repeat a send that has ended.
-            Caller::FollowUp(responder) => responder.send(if is_settled { Ok(()) } else { Err(refusal) }),
+            Waiter::FollowUp(responder) => responder.send(if is_settled { Ok(()) } else { Err(refusal) }),
         }
     }
 }
 
 /// Hands the message to delivery, unless a later command of the same batch made its code useless: then it is settled.
-fn deliver(
+fn deliver_if_live(
     mut sending: Sending,
     subject: Subject,
     deps: &Arc<NumberDeps>,
@@ -259,7 +257,12 @@ fn deliver(
 }
 
 /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
-fn ask(asking: Asking, subject: Subject, deps: &Arc<NumberDeps>, after: &mut After<'_>) -> Option<Request> {
+fn ask_if_in_time(
+    asking: Asking,
+    subject: Subject,
+    deps: &Arc<NumberDeps>,
+    after: &mut After<'_>,
+) -> Option<Request> {
     after.mark_at_gateway();
     let state: Option<NumberState> = after.get(subject.slot, subject.id);
     let asked = state.and_then(|state| state.verification());

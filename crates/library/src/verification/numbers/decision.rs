@@ -106,14 +106,14 @@ pub enum Task {
 pub struct Sending {
     pub outgoing: Box<Outgoing>,
     pub permitted: Permitted,
-    pub caller: Caller,
+    pub waiter: Waiter,
 }
 
 /// A submitted code at the gateway that holds the right one.
 pub struct Asking {
     pub check: Check,
     pub permit: CheckPermit,
-    pub caller: Caller,
+    pub waiter: Waiter,
 }
 
 /// How the code of a gateway's message ended.
@@ -150,7 +150,7 @@ impl<T> Responder<T> {
 }
 
 /// Waits for the end of a command.
-pub enum Caller {
+pub enum Waiter {
     Send(Responder<Reply<SendOutcome>>),
     Check(Responder<Reply<CheckOutcome>>),
     End(Responder<Reply<bool>>),
@@ -158,7 +158,7 @@ pub enum Caller {
     FollowUp(Responder<()>),
 }
 
-impl Caller {
+impl Waiter {
     pub(super) fn answer(self, next: Next) {
         match (self, next) {
             (Self::Send(responder), Next::Sent(reply)) => responder.send(reply),
@@ -166,9 +166,9 @@ impl Caller {
             (Self::Check(responder), Next::Checked(reply)) => responder.send(reply),
             (Self::End(responder), Next::Ended(reply)) => responder.send(Ok(reply)),
             // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
-            (caller, next) => {
-                let (caller, next) = (discriminant(&caller), discriminant(&next));
-                tracing::error!(?caller, ?next, "decision not performed");
+            (waiter, next) => {
+                let (waiter, next) = (discriminant(&waiter), discriminant(&next));
+                tracing::error!(?waiter, ?next, "decision not performed");
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::command::{NumberCommand, Request};
-use super::decision::{Asking, Caller, NumberDeps, Responder, Sending, Task, ToldEnd};
+use super::decision::{Asking, NumberDeps, Responder, Sending, Task, ToldEnd, Waiter};
 use super::in_flight::CommandLimit;
 use crate::delivery::attempts::{AttemptLog, Attempts, Due};
 use crate::delivery::{CodeLiveness, CodeState, Delivery};
@@ -180,7 +180,7 @@ impl FollowUps {
             Ok(permit) => {
                 let (responder, pending) = Responder::new(permit);
                 let number = NumberKey::new(due.key.service, due.number);
-                let resume = Request::Resume(due.key, Caller::FollowUp(responder));
+                let resume = Request::Resume(due.key, Waiter::FollowUp(responder));
                 self.shards.submit(NumberCommand::new(number, resume, Arc::clone(&self.deps)));
                 // If the shard fails, its index offers the plan again after the restart, unless the send had begun.
                 matches!(pending.await, Ok(Err(_)))

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::check::End;
 use super::command::{NumberCommand, Request};
-use super::decision::{Caller, NumberDeps, Responder};
+use super::decision::{NumberDeps, Responder, Waiter};
 use super::deliver::{FollowUps, follow_up, with_gateways};
 use super::in_flight::{CommandLimit, CommandPermit};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
@@ -151,7 +151,7 @@ impl Verifier {
         if let Err(refusal) = self.assess(&mut outgoing) {
             return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None));
         }
-        self.decide(key, permit, |responder| Request::Send(outgoing, Caller::Send(responder))).await
+        self.decide(key, permit, |responder| Request::Send(outgoing, Waiter::Send(responder))).await
     }
 
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
@@ -197,7 +197,7 @@ impl Verifier {
     pub async fn check(&self, check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         let key = check.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, |responder| Request::Check(check, Caller::Check(responder))).await
+        self.decide(key, permit, |responder| Request::Check(check, Waiter::Check(responder))).await
     }
 
     /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
@@ -208,7 +208,7 @@ impl Verifier {
     pub async fn end(&self, end: End) -> Result<Reply<bool>, Refusal> {
         let key = end.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, |responder| Request::End(end, Caller::End(responder))).await
+        self.decide(key, permit, |responder| Request::End(end, Waiter::End(responder))).await
     }
 
     /// Records a provider's report about a message. A repeated report changes nothing.
@@ -280,7 +280,8 @@ impl Verifier {
         self.deps.read(&self.shards, key, read).await
     }
 
-    /// Returns behind the batches in flight, which may bring the first record of the number in one of these services.
+    /// Returns once the batches that were in flight in these services' slots are applied: one may bring the first record of
+    /// the number.
     ///
     /// # Errors
     /// [`Refusal`] while a shard decides nothing.
@@ -291,7 +292,7 @@ impl Verifier {
     ) -> Result<(), Refusal> {
         let slots = services.map(|service| self.deps.slots.of_number(service, number));
         for slot in slots.collect::<BTreeSet<_>>() {
-            // It changes nothing.
+            // Even a command that changes nothing is decided after the batch in flight.
             let behind = Subject { slot, id: Id::default() };
             let behind = self.shards.router().decide(behind, |_| Ok::<_, Refusal>(()));
             behind.await.unwrap_or(Err(Refusal::Stopping))?;

@@ -35,7 +35,7 @@ use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
 use crate::verification::numbers::check::End;
 use crate::verification::numbers::command::{
-    Asking, Caller, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task,
+    Asking, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task, Waiter,
 };
 use crate::verification::numbers::in_flight::CommandLimit;
 use crate::verification::numbers::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
@@ -187,7 +187,7 @@ impl World {
         let (responder, awaited) = self.responder();
         let allowance = TakenAllowance::Refundable(Ticket::default());
         let outgoing = Box::new(Outgoing { allowance, ..outgoing });
-        self.submit(outgoing.key, Request::Send(outgoing, Caller::Send(responder)));
+        self.submit(outgoing.key, Request::Send(outgoing, Waiter::Send(responder)));
         awaited
     }
 
@@ -201,7 +201,7 @@ impl World {
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
         let check = Check::new(key, code);
-        self.submit(key, Request::Check(check, Caller::Check(responder)));
+        self.submit(key, Request::Check(check, Waiter::Check(responder)));
         awaited
     }
 
@@ -217,7 +217,7 @@ impl World {
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
         let end = End { key, ending, named: None, audited: None, was_erased: false };
-        self.submit(key, Request::End(end, Caller::End(responder)));
+        self.submit(key, Request::End(end, Waiter::End(responder)));
         awaited
     }
 
@@ -402,7 +402,7 @@ impl World {
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Resume(self.log_key(key, salt), Caller::FollowUp(responder)));
+        self.submit(key, Request::Resume(self.log_key(key, salt), Waiter::FollowUp(responder)));
         awaited
     }
 
