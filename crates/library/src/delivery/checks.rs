@@ -5,10 +5,10 @@ use tracing::{debug, error, warn};
 
 use super::Delivery;
 use super::breaker::Circuit;
-use super::budget::{Budget, half_until};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::limiter::GatewayPermit;
+use super::time_limit::{TimeLimit, half_until};
 use crate::domain::{Code, GatewayName, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
@@ -49,21 +49,21 @@ impl Delivery {
         let Some(code) = code else { return CheckResult::NotAsked };
         let span = request_id.as_ref().and_then(RequestId::span);
         let request_id = request_id.as_deref();
-        let budget = Budget::starting_now(self.deps.bounds.send_budget);
+        let time = TimeLimit::starting_now(self.deps.bounds.send_budget);
         let gateway = held.by.as_str();
         let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
         let Some(holder) = holders.find(|gateway| gateway.name == held.by) else {
             self.log_unknown_holder(held.by);
             return CheckResult::NotAsked;
         };
-        let admitted = self.admit_check(holder, budget.end).await;
+        let admitted = self.admit_check(holder, time.end).await;
         let Ok(_permit) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
             return CheckResult::NotAsked;
         };
         let request = holder.gateway.check(*number, held.channel, code);
-        let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
+        let answer = holder.request(GatewayOperation::Check, request, time.end, span).await;
         let error = match holder.circuit.answered(answer, self.now()) {
             Some(Ok(Verdict::Approved)) => return CheckResult::Approved,
             Some(Ok(Verdict::Wrong)) => return CheckResult::Wrong,
@@ -110,7 +110,7 @@ impl Delivery {
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.shown(self.now()).0 == Circuit::Closed;
         let Some(_permit) = found.limiter.try_acquire().filter(|_| works) else { return };
-        let deadline = Budget::starting_now(self.deps.bounds.send_budget).end;
+        let deadline = TimeLimit::starting_now(self.deps.bounds.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.report_code_end(message_id, end);
         match found.request(GatewayOperation::Confirm, request, deadline, None).await {

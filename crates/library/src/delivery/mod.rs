@@ -1,4 +1,4 @@
-//! Delivers messages: which gateway is asked within the time budget, what an error means for the next step, what is
+//! Delivers messages: which gateway is asked within the send time limit, what an error means for the next step, what is
 //! retried later, and what the caller learns.
 //!
 //! Gateways translate; this module decides, only by the class of their errors. It promises that a message reaches its
@@ -12,7 +12,6 @@
 
 pub mod attempts;
 mod breaker;
-mod budget;
 mod checks;
 mod error;
 mod guarded;
@@ -21,6 +20,7 @@ mod limiter;
 mod log;
 mod plan;
 mod run;
+mod time_limit;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -326,7 +326,7 @@ impl Delivery {
     }
 
     /// The time for one send of a service.
-    fn budget_of(&self, service: ServiceId) -> Duration {
+    fn time_limit_of(&self, service: ServiceId) -> Duration {
         let own = self.settings_of(service).and_then(|own| own.settings.send_budget);
         own.map_or(self.deps.bounds.send_budget, |own| own.min(self.deps.bounds.send_budget))
     }

@@ -14,7 +14,6 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::budget::{Budget, half_until};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{
@@ -23,6 +22,7 @@ use super::job::{
 };
 use super::limiter::GatewayPermit;
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
+use super::time_limit::{TimeLimit, half_until};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
@@ -69,7 +69,7 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) code: &'a Code,
     liveness: &'a O,
     workflow: Cow<'a, Workflow>,
-    budget: Budget,
+    time: TimeLimit,
     /// The present channel.
     pub(super) channel: Channel,
     /// The step of the workflow.
@@ -151,8 +151,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(_) => Cow::Owned(Workflow::of(Vec::new(), 0)),
             None => delivery.workflow_of(service),
         };
-        let budget = delivery.budget_of(service);
-        let within = outgoing.carried.as_ref().map_or(budget, |carried| carried.within.min(budget));
+        let limit = delivery.time_limit_of(service);
+        let within = outgoing.carried.as_ref().map_or(limit, |carried| carried.within.min(limit));
         let (channel, step, retried) = match &permitted.follow_up {
             None => (outgoing.channel(), workflow.step_of(outgoing.channel()), None),
             Some(FollowUp { channel, reason, step, .. }) => (*channel, *step, reason.retried()),
@@ -164,7 +164,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             code,
             liveness,
             workflow,
-            budget: Budget::starting_now(within),
+            time: TimeLimit::starting_now(within),
             channel,
             step,
             // Most messages are accepted by the first gateway.
@@ -222,7 +222,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
             let Some((step, channel)) = next else { return End::Failed { error, dropped } };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
-            if self.budget.left() < self.budget.least {
+            if self.time.left() < self.time.least {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
                 return End::Postponed { attempt: self.next_number(), follow_up, error };
             }
@@ -269,7 +269,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if let Some((candidate, wait)) = self.second_try(&failure) {
             sleep(wait).await;
             self.asked_once_more = true;
-            self.try_gateway(candidate, self.budget.end, &mut failure).await?;
+            self.try_gateway(candidate, self.time.end, &mut failure).await?;
         }
         Continue(failure)
     }
@@ -278,7 +278,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// it otherwise.
     fn deadline(&self, further: &[Candidate<'a>]) -> Instant {
         let mut open = further.iter().filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
-        if open.next().is_some() { half_until(self.budget.end) } else { self.budget.end }
+        if open.next().is_some() { half_until(self.time.end) } else { self.time.end }
     }
 
     /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else
@@ -343,13 +343,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         deadline: Instant,
         failure: &mut ChannelFailure<'a>,
     ) -> ControlFlow<End, Option<Admitted<'a>>> {
-        let budget = self.budget;
+        let time = self.time;
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
-        if self.time_has_passed && budget.left() < budget.least {
+        if self.time_has_passed && time.left() < time.least {
             failure.skipped = Some(Failure::TimedOutWaiting);
             failure.may_work_at(self.now(), None);
             return Continue(None);
@@ -369,7 +369,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
         if permit.waited || self.time_has_passed {
-            match timeout_at(budget.end, self.liveness.code_state()).await {
+            match timeout_at(time.end, self.liveness.code_state()).await {
                 Ok(CodeState::Live) => {}
                 Ok(CodeState::Ended) => return Break(Failure::NoLongerUsable.into()),
                 Ok(CodeState::Unknown) => return Break(Failure::StateUnknown.into()),
@@ -409,7 +409,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
         let charging = guard.charge(message, cost);
         // With too little time for an answer the message would leave, and its fate would be unknown.
-        let charged = timeout_at(self.budget.end - self.budget.least, charging).await;
+        let charged = timeout_at(self.time.end - self.time.least, charging).await;
         charged.unwrap_or(Err(ChargeError::Unavailable)).map_err(|error| match error {
             ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
             ChargeError::TooDear => Failure::TooDear,
@@ -582,7 +582,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let allowed = !self.retries_later() && !self.asked_once_more;
         let (not_before, candidate) = failure.again.filter(|_| allowed)?;
         let wait = not_before.since(self.now()).max(AGAIN);
-        (wait.saturating_add(self.budget.least) <= self.budget.left()).then_some((candidate, wait))
+        (wait.saturating_add(self.time.least) <= self.time.left()).then_some((candidate, wait))
     }
 
     /// The channel to go on with when the present one does not reach the number.

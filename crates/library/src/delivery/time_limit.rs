@@ -6,18 +6,18 @@ use tokio::time::Instant;
 
 /// The time from the start of a delivery to its end, waiting included.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(super) struct TimeLimit {
     /// When it is used up.
     pub end: Instant,
     /// An attempt with less time than this would more likely end in doubt than in a message: a
-    /// tenth of the budget, so 1 s of the default 10 s.
+    /// tenth of the limit, so 1 s of the default 10 s.
     pub least: Duration,
 }
 
 /// No request waits longer; also keeps the end within what an [`Instant`] can say.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-impl Budget {
+impl TimeLimit {
     pub fn starting_now(total: Duration) -> Self {
         let total = total.min(LONGEST);
         Self { end: now() + total, least: total / 10 }
