@@ -380,7 +380,8 @@ impl From<serde_json::Error> for BadBody {
     fn from(error: serde_json::Error) -> Self {
         use serde_json::error::Category;
 
-        let (line, column) = (error.line(), error.column());
+        // At the beginning the parser has read no column.
+        let (line, column) = (error.line(), error.column().max(1));
         match error.classify() {
             Category::Eof => Self::Unfinished,
             Category::Syntax | Category::Io => Self::NotJson { line, column },

@@ -68,13 +68,17 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
     }
 }
 
-/// Warns of `money-per-day` without `prices`; `max-price` needs them.
-pub fn built_in_prices<'a>(
+/// Refuses a currency that is none. Warns of `money-per-day` without `prices`; `max-price` needs them.
+pub fn prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
     c: &mut Context,
 ) {
-    if pricing.prices.is_some() {
+    let Pricing { prices, currency } = pricing;
+    if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        c.wrong("currency", Some(currency.clone()), "it must be three letters of ISO 4217, such as EUR");
+    }
+    if prices.is_some() {
         return;
     }
     if rules.clone().any(|rules| rules.max_price.is_some()) {

@@ -222,7 +222,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     let account = account_of(&variables, c);
     hooks.validate(&services, c);
     let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
-    checks::built_in_prices(guards, &pricing, c);
+    checks::prices(guards, &pricing, c);
     // Without an address there was an error.
     let (listen, origin) = listen.unwrap_or_default();
     c.row("listen address", listen.to_string(), &origin);

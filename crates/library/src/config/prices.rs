@@ -86,15 +86,20 @@ impl<'de> Deserialize<'de> for Prices {
         for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
             let country = Region::parse(&name);
             if country.is_none() && name != OTHERS {
-                return Err(wrong("named by the two letters of a country (ISO 3166-1), or * for all others"));
+                return Err(wrong(&format!(
+                    "named by the two letters of a country (ISO 3166-1), or * for all others, and not {name:?}"
+                )));
             }
             for (channel, price) in channels {
-                let channel = Channel::parse(&channel);
-                let channel =
-                    channel.ok_or_else(|| wrong(&format!("named by a channel: {}", Channel::names(", "))))?;
-                let price = text_of(&price).as_deref().and_then(micros);
-                let price = price.ok_or_else(|| wrong("a number below 1000000 with at most six decimals"))?;
-                prices.insert((country, channel), price);
+                let Some(known) = Channel::parse(&channel) else {
+                    let names = Channel::names(", ");
+                    return Err(wrong(&format!("named by a channel ({names}), and {name} has {channel:?}")));
+                };
+                let Some(price) = text_of(&price).as_deref().and_then(micros) else {
+                    let given = format!("{name}.{channel} is {price}");
+                    return Err(wrong(&format!("a number below 1000000 with at most six decimals, and {given}")));
+                };
+                prices.insert((country, known), price);
             }
         }
         Ok(Self(prices))

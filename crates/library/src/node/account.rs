@@ -27,7 +27,7 @@ const TOKEN: &str = "ONCEWARD_AUTH_TOKEN=";
 /// Why the account's credentials are not known or not kept. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("{what} {}: {source}{}", path.display(), remedy(source, path))]
+    #[error("cannot {what} {}: {source}{}", path.display(), remedy(source, path))]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "{} does not hold the account's credentials: it must have a line ONCEWARD_ACCOUNT_SID=AC... and a line \

@@ -25,7 +25,7 @@ const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system said no.
-    #[error("{what} {path}: {source}{}", remedy(source, path))]
+    #[error("cannot {what} {path}: {source}{}", remedy(source, path))]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a key.
     #[error(
@@ -152,6 +152,8 @@ pub(super) fn write_secret(
 pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
         "; make the server's user its owner (chown) with read and write permission (chmod u+rw), and start again"
+    } else if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        "; name a directory that the server's user may write (--data-dir), and a key that exists (ONCEWARD_KEY_FILE)"
     } else {
         advice(&error.to_string())
     }
