@@ -97,7 +97,9 @@ impl<'de> Deserialize<'de> for Prices {
                 };
                 let Some(price) = text_of(&price).as_deref().and_then(micros) else {
                     let given = format!("{name}.{channel} is {price}");
-                    return Err(wrong(&format!("a number below 1000000 with at most six decimals, and {given}")));
+                    return Err(wrong(&format!(
+                        "a number below 1000000 with at most six decimals, and {given}"
+                    )));
                 };
                 prices.insert((country, known), price);
             }
