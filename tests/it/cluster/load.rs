@@ -304,6 +304,6 @@ impl Shared {
 
 /// Whether a connection ended before the answer began.
 fn is_closed_meanwhile(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<hyper::Error>());
-    error.is_some_and(hyper::Error::is_incomplete_message)
+    let of_hyper = error.get_ref().and_then(|error| error.downcast_ref::<hyper::Error>());
+    error.kind() == io::ErrorKind::UnexpectedEof || of_hyper.is_some_and(hyper::Error::is_incomplete_message)
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -26,7 +27,13 @@ use super::{HttpResponse, soon, until};
 pub struct Client {
     address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
-    idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    task: JoinHandle<()>,
 }
 
 impl Client {
@@ -190,12 +197,12 @@ impl Client {
             None => self.open().await?,
         };
         // A connection takes a request once it has read the answer before to its end.
-        drop(connection.ready().await);
-        let mut result = connection.try_send_request(request).await;
+        drop(connection.sender.ready().await);
+        let mut result = connection.send(request).await?;
         // If the server has closed the connection, nothing of the request was sent.
         if let Some(request) = result.as_mut().err().and_then(TrySendError::take_message) {
             connection = self.open().await?;
-            result = connection.try_send_request(request).await;
+            result = connection.send(request).await?;
         }
         let (head, body) = result.map_err(TrySendError::into_error).map_err(io::Error::other)?.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -203,7 +210,7 @@ impl Client {
         Ok(HttpResponse::new(head.status, head.headers, body))
     }
 
-    async fn open(&self) -> Result<SendRequest<Full<Bytes>>, io::Error> {
+    async fn open(&self) -> Result<Connection, io::Error> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         match &self.tls {
@@ -221,9 +228,23 @@ impl Client {
 
 async fn shaken(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<SendRequest<Full<Bytes>>, io::Error> {
+) -> Result<Connection, io::Error> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // The request reports the connection's end as an error.
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(sender)
+    let task = tokio::spawn(async move { drop(connection.await) });
+    Ok(Connection { sender, task })
+}
+
+impl Connection {
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> io::Result<Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>> {
+        tokio::select! {
+            biased;
+            result = self.sender.try_send_request(request) => Ok(result),
+            // hyper's channel forgets a request that another thread puts into it while the connection ends.
+            _ = &mut self.task => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
 }

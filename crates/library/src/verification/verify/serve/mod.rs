@@ -279,7 +279,7 @@ impl Verifying {
         let (number, named) = self.resolve(&service, target)?;
         let summary = self.verifier.verification(self.key(&service, number)).await?;
         let is_meant = |summary: &VerificationSummary| match named {
-            None => !summary.details.canceled,
+            None => Status::of(summary) != Status::Canceled,
             Some(name) => name == VerificationName::of(summary.id),
         };
         let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
