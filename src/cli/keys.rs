@@ -232,8 +232,13 @@ fn created(key: &Key) -> String {
         (Some(sid), None) => sid.clone(),
         (None, _) => "all services".to_owned(),
     };
+    let closes = if key.closes_routes {
+        "From now on /api/*, /send-code and /verify-code need a key, also when this one is revoked.\n"
+    } else {
+        ""
+    };
     format!(
-        "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n",
+        "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n{closes}",
         key.sid,
         key.secret.as_deref().unwrap_or_default(),
         key.scopes.join(", ")

@@ -1,6 +1,8 @@
 //! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
 //! erasure.
 
+use std::collections::BTreeSet;
+
 use super::answer::{CommandOutput, cell, counted, one, table};
 use super::client::{Client, ClientError, Fields, segment};
 use super::context::Context;
@@ -33,7 +35,7 @@ impl NumberArgs {
 
 pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let unlocked = args.ask(cx, |client, path, fields| client.delete(&format!("{path}/Lockout"), fields))?;
-    Ok(one(&unlocked, cx.json, |Unlocked { number, service, was }| match was {
+    Ok(one(&unlocked, cx.json, |Unlocked { number, service, was, services_with_messages }| match was {
         Cleared::Locked => {
             format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
         }
@@ -41,7 +43,8 @@ pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
             "{number} was not locked in the service {service}; what was counted of it is cleared, and an outstanding code is void\n"
         ),
         Cleared::Unknown => format!(
-            "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n"
+            "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n{}",
+            elsewhere(services_with_messages)
         ),
     }))
 }
@@ -59,11 +62,7 @@ fn described(answer: &NumberAnswer) -> String {
     };
     match answer {
         NumberAnswer::Unknown { number, service, refusals, services_with_messages, .. } => {
-            let elsewhere: Vec<_> = services_with_messages.iter().map(String::as_str).collect();
-            let elsewhere = match elsewhere.join(", ") {
-                none if none.is_empty() => none,
-                names => format!("it has messages in {names}: name the service with --service\n"),
-            };
+            let elsewhere = elsewhere(services_with_messages);
             // A restart forgets refusals.
             let refusals = refused(refusals, number)
                 .unwrap_or_else(|| format!("whether the guard refuses it: {}\n", explain(number)));
@@ -91,6 +90,15 @@ fn described(answer: &NumberAnswer) -> String {
             )
         }
     }
+}
+
+/// Where the number is known, if not in this service.
+fn elsewhere(services_with_messages: &BTreeSet<String>) -> String {
+    let names: Vec<_> = services_with_messages.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("it has messages in {}: name the service with --service\n", names.join(", "))
 }
 
 fn begun(verification: &VerificationStatus) -> String {

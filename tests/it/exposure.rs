@@ -12,7 +12,10 @@ const CLOSED: &str = "all routes require a credential";
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     let World { doubles: twilio, setup, server, numbers } = World::new().await;
     assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
+    let made = setup.command(["keys", "create", "--service", "default"]).await;
+    made.says(["From now on /api/*, /send-code and /verify-code need a key"]);
     let key = setup.new_key(&["--service", "default"]).await;
+    assert_eq!(key["closes_routes"], Value::Null, "they were closed before");
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
     setup.command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401, "revoked");

@@ -102,6 +102,9 @@ pub struct Unlocked {
     pub service: String,
     /// What was there.
     pub was: Cleared,
+    /// Of a number that is unknown in this service.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services_with_messages: BTreeSet<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -138,6 +141,9 @@ pub struct Key {
     pub revoked: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Of a creation: whether the compatible routes need a key from now on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closes_routes: bool,
     /// Of a revocation: whether it had been revoked before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub already_revoked: bool,

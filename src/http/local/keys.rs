@@ -28,11 +28,16 @@ impl Keys<'_> {
         let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
         let scopes =
             scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
+        let was_open = !self.registry.compatible_routes_need_key();
         let made = self.registry.create_key(service, scopes, name).await;
         let made = made.map_err(|error| words(&error))?;
         let view = self.view(&made.key);
         log(&view, "API key created");
-        Ok(Key { secret: Some(made.secret.expose().to_owned()), ..view })
+        let closes_routes = was_open && self.registry.compatible_routes_need_key();
+        if closes_routes {
+            tracing::info!("/api/*, /send-code and /verify-code need a key from now on");
+        }
+        Ok(Key { secret: Some(made.secret.expose().to_owned()), closes_routes, ..view })
     }
 
     /// From now on the server refuses the key.
@@ -88,6 +93,7 @@ impl Keys<'_> {
             last_used: key.last_used,
             revoked: key.revoked,
             secret: None,
+            closes_routes: false,
             already_revoked: false,
             created_keys: Vec::new(),
         }

@@ -34,7 +34,7 @@ use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
 use crate::store::{self, Copied};
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{BeginRequest, CarryCode, Erasure, NumberStatus};
+use crate::verification::verify::{BeginRequest, CarryCode, Cleared, Erasure, NumberStatus};
 
 use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
 pub use keys::Keys;
@@ -118,7 +118,7 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
             service: name,
             known: false,
             refusals,
-            services_with_messages: services_with_messages(&request, number).await?,
+            services_with_messages: services_with_messages(&request, number, service).await?,
         },
         Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => {
             NumberAnswer::Known(Box::new(KnownNumber {
@@ -135,18 +135,28 @@ pub async fn status(request: Request) -> Result<impl IntoResponse, Error> {
     }))
 }
 
-/// The names of the services with the latest messages to a number.
-async fn services_with_messages(request: &Request, number: PhoneNumber) -> Result<BTreeSet<String>, Error> {
+/// The names of the other services with the latest messages to a number.
+async fn services_with_messages(
+    request: &Request,
+    number: PhoneNumber,
+    besides: ServiceId,
+) -> Result<BTreeSet<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(request)?) };
     let found = request.running.verifier.attempts.list(&query).await?;
-    Ok(found.records.iter().map(|listed| request.running.registry.title_of(listed.id.key.service)).collect())
+    let services = found.records.iter().map(|listed| listed.id.key.service);
+    let others = services.filter(|service| *service != besides);
+    Ok(others.map(|service| request.running.registry.title_of(service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
 pub async fn unlock(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&request)?, service_or_default(&request)?);
     let cleared = request.running.verifying.clear(service, number, request.author()).await?;
-    Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared }))
+    let services_with_messages = match cleared {
+        Cleared::Unknown => services_with_messages(&request, number, service).await?,
+        Cleared::Locked | Cleared::NotLocked => BTreeSet::new(),
+    };
+    Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared, services_with_messages }))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
