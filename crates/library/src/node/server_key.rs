@@ -153,7 +153,7 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
         "; make the server's user its owner (chown) with read and write permission (chmod u+rw), and start again"
     } else if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        "; name a directory that the server's user may write (--data-dir), and a key that exists (ONCEWARD_KEY_FILE)"
+        "; name a directory that the server's user may write (--data-dir), and a key file that exists (ONCEWARD_KEY_FILE)"
     } else {
         advice(&error.to_string())
     }
