@@ -260,8 +260,9 @@ impl Cluster {
                     } else {
                         tracing::warn!(%error, "campaign failed, retrying");
                     }
-                    // The attempt may have changed the key itself.
+                    // Not until a change: the attempt may have changed the key itself.
                     sleep(POLL).await;
+                    continue;
                 }
             }
             // Ended by the change or by the poll.
