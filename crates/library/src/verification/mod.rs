@@ -6,9 +6,6 @@
 
 pub mod hosted;
 pub mod numbers;
-#[cfg(test)]
-#[path = "tests/provider.rs"]
-pub(crate) mod provider;
 pub mod verify;
 #[cfg(test)]
 #[path = "tests/world.rs"]

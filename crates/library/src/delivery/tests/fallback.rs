@@ -75,7 +75,7 @@ async fn each_further_message_goes_by_the_gateway_whose_turn_is_longest_ago() {
 async fn a_further_message_may_go_by_the_last_gateway_or_one_that_delivered() {
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("1"), accepted("2"), accepted("3")]);
     world.requests().await;
-    world.gateway(Http).answers([error(ErrorClass::Refused)]);
+    world.provider.answers(Http, [error(ErrorClass::Refused)]);
     assert_eq!(world.sends_again().await, taken("2"), "the promise that any gateway's message arrives");
     world.log().rows.last_mut().expect("the last message").receipt = Some(ReceiptStatus::Delivered);
     assert_eq!(world.sends_again().await, taken("3"));

@@ -11,7 +11,7 @@ fn world() -> World {
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_the_routing_no_longer_names_is_still_asked() {
     let world = Setup { beside: vec![Sinch], ..Setup::routing("Mada") }.build();
-    world.gateway(Sinch).checks(0, Ok(Verdict::Approved));
+    world.provider.says(Sinch, 0, Ok(Verdict::Approved));
     assert_eq!(world.checks(Sinch).await, CheckResult::Approved);
 }
 
@@ -28,11 +28,11 @@ async fn the_holder_says_whether_a_code_is_right_or_may_have_been_looked_at() {
         (fails(ErrorClass::Refused), CheckResult::NotAsked),
     ] {
         let world = world();
-        world.gateway(TwilioVerify).checks(100, answer);
+        world.provider.says(TwilioVerify, 100, answer);
         assert_eq!(world.checks(TwilioVerify).await, result, "{answer:?}");
     }
     let world = world();
-    world.gateway(TwilioVerify).checks(3_600_000, Ok(Verdict::Approved));
+    world.provider.says(TwilioVerify, 3_600_000, Ok(Verdict::Approved));
     assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
     assert_eq!(world.elapsed_ms(), 10_000);
 }
@@ -40,13 +40,13 @@ async fn the_holder_says_whether_a_code_is_right_or_may_have_been_looked_at() {
 #[tokio::test(start_paused = true)]
 async fn a_holder_whose_circuit_is_open_is_surely_not_asked() {
     let world = world();
-    world.gateway(TwilioVerify).checks(0, Err((ErrorClass::Ambiguous, true)));
+    world.provider.says(TwilioVerify, 0, Err((ErrorClass::Ambiguous, true)));
     assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
     assert_eq!(world.delivery.states()[0].circuit, Circuit::Open);
     assert_eq!(world.checks(TwilioVerify).await, CheckResult::NotAsked);
     // A check can be the probe, and then closes the circuit for sends too.
     world.waits(secs(10)).await;
-    world.gateway(TwilioVerify).checks(0, Ok(Verdict::Wrong));
+    world.provider.says(TwilioVerify, 0, Ok(Verdict::Wrong));
     assert_eq!(world.checks(TwilioVerify).await, CheckResult::Wrong);
     assert_eq!(world.delivery.states()[0].circuit, Circuit::Closed);
 }
@@ -82,11 +82,10 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
 async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     let world = world();
     world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
-    assert_eq!(*world.gateway(Mada).reported.lock().expect("the record"), ["M1"]);
-    assert!(world.gateway(TwilioVerify).reported.lock().expect("the record").is_empty());
+    assert_eq!(world.provider.reported(), [(Mada, "M1".to_owned())]);
     // A missing gateway; a gateway that refuses, and one that hangs.
     world.delivery.report_code_end(Sinch, "S1", CodeEnd::Used).await;
-    world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
+    world.provider.answers(Mada, [error(ErrorClass::Refused), hanging()]);
     world.delivery.report_code_end(Mada, "M2", CodeEnd::Used).await;
     assert_eq!(world.elapsed_ms(), 0);
     world.delivery.report_code_end(Mada, "M3", CodeEnd::Used).await;
@@ -101,5 +100,5 @@ async fn a_report_of_a_code_end_waits_for_no_permit() {
     tokio::join!(world.requests(), world.delivery.report_code_end(Mada, "M1", CodeEnd::Used));
     assert_eq!(world.requests().await.failed_by(), Some(ErrorClass::Ambiguous));
     world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
-    assert!(world.gateway(Mada).reported.lock().expect("the record").is_empty(), "busy, then out of service");
+    assert_eq!(world.provider.reported(), [], "busy, then out of service");
 }

@@ -2,19 +2,19 @@
 
 mod circuits;
 mod fallback;
-mod gateways;
 mod held;
 pub(crate) mod log_capture;
 mod one_gateway;
 mod overload;
+pub(crate) mod provider;
 mod retry;
 mod unknown;
 mod workflow;
 mod world;
 
-use self::gateways::{TokioClock, accepted, down, error, hanging};
 use self::log_capture::log_of;
-use self::world::{KEY, Setup, World, accepted_by, number, postponed, secs, taken};
+use self::provider::{accepted, down, error, hanging};
+use self::world::{KEY, Setup, TokioClock, World, accepted_by, number, postponed, secs, taken};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};

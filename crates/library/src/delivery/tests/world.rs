@@ -7,10 +7,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::clock::Clock as _;
+use super::provider::{Answer, FakeProvider, Handed};
+use crate::clock::Clock;
 use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, WorkflowStep};
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
@@ -19,10 +19,11 @@ use crate::delivery::{
     Permitted, Routed, TakenAllowance,
 };
 use crate::domain::{
-    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
+    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing,
+    ServiceId, Timestamp,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::gateway::{ErrorClass, Gateway};
+use crate::gateway::ErrorClass;
 use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -97,21 +98,19 @@ impl Setup {
     pub fn build(self) -> World {
         let Self { routing, beside, settings, bounds } = self;
         let clock = TokioClock::starting_now();
-        let record = Record::default();
+        let provider = FakeProvider::scripted();
         let resolved = Routing::parse(routing, |name| match name {
             ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
             ProviderName::Gateway(name) => Ok(name),
         });
         let routing = resolved.expect("a routing");
         let names = routing.entries().iter().map(|entry| entry.gateway).chain(beside);
-        let gateways: Vec<_> =
-            names.map(|name| Arc::new(ScriptedGateway::new(name, clock.clone(), record.clone()))).collect();
-        let routed = |gateway: Arc<dyn Gateway>| {
-            let name = gateway.name();
+        let routed = names.map(|name| {
             let voice = name == GatewayName::TwilioVoice && !routing.names(name);
-            Routed { routed_as: if voice { GatewayName::TwilioMessages } else { name }, gateway }
-        };
-        let routed = gateways.iter().map(|gateway| routed(gateway.clone())).collect();
+            let routed_as = if voice { GatewayName::TwilioMessages } else { name };
+            Routed { routed_as, gateway: provider.gateway_for(name, channels_of(name)) }
+        });
+        let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
         let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,
@@ -126,14 +125,13 @@ impl Setup {
             metrics: Arc::default(),
         });
         let (code, has_lease) = (Mutex::new(Some(CodeState::Live)), AtomicBool::new(true));
-        World { delivery, gateways, record, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
+        World { delivery, provider, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
     }
 }
 
 pub struct World {
     pub delivery: Delivery,
-    gateways: Vec<Arc<ScriptedGateway>>,
-    record: Record,
+    pub provider: FakeProvider,
     /// The record of the attempts, as in the number's shard.
     log: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
@@ -148,26 +146,18 @@ impl World {
     pub const LIFE: Duration = secs(600);
 
     /// A world with one gateway.
-    pub fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
+    pub fn answering(script: impl IntoIterator<Item = Answer>) -> Self {
         Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
     }
 
     /// A world with one gateway and few places.
-    pub fn with_places(
-        sends: usize,
-        sends_waiting: usize,
-        script: impl IntoIterator<Item = Scripted>,
-    ) -> Self {
+    pub fn with_places(sends: usize, sends_waiting: usize, script: impl IntoIterator<Item = Answer>) -> Self {
         let setup = Setup::routing("Simulator").with_places(sends, sends_waiting);
         setup.build().and(GatewayName::Simulator, script)
     }
 
-    pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
-        self.gateways.iter().find(|gateway| gateway.name() == name).expect("that gateway")
-    }
-
-    pub fn and(self, name: GatewayName, script: impl IntoIterator<Item = Scripted>) -> Self {
-        self.gateway(name).answers(script);
+    pub fn and(self, name: GatewayName, script: impl IntoIterator<Item = Answer>) -> Self {
+        self.provider.answers(name, script);
         self
     }
 
@@ -284,8 +274,8 @@ impl World {
         self.asked.load(Ordering::SeqCst)
     }
 
-    pub fn sent(&self) -> Vec<Sent> {
-        self.record.lock().expect("the record").clone()
+    pub fn sent(&self) -> Vec<Handed> {
+        self.provider.handed()
     }
 
     /// The requests to gateways with their channels, in their order.
@@ -294,11 +284,44 @@ impl World {
     }
 
     pub fn sent_at(&self) -> Vec<u128> {
-        self.sent().iter().map(|sent| sent.at_ms).collect()
+        self.sent().iter().map(|sent| (sent.at - self.clock.0).as_millis()).collect()
     }
 
     pub fn elapsed_ms(&self) -> u128 {
         self.clock.elapsed().as_millis()
+    }
+}
+
+/// The channels of the real gateway.
+fn channels_of(name: GatewayName) -> &'static [Channel] {
+    match name {
+        GatewayName::Simulator | GatewayName::TwilioVerify => &Channel::ALL,
+        GatewayName::TwilioMessages => &[Channel::Sms, Channel::WhatsApp],
+        GatewayName::TwilioVoice => &[Channel::Call],
+        GatewayName::Sinch => &[Channel::Sms, Channel::Call],
+        _ => &[Channel::Sms],
+    }
+}
+
+/// A wall clock that moves with tokio's.
+pub struct TokioClock(Instant);
+
+impl TokioClock {
+    pub const EPOCH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[expect(clippy::disallowed_methods, reason = "tokio's paused time is the injected one here")]
+    pub fn starting_now() -> Arc<Self> {
+        Arc::new(Self(Instant::now()))
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Self::EPOCH.plus(self.elapsed())
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{EngineClock, ManualClock};
 use crate::config::{self, GuardSettings, Overrides, Program, Settings, Sources};
 use crate::delivery::Routed;
+use crate::delivery::tests::provider::FakeProvider;
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, ServiceId,
     Timestamp,
@@ -22,7 +23,6 @@ use crate::registry::world::given;
 use crate::registry::{Service, WebhookFields};
 use crate::shard::tests::FaultyStore;
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::provider::FakeProvider;
 use crate::verification::verify::{
     BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget,
 };

@@ -109,9 +109,9 @@ fn carry(world: &World, to: PhoneNumber) -> CarryCode {
 #[tokio::test]
 async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
     let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
-    let world = World::routing("Mada;Sinch", json!({})).await;
+    let world = World::routing("Mada;Http", json!({})).await;
     let world = world.crashes_with(|settings| settings.bounds = bounds).await;
-    world.provider.hangs_at(|name| name == GatewayName::Sinch);
+    world.provider.hangs_at(|name| name == GatewayName::Http);
     for _ in 0..2 {
         world.provider.fails_with(ErrorClass::Refused);
     }
