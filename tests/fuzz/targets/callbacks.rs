@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use onceward::gateway::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
+use onceward_gateway::double::twilio_signature;
 use secrecy::SecretString;
-use sha1::Sha1;
 
 use super::support::first_line;
 
@@ -28,7 +27,7 @@ pub fn callbacks(input: &[u8]) {
         let callbacks = TwilioCallbacks::new(SecretString::from(token.to_owned()), PUBLIC_URL);
         callbacks.read(kind, path, signature, body.as_bytes())
     };
-    let signed = sign(path, body);
+    let signed = twilio_signature(TOKEN, &format!("{PUBLIC_URL}{path}"), body);
     if signature != "signed" {
         let given = Some(signature).filter(|signature| !signature.is_empty());
         if STANDARD.decode(signature).ok() != STANDARD.decode(&signed).ok() {
@@ -74,19 +73,4 @@ fn understood(kind: CallbackKind, path: &str, report: &TwilioReport) {
     let mut query = url::form_urlencoded::parse(path.split_once('?').expect("a query").1.as_bytes());
     let first = query.find(|(name, _)| name == "attempt").expect("an attempt").1;
     assert_eq!(first, attempt.to_string());
-}
-
-/// As Twilio documents it: the URL, followed by the sorted fields of the form, each pair once.
-fn sign(path: &str, form: &str) -> String {
-    let mut fields: Vec<(String, String)> =
-        url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
-    fields.sort();
-    fields.dedup();
-    let mut mac = Hmac::<Sha1>::new_from_slice(TOKEN.as_bytes()).expect("any length");
-    mac.update(format!("{PUBLIC_URL}{path}").as_bytes());
-    for (name, value) in fields {
-        mac.update(name.as_bytes());
-        mac.update(value.as_bytes());
-    }
-    STANDARD.encode(mac.finalize().into_bytes())
 }

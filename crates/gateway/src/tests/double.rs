@@ -2,12 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -171,6 +175,15 @@ fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
     let body = String::from_utf8(unread.get(head_end + 4..end)?.to_vec()).expect("UTF-8");
     unread.drain(..end);
     Some(Received { request_line, headers, body, connection })
+}
+
+/// The `X-Twilio-Signature` of a form that Twilio posts to this URL, as its documentation says and without the product's
+/// code: the URL, and the sorted fields, each pair once.
+pub fn twilio_signature(token: &str, url: &str, form: &str) -> String {
+    let fields: BTreeSet<_> = url::form_urlencoded::parse(form.as_bytes()).collect();
+    let signed: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
+    let mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("a key of any length");
+    STANDARD.encode(mac.chain_update(url).chain_update(signed).finalize().into_bytes())
 }
 
 /// A text message with the code 012345.

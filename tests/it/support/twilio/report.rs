@@ -1,12 +1,7 @@
-//! Twilio's reports about messages and calls with their signatures. This file computes the signature from
-//! the documentation and not with the product's code.
+//! Twilio's reports about messages and calls with their signatures.
 
-use std::collections::BTreeSet;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha1::Sha1;
+use onceward::gateway::double::twilio_signature;
+use url::form_urlencoded::Serializer;
 
 use super::super::{Client, HttpResponse};
 use super::{ACCOUNT_SID, AUTH_TOKEN, Received, Twilio, sid_of};
@@ -68,7 +63,8 @@ impl Report {
     }
 
     pub fn signed_with(mut self, token: &str) -> Self {
-        self.signature = Some(signature(token, &self.url, &self.form));
+        let form = Serializer::new(String::new()).extend_pairs(&self.form).finish();
+        self.signature = Some(twilio_signature(token, &self.url, &form));
         self
     }
 
@@ -83,16 +79,4 @@ impl Report {
             self.signature.iter().map(|made| ("x-twilio-signature", made.as_str())).collect();
         server.post_form(path, &signature, &form).await
     }
-}
-
-/// The `X-Twilio-Signature` of a form that is posted to this URL.
-fn signature(token: &str, url: &str, form: &[(String, String)]) -> String {
-    let fields: BTreeSet<_> = form.iter().collect();
-    let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("a key of any length");
-    mac.update(url.as_bytes());
-    for (name, value) in fields {
-        mac.update(name.as_bytes());
-        mac.update(value.as_bytes());
-    }
-    STANDARD.encode(mac.finalize().into_bytes())
 }

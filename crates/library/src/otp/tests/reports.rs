@@ -1,10 +1,7 @@
 //! Reports of providers, through a program with its own HTTP server.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-
 use super::world::{ANNA, World};
+use crate::gateway::double::twilio_signature;
 use crate::otp::{AttemptQuery, Callback, CallbackReply, GatewayName, Otp, Receipt, ReceiptStatus, Refusal};
 
 const PUBLIC_URL: &str = "https://example.com/otp";
@@ -37,12 +34,7 @@ fn path(world: &World) -> String {
 }
 
 fn signature(path: &str, form: &str) -> String {
-    let mut fields: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
-    fields.sort();
-    let fields: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
-    let mac = Hmac::<sha1::Sha1>::new_from_slice(TOKEN.as_bytes()).expect("a key");
-    let mac = mac.chain_update(format!("{PUBLIC_URL}{path}")).chain_update(fields);
-    STANDARD.encode(mac.finalize().into_bytes())
+    twilio_signature(TOKEN, &format!("{PUBLIC_URL}{path}"), form)
 }
 
 async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
