@@ -18,6 +18,7 @@ async fn readiness_is_announced_when_requests_are_served_and_not_before() {
     server.client = Client::new(address);
     let (mut early, starting) = manager.until("STATUS=not ready: the store is being loaded").await;
     assert!(starting.contains(&"EXTEND_TIMEOUT_USEC=60000000".to_owned()), "{starting:?}");
+    server.client.send("+14155550123").await.expects_refusal(503).says(["The server is starting."]);
     server.signal(Signal::HUP);
     let output = || async { server.output().text() };
     until("the signal", output, |text| text.contains("SIGHUP ignored")).await;

@@ -425,7 +425,7 @@ mod tests {
         assert_eq!((spent(&budgets), refuses), (vec![2], true));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_caller_that_leaves_before_the_charge_is_durable_loses_nothing() {
         let store = FaultyStore::new();
         let budgets = budgets(&store, 1).await;
