@@ -23,17 +23,6 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
 }
 
 #[test]
-fn the_token_of_the_account_may_be_in_a_file() {
-    let world = World::empty()
-        .variable("ONCEWARD_ACCOUNT_SID", ACCOUNT)
-        .file("token", &format!("{TOKEN}\n"))
-        .variable("ONCEWARD_AUTH_TOKEN_FILE", "token");
-    let account = world.settings().registry.account.expect("an account");
-    assert_eq!((account.sid.to_string().as_str(), account.token.expose()), (ACCOUNT, TOKEN));
-    assert_eq!(world.warnings(), Vec::<String>::new());
-}
-
-#[test]
 fn the_command_line_needs_only_what_is_about_services() {
     let world =
         World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Unknown", "brand": "Acme"}"#)
