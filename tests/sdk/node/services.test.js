@@ -1,5 +1,5 @@
 "use strict";
-// Services: create, read, change, list in pages, delete.
+// Lists of services in pages, and the credentials for them.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
@@ -8,40 +8,8 @@ const own = require("./own-server");
 const verify = own.client().verify.v2;
 const sids = (list) => list.map((service) => service.sid);
 
-test("a service is made with what was asked for, and reads the same when it is fetched", async (t) => {
-  const made = await verify.services.create({
-    friendlyName: "Owl Bank",
-    codeLength: 8,
-    lookupEnabled: true,
-    skipSmsToLandlines: true,
-    dtmfInputRequired: false,
-    ttsName: "Owl",
-    doNotShareWarningEnabled: true,
-    customCodeEnabled: true,
-  });
-  // By id: the result of `create` does not know its id in this version of the package.
-  t.after(() => verify.services(made.sid).remove());
-  own.isSid("VA", made.sid);
-  assert.equal(made.accountSid, own.accountSid);
-  assert.deepEqual([made.friendlyName, made.codeLength, made.ttsName], ["Owl Bank", 8, "Owl"]);
-  assert.deepEqual([made.lookupEnabled, made.skipSmsToLandlines, made.customCodeEnabled], [true, true, true]);
-  assert.deepEqual([made.dtmfInputRequired, made.psd2Enabled], [false, false]);
-  own.isRecent(made.dateCreated);
-  assert.equal(made.url, `${own.url}/v2/Services/${made.sid}`);
-  assert.deepEqual((await verify.services(made.sid).fetch()).toJSON(), made.toJSON());
-});
-
-test("an update changes what it names and nothing else", async (t) => {
-  const context = await own.service(t, { ttsName: "Owl", codeLength: 5 });
-  const changed = await context.update({ codeLength: 7 });
-  assert.deepEqual([changed.friendlyName, changed.ttsName, changed.codeLength], ["Owl Bank", "Owl", 7]);
-  assert.equal((await context.fetch()).codeLength, 7);
-});
-
-test("a deleted service is gone", async () => {
-  const made = await verify.services.create({ friendlyName: "Owl Bank" });
-  assert.equal(await verify.services(made.sid).remove(), true);
-  await own.refused(20404, 404, verify.services(made.sid).fetch(), made.sid);
+test("a wrong credential is 20003", async () => {
+  await own.refused(20003, 401, own.client(own.accountSid, "0".repeat(32)).verify.v2.services.list());
 });
 
 test("a list is the same in pages of any size, the newest first", async (t) => {

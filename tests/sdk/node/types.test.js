@@ -1,5 +1,6 @@
 "use strict";
-// Every field of every answer has the type that the package's own declarations give it.
+// Every resource is made, read, changed, listed and deleted, and every field of the answers has the type that the package's
+// own declarations give it.
 
 const assert = require("node:assert/strict");
 const { readFileSync } = require("node:fs");
@@ -46,23 +47,60 @@ function check(file, instance, mayBeNull = []) {
   }
 }
 
+/** Makes one, which is as it was asked for; reads, changes, lists and deletes it. */
+async function lives(file, list, key, wishes, changes) {
+  const has = (instance, values) => {
+    check(file, instance);
+    for (const [name, value] of Object.entries(values)) assert.deepEqual(instance[name], value, name);
+  };
+  const made = await list.create(wishes);
+  has(made, wishes);
+  const one = list(made[key]);
+  assert.deepEqual((await one.fetch()).toJSON(), made.toJSON());
+  if (changes) {
+    has(await one.update(changes), { ...wishes, ...changes });
+    assert.ok((await list.list()).some((listed) => listed[key] === made[key]));
+  }
+  assert.equal(await one.remove(), true);
+  await own.refused(20404, 404, one.fetch(), "was not found");
+}
+
 test("each resource", async (t) => {
+  const [template] = await verify.templates.list({ friendlyName: "With its time" });
+  check("template.d.ts", template);
+  const wishes = {
+    friendlyName: "Owl Bank",
+    codeLength: 8,
+    customCodeEnabled: true,
+    defaultTemplateSid: template.sid,
+    doNotShareWarningEnabled: true,
+    dtmfInputRequired: false,
+    lookupEnabled: true,
+    skipSmsToLandlines: true,
+    ttsName: "Owl",
+  };
+  await lives("service.d.ts", verify.services, "sid", wishes, { codeLength: 7 });
   const service = await own.service(t);
-  check("service.d.ts", await service.fetch(), ["ttsName", "defaultTemplateSid"]);
   const to = own.number();
   check("service/verification.d.ts", await service.verifications.create({ to, channel: "sms" }), ["amount", "payee", "sna"]);
   const code = await own.codeFor(to);
   check("service/verificationCheck.d.ts", await service.verificationChecks.create({ to, code }), ["amount", "payee", "snaAttemptsErrorCodes"]);
-  const limit = await service.rateLimits.create({ uniqueName: "session", description: "one a session" });
-  check("service/rateLimit.d.ts", limit);
-  check("service/rateLimit/bucket.d.ts", await service.rateLimits(limit.sid).buckets.create({ max: 5, interval: 60 }));
-  const webhookUrl = "https://hooks.example.com/";
-  check("service/webhook.d.ts", await service.webhooks.create({ friendlyName: "events", eventTypes: ["*"], webhookUrl }));
-  check("template.d.ts", (await verify.templates.list({ limit: 1 }))[0]);
+  const session = { uniqueName: "session", description: "one a session" };
+  await lives("service/rateLimit.d.ts", service.rateLimits, "sid", session, { description: "a few" });
+  const limit = await service.rateLimits.create(session);
+  await lives("service/rateLimit/bucket.d.ts", service.rateLimits(limit.sid).buckets, "sid", { max: 5, interval: 60 }, { max: 6 });
+  const eventTypes = ["verification.created", "verification.approved"];
+  const webhook = { friendlyName: "events", eventTypes, webhookUrl: "https://hooks.example.com/" };
+  await lives("service/webhook.d.ts", service.webhooks, "sid", webhook, { status: "disabled" });
+  const configurations = service.messagingConfigurations;
+  // The refusal names the configured gateways, and a client learns their ids from it.
+  const error = await configurations.create({ country: "DE", messagingServiceSid: `MG${"0".repeat(32)}` }).catch((error) => error);
+  const gateway = { messagingServiceSid: /(MG[0-9a-f]{32}) \(Simulator\)/.exec(error.message)[1] };
+  await lives("service/messagingConfiguration.d.ts", configurations, "country", { country: "DE", ...gateway }, gateway);
+  await lives("safelist.d.ts", verify.safelist, "phoneNumber", { phoneNumber: own.number() });
   const [attempt] = await verify.verificationAttempts.list({ verifyServiceSid: service.sid });
   check("verificationAttempt.d.ts", attempt);
   check("verificationAttemptsSummary.d.ts", await verify.verificationAttemptsSummary().fetch());
-  check("safelist.d.ts", await verify.safelist.create({ phoneNumber: own.number() }));
 });
 
 test("a documented type can be missed", () => {

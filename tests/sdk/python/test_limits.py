@@ -62,14 +62,6 @@ class RateLimits(Case):
         self.send(session="b")
         self.send()
 
-    def test_the_tighter_of_two_buckets_counts(self):
-        _, limit = self.limit()
-        limit.buckets.create(max=1, interval=60)
-        limit.buckets.create(max=10, interval=3600)
-        self.send(session="a")
-        with self.refused(20429, 429):
-            self.send(session="a")
-
     def test_a_refused_request_sends_nothing_and_tells_when_to_come_again(self):
         _, limit = self.limit()
         limit.buckets.create(max=1, interval=3600)
@@ -81,17 +73,6 @@ class RateLimits(Case):
         self.assertIn(int(headers["X-Onceward-Retry-After"]), range(1, 3601))
         self.assertNotIn("Retry-After", headers)
         self.assertEqual(own_server.inbox(to), [])
-
-    def test_a_limit_that_the_service_does_not_have_is_refused(self):
-        with self.refused(60200, 400, "RateLimits"):
-            self.send(nowhere="a")
-
-    def test_a_name_is_taken_once(self):
-        self.limit()
-        with self.refused(60208, 400):
-            self.limit()
-        with self.refused(60209, 400):
-            self.limit("two words")
 
     def test_a_bucket_counts_something_over_some_time(self):
         _, limit = self.limit()
