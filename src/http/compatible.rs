@@ -599,6 +599,9 @@ mod tests {
     const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
     const SENT: SendOutcome =
         SendOutcome::Sent { attempts_left: 5, message_id: String::new(), postponed: false };
+    /// For ever.
+    const PREMIUM: SendOutcome =
+        SendOutcome::GuardRefused(GuardRefusal { rule: Rule::NumberType, until: None });
     const HALF_AN_HOUR: u64 = 30 * 60_000;
 
     fn until(remaining_ms: u64) -> Timestamp {
@@ -640,9 +643,9 @@ mod tests {
         let sent = |message: &str| answered(200, message, &format!(r#"{{{USER},"trials":5}}"#));
         let verified = |message: &str| answered(200, message, r#""+14155552671""#);
         let wrong = |message: &str| answered(401, message, &format!(r#"{{{USER},"trials":4}}"#));
-        let locked = |minutes: u8| {
-            let times = format!(r#"{{{USER},"ttl":{minutes},"lockout_duration":{minutes}}}"#);
-            answered(403, "User locked out due to exceeding maximum attempts.", &times)
+        let locked_for = |minutes: u16| format!(r#"{{{USER},"ttl":{minutes},"lockout_duration":{minutes}}}"#);
+        let locked = |minutes| {
+            answered(403, "User locked out due to exceeding maximum attempts.", &locked_for(minutes))
         };
         // The texts of the last trial name the configured lockout.
         let last = |message: &str| {
@@ -654,6 +657,7 @@ mod tests {
             (send(Documented, SENT), 200, sent("OTP send successfully.")),
             (send(Documented, SendOutcome::Locked { until: long }), 403, locked(30)),
             (send(Documented, SendOutcome::Locked { until: until(1) }), 403, locked(1)),
+            (send(Documented, PREMIUM), 403, answered(403, NOT_PERMITTED, &locked_for(1_440))),
             (send(Documented, SendOutcome::NumberRefused), 400, BAD_BODY.to_owned()),
             (send(Documented, SendOutcome::GatewayFailed), 500, FAILED.to_owned()),
             (check(Documented, Approved), 200, verified("OTP verified successfully.")),
@@ -706,6 +710,7 @@ mod tests {
             (send(SendOutcome::Locked { until: until(HALF_AN_HOUR) }), 403, "Try again in 30 minutes."),
             (check(CheckOutcome::LockedNow { until: until(HALF_AN_HOUR), live: true }), 403, "30 minutes."),
             (check(CheckOutcome::Locked { until: until(59_000) }), 403, "Try again in 1 minute."),
+            (send(PREMIUM), 403, NOT_PERMITTED),
             (send(SendOutcome::GatewayFailed), 502, "the provider refused it"),
             (send(SendOutcome::NumberRefused), 400, "The phone number does not exist"),
         ] {

@@ -1,4 +1,4 @@
-//! The contract on the wire; health and the index.
+//! What older clients, probes and browsers get: the answers as built, health, and the index.
 
 use onceward::config::AnswerSet;
 use onceward::registry::Scope;

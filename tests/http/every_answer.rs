@@ -2,8 +2,8 @@
 
 use onceward_testkit::{Gate, Setup, World, get, post, send_body, sms_code_body, verify_body};
 
-const GETS: [&str; 4] = ["/", "/hello-world", "/healthz", "/readyz"];
-const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
+const GETS: &[&str] = &["/", "/hello-world", "/healthz", "/readyz"];
+const POSTS: &[&str] = &["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
 
 #[tokio::test]
 async fn an_unknown_path_is_404_in_the_envelope() {

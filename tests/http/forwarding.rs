@@ -123,7 +123,7 @@ async fn at_debug_level_both_nodes_have_a_line_of_a_request_passed_on() {
 }
 
 #[tokio::test]
-async fn a_client_whose_body_is_too_large_to_pass_on_reads_the_answer_while_it_sends() {
+async fn a_body_that_is_too_large_to_pass_on_is_answered_while_it_is_sent() {
     let owner = node(RequestTarget::Local).await;
     let standby = node(peer(owner.address)).await;
     assert_eq!(standby.post("/send-code", &"x".repeat(4_000_000)).await.status, 413);

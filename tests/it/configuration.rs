@@ -1,5 +1,5 @@
-//! Settings from the command line, the environment, `.env` and `config.json`, the messages about wrong ones, and files of
-//! other programs, which start unchanged.
+//! Files and outputs of commands: what cannot be written is said, nothing of others is removed, and the files of the Redis
+//! version start unchanged.
 
 use std::fs::OpenOptions;
 use std::process::Command;

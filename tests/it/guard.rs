@@ -4,19 +4,6 @@ use crate::support::prelude::*;
 
 const PREMIUM: &str = "+19002341234";
 
-#[tokio::test]
-async fn premium_numbers_get_no_message_by_any_route() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let message = "Sending a code to this phone number is not permitted.";
-    let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
-    world.send(PREMIUM).await.expects(Expectation::with_data(403, message, data));
-    let refused = world.send_code(PREMIUM).await;
-    refused.expects_message(403, message);
-    assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
-    v2.begins_with(&service, PREMIUM, &[("RiskCheck", "disable")]).await.tells(403, "60410");
-    assert_eq!(world.twilio().received().len(), 0);
-}
-
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
 }

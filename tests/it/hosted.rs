@@ -44,22 +44,6 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 }
 
 #[tokio::test]
-async fn the_form_at_the_address_sends_the_first_code() {
-    let site = Site::new().await;
-    let session = site.session(&[]).await;
-    let first = site.client.get(&session.path).await;
-    first.says([format!("action=\"{}\"", session.path), "name=\"number\"".to_owned()]);
-    let form = [("number", "0151 23456788"), ("country", "DE"), ("channel", "auto")];
-    let sent = site.client.post_form(&session.path, &[], &form).await;
-    let person = Visitor::after(&site.client, &sent, "/verify", &[]).await;
-    let code = code_in(&inbox(&site.client, "+4915123456788").await[0]);
-    person.post("/verify/check", &[("code", &code)]).await.expects_status(303);
-    let session = site.session(&[]).await;
-    let mistyped = site.client.post_form(&session.path, &[], &[("number", "12"), ("channel", "auto")]).await;
-    assert_eq!((mistyped.status(), mistyped.header("location")), (303, "/verify"));
-}
-
-#[tokio::test]
 async fn a_message_has_the_language_of_its_page_unless_the_service_has_one() {
     let site = Site::new().await;
     let french = site.v2.service(&[("ReturnUrls", RETURN), ("Locale", "fr")]).await;

@@ -34,17 +34,3 @@ async fn an_event_tells_each_page_that_a_message_has_come() {
     }
     assert!(server.ended().await.status.success(), "open pages do not hold up a stop");
 }
-
-#[tokio::test]
-async fn enter_checks_the_code_that_is_in_the_form() {
-    let server = Setup::new().start().await;
-    let client = &server.client;
-    client.send("+14155550124").await.expects(sent("+14155550124", 5));
-    let code = code_in(&inbox(client, "+14155550124").await[0]);
-    let entered = [("number", "+14155550124"), ("code", code.as_str()), ("action", "enter")];
-    let checked = client.post_form("/inbox", &[("accept", "text/html")], &entered).await;
-    assert_eq!((checked.status(), checked.header("location")), (303, "/inbox?verified=yes"));
-    let shown = || async { client.get(checked.header("location")).await.text() };
-    let page = until("verified", shown, |page| page.contains("badge end\">used<")).await;
-    page.says(["the number is verified"]);
-}

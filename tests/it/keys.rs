@@ -1,4 +1,4 @@
-//! `onceward keys`, with a server and without; the account's credentials; services of config.json.
+//! `onceward keys`, with a server and without, and the account's credentials.
 
 use crate::support::prelude::*;
 

@@ -1,4 +1,4 @@
-//! `/metrics` and the history: what they count, who may read them, and that no number is in them.
+//! `/metrics`: what is counted, who may read it, and that no number is in it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -3,22 +3,6 @@
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn a_check_repeated_with_its_idempotency_key_is_answered_alike() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let begun = sid(&v2.begins(&service, &number).await);
-    let code = world.twilio().code_for(&number);
-    let checks = async |code: &str| {
-        let form = [("VerificationSid", begun.as_str()), ("Code", code)];
-        v2.post_with(&format!("{service}/VerificationCheck"), ("idempotency-key", "right"), &form).await
-    };
-    let approved = checks(&code).await.tells(200, "approved");
-    assert_eq!(checks(&code).await.text(), approved.text());
-    checks(&wrong(&code)).await.tells(422, "20422");
-    v2.checks(&service, &begun, &code).await.expects_status(404);
-}
-
-#[tokio::test]
 async fn a_person_who_replied_stop_is_told_so_at_every_door() {
     let stopped = "+15005550004";
     let world = Running::alone(V2::account(Setup::new())).await;

@@ -1,4 +1,4 @@
-//! Forms, JSON, and other bodies.
+//! What a request to `/v2` says is read alike from a form and from JSON, and from no other type.
 
 use std::time::Duration;
 
@@ -80,4 +80,20 @@ async fn a_repetition_is_known_in_form_and_json_and_by_its_parameters() {
         is_error(&world.ask("POST", &path, &root(), &[&header], GOOD).await, 400, 60200);
     }
     assert_eq!(world.world.messages().len(), 1);
+    let checks = async |code: &str| {
+        let form = format!("To=%2B14155552671&Code={code}");
+        world
+            .ask(
+                "POST",
+                &world.below("/VerificationCheck"),
+                &root(),
+                &["idempotency-key: k2", form_type],
+                &form,
+            )
+            .await
+    };
+    let approved = checks("123456").await;
+    assert_eq!((approved.status, &json(&approved)["status"]), (200, &"approved".into()));
+    assert_eq!(checks("123456").await.body, approved.body);
+    is_error(&checks("123457").await, 422, 20422);
 }

@@ -34,12 +34,16 @@ async fn a_run_of_the_program_is_made_for_a_fixture() {
     let into = named.unwrap_or_else(|| scratch.path().to_owned()).join("run");
     make(&into).await;
     assert!(lines_of(&into.join("export.jsonl")).len() > 20);
-    is_read_as_it_was_written(&into).await;
+    let setup = is_read_as_it_was_written(&into).await;
     is_served(&into).await;
+    let (known, server) = (known(&into), setup.args(["--data-dir", "second"]).start().await);
+    let number = text(&known, "waiting");
+    server.client.verify(number, text(&known, "waiting_code")).await.expects(verified(number));
 }
 
-/// Asserts that the data directory has no damage, and the same records as the export of its time.
-async fn is_read_as_it_was_written(from: &Path) {
+/// Asserts that the data directory has no damage, and the same records as the export of its time. Imports them into
+/// `second`.
+async fn is_read_as_it_was_written(from: &Path) -> Setup {
     let setup = later(from);
     setup.command(["check-data"]).await.exits(0);
     let exported = export(&setup, "now.jsonl").await;
@@ -50,13 +54,14 @@ async fn is_read_as_it_was_written(from: &Path) {
     setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await.exits(0);
     let again = lines_of(&setup.home().join("again.jsonl"));
     assert_eq!(sorted(records(&again)), sorted(records(&exported)));
+    setup
 }
 
 /// Asserts that a server goes on where the server of the fixture was killed.
 async fn is_served(from: &Path) {
     let world = World::of(later(from)).await;
-    let known = parsed(&fs::read_to_string(from.join("known.json")).expect("what is known"));
-    let text = |name: &str| known[name].as_str().unwrap_or_else(|| panic!("{name}: {known}"));
+    let known = known(from);
+    let text = |name: &str| text(&known, name);
     world.verify(text("waiting"), text("waiting_code")).await.expects(verified(text("waiting")));
     let counted = wrong(text("counted_code"));
     world.verify(text("counted"), &counted).await.expects(incorrect(text("counted"), 3));
@@ -77,6 +82,11 @@ async fn is_served(from: &Path) {
     assert!(attempts.contains(text("verification")), "{attempts}");
     assert_eq!(root.get("/SafeList/Numbers/+14155550199").await.status(), 200);
     root.get("/Audit").await.says(["service.created"]);
+}
+
+/// What the clients of the fixture's server know.
+fn known(from: &Path) -> Value {
+    parsed(&fs::read_to_string(from.join("known.json")).expect("what is known"))
 }
 
 fn unpacked(archive: &Path) -> TempDir {

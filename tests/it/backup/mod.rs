@@ -3,7 +3,6 @@
 mod frozen;
 mod lost_parts;
 mod refusals;
-mod round_trip;
 
 use crate::support::prelude::*;
 

@@ -42,8 +42,11 @@ async fn a_rolling_restart_under_load_fails_no_request() {
             hand_overs += 1;
             load.owner_fails();
         }
-        let stopped = running.take().expect("it runs");
-        logs.push(stopped.0.stop().await.exits(0).output);
+        let stopped = running.take().expect("it runs").0.stop().await.exits(0);
+        if was_owner {
+            stopped.says(["every request is finished and in etcd"]);
+        }
+        logs.push(stopped.output);
         load.answers(50).await;
         *running = Some(cluster.start(node).await);
         load.answers(100).await;

@@ -167,18 +167,6 @@ impl Deref for Node {
 }
 
 #[tokio::test]
-async fn an_owner_that_stops_in_order_leaves_everything_to_the_next() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    a.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
-    a.0.stop().await.exits(0).says(["every request is finished and in etcd"]);
-    b.owns_the_records().await;
-    b.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
-    b.verify(&number, &code).await.expects(verified(&number));
-}
-
-#[tokio::test]
 async fn the_lease_of_a_killed_owner_is_released_by_command_and_never_before() {
     let cluster = Cluster::new(1).await;
     let [a, b] = cluster.start_all().await;

@@ -1,4 +1,4 @@
-//! Further resources of a server: its output, file descriptors, threads, and a disk that fills while it runs.
+//! Further resources of a server: its output, file descriptors and threads.
 
 use std::fs;
 use std::net::SocketAddr;

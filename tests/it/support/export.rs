@@ -29,12 +29,6 @@ pub async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
     setup.command(["import", name, "--data-dir", into]).await
 }
 
-/// Puts a directory of the setup's home in the place of its data directory.
-pub fn replace_data(setup: &Setup, by: &str) {
-    fs::remove_dir_all(setup.data_dir()).expect("removed");
-    fs::rename(setup.home().join(by), setup.data_dir()).expect("put in its place");
-}
-
 fn copy_key(setup: &Setup, into: &str) {
     let directory = setup.home().join(into);
     fs::create_dir_all(&directory).expect("a directory");

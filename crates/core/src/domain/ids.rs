@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_was_written_and_under_no_other_letters() {
+    fn the_id_of_a_resource_is_read_as_written_and_under_no_other_letters() {
         for kind in SidKind::ALL {
             let sid = Sid::new(kind, [0xa7; 16]);
             let text = sid.to_string();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_read_as_it_was_written_and_in_no_other_spelling() {
+    fn the_id_of_an_attempt_is_read_as_written_and_in_no_other_spelling() {
         let key = AttemptLogKey { service: ServiceId::new(0x1f), verification: 0x00ab_cdef_0123_4567 };
         let id = AttemptId { key, attempt: 12 };
         assert_eq!(id.to_string(), "1f-00abcdef01234567-12");

@@ -387,28 +387,6 @@ fn an_attack_on_one_service_changes_nothing_for_another() {
     }
 }
 
-#[test]
-fn invented_addresses_push_out_no_allowance_of_another_service() {
-    for seed in lines::SEEDS {
-        let mut world = World::bounded(seed, Honest::of(1_000), 20_000);
-        world.pass(2 * DAY);
-        while !world.guarded.guard.rows.take_changed(1_000).is_empty() {}
-        let honest = world.service;
-        world.service = ServiceId::new(7);
-        for country in (0..countries::ALL).cycle().take(10_000) {
-            let own = world.stranger(country);
-            if world.asks(&own) {
-                world.verifies(&own);
-            }
-        }
-        let guard = &mut world.guarded.guard;
-        assert!(guard.rows.dropped > 5_000, "{}", guard.rows.dropped);
-        let changed = guard.rows.take_changed(usize::MAX);
-        let lost = changed.iter().filter(|((service, _), row)| *service == honest && row.is_none());
-        assert_eq!(lost.count(), 0);
-    }
-}
-
 /// Users that were refused in this time.
 fn refused_after(mut world: World, time: Duration) -> f64 {
     world.forget_outcome();

@@ -164,11 +164,7 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
-        Self::bounded(seed, honest, MOST_ALLOWANCES)
-    }
-
-    pub fn bounded(seed: u64, honest: Honest, allowances: usize) -> Self {
-        let (guard, rules) = (Guard::new(allowances, seed), GuardRules::default());
+        let (guard, rules) = (Guard::new(MOST_ALLOWANCES, seed), GuardRules::default());
         Self {
             guarded: Guarded { guard, rules, verified: HashMap::new() },
             service: ServiceId::DEFAULT,

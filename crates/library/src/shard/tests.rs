@@ -187,18 +187,6 @@ async fn what_a_command_writes_is_durable_before_its_answer() {
     assert_eq!((world.durable(ONE), world.seen(ONE).await), ((Some(10), None), (Some(10), None)));
 }
 
-#[tokio::test]
-async fn a_record_is_there_again_after_a_restart() {
-    let world = World::new().await;
-    assert_eq!(world.reply_to(ONE, VoucherAction::Issue(10)).await, Ok(Some(10)));
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
-    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
-    let world = world.restarted().await;
-    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(7), Some(1)), (Some(20), None)));
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(8)).await, Ok(None), "more than is left");
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(7)).await, Ok(Some(0)));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_record_is_absent_from_its_end_on_and_then_swept() {
     struct Gone(UnboundedSender<RecordKey>);

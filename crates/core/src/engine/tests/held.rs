@@ -56,17 +56,6 @@ fn the_record_outlives_the_asking_and_a_lockout_after_it() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_check_the_attempt_stays_counted() {
-    let mut world = World::new();
-    world.sends_held();
-    let before = world.state;
-    world.asks();
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert_eq!(world.failures().in_a_row, 1);
-    assert_eq!(world.asks_in_vain(), wrong(3), "no request has to wait");
-}
-
-#[test]
 fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
     let mut world = World::new();
     world.sends_held();
@@ -112,10 +101,4 @@ fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
     world.check_reported(&permit, CheckResult::Approved);
     world.state = merge_pessimistic(before, world.state, world.now);
     assert!(matches!(world.ask(), BeginOutcome::Locked { .. }));
-}
-
-#[test]
-fn the_state_of_a_number_stays_small() {
-    // Its record is smaller: crates/library/src/shard/map.rs.
-    assert!(size_of::<NumberState>() <= 120, "{}", size_of::<NumberState>());
 }

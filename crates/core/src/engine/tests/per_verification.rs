@@ -1,4 +1,4 @@
-//! The default of new services: five codes for one verification, however they are checked.
+//! Codes are counted for one verification, as by default for new services, or for the number: what each rule allows.
 
 use super::world::{ACCEPTED, FAILED, World, mins, name_of, no_live_code, permitted, secs, wrong};
 use crate::domain::Code;

@@ -58,15 +58,6 @@ fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
 }
 
 #[test]
-fn a_send_without_an_answer_does_not_keep_its_code_beyond_the_budget() {
-    let mut world = World::new();
-    let first = world.permit();
-    world.advance(super::world::SEND_BUDGET);
-    let second = world.permit();
-    assert_ne!(first.verification.salt, second.verification.salt);
-}
-
-#[test]
 fn a_number_locked_while_its_message_was_on_the_way_is_reported_locked() {
     let mut world = World::new();
     let permit = world.permit();
@@ -93,19 +84,6 @@ fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
     world.state = merge_pessimistic(NumberState::Fresh, world.state, world.now);
     assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
     assert_ne!(world.permit().verification.salt, permit.verification.salt);
-}
-
-#[test]
-fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
-    let mut world = World::new();
-    let code = world.sends();
-    for _ in 0..4 {
-        world.checks_wrong();
-    }
-    let before = world.state;
-    world.checks_wrong();
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert!(matches!(world.checks(&code), Decided(CheckOutcome::Locked { .. })));
 }
 
 #[test]

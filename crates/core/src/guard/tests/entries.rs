@@ -1,4 +1,4 @@
-//! Manual entries.
+//! Manual entries, and the rule of prices.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The order in which files reach the disk. A test cannot cut the power, and files look the same whether they are
-//! synced or not; therefore these tests compare the order of the requests to the disk.
+//! The order in which files reach the disk. Files look the same whether they are synced or not; therefore these tests
+//! compare the order of the requests to the disk. `tests/it/power_loss` cuts the power.
 
 use super::*;
 

@@ -170,20 +170,6 @@ fn a_missing_journal_or_snapshot_refuses_the_start() {
 }
 
 #[test]
-fn an_older_snapshot_in_place_of_the_newest_refuses_the_start() {
-    let mut world = World::with_one_record();
-    world.checkpoint().unwrap();
-    let older = world.copy();
-    world.put(2, "two");
-    world.checkpoint().unwrap();
-    let copy = world.copy();
-    let snapshot = copy.path().join("snapshot");
-    fs::remove_dir_all(&snapshot).unwrap();
-    copy_into(&older.path().join("snapshot"), &snapshot);
-    is_refused(world.contents_after_crash(&copy), "the snapshot beside it is older than it should be");
-}
-
-#[test]
 fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
     let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
     for (errno, advice) in advices {

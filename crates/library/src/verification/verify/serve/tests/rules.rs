@@ -1,4 +1,4 @@
-//! Services that change or are deleted during a verification.
+//! Rules of a verification: its service changes or goes, it is named, its approval is dated, its lockout is listed.
 
 use std::time::Duration;
 
