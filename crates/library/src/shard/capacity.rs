@@ -267,6 +267,7 @@ impl<const N: usize> Drop for CountingIndex<N> {
 mod tests {
     use super::*;
 
+    use crate::delivery::tests::log_capture::log_of;
     use crate::engine::NumberState;
 
     const ONE: ServiceId = ServiceId::new(1);
@@ -301,6 +302,29 @@ mod tests {
         assert!(capacity.reserve(ONE).is_err());
         capacity.count(|held| held.remove(ONE, 4));
         assert!(capacity.reserve(ONE).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_table_that_runs_low_is_said_once_until_it_has_room_again() {
+        let log = log_of(async || {
+            let capacity = capacity_of(10);
+            for held in [8_usize, 9, 10, 5, 9, 4, 3, 9] {
+                capacity.count(|shares| match held.checked_sub(shares.held()) {
+                    Some(more) => shares.add(ONE, more),
+                    None => shares.remove(ONE, shares.held() - held),
+                });
+            }
+        });
+        let log = log.await;
+        let said = ["held=9 limit=10", "held=4 limit=10", "held=9 limit=10"].into_iter().zip([
+            "number capacity low",
+            "number capacity available again",
+            "number capacity low",
+        ]);
+        assert_eq!(log.lines().count(), 3, "{log}");
+        for (line, (figures, words)) in log.lines().zip(said) {
+            assert!(line.contains(figures) && line.contains(words), "{log}");
+        }
     }
 
     /// A service that takes all that it gets. Returns how much it has then.

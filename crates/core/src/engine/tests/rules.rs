@@ -87,6 +87,17 @@ fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
 }
 
 #[test]
+fn after_a_failed_commit_of_a_postponement_the_message_may_leave_later() {
+    let mut world = World::new();
+    let (first, second) = (world.permit(), world.permit());
+    let before = world.state;
+    world.settles(&first, &POSTPONED);
+    world.state = merge_pessimistic(before, world.state, world.now);
+    world.settles(&second, &FAILED);
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
+}
+
+#[test]
 fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
     let mut world = World::new();
     let first = world.permit();
