@@ -599,7 +599,7 @@ mod tests {
     const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
     const SENT: SendOutcome =
         SendOutcome::Sent { attempts_left: 5, message_id: String::new(), postponed: false };
-    /// For ever.
+    /// A type of number that never gets a message.
     const PREMIUM: SendOutcome =
         SendOutcome::GuardRefused(GuardRefusal { rule: Rule::NumberType, until: None });
     const HALF_AN_HOUR: u64 = 30 * 60_000;
@@ -684,6 +684,15 @@ mod tests {
             ),
         ] {
             is(answer, status, &body);
+        }
+    }
+
+    #[test]
+    fn a_refusal_by_the_guard_names_its_rule_in_a_header_on_the_older_routes() {
+        let tutorial = tutorial_send(&Reply::new(PREMIUM, Timestamp::EPOCH, None), number());
+        for answer in [send(AnswerSet::Documented, PREMIUM), tutorial] {
+            let reason = answer.headers()["x-onceward-reason"].to_str().expect("text");
+            assert!(reason.ends_with("by its rule number_type"), "{reason}");
         }
     }
 

@@ -173,7 +173,9 @@ async fn the_form_sends_checks_and_repeats_little() {
     }
     let [message] = &inbox.world.world.messages()[..] else { panic!("not one message") };
     let entered = format!("number=%2B14155552671&code={}&action=enter", message.code.expose());
-    assert_eq!(ask("POST", "a=b", &entered).await.header("location"), Some("/inbox?verified=yes"));
+    let checked = ask("POST", "a=b", &entered).await;
+    assert_eq!(checked.header("location"), Some("/inbox?verified=yes"));
+    assert!(inbox.world.world.get("/inbox?verified=yes").await.body.contains("the number is verified"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ const OPEN: &str = "routes open without a credential";
 const CLOSED: &str = "all routes require a credential";
 
 #[tokio::test]
-async fn a_service_that_had_a_key_asks_for_one_ever_after() {
+async fn routes_that_a_key_closed_stay_closed_after_a_crash_and_a_move() {
     let World { doubles: twilio, setup, server, numbers } = World::new().await;
     assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
     let made = setup.command(["keys", "create", "--service", "default"]).await;

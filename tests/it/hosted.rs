@@ -385,6 +385,10 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let own = format!("http://{}", site.client.address());
     let path = back.header("location").strip_prefix(&own).expect("this server").to_owned();
     site.client.get(&path).await.expects_status(200).says(["Your number is verified.", "href=\"/\""]);
+
+    let session = site.session(&[]).await;
+    let mistyped = site.client.post_form(&session.path, &[], &[("number", "12"), ("channel", "auto")]).await;
+    assert_eq!((mistyped.status(), mistyped.header("location")), (303, "/verify"));
 }
 
 /// A server with a service that may return to [`RETURN`].

@@ -1,4 +1,4 @@
-//! The simulator's inbox: its events, and a right code in its form. `tests/http/inbox.rs` has the page and the list.
+//! The simulator's inbox: its events, and when there is none. `tests/http/inbox.rs` has the page, the list and the form.
 
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt as _;

@@ -1,4 +1,4 @@
-//! Answers and log lines about messages that may not arrive, and about answers that are lost.
+//! Answers and log lines about messages that may not arrive.
 
 use crate::support::prelude::*;
 

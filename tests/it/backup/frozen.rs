@@ -36,13 +36,14 @@ async fn a_run_of_the_program_is_made_for_a_fixture() {
     assert!(lines_of(&into.join("export.jsonl")).len() > 20);
     let setup = is_read_as_it_was_written(&into).await;
     is_served(&into).await;
-    let (known, server) = (known(&into), setup.args(["--data-dir", "second"]).start().await);
+    let known = known(&into);
+    let server = setup.args(["--data-dir", "second"]).start().await;
     let number = text(&known, "waiting");
     server.client.verify(number, text(&known, "waiting_code")).await.expects(verified(number));
 }
 
-/// Asserts that the data directory has no damage, and the same records as the export of its time. Imports them into
-/// `second`.
+/// Asserts that the data directory has no damage, and the same records as the export of its time. Returns the setup,
+/// whose directory `second` has the imported records.
 async fn is_read_as_it_was_written(from: &Path) -> Setup {
     let setup = later(from);
     setup.command(["check-data"]).await.exits(0);

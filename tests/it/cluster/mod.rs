@@ -226,7 +226,7 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     a.0.readiness().await.expects_status(503).says(["before an import is complete"]);
     a.0.output().text().says(["import not complete, no node owns the records"]);
     let imported = import("backup.jsonl").await.exits(0);
-    imported.says(["into etcd"]);
+    imported.says(["imported 1 numbers", "into etcd"]);
     assert!(!imported.output.contains("ownership"), "{}", imported.output);
     a.owns_the_records().await;
     a.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));

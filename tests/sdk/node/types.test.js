@@ -1,5 +1,5 @@
 "use strict";
-// Every resource is made, read, changed, listed and deleted, and every field of the answers has the type that the package's
+// Resources are made, read, changed, listed and deleted, and every field of the answers has the type that the package's
 // own declarations give it.
 
 const assert = require("node:assert/strict");

@@ -284,7 +284,6 @@ mod tests {
             };
             let _ = frame.records();
         }
-
     }
 
     fn write(subject: u64, put: Option<Vec<u8>>) -> Write {

@@ -1,4 +1,4 @@
-//! Codes are counted for one verification, as by default for new services, or for the number: what each rule allows.
+//! What each lockout rule allows: codes count for one verification, the default of new services, or for the number.
 
 use super::world::{ACCEPTED, FAILED, World, mins, name_of, no_live_code, permitted, secs, wrong};
 use crate::domain::Code;

@@ -58,7 +58,7 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
     let world = setup.build().and(TwilioMessages, [down(DOUBT)]).and(Http, [accepted("H1")]);
     assert_eq!(world.delivery.readiness(), Ok(()));
-    world.provider.is_unready(Http, "Http has no credit");
+    world.provider.makes_unready(Http, "Http has no credit");
     assert_eq!(world.delivery.readiness(), Ok(()));
     world.requests().await;
     // Mada serves only some numbers, and no verification begins with a call.

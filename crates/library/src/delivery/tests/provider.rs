@@ -142,7 +142,7 @@ impl FakeProvider {
         self.state.lock().reported.clone()
     }
 
-    pub fn is_unready(&self, name: GatewayName, reason: &str) {
+    pub fn makes_unready(&self, name: GatewayName, reason: &str) {
         self.state.lock().unready = Some((name, reason.to_owned()));
     }
 
@@ -227,7 +227,7 @@ impl Gateway for FakeGateway {
     }
 
     fn wants_code_ends(&self) -> bool {
-        true
+        self.provider.state.lock().only_scripted
     }
 
     fn report_code_end<'a>(
