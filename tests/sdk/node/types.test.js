@@ -47,7 +47,7 @@ function check(file, instance, mayBeNull = []) {
   }
 }
 
-/** Makes one, which is as it was asked for; reads, changes, lists and deletes it. */
+/** Makes one, which is as it was asked for; reads it, with `changes` changes and lists it, and deletes it. */
 async function lives(file, list, key, wishes, changes) {
   const has = (instance, values) => {
     check(file, instance);

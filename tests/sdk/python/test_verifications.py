@@ -140,7 +140,7 @@ class Wording(Case):
         service.verifications.create(to=to, channel="sms", **wishes)
         return to, inbox(to)[0]
 
-    def test_every_parameter_arrives(self):
+    def test_the_message_says_what_the_request_asks_for(self):
         template = next(t for t in self.verify.templates.list() if t.friendly_name == "login")
         service = self.service(custom_code_enabled=True)
         to, message = self.newest(

@@ -316,11 +316,8 @@ mod tests {
             }
         });
         let log = log.await;
-        let said = ["held=9 limit=10", "held=4 limit=10", "held=9 limit=10"].into_iter().zip([
-            "number capacity low",
-            "number capacity available again",
-            "number capacity low",
-        ]);
+        let low = ("held=9 limit=10", "number capacity low");
+        let said = [low, ("held=4 limit=10", "number capacity available again"), low];
         assert_eq!(log.lines().count(), 3, "{log}");
         for (line, (figures, words)) in log.lines().zip(said) {
             assert!(line.contains(figures) && line.contains(words), "{log}");

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ErrorClass;
 use crate::domain::{AttemptLogKey, ServiceId};
+use crate::double::twilio_signature;
 
 const PUBLIC_URL: &str = "https://example.com/otp";
 const MESSAGE: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-3";
@@ -142,7 +143,11 @@ fn the_port_and_the_path_of_the_public_address_may_be_signed_or_not() {
         ("https://a.example/otp", "/c?a=1", "https://a.example/c?a=1", false),
         ("https://a.example/otp", "/otpc?a=1", "https://a.example/otpc?a=1", false),
     ] {
-        assert_eq!(is_genuine(url, path, "", &sign(signed, "")), expected, "{url} {path} {signed}");
+        assert_eq!(
+            is_genuine(url, path, "", &twilio_signature("12345", signed, "")),
+            expected,
+            "{url} {path} {signed}"
+        );
     }
 }
 
@@ -159,17 +164,8 @@ fn gate(pressed: bool) -> TwilioReport {
 
 /// Reads a form that is signed as Twilio does.
 fn signed(kind: CallbackKind, path: &str, body: &str) -> Result<TwilioReport, CallbackError> {
-    let mut pairs: Vec<_> = parse(body.as_bytes()).collect();
-    pairs.sort();
-    let parameters: String = pairs.into_iter().flat_map(|(name, value)| [name, value]).collect();
-    let signature = sign(&format!("{PUBLIC_URL}{path}"), &parameters);
+    let signature = twilio_signature("12345", &format!("{PUBLIC_URL}{path}"), body);
     callbacks(PUBLIC_URL).read(kind, path, Some(&signature), body.as_bytes())
-}
-
-fn sign(address: &str, parameters: &str) -> String {
-    let mac = Hmac::<Sha1>::new_from_slice(b"12345").expect("a key");
-    let mac = mac.chain_update(address).chain_update(parameters);
-    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 fn is_genuine(url: &str, path: &str, form: &str, signature: &str) -> bool {

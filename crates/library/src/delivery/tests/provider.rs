@@ -76,11 +76,8 @@ impl<T> Answer<T> {
 pub struct FakeProvider {
     state: Arc<Mutex<State>>,
     arrivals: Arc<watch::Sender<usize>>,
-    hangs: Arc<watch::Sender<Hangs>>,
+    hangs: Arc<watch::Sender<bool>>,
 }
-
-/// Which gateways do not answer.
-type Hangs = Option<fn(GatewayName) -> bool>;
 
 #[derive(Default)]
 struct State {
@@ -90,6 +87,8 @@ struct State {
     /// Whether a message without an answer fails the test. Otherwise it is accepted.
     only_scripted: bool,
     verdicts: VecDeque<(GatewayName, Answer<Verdict>)>,
+    /// The numbers, channels and codes of which a gateway was asked.
+    questions: Vec<(PhoneNumber, Channel, String)>,
     /// The messages of which the end of the code was reported.
     reported: Vec<(GatewayName, String)>,
     unready: Option<(GatewayName, String)>,
@@ -138,6 +137,10 @@ impl FakeProvider {
         self.state.lock().verdicts.push_back((name, answer));
     }
 
+    pub fn questions(&self) -> Vec<(PhoneNumber, Channel, String)> {
+        self.state.lock().questions.clone()
+    }
+
     pub fn reported(&self) -> Vec<(GatewayName, String)> {
         self.state.lock().reported.clone()
     }
@@ -148,12 +151,7 @@ impl FakeProvider {
 
     /// With `true`, no later message is answered until a call with `false`.
     pub fn hangs(&self, hangs: bool) {
-        self.hangs.send_replace(if hangs { Some(|_| true) } else { None });
-    }
-
-    /// These gateways answer no later message.
-    pub fn hangs_at(&self, gateways: fn(GatewayName) -> bool) {
-        self.hangs.send_replace(Some(gateways));
+        self.hangs.send_replace(hangs);
     }
 
     /// Waits until `messages` messages have arrived.
@@ -209,8 +207,7 @@ impl Gateway for FakeGateway {
             let FakeProvider { state, arrivals, hangs } = &self.provider;
             let count = self.keep(message);
             arrivals.send_replace(count);
-            let answers = |hangs: &Hangs| hangs.is_none_or(|hangs| !hangs(self.name));
-            hangs.subscribe().wait_for(answers).await.expect("the provider is there");
+            hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the provider is there");
             let answer = self.next_answer(&[Some(self.name), None]);
             assert!(
                 answer.is_some() || !state.lock().only_scripted,
@@ -249,8 +246,11 @@ impl Gateway for FakeGateway {
         code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async move {
-            assert_eq!((to, channel, code.expose()), (super::world::number(), Channel::Sms, "012345"));
-            let next = self.provider.state.lock().verdicts.pop_front();
+            let next = {
+                let mut state = self.provider.state.lock();
+                state.questions.push((to, channel, code.expose().to_owned()));
+                state.verdicts.pop_front()
+            };
             let (name, answer) = next.expect("a verdict for this check");
             assert_eq!(name, self.name);
             answer.play(name).await

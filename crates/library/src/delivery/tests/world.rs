@@ -253,7 +253,10 @@ impl World {
 
     pub async fn checks(&self, by: GatewayName) -> CheckResult {
         let check = Check::new(NumberKey::new(KEY.service, number()), Some(code()));
-        self.delivery.check(&check, Held { by, channel: Channel::Sms }).await
+        let result = self.delivery.check(&check, Held { by, channel: Channel::Sms }).await;
+        let question = (number(), Channel::Sms, code().expose().to_owned());
+        assert!(self.provider.questions().iter().all(|asked| *asked == question));
+        result
     }
 
     /// From now on the number's shard says this about the code; with `None` it does not answer.

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::config::{Bounds, GuardSettings};
+use crate::delivery::tests::provider::hanging;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Mode;
@@ -111,7 +112,7 @@ async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
     let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
     let world = World::routing("Mada;Http", json!({})).await;
     let world = world.crashes_with(|settings| settings.bounds = bounds).await;
-    world.provider.hangs_at(|name| name == GatewayName::Http);
+    world.provider.answers(GatewayName::Http, [hanging()]);
     for _ in 0..2 {
         world.provider.fails_with(ErrorClass::Refused);
     }
