@@ -163,6 +163,7 @@ fn damaged(what: &str) -> io::Error {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -208,6 +209,16 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = read(&bytes);
         }
+    }
+
+    #[test]
+    fn a_file_that_a_crash_left_is_passed_over() {
+        let directory = TempDir::new().expect("a directory");
+        let left = |count: u64| directory.path().join(format!("copy-{}-{count}.tmp", std::process::id()));
+        // Other tests of this process may have counted on.
+        (0..8).for_each(|count| fs::write(left(count), "left").expect("a file"));
+        nameless(directory.path()).expect("a file").write_all(b"copy").expect("written");
+        (0..8).for_each(|count| assert_eq!(fs::read(left(count)).expect("a file"), b"left"));
     }
 
     #[test]

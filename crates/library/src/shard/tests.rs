@@ -285,6 +285,49 @@ async fn a_flush_waits_for_commands_behind_the_batch_in_flight() {
     assert_eq!((world.durable(second).0, behind_it.await), (Some(20), Ok(Ok(Some(20)))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_until_lazy_changes_are_durable() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
+    world.store.hold();
+    let shards = world.shards.clone();
+    let mut flush = tokio::spawn(async move { shards.flush().await });
+    world.store.waiting(1).await;
+    assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before the change is durable");
+    world.store.release();
+    flush.await.expect("flushed");
+    assert_eq!(world.durable(ONE), (Some(10), Some(1)));
+}
+
+#[tokio::test]
+async fn a_record_is_evicted_unless_a_change_to_it_is_on_its_way_to_the_disk() {
+    let world = World::new().await;
+    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id };
+    let evict = || world.shards.router().evict([key], |voucher: &Voucher| voucher.left < 10);
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    evict().await;
+    assert_eq!(world.seen(ONE).await.0, Some(10), "evicted although it may not be");
+    world.reply_to(ONE, VoucherAction::Issue(9)).await.expect("issued");
+    world.store.hold();
+    let answer = world.ask(ONE, VoucherAction::Issue(8));
+    world.store.waiting(1).await;
+    evict().await;
+    assert_eq!(world.seen(ONE).await.0, Some(9), "evicted before the change is durable");
+    world.store.release();
+    assert_eq!((answer.await, world.seen(ONE).await.0), (Ok(Ok(Some(8))), Some(8)));
+    evict().await;
+    assert_eq!((world.seen(ONE).await.0, world.durable(ONE).0), (None, Some(8)));
+    world.shards.flush().await;
+    assert_eq!(world.durable(ONE).0, None);
+}
+
+#[test]
+fn every_version_finds_the_record_of_a_name() {
+    // The SHA-256 of its length and its letters begins with these bytes.
+    assert_eq!(name_digest(&"abc"), 0x1a60_c38b_bdf0_4315);
+}
+
 #[tokio::test]
 async fn what_rests_on_a_refused_change_is_refused_with_it() {
     let world = World::new().await;

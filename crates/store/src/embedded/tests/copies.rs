@@ -167,7 +167,8 @@ impl World {
             let text = String::from_utf8(entry.record.to_vec()).unwrap();
             assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
         }
-        assert_eq!(copied.counts.values().sum::<u64>(), contents.len() as u64);
+        let counted = copied.counts.values().sum::<u64>();
+        assert_eq!((counted, progress.load(Ordering::Relaxed)), (contents.len() as u64, counted));
         contents
     }
 }

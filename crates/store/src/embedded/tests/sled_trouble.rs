@@ -117,6 +117,54 @@ fn an_attempt_that_hangs_is_given_up_and_loses_nothing() {
 }
 
 #[test]
+fn an_attempt_that_goes_on_slowly_is_not_given_up() {
+    let mut world = World::impatient();
+    world.put(1, "one");
+    let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel());
+    world.disk.on_step(move |at| {
+        if STEPS.contains(&at) {
+            let _ = arrived.send(());
+            let _ = released.recv();
+        }
+    });
+    let (store, clock) = (world.store(), &world.clock);
+    thread::scope(|scope| {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let ended = scope.spawn(move || runtime.block_on(store.checkpoint()));
+        for _ in STEPS {
+            arrivals.recv_timeout(HANGS_AFTER).unwrap();
+            clock.advance(Duration::from_millis(900));
+            // When the second is durable, the store has looked at the attempt.
+            for number in [2, 3] {
+                commit(store, vec![write(number, Some("goes on"))]);
+            }
+            release.send(()).unwrap();
+        }
+        ended.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_after_a_wait_that_grows() {
+    let mut world = World::impatient();
+    world.put(1, "one");
+    let before = snapshots(&world.dir());
+    for _ in 0..2 {
+        world.disk.fail_step(CheckpointStep::Written, StepFault::Fail);
+        assert!(world.checkpoint().is_err());
+    }
+    world.disk.heal();
+    world.clock.advance(LONG);
+    world.put(2, "goes on");
+    world.put(3, "goes on");
+    assert_eq!(snapshots(&world.dir()), before);
+    world.clock.advance(LONG);
+    while snapshots(&world.dir()).contains(&before[0]) {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn the_third_attempt_that_hangs_fails_the_store() {
     let mut world = World::impatient();
     world.put(1, "one");

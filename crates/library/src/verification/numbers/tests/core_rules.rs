@@ -119,6 +119,19 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
 }
 
 #[test]
+fn a_refusal_that_rests_on_a_failed_commit_waits_also_behind_the_batch_of_another_number() {
+    let mut world = World::new();
+    world.nearly_locks(number(1));
+    let _locking = world.checks_wrong(number(1));
+    let _other = world.sends(number(2));
+    world.fails_to_commit();
+    let mut refused = world.checks_wrong(number(1));
+    assert!(refused.is_unanswered());
+    while world.commits_if_any() {}
+    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
+}
+
+#[test]
 fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
     let mut world = World::new();
     world.has_code(number(1));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, World, number, wrong};
+use super::world::{Awaited, CHECK_BUDGET, World, accepted, held, number, wrong};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{CheckResult, PossiblySent, SendResult};
@@ -44,6 +44,23 @@ fn a_holder_that_has_or_may_have_sent_is_durable_before_the_answer() {
         world.commits();
         assert_eq!(world.asked().permit.held, holder);
     }
+}
+
+#[test]
+fn a_code_of_ours_that_follows_a_held_one_is_durable_before_the_answer() {
+    let mut world = World::new();
+    let (_, by_holder) = world.sends_out(number(1));
+    let (mut answer, by_other) = world.sends_out(number(1));
+    world.settles(by_holder, held());
+    world.commits();
+    world.settles(by_other, accepted());
+    let writes = world.takes_commit();
+    assert!(answer.is_unanswered());
+    world.applied(&writes);
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
+    world.crashes();
+    let _answer = world.checks_wrong(number(1));
+    assert!(world.asks_no_gateway());
 }
 
 #[test]
