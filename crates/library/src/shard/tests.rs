@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::transaction::RecordChanges;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
@@ -288,8 +289,9 @@ async fn a_flush_waits_for_commands_behind_the_batch_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_waits_until_lazy_changes_are_durable() {
     let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
+    // In the shard that is asked first.
+    let subject = Subject { slot: 0, id: [0; 12] };
+    world.reply_to(subject, VoucherAction::Show).await.expect("shown");
     world.store.hold();
     let shards = world.shards.clone();
     let mut flush = tokio::spawn(async move { shards.flush().await });
@@ -297,7 +299,7 @@ async fn a_flush_waits_until_lazy_changes_are_durable() {
     assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before the change is durable");
     world.store.release();
     flush.await.expect("flushed");
-    assert_eq!(world.durable(ONE), (Some(10), Some(1)));
+    assert_eq!(world.durable(subject).1, Some(1));
 }
 
 #[tokio::test]
@@ -479,6 +481,48 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
     }
     // One voucher each, in batches of four.
     assert_eq!(world.store.commits(), 1 + 20 / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_batch_carries_has_room_in_it() {
+    let store = FaultyStore::new();
+    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    let others = [10, 11, 12, 13, 14, 15].map(|n| Subject { slot: ONE.slot, id: [n; 12] });
+    for other in others {
+        world.reply_to(other, VoucherAction::Show).await.expect("shown");
+    }
+    assert_eq!(world.reply_to(ONE, VoucherAction::Issue(1)).await, Ok(Some(1)), "with lazy changes");
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(2));
+    world.store.waiting(1).await;
+    let failed = others[..4].iter().map(|other| world.ask(*other, VoucherAction::Issue(1)));
+    let failed: Vec<_> = failed.collect();
+    world.seen(ONE).await;
+    world.store.fail_next([StoreFault::UnknownNotApplied]);
+    world.store.release();
+    assert_eq!(first.await, Ok(Ok(Some(2))));
+    for answer in failed {
+        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
+    }
+    world.clock.advance(SECOND);
+    assert_eq!(world.reply_to(ONE, VoucherAction::Issue(3)).await, Ok(Some(3)), "with uncertain records");
+}
+
+#[test]
+fn a_kind_has_room_for_so_many_records_those_of_the_batch_included() {
+    let (mut tables, mut changes) = (Tables::new(&kinds()), RecordChanges::default());
+    let (mut rng, [old, new, gone, other]) = (StdRng::seed_from_u64(1), [1, 2, 3, 4].map(|n| [n; 12]));
+    let voucher = |left| Voucher { left, ends: START.plus(LIFE) };
+    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: old };
+    tables.set(key, Some(Stored::of(&voucher(1))));
+    let mut view = Transaction::new(&tables, &mut rng, &mut changes, ONE.slot, START);
+    for id in [old, new, gone] {
+        view.put(id, Some(&voucher(2)), Durability::Durable);
+    }
+    view.put::<Voucher>(gone, None, Durability::Durable);
+    view.put(other, Some(&Uses { count: 1, ends: START.plus(LIFE) }), Durability::Durable);
+    assert_eq!([2, 3].map(|most| view.has_room::<Voucher>(most)), [false, true]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,3 +101,30 @@ impl Manifest {
         self.checksum = crc32c::crc32c_append(self.checksum, &checksum.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_names_no_file_outside_its_directory() {
+        let reads = |name: &str| {
+            let file = FileSum { name: name.to_owned(), bytes: 1, checksum: 1 };
+            let manifest = Manifest { files: vec![file], ..Manifest::default() };
+            Manifest::decode(&manifest.encode()) == Some(manifest)
+        };
+        for (name, is_read) in [
+            ("db", true),
+            ("blobs/1", true),
+            ("..", false),
+            ("../db", false),
+            ("./db", false),
+            ("/db", false),
+            ("blobs/", false),
+            ("blobs/1/2", false),
+            ("", false),
+        ] {
+            assert_eq!(reads(name), is_read, "{name}");
+        }
+    }
+}

@@ -178,6 +178,9 @@ impl FaultyStore {
         if state.closed || contents.generation != self.generation {
             return Err(StoreError::Closed);
         }
+        if state.limits.is_some_and(|limits| writes.len() > limits.records_per_batch) {
+            return Err(StoreError::Unavailable("the batch has too many records".into()));
+        }
         let unknown = || Err(StoreError::Unknown("an injected fault".into()));
         let (mask, answer) = match fault {
             Some(StoreFault::Unavailable) => (0, Err(StoreError::Unavailable("an injected fault".into()))),
