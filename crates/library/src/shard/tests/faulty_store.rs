@@ -72,6 +72,7 @@ struct MemoryControl {
 struct MemoryState {
     faults: VecDeque<StoreFault>,
     commits: u64,
+    largest: usize,
     closed: bool,
     held: bool,
     limits: Option<StoreLimits>,
@@ -172,15 +173,18 @@ impl FaultyStore {
         Self { contents: self.contents.clone(), generation, control: Arc::default() }
     }
 
+    /// The records of the largest commit.
+    pub fn largest_commit(&self) -> usize {
+        self.control.state.lock().largest
+    }
+
     fn apply(&self, writes: &[Write], fault: Option<StoreFault>) -> Result<(), StoreError> {
         let mut contents = self.contents.lock();
         let mut state = self.control.state.lock();
         if state.closed || contents.generation != self.generation {
             return Err(StoreError::Closed);
         }
-        if state.limits.is_some_and(|limits| writes.len() > limits.records_per_batch) {
-            return Err(StoreError::Unavailable("the batch has too many records".into()));
-        }
+        state.largest = state.largest.max(writes.len());
         let unknown = || Err(StoreError::Unknown("an injected fault".into()));
         let (mask, answer) = match fault {
             Some(StoreFault::Unavailable) => (0, Err(StoreError::Unavailable("an injected fault".into()))),
