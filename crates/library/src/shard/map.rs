@@ -351,5 +351,17 @@ mod tests {
             assert_eq!(map.get(&key(last)).is_some(), n < last);
         }
         assert!(map.is_empty() && map.capacity().1 <= PARTS * SMALL);
+        assert!(map.index.parts.iter().all(HashTable::is_empty));
+    }
+
+    #[test]
+    fn records_whose_hashes_are_equal_are_told_apart() {
+        let mut places = Places::default();
+        for at in 0..3 {
+            places.insert(7, at);
+        }
+        assert_eq!([0, 1, 2, 3].map(|is| places.find(7, |at| at == is)), [Some(0), Some(1), Some(2), None]);
+        places.remove(7, 1);
+        assert_eq!([0, 1, 2].map(|is| places.find(7, |at| at == is)), [Some(0), None, Some(2)]);
     }
 }

@@ -302,6 +302,52 @@ async fn a_flush_waits_until_lazy_changes_are_durable() {
     assert_eq!(world.durable(subject).1, Some(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_hangs_is_given_up_and_what_it_did_is_not_believed() {
+    let world = World::new().await;
+    world.store.fail_next([StoreFault::Hang]);
+    let given_up = world.ask(ONE, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    world.clock.advance(5 * SECOND);
+    assert_eq!(given_up.await, Ok(Err(Refusal::StoreUnavailable)));
+    let meanwhile = world.reply_to(TWO, VoucherAction::Issue(20)).await;
+    assert_eq!(meanwhile, Err(Refusal::StoreUnavailable), "a command waits for a store that hangs");
+    world.store.release();
+    assert_eq!(world.seen(ONE).await, (None, None));
+    world.clock.advance(SECOND);
+    world.shards.flush().await;
+    assert_eq!(world.durable(ONE), (None, None), "its voucher was refused");
+}
+
+#[tokio::test]
+async fn of_a_decision_that_rests_on_a_refused_change_nothing_stays() {
+    let world = World::new().await;
+    let (slot, [first, second, third]) = (ONE.slot, [1, 2, 3].map(|n| [n; 12]));
+    let uses = |count| Uses { count, ends: START.plus(LIFE) };
+    world.store.hold();
+    let in_flight = world.ask(TWO, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    let rests = world.shards.router().decide_unbounded(ONE, move |view| {
+        view.put(first, Some(&uses(1)), Durability::Lazy);
+        view.put(second, Some(&uses(1)), Durability::Lazy);
+        Ok::<_, Refusal>(())
+    });
+    let refused = world.shards.router().decide_unbounded(ONE, move |view| {
+        view.put(second, Some(&uses(2)), Durability::Lazy);
+        view.put(third, Some(&Voucher { left: 1, ends: START.plus(LIFE) }), Durability::Durable);
+        Ok::<_, Refusal>(())
+    });
+    world.seen(ONE).await;
+    world.store.fail_next([StoreFault::Unavailable]);
+    world.store.release();
+    assert_eq!(in_flight.await, Ok(Ok(Some(1))));
+    let answers = [rests.await, refused.await].map(|answer| answer.expect("an answer"));
+    assert_eq!(answers, [Err(Refusal::StoreUnavailable); 2]);
+    for id in [first, second, third] {
+        assert_eq!(world.seen(Subject { slot, id }).await, (None, None));
+    }
+}
+
 #[tokio::test]
 async fn a_record_is_evicted_unless_a_change_to_it_is_on_its_way_to_the_disk() {
     let world = World::new().await;
@@ -389,6 +435,18 @@ fn a_flood_of_one_kind_costs_the_sweep_of_another_nothing() {
     tables.sweep(0, Timestamp::EPOCH, |_| false);
     adds(Uses::KIND, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
     assert_eq!(tables.sweep(10, START.plus(SECOND), |_| false).len(), 10);
+}
+
+#[test]
+fn a_sweep_frees_the_expired_records_of_a_flood() {
+    let mut tables = Tables::new(&kinds());
+    for number in 0..1_000_u32 {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let record = Stored::of(&Voucher { left: 1, ends: START });
+        tables.set(RecordKey { slot: ONE.slot, kind: Voucher::KIND, id }, Some(record));
+    }
+    assert_eq!(tables.sweep(1, START, |_| false).len(), 1_000);
 }
 
 #[test]

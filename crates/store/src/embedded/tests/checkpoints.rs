@@ -1,5 +1,7 @@
 //! Checkpoints: their begin, their content, and crashes during them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::embedded::disk::CheckpointStep;
 
@@ -158,6 +160,57 @@ fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let journal = segments(&world.dir()).into_iter();
     let bytes: u64 = journal.map(|path| fs::metadata(path).unwrap().len()).sum();
     assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn nobody_else_can_read_a_file_of_the_store() {
+    let world = World::with_one_record();
+    world.checkpoint().unwrap();
+    let paths = all_below(&world.dir());
+    assert!(paths.iter().any(|path| path.ends_with("db/db")), "{paths:?}");
+    for path in paths {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn sizes_are_those_of_the_journal_and_of_the_snapshot() {
+    let mut world = World::with_one_record();
+    let sizes = |world: &World| world.store().sizes().unwrap();
+    world.crash_and_open();
+    while sizes(&world).journal_bytes == 0 {
+        thread::yield_now();
+    }
+    let one = sizes(&world).journal_bytes;
+    world.put(2, "two");
+    while sizes(&world).journal_bytes == one {
+        thread::yield_now();
+    }
+    let two = sizes(&world).journal_bytes;
+    world.crash_and_open();
+    while sizes(&world).journal_bytes == 0 {
+        thread::yield_now();
+    }
+    assert_eq!(sizes(&world).journal_bytes, two);
+    world.checkpoint().unwrap();
+    while sizes(&world).snapshot_bytes == 0 {
+        thread::yield_now();
+    }
+    let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
+    let files = all_below(&snapshot.join("db")).into_iter();
+    let files = files.map(|path| fs::metadata(path).unwrap()).filter(fs::Metadata::is_file);
+    let expected = (0, files.map(|file| file.len()).sum());
+    assert_eq!((sizes(&world).journal_bytes, sizes(&world).snapshot_bytes), expected);
+}
+
+/// The files and directories below a directory.
+fn all_below(dir: &Path) -> Vec<PathBuf> {
+    let below = |path: PathBuf| {
+        let further = if path.is_dir() { all_below(&path) } else { Vec::new() };
+        std::iter::once(path).chain(further)
+    };
+    sorted(dir).into_iter().flat_map(below).collect()
 }
 
 fn sealed(dir: &Path) -> usize {

@@ -159,6 +159,25 @@ fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
 }
 
 #[test]
+fn behind_a_commit_that_hangs_only_the_end_of_a_send_waits() {
+    let mut world = World::new();
+    let (mut sent, dispatch) = world.sends_out(number(1));
+    let hangs = world.sends(number(2));
+    let writes = world.takes_commit();
+    world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
+    let behind = world.sends(number(3));
+    world.now = world.now.plus(Duration::from_secs(5));
+    world.sweeps();
+    for refused in [hangs, behind] {
+        assert_eq!(refused.answer(), Err(Refusal::StoreUnavailable));
+    }
+    assert!(sent.is_unanswered());
+    world.applied(&writes);
+    while world.commits_if_any() {}
+    assert_eq!(sent.answer(), Ok(SendOutcome::GatewayFailed));
+}
+
+#[test]
 fn hanging_sends_fill_the_bound_of_their_number_and_hold_up_no_check() {
     let mut world = World::new();
     let mut dispatches = Vec::new();
