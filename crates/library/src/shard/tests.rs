@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::transaction::RecordChanges;
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::store::{Store as _, StoreLimits};
 
 pub use super::faulty_store::{FaultyStore, StoreFault};
@@ -47,6 +47,13 @@ impl Record for Voucher {
     /// An amount whose request failed was not spent.
     fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
         before
+    }
+}
+
+/// A voucher is listed in the second of its amount.
+impl LogRecord for Voucher {
+    fn at(&self) -> Timestamp {
+        START.plus(SECOND * self.left)
     }
 }
 
@@ -583,6 +590,67 @@ fn a_kind_has_room_for_so_many_records_those_of_the_batch_included() {
     view.put::<Voucher>(gone, None, Durability::Durable);
     view.put(other, Some(&Uses { count: 1, ends: START.plus(LIFE) }), Durability::Durable);
     assert_eq!([2, 3].map(|most| view.has_room::<Voucher>(most)), [false, true]);
+}
+
+/// Has so many vouchers, a hundred for each amount.
+async fn listed(vouchers: u32) -> World {
+    let world = World::new().await;
+    let issued = world.shards.router().decide_unbounded(ONE, move |view| {
+        for number in 0..vouchers {
+            let voucher = Voucher { left: number / 100, ends: START.plus(LIFE) };
+            view.put(record_id(ServiceId::DEFAULT, number.into()), Some(&voucher), Durability::Durable);
+        }
+        Ok::<_, Refusal>(())
+    });
+    issued.await.expect("an answer").expect("issued");
+    world
+}
+
+#[tokio::test]
+async fn a_log_lists_the_newest_first_in_its_bounds() {
+    let world = listed(1_100).await;
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX);
+    let list = async |since, until, skip, limit, read| {
+        let [since, until] = [since, until].map(|seconds| START.plus(SECOND * seconds));
+        let fits = |voucher: &Voucher| voucher.left != 3;
+        let range = LogRange { since, until: Some(until), fits, skip, limit, read };
+        let part = log.list(None, range).await.expect("a list");
+        let amounts: Vec<u32> = part.records.iter().map(|voucher| voucher.left).collect();
+        assert!(amounts.is_sorted_by(|newer, older| newer >= older));
+        (amounts.len(), amounts.first().copied(), amounts.last().copied(), part.has_more, part.stopped)
+    };
+    let all = usize::MAX;
+    assert_eq!(list(0, 11, 0, all, all).await, (1_000, Some(10), Some(0), false, None));
+    assert_eq!(list(2, 8, 0, all, all).await, (500, Some(7), Some(2), false, None));
+    // The first page ends in the middle of the last second.
+    assert_eq!(list(6, 11, 0, all, all).await, (500, Some(10), Some(6), false, None));
+    assert_eq!(list(0, 11, 750, 200, all).await, (200, Some(2), Some(0), true, None));
+    assert_eq!(list(0, 11, 750, 250, all).await, (250, Some(2), Some(0), false, None));
+    let stopped = Some(START.plus(5 * SECOND));
+    assert_eq!(list(0, 11, 0, all, 513).await.4, Some(START));
+    assert_eq!(list(0, 11, 0, all, 512).await, (512, Some(10), Some(5), false, stopped));
+}
+
+#[tokio::test]
+async fn what_is_erased_from_a_log_is_what_fits_and_may_go() {
+    let world = listed(300).await;
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX);
+    let erase = async |amount| log.erase(ServiceId::DEFAULT, |v| v.left <= amount, |v| v.left != 0).await;
+    assert_eq!((erase(1).await, log.count(), log.oldest()), (Ok(true), 200, Some(START)));
+    assert_eq!((erase(0).await, log.count()), (Ok(true), 200));
+    let of_another = log.erase(ServiceId::new(1), |_| true, |_| true).await;
+    assert_eq!((of_another, log.count()), (Ok(false), 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_forgets_what_is_too_old() {
+    let world = listed(600).await;
+    let log = RecordLog::<Voucher>::follow_with(&world.shards, usize::MAX, 10 * SECOND, |_| {
+        |_: &RecordKey, _: Option<&Voucher>, _: Option<&Voucher>| ()
+    });
+    world.clock.advance(12 * SECOND);
+    tokio::time::sleep(61 * SECOND).await;
+    assert_eq!((log.count(), log.oldest()), (300, Some(START.plus(3 * SECOND))));
 }
 
 #[tokio::test(start_paused = true)]

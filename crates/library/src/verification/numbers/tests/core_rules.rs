@@ -41,6 +41,20 @@ fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
 }
 
 #[test]
+fn a_check_does_not_overtake_the_unlocking_of_its_number() {
+    let mut world = World::new();
+    world.locks(number(1));
+    let _other = world.sends(number(2));
+    let writes = world.takes_commit();
+    let _unlocking = world.ends(number(1), Ending::Cleared);
+    let mut check = world.checks_wrong(number(1));
+    assert!(check.is_unanswered());
+    world.applied(&writes);
+    world.commits();
+    assert_eq!(check.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
+}
+
+#[test]
 fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
     let mut world = World::new();
     world.nearly_locks(number(1));
