@@ -237,11 +237,10 @@ impl<R: LogRecord> RecordLog<R> {
         range: LogRange<impl Fn(&R) -> bool>,
     ) -> Result<LogPart<R>, Refusal> {
         let LogRange { since, until, fits, mut skip, limit, read } = range;
-        let in_time = |at: Timestamp| at >= since && until.is_none_or(|until| at < until);
         let (mut found, mut left, mut stopped) = (Vec::new(), read, None);
         let take = |mut records: Vec<(RecordKey, R)>, latest_to_come| {
             left = left.saturating_sub(records.len());
-            records.retain(|(_, record)| in_time(record.at()) && fits(record));
+            records.retain(|(_, record)| record.at() >= since && fits(record));
             let skipped = skip.min(records.len());
             skip -= skipped;
             found.extend(records.into_iter().skip(skipped).map(|(_, record)| record));

@@ -230,6 +230,34 @@ async fn a_carried_code_is_counted_before_it_leaves() {
 }
 
 #[tokio::test]
+async fn a_service_that_carries_codes_is_expected_to_report_outcomes() {
+    let world = paid(GuardSettings { messages_per_day: Some(4), ..GuardSettings::default() }).await;
+    let (service, day) = (world.service.id, 24 * HOUR);
+    let carry = async |to| {
+        let begin = asking_with(phone(to), |message| message.key.service = service);
+        world.verifying.carry(CarryCode::new(Code::parse("271828").expect("a code"), begin)).await
+    };
+    let lacking = async || world.verifying.without_outcomes().await.expect("services").len();
+    assert_eq!(lacking().await, 0);
+    for to in [US, US + 1] {
+        carry(to).await.expect("within half of the budget");
+    }
+    assert_eq!(lacking().await, 1);
+    assert!(matches!(carry(US + 2).await, Err(Refused::BudgetSpent { .. })));
+    assert_eq!(world.verifying.outcome(service, phone(US)).await, Ok(true));
+    assert_eq!(lacking().await, 0);
+    carry(US + 2).await.expect("within the whole budget");
+    world.advance(7 * day);
+    assert_eq!(lacking().await, 1, "a week after the outcome");
+    world.advance(22 * day);
+    carry(US).await.expect("carried");
+    world.advance(2 * day);
+    assert_eq!(lacking().await, 1, "a month after the first code");
+    world.advance(28 * day);
+    assert_eq!(lacking().await, 0, "a month after the last code");
+}
+
+#[tokio::test]
 async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
