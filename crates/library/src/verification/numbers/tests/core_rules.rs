@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::delivery::Failure;
-use crate::domain::{Code, CodeLength};
+use crate::domain::{Code, CodeLength, Timestamp};
 use crate::engine::{Ending, PossiblySent, SendResult};
+use crate::limits::guard::{GuardRefusal, Rule};
 use crate::verification::numbers::command::Sending;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
@@ -83,11 +84,19 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
 #[test]
 fn how_a_send_ended_decides_its_answer() {
     let possibly = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+    let (unsent, until) = (SendResult::Failed { may_have_been_sent: None }, Timestamp::MAX);
+    let spent = Some(Failure::BudgetSpent { until });
+    let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
     for (end, reason, expected) in [
         (SendResult::NumberRefused, None, Ok(SendOutcome::NumberRefused)),
         (possibly.clone(), None, Ok(SendOutcome::GatewayFailed)),
-        (possibly, Some(Failure::BadNumber), Ok(SendOutcome::NumberRefused)),
+        (possibly.clone(), Some(Failure::BadNumber), Ok(SendOutcome::NumberRefused)),
         (SendResult::Overloaded, None, Err(Refusal::SendsOverloaded)),
+        (unsent.clone(), Some(Failure::TooDear), by_guard(Rule::Price, None)),
+        (unsent, spent, by_guard(Rule::Budget, Some(until))),
+        // A gateway that was asked before may have sent the message.
+        (possibly.clone(), Some(Failure::TooDear), Ok(SendOutcome::GatewayFailed)),
+        (possibly, spent, Ok(SendOutcome::GatewayFailed)),
     ] {
         let mut world = World::new();
         let (answer, dispatch) = world.sends_out(number(1));
