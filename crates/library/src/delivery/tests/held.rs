@@ -82,7 +82,7 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
 async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     let world = world();
     world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
-    assert_eq!(world.provider.reported(), [(Mada, "M1".to_owned())]);
+    assert_eq!(world.provider.reported(), [(Mada, "M1".to_owned(), CodeEnd::Used)]);
     // A missing gateway; a gateway that refuses, and one that hangs.
     world.delivery.report_code_end(Sinch, "S1", CodeEnd::Used).await;
     world.provider.answers(Mada, [error(ErrorClass::Refused), hanging()]);

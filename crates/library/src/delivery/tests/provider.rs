@@ -90,7 +90,7 @@ struct State {
     /// The numbers, channels and codes of which a gateway was asked.
     questions: Vec<(PhoneNumber, Channel, String)>,
     /// The messages of which the end of the code was reported.
-    reported: Vec<(GatewayName, String)>,
+    reported: Vec<(GatewayName, String, CodeEnd)>,
     unready: Option<(GatewayName, String)>,
 }
 
@@ -141,7 +141,7 @@ impl FakeProvider {
         self.state.lock().questions.clone()
     }
 
-    pub fn reported(&self) -> Vec<(GatewayName, String)> {
+    pub fn reported(&self) -> Vec<(GatewayName, String, CodeEnd)> {
         self.state.lock().reported.clone()
     }
 
@@ -224,17 +224,21 @@ impl Gateway for FakeGateway {
     }
 
     fn wants_code_ends(&self) -> bool {
-        self.provider.state.lock().only_scripted
+        true
     }
 
     fn report_code_end<'a>(
         &'a self,
         message_id: &'a str,
-        _end: CodeEnd,
+        end: CodeEnd,
     ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            self.provider.state.lock().reported.push((self.name, message_id.to_owned()));
-            let answer = self.next_answer(&[Some(self.name)]);
+            let is_scripted = {
+                let mut state = self.provider.state.lock();
+                state.reported.push((self.name, message_id.to_owned(), end));
+                state.only_scripted
+            };
+            let answer = if is_scripted { self.next_answer(&[Some(self.name)]) } else { None };
             if let Some(answer) = answer { answer.play(self.name).await.map(drop) } else { Ok(()) }
         })
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::AttemptId;
-use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
+use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
+use crate::domain::{AttemptId, Code, CodeLength, ServiceId};
+use crate::gateway::{CodeEnd, ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
+use crate::verification::numbers::{Check, NumberKey, Outgoing};
 use crate::verification::verify::{Ending, Status, VerificationTarget};
 use crate::verification::world::{World, asking, asking_with, number};
 use crate::webhook::EventRecord;
@@ -49,6 +51,38 @@ async fn ends_of_every_kind_are_told() {
     world.provider.fails_with(ErrorClass::BadNumber);
     assert!(world.begins(asking(number(3))).await.is_err());
     assert_eq!(world.told().await[6..], ["verification.failed"]);
+}
+
+#[tokio::test]
+async fn the_gateway_and_the_list_of_messages_learn_how_a_code_ended() {
+    let world = World::new().await;
+    let ended = async |n, end| {
+        while world.provider.reported().len() < n {
+            tokio::task::yield_now().await;
+        }
+        let query = AttemptQuery { to: Some(number(n as u64)), limit: 1, ..AttemptQuery::default() };
+        let listed = world.verifying.messages(query).await.expect("a list").records.remove(0).listed;
+        assert_eq!(world.provider.reported()[n - 1].2, end);
+        listed.verify_status
+    };
+    let target = |n| VerificationTarget::Number(number(n));
+    world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    world.checks(target(1), Some(code)).await.expect("approved");
+    assert_eq!(ended(1, CodeEnd::Used).await, VerifyStatus::Success);
+    world.begun(number(2)).await;
+    world.ends(target(2), Ending::Approved).await.expect("approved");
+    assert_eq!(ended(2, CodeEnd::Used).await, VerifyStatus::Success);
+    world.begun(number(3)).await;
+    world.ends(target(3), Ending::Canceled).await.expect("canceled");
+    assert_eq!(ended(3, CodeEnd::Canceled).await, VerifyStatus::New);
+    let key = NumberKey::new(ServiceId::DEFAULT, number(4));
+    world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
+    for _ in 0..5 {
+        let guess = Code::submitted("guess", CodeLength::SIX, true);
+        world.verifying.check_for_default_service(Check::new(key, guess)).await.expect("checked");
+    }
+    assert_eq!(ended(4, CodeEnd::LockedOut).await, VerifyStatus::InvalidCode);
 }
 
 #[tokio::test]
