@@ -1,58 +1,11 @@
 //! Members of etcd fail.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use onceward_store::{Slots, Store as _, StoreError};
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{PATIENCE, commit, eventually, join, key, log_of_this_thread, put, restore};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
-    let mut etcd = Etcd::start(3).await;
-    let cluster = join(&etcd, "a").await;
-    let mut a = cluster.campaign().await.unwrap();
-    let mut acknowledged = BTreeMap::new();
-    let mut id = 0;
-    for member in 0..3 {
-        // One of the three is the leader.
-        etcd.kill(member);
-        let mut committed = 0;
-        while committed < 50 {
-            id += 1;
-            let record = format!("record {id}");
-            if commit(&a, vec![put(0, id % 20, &record)]).await.is_ok() {
-                acknowledged.insert(key(0, id % 20), Bytes::from(record));
-                committed += 1;
-            } else {
-                if a.lease().has_ended() {
-                    // The others took longer to choose a leader than an unconfirmed lease is kept.
-                    a = cluster.campaign().await.unwrap();
-                }
-                // It may have been applied, and may not be applied any more once the next one is.
-                acknowledged.remove(&key(0, id % 20));
-            }
-        }
-        etcd.start_member(member);
-        etcd.ready().await;
-    }
-    let kept = timeout(PATIENCE, async {
-        loop {
-            if let Ok(kept) = restore(&a, Slots::from_iter([0])).await {
-                break kept;
-            }
-            if a.lease().has_ended() {
-                a = cluster.campaign().await.unwrap();
-            }
-        }
-    });
-    let kept = kept.await.expect("the records");
-    for (key, record) in acknowledged {
-        assert_eq!(kept.get(&key), Some(&record));
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_committed_until_it_is_back() {

@@ -330,6 +330,12 @@ impl Core {
         self.tables.batch_applied();
     }
 
+    /// Whether every command has its answer.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.loads.is_empty()
+    }
+
     /// Whether the commit in flight has taken too long.
     pub fn is_late(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|batch| batch.given_up)

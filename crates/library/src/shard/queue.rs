@@ -66,6 +66,11 @@ impl Loads {
         }
     }
 
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Counts a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn AnyCommand) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
@@ -159,47 +164,6 @@ impl BatchDelay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::{After, Decided, Refusal, Transaction};
-
-    const SUBJECT: Subject = Subject { slot: 1, id: [1; 12] };
-
-    struct Loading(Load);
-
-    impl AnyCommand for Loading {
-        fn subject(&self) -> Subject {
-            SUBJECT
-        }
-
-        fn load(&self) -> Load {
-            self.0
-        }
-
-        fn may_be_lazy(&self, _: &mut Transaction<'_>) -> bool {
-            false
-        }
-
-        fn decide(&mut self, _: &mut Transaction<'_>) -> Decided<()> {
-            Decided::Wait
-        }
-
-        fn perform(self: Box<Self>, _: &mut After<'_>) {}
-
-        fn refuse(self: Box<Self>, _: Refusal) {}
-    }
-
-    #[test]
-    fn a_subject_is_forgotten_with_the_answer_to_its_last_command() {
-        let (mut loads, [send, settlement]) =
-            (Loads::default(), [Load::UntilAnswered, Load::Settlement].map(Loading));
-        assert_eq!([loads.add(&send), loads.add(&send)], [true, false]);
-        // One is at a gateway, and the other one has its answer.
-        loads.unqueue(&SUBJECT, false);
-        loads.unqueue(&SUBJECT, true);
-        assert_eq!(loads.of(&send), 1);
-        assert!(loads.add(&settlement));
-        loads.unqueue(&SUBJECT, true);
-        assert!(loads.0.is_empty());
-    }
 
     #[test]
     fn a_lone_client_is_never_delayed_and_a_busy_shard_waits_a_moment() {

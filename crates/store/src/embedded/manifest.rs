@@ -113,18 +113,9 @@ mod tests {
             let manifest = Manifest { files: vec![file], ..Manifest::default() };
             Manifest::decode(&manifest.encode()) == Some(manifest)
         };
-        for (name, is_read) in [
-            ("db", true),
-            ("blobs/1", true),
-            ("..", false),
-            ("../db", false),
-            ("./db", false),
-            ("/db", false),
-            ("blobs/", false),
-            ("blobs/1/2", false),
-            ("", false),
-        ] {
-            assert_eq!(reads(name), is_read, "{name}");
+        assert!(["db", "blobs/1"].into_iter().all(reads));
+        for elsewhere in ["..", "../db", "./db", "/db", "blobs/", "blobs/1/2", ""] {
+            assert!(!reads(elsewhere), "{elsewhere}");
         }
     }
 }
