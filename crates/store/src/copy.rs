@@ -90,10 +90,12 @@ fn not_written(why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("the copy cannot be written: {why}"))
 }
 
+/// The files that this process has named.
+static FILES: AtomicU64 = AtomicU64::new(0);
+
 /// A file of `directory` that only this process can reach: it has a name for an instant and is unlinked then. A name that
 /// exists is not used: other users may have files in the directory.
 fn nameless(directory: &Path) -> io::Result<File> {
-    static FILES: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = FILES.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!("copy-{}-{count}.tmp", std::process::id()));
@@ -215,10 +217,10 @@ mod tests {
     fn a_file_that_a_crash_left_is_passed_over() {
         let directory = TempDir::new().expect("a directory");
         let left = |count: u64| directory.path().join(format!("copy-{}-{count}.tmp", std::process::id()));
-        // Other tests of this process may have counted on.
-        (0..8).for_each(|count| fs::write(left(count), "left").expect("a file"));
+        let next = FILES.load(Ordering::Relaxed);
+        (next..next + 8).for_each(|count| fs::write(left(count), "left").expect("a file"));
         nameless(directory.path()).expect("a file").write_all(b"copy").expect("written");
-        (0..8).for_each(|count| assert_eq!(fs::read(left(count)).expect("a file"), b"left"));
+        (next..next + 8).for_each(|count| assert_eq!(fs::read(left(count)).expect("a file"), b"left"));
     }
 
     #[test]

@@ -173,8 +173,9 @@ pub fn json(reply: &Reply) -> Value {
 #[track_caller]
 pub fn is_error(reply: &Reply, status: u16, code: u32) {
     let found = json(reply);
-    let message = found["message"].as_str().filter(|message| !message.is_empty());
-    let message = message.unwrap_or_else(|| panic!("{} without a message: {found}", reply.status));
+    let Some(message) = found["message"].as_str().filter(|message| !message.is_empty()) else {
+        panic!("{} without a message: {found}", reply.status)
+    };
     let more_info = format!("https://www.twilio.com/docs/errors/{code}");
     let whole =
         serde_json::json!({ "code": code, "message": message, "more_info": more_info, "status": status });

@@ -47,7 +47,7 @@ function check(file, instance, mayBeNull = []) {
   }
 }
 
-/** Makes one, which is as it was asked for; reads it, with `changes` changes and lists it, and deletes it. */
+/** Creates an instance, fetches it, updates and lists it if there are `changes`, and removes it. */
 async function lives(file, list, key, wishes, changes) {
   const has = (instance, values) => {
     check(file, instance);

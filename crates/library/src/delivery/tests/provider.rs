@@ -233,12 +233,8 @@ impl Gateway for FakeGateway {
         end: CodeEnd,
     ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            let is_scripted = {
-                let mut state = self.provider.state.lock();
-                state.reported.push((self.name, message_id.to_owned(), end));
-                state.only_scripted
-            };
-            let answer = if is_scripted { self.next_answer(&[Some(self.name)]) } else { None };
+            self.provider.state.lock().reported.push((self.name, message_id.to_owned(), end));
+            let answer = self.next_answer(&[Some(self.name)]);
             if let Some(answer) = answer { answer.play(self.name).await.map(drop) } else { Ok(()) }
         })
     }

@@ -24,7 +24,7 @@ use crate::registry::{Service, WebhookFields};
 use crate::shard::tests::FaultyStore;
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget,
+    BeginRequest, CarryCode, CheckCode, Ending, Refused, Verification, VerificationTarget,
 };
 use crate::webhook::Event;
 
@@ -146,6 +146,11 @@ impl World {
     fn of_service(&self, mut begin: BeginRequest) -> BeginRequest {
         begin.message.key.service = self.service.id;
         begin
+    }
+
+    /// A request to carry a code of another system.
+    pub fn carry_code(&self, to: PhoneNumber, code: &str) -> CarryCode {
+        CarryCode::new(Code::parse(code).expect("a code"), self.of_service(asking(to)))
     }
 
     /// Begins a verification, which must succeed.

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::StoreSizes;
 use crate::embedded::disk::CheckpointStep;
 
 #[test]
@@ -163,7 +164,7 @@ fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
 }
 
 #[test]
-fn nobody_else_can_read_a_file_of_the_store() {
+fn only_the_owner_can_read_the_files_of_the_store() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
     let paths = all_below(&world.dir());
@@ -177,31 +178,21 @@ fn nobody_else_can_read_a_file_of_the_store() {
 #[test]
 fn sizes_are_those_of_the_journal_and_of_the_snapshot() {
     let mut world = World::with_one_record();
-    let sizes = |world: &World| world.store().sizes().unwrap();
-    world.crash_and_open();
-    while sizes(&world).journal_bytes == 0 {
-        thread::yield_now();
-    }
-    let one = sizes(&world).journal_bytes;
+    let until = |world: &World, is_so: &dyn Fn(&StoreSizes) -> bool| {
+        std::iter::repeat_with(|| world.store().sizes().unwrap()).find(is_so).unwrap()
+    };
+    let one = until(&world, &|sizes| sizes.journal_bytes > 0).journal_bytes;
     world.put(2, "two");
-    while sizes(&world).journal_bytes == one {
-        thread::yield_now();
-    }
-    let two = sizes(&world).journal_bytes;
+    let two = until(&world, &|sizes| sizes.journal_bytes > one).journal_bytes;
     world.crash_and_open();
-    while sizes(&world).journal_bytes == 0 {
-        thread::yield_now();
-    }
-    assert_eq!(sizes(&world).journal_bytes, two);
+    assert_eq!(until(&world, &|sizes| sizes.journal_bytes > 0).journal_bytes, two);
     world.checkpoint().unwrap();
-    while sizes(&world).snapshot_bytes == 0 {
-        thread::yield_now();
-    }
+    let sizes = until(&world, &|sizes| sizes.snapshot_bytes > 0);
     let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
     let files = all_below(&snapshot.join("db")).into_iter();
     let files = files.map(|path| fs::metadata(path).unwrap()).filter(fs::Metadata::is_file);
     let expected = (0, files.map(|file| file.len()).sum());
-    assert_eq!((sizes(&world).journal_bytes, sizes(&world).snapshot_bytes), expected);
+    assert_eq!((sizes.journal_bytes, sizes.snapshot_bytes), expected);
 }
 
 /// The files and directories below a directory.

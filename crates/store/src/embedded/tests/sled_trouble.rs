@@ -163,7 +163,7 @@ fn a_failed_attempt_is_repeated_after_a_wait_that_grows() {
     while snapshot() == START {
         thread::yield_now();
     }
-    assert!(snapshot() > START.plus(LONG), "no attempt before twice the wait");
+    assert!(snapshot() > START.plus(LONG), "repeated after a single wait");
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_format_file_of_the_first_start_removes_no_data() {
             world.close().unwrap();
         }
         let copy = world.copy();
-        // A reserved segment is no data.
+        // A second segment alone would refuse the start.
         for reserved in segments(copy.path()).iter().skip(1) {
             fs::remove_file(reserved).unwrap();
         }

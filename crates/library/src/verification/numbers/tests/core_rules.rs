@@ -142,7 +142,7 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
 }
 
 #[test]
-fn a_refusal_that_rests_on_a_failed_commit_waits_also_behind_the_batch_of_another_number() {
+fn a_refusal_that_rests_on_a_failed_commit_waits_behind_another_batch() {
     let mut world = World::new();
     world.nearly_locks(number(1));
     let _locking = world.checks_wrong(number(1));

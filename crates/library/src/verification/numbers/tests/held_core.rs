@@ -59,7 +59,8 @@ fn a_code_of_ours_that_follows_a_held_one_is_durable_before_the_answer() {
     world.applied(&writes);
     assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
     world.crashes();
-    let _answer = world.checks_wrong(number(1));
+    let _answer = world.checks_held(number(1));
+    world.commits();
     assert!(world.asks_no_gateway());
 }
 

@@ -1,4 +1,4 @@
-//! Events: each exactly once, in the order of their causes.
+//! Events: each exactly once, in the order of their causes; and what gateways and the list of messages learn of an end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,33 +56,32 @@ async fn ends_of_every_kind_are_told() {
 #[tokio::test]
 async fn the_gateway_and_the_list_of_messages_learn_how_a_code_ended() {
     let world = World::new().await;
-    let ended = async |n, end| {
+    let ended = async |n: usize| {
         while world.provider.reported().len() < n {
             tokio::task::yield_now().await;
         }
         let query = AttemptQuery { to: Some(number(n as u64)), limit: 1, ..AttemptQuery::default() };
         let listed = world.verifying.messages(query).await.expect("a list").records.remove(0).listed;
-        assert_eq!(world.provider.reported()[n - 1].2, end);
-        listed.verify_status
+        (world.provider.reported()[n - 1].2, listed.verify_status)
     };
     let target = |n| VerificationTarget::Number(number(n));
     world.begun(number(1)).await;
     let code = world.provider.code_for(number(1));
     world.checks(target(1), Some(code)).await.expect("approved");
-    assert_eq!(ended(1, CodeEnd::Used).await, VerifyStatus::Success);
+    assert_eq!(ended(1).await, (CodeEnd::Used, VerifyStatus::Success));
     world.begun(number(2)).await;
     world.ends(target(2), Ending::Approved).await.expect("approved");
-    assert_eq!(ended(2, CodeEnd::Used).await, VerifyStatus::Success);
+    assert_eq!(ended(2).await, (CodeEnd::Used, VerifyStatus::Success));
     world.begun(number(3)).await;
     world.ends(target(3), Ending::Canceled).await.expect("canceled");
-    assert_eq!(ended(3, CodeEnd::Canceled).await, VerifyStatus::New);
+    assert_eq!(ended(3).await, (CodeEnd::Canceled, VerifyStatus::New));
     let key = NumberKey::new(ServiceId::DEFAULT, number(4));
     world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
     for _ in 0..5 {
         let guess = Code::submitted("guess", CodeLength::SIX, true);
         world.verifying.check_for_default_service(Check::new(key, guess)).await.expect("checked");
     }
-    assert_eq!(ended(4, CodeEnd::LockedOut).await, VerifyStatus::InvalidCode);
+    assert_eq!(ended(4).await, (CodeEnd::LockedOut, VerifyStatus::InvalidCode));
 }
 
 #[tokio::test]

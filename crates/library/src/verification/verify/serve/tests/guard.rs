@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::GuardSettings;
-use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{Item, ServiceExplanation, exact};
@@ -17,7 +17,7 @@ use crate::shard::tests::StoreFault;
 use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
 use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
-use crate::verification::verify::{CarryCode, Ending, Refused, Verification, VerificationTarget};
+use crate::verification::verify::{Ending, Refused, Verification, VerificationTarget};
 use crate::verification::world::{START, World, asking, asking_with, number};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -214,18 +214,13 @@ async fn an_exempt_step_takes_the_numbers_allowance_also_across_a_crash() {
 #[tokio::test]
 async fn a_carried_code_is_counted_before_it_leaves() {
     let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
-    let service = world.service.id;
-    let carry = |code: &str| {
-        let begin = asking_with(phone(TJ), |message| message.key.service = service);
-        CarryCode::new(Code::parse(code).expect("a code"), begin)
-    };
     world.provider.hangs(true);
-    let (verifying, first) = (world.verifying.clone(), carry("271828"));
+    let (verifying, first) = (world.verifying.clone(), world.carry_code(phone(TJ), "271828"));
     let first = tokio::spawn(async move { verifying.carry(first).await });
     world.provider.arrived(1).await;
     let world = world.crashes().await;
     first.abort();
-    let second = world.verifying.carry(carry("314159")).await;
+    let second = world.verifying.carry(world.carry_code(phone(TJ), "314159")).await;
     assert_eq!(second, Err(Refused::ByGuard { is_for_an_allowance: false }));
 }
 
@@ -233,10 +228,7 @@ async fn a_carried_code_is_counted_before_it_leaves() {
 async fn a_service_that_carries_codes_is_expected_to_report_outcomes() {
     let world = paid(GuardSettings { messages_per_day: Some(4), ..GuardSettings::default() }).await;
     let (service, day) = (world.service.id, 24 * HOUR);
-    let carry = async |to| {
-        let begin = asking_with(phone(to), |message| message.key.service = service);
-        world.verifying.carry(CarryCode::new(Code::parse("271828").expect("a code"), begin)).await
-    };
+    let carry = async |to| world.verifying.carry(world.carry_code(phone(to), "271828")).await;
     let lacking = async || world.verifying.without_outcomes().await.expect("services").len();
     assert_eq!(lacking().await, 0);
     for to in [US, US + 1] {

@@ -12,7 +12,7 @@ use crate::gateway::ErrorClass;
 use crate::limits::guard::Mode;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::verification::numbers::Refusal;
-use crate::verification::verify::{AttemptQuery, CarryCode, Refused, Status, VerificationTarget};
+use crate::verification::verify::{AttemptQuery, Refused, Status, VerificationTarget};
 use crate::verification::world::{START, World, asking, asking_with, number};
 
 #[tokio::test]
@@ -101,18 +101,12 @@ async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
     world.begins(call).await.expect("a call is possible");
 }
 
-fn carry(world: &World, to: PhoneNumber, code: &str) -> CarryCode {
-    let service = world.service.id;
-    let begin = asking_with(to, |message| message.key.service = service);
-    CarryCode::new(Code::parse(code).expect("a code"), begin)
-}
-
 #[tokio::test]
-async fn a_second_carried_code_goes_another_way_while_the_first_one_lives() {
+async fn a_second_carried_code_goes_by_another_gateway_while_the_first_lives() {
     let world = World::routing("Mada;Http", json!({})).await;
     for (code, later) in [("271828", 0), ("314159", 0), ("577215", 600)] {
         world.advance(Duration::from_secs(later));
-        world.verifying.carry(carry(&world, number(1), code)).await.expect("carried");
+        world.verifying.carry(world.carry_code(number(1), code)).await.expect("carried");
     }
     let ways: Vec<_> = world.provider.handed().iter().map(|handed| handed.by).collect();
     assert_eq!(ways, [GatewayName::Mada, GatewayName::Http, GatewayName::Mada]);
@@ -127,11 +121,11 @@ async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
     for _ in 0..2 {
         world.provider.fails_with(ErrorClass::Refused);
     }
-    let (verifying, carried) = (world.verifying.clone(), carry(&world, number(1), "271828"));
+    let (verifying, carried) = (world.verifying.clone(), world.carry_code(number(1), "271828"));
     let first = tokio::spawn(async move { verifying.carry(carried).await });
     // Refused by the one, and waiting for the other.
     world.provider.arrived(2).await;
-    let second = world.verifying.carry(carry(&world, number(2), "271828")).await;
+    let second = world.verifying.carry(world.carry_code(number(2), "271828")).await;
     assert_eq!(second, Err(Refused::Unavailable(Refusal::SendsOverloaded)));
     let query = AttemptQuery { to: Some(number(2)), limit: 10, ..AttemptQuery::default() };
     let listed = world.verifying.messages(query).await.expect("a list").records;
