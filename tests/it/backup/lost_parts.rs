@@ -43,29 +43,6 @@ async fn a_key_that_would_have_a_start_refused_is_found() {
 }
 
 #[tokio::test]
-async fn with_a_copy_of_the_key_live_codes_work_again() {
-    let world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    let (setup, key) = (world.setup.clone(), world.setup.data_dir().join("server.key"));
-    let copy = setup.home().join("copy-of-the-key");
-    fs::rename(&key, &copy).expect("lost");
-    assert_eq!(world.server.stop().await.status.code(), Some(0), "a running server has it in memory");
-
-    setup.run().await.exits(70).says([
-        "holds data but no server.key",
-        "from a backup",
-        "ONCEWARD_KEY_FILE",
-        "docs/operate/backup.md",
-    ]);
-    assert!(!key.exists(), "no other key takes its place");
-    setup.command(["check-data", "--json"]).await.exits(65);
-
-    fs::rename(&copy, &key).expect("put back");
-    let server = setup.start().await;
-    server.client.verify(&number, &code).await.expects(verified(&number));
-}
-
-#[tokio::test]
 async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let world = World::of(V2::account(Setup::new())).await;
     world.setup.new_key(&["--service", "default", "--scope", "admin"]).await;

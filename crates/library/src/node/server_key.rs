@@ -198,6 +198,8 @@ mod tests {
         fs::write(dir.path().join("FORMAT"), "1").expect("a file");
         let error = load_or_create(dir.path(), None).expect_err("no key");
         assert!(matches!(error, KeyError::Missing(_)), "{error}");
+        let advice = ["from a backup", "ONCEWARD_KEY_FILE", "docs/operate/backup.md"];
+        assert!(advice.iter().all(|words| error.to_string().contains(words)), "{error}");
         assert!(!dir.path().join(FILE_NAME).exists());
     }
 

@@ -327,7 +327,7 @@ async fn a_commit_that_hangs_is_given_up_and_what_it_did_is_not_believed() {
 }
 
 #[tokio::test]
-async fn of_a_decision_that_rests_on_a_refused_change_nothing_stays() {
+async fn what_rests_on_a_refused_change_is_refused_with_it() {
     let world = World::new().await;
     let (slot, [first, second, third]) = (ONE.slot, [1, 2, 3].map(|n| [n; 12]));
     let uses = |count| Uses { count, ends: START.plus(LIFE) };
@@ -344,12 +344,14 @@ async fn of_a_decision_that_rests_on_a_refused_change_nothing_stays() {
         view.put(third, Some(&Voucher { left: 1, ends: START.plus(LIFE) }), Durability::Durable);
         Ok::<_, Refusal>(())
     });
+    let behind = world.ask(Subject { slot, id: third }, VoucherAction::Show);
     world.seen(ONE).await;
     world.store.fail_next([StoreFault::Unavailable]);
     world.store.release();
     assert_eq!(in_flight.await, Ok(Ok(Some(1))));
     let answers = [rests.await, refused.await].map(|answer| answer.expect("an answer"));
     assert_eq!(answers, [Err(Refusal::StoreUnavailable); 2]);
+    assert_eq!(behind.await, Ok(Err(Refusal::StoreUnavailable)));
     for id in [first, second, third] {
         assert_eq!(world.seen(Subject { slot, id }).await, (None, None));
     }
@@ -384,25 +386,6 @@ fn the_digest_of_a_name_never_changes() {
 }
 
 #[tokio::test]
-async fn what_rests_on_a_refused_change_is_refused_with_it() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.hold();
-    let other = world.ask(TWO, VoucherAction::Issue(1));
-    world.store.waiting(1).await;
-    world.store.fail_next([StoreFault::Unavailable]);
-    let in_one_batch = [VoucherAction::Show, VoucherAction::Spend(3), VoucherAction::Show];
-    let answers = in_one_batch.map(|action| world.ask(ONE, action));
-    world.seen(ONE).await;
-    world.store.release();
-    assert_eq!(other.await, Ok(Ok(Some(1))));
-    for answer in answers {
-        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
-    }
-    assert_eq!(world.seen(ONE).await, (Some(10), None));
-}
-
-#[tokio::test]
 async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
     let world = World::new().await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
@@ -429,23 +412,18 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 }
 
 #[test]
-fn a_flood_of_one_kind_costs_the_sweep_of_another_nothing() {
+fn a_sweep_looks_further_after_a_flood_of_its_kind_and_of_no_other() {
     let mut tables = Tables::new(&kinds());
-    let adds = |kind, stored: Stored, tables: &mut Tables| {
-        (0..1_000).for_each(|number| tables.set(key(kind, number), Some(stored.clone())));
+    let adds = |kind, numbers: std::ops::Range<u64>, stored: Stored, tables: &mut Tables| {
+        numbers.for_each(|number| tables.set(key(kind, number), Some(stored.clone())));
     };
-    adds(Voucher::KIND, Stored::of(&Voucher { left: 1, ends: START }), &mut tables);
+    let expired = || Stored::of(&Voucher { left: 1, ends: START });
+    adds(Voucher::KIND, 0..1_000, expired(), &mut tables);
     tables.sweep(0, Timestamp::EPOCH, |_| false);
-    adds(Uses::KIND, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
-    assert_eq!(tables.sweep(10, START.plus(SECOND), |_| false).len(), 10);
-}
-
-#[test]
-fn a_sweep_frees_the_expired_records_of_a_flood() {
-    let mut tables = Tables::new(&kinds());
-    let expired = Stored::of(&Voucher { left: 1, ends: START });
-    (0..1_000).for_each(|number| tables.set(key(Voucher::KIND, number), Some(expired.clone())));
-    assert_eq!(tables.sweep(1, START, |_| false).len(), 1_000);
+    adds(Uses::KIND, 0..1_000, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
+    assert_eq!(tables.sweep(10, START, |_| false).len(), 10);
+    adds(Voucher::KIND, 1_000..2_000, expired(), &mut tables);
+    assert_eq!(tables.sweep(10, START, |_| false).len(), 1_990);
 }
 
 #[test]
@@ -515,29 +493,8 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
 }
 
-#[tokio::test]
-async fn a_batch_has_no_more_records_than_the_store_takes() {
-    let store = FaultyStore::new();
-    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
-    let world = World::over(store).await;
-    world.store.hold();
-    let first = world.ask(ONE, VoucherAction::Issue(1));
-    world.store.waiting(1).await;
-    let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
-    let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
-    // The shard has them once it has answered this.
-    world.seen(ONE).await;
-    world.store.release();
-    assert_eq!(first.await, Ok(Ok(Some(1))));
-    for answer in answers {
-        assert_eq!(answer.await, Ok(Ok(Some(5))));
-    }
-    // One voucher each, in batches of four.
-    assert_eq!(world.store.commits(), 1 + 20 / 4);
-}
-
 #[tokio::test(start_paused = true)]
-async fn lazy_and_uncertain_records_keep_a_batch_within_its_bound() {
+async fn a_batch_has_no_more_records_than_the_store_takes() {
     let store = FaultyStore::new();
     store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
     let world = World::over(store).await;
@@ -560,8 +517,11 @@ async fn lazy_and_uncertain_records_keep_a_batch_within_its_bound() {
         assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
     }
     world.clock.advance(SECOND);
-    world.reply_to(ONE, VoucherAction::Issue(3)).await.expect("issued");
-    assert_eq!(world.store.largest_commit(), 4, "with uncertain records");
+    let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+    for answer in subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect::<Vec<_>>() {
+        assert_eq!(answer.await, Ok(Ok(Some(5))));
+    }
+    assert_eq!(world.store.largest_commit(), 4, "with uncertain records, and of many commands");
 }
 
 #[test]

@@ -58,16 +58,6 @@ fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
 }
 
 #[test]
-fn a_number_locked_while_its_message_was_on_the_way_is_reported_locked() {
-    let mut world = World::new();
-    let permit = world.permit();
-    for _ in 0..5 {
-        world.checks_wrong();
-    }
-    assert!(matches!(world.settles(&permit, &ACCEPTED), SettleOutcome::Locked { .. }));
-}
-
-#[test]
 fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
     let mut world = World::new();
     let code = world.sends();

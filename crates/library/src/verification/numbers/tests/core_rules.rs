@@ -30,7 +30,7 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
 }
 
 #[test]
-fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
+fn a_locked_number_is_refused_at_once_unless_its_unlocking_waits() {
     let mut world = World::new();
     world.locks(number(1));
     let mut other = world.sends(number(2));
@@ -38,15 +38,6 @@ fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
     assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
     assert!(matches!(world.sends(number(1)).answer(), Ok(SendOutcome::Locked { .. })));
     assert!(other.is_unanswered());
-    world.applied(&writes);
-}
-
-#[test]
-fn a_check_does_not_overtake_the_unlocking_of_its_number() {
-    let mut world = World::new();
-    world.locks(number(1));
-    let _other = world.sends(number(2));
-    let writes = world.takes_commit();
     let _unlocking = world.ends(number(1), Ending::Cleared);
     let mut check = world.checks_wrong(number(1));
     assert!(check.is_unanswered());
@@ -129,8 +120,11 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     let mut world = World::new();
     world.nearly_locks(number(1));
     let _locking = world.checks_wrong(number(1));
+    let _other = world.sends(number(2));
     world.fails_to_commit();
     let mut refused = world.checks_wrong(number(1));
+    assert!(refused.is_unanswered());
+    world.commits();
     let writes = world.takes_commit();
     assert_eq!(writes.len(), 1, "the lockout is written again");
     assert!(refused.is_unanswered());
@@ -139,19 +133,6 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     let settled = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
     assert!(matches!(settled.answer(), Ok(CheckOutcome::Locked { .. })));
-}
-
-#[test]
-fn a_refusal_that_rests_on_a_failed_commit_waits_behind_another_batch() {
-    let mut world = World::new();
-    world.nearly_locks(number(1));
-    let _locking = world.checks_wrong(number(1));
-    let _other = world.sends(number(2));
-    world.fails_to_commit();
-    let mut refused = world.checks_wrong(number(1));
-    assert!(refused.is_unanswered());
-    while world.commits_if_any() {}
-    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
