@@ -166,8 +166,6 @@ fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
 fn a_number_counts_no_command_that_has_its_answer() {
     let mut world = World::new();
     let (_sent, dispatch) = world.sends_out(number(1));
-    let _check = world.checks_wrong(number(1));
-    world.commits();
     world.settles(dispatch, accepted());
     assert!(world.core.is_idle());
 }
