@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::StoreSizes;
 use crate::embedded::disk::CheckpointStep;
 
 #[test]
@@ -25,9 +24,7 @@ fn what_has_changed_is_in_a_checkpoint_after_twenty_minutes() {
     assert_eq!(snapshots(&world.dir()), ["0000000000"]);
     world.clock.advance(Duration::from_secs(20 * 60));
     world.remove(1);
-    while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
-        std::thread::yield_now();
-    }
+    until(|| (!snapshots(&world.dir()).contains(&"0000000000".to_owned())).then_some(()));
     world.assert_as_expected();
 }
 
@@ -178,16 +175,16 @@ fn only_the_owner_can_read_the_files_of_the_store() {
 #[test]
 fn sizes_are_those_of_the_journal_and_of_the_snapshot() {
     let mut world = World::with_one_record();
-    let until = |world: &World, is_so: &dyn Fn(&StoreSizes) -> bool| {
-        std::iter::repeat_with(|| world.store().sizes().unwrap()).find(is_so).unwrap()
+    let journal = |world: &World, but: u64| {
+        until(|| world.store().sizes().map(|sizes| sizes.journal_bytes).filter(|bytes| *bytes > but))
     };
-    let one = until(&world, &|sizes| sizes.journal_bytes > 0).journal_bytes;
+    let one = journal(&world, 0);
     world.put(2, "two");
-    let two = until(&world, &|sizes| sizes.journal_bytes > one).journal_bytes;
+    let two = journal(&world, one);
     world.crash_and_open();
-    assert_eq!(until(&world, &|sizes| sizes.journal_bytes > 0).journal_bytes, two);
+    assert_eq!(journal(&world, 0), two);
     world.checkpoint().unwrap();
-    let sizes = until(&world, &|sizes| sizes.snapshot_bytes > 0);
+    let sizes = until(|| world.store().sizes().filter(|sizes| sizes.snapshot_bytes > 0));
     let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
     let files = all_below(&snapshot.join("db")).into_iter();
     let files = files.map(|path| fs::metadata(path).unwrap()).filter(fs::Metadata::is_file);

@@ -153,9 +153,7 @@ impl World {
     fn checkpoint(&self) -> Result<(), StoreError> {
         let ended = async { tokio::time::timeout(HANGS_AFTER, self.store().checkpoint()).await };
         self.runtime.block_on(ended).expect("the checkpoint hangs")?;
-        while segments(&self.dir()).len() < 2 {
-            thread::yield_now();
-        }
+        until(|| (segments(&self.dir()).len() > 1).then_some(()));
         Ok(())
     }
 
@@ -323,6 +321,15 @@ fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
     let (to, done) = mpsc::channel();
     store.commit(writes, Box::new(move |result| to.send(result).unwrap()));
     done.recv_timeout(HANGS_AFTER).expect("an answer").unwrap();
+}
+
+/// Looks again until there is something, and fails if nothing comes.
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let looks = std::iter::repeat_with(|| {
+        thread::sleep(Duration::from_millis(1));
+        look()
+    });
+    looks.take(60_000).flatten().next().expect("something")
 }
 
 /// Waits for the threads of a store, which hold the lock of its directory until they end.

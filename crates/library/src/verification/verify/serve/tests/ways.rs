@@ -104,12 +104,12 @@ async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
 #[tokio::test]
 async fn a_second_carried_code_goes_by_another_gateway_while_the_first_lives() {
     let world = World::routing("Mada;Http", json!({})).await;
-    for (code, later) in [("271828", 0), ("314159", 0), ("577215", 600)] {
+    for (to, code, later) in [(1, "271828", 0), (1, "314159", 0), (2, "271828", 0), (2, "314159", 600)] {
         world.advance(Duration::from_secs(later));
-        world.verifying.carry(world.carry_code(number(1), code)).await.expect("carried");
+        world.verifying.carry(world.carry_code(number(to), code)).await.expect("carried");
     }
     let ways: Vec<_> = world.provider.handed().iter().map(|handed| handed.by).collect();
-    assert_eq!(ways, [GatewayName::Mada, GatewayName::Http, GatewayName::Mada]);
+    assert_eq!(ways, [GatewayName::Mada, GatewayName::Http, GatewayName::Mada, GatewayName::Mada]);
 }
 
 #[tokio::test]
