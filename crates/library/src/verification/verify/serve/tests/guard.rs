@@ -230,7 +230,6 @@ async fn a_service_that_carries_codes_is_expected_to_report_outcomes() {
     let (service, day) = (world.service.id, 24 * HOUR);
     let carry = async |to| world.verifying.carry(world.carry_code(phone(to), "271828")).await;
     let lacking = async || world.verifying.without_outcomes().await.expect("services").len();
-    assert_eq!(lacking().await, 0);
     for to in [US, US + 1] {
         carry(to).await.expect("within half of the budget");
     }
