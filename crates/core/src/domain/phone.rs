@@ -83,9 +83,9 @@ impl<'de> Deserialize<'de> for Region {
 /// The type of a number, as far as its numbering plan tells it and the guard uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
-    /// Types that the guard refuses by default, which are often expensive: premium rate (also +979), shared cost (also
-    /// +808), personal numbers (such as +44 70, not +1 5xx), pagers, universal access, voicemail, satellites and networks
-    /// of no country (+870, +881 to +883).
+    /// Types that the guard refuses by default, which are often expensive: premium rate, shared cost, personal numbers
+    /// (such as +44 70, not +1 5xx), pagers, universal access, voicemail, and the codes that no country has, such as those
+    /// of satellites.
     Special,
     /// A landline. Plans that do not tell landlines from mobile numbers, as in North America, have none.
     Landline,
@@ -250,8 +250,10 @@ impl PhoneNumber {
         let type_of = |number: &rlibphonenumber::PhoneNumber| {
             let plan = PHONE_NUMBER_UTIL.get_number_type(number);
             let number_type = match plan {
-                // Satellites, and what no country has, such as +800 and +878.
-                _ if matches!(number.country_code, 800..=888) => NumberType::Special,
+                // The codes between them are those of countries.
+                _ if matches!(number.country_code, 800 | 808 | 870 | 878 | 881..=883 | 888 | 979) => {
+                    NumberType::Special
+                }
                 // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
                 PersonalNumber if number.country_code == 1 => NumberType::Other,
                 PremiumRate | SharedCost | PersonalNumber | Pager | UAN | VoiceMail => NumberType::Special,
@@ -402,6 +404,9 @@ mod tests {
             ("+19002341234 +491801234567 +447640123456 +445512345678 +447012345678", NumberType::Special),
             // Networks of no country.
             ("+979123456789 +80812345678 +881612345678 +878101234567890", NumberType::Special),
+            // Countries beside them.
+            ("+8801812345678 +85251234567 +886912345678 +85591234567 +8562023123456", NumberType::Other),
+            ("+85366123456 +8501921234567", NumberType::Other),
             // With surplus digits.
             ("+4990012345670 +49900123456700", NumberType::Special),
             ("+390612345678 +4930123456", NumberType::Landline),
