@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +16,9 @@ use super::frame::RecordRef;
 use super::replay::{self, JournalSummary, OnDamage, Place, Replayed};
 use super::snapshot::{Listing, OpenCopy, Snapshot};
 use crate::{CopiedRecord, Key, Slots, StoreError};
+
+/// Where a running store copies its snapshot if it cannot do so in the data directory.
+const IN_MEMORY: &str = "/dev/shm";
 
 /// Where the records of a data directory are.
 #[derive(Clone)]
@@ -37,7 +40,9 @@ impl Files {
         let listing = Listing::of(&self.snapshot)
             .map_err(|error| if error.is_not_found() { missing("it is missing") } else { error })?;
         let newest = listing.sealed.last().ok_or_else(|| missing("there is no snapshot in it"))?;
-        let open = |segment| Arc::new(Snapshot::load(&self.snapshot, segment)?).open_copy(self.deadline);
+        let open = |segment| {
+            Arc::new(Snapshot::load(&self.snapshot, segment)?).open_copy(&self.snapshot, self.deadline)
+        };
         let error = match open(*newest).or_else(|_| open(*newest)) {
             Ok(copy) => return Ok((copy, None)),
             Err(error) => error,
@@ -71,7 +76,10 @@ impl Files {
         until: u64,
         slots: Slots,
     ) -> Result<LiveRecords, StoreError> {
-        let copy = snapshot.open_copy(self.deadline)?;
+        let copy = snapshot.open_copy(&self.snapshot, self.deadline).or_else(|error| {
+            // A shard that has failed comes back also while the disk is full.
+            snapshot.open_copy(Path::new(IN_MEMORY), self.deadline).map_err(|_| error)
+        })?;
         LiveRecords::find(self, Some(copy), None, slots, Some(until), &mut Err)
     }
 }

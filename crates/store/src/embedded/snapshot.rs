@@ -136,11 +136,15 @@ impl Snapshot {
         Ok(Self { path, manifest })
     }
 
-    /// Copies the database, verifies each file on the way, and opens the copy.
-    pub(super) fn open_copy(self: &Arc<Self>, deadline: Duration) -> Result<OpenCopy, StoreError> {
+    /// Copies the database into a new directory in `place`, verifies each file on the way, and opens the copy.
+    pub(super) fn open_copy(
+        self: &Arc<Self>,
+        place: &Path,
+        deadline: Duration,
+    ) -> Result<OpenCopy, StoreError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
-        let name = format!("{}-{}.{COPY}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-        let directory = self.path.with_file_name(name);
+        let (process, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+        let directory = place.join(format!("onceward-{process}-{number}.{COPY}"));
         let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory };
         if self.manifest.files.is_empty() {
             return Ok(copy);

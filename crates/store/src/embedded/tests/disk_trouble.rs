@@ -35,6 +35,19 @@ fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
 }
 
 #[test]
+fn a_shard_is_restored_where_the_disk_takes_no_copy_of_the_snapshot() {
+    let mut world = World::with_one_record();
+    world.checkpoint().unwrap();
+    world.put(2, "two");
+    // Nothing can be written into it.
+    world.store.as_mut().unwrap().files.snapshot = "/dev/full".into();
+    world.assert_as_expected();
+    let own = format!("onceward-{}-", std::process::id());
+    let left = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with(&own)), "a copy was left");
+}
+
+#[test]
 fn a_failed_write_that_cannot_be_truncated_answers_unknown() {
     let mut world = World::new();
     world.put(1, "before");
